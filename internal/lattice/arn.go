@@ -1,0 +1,45 @@
+package lattice
+
+import "strings"
+
+// ARN is a parsed ARN of this service.
+type ARN struct {
+	Scope Scope
+	Kind  Kind
+	// Path is the ids joined by slashes, as in Key.Path.
+	Path string
+}
+
+// ID returns the id of the resource itself.
+func (a ARN) ID() string { return a.Path[strings.LastIndexByte(a.Path, '/')+1:] }
+
+// Key returns where the resource's record is stored.
+func (a ARN) Key() Key { return Key{a.Kind, a.Scope, a.Path} }
+
+// ParseARN parses the ARN of a resource of this service, whatever its partition. ok is false for anything else.
+func ParseARN(s string) (a ARN, ok bool) {
+	parts := strings.SplitN(s, ":", 6)
+	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "vpc-lattice" {
+		return ARN{}, false
+	}
+	segments := strings.Split(parts[5], "/")
+	if len(segments)%2 != 0 {
+		return ARN{}, false
+	}
+	ids := make([]string, 0, 3)
+	for i := 0; i < len(segments); i += 2 {
+		if segments[i] == "" || segments[i+1] == "" {
+			return ARN{}, false
+		}
+		ids = append(ids, segments[i+1])
+	}
+	return ARN{
+		Scope: Scope{Account: parts[4], Region: parts[3]},
+		Kind:  Kind(segments[len(segments)-2]),
+		Path:  strings.Join(ids, "/"),
+	}, true
+}
+
+func arn(scope Scope, path string) string {
+	return "arn:aws:vpc-lattice:" + scope.Region + ":" + scope.Account + ":" + path
+}

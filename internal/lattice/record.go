@@ -1,0 +1,148 @@
+// Package lattice holds the nouns of the application network: the records that are stored, their ids, ARNs,
+// indexes and claims, their defaults, and the rules and state machines that need nothing but a record and the
+// time. It does no I/O. Both the control plane (which writes records) and the data plane (which is compiled
+// from them) use it.
+//
+// Invariant: a record is never changed once it has been handed to the catalog. Whoever updates one copies it.
+package lattice
+
+import (
+	"strings"
+	"time"
+)
+
+// Kind names a kind of record. It is also the word that stands before the id in the resource's ARN.
+type Kind string
+
+// The kinds of records.
+const (
+	KindAccessLogSubscription             Kind = "accesslogsubscription"
+	KindAuthPolicy                        Kind = "authpolicy"
+	KindDomainVerification                Kind = "domainverification"
+	KindListener                          Kind = "listener"
+	KindResourceConfiguration             Kind = "resourceconfiguration"
+	KindResourceEndpointAssociation       Kind = "resourceendpointassociation"
+	KindResourceGateway                   Kind = "resourcegateway"
+	KindResourcePolicy                    Kind = "resourcepolicy"
+	KindRule                              Kind = "rule"
+	KindService                           Kind = "service"
+	KindServiceNetwork                    Kind = "servicenetwork"
+	KindServiceNetworkResourceAssociation Kind = "servicenetworkresourceassociation"
+	KindServiceNetworkServiceAssociation  Kind = "servicenetworkserviceassociation"
+	KindServiceNetworkVpcAssociation      Kind = "servicenetworkvpcassociation"
+	KindTarget                            Kind = "target"
+	KindTargetGroup                       Kind = "targetgroup"
+	KindToken                             Kind = "token"
+)
+
+// Scope is one account in one Region: a world of its own, in which names are unique and outside of which
+// nothing of it can be seen.
+type Scope struct {
+	Account string `json:"account"`
+	Region  string `json:"region"`
+}
+
+// String returns "account/region".
+func (s Scope) String() string { return s.Account + "/" + s.Region }
+
+// Key says where a record is stored. Path is the ids from the outermost parent to the record itself, joined by
+// slashes: "svc-1/listener-2/rule-3". What is below a record's path is deleted with it by DeleteTree.
+type Key struct {
+	Kind  Kind
+	Scope Scope
+	Path  string
+}
+
+// String returns the key as it stands in the store below the catalog's prefix: "rule/account/region/svc-1/listener-2/rule-3".
+func (k Key) String() string {
+	return string(k.Kind) + "/" + k.Scope.Account + "/" + k.Scope.Region + "/" + k.Path
+}
+
+// ParseKey is the inverse of Key.String.
+func ParseKey(s string) (Key, bool) {
+	parts := strings.SplitN(s, "/", 4)
+	if len(parts) != 4 || parts[3] == "" {
+		return Key{}, false
+	}
+	return Key{Kind: Kind(parts[0]), Scope: Scope{Account: parts[1], Region: parts[2]}, Path: parts[3]}, true
+}
+
+// Record is a stored thing.
+type Record interface {
+	// Key returns where the record is stored. It never changes.
+	Key() Key
+	// Indexes returns the lists in which the record appears, each in order of creation.
+	Indexes() []Index
+	// Claims returns what no two records may hold at once, such as a name. The catalog refuses a transaction
+	// after which two records hold the same claim.
+	Claims() []Claim
+}
+
+// Resource is a record that has an id, an ARN, tags and a lifecycle of its own: all kinds but targets, policies and tokens.
+type Resource interface {
+	Record
+	// Meta returns the part that all resources have. It must not be changed.
+	Meta() *Base
+	// ARN returns the Amazon Resource Name.
+	ARN() string
+}
+
+// Index names an ordered list of records of one kind: the members of a scope, or those that refer to something.
+type Index struct {
+	Kind  Kind
+	Scope Scope
+	// By is what the members have in common, and Value its value. Both are empty for "all of that kind in the scope".
+	By    string
+	Value string
+}
+
+// Claim is something that at most one record can hold, such as a name within a scope.
+type Claim struct {
+	Kind  Kind
+	Scope Scope
+	// Of says what is claimed ("name", "port", "priority", "vpc"), Value which one. The value includes the parent's
+	// id where the claim holds within a parent only.
+	Of    string
+	Value string
+}
+
+// All is the index of every record of a kind in a scope.
+func All(kind Kind, scope Scope) Index { return Index{Kind: kind, Scope: scope} }
+
+// By is the index of the records of a kind in a scope that share a property, such as the rules that forward to a target group.
+func By(kind Kind, scope Scope, property, value string) Index {
+	return Index{Kind: kind, Scope: scope, By: property, Value: value}
+}
+
+// Base is what every resource has.
+type Base struct {
+	ID        string            `json:"id"`
+	Name      string            `json:"name,omitempty"`
+	Scope     Scope             `json:"scope"`
+	CreatedAt time.Time         `json:"createdAt"`
+	UpdatedAt time.Time         `json:"lastUpdatedAt"`
+	Lifecycle Lifecycle         `json:"lifecycle,omitzero"`
+	Tags      map[string]string `json:"tags,omitempty"`
+}
+
+// Meta returns b itself, so that embedding Base is most of being a Resource.
+func (b *Base) Meta() *Base { return b }
+
+// Deleting is the index of all resources, of whatever kind and scope, whose deletion is under way.
+var Deleting = Index{By: "deleting"}
+
+// indexes returns the given indexes, and Deleting if the resource is being deleted.
+func (b *Base) indexes(list ...Index) []Index {
+	if b.Lifecycle.Deleting() {
+		list = append(list, Deleting)
+	}
+	return list
+}
+
+// nameClaim claims the name within a parent, whose id and a slash are given, or within the scope.
+func (b *Base) nameClaim(kind Kind, parent string) Claim {
+	return Claim{Kind: kind, Scope: b.Scope, Of: "name", Value: parent + b.Name}
+}
+
+// Change is what happened to one record: Old is nil for a new one, New is nil for a deleted one.
+type Change struct{ Old, New Record }
