@@ -26,7 +26,8 @@ func run(dataDir, root string) error {
 		return err
 	}
 	files := map[string][]byte{
-		"internal/shape/shape_gen.go": m.writeShapes(),
+		"internal/api/operations_gen.go": m.writeOperations(),
+		"internal/shape/shape_gen.go":    m.writeShapes(),
 	}
 	for _, name := range sortedKeys(files) {
 		formatted, err := format.Source(files[name])

@@ -1,0 +1,36 @@
+// Package api is the wire of the Lattice API: it routes a request to its operation, decodes and validates the
+// input, authenticates the caller, encodes the answer or the error. What is particular to an operation is
+// generated from the published model by cmd/apigen (the files *_gen.go).
+//
+// It does not know what an operation does: that is behind the generated interface Operations, which package
+// control implements. Invariant: an operation is called only with an input in which everything that the model
+// states (types, required members, bounds, patterns, enums, unions) has been checked.
+package api
+
+import (
+	"net/http"
+
+	"trellis/internal/lattice"
+)
+
+// Caller is who calls an operation, as the Authenticator found out.
+type Caller struct {
+	Account string
+	Region  string
+	// Principal is the ARN of who calls.
+	Principal string
+	// RequestID is the UUID that the answer carries and the log names. The handler sets it.
+	RequestID string
+}
+
+// Scope returns the account and Region in which the call takes place.
+func (c Caller) Scope() lattice.Scope {
+	return lattice.Scope{Account: c.Account, Region: c.Region}
+}
+
+// Authenticator finds out who sent a request.
+type Authenticator interface {
+	// Authenticate returns the caller, all but its RequestID, or an error: an exception of package shape or
+	// an *AuthenticationError. It MUST NOT read the request's body, which the handler has read already.
+	Authenticate(r *http.Request, body []byte) (Caller, error)
+}
