@@ -25,8 +25,9 @@ func ListenerKey(scope Scope, serviceID, id string) Key {
 	return Key{KindListener, scope, serviceID + "/" + id}
 }
 
-func (l *Listener) Key() Key    { return ListenerKey(l.Scope, l.ServiceID, l.ID) }
-func (l *Listener) ARN() string { return arn(l.Scope, "service/"+l.ServiceID+"/listener/"+l.ID) }
+func (l *Listener) Key() Key        { return ListenerKey(l.Scope, l.ServiceID, l.ID) }
+func (l *Listener) ARN() string     { return arn(l.Scope, "service/"+l.ServiceID+"/listener/"+l.ID) }
+func (l *Listener) Clone() Resource { c := *l; return &c }
 func (l *Listener) Indexes() []Index {
 	return l.indexes(By(KindListener, l.Scope, "service", l.ServiceID))
 }
@@ -60,6 +61,7 @@ func (r *Rule) Key() Key { return RuleKey(r.Scope, r.ServiceID, r.ListenerID, r.
 func (r *Rule) ARN() string {
 	return arn(r.Scope, "service/"+r.ServiceID+"/listener/"+r.ListenerID+"/rule/"+r.ID)
 }
+func (r *Rule) Clone() Resource { c := *r; return &c }
 func (r *Rule) Indexes() []Index {
 	indexes := []Index{
 		By(KindRule, r.Scope, "listener", r.ListenerID),

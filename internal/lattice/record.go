@@ -81,10 +81,12 @@ type Record interface {
 // Resource is a record that has an id, an ARN, tags and a lifecycle of its own: all kinds but targets, policies and tokens.
 type Resource interface {
 	Record
-	// Meta returns the part that all resources have. It must not be changed.
+	// Meta returns the part that all resources have. It may be changed on a clone only.
 	Meta() *Base
 	// ARN returns the Amazon Resource Name.
 	ARN() string
+	// Clone returns a shallow copy, to be changed and put back. Maps and slices must be replaced, not written to.
+	Clone() Resource
 }
 
 // Index names an ordered list of records of one kind: the members of a scope, or those that refer to something.

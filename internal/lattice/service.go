@@ -16,8 +16,9 @@ type ServiceNetwork struct {
 // ServiceNetworkKey returns the key of a service network.
 func ServiceNetworkKey(scope Scope, id string) Key { return Key{KindServiceNetwork, scope, id} }
 
-func (n *ServiceNetwork) Key() Key    { return ServiceNetworkKey(n.Scope, n.ID) }
-func (n *ServiceNetwork) ARN() string { return arn(n.Scope, "servicenetwork/"+n.ID) }
+func (n *ServiceNetwork) Key() Key        { return ServiceNetworkKey(n.Scope, n.ID) }
+func (n *ServiceNetwork) ARN() string     { return arn(n.Scope, "servicenetwork/"+n.ID) }
+func (n *ServiceNetwork) Clone() Resource { c := *n; return &c }
 func (n *ServiceNetwork) Indexes() []Index {
 	return n.indexes(All(KindServiceNetwork, n.Scope))
 }
@@ -38,8 +39,9 @@ type Service struct {
 // ServiceKey returns the key of a service.
 func ServiceKey(scope Scope, id string) Key { return Key{KindService, scope, id} }
 
-func (s *Service) Key() Key    { return ServiceKey(s.Scope, s.ID) }
-func (s *Service) ARN() string { return arn(s.Scope, "service/"+s.ID) }
+func (s *Service) Key() Key        { return ServiceKey(s.Scope, s.ID) }
+func (s *Service) ARN() string     { return arn(s.Scope, "service/"+s.ID) }
+func (s *Service) Clone() Resource { c := *s; return &c }
 func (s *Service) Indexes() []Index {
 	return s.indexes(All(KindService, s.Scope))
 }
@@ -69,6 +71,7 @@ func (a *ServiceNetworkServiceAssociation) Key() Key {
 func (a *ServiceNetworkServiceAssociation) ARN() string {
 	return arn(a.Scope, "servicenetworkserviceassociation/"+a.ID)
 }
+func (a *ServiceNetworkServiceAssociation) Clone() Resource { c := *a; return &c }
 func (a *ServiceNetworkServiceAssociation) Indexes() []Index {
 	return a.indexes(
 		All(KindServiceNetworkServiceAssociation, a.Scope),
@@ -101,6 +104,7 @@ func (a *ServiceNetworkVpcAssociation) Key() Key {
 func (a *ServiceNetworkVpcAssociation) ARN() string {
 	return arn(a.Scope, "servicenetworkvpcassociation/"+a.ID)
 }
+func (a *ServiceNetworkVpcAssociation) Clone() Resource { c := *a; return &c }
 func (a *ServiceNetworkVpcAssociation) Indexes() []Index {
 	return a.indexes(
 		All(KindServiceNetworkVpcAssociation, a.Scope),

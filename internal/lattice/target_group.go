@@ -19,8 +19,9 @@ type TargetGroup struct {
 // TargetGroupKey returns the key of a target group.
 func TargetGroupKey(scope Scope, id string) Key { return Key{KindTargetGroup, scope, id} }
 
-func (g *TargetGroup) Key() Key    { return TargetGroupKey(g.Scope, g.ID) }
-func (g *TargetGroup) ARN() string { return arn(g.Scope, "targetgroup/"+g.ID) }
+func (g *TargetGroup) Key() Key        { return TargetGroupKey(g.Scope, g.ID) }
+func (g *TargetGroup) ARN() string     { return arn(g.Scope, "targetgroup/"+g.ID) }
+func (g *TargetGroup) Clone() Resource { c := *g; return &c }
 func (g *TargetGroup) Indexes() []Index {
 	indexes := []Index{
 		All(KindTargetGroup, g.Scope),
