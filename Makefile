@@ -1,0 +1,89 @@
+# `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# How long each fuzz target runs in `make fuzz`.
+FUZZTIME ?= 10s
+# Where Go sources are: not .venv and node_modules, which can hold foreign ones.
+SOURCES := cmd internal bench test
+
+# The invariants tag makes pooled buffers unusable once they are released, so that a late use shows in the tests.
+GOTEST := go test -race -tags invariants
+
+# The API model of the pinned botocore; expanded where it is used, which is after .venv exists.
+MODEL = $$(.venv/bin/python -c 'import botocore, os; print(os.path.join(os.path.dirname(botocore.__file__), "data"))')
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/trellis.
+	go build -o bin/trellis ./cmd/trellis
+
+.PHONY: test
+test: prerequisites venv fmt-check vet lint check-generate ## Check and test everything, as CI does; installs what it needs.
+	@echo "== unit tests without the race detector, where they count allocations"
+	@packages=$$(grep -rlE '^//go:build .*!race' --include='*_test.go' internal | xargs -r -n 1 dirname | sort -u); \
+	  if [ -n "$$packages" ]; then go test -run Alloc $$(printf './%s ' $$packages); fi
+	@echo "== all tests, with the race detector"
+	$(GOTEST) ./...
+
+.PHONY: test-go
+test-go: ## Run the Go tests without the client tests.
+	$(GOTEST) $$(go list ./... | grep -v '/test/clients$$')
+
+.PHONY: test-clients
+test-clients: prerequisites venv ## Run the tests with real clients only (boto3, the AWS CLI).
+	$(GOTEST) -count=1 -v ./test/clients/...
+
+.PHONY: generate
+generate: venv ## Write the generated code and docs/coverage.md anew from the pinned API model.
+	go run ./cmd/apigen -model "$(MODEL)"
+
+.PHONY: check-generate
+check-generate: venv ## Prove that the committed generated files are fresh.
+	@echo "== generated files are fresh"
+	@go run ./cmd/apigen -model "$(MODEL)" -check
+
+.PHONY: bench
+bench: ## Measure Trellis beside nginx and HAProxy, and the control plane (bench/README.md).
+	go run ./bench
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (10s).
+	scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: fmt
+fmt: ## Format the Go code.
+	gofmt -w $(SOURCES)
+
+.PHONY: fmt-check
+fmt-check:
+	@echo "== gofmt"
+	@unformatted=$$(gofmt -l $(SOURCES)); \
+	  if [ -n "$$unformatted" ]; then echo "not formatted; run make fmt:"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: vet
+vet: ## Run go vet.
+	@echo "== go vet"
+	@go vet ./...
+
+.PHONY: lint
+lint: ## Run staticcheck, in the version that go.mod pins.
+	@echo "== staticcheck"
+	@go tool staticcheck ./...
+
+.PHONY: clean
+clean: ## Remove what building and testing leave behind, the Python environment included.
+	rm -rf bin .venv
+
+.PHONY: prerequisites
+prerequisites:
+	@echo "== go, python3, node"
+	@scripts/prerequisites.sh
+
+.PHONY: venv
+venv:
+	@scripts/venv.sh
