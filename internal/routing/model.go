@@ -1,0 +1,4 @@
+package routing
+
+// listener is a listener in the model.
+type listener struct{}

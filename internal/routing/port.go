@@ -1,0 +1,124 @@
+package routing
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+
+	"trellis/internal/shape"
+)
+
+// maxHostBytes bounds a host name: a custom domain name has at most 255 characters (API ServiceCustomDomainName).
+const maxHostBytes = 255
+
+// shardCount is into how many maps the host names of a port are spread. Adding a host copies one of them: with
+// 10,000 services, of two names each, about 80 names instead of 20,000.
+const shardCount = 256
+
+// Port is a port number and the services that answer on it.
+type Port struct {
+	Number int
+
+	seed   maphash.Seed
+	shards [shardCount]atomic.Pointer[map[string]*entry]
+	// serving counts the services of each protocol; see protocolIndex.
+	serving [3]atomic.Int64
+}
+
+// entry is what a host name leads to. A recompilation swaps its pointer.
+type entry struct {
+	service atomic.Pointer[Service]
+	// claims are the listeners that answer to the name, the first of which serves it. The router's lock guards it.
+	claims []*listener
+}
+
+// Lookup returns the service that answers to a host as it stands in a Host header (with or without a port, in
+// whatever case), in :authority or in a TLS server name; nil when there is none. The port in the host is not
+// compared, since a port may be bound under another number.
+func (p *Port) Lookup(host []byte) *Service {
+	name := hostName(host)
+	if len(name) == 0 || len(name) > maxHostBytes {
+		return nil
+	}
+	// Stored names are in lower case, and nearly all that are asked for too: fold only what is not found as it is.
+	e := p.find(name)
+	if e == nil {
+		var folded [maxHostBytes]byte
+		n := copy(folded[:], name)
+		if !foldInPlace(folded[:n]) {
+			return nil
+		}
+		if e = p.find(folded[:n]); e == nil {
+			return nil
+		}
+	}
+	return e.service.Load()
+}
+
+// Serves says whether a service of a protocol answers on the port.
+func (p *Port) Serves(protocol shape.ListenerProtocol) bool {
+	return p.serving[protocolIndex(protocol)].Load() > 0
+}
+
+func (p *Port) find(name []byte) *entry {
+	shard := p.shards[maphash.Bytes(p.seed, name)%shardCount].Load()
+	if shard == nil {
+		return nil
+	}
+	return (*shard)[string(name)]
+}
+
+// hostName strips the port and one trailing dot from a host; the brackets of an IPv6 literal stay. It returns nil if
+// what looks like a port is none.
+func hostName(host []byte) []byte {
+	end := len(host)
+	if end > 0 && host[0] == '[' {
+		for end = 1; end < len(host) && host[end] != ']'; end++ {
+		}
+		if end == len(host) {
+			return nil
+		}
+		end++
+		if end < len(host) && !isPort(host[end:]) {
+			return nil
+		}
+		return host[:end]
+	}
+	for i, c := range host {
+		if c == ':' {
+			if !isPort(host[i:]) { // Also an IPv6 literal without brackets.
+				return nil
+			}
+			end = i
+			break
+		}
+	}
+	if end > 0 && host[end-1] == '.' {
+		end--
+	}
+	return host[:end]
+}
+
+// isPort says whether b is a colon and up to five digits. RFC 3986 3.2.3 admits none.
+func isPort(b []byte) bool {
+	if len(b) > 6 || b[0] != ':' {
+		return false
+	}
+	for _, c := range b[1:] {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// protocolIndex numbers the protocols of listeners.
+func protocolIndex(protocol shape.ListenerProtocol) int {
+	switch protocol {
+	case shape.ListenerProtocolHttps:
+		return 1
+	case shape.ListenerProtocolTlsPassthrough:
+		return 2
+	default:
+		return 0
+	}
+}

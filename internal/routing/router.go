@@ -1,0 +1,84 @@
+// Package routing turns records into compiled routes: port and host to service, request to rule, rule to target
+// group, target group to target. It keeps a small model of the records that it has been told of, recompiles what a
+// change touches, and swaps pointers; the data path reads these without locks and without allocating.
+//
+// It does not read the catalog, does not probe (it asks Health who is available) and does no I/O: what the data plane
+// keeps per target, such as its connections, hangs on the Connector. The server calls Apply for every revision,
+// health calls HealthChanged, and the proxy calls Lookup, Route, Choose and Next for every request.
+//
+// Invariant: a Service is immutable; TargetGroup and Target outlive every recompilation, so that a change of
+// configuration closes no connection and resets no turn.
+package routing
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync"
+
+	"trellis/internal/lattice"
+)
+
+// Config is what a Router needs of others.
+type Config struct {
+	// Health says who is available. Nil means that every target is.
+	Health Health
+	// Connect makes what the data plane keeps for a target. It is called once per target, when the target first
+	// belongs to a target group in use, with the router's lock held: it must not block. Nil means nothing is kept.
+	Connect func(t *Target) Connector
+	// Resolve finds a target's address; false means that the target cannot be routed to. Nil is ResolveLiteral.
+	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, bool)
+	// Log gets what is wrong with records. Nil means slog.Default.
+	Log *slog.Logger
+}
+
+// Health knows which targets pass their health checks.
+type Health interface {
+	// Available says whether a target may get requests while others of its target group may too. It is called with
+	// the router's lock held: it MUST NOT call the router, nor wait for whoever is calling HealthChanged.
+	Available(target lattice.Key) bool
+}
+
+// Connector is what the data plane keeps for a target.
+type Connector interface {
+	// Close is called once, when the target's record is gone and nobody can pick the target any more. An exchange
+	// that picked it earlier may still use it during and after Close.
+	Close()
+}
+
+// Use says what health has to know of a target group. InUse means that a rule of a listener of a reachable service
+// refers to it, with whatever weight. Group is nil when the target group is gone.
+type Use struct {
+	Key     lattice.Key
+	Group   *lattice.TargetGroup
+	Targets []*lattice.Target
+	InUse   bool
+}
+
+// Router holds the compiled routes. Its methods may be called at any time from any goroutine.
+type Router struct {
+	cfg Config
+
+	mu sync.Mutex // mu guards the fields below; the data path never takes it.
+}
+
+// NewRouter returns a router without routes.
+func NewRouter(cfg Config) *Router {
+	if cfg.Resolve == nil {
+		cfg.Resolve = ResolveLiteral
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	return &Router{cfg: cfg}
+}
+
+// Apply takes changes up: when it returns, new requests follow them. It returns the target groups whose use,
+// configuration or targets changed, as far as they are or were in use.
+func (r *Router) Apply(changes []lattice.Change) []Use { return nil }
+
+// HealthChanged computes anew who of a target group is available.
+func (r *Router) HealthChanged(targetGroup lattice.Key) {}
+
+// Ports returns the ports on which at least one service can be reached, by number. A port stays the same object as
+// long as it is among them.
+func (r *Router) Ports() []*Port { return nil }

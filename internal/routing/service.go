@@ -1,0 +1,93 @@
+package routing
+
+import (
+	"sync/atomic"
+	"time"
+
+	"trellis/internal/shape"
+)
+
+// Service is a service as it answers on one port: one of its listeners, compiled. It is immutable; a change makes a
+// new one.
+type Service struct {
+	ARN  string
+	ID   string
+	Name string
+	// DomainName is the generated host name; CustomDomainName is empty when there is none.
+	DomainName       string
+	CustomDomainName string
+	CertificateARN   string
+	AuthType         shape.AuthType
+	IdleTimeout      time.Duration
+
+	// NetworkARN and Network are the service network through which the service is reached.
+	NetworkARN string
+	Network    *Network
+
+	ListenerARN string
+	ListenerID  string
+	Protocol    shape.ListenerProtocol
+	Port        int
+
+	rules    []*Rule // by priority, without the default rule
+	fallback *Rule
+}
+
+// Route returns the first rule that matches, or the default rule. On a TLS_PASSTHROUGH listener there is only the
+// default rule, and the request may be nil.
+func (s *Service) Route(r *Request) *Rule {
+	for _, rule := range s.rules {
+		if rule.match.test(r) == matched {
+			return rule
+		}
+	}
+	return s.fallback
+}
+
+// Network is a service network. It outlives recompilations.
+type Network struct {
+	ARN    string
+	source atomic.Pointer[Source]
+}
+
+// Source returns the VPC from which requests are said to come: that of the network's first VPC association. It is
+// never nil.
+func (n *Network) Source() *Source { return n.source.Load() }
+
+// Source is the VPC from which requests come.
+type Source struct {
+	// VpcID is empty when the network is associated with no VPC.
+	VpcID string
+	// LatticeNetwork is the value of x-amzn-lattice-network. It must not be changed.
+	LatticeNetwork []byte
+}
+
+// Rule is a compiled rule. It is immutable but for whose turn it is.
+type Rule struct {
+	ID        string
+	ARN       string
+	Priority  int
+	IsDefault bool
+	// FixedStatus is the status of a fixed response, or 0 when the rule forwards.
+	FixedStatus int
+
+	match    match
+	forwards []*Forward
+	schedule *schedule
+}
+
+// Choose returns the next target group by weight. It is nil when the rule answers itself (FixedStatus) or when no
+// target group has a weight.
+func (r *Rule) Choose() *Forward {
+	if r.schedule == nil {
+		return nil
+	}
+	return r.forwards[r.schedule.next()]
+}
+
+// Forward is a target group as one service uses it.
+type Forward struct {
+	TargetGroup *TargetGroup
+	// LatticeTarget is the value of x-amzn-lattice-target. It must not be changed.
+	LatticeTarget []byte
+}

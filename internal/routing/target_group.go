@@ -1,0 +1,74 @@
+package routing
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// TargetGroup is a target group to which rules forward. It outlives recompilations; its fields never change.
+type TargetGroup struct {
+	Key             lattice.Key
+	ARN             string
+	ID              string
+	Name            string
+	Type            shape.TargetGroupType
+	Protocol        shape.TargetGroupProtocol
+	ProtocolVersion shape.TargetGroupProtocolVersion
+
+	picker atomic.Pointer[picker]
+	turn   atomic.Uint64
+}
+
+// Target is a target that requests can be sent to. It outlives recompilations; its fields never change.
+type Target struct {
+	Key     lattice.Key
+	Group   *TargetGroup
+	ID      string
+	Address netip.AddrPort
+	// TLS says that the target group's protocol is HTTPS.
+	TLS bool
+	// Connector is what Config.Connect made for the target.
+	Connector Connector
+}
+
+// picker is who gets requests: an immutable snapshot.
+type picker struct{ targets []*Target }
+
+// Next returns the target whose turn it is among those that are available. When none is, all that are not draining
+// take turns (UG target-groups: fail open). It is nil when there is none.
+func (g *TargetGroup) Next() *Target {
+	p := g.picker.Load()
+	if p == nil {
+		return nil
+	}
+	switch n := uint64(len(p.targets)); n {
+	case 0:
+		return nil
+	case 1:
+		return p.targets[0]
+	default:
+		return p.targets[(g.turn.Add(1)-1)%n]
+	}
+}
+
+// ResolveLiteral resolves the targets of target groups of type IP whose id is the literal of an address.
+func ResolveLiteral(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, bool) {
+	if group.Type != shape.TargetGroupTypeIp {
+		return netip.AddrPort{}, false
+	}
+	address, err := netip.ParseAddr(target.ID)
+	if err != nil || address.Zone() != "" {
+		return netip.AddrPort{}, false
+	}
+	port := target.Port
+	if port == 0 && group.Config != nil && group.Config.Port != nil {
+		port = *group.Config.Port
+	}
+	if port < 1 || port > 65535 {
+		return netip.AddrPort{}, false
+	}
+	return netip.AddrPortFrom(address.Unmap(), uint16(port)), true
+}
