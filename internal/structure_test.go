@@ -1,0 +1,314 @@
+package internal_test
+
+import (
+	"fmt"
+	"go/ast"
+	"maps"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// importRule says what some packages must not import. Packages are folders of the project, import paths of other
+// modules, or either with /... for all below.
+type importRule struct {
+	packages []string
+	except   []string
+	forbid   []string // unless allowed
+	allow    []string
+	because  string
+}
+
+var (
+	controlPlane = []string{"internal/api", "internal/control", "internal/catalog"}
+	dataPlane    = []string{"internal/routing", "internal/health", "internal/proxy/..."}
+	everything   = []string{"cmd/...", "internal/...", "bench/...", "test/..."}
+)
+
+var importRules = []importRule{
+	{
+		packages: []string{"internal/api"},
+		forbid:   []string{"internal/control", "internal/catalog"},
+		because:  "the wire must not know what an operation does or where records are kept",
+	},
+	{
+		packages: []string{"internal/control"},
+		forbid:   []string{"go.etcd.io/etcd/...", "net/http"},
+		because:  "operations speak to the catalog in records and are called with typed input: neither the store nor the wire is theirs",
+	},
+	{
+		packages: []string{"internal/catalog"},
+		forbid:   []string{"internal/api", "internal/control", "net/http"},
+		because:  "the catalog keeps records, whoever asks for them; it must not know the API",
+	},
+	{
+		packages: dataPlane,
+		forbid:   controlPlane,
+		because:  "traffic must flow without the control plane, and must be testable without it",
+	},
+	{
+		packages: controlPlane,
+		forbid:   dataPlane,
+		because:  "the control plane tells the data plane of changes through what internal/server wires, and asks it nothing but target health",
+	},
+	{
+		packages: []string{"internal/routing"},
+		forbid:   []string{"internal/health", "internal/proxy/..."},
+		because:  "data flows from routing to health and the proxy; a back reference would make their order of change a riddle",
+	},
+	{
+		packages: []string{"internal/routing"},
+		forbid:   []string{"net/http"},
+		because:  "routing decides on a small view of a request, so that HTTP/1.1, HTTP/2 and explanations share it",
+	},
+	{
+		packages: []string{"internal/health"},
+		forbid:   []string{"internal/proxy/..."},
+		because:  "probes must not depend on how traffic is carried",
+	},
+	{
+		packages: []string{"internal/proxy/..."},
+		forbid:   []string{"net/http/httputil"},
+		because:  "httputil.ReverseProxy hangs on early trailers (golang/go#80085)",
+	},
+	{
+		packages: []string{"internal/shape"},
+		forbid:   []string{"internal/..."},
+		because:  "generated structures are the lowest layer",
+	},
+	{
+		packages: []string{"internal/lattice"},
+		forbid:   []string{"internal/...", "net/http", "os"},
+		allow:    []string{"internal/shape"},
+		because:  "the nouns know the API's structures and nothing else, and do no I/O",
+	},
+	{
+		packages: everything,
+		except:   []string{"cmd/trellis"},
+		forbid:   []string{"internal/server"},
+		because:  "the composition root knows everybody, so nobody may know it",
+	},
+	{
+		packages: everything,
+		forbid:   []string{"cmd/..."},
+		because:  "commands are not libraries; building must not need the generator",
+	},
+	{
+		packages: everything,
+		except:   []string{"internal/server", "cmd/trellis"},
+		forbid:   []string{"internal/configuration"},
+		because:  "each package is handed its own part of the configuration as a Config",
+	},
+	{
+		packages: everything,
+		except:   []string{"internal/configuration"},
+		forbid:   []string{"github.com/alecthomas/kong"},
+		because:  "flags, environment and configuration file are read in one place",
+	},
+}
+
+// matches says whether a package or import path is meant by a pattern of importRule.
+func matches(pattern, name string) bool {
+	below, isTree := strings.CutSuffix(pattern, "/...")
+	return name == below || isTree && strings.HasPrefix(name, below+"/")
+}
+
+func matchesAny(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(pattern, name) })
+}
+
+func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
+	tree := readSourceTree(t)
+	for _, rule := range importRules {
+		for _, folder := range slices.Sorted(maps.Keys(tree.packages)) {
+			if !matchesAny(rule.packages, folder) || matchesAny(rule.except, folder) {
+				continue
+			}
+			for _, imported := range tree.packages[folder].imports() {
+				if imported != folder && matchesAny(rule.forbid, imported) && !matchesAny(rule.allow, imported) {
+					t.Errorf("%s imports %s, but %s", folder, imported, rule.because)
+				}
+			}
+		}
+	}
+}
+
+// A rule about a package that was renamed or removed would hold for ever and protect nothing.
+func TestImportRulesNameOnlyWhatExists(t *testing.T) {
+	tree := readSourceTree(t)
+	known := map[string]bool{}
+	for folder, p := range tree.packages {
+		known[folder] = true
+		for _, imported := range p.imports() {
+			known[imported] = true
+		}
+	}
+	for _, file := range tree.files {
+		if file.isTest() { // bench and test may hold nothing but tests.
+			known[path.Dir(file.path)] = true
+		}
+	}
+	// Banned before anybody used it.
+	known["net/http/httputil"] = true
+
+	for _, rule := range importRules {
+		for _, pattern := range slices.Concat(rule.packages, rule.except, rule.forbid, rule.allow) {
+			exists := false
+			for name := range known {
+				exists = exists || matches(pattern, name)
+			}
+			if !exists {
+				t.Errorf("a rule names %s, and there is no such package (the rule's reason: %s)", pattern, rule.because)
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysOnceAndBrieflyWhatItIs(t *testing.T) {
+	for folder, p := range readSourceTree(t).packages {
+		var docs []string
+		for _, f := range p.files {
+			if f.ast.Doc == nil {
+				continue
+			}
+			docs = append(docs, f.path)
+			if lines := strings.Count(strings.TrimSpace(f.ast.Doc.Text()), "\n") + 1; lines > 15 {
+				t.Errorf("%s: the package comment has %d lines, more than 15", f.path, lines)
+			}
+		}
+		if len(docs) != 1 {
+			t.Errorf("%s: %d package comments, not one: %v", folder, len(docs), docs)
+		}
+	}
+}
+
+func TestNoFileIsTooLongToRead(t *testing.T) {
+	commandLines := 0
+	for _, f := range readSourceTree(t).files {
+		if f.ast == nil || f.isGenerated() {
+			continue
+		}
+		if f.lines() > 800 {
+			t.Errorf("%s has %d lines, more than 800", f.path, f.lines())
+		}
+		if matches("cmd/trellis/...", path.Dir(f.path)) && !f.isTest() {
+			commandLines += f.lines()
+		}
+	}
+	if commandLines >= 100 {
+		t.Errorf("cmd/trellis has %d lines; it must stay below 100, as behaviour belongs to internal", commandLines)
+	}
+}
+
+func TestNothingRunsBeforeMain(t *testing.T) {
+	for _, f := range readSourceTree(t).files {
+		if f.ast == nil {
+			continue
+		}
+		for _, decl := range f.ast.Decls {
+			if function, ok := decl.(*ast.FuncDecl); ok && function.Recv == nil && function.Name.Name == "init" {
+				t.Errorf("%s has an init function: what it does cannot be seen where the program is wired", f.path)
+			}
+		}
+	}
+}
+
+func TestProductCodeDoesNotImportTesting(t *testing.T) {
+	for folder, p := range readSourceTree(t).packages {
+		if !strings.HasSuffix(p.name, "test") && slices.Contains(p.imports(), "testing") {
+			t.Errorf("%s imports testing; what tests share belongs to a package whose name ends in test", folder)
+		}
+	}
+}
+
+func TestFilesAndPackagesAreNamedAfterTheirContents(t *testing.T) {
+	vague := regexp.MustCompile(`^(common|helpers?|managers?|misc|types|utils?)(_test)?(\.go)?$`)
+	for _, f := range readSourceTree(t).files {
+		for _, part := range strings.Split(f.path, "/") {
+			if f.ast != nil && vague.MatchString(part) {
+				t.Errorf("%s: %q does not say what is in it", f.path, part)
+			}
+		}
+	}
+}
+
+func TestUnfinishedWorkIsNotLeftInComments(t *testing.T) {
+	unfinished := regexp.MustCompile(`\b(` + "TO" + "DO|FIX" + `ME)\b`)
+	for _, f := range readSourceTree(t).files {
+		for number, line := range strings.Split(f.text, "\n") {
+			if unfinished.MatchString(line) {
+				t.Errorf("%s:%d: finish it, or say in the documents what is not done: %s", f.path, number+1, strings.TrimSpace(line))
+			}
+		}
+	}
+}
+
+var (
+	assumptionNumber    = regexp.MustCompile(`\bA-\d{3}\b`)
+	assumptionParagraph = regexp.MustCompile(`^\*\*(A-\d{3})\*\* `)
+	assumptionPlace     = regexp.MustCompile(`\(([^()]*)\)\.?$`)
+)
+
+// usedAssumptions returns the files in which each assumption's number occurs.
+func usedAssumptions(tree *sourceTree) map[string][]string {
+	used := map[string][]string{}
+	for _, f := range tree.files {
+		for _, number := range assumptionNumber.FindAllString(f.text, -1) {
+			if !slices.Contains(used[number], f.path) {
+				used[number] = append(used[number], f.path)
+			}
+		}
+	}
+	return used
+}
+
+func TestAssumptionsAndCodeReferToEachOther(t *testing.T) {
+	used := usedAssumptions(readSourceTree(t))
+	page, err := os.ReadFile("../docs/assumptions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recorded []string
+	for paragraph := range strings.SplitSeq(string(page), "\n\n") {
+		paragraph = strings.TrimSpace(paragraph)
+		if match := assumptionParagraph.FindStringSubmatch(paragraph); match != nil {
+			recorded = append(recorded, match[1])
+			if err := checkAssumption(paragraph, used[match[1]]); err != nil {
+				t.Errorf("docs/assumptions.md: %s: %v", match[1], err)
+			}
+		}
+	}
+	if !slices.IsSorted(recorded) || len(slices.Compact(slices.Clone(recorded))) != len(recorded) {
+		t.Errorf("docs/assumptions.md: the numbers are not in order, or one stands there twice: %v", recorded)
+	}
+	for _, number := range slices.Sorted(maps.Keys(used)) {
+		if !slices.Contains(recorded, number) {
+			t.Errorf("%s is used in %v but not recorded in docs/assumptions.md", number, used[number])
+		}
+	}
+}
+
+// checkAssumption says what is wrong with an assumption's paragraph, given the files that use its number.
+func checkAssumption(paragraph string, usedIn []string) error {
+	if len(usedIn) == 0 {
+		return fmt.Errorf("no code refers to it")
+	}
+	if strings.Count(paragraph, "**A-") > 1 {
+		return fmt.Errorf("two numbers stand in one paragraph; put an empty line between them")
+	}
+	place := assumptionPlace.FindStringSubmatch(paragraph)
+	if place == nil {
+		return fmt.Errorf("the paragraph does not end with the place in the code, in brackets")
+	}
+	for _, named := range strings.FieldsFunc(place[1], func(r rune) bool { return strings.ContainsRune(" ,;`", r) }) {
+		for _, file := range usedIn {
+			if matches(strings.TrimSuffix(named, "/")+"/...", file) {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("its place is given as %q, but the number occurs in %v", place[1], usedIn)
+}
