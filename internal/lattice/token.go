@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TokenRetention is how long a client token is remembered. AWS does not say.
+// TokenRetention is how long a client token is remembered. AWS does not say.
 const TokenRetention = 24 * time.Hour
 
 // Token remembers the answer to a create operation, so that a retry with the same client token gets it again.

@@ -1,0 +1,99 @@
+// Package configuration reads what the operator says: the command line, TRELLIS_* environment variables and a
+// YAML file, in this order of precedence. Every setting is a flag; the file's keys and the variables are derived
+// from the flags' names. It checks everything that can be checked without doing it, and reports all problems at
+// once. Only cmd/trellis and internal/server import it.
+package configuration
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"time"
+
+	"trellis/internal/lattice"
+)
+
+// Common are the settings that dev and serve share.
+type Common struct {
+	APIAddr             string         `name:"api-addr" default:"127.0.0.1:7600" help:"Address of the Lattice API."`
+	AdminAddr           string         `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /metrics, /explain and /debug/pprof."`
+	DataAddr            string         `name:"data-addr" default:"127.0.0.1" help:"IP address that data-plane listeners bind to."`
+	Domain              string         `name:"domain" default:"localhost" help:"Parent of the generated service names. Names below localhost reach the loopback without any DNS."`
+	Region              string         `name:"region" default:"us-west-2" help:"Region of requests whose signature does not name one."`
+	Account             string         `name:"account" default:"000000000000" help:"Account of requests whose credentials do not name one."`
+	EtcdEndpoints       []string       `name:"etcd-endpoints" help:"Use this etcd cluster instead of the embedded server, as in http://10.0.0.1:2379."`
+	LifecycleDelay      time.Duration  `name:"lifecycle-delay" default:"0s" help:"How long resources stay CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS and DELETE_IN_PROGRESS."`
+	DeregistrationDelay time.Duration  `name:"deregistration-delay" default:"1m" help:"How long a deregistered target is DRAINING."`
+	DrainTimeout        time.Duration  `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
+	Quotas              lattice.Quotas `name:"quotas" mapsep:"," help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
+	LogLevel            string         `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
+	LogFormat           string         `name:"log-format" default:"text" enum:"text,json" help:"Form of the log: ${enum}."`
+}
+
+// Configuration is what package server needs to know.
+type Configuration struct {
+	Common
+	// PortMap maps listener ports to the ports that are bound for them. Other listener ports are bound as they are.
+	PortMap map[int]int
+	// Dev: everything is ephemeral, any credentials are accepted, and responses say which way they took.
+	Dev bool
+	// Demo also builds a sample network. It has a meaning in dev only.
+	Demo bool
+	// DataDir holds the embedded etcd and the first credentials. Empty in dev.
+	DataDir string
+	// Credentials is the file of principals and keys. Empty in dev.
+	Credentials string
+}
+
+var (
+	accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
+	regionPattern  = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+	domainPattern  = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+)
+
+// Validate names every setting that is wrong.
+func (c Configuration) Validate() error {
+	var problems []error
+	wrong := func(flag string, value any, want string) {
+		problems = append(problems, fmt.Errorf("--%s %v: %s", flag, value, want))
+	}
+	for flag, addr := range map[string]string{"api-addr": c.APIAddr, "admin-addr": c.AdminAddr} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			wrong(flag, addr, "must be an address and a port, as in 127.0.0.1:7600")
+		}
+	}
+	if net.ParseIP(c.DataAddr) == nil {
+		wrong("data-addr", c.DataAddr, "must be an IP address, as in 127.0.0.1")
+	}
+	if !domainPattern.MatchString(c.Domain) || len(c.Domain) > 120 {
+		wrong("domain", c.Domain, "must be a domain name in lower case of at most 120 characters")
+	}
+	if !regionPattern.MatchString(c.Region) {
+		wrong("region", c.Region, "must be a Region, as in us-west-2")
+	}
+	if !accountPattern.MatchString(c.Account) {
+		wrong("account", c.Account, "must be 12 digits")
+	}
+	for flag, d := range map[string]time.Duration{"lifecycle-delay": c.LifecycleDelay, "deregistration-delay": c.DeregistrationDelay, "drain-timeout": c.DrainTimeout} {
+		if d < 0 || d > time.Hour {
+			wrong(flag, d, "must be between 0s and 1h")
+		}
+	}
+	for port, bound := range c.PortMap {
+		if port < 1 || port > 65535 || bound < 1 || bound > 65535 {
+			wrong("port-map", fmt.Sprintf("%d=%d", port, bound), "ports must be between 1 and 65535")
+		}
+	}
+	problems = append(problems, c.Quotas.Validate())
+	return errors.Join(problems...)
+}
+
+// Level returns the log level as slog knows it.
+func (c Common) Level() slog.Level {
+	var level slog.Level
+	// The flag's enum admits only texts that slog reads.
+	_ = level.UnmarshalText([]byte(c.LogLevel))
+	return level
+}
