@@ -1,7 +1,5 @@
 package routing
 
-import "bytes"
-
 // Request is what of a request the rules look at.
 type Request struct {
 	Method []byte
@@ -158,7 +156,7 @@ func foldInPlace(text []byte) bool {
 
 // foldString returns a text folded.
 func foldString(text string) string {
-	folded := bytes.Clone([]byte(text))
+	folded := []byte(text)
 	foldInPlace(folded)
 	return string(folded)
 }

@@ -1,4 +1,447 @@
 package routing
 
-// listener is a listener in the model.
-type listener struct{}
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"strings"
+
+	"trellis/internal/lattice"
+)
+
+// model is what the router knows of the records: a graph of nodes. A node exists as long as its record does, or as
+// something refers to it; so changes may come in any order within a batch, and nothing is left behind in the end.
+// Records that carry no traffic (see live) are not in it.
+//
+// Whatever a change touches is put on the lists of dirty nodes, which the router settles and then empties.
+type model struct {
+	services map[ref]*serviceNode
+	networks map[ref]*networkNode
+	groups   map[ref]*groupNode
+
+	dirtyServices  []*serviceNode
+	dirtyListeners []*listenerNode
+	dirtyNetworks  []*networkNode
+	dirtyGroups    []*groupNode
+	// gone are the targets, and their target groups, whose records went away or changed their nature.
+	goneTargets []*Target
+	goneGroups  []*TargetGroup
+}
+
+// ref is the id of a service, service network or target group within its scope.
+type ref struct {
+	scope lattice.Scope
+	id    string
+}
+
+type serviceNode struct {
+	ref          ref
+	record       *lattice.Service
+	listeners    []*listenerNode
+	associations []*lattice.ServiceNetworkServiceAssociation // in order of creation
+	network      *networkNode                                // through which the service is reached; nil if it is not
+	dirty        bool
+}
+
+type listenerNode struct {
+	service  *serviceNode
+	id       string
+	record   *lattice.Listener
+	rules    []*ruleNode
+	compiled *Service // nil if the listener cannot be reached
+	claims   []claim
+	dirty    bool
+}
+
+type ruleNode struct {
+	record   *lattice.Rule
+	schedule *schedule // kept while the weights stay the same, so that a recompilation takes nobody's turn
+}
+
+type networkNode struct {
+	ref      ref
+	record   *lattice.ServiceNetwork
+	services map[*serviceNode]bool
+	vpcs     []*lattice.ServiceNetworkVpcAssociation // in order of creation
+	compiled *Network
+	dirty    bool
+	// moved says that the network came or went, which concerns all its services.
+	moved bool
+}
+
+type groupNode struct {
+	ref      ref
+	record   *lattice.TargetGroup
+	targets  []*targetNode // by id and port
+	users    []groupUser
+	compiled *TargetGroup // nil until the target group is first in use
+	inUse    bool
+	dirty    bool
+	// changed says that the configuration or the targets changed, which concerns health.
+	changed bool
+}
+
+// groupUser is a listener and how often its rules refer to a target group.
+type groupUser struct {
+	listener *listenerNode
+	times    int
+}
+
+type targetNode struct {
+	record *lattice.Target
+	target *Target // nil until the target group is in use, and while the target cannot be resolved
+}
+
+func newModel() model {
+	return model{
+		services: map[ref]*serviceNode{},
+		networks: map[ref]*networkNode{},
+		groups:   map[ref]*groupNode{},
+	}
+}
+
+// take takes one change up and marks what it touches.
+func (m *model) take(change lattice.Change) {
+	// An association is filed under what it joins, so its former self is taken out before the new one goes in. For
+	// the others, the new record replaces the old.
+	switch old := change.Old.(type) {
+	case *lattice.ServiceNetworkServiceAssociation:
+		m.removeServiceAssociation(old)
+	case *lattice.ServiceNetworkVpcAssociation:
+		m.removeVpcAssociation(old)
+	}
+	record, present := change.New, live(change.New)
+	if record == nil {
+		record = change.Old
+	}
+	switch record := record.(type) {
+	case *lattice.Service:
+		m.takeService(record, present)
+	case *lattice.ServiceNetwork:
+		m.takeNetwork(record, present)
+	case *lattice.ServiceNetworkServiceAssociation:
+		if present {
+			m.addServiceAssociation(record)
+		}
+	case *lattice.ServiceNetworkVpcAssociation:
+		if present {
+			m.addVpcAssociation(record)
+		}
+	case *lattice.Listener:
+		m.takeListener(record, present)
+	case *lattice.Rule:
+		m.takeRule(record, present)
+	case *lattice.TargetGroup:
+		m.takeTargetGroup(record, present)
+	case *lattice.Target:
+		m.takeTarget(record, present)
+	}
+}
+
+// live says whether a record carries traffic: not on its way out, and not one whose creation fails.
+func live(record lattice.Record) bool {
+	if record == nil {
+		return false
+	}
+	resource, ok := record.(lattice.Resource)
+	if !ok {
+		return true
+	}
+	lifecycle := resource.Meta().Lifecycle
+	return !lifecycle.Deleting() && !(lifecycle.Phase == lattice.PhaseCreate && lifecycle.FailureCode != "")
+}
+
+func (m *model) takeService(record *lattice.Service, present bool) {
+	s := m.service(ref{record.Scope, record.ID}, present)
+	if s == nil {
+		return
+	}
+	s.record = nil
+	if present {
+		s.record = record
+	}
+}
+
+func (m *model) takeNetwork(record *lattice.ServiceNetwork, present bool) {
+	n := m.network(ref{record.Scope, record.ID}, present)
+	if n == nil {
+		return
+	}
+	n.moved = n.moved || present != (n.record != nil)
+	n.record = nil
+	if present {
+		n.record = record
+	}
+}
+
+func (m *model) addServiceAssociation(record *lattice.ServiceNetworkServiceAssociation) {
+	s := m.service(ref{record.Scope, record.ServiceID}, true)
+	s.associations = insert(remove(s.associations, record.ID), record)
+	m.network(ref{record.Scope, record.ServiceNetworkID}, true).services[s] = true
+}
+
+func (m *model) removeServiceAssociation(record *lattice.ServiceNetworkServiceAssociation) {
+	s := m.service(ref{record.Scope, record.ServiceID}, false)
+	if s == nil {
+		return
+	}
+	s.associations = remove(s.associations, record.ID)
+	network := m.network(ref{record.Scope, record.ServiceNetworkID}, false)
+	joined := func(a *lattice.ServiceNetworkServiceAssociation) bool {
+		return a.ServiceNetworkID == record.ServiceNetworkID
+	}
+	if network != nil && !slices.ContainsFunc(s.associations, joined) {
+		delete(network.services, s)
+	}
+}
+
+func (m *model) addVpcAssociation(record *lattice.ServiceNetworkVpcAssociation) {
+	n := m.network(ref{record.Scope, record.ServiceNetworkID}, true)
+	n.vpcs = insert(remove(n.vpcs, record.ID), record)
+}
+
+func (m *model) removeVpcAssociation(record *lattice.ServiceNetworkVpcAssociation) {
+	if n := m.network(ref{record.Scope, record.ServiceNetworkID}, false); n != nil {
+		n.vpcs = remove(n.vpcs, record.ID)
+	}
+}
+
+func (m *model) takeListener(record *lattice.Listener, present bool) {
+	l := m.listener(record.Scope, record.ServiceID, record.ID, present)
+	if l == nil {
+		return
+	}
+	if present != (l.record != nil) {
+		m.touchGroups(l)
+	}
+	l.record = nil
+	if present {
+		l.record = record
+	}
+}
+
+func (m *model) takeRule(record *lattice.Rule, present bool) {
+	l := m.listener(record.Scope, record.ServiceID, record.ListenerID, present)
+	if l == nil {
+		return
+	}
+	at := slices.IndexFunc(l.rules, func(rule *ruleNode) bool { return rule.record.ID == record.ID })
+	// Counted up before down: a target group that stays in the rule is never without a user.
+	if present {
+		for _, id := range record.TargetGroupIDs {
+			m.group(ref{record.Scope, id}, true).countUser(l, 1)
+		}
+	}
+	if at >= 0 {
+		for _, id := range l.rules[at].record.TargetGroupIDs {
+			m.group(ref{record.Scope, id}, true).countUser(l, -1)
+		}
+	}
+	switch {
+	case present && at >= 0:
+		l.rules[at].record = record
+	case present:
+		l.rules = append(l.rules, &ruleNode{record: record})
+	case at >= 0:
+		l.rules = slices.Delete(l.rules, at, at+1)
+	}
+}
+
+func (m *model) takeTargetGroup(record *lattice.TargetGroup, present bool) {
+	g := m.group(ref{record.Scope, record.ID}, present)
+	if g == nil {
+		return
+	}
+	g.changed = g.changed || !present || g.record == nil || !sameConfig(g.record, record)
+	g.record = nil
+	if present {
+		g.record = record
+	}
+}
+
+func (m *model) takeTarget(record *lattice.Target, present bool) {
+	g := m.group(ref{record.Scope, record.TargetGroupID}, present)
+	if g == nil {
+		return
+	}
+	g.changed = true
+	at, found := slices.BinarySearchFunc(g.targets, record, func(t *targetNode, record *lattice.Target) int {
+		return cmp.Or(strings.Compare(t.record.ID, record.ID), cmp.Compare(t.record.Port, record.Port))
+	})
+	switch {
+	case present && found:
+		g.targets[at].record = record
+	case present:
+		g.targets = slices.Insert(g.targets, at, &targetNode{record: record})
+	case found:
+		if target := g.targets[at].target; target != nil {
+			m.goneTargets = append(m.goneTargets, target)
+		}
+		g.targets = slices.Delete(g.targets, at, at+1)
+	}
+}
+
+// service returns a service's node, marked dirty. It makes the node if asked to, and returns nil otherwise when
+// there is none. So do the three functions below.
+func (m *model) service(ref ref, create bool) *serviceNode {
+	s := m.services[ref]
+	if s == nil {
+		if !create {
+			return nil
+		}
+		s = &serviceNode{ref: ref}
+		m.services[ref] = s
+	}
+	m.touchService(s)
+	return s
+}
+
+func (m *model) network(ref ref, create bool) *networkNode {
+	n := m.networks[ref]
+	if n == nil {
+		if !create {
+			return nil
+		}
+		n = &networkNode{ref: ref, services: map[*serviceNode]bool{}}
+		m.networks[ref] = n
+	}
+	if !n.dirty {
+		n.dirty = true
+		m.dirtyNetworks = append(m.dirtyNetworks, n)
+	}
+	return n
+}
+
+func (m *model) group(ref ref, create bool) *groupNode {
+	g := m.groups[ref]
+	if g == nil {
+		if !create {
+			return nil
+		}
+		g = &groupNode{ref: ref}
+		m.groups[ref] = g
+	}
+	m.touchGroup(g)
+	return g
+}
+
+// listener marks the listener alone, not its service: a change of a rule recompiles one listener.
+func (m *model) listener(scope lattice.Scope, serviceID, id string, create bool) *listenerNode {
+	s := m.services[ref{scope, serviceID}]
+	if s == nil {
+		if !create {
+			return nil
+		}
+		s = m.service(ref{scope, serviceID}, true)
+	}
+	at := slices.IndexFunc(s.listeners, func(l *listenerNode) bool { return l.id == id })
+	if at < 0 {
+		if !create {
+			return nil
+		}
+		at = len(s.listeners)
+		s.listeners = append(s.listeners, &listenerNode{service: s, id: id})
+	}
+	m.touchListener(s.listeners[at])
+	return s.listeners[at]
+}
+
+func (m *model) touchService(s *serviceNode) {
+	if !s.dirty {
+		s.dirty = true
+		m.dirtyServices = append(m.dirtyServices, s)
+	}
+}
+
+func (m *model) touchListener(l *listenerNode) {
+	if !l.dirty {
+		l.dirty = true
+		m.dirtyListeners = append(m.dirtyListeners, l)
+	}
+}
+
+func (m *model) touchGroup(g *groupNode) {
+	if !g.dirty {
+		g.dirty = true
+		m.dirtyGroups = append(m.dirtyGroups, g)
+	}
+}
+
+// touchGroups marks the target groups that a listener's rules refer to.
+func (m *model) touchGroups(l *listenerNode) {
+	for _, rule := range l.rules {
+		for _, id := range rule.record.TargetGroupIDs {
+			m.touchGroup(m.groups[ref{l.service.ref.scope, id}])
+		}
+	}
+}
+
+// reachable says whether requests can reach the listener.
+func (l *listenerNode) reachable() bool { return l.record != nil && l.service.network != nil }
+
+// key returns the target group's key, also when there is no record.
+func (g *groupNode) key() lattice.Key { return lattice.TargetGroupKey(g.ref.scope, g.ref.id) }
+
+// countUser counts a listener's references to the target group up or down.
+func (g *groupNode) countUser(l *listenerNode, by int) {
+	at := slices.IndexFunc(g.users, func(u groupUser) bool { return u.listener == l })
+	if at < 0 {
+		g.users = append(g.users, groupUser{listener: l, times: by})
+		return
+	}
+	if g.users[at].times += by; g.users[at].times == 0 {
+		g.users = slices.Delete(g.users, at, at+1)
+	}
+}
+
+// sweep removes the dirty nodes that hold nothing any more, and forgets what was dirty.
+func (m *model) sweep() {
+	for _, l := range m.dirtyListeners {
+		l.dirty = false
+		if l.record == nil && len(l.rules) == 0 {
+			l.service.listeners = slices.DeleteFunc(l.service.listeners, func(other *listenerNode) bool { return other == l })
+			m.touchService(l.service)
+		}
+	}
+	for _, s := range m.dirtyServices {
+		s.dirty = false
+		if s.record == nil && len(s.listeners) == 0 && len(s.associations) == 0 {
+			delete(m.services, s.ref)
+		}
+	}
+	for _, n := range m.dirtyNetworks {
+		n.dirty, n.moved = false, false
+		if n.record == nil && len(n.services) == 0 && len(n.vpcs) == 0 {
+			delete(m.networks, n.ref)
+		}
+	}
+	for _, g := range m.dirtyGroups {
+		g.dirty, g.changed = false, false
+		if g.record == nil && len(g.targets) == 0 && len(g.users) == 0 {
+			delete(m.groups, g.ref)
+		}
+	}
+	m.dirtyServices, m.dirtyListeners, m.dirtyNetworks, m.dirtyGroups = nil, nil, nil, nil
+	m.goneTargets, m.goneGroups = nil, nil
+}
+
+// sameConfig says whether two versions of a target group are the same to health.
+func sameConfig(a, b *lattice.TargetGroup) bool {
+	return a.Type == b.Type && reflect.DeepEqual(a.Config, b.Config)
+}
+
+// insert puts a resource into a list in order of creation.
+func insert[R lattice.Resource](list []R, resource R) []R {
+	at, _ := slices.BinarySearchFunc(list, resource, func(a, b R) int { return older(a.Meta(), b.Meta()) })
+	return slices.Insert(list, at, resource)
+}
+
+// remove takes a resource out of a list.
+func remove[R lattice.Resource](list []R, id string) []R {
+	return slices.DeleteFunc(list, func(r R) bool { return r.Meta().ID == id })
+}
+
+// older orders resources by creation, and by id those that were created at the same instant.
+func older(a, b *lattice.Base) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
+}

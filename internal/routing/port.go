@@ -2,6 +2,9 @@ package routing
 
 import (
 	"hash/maphash"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"trellis/internal/shape"
@@ -20,15 +23,31 @@ type Port struct {
 
 	seed   maphash.Seed
 	shards [shardCount]atomic.Pointer[map[string]*entry]
-	// serving counts the services of each protocol; see protocolIndex.
+	// serving counts the claims of listeners of each protocol; see protocolIndex.
 	serving [3]atomic.Int64
+
+	// The router's lock guards the fields below.
+	names  int
+	drafts map[uint64]map[string]*entry // the shards that are being changed
 }
 
 // entry is what a host name leads to. A recompilation swaps its pointer.
 type entry struct {
 	service atomic.Pointer[Service]
-	// claims are the listeners that answer to the name, the first of which serves it. The router's lock guards it.
-	claims []*listener
+	// claims are the listeners that answer to the name, the first of which serves it: that of the service that was
+	// created first. The router's lock guards it.
+	claims []*listenerNode
+}
+
+// claim is a host name to which a listener answers on a port.
+type claim struct {
+	port     int
+	protocol shape.ListenerProtocol
+	name     string
+}
+
+func newPort(number int) *Port {
+	return &Port{Number: number, seed: maphash.MakeSeed(), drafts: map[uint64]map[string]*entry{}}
 }
 
 // Lookup returns the service that answers to a host as it stands in a Host header (with or without a port, in
@@ -60,11 +79,82 @@ func (p *Port) Serves(protocol shape.ListenerProtocol) bool {
 }
 
 func (p *Port) find(name []byte) *entry {
-	shard := p.shards[maphash.Bytes(p.seed, name)%shardCount].Load()
+	shard := p.shards[p.shardOf(name)].Load()
 	if shard == nil {
 		return nil
 	}
 	return (*shard)[string(name)]
+}
+
+func (p *Port) shardOf(name []byte) uint64 { return maphash.Bytes(p.seed, name) % shardCount }
+
+// draft returns the shard of a name for changing it. What is changed there takes effect with publish.
+func (p *Port) draft(name string) map[string]*entry {
+	at := p.shardOf([]byte(name))
+	draft := p.drafts[at]
+	if draft == nil {
+		draft = map[string]*entry{}
+		if shard := p.shards[at].Load(); shard != nil {
+			draft = maps.Clone(*shard)
+		}
+		p.drafts[at] = draft
+	}
+	return draft
+}
+
+// publish puts the drafts in place of their shards.
+func (p *Port) publish() {
+	for at, draft := range p.drafts {
+		p.shards[at].Store(&draft)
+	}
+	clear(p.drafts)
+}
+
+// claim makes a compiled listener answer to a name, unless that of an older service does. It returns the listener
+// that answers to it.
+func (p *Port) claim(name string, protocol shape.ListenerProtocol, l *listenerNode) *listenerNode {
+	draft := p.draft(name)
+	e := draft[name]
+	if e == nil {
+		e = &entry{}
+		draft[name] = e
+		p.names++
+	}
+	at, _ := slices.BinarySearchFunc(e.claims, l, func(a, b *listenerNode) int {
+		return older(a.compiled.origin, b.compiled.origin)
+	})
+	e.claims = slices.Insert(e.claims, at, l)
+	e.service.Store(e.claims[0].compiled)
+	p.serving[protocolIndex(protocol)].Add(1)
+	return e.claims[0]
+}
+
+// swap makes requests for a name follow the listener's new compilation, if it is the one that answers to the name.
+func (p *Port) swap(name string, l *listenerNode) {
+	// Not through a draft: a name that stays needs no new map.
+	shard := p.drafts[p.shardOf([]byte(name))]
+	if shard == nil {
+		shard = *p.shards[p.shardOf([]byte(name))].Load()
+	}
+	if e := shard[name]; e.claims[0] == l {
+		e.service.Store(l.compiled)
+	}
+}
+
+// unclaim undoes claim; the next oldest service takes over.
+func (p *Port) unclaim(name string, protocol shape.ListenerProtocol, l *listenerNode) {
+	draft := p.draft(name)
+	e := draft[name]
+	at := slices.Index(e.claims, l)
+	e.claims = slices.Delete(e.claims, at, at+1)
+	p.serving[protocolIndex(protocol)].Add(-1)
+	if len(e.claims) == 0 {
+		e.service.Store(nil)
+		delete(draft, name)
+		p.names--
+		return
+	}
+	e.service.Store(e.claims[0].compiled)
 }
 
 // hostName strips the port and one trailing dot from a host; the brackets of an IPv6 literal stay. It returns nil if
@@ -97,6 +187,9 @@ func hostName(host []byte) []byte {
 	}
 	return host[:end]
 }
+
+// canonicalName returns a configured host name as Lookup compares it.
+func canonicalName(name string) string { return strings.TrimSuffix(foldString(name), ".") }
 
 // isPort says whether b is a colon and up to five digits. RFC 3986 3.2.3 admits none.
 func isPort(b []byte) bool {

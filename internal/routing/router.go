@@ -11,8 +11,11 @@
 package routing
 
 import (
+	"cmp"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"trellis/internal/lattice"
@@ -58,7 +61,9 @@ type Use struct {
 type Router struct {
 	cfg Config
 
-	mu sync.Mutex // mu guards the fields below; the data path never takes it.
+	mu    sync.Mutex // mu guards the fields below; the data path never takes it.
+	model model
+	ports map[int]*Port
 }
 
 // NewRouter returns a router without routes.
@@ -69,16 +74,70 @@ func NewRouter(cfg Config) *Router {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Router{cfg: cfg}
+	return &Router{cfg: cfg, model: newModel(), ports: map[int]*Port{}}
 }
 
 // Apply takes changes up: when it returns, new requests follow them. It returns the target groups whose use,
 // configuration or targets changed, as far as they are or were in use.
-func (r *Router) Apply(changes []lattice.Change) []Use { return nil }
+//
+// The order keeps every request answerable on the way: target groups are made ready before a service is swapped that
+// forwards to them, names are published once their services are, and what is gone is closed last.
+func (r *Router) Apply(changes []lattice.Change) []Use {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, change := range changes {
+		r.model.take(change)
+	}
+	r.settleNetworks()
+	r.settleServices()
+	uses := r.settleTargetGroups()
+	r.settleListeners()
+	r.settlePorts()
+	r.retire()
+	r.model.sweep()
+	return uses
+}
 
 // HealthChanged computes anew who of a target group is available.
-func (r *Router) HealthChanged(targetGroup lattice.Key) {}
+func (r *Router) HealthChanged(targetGroup lattice.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g := r.model.groups[ref{targetGroup.Scope, targetGroup.Path}]; g != nil && g.compiled != nil {
+		r.pick(g)
+	}
+}
 
 // Ports returns the ports on which at least one service can be reached, by number. A port stays the same object as
 // long as it is among them.
-func (r *Router) Ports() []*Port { return nil }
+func (r *Router) Ports() []*Port {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sortedPorts()
+}
+
+func (r *Router) sortedPorts() []*Port {
+	return slices.SortedFunc(maps.Values(r.ports), func(a, b *Port) int { return cmp.Compare(a.Number, b.Number) })
+}
+
+// settlePorts publishes the names that came and went, and drops the ports that have none left.
+func (r *Router) settlePorts() {
+	for number, p := range r.ports {
+		p.publish()
+		if p.names == 0 {
+			delete(r.ports, number)
+		}
+	}
+}
+
+// retire closes what the data plane keeps for the targets that are gone. An exchange that still holds their target
+// group finds nobody in it.
+func (r *Router) retire() {
+	for _, g := range r.model.goneGroups {
+		g.picker.Store(nil)
+	}
+	for _, t := range r.model.goneTargets {
+		if t.Connector != nil {
+			t.Connector.Close()
+		}
+	}
+}

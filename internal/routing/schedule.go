@@ -63,6 +63,15 @@ func (s *schedule) next() int {
 	return int(s.turns[(s.turn.Add(1)-1)%uint64(len(s.turns))])
 }
 
+// share returns the part of the turns that an index has.
+func (s *schedule) share(index int) float64 {
+	sum := 0
+	for _, weight := range s.weights {
+		sum += weight
+	}
+	return float64(s.weights[index]) / float64(sum)
+}
+
 // is says whether the schedule is that of the weights.
 func (s *schedule) is(weights []int) bool { return s != nil && slices.Equal(s.weights, weights) }
 

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
 
@@ -31,6 +32,7 @@ type Service struct {
 
 	rules    []*Rule // by priority, without the default rule
 	fallback *Rule
+	origin   *lattice.Base
 }
 
 // Route returns the first rule that matches, or the default rule. On a TLS_PASSTHROUGH listener there is only the

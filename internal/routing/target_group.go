@@ -22,6 +22,26 @@ type TargetGroup struct {
 	turn   atomic.Uint64
 }
 
+func newTargetGroup(record *lattice.TargetGroup) *TargetGroup {
+	g := &TargetGroup{Key: record.Key(), ARN: record.ARN(), ID: record.ID, Name: record.Name, Type: record.Type}
+	if record.Config != nil {
+		g.Protocol, g.ProtocolVersion = record.Config.Protocol, record.Config.ProtocolVersion
+	}
+	return g
+}
+
+// is says whether the target group is as its record says. The API changes none of these fields, but a record can be
+// removed or edited.
+func (g *TargetGroup) is(record *lattice.TargetGroup) bool {
+	if record == nil || record.Name != g.Name || record.Type != g.Type {
+		return false
+	}
+	if record.Config == nil {
+		return g.Protocol == "" && g.ProtocolVersion == ""
+	}
+	return record.Config.Protocol == g.Protocol && record.Config.ProtocolVersion == g.ProtocolVersion
+}
+
 // Target is a target that requests can be sent to. It outlives recompilations; its fields never change.
 type Target struct {
 	Key     lattice.Key

@@ -1,0 +1,368 @@
+package routing
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// defaultIdleTimeout is for services that name none (facts 3.6).
+const defaultIdleTimeout = 60 * time.Second
+
+func (r *Router) settleNetworks() {
+	for _, n := range r.model.dirtyNetworks {
+		if n.moved {
+			n.compiled = nil
+			for s := range n.services {
+				r.model.touchService(s)
+			}
+		}
+		if n.record == nil {
+			continue
+		}
+		if n.compiled == nil {
+			n.compiled = &Network{ARN: n.record.ARN()}
+		}
+		n.compiled.source.Store(source(n.vpcs))
+	}
+}
+
+// source returns the VPC of the first association. Without any the header's value is there but empty.
+func source(vpcs []*lattice.ServiceNetworkVpcAssociation) *Source {
+	if len(vpcs) == 0 {
+		return &Source{LatticeNetwork: []byte("SourceVpcArn=")}
+	}
+	first := vpcs[0]
+	return &Source{VpcID: first.VpcID, LatticeNetwork: headerValue(
+		"SourceVpcArn=arn:aws:ec2:" + first.Scope.Region + ":" + first.Scope.Account + ":vpc/" + first.VpcID)}
+}
+
+// settleServices finds out through which network each service is reached: that of its first association.
+func (r *Router) settleServices() {
+	for _, s := range r.model.dirtyServices {
+		before := s.network
+		s.network = nil
+		if s.record != nil {
+			for _, association := range s.associations {
+				n := r.model.networks[ref{association.Scope, association.ServiceNetworkID}]
+				if n.record != nil {
+					s.network = n
+					break
+				}
+			}
+		}
+		for _, l := range s.listeners {
+			r.model.touchListener(l)
+			if (before == nil) != (s.network == nil) {
+				r.model.touchGroups(l)
+			}
+		}
+	}
+}
+
+// settleTargetGroups finds out which target groups are in use, and makes those ready.
+func (r *Router) settleTargetGroups() []Use {
+	var uses []Use
+	for _, g := range r.model.dirtyGroups {
+		wasInUse := g.inUse
+		g.inUse = g.record != nil && slices.ContainsFunc(g.users, func(u groupUser) bool { return u.listener.reachable() })
+		r.settleTargetGroup(g, g.inUse && !wasInUse)
+		if g.inUse != wasInUse || g.inUse && g.changed {
+			uses = append(uses, g.use())
+		}
+	}
+	return uses
+}
+
+// settleTargetGroup makes a target group ready. One that is no longer in use stays ready while its record lives: a
+// request may hold it, and its connections are worth keeping for the next use.
+func (r *Router) settleTargetGroup(g *groupNode, taken bool) {
+	stale := g.compiled != nil && !g.compiled.is(g.record)
+	if stale {
+		for _, t := range g.targets {
+			if t.target != nil {
+				r.model.goneTargets = append(r.model.goneTargets, t.target)
+				t.target = nil
+			}
+		}
+		r.model.goneGroups = append(r.model.goneGroups, g.compiled)
+		g.compiled = nil
+	}
+	fresh := g.compiled == nil && g.inUse
+	if fresh {
+		g.compiled = newTargetGroup(g.record)
+	}
+	if stale || fresh {
+		for _, user := range g.users {
+			r.model.touchListener(user.listener)
+		}
+	}
+	if g.compiled != nil && (taken || fresh || g.changed) {
+		r.pick(g)
+	}
+}
+
+func (g *groupNode) use() Use {
+	targets := make([]*lattice.Target, len(g.targets))
+	for i, t := range g.targets {
+		targets[i] = t.record
+	}
+	return Use{Key: g.key(), Group: g.record, Targets: targets, InUse: g.inUse}
+}
+
+// pick makes a new picker of a compiled target group.
+func (r *Router) pick(g *groupNode) {
+	available := make([]*Target, 0, len(g.targets))
+	var unavailable []*Target
+	for _, t := range g.targets {
+		// A draining target never gets anything new (facts 1.6). It keeps its connector until its record goes.
+		if t.record.Draining() {
+			continue
+		}
+		if t.target == nil && !r.connect(g, t) {
+			continue
+		}
+		if r.available(t.target) {
+			available = append(available, t.target)
+		} else {
+			unavailable = append(unavailable, t.target)
+		}
+	}
+	if len(available) == 0 {
+		available = unavailable // Fail open (UG target-groups).
+	}
+	g.compiled.picker.Store(&picker{targets: available})
+}
+
+// connect makes the target of a node, unless it cannot be routed to.
+func (r *Router) connect(g *groupNode, t *targetNode) bool {
+	address, ok := r.cfg.Resolve(g.record, t.record)
+	if !ok {
+		return false
+	}
+	t.target = &Target{
+		Key:     t.record.Key(),
+		Group:   g.compiled,
+		ID:      t.record.ID,
+		Address: address,
+		TLS:     g.compiled.Protocol == shape.TargetGroupProtocolHttps,
+	}
+	if r.cfg.Connect != nil {
+		t.target.Connector = r.cfg.Connect(t.target)
+	}
+	return true
+}
+
+func (r *Router) available(t *Target) bool {
+	return r.cfg.Health == nil || r.cfg.Health.Available(t.Key)
+}
+
+func (r *Router) settleListeners() {
+	for _, l := range r.model.dirtyListeners {
+		r.settleListener(l)
+	}
+}
+
+// settleListener compiles a listener and lets requests follow. Names are claimed before others are given up, so that
+// a name that only changes hands is never without a service.
+func (r *Router) settleListener(l *listenerNode) {
+	var claims []claim
+	if l.reachable() {
+		l.compiled = r.compile(l)
+		claims = claimsOf(l.compiled)
+	}
+	for _, c := range claims {
+		if slices.Contains(l.claims, c) {
+			r.ports[c.port].swap(c.name, l)
+			continue
+		}
+		p := r.ports[c.port]
+		if p == nil {
+			p = newPort(c.port)
+			r.ports[c.port] = p
+		}
+		if holder := p.claim(c.name, c.protocol, l); holder != l {
+			r.cfg.Log.Warn("the host name belongs to a service that was created earlier", "host", c.name,
+				"port", c.port, "service", l.service.ref.id, "holder", holder.service.ref.id)
+		}
+	}
+	for _, c := range l.claims {
+		if !slices.Contains(claims, c) {
+			r.ports[c.port].unclaim(c.name, c.protocol, l)
+		}
+	}
+	l.claims = claims
+	if !l.reachable() {
+		l.compiled = nil
+	}
+}
+
+// claimsOf returns the names to which a listener answers. A TLS_PASSTHROUGH listener answers to the custom domain
+// name only (UG tls-listeners).
+func claimsOf(s *Service) []claim {
+	names := []string{s.DomainName, s.CustomDomainName}
+	if s.Protocol == shape.ListenerProtocolTlsPassthrough {
+		names = names[1:]
+	}
+	var claims []claim
+	for _, name := range names {
+		c := claim{port: s.Port, protocol: s.Protocol, name: canonicalName(name)}
+		if c.name != "" && len(c.name) <= maxHostBytes && !slices.Contains(claims, c) {
+			claims = append(claims, c)
+		}
+	}
+	return claims
+}
+
+// compile returns a listener that can be reached as the data path sees it.
+func (r *Router) compile(l *listenerNode) *Service {
+	record, network := l.service.record, l.service.network.compiled
+	s := &Service{
+		ARN:              record.ARN(),
+		ID:               record.ID,
+		Name:             record.Name,
+		DomainName:       record.DomainName,
+		CustomDomainName: record.CustomDomainName,
+		CertificateARN:   record.CertificateARN,
+		AuthType:         record.AuthType,
+		IdleTimeout:      time.Duration(record.IdleTimeoutSeconds) * time.Second,
+		NetworkARN:       network.ARN,
+		Network:          network,
+		ListenerARN:      l.record.ARN(),
+		ListenerID:       l.id,
+		Protocol:         l.record.Protocol,
+		Port:             int(l.record.Port),
+		origin:           &record.Base,
+	}
+	if s.IdleTimeout <= 0 {
+		s.IdleTimeout = defaultIdleTimeout
+	}
+	slices.SortFunc(l.rules, func(a, b *ruleNode) int {
+		return cmp.Or(cmp.Compare(a.record.Priority, b.record.Priority), strings.Compare(a.record.ID, b.record.ID))
+	})
+	var forwards []*Forward // by target group; rules of one service share them
+	s.rules = make([]*Rule, 0, len(l.rules))
+	for _, node := range l.rules {
+		if node.record.IsDefault {
+			s.fallback = r.compileRule(s, node, &forwards)
+		} else if s.Protocol != shape.ListenerProtocolTlsPassthrough { // It has the default rule only (facts 3.4).
+			s.rules = append(s.rules, r.compileRule(s, node, &forwards))
+		}
+	}
+	if s.fallback == nil {
+		r.cfg.Log.Error("the listener has no default rule; it answers 404", "listener", s.ListenerARN)
+		s.fallback = &Rule{IsDefault: true, Priority: lattice.DefaultRulePriority, FixedStatus: 404}
+	}
+	return s
+}
+
+func (r *Router) compileRule(s *Service, node *ruleNode, forwards *[]*Forward) *Rule {
+	record := node.record
+	rule := &Rule{
+		ID:        record.ID,
+		ARN:       record.ARN(),
+		Priority:  int(record.Priority),
+		IsDefault: record.IsDefault,
+	}
+	if !rule.IsDefault && record.Match != nil && record.Match.HttpMatch != nil {
+		rule.match = compileMatch(record.Match.HttpMatch)
+	}
+	if record.Action == nil {
+		return rule
+	}
+	if fixed := record.Action.FixedResponse; fixed != nil && fixed.StatusCode != nil {
+		rule.FixedStatus = int(*fixed.StatusCode)
+		return rule
+	}
+	if record.Action.Forward == nil {
+		return rule
+	}
+	targetGroups := record.Action.Forward.TargetGroups
+	targetGroups = targetGroups[:min(len(targetGroups), len(record.TargetGroupIDs))]
+	weights := make([]int, len(targetGroups))
+	rule.forwards = make([]*Forward, len(targetGroups))
+	for i, weighted := range targetGroups {
+		weights[i] = defaultWeight
+		if weighted.Weight != nil {
+			weights[i] = max(0, min(maxWeight, int(*weighted.Weight)))
+		}
+		rule.forwards[i] = r.forward(s, ref{record.Scope, record.TargetGroupIDs[i]}, forwards)
+	}
+	if !node.schedule.is(weights) {
+		node.schedule = newSchedule(weights)
+	}
+	rule.schedule = node.schedule
+	return rule
+}
+
+// forward returns the target group as a service uses it.
+func (r *Router) forward(s *Service, ref ref, forwards *[]*Forward) *Forward {
+	g := r.model.groups[ref]
+	targetGroup := g.compiled
+	if targetGroup == nil {
+		// There is no such target group. One without targets stands for it until there is.
+		targetGroup = newTargetGroup(&lattice.TargetGroup{Base: lattice.Base{Scope: ref.scope, ID: ref.id}})
+	}
+	at := slices.IndexFunc(*forwards, func(f *Forward) bool { return f.TargetGroup.Key == targetGroup.Key })
+	if at >= 0 {
+		return (*forwards)[at]
+	}
+	// "; " separates, as on the wire at AWS (facts 4.2; A-157).
+	f := &Forward{TargetGroup: targetGroup, LatticeTarget: headerValue(
+		"ServiceArn=" + s.ARN + "; ServiceNetworkArn=" + s.NetworkARN + "; TargetGroupArn=" + targetGroup.ARN)}
+	*forwards = append(*forwards, f)
+	return f
+}
+
+func compileMatch(m *shape.HttpMatch) match {
+	var compiled match
+	if m.Method != nil {
+		compiled.method = *m.Method
+	}
+	if m.PathMatch != nil && m.PathMatch.Match != nil {
+		compiled.path = compilePattern(m.PathMatch.CaseSensitive, m.PathMatch.Match.Exact, m.PathMatch.Match.Prefix, nil)
+	}
+	for _, header := range m.HeaderMatches {
+		if header.Name == nil || header.Match == nil {
+			continue
+		}
+		compiled.headers = append(compiled.headers, headerMatch{
+			name:  foldString(*header.Name),
+			value: compilePattern(header.CaseSensitive, header.Match.Exact, header.Match.Prefix, header.Match.Contains),
+		})
+	}
+	return compiled
+}
+
+// compilePattern takes the forms of a union, of which one is set.
+func compilePattern(caseSensitive *bool, exact, prefix, contains *string) pattern {
+	p := pattern{fold: caseSensitive == nil || !*caseSensitive}
+	switch {
+	case exact != nil:
+		p.form, p.text = formExact, *exact
+	case prefix != nil:
+		p.form, p.text = formPrefix, *prefix
+	case contains != nil:
+		p.form, p.text = formContains, *contains
+	}
+	if p.fold {
+		p.text = foldString(p.text)
+	}
+	return p
+}
+
+// headerValue returns a text as the value of a header. Control bytes, which would split it, have no place in ids; an
+// edited record may have them all the same.
+func headerValue(text string) []byte {
+	value := []byte(text)
+	for i, c := range value {
+		if c < ' ' || c == 0x7f {
+			value[i] = ' '
+		}
+	}
+	return value
+}
