@@ -148,3 +148,29 @@ func (b *Base) nameClaim(kind Kind, parent string) Claim {
 
 // Change is what happened to one record: Old is nil for a new one, New is nil for a deleted one.
 type Change struct{ Old, New Record }
+
+// NewRecord returns an empty record of a kind, for decoding into. ok is false for a kind that is not known.
+func NewRecord(kind Kind) (rec Record, ok bool) {
+	switch kind {
+	case KindListener:
+		return new(Listener), true
+	case KindRule:
+		return new(Rule), true
+	case KindService:
+		return new(Service), true
+	case KindServiceNetwork:
+		return new(ServiceNetwork), true
+	case KindServiceNetworkServiceAssociation:
+		return new(ServiceNetworkServiceAssociation), true
+	case KindServiceNetworkVpcAssociation:
+		return new(ServiceNetworkVpcAssociation), true
+	case KindTarget:
+		return new(Target), true
+	case KindTargetGroup:
+		return new(TargetGroup), true
+	case KindToken:
+		return new(Token), true
+	default:
+		return nil, false
+	}
+}

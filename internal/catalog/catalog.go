@@ -1,0 +1,201 @@
+// Package catalog keeps the records in etcd and an indexed copy of all of them, the replica, in memory.
+//
+// Reads are answered by the replica. Writes are mutations: functions that read through a transaction, change it,
+// and are joined with others into one etcd transaction. Every such transaction compares and bumps one head key, so
+// all mutations of all nodes on one etcd are serialisable. One watch feeds the replica, the Apply function (the
+// data plane) and then the waiting writers, in this order: who has got an answer finds its effect everywhere on
+// this node. The package knows nothing of operations or HTTP; control is its only caller besides the wiring.
+//
+// Invariant: the replica holds exactly the decodable records of one etcd revision, and Apply has had or is being
+// given exactly the changes up to it.
+package catalog
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"trellis/internal/lattice"
+)
+
+// DefaultMaxOperations is etcd's default limit of operations in one transaction.
+const DefaultMaxOperations = 128
+
+// DefaultMaxBytes keeps a transaction below etcd's default limit of 1.5 MiB for a request.
+const DefaultMaxBytes = 1 << 20
+
+// Config says where the records are and who follows their changes.
+type Config struct {
+	// DataDir is the directory of the embedded etcd server. Only one process at a time can use it.
+	DataDir string
+	// Ephemeral embeds a server that does not wait for the disk. With an empty DataDir it works in a temporary
+	// directory that Close removes.
+	Ephemeral bool
+	// Endpoints are the URLs of an etcd cluster, which is then used instead of an embedded server.
+	Endpoints []string
+	// TLS is used towards endpoints whose scheme is https.
+	TLS *tls.Config
+	// Apply is called with the changes of each revision, in order, from one goroutine, and before the writers are
+	// answered. The first call, from within Open, has every record as new. May be nil.
+	Apply func([]lattice.Change)
+	// MaxOperations is the limit of operations in one etcd transaction (etcd's --max-txn-ops), two of which the
+	// catalog itself needs. Zero means DefaultMaxOperations.
+	MaxOperations int
+	// MaxBytes is the limit of the keys and values in one etcd transaction. Zero means DefaultMaxBytes.
+	MaxBytes int
+	// Log receives the catalog's and the embedded server's messages. Nil means slog.Default.
+	Log *slog.Logger
+}
+
+// ErrClosed is returned once the catalog has been closed.
+var ErrClosed = errors.New("catalog: closed")
+
+// Catalog is a node's access to the records.
+type Catalog struct {
+	store   *store
+	replica *replica
+	calls   chan *call
+	log     *slog.Logger
+
+	ctx    context.Context // ends with the catalog; its cause says why
+	cancel context.CancelCauseFunc
+	owned  sync.WaitGroup // the committer, the watch and the guard
+	closed sync.Once
+	done   chan struct{}
+}
+
+// Open opens the store, loads the replica and hands all of it to Apply. The context bounds the opening only.
+func Open(ctx context.Context, cfg Config) (*Catalog, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	var s *store
+	var err error
+	if len(cfg.Endpoints) > 0 {
+		s, err = dial(ctx, cfg)
+	} else {
+		s, err = embedded(ctx, cfg)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	c, err := open(ctx, cfg, s)
+	if err != nil {
+		s.close()
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	return c, nil
+}
+
+// open runs a catalog on a store. It owns the store only when it succeeds.
+func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.MaxOperations == 0 {
+		cfg.MaxOperations = DefaultMaxOperations
+	}
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = DefaultMaxBytes
+	}
+	if cfg.MaxOperations <= ownOperations {
+		return nil, fmt.Errorf("at most %d operations in a transaction is too few", cfg.MaxOperations)
+	}
+	r := newReplica(cfg.Apply, cfg.Log)
+	if err := r.relist(ctx, s.kv); err != nil {
+		return nil, fmt.Errorf("load the records: %w", err)
+	}
+	c := &Catalog{
+		store:   s,
+		replica: r,
+		calls:   make(chan *call, cfg.MaxOperations),
+		log:     cfg.Log,
+		done:    make(chan struct{}),
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	committer := &committer{
+		kv:      s.kv,
+		replica: r,
+		calls:   c.calls,
+		limits:  limits{operations: cfg.MaxOperations - ownOperations, bytes: cfg.MaxBytes},
+		leases:  leases{lease: s.lease},
+		node:    rand.Text(),
+		fail:    c.fail,
+		log:     cfg.Log,
+	}
+	watch := &watch{kv: s.kv, watcher: s.watcher, replica: r, log: cfg.Log}
+	c.owned.Go(func() { committer.run(c.ctx) })
+	c.owned.Go(func() { watch.run(c.ctx) })
+	c.owned.Go(c.guard)
+	return c, nil
+}
+
+// guard ends the catalog when the embedded server ends by itself.
+func (c *Catalog) guard() {
+	select {
+	case <-c.store.stopped:
+		c.fail(errors.New("the embedded etcd server stopped"))
+	case <-c.ctx.Done():
+	}
+}
+
+// fail ends the catalog for a reason that it cannot repair.
+func (c *Catalog) fail(err error) {
+	if c.ctx.Err() == nil {
+		c.log.Error("the catalog has failed", "error", err)
+	}
+	c.cancel(fmt.Errorf("catalog: %w", err))
+}
+
+// Close stops the catalog and waits for all that it runs. Mutations under way get ErrClosed.
+func (c *Catalog) Close() error {
+	c.cancel(ErrClosed)
+	c.closed.Do(func() {
+		c.owned.Wait()
+		c.store.close()
+		close(c.done)
+	})
+	<-c.done
+	return nil
+}
+
+// Done is closed when the catalog takes no more mutations: it has been closed, or it has failed.
+func (c *Catalog) Done() <-chan struct{} { return c.ctx.Done() }
+
+// Err says why Done is closed: ErrClosed, or what failed. It is nil before.
+func (c *Catalog) Err() error { return context.Cause(c.ctx) }
+
+// Revision is the etcd revision that the replica and Apply have reached.
+func (c *Catalog) Revision() int64 { return c.replica.applied.now() }
+
+// Healthy returns nil if etcd answers with a quorum's word and this node has taken up all that was written before.
+func (c *Catalog) Healthy(ctx context.Context) error {
+	if err := c.Err(); err != nil {
+		return err
+	}
+	resp, err := c.store.kv.Get(ctx, headKey, clientv3.WithKeysOnly())
+	if err != nil {
+		return fmt.Errorf("catalog: etcd does not answer: %w", err)
+	}
+	if len(resp.Kvs) == 0 {
+		return nil
+	}
+	if err := c.replica.applied.wait(ctx, resp.Kvs[0].ModRevision); err != nil {
+		return fmt.Errorf("catalog: the replica is behind at revision %d of %d: %w", c.Revision(), resp.Kvs[0].ModRevision, err)
+	}
+	return nil
+}
+
+// Read calls fn with a consistent view of the replica. The view is valid until fn returns, the records for ever.
+// fn must not block, and must not call Read or Commit: the replica takes no changes meanwhile.
+func (c *Catalog) Read(fn func(v View)) {
+	c.replica.mu.RLock()
+	defer c.replica.mu.RUnlock()
+	fn(c.replica.table)
+}

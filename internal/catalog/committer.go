@@ -1,0 +1,165 @@
+package catalog
+
+import (
+	"context"
+	"log/slog"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// committer commits the mutations of this node, one batch after the other, in order of arrival.
+//
+//  1. It takes what waits, up to what fits into one transaction, and has each mutation evaluated against the
+//     replica plus what the mutations before it in the batch wrote. A mutation that fails is rolled back.
+//  2. One etcd transaction stores the batch, on condition that the head key is as the replica knew it.
+//  3. If it is not, another node was faster: the replica catches up, and all mutations are evaluated again.
+//  4. Otherwise, as soon as the table has the revision, the next batch begins; the callers wait for Apply by
+//     themselves.
+//
+// The answer to a mutation that failed or wrote nothing rests on the writes before it in the batch, and so waits
+// for their transaction like theirs.
+type committer struct {
+	kv      clientv3.KV
+	replica *replica
+	calls   <-chan *call
+	limits  limits
+	leases  leases
+	node    string // the name of this node, new at every start
+	batches uint64 // how many transactions were tried
+	fail    func(error)
+	log     *slog.Logger
+}
+
+// run commits until the context ends.
+func (m *committer) run(ctx context.Context) {
+	var waiting []*call
+	for {
+		if len(waiting) == 0 {
+			select {
+			case c := <-m.calls:
+				waiting = append(waiting, c)
+			case <-ctx.Done():
+				return
+			}
+		}
+		waiting = m.collect(waiting)
+		var err error
+		if waiting, err = m.commit(ctx, waiting); err != nil {
+			return // The context has ended, and the callers know.
+		}
+	}
+}
+
+// collect adds the calls that wait, but not many more than fit into one batch.
+func (m *committer) collect(waiting []*call) []*call {
+	for len(waiting) < m.limits.operations {
+		select {
+		case c := <-m.calls:
+			waiting = append(waiting, c)
+		default:
+			return waiting
+		}
+	}
+	return waiting
+}
+
+// commit commits a batch of the calls, and returns those that are to be tried again. An error means the end.
+func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) {
+	b := &batch{head: m.replica.currentHead()}
+	rest, current := m.evaluate(b, calls)
+	if !current {
+		return append(b.calls, rest...), nil
+	}
+	if b.overlay == nil || b.overlay.operations == 0 {
+		b.answer(0, nil)
+		return rest, nil
+	}
+	result, err := m.store(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case result.refused != nil:
+		b.answer(0, result.refused)
+		return rest, nil
+	case !result.stored:
+		rest = append(b.calls, rest...)
+	default:
+		b.answer(result.revision, nil)
+	}
+	return rest, m.replica.seen.wait(ctx, result.revision)
+}
+
+// batch is the mutations of one transaction.
+type batch struct {
+	head    int64 // the revision of the head key that they were evaluated at
+	overlay *overlay
+	calls   []*call // those whose answers wait for the transaction
+}
+
+// answer answers the calls of a batch: with the error if there is one, else with their own.
+func (b *batch) answer(revision int64, err error) {
+	for _, c := range b.calls {
+		if err != nil {
+			c.answer <- answer{err: err}
+		} else {
+			c.answer <- answer{revision: revision, err: c.err}
+		}
+	}
+	b.calls = nil
+}
+
+// evaluate has calls evaluated until the batch is full, and returns the rest. current is false if the replica moved
+// on to a later head meanwhile, so that the batch is useless.
+func (m *committer) evaluate(b *batch, calls []*call) (rest []*call, current bool) {
+	for i, c := range calls {
+		if b.overlay != nil && b.overlay.operations >= m.limits.operations {
+			return calls[i:], true
+		}
+		if !m.replicaAt(b) {
+			return calls[i:], false
+		}
+		o := b.overlay
+		select {
+		case c.turn <- o:
+			<-c.evaluated
+		case <-c.left:
+			c.withdrawn = true
+		}
+		m.replica.mu.RUnlock()
+
+		switch tooLarge := o.operations > m.limits.operations || o.bytes > m.limits.bytes; {
+		case c.withdrawn:
+			o.rollback()
+			continue
+		case c.err != nil:
+			o.rollback()
+		case tooLarge && len(b.calls) > 0:
+			o.rollback()
+			return calls[i:], true // It may fit into a batch of its own.
+		case tooLarge:
+			c.err = &TooLargeError{o.operations, m.limits.operations, o.bytes, m.limits.bytes}
+			o.rollback()
+		default:
+			o.keep()
+		}
+		b.calls = append(b.calls, c)
+		if o.operations == 0 {
+			b.answer(0, nil) // It rests on nothing but the replica.
+		}
+	}
+	return nil, true
+}
+
+// replicaAt locks the replica for reading if its head is still the batch's, and gives the batch its overlay.
+func (m *committer) replicaAt(b *batch) bool {
+	m.replica.mu.RLock()
+	if m.replica.head != b.head || b.overlay != nil && b.overlay.base != m.replica.table {
+		m.replica.mu.RUnlock()
+		return false
+	}
+	if b.overlay == nil {
+		b.overlay = newOverlay(m.replica.table)
+	}
+	return true
+}

@@ -1,0 +1,58 @@
+package catalog
+
+import (
+	"math"
+
+	"trellis/internal/lattice"
+)
+
+// uncommitted is the revision in the cursors of records that the batch creates: they come last, in order of their
+// keys, as they will when they are stored.
+const uncommitted = math.MaxInt64
+
+// Tx is a mutation's view of the records: the replica, with what the mutations before it and it itself have
+// written. It is valid until the mutation returns.
+type Tx struct {
+	*overlay
+	err error // the first record that could not be encoded
+}
+
+var (
+	_ View = (*Tx)(nil)
+	_ View = (*table)(nil)
+)
+
+// Put creates or replaces a record. Deleting a record and putting one with its key, in one mutation or in two that
+// are committed together, replaces it.
+func (tx *Tx) Put(rec lattice.Record) { tx.write(rec, false) }
+
+// PutExpiring is Put of a record that is deleted some time after lattice.TokenRetention has passed.
+func (tx *Tx) PutExpiring(rec lattice.Record) { tx.write(rec, true) }
+
+func (tx *Tx) write(rec lattice.Record, expiring bool) {
+	value, err := encode(rec)
+	if err != nil {
+		if tx.err == nil {
+			tx.err = err
+		}
+		return
+	}
+	tx.overlay.put(rec, value, expiring)
+}
+
+// Delete deletes a record if it exists.
+func (tx *Tx) Delete(key lattice.Key) { tx.overlay.delete(key) }
+
+// DeleteTree deletes every record of the kind whose path is the given one or below it. However many they are, that
+// takes two operations of the transaction.
+func (tx *Tx) DeleteTree(kind lattice.Kind, scope lattice.Scope, path string) {
+	tx.overlay.deleteTree(lattice.Key{Kind: kind, Scope: scope, Path: path})
+}
+
+// finish checks what the mutation has done.
+func (tx *Tx) finish() error {
+	if tx.err != nil {
+		return tx.err
+	}
+	return tx.overlay.claimed()
+}

@@ -1,0 +1,63 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// watch feeds the replica with what is written to etcd, by whomever.
+type watch struct {
+	kv      clientv3.KV
+	watcher clientv3.Watcher
+	replica *replica
+	log     *slog.Logger
+}
+
+// run follows etcd until the context ends. A watch that breaks is begun again after the replica's revision; if
+// etcd has compacted what followed that, all is listed again.
+func (w *watch) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := w.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		w.log.Warn("the watch on etcd broke", "error", err, "revision", w.replica.seen.now())
+		if errors.Is(err, rpctypes.ErrCompacted) {
+			if err := w.replica.relist(ctx, w.kv); err != nil {
+				w.log.Warn("cannot list the records again", "error", err)
+			}
+		}
+		select {
+		case <-time.After(retryDelay):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// follow applies what one watch delivers, and returns why it ended.
+func (w *watch) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	responses := w.watcher.Watch(ctx, prefix,
+		clientv3.WithPrefix(),
+		clientv3.WithRev(w.replica.seen.now()+1),
+		clientv3.WithFragment(),       // A revision may delete more than fits into one message; the client joins them.
+		clientv3.WithProgressNotify(), // so that an idle watch does not fall behind compaction
+	)
+	for resp := range responses {
+		if err := resp.Err(); err != nil {
+			return err
+		}
+		if resp.IsProgressNotify() {
+			w.replica.reach(resp.Header.Revision)
+			continue
+		}
+		w.replica.take(resp.Events)
+	}
+	return errors.New("the watch was closed")
+}
