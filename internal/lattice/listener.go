@@ -7,8 +7,20 @@ import (
 	"trellis/internal/shape"
 )
 
-// DefaultRulePriority is the priority of a listener's default rule (facts 3.2).
-const DefaultRulePriority = 99999
+// The priority and the name of a listener's default rule (facts 3.2). The name is not certain.
+const (
+	DefaultRulePriority = 99999
+	DefaultRuleName     = "default"
+)
+
+// DefaultListenerPort is the port of a listener that is created without one (API). For TLS_PASSTHROUGH AWS states
+// none.
+func DefaultListenerPort(protocol shape.ListenerProtocol) int32 {
+	if protocol == shape.ListenerProtocolHttp {
+		return 80
+	}
+	return 443
+}
 
 // Listener is a port of a service. Its default action is the action of its default rule, which is a record of
 // its own: all references from actions to target groups are held by rules.

@@ -47,10 +47,20 @@ func (s *Service) Indexes() []Index {
 }
 func (s *Service) Claims() []Claim { return []Claim{s.nameClaim(KindService, "")} }
 
+// DefaultIdleTimeoutSeconds is how long a connection to a service may be idle when the client does not say (API).
+const DefaultIdleTimeoutSeconds = 60
+
+// HostedZoneID stands in every DNS entry. At AWS it is the zone that alias records name, the same for all services
+// of a Region (facts 5); here there is no such zone (A-040).
+const HostedZoneID = "Z0000000TRELLIS000000"
+
+// generatedDomain is the part that all generated host names have.
+const generatedDomain = ".vpc-lattice-svcs."
+
 // GeneratedDomainName returns the host name of a service below a parent domain. The cell is constant per Region
 // at AWS; 7d67968 is the one seen in us-west-2 (facts 5).
 func GeneratedDomainName(name, id, region, domain string) string {
-	return name + "-" + strings.TrimPrefix(id, "svc-") + ".7d67968.vpc-lattice-svcs." + region + "." + domain
+	return name + "-" + strings.TrimPrefix(id, "svc-") + ".7d67968" + generatedDomain + region + "." + domain
 }
 
 // ServiceNetworkServiceAssociation puts a service into a service network.
@@ -58,6 +68,8 @@ type ServiceNetworkServiceAssociation struct {
 	Base
 	ServiceID        string `json:"serviceId"`
 	ServiceNetworkID string `json:"serviceNetworkId"`
+	// CustomDomainName is that of the service, which never changes.
+	CustomDomainName string `json:"customDomainName,omitempty"`
 }
 
 // ServiceNetworkServiceAssociationKey returns the key of a service association.
@@ -79,8 +91,26 @@ func (a *ServiceNetworkServiceAssociation) Indexes() []Index {
 		By(KindServiceNetworkServiceAssociation, a.Scope, "servicenetwork", a.ServiceNetworkID),
 	)
 }
+
+// Claims holds the pair, and the custom domain name, which is unique among the services of a service network
+// (UG service-custom-domain) and, like all names of hosts, the same in upper and lower case.
 func (a *ServiceNetworkServiceAssociation) Claims() []Claim {
-	return []Claim{{KindServiceNetworkServiceAssociation, a.Scope, "association", a.ServiceNetworkID + "/" + a.ServiceID}}
+	claims := []Claim{a.PairClaim()}
+	if claim, ok := a.DomainClaim(); ok {
+		claims = append(claims, claim)
+	}
+	return claims
+}
+
+// PairClaim claims that the service is associated with the service network.
+func (a *ServiceNetworkServiceAssociation) PairClaim() Claim {
+	return Claim{KindServiceNetworkServiceAssociation, a.Scope, "association", a.ServiceNetworkID + "/" + a.ServiceID}
+}
+
+// DomainClaim claims the custom domain name within the service network. It is false for a service that has none.
+func (a *ServiceNetworkServiceAssociation) DomainClaim() (Claim, bool) {
+	value := a.ServiceNetworkID + "/" + strings.ToLower(a.CustomDomainName)
+	return Claim{KindServiceNetworkServiceAssociation, a.Scope, "custom domain name", value}, a.CustomDomainName != ""
 }
 
 // ServiceNetworkVpcAssociation lets the clients of a VPC reach a service network.
@@ -113,7 +143,9 @@ func (a *ServiceNetworkVpcAssociation) Indexes() []Index {
 	)
 }
 
-// Claims holds the VPC: one can be associated with a single service network (UG quotas).
-func (a *ServiceNetworkVpcAssociation) Claims() []Claim {
-	return []Claim{{KindServiceNetworkVpcAssociation, a.Scope, "vpc", a.VpcID}}
+func (a *ServiceNetworkVpcAssociation) Claims() []Claim { return []Claim{a.VpcClaim()} }
+
+// VpcClaim claims the VPC: one can be associated with a single service network (UG quotas).
+func (a *ServiceNetworkVpcAssociation) VpcClaim() Claim {
+	return Claim{KindServiceNetworkVpcAssociation, a.Scope, "vpc", a.VpcID}
 }
