@@ -1,8 +1,7 @@
 package api
 
 import (
-	"strconv"
-	"strings"
+	"net/http"
 
 	"trellis/internal/shape"
 )
@@ -10,41 +9,79 @@ import (
 // serviceCode is what quota and throttling errors name as the service.
 const serviceCode = "vpc-lattice"
 
+// wireError is an error that is shown to the client as it is: an exception of package shape or one of the errors
+// below, which the API's model has no shape for. Its JSON form is the body of the answer.
+type wireError interface {
+	error
+	// ErrorCode is the value of the header x-amzn-ErrorType.
+	ErrorCode() string
+	// HTTPStatus is the status code of the answer.
+	HTTPStatus() int
+}
+
 // AuthenticationError refuses a request before it reaches an operation. Its codes are those that AWS services
-// share, such as MissingAuthenticationTokenException, InvalidSignatureException, UnrecognizedClientException;
-// the API's model has no shapes for them.
+// share, such as MissingAuthenticationTokenException, InvalidSignatureException, UnrecognizedClientException.
 type AuthenticationError struct {
-	Code    string
-	Message string
+	Code    string `json:"-"`
+	Message string `json:"message"`
 	// Status is the HTTP status code; 0 means 403.
-	Status int
+	Status int `json:"-"`
 }
 
 // Error returns the code and the message.
 func (e *AuthenticationError) Error() string { return e.Code + ": " + e.Message }
 
-// NotImplementedError says that an operation of the API is not built. A-100.
-type NotImplementedError struct{ Operation string }
+// ErrorCode returns the code.
+func (e *AuthenticationError) ErrorCode() string { return e.Code }
 
-// Error returns the message that the caller is shown.
-func (e *NotImplementedError) Error() string {
-	return "Trellis does not implement the operation " + e.Operation + "."
+// HTTPStatus returns the status code, 403 unless another is set.
+func (e *AuthenticationError) HTTPStatus() int {
+	if e.Status == 0 {
+		return http.StatusForbidden
+	}
+	return e.Status
+}
+
+// NotImplementedError says that an operation of the API is not built. A-100.
+type NotImplementedError struct {
+	Operation string `json:"-"`
+	Message   string `json:"message"`
 }
 
 // NotImplemented is the error of an operation that is not built.
-func NotImplemented(operation string) error { return &NotImplementedError{Operation: operation} }
-
-// UnknownOperationError says that no operation has this method and path. A-101.
-type UnknownOperationError struct{ Method, Path string }
-
-// Error returns the message that the caller is shown.
-func (e *UnknownOperationError) Error() string {
-	return "There is no operation " + e.Method + " " + e.Path + "."
+func NotImplemented(operation string) error {
+	return &NotImplementedError{Operation: operation, Message: "The operation " + operation + " is not implemented."}
 }
+
+// Error returns the code and the message.
+func (e *NotImplementedError) Error() string { return e.ErrorCode() + ": " + e.Message }
+
+// ErrorCode returns the name under which clients know the error.
+func (e *NotImplementedError) ErrorCode() string { return "NotImplementedException" }
+
+// HTTPStatus returns 501.
+func (e *NotImplementedError) HTTPStatus() int { return http.StatusNotImplemented }
+
+// unknownOperationError says that no operation has this method and path. A-101.
+type unknownOperationError struct {
+	Message string `json:"message"`
+}
+
+func unknownOperation(method, path string) error {
+	return &unknownOperationError{"No operation of the API is " + shorten(method) + " " + shorten(path) + "."}
+}
+
+func (e *unknownOperationError) Error() string     { return e.ErrorCode() + ": " + e.Message }
+func (e *unknownOperationError) ErrorCode() string { return "UnknownOperationException" }
+func (e *unknownOperationError) HTTPStatus() int   { return http.StatusNotFound }
 
 // Invalid is a ValidationException that names one wrong field by its path, such as "config.healthCheck.path".
 func Invalid(field, message string) *shape.ValidationException {
-	return invalidFields([]shape.ValidationExceptionField{{Name: &field, Message: &message}})
+	return &shape.ValidationException{
+		Message:   &message,
+		Reason:    shape.ValidationExceptionReasonFieldValidationFailed,
+		FieldList: []shape.ValidationExceptionField{{Name: &field, Message: &message}},
+	}
 }
 
 // Rejected is a ValidationException for a business rule that no single field breaks.
@@ -88,26 +125,7 @@ func Throttled(retryAfterSeconds int32, message string) *shape.ThrottlingExcepti
 	return e
 }
 
-// summary is the message of a ValidationException: that of the one wrong field, or all of them, counted.
-func summary(fields []shape.ValidationExceptionField) *string {
-	if len(fields) == 1 {
-		return fields[0].Message
-	}
-	var b strings.Builder
-	b.WriteString(strconv.Itoa(len(fields)))
-	b.WriteString(" validation errors detected: ")
-	for i, f := range fields {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(*f.Name + ": " + *f.Message)
-	}
-	return new(b.String())
-}
-
-// invalidFields is a ValidationException that names every wrong field. There must be at least one.
-func invalidFields(fields []shape.ValidationExceptionField) *shape.ValidationException {
-	return &shape.ValidationException{
-		Message: summary(fields), Reason: shape.ValidationExceptionReasonFieldValidationFailed, FieldList: fields,
-	}
+// unparsable is a ValidationException for a request that cannot be read at all.
+func unparsable(message string) *shape.ValidationException {
+	return &shape.ValidationException{Message: &message, Reason: shape.ValidationExceptionReasonCannotParse}
 }

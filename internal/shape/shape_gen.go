@@ -10,6 +10,12 @@ type AccessDeniedException struct {
 // Error returns the message that the caller is shown.
 func (e *AccessDeniedException) Error() string { return "AccessDeniedException: " + *e.Message }
 
+// ErrorCode returns the name under which clients know the error.
+func (e *AccessDeniedException) ErrorCode() string { return "AccessDeniedException" }
+
+// HTTPStatus returns the status code with which the error is answered.
+func (e *AccessDeniedException) HTTPStatus() int { return 403 }
+
 // AccessLogSubscriptionSummary is the structure of that name in the API.
 type AccessLogSubscriptionSummary struct {
 	Arn                   *string               `json:"arn"`
@@ -72,6 +78,12 @@ type ConflictException struct {
 
 // Error returns the message that the caller is shown.
 func (e *ConflictException) Error() string { return "ConflictException: " + *e.Message }
+
+// ErrorCode returns the name under which clients know the error.
+func (e *ConflictException) ErrorCode() string { return "ConflictException" }
+
+// HTTPStatus returns the status code with which the error is answered.
+func (e *ConflictException) HTTPStatus() int { return 409 }
 
 // CreateAccessLogSubscriptionRequest is the structure of that name in the API.
 type CreateAccessLogSubscriptionRequest struct {
@@ -874,6 +886,12 @@ type InternalServerException struct {
 // Error returns the message that the caller is shown.
 func (e *InternalServerException) Error() string { return "InternalServerException: " + *e.Message }
 
+// ErrorCode returns the name under which clients know the error.
+func (e *InternalServerException) ErrorCode() string { return "InternalServerException" }
+
+// HTTPStatus returns the status code with which the error is answered.
+func (e *InternalServerException) HTTPStatus() int { return 500 }
+
 // IpAddressType is an enum of the API. The empty string means that the member is absent.
 type IpAddressType string
 
@@ -1359,6 +1377,12 @@ type ResourceNotFoundException struct {
 // Error returns the message that the caller is shown.
 func (e *ResourceNotFoundException) Error() string { return "ResourceNotFoundException: " + *e.Message }
 
+// ErrorCode returns the name under which clients know the error.
+func (e *ResourceNotFoundException) ErrorCode() string { return "ResourceNotFoundException" }
+
+// HTTPStatus returns the status code with which the error is answered.
+func (e *ResourceNotFoundException) HTTPStatus() int { return 404 }
+
 // RuleAction is the structure of that name in the API: a union, in which exactly one member is set.
 type RuleAction struct {
 	FixedResponse *FixedResponseAction `json:"fixedResponse,omitzero"`
@@ -1545,6 +1569,12 @@ func (e *ServiceQuotaExceededException) Error() string {
 	return "ServiceQuotaExceededException: " + *e.Message
 }
 
+// ErrorCode returns the name under which clients know the error.
+func (e *ServiceQuotaExceededException) ErrorCode() string { return "ServiceQuotaExceededException" }
+
+// HTTPStatus returns the status code with which the error is answered.
+func (e *ServiceQuotaExceededException) HTTPStatus() int { return 402 }
+
 // ServiceStatus is an enum of the API. The empty string means that the member is absent.
 type ServiceStatus string
 
@@ -1716,6 +1746,12 @@ type ThrottlingException struct {
 
 // Error returns the message that the caller is shown.
 func (e *ThrottlingException) Error() string { return "ThrottlingException: " + *e.Message }
+
+// ErrorCode returns the name under which clients know the error.
+func (e *ThrottlingException) ErrorCode() string { return "ThrottlingException" }
+
+// HTTPStatus returns the status code with which the error is answered.
+func (e *ThrottlingException) HTTPStatus() int { return 429 }
 
 // TxtMethodConfig is the structure of that name in the API.
 type TxtMethodConfig struct {
@@ -1908,6 +1944,12 @@ type ValidationException struct {
 
 // Error returns the message that the caller is shown.
 func (e *ValidationException) Error() string { return "ValidationException: " + *e.Message }
+
+// ErrorCode returns the name under which clients know the error.
+func (e *ValidationException) ErrorCode() string { return "ValidationException" }
+
+// HTTPStatus returns the status code with which the error is answered.
+func (e *ValidationException) HTTPStatus() int { return 400 }
 
 // ValidationExceptionField is the structure of that name in the API.
 type ValidationExceptionField struct {

@@ -1,0 +1,155 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"trellis/internal/api"
+	"trellis/internal/api/apitest"
+	"trellis/internal/api/bounds"
+	"trellis/internal/shape"
+)
+
+// anybody is an Authenticator that lets everybody in.
+type anybody struct{}
+
+func (anybody) Authenticate(*http.Request, []byte) (api.Caller, error) {
+	return api.Caller{Account: "123456789012", Region: "us-west-2", Principal: "arn:aws:iam::123456789012:root"}, nil
+}
+
+func unimplemented(_ context.Context, operation string, _ api.Caller, _ any) error {
+	return api.NotImplemented(operation)
+}
+
+func send(t testing.TB, h http.Handler, request apitest.Request) *http.Response {
+	t.Helper()
+	r, err := request.HTTP("http://lattice.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func decodeAnswer[T any](t testing.TB, res *http.Response) T {
+	t.Helper()
+	var v T
+	if err := json.NewDecoder(res.Body).Decode(&v); err != nil {
+		t.Fatalf("the answer is not JSON: %v", err)
+	}
+	return v
+}
+
+// says maps a kind of constraint to what a message about it may say.
+var says = map[bounds.Kind][]string{
+	bounds.OfType:     {"must be "},
+	bounds.IsRequired: {"is required"},
+	bounds.AtLeast:    {"must have ", "must be from "},
+	bounds.AtMost:     {"must have ", "must be from "},
+	bounds.Matches:    {"must match the pattern", "must consist of lower-case", "must be an ARN"},
+	bounds.OneOf:      {"must be one of"},
+	bounds.OneMember:  {"must have exactly one member"},
+}
+
+func TestEveryViolationOfTheModelIsRefusedWithItsField(t *testing.T) {
+	h := api.NewHandler(api.Config{Operations: apitest.Operations(unimplemented), Authenticator: anybody{}})
+	for _, op := range bounds.Operations() {
+		t.Run(op.Name, func(t *testing.T) {
+			for _, c := range apitest.Violations(op) {
+				res := send(t, h, c.Request)
+				if res.StatusCode != 400 || res.Header.Get("X-Amzn-ErrorType") != "ValidationException" {
+					t.Errorf("%s: %s %s: status %d, error %q, want 400 ValidationException",
+						c.Name, c.Request.Target, c.Request.Body, res.StatusCode, res.Header.Get("X-Amzn-ErrorType"))
+					continue
+				}
+				answer := decodeAnswer[shape.ValidationException](t, res)
+				if answer.Reason != shape.ValidationExceptionReasonFieldValidationFailed || len(answer.FieldList) != 1 ||
+					*answer.FieldList[0].Name != c.Field {
+					t.Errorf("%s: want the one field %q, got %s", c.Name, c.Field, *answer.Message)
+					continue
+				}
+				message := *answer.FieldList[0].Message
+				if !slices.ContainsFunc(says[c.Kind], func(s string) bool { return strings.Contains(message, s) }) {
+					t.Errorf("%s: the message is about something else: %s", c.Name, message)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatIsJustInsideTheModelIsLetThrough(t *testing.T) {
+	h := api.NewHandler(api.Config{Operations: apitest.Operations(unimplemented), Authenticator: anybody{}})
+	for _, op := range bounds.Operations() {
+		t.Run(op.Name, func(t *testing.T) {
+			cases := append(apitest.Allowed(op),
+				apitest.Case{Name: "required members only", Request: apitest.Valid(op)},
+				apitest.Case{Name: "all members", Request: apitest.Full(op)})
+			for _, c := range cases {
+				res := send(t, h, c.Request)
+				if res.StatusCode != 501 {
+					t.Errorf("%s: %s %s: status %d, want 501", c.Name, c.Request.Target, c.Request.Body, res.StatusCode)
+				}
+			}
+		})
+	}
+}
+
+// Without a sample the tests above would try nothing for a pattern that a new version of the model brings.
+func TestEveryPatternHasSamples(t *testing.T) {
+	for _, op := range bounds.Operations() {
+		for _, c := range op.Constraints() {
+			if c.Kind == bounds.Matches && !apitest.HasSample(c.Shape.Pattern) {
+				t.Errorf("%s: no sample for the pattern %s of %s", op.Name, c.Shape.Pattern, c.Shape.Name)
+			}
+		}
+	}
+}
+
+// Everything that is sent has to arrive: the input that the operation gets, as JSON, is what was sent.
+func TestInputArrivesWhole(t *testing.T) {
+	for _, op := range bounds.Operations() {
+		t.Run(op.Name, func(t *testing.T) {
+			var got map[string]any
+			h := api.NewHandler(api.Config{
+				Operations: apitest.Operations(func(_ context.Context, name string, _ api.Caller, in any) error {
+					if name != op.Name {
+						t.Errorf("operation %s was called", name)
+					}
+					b, err := json.Marshal(in)
+					if err != nil {
+						t.Error(err)
+					}
+					return json.Unmarshal(b, &got)
+				}),
+				Authenticator: anybody{},
+			})
+			res := send(t, h, apitest.Full(op))
+			if res.StatusCode != op.Status {
+				t.Fatalf("status %d, want %d", res.StatusCode, op.Status)
+			}
+			for _, m := range op.Input.Members {
+				if _, ok := got[m.Name]; !ok {
+					t.Errorf("member %s did not arrive", m.Name)
+				}
+			}
+			var sent map[string]any
+			if body := apitest.Full(op).Body; body != nil {
+				if err := json.Unmarshal(body, &sent); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for name, v := range sent {
+				want, _ := json.Marshal(v)
+				if have, _ := json.Marshal(got[name]); string(have) != string(want) {
+					t.Errorf("member %s: sent %s, arrived %s", name, want, have)
+				}
+			}
+		})
+	}
+}

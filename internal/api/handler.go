@@ -1,0 +1,222 @@
+package api
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"trellis/internal/shape"
+)
+
+// defaultMaxBodyBytes is far above the largest input, an auth policy of 100 KB.
+const defaultMaxBodyBytes = 1 << 20
+
+// Config says what a handler works with.
+type Config struct {
+	Operations    Operations
+	Authenticator Authenticator
+	// Log gets one line for each request: at debug level, or at warn level when the answer is a 5xx. Nil means none.
+	Log *slog.Logger
+	// MaxBodyBytes is the size of the largest body that is read. 0 means 1 MiB.
+	MaxBodyBytes int64
+}
+
+// NewHandler returns the handler of the whole API. It must not stand behind an http.ServeMux, which would
+// redirect paths in which an identifier's slashes are not escaped.
+func NewHandler(cfg Config) http.Handler {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.MaxBodyBytes == 0 {
+		cfg.MaxBodyBytes = defaultMaxBodyBytes
+	}
+	return &handler{cfg}
+}
+
+type handler struct{ cfg Config }
+
+// exchange is one request and its answer.
+type exchange struct {
+	*handler
+	w       http.ResponseWriter
+	r       *http.Request
+	started time.Time
+	// operation and caller are unknown (nil and empty) until the request has been routed and authenticated.
+	operation *operation
+	caller    Caller
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e := &exchange{handler: h, w: w, r: r, started: time.Now()}
+	e.caller.RequestID = newRequestID()
+	w.Header().Set("X-Amzn-Requestid", e.caller.RequestID)
+	body, err := e.answer()
+	if err != nil {
+		e.writeError(err)
+		return
+	}
+	e.write(e.operation.status, body)
+	e.log(e.operation.status, nil)
+}
+
+// answer carries the request out: route, authenticate, decode, call, encode. A panic becomes an error.
+func (e *exchange) answer() (body []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	var d decoder
+	path := e.r.URL.EscapedPath()
+	e.operation, d.labels = route(e.r.Method, path)
+	if e.operation == nil {
+		return nil, unknownOperation(e.r.Method, path)
+	}
+	in, err := e.readBody()
+	if err != nil {
+		return nil, err
+	}
+	caller, err := e.cfg.Authenticator.Authenticate(e.r, in)
+	if err != nil {
+		return nil, err
+	}
+	caller.RequestID = e.caller.RequestID
+	e.caller = caller
+	if err := d.parseQuery(e.r.URL.RawQuery); err != nil {
+		return nil, err
+	}
+	if e.operation.hasBody {
+		if err := d.parseBody(in); err != nil {
+			return nil, err
+		}
+	}
+	out, err := e.operation.call(e.r.Context(), e.cfg.Operations, e.caller, &d)
+	if err != nil || e.operation.status == http.StatusNoContent {
+		return nil, err
+	}
+	return encode(out)
+}
+
+// readBody reads the whole body, which is needed before anything else: the signature covers it.
+func (e *exchange) readBody() ([]byte, error) {
+	var b bytes.Buffer
+	if n := e.r.ContentLength; n > 0 && n <= e.cfg.MaxBodyBytes {
+		b.Grow(int(n) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(http.MaxBytesReader(e.w, e.r.Body, e.cfg.MaxBodyBytes))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		// 400 and not 413, for which the API has no error.
+		return nil, unparsable("The body must not be larger than " + strconv.FormatInt(e.cfg.MaxBodyBytes, 10) + " bytes.")
+	}
+	if err != nil {
+		return nil, unparsable("The body cannot be read: it ends too early or its framing is wrong.")
+	}
+	return b.Bytes(), nil
+}
+
+// writeError is the one place in which an error becomes an answer. An error that is not meant for the client is
+// logged and answered with an InternalServerException that tells nothing of it.
+func (e *exchange) writeError(err error) {
+	shown, ok := errors.AsType[wireError](err)
+	if !ok {
+		shown = &shape.InternalServerException{
+			Message: new("Something went wrong in the server. Its log has more under the request id " + e.caller.RequestID + "."),
+		}
+	}
+	header := e.w.Header()
+	header.Set("X-Amzn-Errortype", shown.ErrorCode())
+	switch s := shown.(type) {
+	case *shape.InternalServerException:
+		setRetryAfter(header, s.RetryAfterSeconds)
+	case *shape.ThrottlingException:
+		setRetryAfter(header, s.RetryAfterSeconds)
+	}
+	body, encodeErr := encode(shown)
+	if encodeErr != nil {
+		err = errors.Join(err, encodeErr)
+	}
+	e.write(shown.HTTPStatus(), body)
+	e.log(shown.HTTPStatus(), err)
+}
+
+func setRetryAfter(header http.Header, seconds *int32) {
+	if seconds != nil {
+		header.Set("Retry-After", strconv.Itoa(int(*seconds)))
+	}
+}
+
+// write sends the answer.
+func (e *exchange) write(status int, body []byte) {
+	// RFC 9110 8.6: a 204 has neither a body nor a Content-Length.
+	if status != http.StatusNoContent {
+		header := e.w.Header()
+		header.Set("Content-Type", "application/json")
+		header.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	e.w.WriteHeader(status)
+	// An error means that the client is gone, and there is nobody left to tell.
+	_, _ = e.w.Write(body)
+}
+
+// encode writes JSON as AWS does: characters that matter in HTML are not escaped.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encoding the answer: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// log writes the request's line. err is what was answered with an error, nil for success.
+func (e *exchange) log(status int, err error) {
+	level := slog.LevelDebug
+	// A client that goes away cancels its operation, which is nobody's fault.
+	if status >= 500 && e.r.Context().Err() == nil {
+		level = slog.LevelWarn
+	}
+	ctx := e.r.Context()
+	if !e.cfg.Log.Enabled(ctx, level) {
+		return
+	}
+	operation := "unknown"
+	if e.operation != nil {
+		operation = e.operation.name
+	}
+	attrs := []slog.Attr{
+		slog.String("operation", operation),
+		slog.String("request_id", e.caller.RequestID),
+		slog.String("account", e.caller.Account),
+		slog.Int("status", status),
+		slog.Duration("duration", time.Since(e.started)),
+	}
+	if err != nil {
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	e.cfg.Log.LogAttrs(ctx, level, "api request", attrs...)
+}
+
+// newRequestID returns a random UUID (RFC 9562 5.4).
+func newRequestID() string {
+	var b [16]byte
+	rand.Read(b[:]) // It never fails: crypto/rand documents that.
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	var s [36]byte
+	hex.Encode(s[0:8], b[0:4])
+	hex.Encode(s[9:13], b[4:6])
+	hex.Encode(s[14:18], b[6:8])
+	hex.Encode(s[19:23], b[8:10])
+	hex.Encode(s[24:36], b[10:16])
+	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
+	return string(s[:])
+}

@@ -1,0 +1,99 @@
+package api
+
+import (
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// pattern is a regular expression of the model. Smithy's patterns may match anywhere in a value; those of this
+// API are written to be matched by all of it, and are taken so. A-102.
+type pattern struct {
+	match func(string) bool
+	// must is what a value has to do, for the message.
+	must string
+}
+
+// expression is a pattern that package regexp can match. The groups \A and \z, unlike ^ and $, never stand for
+// the ends of a line.
+func expression(text string) *pattern {
+	return &pattern{
+		match: regexp.MustCompile(`\A(?:` + text + `)\z`).MatchString,
+		must:  "must match the pattern " + text,
+	}
+}
+
+// name is the pattern of resource names, which uses look-ahead, and so has no form in package regexp:
+// (?!PREFIX)(?![-])(?!.*[-]$)(?!.*[-]{2})[a-z0-9-]+
+func name(forbiddenPrefix string) *pattern {
+	p := &pattern{
+		match: func(s string) bool { return isName(s, forbiddenPrefix) },
+		must:  "must consist of lower-case letters, digits and single hyphens between them",
+	}
+	if forbiddenPrefix != "" {
+		p.must += ", and must not begin with " + forbiddenPrefix
+	}
+	return p
+}
+
+func isName(s, forbiddenPrefix string) bool {
+	if s == "" || s[0] == '-' || s[len(s)-1] == '-' || strings.Contains(s, "--") {
+		return false
+	}
+	if forbiddenPrefix != "" && strings.HasPrefix(s, forbiddenPrefix) {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isLowerOrDigit(c) && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// arn is the pattern of the ARNs of a service, or of any service when it is empty. It asks for up to 1023
+// characters of one kind, which is more than package regexp repeats:
+// arn:[a-z0-9][-.a-z0-9]{0,62}:SERVICE:([a-z0-9][-.a-z0-9]{0,62})?:\d{12}?:[^/].{0,1023}
+func arn(service string) *pattern {
+	p := &pattern{
+		match: func(s string) bool { return isARN(s, service) },
+		must:  "must be an ARN",
+	}
+	if service != "" {
+		p.must = "must be an ARN of " + service
+	}
+	return p
+}
+
+func isARN(s, service string) bool {
+	parts := strings.SplitN(s, ":", 6)
+	if len(parts) != 6 || parts[0] != "arn" || !isARNPart(parts[1]) {
+		return false
+	}
+	if service == "" && !isARNPart(parts[2]) || service != "" && parts[2] != service {
+		return false
+	}
+	region, account, resource := parts[3], parts[4], parts[5]
+	if region != "" && !isARNPart(region) {
+		return false
+	}
+	if len(account) != 12 || strings.Trim(account, "0123456789") != "" {
+		return false
+	}
+	return resource != "" && resource[0] != '/' && utf8.RuneCountInString(resource) <= 1024 &&
+		!strings.Contains(resource, "\n")
+}
+
+func isARNPart(s string) bool {
+	if len(s) < 1 || len(s) > 63 || !isLowerOrDigit(s[0]) {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isLowerOrDigit(c) && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+func isLowerOrDigit(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
