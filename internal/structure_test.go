@@ -246,6 +246,56 @@ func TestUnfinishedWorkIsNotLeftInComments(t *testing.T) {
 	}
 }
 
+// Every dependency is a decision, and docs/dependencies.md is where its reason stands.
+func TestEveryDependencyHasItsReason(t *testing.T) {
+	goMod, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var modules []string
+	for _, required := range regexp.MustCompile(`(?m)^\t(\S+) v`).FindAllStringSubmatch(string(goMod), -1) {
+		modules = append(modules, required[1])
+	}
+	used := map[string]bool{}
+	note := func(imported string) {
+		longest := ""
+		for _, module := range modules {
+			if matches(module+"/...", imported) && len(module) > len(longest) {
+				longest = module
+			}
+		}
+		if longest != "" {
+			used[longest] = true
+		}
+	}
+	for _, tool := range regexp.MustCompile(`(?m)^tool (\S+)`).FindAllStringSubmatch(string(goMod), -1) {
+		note(tool[1])
+	}
+	for _, f := range readSourceTree(t).files {
+		if f.ast != nil {
+			for _, imported := range f.imports() {
+				note(imported)
+			}
+		}
+	}
+	documented := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(string(page), -1) {
+		documented[row[1]] = true
+	}
+	for _, module := range modules {
+		switch {
+		case used[module] && !documented[module]:
+			t.Errorf("%s is used, and docs/dependencies.md does not say why", module)
+		case !used[module] && documented[module]:
+			t.Errorf("docs/dependencies.md gives a reason for %s, which nothing uses", module)
+		}
+	}
+}
+
 var (
 	assumptionNumber    = regexp.MustCompile(`\bA-\d{3}\b`)
 	assumptionParagraph = regexp.MustCompile(`^\*\*(A-\d{3})\*\* `)
