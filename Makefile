@@ -23,7 +23,7 @@ build: ## Build bin/trellis.
 	go build -o bin/trellis ./cmd/trellis
 
 .PHONY: test
-test: prerequisites venv fmt-check vet lint check-generate ## Check and test everything, as CI does; installs what it needs.
+test: prerequisites venv node_modules fmt-check vet lint check-generate ## Check and test everything, as CI does; installs what it needs.
 	@echo "== unit tests without the race detector, where they count allocations"
 	@packages=$$(grep -rlE '^//go:build .*!race' --include='*_test.go' internal | xargs -r -n 1 dirname | sort -u); \
 	  if [ -n "$$packages" ]; then go test -run Alloc $$(printf './%s ' $$packages); fi
@@ -35,8 +35,8 @@ test-go: ## Run the Go tests without the client tests.
 	$(GOTEST) $$(go list ./... | grep -v '/test/clients$$')
 
 .PHONY: test-clients
-test-clients: prerequisites venv ## Run the tests with real clients only (boto3, the AWS CLI).
-	$(GOTEST) -count=1 -v ./test/clients/...
+test-clients: prerequisites venv node_modules ## Run the tests with real clients only (boto3, AWS CLI, AWS SDK for JavaScript).
+	$(GOTEST) -count=1 -v ./test/clients
 
 .PHONY: generate
 generate: venv ## Write the generated code and docs/coverage.md anew from the pinned API model.
@@ -76,8 +76,8 @@ lint: ## Run staticcheck, in the version that go.mod pins.
 	@go tool staticcheck ./...
 
 .PHONY: clean
-clean: ## Remove what building and testing leave behind, the Python environment included.
-	rm -rf bin .venv
+clean: ## Remove what building and testing leave behind, the installed clients included.
+	rm -rf bin .venv test/clients/javascript/node_modules
 
 .PHONY: prerequisites
 prerequisites:
@@ -87,3 +87,7 @@ prerequisites:
 .PHONY: venv
 venv:
 	@scripts/venv.sh
+
+.PHONY: node_modules
+node_modules:
+	@scripts/node_modules.sh

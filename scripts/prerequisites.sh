@@ -31,11 +31,11 @@ elif ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
 fi
 
 if ! command -v node >/dev/null; then
-  missing+=("Node.js 18 or newer with npm (Debian: apt-get install nodejs npm)")
+  missing+=("Node.js 20 or newer with npm (Debian: apt-get install nodejs npm)")
 else
   version=$(node --version)
-  if ! at_least "${version#v}" 18; then
-    missing+=("Node.js 18 or newer; this is ${version}")
+  if ! at_least "${version#v}" 20; then
+    missing+=("Node.js 20 or newer; this is ${version}")
   elif ! command -v npm >/dev/null; then
     missing+=("npm (Debian: apt-get install npm)")
   fi

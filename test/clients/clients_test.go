@@ -30,7 +30,9 @@ func TestRealClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	python := pythonEnvironment(t, root)
+	install(t, filepath.Join(root, "scripts/venv.sh"))
+	install(t, filepath.Join(root, "scripts/node_modules.sh"))
+	python := filepath.Join(root, ".venv/bin/python")
 	trellis := build(t, root)
 
 	t.Run("Boto3BuildsANetworkThatCarriesTraffic", func(t *testing.T) {
@@ -46,6 +48,10 @@ func TestRealClients(t *testing.T) {
 		api := startDev(t, trellis, "--quotas", "targetGroupsPerRegion=30", "--deregistration-delay", "0s")
 		run(t, []string{"TRELLIS_API=" + api, "TRELLIS_TARGET_GROUPS=30"}, python, "boto3/refusals.py")
 	})
+	t.Run("JavaScriptManagesATargetGroup", func(t *testing.T) {
+		t.Parallel()
+		run(t, []string{"TRELLIS_API=" + startDev(t, trellis)}, "node", "javascript/target_group.mjs")
+	})
 	t.Run("AWSCommandLineManagesATargetGroup", func(t *testing.T) {
 		t.Parallel()
 		api := startDev(t, trellis)
@@ -53,13 +59,12 @@ func TestRealClients(t *testing.T) {
 	})
 }
 
-// pythonEnvironment makes sure that the pinned Python packages are there, and returns the interpreter that has them.
-func pythonEnvironment(t *testing.T, root string) string {
+// install runs a script that installs clients where they are missing.
+func install(t *testing.T, script string) {
 	t.Helper()
-	if out, err := exec.Command(filepath.Join(root, "scripts/venv.sh")).CombinedOutput(); err != nil {
-		t.Fatalf("making .venv (make test says what is missing): %v\n%s", err, out)
+	if out, err := exec.Command(script).CombinedOutput(); err != nil {
+		t.Fatalf("%s (make test says what is missing): %v\n%s", filepath.Base(script), err, out)
 	}
-	return filepath.Join(root, ".venv/bin/python")
 }
 
 func build(t *testing.T, root string) string {
