@@ -1,0 +1,55 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/lattice"
+)
+
+// claimConflict turns the catalog's refusal of a claim into the ConflictException that names who holds it.
+// Other errors pass unchanged.
+func claimConflict(err error) error {
+	claimed, ok := errors.AsType[*catalog.ClaimedError](err)
+	if !ok {
+		return err
+	}
+	resourceType := resourceTypes[claimed.Claim.Kind]
+	holder := claimed.Holder.Path[strings.LastIndexByte(claimed.Holder.Path, '/')+1:]
+	what := claimed.Claim.Value[strings.LastIndexByte(claimed.Claim.Value, '/')+1:]
+	noun := strings.ToLower(strings.ReplaceAll(resourceType, "_", " "))
+	return api.Conflict(resourceType, holder, fmt.Sprintf("The %s %s is already in use by %s %s.", claimed.Claim.Of, what, noun, holder))
+}
+
+// requireActive refuses to work on a resource to which something is being done, in AWS's words (facts 12.1).
+func requireActive(rec lattice.Resource, now time.Time) error {
+	status := rec.Meta().Lifecycle.Status(now)
+	if status == lattice.StatusActive {
+		return nil
+	}
+	id := rec.Meta().ID
+	return api.Conflict(resourceTypes[rec.Key().Kind], id,
+		fmt.Sprintf("Invalid resource status for this operation, resource id %s, status: %s.", id, status))
+}
+
+// requireDeletable refuses to delete a resource whose creation or update has not ended (API, for associations and
+// target groups; A-044). Deleting again what is being deleted, or what could not be deleted, is no mistake.
+func requireDeletable(rec lattice.Resource, now time.Time) error {
+	if rec.Meta().Lifecycle.Deleting() || !strings.HasSuffix(rec.Meta().Lifecycle.Status(now), "_IN_PROGRESS") {
+		return nil
+	}
+	return requireActive(rec, now)
+}
+
+// requireUpdatable refuses an update while something is being done to a resource, or when its creation or deletion
+// has failed. One whose last update failed can be updated again.
+func requireUpdatable(rec lattice.Resource, now time.Time) error {
+	if rec.Meta().Lifecycle.Phase == lattice.PhaseUpdate && !strings.HasSuffix(rec.Meta().Lifecycle.Status(now), "_IN_PROGRESS") {
+		return nil
+	}
+	return requireActive(rec, now)
+}

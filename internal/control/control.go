@@ -1,0 +1,73 @@
+// Package control holds what the operations of the API do, one file per resource. It implements api.Operations
+// over the catalog: each operation is one function that reads and writes records inside one transaction, and
+// turns them into the API's shapes. What the model states about the input (required members, bounds, patterns,
+// enums, unions) has been checked before an operation is called; what it does not say is checked here.
+//
+// It knows nothing of HTTP nor of etcd, and it does not import the data plane: the state of targets comes to it
+// through the TargetHealth interface.
+package control
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// Config is what a Control needs.
+type Config struct {
+	Catalog *catalog.Catalog
+	// Health tells the status of targets.
+	Health TargetHealth
+	// Domain is the parent of generated service names, such as "localhost".
+	Domain string
+	// LifecycleDelay is how long a resource stays CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS or DELETE_IN_PROGRESS.
+	// Zero means that the answer to the creation says CREATE_IN_PROGRESS and every later answer ACTIVE.
+	LifecycleDelay time.Duration
+	// DeregistrationDelay is how long a deregistered target is shown as DRAINING. At AWS it is one minute (facts 1.6).
+	DeregistrationDelay time.Duration
+	// Quotas are the limits that differ from AWS's defaults. They must be valid.
+	Quotas lattice.Quotas
+	// Now tells the time. The default is time.Now.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// TargetHealth tells the status of targets, as the health checks of this node see it.
+type TargetHealth interface {
+	Status(target *lattice.Target) (status shape.TargetStatus, reasonCode string)
+}
+
+// Control implements the operations of the API.
+type Control struct {
+	Config
+	// due is signalled when a deletion or a drain has been begun, whose end Run has to see to.
+	due    chan struct{}
+	quotas map[string]lattice.Quota
+}
+
+var _ api.Operations = (*Control)(nil)
+
+// New returns the operations over a catalog. Run must be running for deletions and drains to end.
+func New(cfg Config) *Control {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Control{Config: cfg, due: make(chan struct{}, 1), quotas: cfg.Quotas.InForce()}
+}
+
+// read runs fn over a consistent view of the catalog.
+func (c *Control) read(fn func(v catalog.View) error) error {
+	var err error
+	c.Catalog.Read(func(v catalog.View) { err = fn(v) })
+	return err
+}
+
+// commit runs fn in a transaction. A claim that another record holds becomes the ConflictException that tells of it.
+func (c *Control) commit(ctx context.Context, fn func(tx *catalog.Tx) error) error {
+	return claimConflict(c.Catalog.Commit(ctx, fn))
+}

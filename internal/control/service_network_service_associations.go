@@ -1,0 +1,191 @@
+package control
+
+import (
+	"context"
+	"fmt"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// CreateServiceNetworkServiceAssociation puts a service into a service network.
+func (c *Control) CreateServiceNetworkServiceAssociation(ctx context.Context, caller api.Caller, in *shape.CreateServiceNetworkServiceAssociationRequest) (*shape.CreateServiceNetworkServiceAssociationResponse, error) {
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
+	return create(ctx, c, caller, "CreateServiceNetworkServiceAssociation", in.ClientToken, in, func(tx *catalog.Tx) (*shape.CreateServiceNetworkServiceAssociationResponse, error) {
+		n, err := find[*lattice.ServiceNetwork](tx, caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
+		if err != nil {
+			return nil, err
+		}
+		s, err := find[*lattice.Service](tx, caller, lattice.KindService, in.ServiceIdentifier)
+		if err != nil {
+			return nil, err
+		}
+		a := &lattice.ServiceNetworkServiceAssociation{
+			Base:             c.newBase(caller, lattice.KindServiceNetworkServiceAssociation, nil, in.Tags),
+			ServiceID:        s.ID,
+			ServiceNetworkID: n.ID,
+			CustomDomainName: s.CustomDomainName,
+		}
+		// An association that exists comes first: a client that repeats itself wants to know its state (facts 6.3).
+		if err := c.checkServiceAssociation(tx, a); err != nil {
+			return nil, err
+		}
+		if err := requireActive(s, c.now()); err != nil {
+			return nil, err
+		}
+		existing := tx.Count(lattice.By(lattice.KindServiceNetworkServiceAssociation, n.Scope, "servicenetwork", n.ID))
+		if err := c.checkQuota("serviceAssociationsPerServiceNetwork", existing+1, lattice.KindServiceNetwork, n.ID); err != nil {
+			return nil, err
+		}
+		tx.Put(a)
+		out := c.serviceAssociation(tx, a)
+		return &shape.CreateServiceNetworkServiceAssociationResponse{
+			Arn:              out.Arn,
+			CreatedBy:        out.CreatedBy,
+			CustomDomainName: out.CustomDomainName,
+			DnsEntry:         out.DnsEntry,
+			Id:               out.Id,
+			Status:           shape.ServiceNetworkServiceAssociationStatusCreateInProgress,
+		}, nil
+	})
+}
+
+// checkServiceAssociation refuses a second association of a service with a service network, and a second service
+// with the same custom domain name in it. While something is being done to the first association, the message names
+// its status, in which clients look for CREATE_IN_PROGRESS (clients.md 1).
+func (c *Control) checkServiceAssociation(tx *catalog.Tx, a *lattice.ServiceNetworkServiceAssociation) error {
+	if key, held := tx.Holder(a.PairClaim()); held {
+		first, _ := catalog.Get[*lattice.ServiceNetworkServiceAssociation](tx, key)
+		if err := requireActive(first, c.now()); err != nil {
+			return err
+		}
+		return api.Conflict(resourceTypes[key.Kind], first.ID,
+			fmt.Sprintf("Service %s is already associated with service network %s, by %s.", a.ServiceID, a.ServiceNetworkID, first.ID))
+	}
+	claim, ok := a.DomainClaim()
+	if !ok {
+		return nil
+	}
+	if key, held := tx.Holder(claim); held {
+		first, _ := catalog.Get[*lattice.ServiceNetworkServiceAssociation](tx, key)
+		return api.Conflict(resourceTypes[key.Kind], first.ID,
+			fmt.Sprintf("Service network %s already has a service with the custom domain name %s: %s, by %s.", a.ServiceNetworkID, a.CustomDomainName, first.ServiceID, first.ID))
+	}
+	return nil
+}
+
+// GetServiceNetworkServiceAssociation returns the association of a service.
+func (c *Control) GetServiceNetworkServiceAssociation(_ context.Context, caller api.Caller, in *shape.GetServiceNetworkServiceAssociationRequest) (*shape.GetServiceNetworkServiceAssociationResponse, error) {
+	var out *shape.GetServiceNetworkServiceAssociationResponse
+	err := c.read(func(v catalog.View) error {
+		a, err := find[*lattice.ServiceNetworkServiceAssociation](v, caller, lattice.KindServiceNetworkServiceAssociation, in.ServiceNetworkServiceAssociationIdentifier)
+		if err != nil {
+			return err
+		}
+		out = c.serviceAssociation(v, a)
+		return nil
+	})
+	return out, err
+}
+
+// ListServiceNetworkServiceAssociations lists the associations of a service network or of a service, or of both:
+// that is at most one.
+func (c *Control) ListServiceNetworkServiceAssociations(_ context.Context, caller api.Caller, in *shape.ListServiceNetworkServiceAssociationsRequest) (*shape.ListServiceNetworkServiceAssociationsResponse, error) {
+	q := query{Operation: "ListServiceNetworkServiceAssociations", MaxResults: in.MaxResults, NextToken: in.NextToken}
+	networkID, err := filterID(caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	serviceID, err := filterID(caller, lattice.KindService, in.ServiceIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case networkID != "":
+		q.Index = lattice.By(lattice.KindServiceNetworkServiceAssociation, caller.Scope(), "servicenetwork", networkID)
+		q.Filter = serviceID
+	case serviceID != "":
+		q.Index = lattice.By(lattice.KindServiceNetworkServiceAssociation, caller.Scope(), "service", serviceID)
+	default:
+		return nil, api.Rejected("Either serviceNetworkIdentifier or serviceIdentifier must be given.")
+	}
+	out := &shape.ListServiceNetworkServiceAssociationsResponse{}
+	err = c.read(func(v catalog.View) (err error) {
+		out.Items, out.NextToken, err = page(v, q, func(a *lattice.ServiceNetworkServiceAssociation) (shape.ServiceNetworkServiceAssociationSummary, bool) {
+			if q.Filter != "" && a.ServiceID != q.Filter {
+				return shape.ServiceNetworkServiceAssociationSummary{}, false
+			}
+			return summariseServiceAssociation(c.serviceAssociation(v, a)), true
+		})
+		return err
+	})
+	return out, err
+}
+
+// DeleteServiceNetworkServiceAssociation takes a service out of a service network.
+func (c *Control) DeleteServiceNetworkServiceAssociation(ctx context.Context, caller api.Caller, in *shape.DeleteServiceNetworkServiceAssociationRequest) (*shape.DeleteServiceNetworkServiceAssociationResponse, error) {
+	var out *shape.DeleteServiceNetworkServiceAssociationResponse
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		a, err := find[*lattice.ServiceNetworkServiceAssociation](tx, caller, lattice.KindServiceNetworkServiceAssociation, in.ServiceNetworkServiceAssociationIdentifier)
+		if err != nil {
+			return err
+		}
+		if err := requireDeletable(a, c.now()); err != nil {
+			return err
+		}
+		out = &shape.DeleteServiceNetworkServiceAssociationResponse{
+			Arn:    ptr(a.ARN()),
+			Id:     ptr(a.ID),
+			Status: shape.ServiceNetworkServiceAssociationStatus(c.remove(tx, a)),
+		}
+		return nil
+	})
+	return out, err
+}
+
+// serviceAssociation returns all that the API shows of the association of a service. Neither the service nor the
+// service network can have been deleted, since the association refers to them.
+func (c *Control) serviceAssociation(v catalog.View, a *lattice.ServiceNetworkServiceAssociation) *shape.GetServiceNetworkServiceAssociationResponse {
+	s, _ := catalog.Get[*lattice.Service](v, lattice.ServiceKey(a.Scope, a.ServiceID))
+	n, _ := catalog.Get[*lattice.ServiceNetwork](v, lattice.ServiceNetworkKey(a.Scope, a.ServiceNetworkID))
+	failureCode, failureMessage := a.Lifecycle.Failure(c.now())
+	return &shape.GetServiceNetworkServiceAssociationResponse{
+		Arn:                ptr(a.ARN()),
+		CreatedAt:          shape.NewTime(a.CreatedAt),
+		CreatedBy:          ptr(a.Scope.Account),
+		CustomDomainName:   present(a.CustomDomainName),
+		DnsEntry:           dnsEntry(s),
+		FailureCode:        present(failureCode),
+		FailureMessage:     present(failureMessage),
+		Id:                 ptr(a.ID),
+		ServiceArn:         ptr(s.ARN()),
+		ServiceId:          ptr(s.ID),
+		ServiceName:        ptr(s.Name),
+		ServiceNetworkArn:  ptr(n.ARN()),
+		ServiceNetworkId:   ptr(n.ID),
+		ServiceNetworkName: ptr(n.Name),
+		Status:             shape.ServiceNetworkServiceAssociationStatus(a.Lifecycle.Status(c.now())),
+	}
+}
+
+func summariseServiceAssociation(a *shape.GetServiceNetworkServiceAssociationResponse) shape.ServiceNetworkServiceAssociationSummary {
+	return shape.ServiceNetworkServiceAssociationSummary{
+		Arn:                a.Arn,
+		CreatedAt:          a.CreatedAt,
+		CreatedBy:          a.CreatedBy,
+		CustomDomainName:   a.CustomDomainName,
+		DnsEntry:           a.DnsEntry,
+		Id:                 a.Id,
+		ServiceArn:         a.ServiceArn,
+		ServiceId:          a.ServiceId,
+		ServiceName:        a.ServiceName,
+		ServiceNetworkArn:  a.ServiceNetworkArn,
+		ServiceNetworkId:   a.ServiceNetworkId,
+		ServiceNetworkName: a.ServiceNetworkName,
+		Status:             a.Status,
+	}
+}

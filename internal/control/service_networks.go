@@ -1,0 +1,147 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// CreateServiceNetwork creates a service network. It has no status: it is there at once (facts 6.2).
+func (c *Control) CreateServiceNetwork(ctx context.Context, caller api.Caller, in *shape.CreateServiceNetworkRequest) (*shape.CreateServiceNetworkResponse, error) {
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
+	return create(ctx, c, caller, "CreateServiceNetwork", in.ClientToken, in, func(tx *catalog.Tx) (*shape.CreateServiceNetworkResponse, error) {
+		n := &lattice.ServiceNetwork{
+			Base:          c.newActiveBase(caller, lattice.KindServiceNetwork, in.Name, in.Tags),
+			AuthType:      cmp.Or(in.AuthType, shape.AuthTypeNone),
+			SharingConfig: in.SharingConfig,
+		}
+		if err := c.checkIndexQuota(tx, "serviceNetworksPerRegion", lattice.All(lattice.KindServiceNetwork, n.Scope), ""); err != nil {
+			return nil, err
+		}
+		tx.Put(n)
+		return &shape.CreateServiceNetworkResponse{
+			Arn: ptr(n.ARN()), AuthType: n.AuthType, Id: ptr(n.ID), Name: ptr(n.Name), SharingConfig: n.SharingConfig,
+		}, nil
+	})
+}
+
+// GetServiceNetwork returns a service network.
+func (c *Control) GetServiceNetwork(_ context.Context, caller api.Caller, in *shape.GetServiceNetworkRequest) (*shape.GetServiceNetworkResponse, error) {
+	var out *shape.GetServiceNetworkResponse
+	err := c.read(func(v catalog.View) error {
+		n, err := find[*lattice.ServiceNetwork](v, caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
+		if err != nil {
+			return err
+		}
+		count := countAssociations(v, n)
+		out = &shape.GetServiceNetworkResponse{
+			Arn:                        ptr(n.ARN()),
+			AuthType:                   n.AuthType,
+			CreatedAt:                  shape.NewTime(n.CreatedAt),
+			Id:                         ptr(n.ID),
+			LastUpdatedAt:              shape.NewTime(n.UpdatedAt),
+			Name:                       ptr(n.Name),
+			NumberOfAssociatedServices: ptr(count.services),
+			NumberOfAssociatedVPCs:     ptr(count.vpcs),
+			SharingConfig:              n.SharingConfig,
+		}
+		return nil
+	})
+	return out, err
+}
+
+// ListServiceNetworks lists the caller's service networks.
+func (c *Control) ListServiceNetworks(_ context.Context, caller api.Caller, in *shape.ListServiceNetworksRequest) (*shape.ListServiceNetworksResponse, error) {
+	out := &shape.ListServiceNetworksResponse{}
+	q := query{
+		Operation:  "ListServiceNetworks",
+		Index:      lattice.All(lattice.KindServiceNetwork, caller.Scope()),
+		MaxResults: in.MaxResults,
+		NextToken:  in.NextToken,
+	}
+	err := c.read(func(v catalog.View) (err error) {
+		out.Items, out.NextToken, err = page(v, q, func(n *lattice.ServiceNetwork) (shape.ServiceNetworkSummary, bool) {
+			count := countAssociations(v, n)
+			return shape.ServiceNetworkSummary{
+				Arn:                                      ptr(n.ARN()),
+				CreatedAt:                                shape.NewTime(n.CreatedAt),
+				Id:                                       ptr(n.ID),
+				LastUpdatedAt:                            shape.NewTime(n.UpdatedAt),
+				Name:                                     ptr(n.Name),
+				NumberOfAssociatedResourceConfigurations: ptr(count.resources),
+				NumberOfAssociatedServices:               ptr(count.services),
+				NumberOfAssociatedVPCs:                   ptr(count.vpcs),
+			}, true
+		})
+		return err
+	})
+	return out, err
+}
+
+// UpdateServiceNetwork changes the type of authorization.
+func (c *Control) UpdateServiceNetwork(ctx context.Context, caller api.Caller, in *shape.UpdateServiceNetworkRequest) (*shape.UpdateServiceNetworkResponse, error) {
+	var out *shape.UpdateServiceNetworkResponse
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		n, err := find[*lattice.ServiceNetwork](tx, caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
+		if err != nil {
+			return err
+		}
+		n = updated(n, c.now())
+		n.AuthType = in.AuthType
+		tx.Put(n)
+		out = &shape.UpdateServiceNetworkResponse{Arn: ptr(n.ARN()), AuthType: n.AuthType, Id: ptr(n.ID), Name: ptr(n.Name)}
+		return nil
+	})
+	return out, err
+}
+
+// DeleteServiceNetwork deletes a service network that nothing is associated with (UG, API). It is gone at once.
+func (c *Control) DeleteServiceNetwork(ctx context.Context, caller api.Caller, in *shape.DeleteServiceNetworkRequest) (*shape.DeleteServiceNetworkResponse, error) {
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		n, err := find[*lattice.ServiceNetwork](tx, caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
+		if err != nil {
+			return err
+		}
+		if what := countAssociations(tx, n).what(); what != "" {
+			// AWS's words for VPCs and resources (facts 12.1), and the same for services.
+			return api.Conflict(resourceTypes[lattice.KindServiceNetwork], n.ID, fmt.Sprintf("ServiceNetwork %s has %s associated", n.ID, what))
+		}
+		c.end(tx, n)
+		return nil
+	})
+	return &shape.DeleteServiceNetworkResponse{}, err
+}
+
+// associationCount is how much is associated with a service network, in whatever state the associations are.
+type associationCount struct{ services, vpcs, resources int64 }
+
+func countAssociations(v catalog.View, n *lattice.ServiceNetwork) associationCount {
+	count := func(kind lattice.Kind) int64 {
+		return int64(v.Count(lattice.By(kind, n.Scope, "servicenetwork", n.ID)))
+	}
+	return associationCount{
+		services:  count(lattice.KindServiceNetworkServiceAssociation),
+		vpcs:      count(lattice.KindServiceNetworkVpcAssociation),
+		resources: count(lattice.KindServiceNetworkResourceAssociation),
+	}
+}
+
+// what says in AWS's words what is associated, or returns "" when nothing is.
+func (a associationCount) what() string {
+	switch {
+	case a.vpcs > 0:
+		return "VPC(s)"
+	case a.services > 0:
+		return "service(s)"
+	case a.resources > 0:
+		return "resource(s)"
+	}
+	return ""
+}

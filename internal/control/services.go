@@ -1,0 +1,190 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// CreateService creates a service and generates its host name.
+func (c *Control) CreateService(ctx context.Context, caller api.Caller, in *shape.CreateServiceRequest) (*shape.CreateServiceResponse, error) {
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
+	return create(ctx, c, caller, "CreateService", in.ClientToken, in, func(tx *catalog.Tx) (*shape.CreateServiceResponse, error) {
+		s := &lattice.Service{
+			Base:               c.newBase(caller, lattice.KindService, in.Name, in.Tags),
+			AuthType:           cmp.Or(in.AuthType, shape.AuthTypeNone),
+			CustomDomainName:   value(in.CustomDomainName),
+			CertificateARN:     value(in.CertificateArn),
+			IdleTimeoutSeconds: cmp.Or(value(in.IdleTimeoutSeconds), lattice.DefaultIdleTimeoutSeconds),
+		}
+		s.DomainName = lattice.GeneratedDomainName(s.Name, s.ID, s.Scope.Region, c.Domain)
+		if err := checkCustomDomain(s); err != nil {
+			return nil, err
+		}
+		if err := c.checkIndexQuota(tx, "servicesPerRegion", lattice.All(lattice.KindService, s.Scope), ""); err != nil {
+			return nil, err
+		}
+		tx.Put(s)
+		out := c.service(s)
+		return &shape.CreateServiceResponse{
+			Arn:                out.Arn,
+			AuthType:           out.AuthType,
+			CertificateArn:     out.CertificateArn,
+			CustomDomainName:   out.CustomDomainName,
+			DnsEntry:           out.DnsEntry,
+			Id:                 out.Id,
+			IdleTimeoutSeconds: out.IdleTimeoutSeconds,
+			Name:               out.Name,
+			Status:             shape.ServiceStatusCreateInProgress,
+		}, nil
+	})
+}
+
+// GetService returns a service.
+func (c *Control) GetService(_ context.Context, caller api.Caller, in *shape.GetServiceRequest) (*shape.GetServiceResponse, error) {
+	var out *shape.GetServiceResponse
+	err := c.read(func(v catalog.View) error {
+		s, err := find[*lattice.Service](v, caller, lattice.KindService, in.ServiceIdentifier)
+		if err != nil {
+			return err
+		}
+		out = c.service(s)
+		return nil
+	})
+	return out, err
+}
+
+// ListServices lists the caller's services.
+func (c *Control) ListServices(_ context.Context, caller api.Caller, in *shape.ListServicesRequest) (*shape.ListServicesResponse, error) {
+	out := &shape.ListServicesResponse{}
+	q := query{
+		Operation:  "ListServices",
+		Index:      lattice.All(lattice.KindService, caller.Scope()),
+		MaxResults: in.MaxResults,
+		NextToken:  in.NextToken,
+	}
+	err := c.read(func(v catalog.View) (err error) {
+		out.Items, out.NextToken, err = page(v, q, func(s *lattice.Service) (shape.ServiceSummary, bool) {
+			full := c.service(s)
+			return shape.ServiceSummary{
+				Arn:              full.Arn,
+				CreatedAt:        full.CreatedAt,
+				CustomDomainName: full.CustomDomainName,
+				DnsEntry:         full.DnsEntry,
+				Id:               full.Id,
+				LastUpdatedAt:    full.LastUpdatedAt,
+				Name:             full.Name,
+				Status:           full.Status,
+			}, true
+		})
+		return err
+	})
+	return out, err
+}
+
+// UpdateService changes the given members at once: there is no status for an update in progress. With no member
+// given it changes nothing.
+func (c *Control) UpdateService(ctx context.Context, caller api.Caller, in *shape.UpdateServiceRequest) (*shape.UpdateServiceResponse, error) {
+	var out *shape.UpdateServiceResponse
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		s, err := find[*lattice.Service](tx, caller, lattice.KindService, in.ServiceIdentifier)
+		if err != nil {
+			return err
+		}
+		if err := requireActive(s, c.now()); err != nil {
+			return err
+		}
+		if in.AuthType != "" || in.CertificateArn != nil || in.IdleTimeoutSeconds != nil {
+			s = updated(s, c.now())
+			s.AuthType = cmp.Or(in.AuthType, s.AuthType)
+			s.IdleTimeoutSeconds = cmp.Or(value(in.IdleTimeoutSeconds), s.IdleTimeoutSeconds)
+			if in.CertificateArn != nil {
+				s.CertificateARN = *in.CertificateArn
+			}
+			if err := checkCustomDomain(s); err != nil {
+				return err
+			}
+			tx.Put(s)
+		}
+		full := c.service(s)
+		out = &shape.UpdateServiceResponse{
+			Arn:                full.Arn,
+			AuthType:           full.AuthType,
+			CertificateArn:     full.CertificateArn,
+			CustomDomainName:   full.CustomDomainName,
+			Id:                 full.Id,
+			IdleTimeoutSeconds: full.IdleTimeoutSeconds,
+			Name:               full.Name,
+		}
+		return nil
+	})
+	return out, err
+}
+
+// DeleteService deletes a service with its listeners and rules. It is refused while the service is associated with
+// a service network, be it that the association is going (API).
+func (c *Control) DeleteService(ctx context.Context, caller api.Caller, in *shape.DeleteServiceRequest) (*shape.DeleteServiceResponse, error) {
+	var out *shape.DeleteServiceResponse
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		s, err := find[*lattice.Service](tx, caller, lattice.KindService, in.ServiceIdentifier)
+		if err != nil {
+			return err
+		}
+		if err := requireDeletable(s, c.now()); err != nil {
+			return err
+		}
+		if tx.Count(lattice.By(lattice.KindServiceNetworkServiceAssociation, s.Scope, "service", s.ID)) > 0 {
+			return api.Conflict(resourceTypes[lattice.KindService], s.ID, fmt.Sprintf("Service %s has service network(s) associated", s.ID))
+		}
+		status := c.remove(tx, s)
+		out = &shape.DeleteServiceResponse{Arn: ptr(s.ARN()), Id: ptr(s.ID), Name: ptr(s.Name), Status: shape.ServiceStatus(status)}
+		return nil
+	})
+	return out, err
+}
+
+// checkCustomDomain checks what belongs to a custom domain name: its form, and that there is one when there
+// is a certificate, which is for it alone.
+func checkCustomDomain(s *lattice.Service) error {
+	if s.CustomDomainName == "" {
+		if s.CertificateARN != "" {
+			return api.Rejected("A certificate is for the custom domain name of a service, but the service has none.")
+		}
+		return nil
+	}
+	if problem := lattice.DomainNameProblem(s.CustomDomainName); problem != "" {
+		return api.Invalid("customDomainName", fmt.Sprintf("The value at 'customDomainName' must be the name of a host. %s", problem))
+	}
+	return nil
+}
+
+// service returns all that the API shows of a service.
+func (c *Control) service(s *lattice.Service) *shape.GetServiceResponse {
+	failureCode, failureMessage := s.Lifecycle.Failure(c.now())
+	return &shape.GetServiceResponse{
+		Arn:                ptr(s.ARN()),
+		AuthType:           s.AuthType,
+		CertificateArn:     present(s.CertificateARN),
+		CreatedAt:          shape.NewTime(s.CreatedAt),
+		CustomDomainName:   present(s.CustomDomainName),
+		DnsEntry:           dnsEntry(s),
+		FailureCode:        present(failureCode),
+		FailureMessage:     present(failureMessage),
+		Id:                 ptr(s.ID),
+		IdleTimeoutSeconds: ptr(s.IdleTimeoutSeconds),
+		LastUpdatedAt:      shape.NewTime(s.UpdatedAt),
+		Name:               ptr(s.Name),
+		Status:             shape.ServiceStatus(s.Lifecycle.Status(c.now())),
+	}
+}
+
+func dnsEntry(s *lattice.Service) *shape.DnsEntry {
+	return &shape.DnsEntry{DomainName: ptr(s.DomainName), HostedZoneId: ptr(lattice.HostedZoneID)}
+}

@@ -1,0 +1,54 @@
+package lattice
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// MaxTags is how many tags a resource can have. AWS states the limit for its services in general.
+const MaxTags = 50
+
+// TagProblems says what is wrong with the tags that a client gives, beyond what the model states: the characters
+// (API TagKey, TagValue), the reserved prefix, spaces at the ends (UG tags). It names the keys in order.
+func TagProblems(tags map[string]string) []FieldProblem {
+	var problems []FieldProblem
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		for _, message := range []string{tagKeyProblem(key), tagTextProblem("value of tag "+key, tags[key])} {
+			if message != "" {
+				problems = append(problems, FieldProblem{fmt.Sprintf("tags[%q]", key), message})
+			}
+		}
+	}
+	return problems
+}
+
+// TagCountProblem says when a resource would have too many tags.
+func TagCountProblem(tags map[string]string) []FieldProblem {
+	if len(tags) <= MaxTags {
+		return nil
+	}
+	return []FieldProblem{{"tags", fmt.Sprintf("A resource must have at most %d tags; this one would have %d.", MaxTags, len(tags))}}
+}
+
+// tagKeyProblem refuses the prefix in upper case too, as the services of AWS do.
+func tagKeyProblem(key string) string {
+	if len(key) >= 4 && strings.EqualFold(key[:4], "aws:") {
+		return fmt.Sprintf("The tag key %q must not begin with aws:, which is reserved.", key)
+	}
+	return tagTextProblem("tag key", key)
+}
+
+func tagTextProblem(what, text string) string {
+	if strings.TrimSpace(text) != text {
+		return fmt.Sprintf("The %s %q must not begin or end with white space.", what, text)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && !unicode.IsSpace(r) && !strings.ContainsRune("_.:/=+-@", r)
+	}) {
+		return fmt.Sprintf("The %s %q must consist of letters, digits, white space and _ . : / = + - @ only.", what, text)
+	}
+	return ""
+}

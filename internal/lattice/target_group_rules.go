@@ -1,0 +1,121 @@
+package lattice
+
+import (
+	"fmt"
+	"slices"
+
+	"trellis/internal/shape"
+)
+
+// NewTargetGroupConfig returns the configuration of a new target group: the client's with all defaults filled in, as
+// GetTargetGroup echoes it (facts 1.7), or what is wrong with it.
+func NewTargetGroupConfig(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) (*shape.TargetGroupConfig, []FieldProblem) {
+	if groupType == shape.TargetGroupTypeLambda {
+		return newFunctionConfig(in)
+	}
+	if in == nil {
+		return nil, []FieldProblem{{"config", fmt.Sprintf("%s Target Group requires a config with vpcIdentifier and protocol.", groupType)}}
+	}
+	out := *in
+	problems := unsupportedMembers(groupType, in)
+	problems = append(problems, requiredMembers(groupType, in)...)
+	if out.Port == nil && out.Protocol != shape.TargetGroupProtocolTcp {
+		out.Port = new(defaultTargetPort(out.Protocol))
+	}
+	if out.ProtocolVersion == "" && out.Protocol != shape.TargetGroupProtocolTcp {
+		out.ProtocolVersion = shape.TargetGroupProtocolVersionHttp1
+	}
+	if groupType == shape.TargetGroupTypeIp && out.IpAddressType == "" {
+		out.IpAddressType = shape.IpAddressTypeIpv4
+	}
+	if groupType != shape.TargetGroupTypeAlb {
+		healthCheck, wrong := newHealthCheck(&out, in.HealthCheck)
+		out.HealthCheck = healthCheck
+		problems = append(problems, wrong...)
+	}
+	if problems != nil {
+		return nil, problems
+	}
+	return &out, nil
+}
+
+// newFunctionConfig returns the configuration of a LAMBDA target group. Without the only member that it can have
+// there is none, and the default event structure is not echoed (CLI ex create-target-group, TF).
+func newFunctionConfig(in *shape.TargetGroupConfig) (*shape.TargetGroupConfig, []FieldProblem) {
+	if in == nil {
+		return nil, nil
+	}
+	if problems := unsupportedMembers(shape.TargetGroupTypeLambda, in); problems != nil {
+		return nil, problems
+	}
+	if in.LambdaEventStructureVersion == "" {
+		return nil, nil
+	}
+	return in, nil
+}
+
+// unsupportedMembers names the members that a type of target group does not have (API, facts 1.1). The text about
+// health checks is AWS's (clients.md 4), the others are like it.
+func unsupportedMembers(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) []FieldProblem {
+	const (
+		ip       = shape.TargetGroupTypeIp
+		instance = shape.TargetGroupTypeInstance
+		alb      = shape.TargetGroupTypeAlb
+		lambda   = shape.TargetGroupTypeLambda
+	)
+	var problems []FieldProblem
+	for _, m := range []struct {
+		name, words string
+		given       bool
+		supportedBy []shape.TargetGroupType
+	}{
+		{"healthCheck", "health check config", in.HealthCheck != nil, []shape.TargetGroupType{ip, instance}},
+		{"ipAddressType", "ipAddressType", in.IpAddressType != "", []shape.TargetGroupType{ip}},
+		{"lambdaEventStructureVersion", "lambdaEventStructureVersion", in.LambdaEventStructureVersion != "", []shape.TargetGroupType{lambda}},
+		{"port", "port", in.Port != nil, []shape.TargetGroupType{ip, instance, alb}},
+		{"protocol", "protocol", in.Protocol != "", []shape.TargetGroupType{ip, instance, alb}},
+		{"protocolVersion", "protocolVersion", in.ProtocolVersion != "", []shape.TargetGroupType{ip, instance, alb}},
+		{"vpcIdentifier", "vpcIdentifier", in.VpcIdentifier != nil, []shape.TargetGroupType{ip, instance, alb}},
+	} {
+		if m.given && !slices.Contains(m.supportedBy, groupType) {
+			problems = append(problems, unsupported(groupType, "config."+m.name, m.words))
+		}
+	}
+	return problems
+}
+
+func unsupported(groupType shape.TargetGroupType, field, words string) FieldProblem {
+	return FieldProblem{field, fmt.Sprintf("%s Target Group does not support %s", groupType, words)}
+}
+
+// requiredMembers names what lacks in the configuration of a target group that is not of type LAMBDA, and what does
+// not go together. The model requires nothing, on account of LAMBDA; Terraform requires what is required here, and
+// the port, which has a default for HTTP and HTTPS only.
+func requiredMembers(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) []FieldProblem {
+	var problems []FieldProblem
+	if in.VpcIdentifier == nil {
+		problems = append(problems, FieldProblem{"config.vpcIdentifier", fmt.Sprintf("%s Target Group requires vpcIdentifier.", groupType)})
+	}
+	isTCP := in.Protocol == shape.TargetGroupProtocolTcp
+	switch {
+	case in.Protocol == "":
+		problems = append(problems, FieldProblem{"config.protocol", fmt.Sprintf("%s Target Group requires protocol.", groupType)})
+	case isTCP && in.Port == nil:
+		problems = append(problems, FieldProblem{"config.port", "A Target Group with the protocol TCP requires port."})
+	}
+	switch {
+	case in.ProtocolVersion == "" || in.ProtocolVersion == shape.TargetGroupProtocolVersionHttp1 && !isTCP:
+	case isTCP:
+		problems = append(problems, FieldProblem{"config.protocolVersion", "A Target Group with the protocol TCP does not support protocolVersion."})
+	case groupType == shape.TargetGroupTypeAlb: // UG target-groups: HTTP2 and GRPC are for INSTANCE and IP.
+		problems = append(problems, unsupported(groupType, "config.protocolVersion", "protocolVersion "+string(in.ProtocolVersion)))
+	}
+	return problems
+}
+
+func defaultTargetPort(protocol shape.TargetGroupProtocol) int32 {
+	if protocol == shape.TargetGroupProtocolHttps {
+		return 443
+	}
+	return 80
+}

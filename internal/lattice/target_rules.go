@@ -1,0 +1,98 @@
+package lattice
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+
+	"trellis/internal/shape"
+)
+
+// HoldsOneTarget says whether target groups of a type have at most one target (API RegisterTargets, UG alb-target).
+func HoldsOneTarget(groupType shape.TargetGroupType) bool {
+	return groupType == shape.TargetGroupTypeLambda || groupType == shape.TargetGroupTypeAlb
+}
+
+// TargetIdentity returns the id and port under which a target group knows a target: addresses are written in one
+// way, so that no spelling of one is another target (A-019), and the port is the group's if none is given.
+func TargetIdentity(group *TargetGroup, in shape.Target) (id string, port int32) {
+	id = *in.Id
+	if group.Type == shape.TargetGroupTypeIp {
+		if address, err := netip.ParseAddr(id); err == nil {
+			id = address.String()
+		}
+	}
+	switch {
+	case in.Port != nil:
+		port = *in.Port
+	case group.Config != nil && group.Config.Port != nil:
+		port = *group.Config.Port
+	}
+	return id, port
+}
+
+// The forms of target ids. A function's ARN may name a version or an alias (UG lambda-functions).
+var (
+	instanceID   = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
+	functionARN  = regexp.MustCompile(`^arn:[a-z0-9-]+:lambda:[a-z0-9-]+:\d{12}:function:[a-zA-Z0-9_-]{1,140}(:(\$LATEST|[a-zA-Z0-9_-]+))?$`)
+	balancerARN  = regexp.MustCompile(`^arn:[a-z0-9-]+:elasticloadbalancing:[a-z0-9-]+:\d{12}:loadbalancer/app/[a-zA-Z0-9-]+/[0-9a-f]+$`)
+	sharedRanges = []netip.Prefix{
+		netip.MustParsePrefix("100.64.0.0/10"),   // RFC 6598, carriers' and VPCs'
+		netip.MustParsePrefix("192.0.2.0/24"),    // RFC 5737, documentation
+		netip.MustParsePrefix("198.18.0.0/15"),   // RFC 2544, benchmarks
+		netip.MustParsePrefix("198.51.100.0/24"), // RFC 5737
+		netip.MustParsePrefix("203.0.113.0/24"),  // RFC 5737
+	}
+)
+
+// TargetProblem says why something cannot be a target of a group, or nothing if it can. Whether an instance, a load
+// balancer or a function exists, and in which VPC and account, is not looked at (A-020).
+func TargetProblem(group *TargetGroup, in shape.Target) string {
+	switch group.Type {
+	case shape.TargetGroupTypeInstance:
+		if !instanceID.MatchString(*in.Id) {
+			return "Targets of an INSTANCE target group must be instance IDs, such as i-0123456789abcdef0"
+		}
+	case shape.TargetGroupTypeAlb:
+		if !balancerARN.MatchString(*in.Id) {
+			return "The target of an ALB target group must be the ARN of an Application Load Balancer"
+		}
+	case shape.TargetGroupTypeLambda:
+		if !functionARN.MatchString(*in.Id) {
+			return "The target of a LAMBDA target group must be the ARN of a Lambda function"
+		}
+		if in.Port != nil {
+			return "The target of a LAMBDA target group must have no port"
+		}
+	default:
+		return addressProblem(*in.Id, group.Config.IpAddressType)
+	}
+	return ""
+}
+
+// addressProblem refuses addresses that are none of one machine in a VPC. AWS refuses public ones (UG
+// register-targets); those of IPv6 cannot be told from a VPC's. Loopback addresses are not possible at AWS, but
+// what people run on their own machine here (A-021).
+func addressProblem(id string, family shape.IpAddressType) string {
+	address, err := netip.ParseAddr(id)
+	switch {
+	case err != nil || address.Zone() != "":
+		return "Targets of an IP target group must be IP addresses, not names or networks"
+	case address.Is4() != (family == shape.IpAddressTypeIpv4) || address.Is4In6():
+		return fmt.Sprintf("Targets must have the IP address type of their target group, which is %s", family)
+	case address.IsUnspecified() || address.IsMulticast() || address == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "Targets must be addresses of one machine"
+	case address.Is4() && !address.IsPrivate() && !address.IsLoopback() && !address.IsLinkLocalUnicast() && !inRanges(address, sharedRanges):
+		return "Targets must not be publicly routable IP addresses"
+	}
+	return ""
+}
+
+func inRanges(address netip.Addr, ranges []netip.Prefix) bool {
+	for _, r := range ranges {
+		if r.Contains(address) {
+			return true
+		}
+	}
+	return false
+}
