@@ -1,0 +1,270 @@
+package identity
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"trellis/internal/api"
+)
+
+const credentialsFile = `[default]
+aws_access_key_id = AKIDEXAMPLE
+aws_secret_access_key = wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY
+trellis_account = 111122223333
+
+[session]
+aws_access_key_id = ASIDEXAMPLE
+aws_secret_access_key = secret;with#marks
+aws_session_token = the-token
+trellis_arn = arn:aws:sts::000000000000:assumed-role/role/session
+`
+
+func openSigned(t testing.TB) *Signed {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(path, []byte(credentialsFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	credentials, err := OpenCredentials(path, "000000000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewSigned(credentials, "vpc-lattice")
+}
+
+var administrator = aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+
+// signedRequest is a request as the SDK's own signer signs it.
+type signedRequest struct {
+	credentials aws.Credentials
+	method, url string
+	body        string
+	service     string
+	at          time.Time
+	header      http.Header
+}
+
+func (s signedRequest) build(t testing.TB) (*http.Request, []byte) {
+	t.Helper()
+	if s.credentials.AccessKeyID == "" {
+		s.credentials = administrator
+	}
+	if s.method == "" {
+		s.method = "POST"
+	}
+	if s.url == "" {
+		s.url = "http://127.0.0.1:7600/targetgroups"
+	}
+	if s.service == "" {
+		s.service = "vpc-lattice"
+	}
+	if s.at.IsZero() {
+		s.at = time.Now()
+	}
+	r, err := http.NewRequest(s.method, s.url, bytes.NewReader([]byte(s.body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range s.header {
+		r.Header[name] = values
+	}
+	sum := sha256.Sum256([]byte(s.body))
+	if err := v4.NewSigner().SignHTTP(context.Background(), s.credentials, r, hex.EncodeToString(sum[:]), s.service, "eu-west-1", s.at); err != nil {
+		t.Fatal(err)
+	}
+	// As it arrives at a server.
+	r.Host = r.URL.Host
+	return r, []byte(s.body)
+}
+
+func TestSignedRequestsOfTheSDKAreAccepted(t *testing.T) {
+	a := openSigned(t)
+	for _, tc := range []struct {
+		name    string
+		request signedRequest
+		want    api.Caller
+	}{
+		{"a body", signedRequest{body: `{"name":"x"}`}, api.Caller{Account: "111122223333", Region: "eu-west-1", Principal: "arn:aws:iam::111122223333:user/default"}},
+		{"a query", signedRequest{method: "GET", url: "http://h/targetgroups?nextToken=a%2Fb%3D&maxResults=5&empty="}, api.Caller{Account: "111122223333", Region: "eu-west-1", Principal: "arn:aws:iam::111122223333:user/default"}},
+		{"an ARN in the path", signedRequest{method: "GET", url: "http://h/services/arn%3Aaws%3Avpc-lattice%3Aeu-west-1%3A111122223333%3Aservice%2Fsvc-0123456789abcdef0"}, api.Caller{Account: "111122223333", Region: "eu-west-1", Principal: "arn:aws:iam::111122223333:user/default"}},
+		{"repeated keys", signedRequest{method: "DELETE", url: "http://h/tags/arn?tagKeys=b&tagKeys=a"}, api.Caller{Account: "111122223333", Region: "eu-west-1", Principal: "arn:aws:iam::111122223333:user/default"}},
+		{"a session token", signedRequest{credentials: aws.Credentials{AccessKeyID: "ASIDEXAMPLE", SecretAccessKey: "secret;with#marks", SessionToken: "the-token"}},
+			api.Caller{Account: "000000000000", Region: "eu-west-1", Principal: "arn:aws:sts::000000000000:assumed-role/role/session"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, body := tc.request.build(t)
+			got, err := a.Authenticate(r, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != tc.want {
+				t.Errorf("caller is %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestPresignedRequestsAreAccepted(t *testing.T) {
+	a := openSigned(t)
+	r, err := http.NewRequest("GET", "http://h/targetgroups?maxResults=5&X-Amz-Expires=900", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := sha256.Sum256(nil)
+	signed, _, err := v4.NewSigner().PresignHTTP(context.Background(), administrator, r, hex.EncodeToString(empty[:]), "vpc-lattice", "eu-west-1", time.Now().Add(-10*time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(signed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrived := &http.Request{Method: "GET", URL: u, Host: u.Host, Header: http.Header{}}
+	if _, err := a.Authenticate(arrived, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWrongSignaturesAreRefusedWithAWSCodes(t *testing.T) {
+	a := openSigned(t)
+	for _, tc := range []struct {
+		name    string
+		request signedRequest
+		tamper  func(r *http.Request, body *[]byte)
+		code    string
+	}{
+		{"unsigned", signedRequest{}, func(r *http.Request, _ *[]byte) { r.Header.Del("Authorization") }, codeMissingToken},
+		{"another scheme", signedRequest{}, func(r *http.Request, _ *[]byte) { r.Header.Set("Authorization", "Basic abc") }, codeIncomplete},
+		{"no date", signedRequest{}, func(r *http.Request, _ *[]byte) { r.Header.Del("X-Amz-Date") }, codeIncomplete},
+		{"unknown key", signedRequest{credentials: aws.Credentials{AccessKeyID: "AKIDOTHER", SecretAccessKey: "x"}}, nil, codeUnknownKey},
+		{"no session token", signedRequest{credentials: aws.Credentials{AccessKeyID: "ASIDEXAMPLE", SecretAccessKey: "secret;with#marks"}}, nil, codeUnknownKey},
+		{"a session token that the key has not", signedRequest{credentials: aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: administrator.SecretAccessKey, SessionToken: "t"}}, nil, codeUnknownKey},
+		{"wrong secret", signedRequest{credentials: aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wrong"}}, nil, codeMismatch},
+		{"another service", signedRequest{service: "s3"}, nil, codeMismatch},
+		{"another body", signedRequest{body: "{}"}, func(_ *http.Request, body *[]byte) { *body = []byte("[]") }, codeMismatch},
+		{"another path", signedRequest{}, func(r *http.Request, _ *[]byte) { r.URL.Path = "/services" }, codeMismatch},
+		{"another query", signedRequest{}, func(r *http.Request, _ *[]byte) { r.URL.RawQuery = "a=b" }, codeMismatch},
+		{"another host", signedRequest{}, func(r *http.Request, _ *[]byte) { r.Host = "other" }, codeMismatch},
+		{"too old", signedRequest{at: time.Now().Add(-6 * time.Minute)}, nil, codeExpired},
+		{"too new", signedRequest{at: time.Now().Add(6 * time.Minute)}, nil, codeExpired},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, body := tc.request.build(t)
+			if tc.tamper != nil {
+				tc.tamper(r, &body)
+			}
+			_, err := a.Authenticate(r, body)
+			refused, ok := errors.AsType[*api.AuthenticationError](err)
+			if !ok || refused.Code != tc.code {
+				t.Errorf("refused with %v, want %s", err, tc.code)
+			}
+		})
+	}
+}
+
+func TestFirstStartCreatesOneAdministratorForItsOwnerAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data", "credentials")
+	first, err := OpenCredentials(path, "000000000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("the file's mode is %o, want 600", info.Mode().Perm())
+	}
+	second, err := OpenCredentials(path, "000000000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, p := range first.principals {
+		if again := second.principals[id]; again != p {
+			t.Errorf("the second start reads %v, the first %v", again, p)
+		}
+	}
+	if len(first.principals) != 1 {
+		t.Errorf("%d principals, want 1", len(first.principals))
+	}
+}
+
+func TestCredentialsFileIsReadAgainAfterAChangeAndABrokenOneKeepsTheOld(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "credentials")
+	write := func(text string, at time.Time) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(credentialsFile, time.Now())
+	c, err := OpenCredentials(path, "000000000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(id string) bool {
+		c.mu.Lock()
+		c.nextLook = time.Time{}
+		c.mu.Unlock()
+		_, ok := c.principal(id)
+		return ok
+	}
+	write(credentialsFile+"[new]\naws_access_key_id = NEW\naws_secret_access_key = s\n", time.Now().Add(time.Second))
+	if !look("NEW") {
+		t.Error("the new key is not known")
+	}
+	write("[broken]\naws_access_key_id = B\n", time.Now().Add(2*time.Second))
+	if !look("NEW") || c.Problem() == nil || !strings.Contains(c.Problem().Error(), "[broken]") {
+		t.Errorf("a broken file must leave the old keys in force and be told of; the problem is %v", c.Problem())
+	}
+}
+
+func TestDevTakesAccountAndRegionFromTheCredentialWithoutCheckingIt(t *testing.T) {
+	r, _ := http.NewRequest("GET", "http://h/services", nil)
+	d := Dev{Account: "000000000000", Region: "us-west-2"}
+	for authorization, want := range map[string]string{
+		"": "000000000000/us-west-2",
+		"AWS4-HMAC-SHA256 Credential=111122223333/20260102/eu-west-1/vpc-lattice/aws4_request, SignedHeaders=host, Signature=x": "111122223333/eu-west-1",
+		"AWS4-HMAC-SHA256 Credential=AKID/20260102/eu-west-1/vpc-lattice/aws4_request, SignedHeaders=host, Signature=x":         "000000000000/eu-west-1",
+		"nonsense": "000000000000/us-west-2",
+	} {
+		r.Header.Set("Authorization", authorization)
+		caller, err := d.Authenticate(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := caller.Scope().String(); got != want {
+			t.Errorf("%q gives %s, want %s", authorization, got, want)
+		}
+	}
+}
+
+func FuzzSignature(f *testing.F) {
+	f.Add("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260102/eu-west-1/vpc-lattice/aws4_request, SignedHeaders=host;x-amz-date, Signature=abc", "20260102T000000Z", "/a%2Fb", "a=b&c")
+	f.Add("Basic x", "", "", "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=x")
+	a := openSigned(f)
+	f.Fuzz(func(t *testing.T, authorization, date, path, query string) {
+		r := &http.Request{Method: "GET", Host: "h", URL: &url.URL{Path: path, RawQuery: query}, Header: http.Header{}}
+		r.Header["Authorization"] = []string{authorization}
+		r.Header["X-Amz-Date"] = []string{date}
+		if _, err := a.Authenticate(r, nil); err == nil {
+			t.Error("a request that nobody signed was accepted")
+		}
+	})
+}

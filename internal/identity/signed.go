@@ -1,0 +1,125 @@
+package identity
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"trellis/internal/api"
+)
+
+// The codes with which AWS refuses requests that it cannot authenticate (common errors of the API reference).
+const (
+	codeMissingToken = "MissingAuthenticationToken"
+	codeIncomplete   = "IncompleteSignature"
+	codeUnknownKey   = "InvalidClientTokenId"
+	codeExpired      = "RequestExpired"
+	codeMismatch     = "SignatureDoesNotMatch"
+)
+
+// refuse returns the error of a request that cannot be authenticated.
+func refuse(code, message string) error {
+	status := http.StatusForbidden
+	if code == codeIncomplete || code == codeExpired {
+		status = http.StatusBadRequest
+	}
+	return &api.AuthenticationError{Code: code, Message: message, Status: status}
+}
+
+// maxSkew is how far a request's time may be from ours (SigV4: 5 minutes).
+const maxSkew = 5 * time.Minute
+
+// Signed accepts requests that a known principal has signed with SigV4.
+type Signed struct {
+	credentials *Credentials
+	services    []string
+	now         func() time.Time
+}
+
+// NewSigned returns an authenticator over a credentials file. services are the service names that a signature's
+// scope may hold.
+func NewSigned(credentials *Credentials, services ...string) *Signed {
+	return &Signed{credentials: credentials, services: services, now: time.Now}
+}
+
+// Authenticate implements api.Authenticator. The Region is the scope's, the account the principal's.
+func (a *Signed) Authenticate(r *http.Request, body []byte) (api.Caller, error) {
+	s, err := parseSignature(r)
+	if err != nil {
+		return api.Caller{}, err
+	}
+	if err := a.checkScope(s); err != nil {
+		return api.Caller{}, err
+	}
+	principal, ok := a.credentials.principal(s.AccessKeyID)
+	if !ok || !hmac.Equal([]byte(principal.SessionToken), []byte(s.SessionToken)) {
+		return api.Caller{}, refuse(codeUnknownKey, "The access key id or the session token is not known here. The keys are in the credentials file that the server names at its start.")
+	}
+	payloadHash, err := payloadHash(r, s, body)
+	if err != nil {
+		return api.Caller{}, err
+	}
+	// Constant time: how much of a guess was right must not show.
+	if !hmac.Equal([]byte(s.expected(r, principal.SecretKey, payloadHash)), []byte(s.Hex)) {
+		return api.Caller{}, refuse(codeMismatch, fmt.Sprintf(
+			"The signature does not match. Check the secret key and how the request is signed. The canonical request should have been:\n%s", s.canonicalRequest(r, payloadHash)))
+	}
+	return api.Caller{Account: principal.Account, Region: s.Region, Principal: principal.ARN}, nil
+}
+
+// checkScope checks what the signature covers, and when it was made.
+func (a *Signed) checkScope(s signature) error {
+	if s.Date != s.Time.Format("20060102") {
+		return refuse(codeMismatch, fmt.Sprintf("The credential's date %s is not the request's %s.", s.Date, s.Time.Format("20060102")))
+	}
+	known := false
+	for _, service := range a.services {
+		known = known || s.Service == service
+	}
+	if !known {
+		return refuse(codeMismatch, fmt.Sprintf("The credential is scoped to service %q; it must be scoped to %s.", s.Service, strings.Join(a.services, " or ")))
+	}
+	if !s.signs("host") {
+		return refuse(codeIncomplete, "The host header must be signed.")
+	}
+	now, life := a.now(), maxSkew
+	if s.presigned {
+		life = max(life, s.Expires)
+	}
+	if s.Time.Before(now.Add(-life)) {
+		return refuse(codeExpired, fmt.Sprintf("The signature of %s has expired: it is %s here.", s.Time.Format(amzDateFormat), now.UTC().Format(amzDateFormat)))
+	}
+	if s.Time.After(now.Add(maxSkew)) {
+		return refuse(codeExpired, fmt.Sprintf("The signature of %s is not yet valid: it is %s here.", s.Time.Format(amzDateFormat), now.UTC().Format(amzDateFormat)))
+	}
+	return nil
+}
+
+// payloadHash returns the hash of the body as the signature has it, after checking that it is the body's.
+func payloadHash(r *http.Request, s signature, body []byte) (string, error) {
+	sum := sha256.Sum256(body)
+	actual := hex.EncodeToString(sum[:])
+	switch declared := r.Header.Get("X-Amz-Content-Sha256"); declared {
+	case "":
+		if s.presigned && len(body) == 0 {
+			return presignedPayloadHash(r, actual), nil
+		}
+		return actual, nil
+	case actual, unsignedPayload:
+		return declared, nil
+	default:
+		return "", refuse(codeMismatch, "The body's SHA-256 is not the one in x-amz-content-sha256.")
+	}
+}
+
+// presignedPayloadHash is the hash that a presigned request without a body signs: the query may say that it is unsigned.
+func presignedPayloadHash(r *http.Request, actual string) string {
+	if r.URL.Query().Get("X-Amz-Content-Sha256") == unsignedPayload {
+		return unsignedPayload
+	}
+	return actual
+}
