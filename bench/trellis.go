@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"path/filepath"
 	"time"
@@ -20,20 +19,37 @@ func startTrellis(ctx context.Context, core string, env []string, program, dir s
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := p.awaitPort(ctx, apiPort); err != nil {
-		p.stop()
-		return nil, nil, err
+	err = await(ctx, "trellis to be ready", func() (bool, error) {
+		select {
+		case <-p.exited:
+			return false, errors.New("it ended")
+		default:
+			return ready(ctx, adminPort), nil
+		}
+	})
+	var credentials aws.Credentials
+	if err == nil {
+		credentials, err = readCredentials(filepath.Join(dir, "credentials"))
 	}
-	credentials, err := readCredentials(filepath.Join(dir, "credentials"))
-	if errors.Is(err, fs.ErrNotExist) {
-		// A server that does not check signatures has no file of keys. The requests are signed all the same, as an
-		// SDK's are.
-		credentials = aws.Credentials{AccessKeyID: "000000000000", SecretAccessKey: "bench"}
-	} else if err != nil {
+	if err != nil {
 		p.stop()
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w\n%s", err, p.output)
 	}
 	return p, newAPIClient("http://"+loopback(apiPort), credentials), nil
+}
+
+// ready asks the admin port whether API and data plane serve.
+func ready(ctx context.Context, adminPort int) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+loopback(adminPort)+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}).Do(request)
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	return response.StatusCode == http.StatusOK
 }
 
 // startTrellisProxy starts a Trellis on one core that forwards to the backends, and returns the service's host name.
