@@ -1,0 +1,184 @@
+package health
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// The reason codes of target statuses. The first three are AWS's; the others are ours, because the guide promises one
+// with every status but HEALTHY, and nobody has written down which.
+const (
+	ReasonHealthCheckFailed        = "HealthCheckFailed"
+	ReasonHealthCheckNotSupported  = "HealthCheckNotSupported"
+	ReasonTargetGroupNotInUse      = "TargetGroupNotInUse"
+	ReasonInitialHealthChecking    = "InitialHealthChecking"
+	ReasonHealthCheckDisabled      = "HealthCheckDisabled"
+	ReasonDeregistrationInProgress = "DeregistrationInProgress"
+)
+
+// group is a target group in use, as it stands on the board.
+type group struct {
+	key      lattice.Key
+	record   *lattice.TargetGroup
+	coverage coverage
+	settings settings // of a checked group.
+	targets  map[lattice.Key]*target
+
+	// For the queue: targets whose probe is due, oldest first; whether the group stands in Checker.ready; and how
+	// many probes are on their way.
+	waiting []*target
+	isReady bool
+	probing int
+}
+
+// target is a target of a group in use, as it stands on the board.
+type target struct {
+	group  *group
+	record *lattice.Target
+
+	// The fields below mean something while the target is probed: its group is checked and it is not draining.
+	probed bool
+	state  state
+	last   *Result
+
+	// For the schedule: ctx ends when this series of probes does; due is when the next probe is; position is where
+	// the target stands in Checker.schedule; isFirst says that no probe of the series was due yet; isWaiting says
+	// that the target stands in group.waiting.
+	ctx       context.Context
+	cancel    context.CancelFunc // nil when there is no series.
+	due       time.Time
+	position  int
+	isFirst   bool
+	isWaiting bool
+}
+
+// Result is what one probe found.
+type Result struct {
+	StartedAt time.Time
+	Duration  time.Duration
+	// URL is what was asked for; it is empty when the target has no known address.
+	URL string
+	// StatusCode is 0 when there was no answer.
+	StatusCode int
+	// Failure says what was wrong. It is empty for a success.
+	Failure string
+	// Body is the beginning of the body that came with a wrong status code.
+	Body string
+}
+
+// TargetReport is all that is known about the health of a target.
+type TargetReport struct {
+	Target     *lattice.Target
+	Status     shape.TargetStatus
+	ReasonCode string
+	// Address is where probes go. It is invalid when that is not known, and when the target is draining.
+	Address netip.AddrPort
+	// Last is the latest result, nil before the first.
+	Last *Result
+	// Successes and Failures count the latest results that were alike; one of them is zero.
+	Successes, Failures int
+	// NextAt is when the next probe is due; zero when none is.
+	NextAt time.Time
+}
+
+// Available says whether a target may get requests while others of its group may too: it is healthy, or its health
+// is not checked. A target that was never checked is not available, so that it cannot take requests from targets
+// that are known to work; routing sends to all when none is available (UG target-groups: fail open).
+func (c *Checker) Available(key lattice.Key) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	g := c.board[groupKey(key)]
+	return g != nil && g.available(g.targets[key])
+}
+
+// Status returns the status of a target and the reason code for it, as ListTargets shows them.
+func (c *Checker) Status(record *lattice.Target) (status shape.TargetStatus, reasonCode string) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	g := c.board[lattice.TargetGroupKey(record.Scope, record.TargetGroupID)]
+	if g == nil {
+		return g.status(record, nil)
+	}
+	return g.status(record, g.targets[record.Key()])
+}
+
+// Report returns what is known about the targets of a group, by id and port. It is empty for a group not in use.
+func (c *Checker) Report(key lattice.Key) []TargetReport {
+	reports, locate := c.readBoard(key)
+	for i := range reports {
+		if reports[i].Status != shape.TargetStatusDraining {
+			reports[i].Address, _ = locate(reports[i].Target)
+		}
+	}
+	slices.SortFunc(reports, func(a, b TargetReport) int {
+		return cmp.Or(strings.Compare(a.Target.ID, b.Target.ID), cmp.Compare(a.Target.Port, b.Target.Port))
+	})
+	return reports
+}
+
+// readBoard returns the reports of a group's targets in no order and without addresses, which are resolved by locate
+// without the lock.
+func (c *Checker) readBoard(key lattice.Key) (reports []TargetReport, locate locator) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	g := c.board[key]
+	if g == nil {
+		return nil, nil
+	}
+	reports = make([]TargetReport, 0, len(g.targets))
+	for _, t := range g.targets {
+		report := TargetReport{
+			Target:    t.record,
+			Last:      t.last,
+			Successes: t.state.successes,
+			Failures:  t.state.failures,
+			NextAt:    t.due,
+		}
+		report.Status, report.ReasonCode = g.status(t.record, t)
+		reports = append(reports, report)
+	}
+	return reports, c.locator(g)
+}
+
+// available is Available for a target of the group, or nil for one that is not on the board yet.
+func (g *group) available(t *target) bool {
+	if t != nil && t.record.Draining() {
+		return false
+	}
+	return g.coverage != checked || t != nil && t.state.status == shape.TargetStatusHealthy
+}
+
+// status is Status for a target of the group. The group is nil when it is not in use, the target when it is not on
+// the board yet.
+func (g *group) status(record *lattice.Target, t *target) (shape.TargetStatus, string) {
+	switch {
+	case record.Draining(): // whether or not the group is in use, or was checked.
+		return shape.TargetStatusDraining, ReasonDeregistrationInProgress
+	case g == nil && strings.HasPrefix(record.ID, "arn:"), g != nil && g.coverage == unsupported:
+		// Only load balancers and functions are targets by ARN. They are never UNUSED (facts 1.6).
+		return shape.TargetStatusUnavailable, ReasonHealthCheckNotSupported
+	case g == nil:
+		return shape.TargetStatusUnused, ReasonTargetGroupNotInUse
+	case g.coverage == disabled:
+		return shape.TargetStatusUnavailable, ReasonHealthCheckDisabled
+	case t == nil || t.state.status == shape.TargetStatusInitial:
+		return shape.TargetStatusInitial, ReasonInitialHealthChecking
+	case t.state.status == shape.TargetStatusUnhealthy:
+		return shape.TargetStatusUnhealthy, ReasonHealthCheckFailed
+	default:
+		return shape.TargetStatusHealthy, ""
+	}
+}
+
+// groupKey returns the key of the group that a target belongs to.
+func groupKey(target lattice.Key) lattice.Key {
+	id, _, _ := strings.Cut(target.Path, "/")
+	return lattice.TargetGroupKey(target.Scope, id)
+}

@@ -1,0 +1,233 @@
+// Package health finds out which targets work. A Checker probes the targets of target groups in use and keeps what it
+// learns on a Board, which holds one state per target and outlives every routing change: a record that changes
+// resets nothing that is known about it. Routing asks Available and is told through OnChange; ListTargets asks
+// Status; the admin page asks Report.
+//
+// Health decides nothing about requests (routing fails open when no target is available) and stores nothing: after a
+// restart every target is INITIAL.
+//
+// One goroutine sleeps until the next probe is due, one calls OnChange, and one lives for each probe on its way.
+//
+// Invariant: a target is in the schedule exactly as long as its record is registered and not draining, its group in
+// use, and checks of the group enabled.
+package health
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+
+	"trellis/internal/lattice"
+	"trellis/internal/routing"
+	"trellis/internal/shape"
+)
+
+// defaultConcurrency lets 6,000 targets at default settings be dead at once before probes wait for each other.
+const defaultConcurrency = 1024
+
+// Config is what a Checker needs of others.
+type Config struct {
+	// OnChange is called when the availability of targets of a group has changed, by one goroutine, without locks:
+	// it may call the Checker, except Close. Changes that come while it runs are joined to one call per group.
+	OnChange func(targetGroup lattice.Key)
+	// Resolve finds the address that a target gets traffic on. It MUST NOT block. Nil is routing.ResolveLiteral.
+	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, bool)
+	// Prober asks the targets. Nil means over the network.
+	Prober Prober
+	// Concurrency is how many probes may be on their way at once; a quarter of them may be of one group. 0 means
+	// 1024. Probes above that wait, so it should be lowered only when file descriptors or memory are scarce.
+	Concurrency int
+	// Log gets changes of health. Nil means slog.Default.
+	Log *slog.Logger
+}
+
+// Checker probes targets and knows their health. Its methods may be called from any goroutine.
+type Checker struct {
+	onChange    func(targetGroup lattice.Key)
+	resolve     func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, bool)
+	prober      Prober
+	concurrency int
+	log         *slog.Logger
+
+	ctx         context.Context // ends when the Checker is closed.
+	cancel      context.CancelFunc
+	goroutines  sync.WaitGroup
+	rescheduled chan struct{} // wakes keepSchedule.
+	isChanged   chan struct{} // wakes tellChanges.
+
+	mu       sync.RWMutex           // mu guards the fields below, and the groups and targets that they lead to.
+	board    map[lattice.Key]*group // the Board: the target groups in use.
+	schedule schedule
+	ready    []*group // the groups whose turn it is to send a probe.
+	probing  int      // how many probes are on their way.
+	changed  map[lattice.Key]struct{}
+	closed   bool
+}
+
+// NewChecker returns a Checker that knows of no target. It runs until it is closed.
+func NewChecker(cfg Config) *Checker {
+	c := &Checker{
+		onChange:    cfg.OnChange,
+		resolve:     cfg.Resolve,
+		prober:      cfg.Prober,
+		concurrency: cfg.Concurrency,
+		log:         cfg.Log,
+		rescheduled: make(chan struct{}, 1),
+		isChanged:   make(chan struct{}, 1),
+		board:       map[lattice.Key]*group{},
+		changed:     map[lattice.Key]struct{}{},
+	}
+	if c.resolve == nil {
+		c.resolve = routing.ResolveLiteral
+	}
+	if c.prober == nil {
+		c.prober = newHTTPProber()
+	}
+	if c.concurrency == 0 {
+		c.concurrency = defaultConcurrency
+	}
+	if c.log == nil {
+		c.log = slog.Default()
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.goroutines.Go(c.keepSchedule)
+	c.goroutines.Go(c.tellChanges)
+	return c
+}
+
+// Close stops all probes and waits for them. What the Board says stays as it is.
+func (c *Checker) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	c.goroutines.Wait()
+}
+
+// Apply takes up which target groups are in use, with which settings and targets. Groups that are not mentioned stay
+// as they are.
+func (c *Checker) Apply(uses []routing.Use) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	var starting []*target
+	for _, use := range uses {
+		if use.Group == nil || !use.InUse {
+			c.forget(use.Key)
+			continue
+		}
+		starting = append(starting, c.update(use)...)
+	}
+	c.startProbing(starting)
+}
+
+// forget takes a group off the board: what was learned about its targets may be wrong by the time that it is in use
+// again.
+func (c *Checker) forget(key lattice.Key) {
+	g := c.board[key]
+	if g == nil {
+		return
+	}
+	for _, t := range g.targets {
+		c.stopProbing(t)
+	}
+	delete(c.board, key)
+}
+
+// update brings a group in use on the board up to date and returns the targets whose series of probes must start.
+func (c *Checker) update(use routing.Use) (starting []*target) {
+	g := c.board[use.Key]
+	if g == nil {
+		g = &group{key: use.Key, targets: map[lattice.Key]*target{}}
+		c.board[use.Key] = g
+	}
+	isNewQuestion := c.configure(g, use.Group)
+
+	gone := g.targets
+	g.targets = make(map[lattice.Key]*target, len(use.Targets))
+	for _, record := range use.Targets {
+		key := record.Key()
+		t := gone[key]
+		if t == nil {
+			t = &target{group: g}
+		}
+		delete(gone, key)
+		g.targets[key] = t
+		t.record = record
+
+		wasProbed := t.probed
+		t.probed = g.coverage == checked && !record.Draining()
+		switch {
+		case !t.probed:
+			c.stopProbing(t)
+			t.state, t.last = state{}, nil
+		case !wasProbed:
+			t.state.status = shape.TargetStatusInitial
+			starting = append(starting, t)
+		case isNewQuestion:
+			c.stopProbing(t)
+			starting = append(starting, t)
+		}
+	}
+	for _, t := range gone {
+		c.stopProbing(t)
+	}
+	return starting
+}
+
+// configure gives a group its record. It reports whether the targets are asked another question than before: their
+// states stay, but the answer to the new one is wanted at once, and answers to the old one do not count.
+func (c *Checker) configure(g *group, record *lattice.TargetGroup) (isNewQuestion bool) {
+	before, wasCoverage, wasKnown := g.settings, g.coverage, g.record != nil
+	g.record = record
+	g.coverage = coverageOf(record)
+	g.settings = settings{}
+	if g.coverage == checked {
+		var err error
+		g.settings, err = settingsOf(record)
+		if err != nil {
+			c.log.Error("no target can pass this health check", "targetGroup", record.ID, "error", err)
+		}
+	}
+	// Routing has asked about the targets before it handed them on, when the group was unknown or otherwise covered.
+	if wasCoverage != g.coverage || !wasKnown && g.coverage != checked {
+		c.availabilityChanged(g.key)
+	}
+	return before.question != g.settings.question
+}
+
+// availabilityChanged has OnChange called for a group.
+func (c *Checker) availabilityChanged(targetGroup lattice.Key) {
+	if c.onChange == nil {
+		return
+	}
+	c.changed[targetGroup] = struct{}{}
+	select {
+	case c.isChanged <- struct{}{}:
+	default:
+	}
+}
+
+// tellChanges calls OnChange for as long as the checker is open.
+func (c *Checker) tellChanges() {
+	for {
+		select {
+		case <-c.isChanged:
+		case <-c.ctx.Done():
+			return
+		}
+		c.mu.Lock()
+		changed := c.changed
+		c.changed = map[lattice.Key]struct{}{}
+		c.mu.Unlock()
+		for targetGroup := range changed {
+			if c.ctx.Err() != nil {
+				return
+			}
+			c.onChange(targetGroup)
+		}
+	}
+}

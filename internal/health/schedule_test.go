@@ -1,0 +1,226 @@
+package health
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"trellis/internal/lattice"
+	"trellis/internal/routing"
+)
+
+// wantBeat checks that a target was asked at once, again after a half to a whole interval, and then at a fixed beat.
+func wantBeat(t *testing.T, times []time.Duration, interval time.Duration) {
+	t.Helper()
+	if len(times) < 3 {
+		t.Fatalf("only %d probes", len(times))
+	}
+	if times[0] != 0 {
+		t.Errorf("the first probe comes after %v", times[0])
+	}
+	if phase := times[1] - times[0]; phase <= interval/2 || phase > interval {
+		t.Errorf("the second probe comes %v after the first", phase)
+	}
+	for i := 2; i < len(times); i++ {
+		if gap := times[i] - times[i-1]; gap != interval {
+			t.Errorf("probe %d comes %v after the one before, want %v", i, gap, interval)
+		}
+	}
+}
+
+func TestSlowAnswersDoNotShiftTheInterval(t *testing.T) {
+	for _, test := range []struct {
+		name              string
+		interval, timeout int32
+		delay             time.Duration
+	}{
+		{"quick", 10, 5, 0},
+		{"slow", 10, 5, 4 * time.Second},
+		{"at the timeout", 10, 5, time.Hour},
+		{"slower than the interval", 5, 120, 17 * time.Second},
+		{"timeout longer than the interval", 5, 120, time.Hour},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
+				g, targets := groupWith("tg-1", withInterval(test.interval), withTimeout(test.timeout)), targetsOf("tg-1", 1)
+				s.answer(targets[0], after(test.delay, status(200)))
+				c.Apply(inUse(g, targets...))
+				pass(10 * time.Minute)
+				wantBeat(t, s.times(targets[0]), time.Duration(test.interval)*time.Second)
+				if limit := int(test.timeout/test.interval) + 1; s.peak > limit {
+					t.Errorf("%d probes of one target at once, want at most %d", s.peak, limit)
+				}
+			})
+		})
+	}
+}
+
+func TestSlowSuccessesOverlapAndCount(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
+		g, targets := groupWith("tg-1", withInterval(5), withTimeout(120), withThresholds(3, 2)), targetsOf("tg-1", 1)
+		s.answer(targets[0], refuse)
+		c.Apply(inUse(g, targets...))
+		pass(10 * time.Second)
+		wantUnhealthy(t, c, targets[0])
+		s.answer(targets[0], after(60*time.Second, status(200)))
+		pass(60*time.Second + 3*5*time.Second)
+		wantHealthy(t, c, targets[0])
+	})
+}
+
+func TestManyTargetsAreProbedSpreadOut(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
+		g, targets := groupWith("tg-1"), targetsOf("tg-1", 5000)
+		c.Apply(inUse(g, targets...))
+		pass(time.Second) // 5,000 x 200 us.
+		perSecond := make([]int, 60)
+		for _, target := range targets {
+			if times := s.times(target); len(times) != 1 {
+				t.Fatalf("%d first probes", len(times))
+			}
+		}
+		pass(59 * time.Second)
+		for _, target := range targets {
+			for _, at := range s.times(target)[1:] {
+				perSecond[at/time.Second]++
+			}
+		}
+		// The second probes lie between 15 s and 31 s after the start, the third 30 s after them.
+		for second, n := range perSecond {
+			switch {
+			case second < 15 && n > 0, second >= 17 && second < 30 && (n < 150 || n > 550):
+				t.Errorf("%d probes in second %d", n, second)
+			}
+		}
+	})
+}
+
+func TestProbesThatAreMissedAreNotMadeUpFor(t *testing.T) {
+	inBubble(t, Config{Concurrency: 1}, func(t *testing.T, c *Checker, s *script) {
+		g, targets := groupWith("tg-1", withInterval(5), withTimeout(120)), targetsOf("tg-1", 2)
+		s.answer(targets[0], silence)
+		s.answer(targets[1], silence)
+		c.Apply(inUse(g, targets...))
+		pass(20 * time.Minute)
+		if s.peak != 1 {
+			t.Errorf("%d probes at once", s.peak)
+		}
+		a, b := len(s.times(targets[0])), len(s.times(targets[1]))
+		if a+b != 11 || a-b > 1 || b-a > 1 {
+			t.Errorf("%d and %d probes of 120 s in 20 minutes, want turns", a, b)
+		}
+	})
+}
+
+func TestDeadGroupDoesNotDelayOthers(t *testing.T) {
+	inBubble(t, Config{Concurrency: 16}, func(t *testing.T, c *Checker, s *script) {
+		dead, live := groupWith("tg-dead", withInterval(5), withTimeout(120)), groupWith("tg-live", withInterval(5))
+		deadTargets, liveTargets := targetsOf("tg-dead", 50), targetsOf("tg-live", 4)
+		for i, target := range liveTargets {
+			target.Port = int32(8000 + i)
+		}
+		for _, target := range deadTargets {
+			s.answer(target, silence)
+		}
+		c.Apply(append(inUse(dead, deadTargets...), inUse(live, liveTargets...)...))
+		pass(10 * time.Minute)
+		if s.peak > 8 { // 4 of the dead group, 4 of the live one.
+			t.Errorf("%d probes at once", s.peak)
+		}
+		for _, target := range liveTargets {
+			wantBeat(t, s.times(target), 5*time.Second)
+			wantHealthy(t, c, target)
+		}
+	})
+}
+
+func TestGroupOutOfUseLeavesNothingBehind(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
+		g, targets := groupWith("tg-1"), targetsOf("tg-1", 3)
+		c.Apply(inUse(g, targets...))
+		pass(time.Minute)
+		c.Apply(notInUse(g, targets...))
+		synctest.Wait()
+		c.mu.RLock()
+		defer c.mu.RUnlock()
+		if len(c.schedule) != 0 || len(c.board) != 0 || len(c.ready) != 0 || c.probing != 0 {
+			t.Errorf("something is left: %+v", c)
+		}
+	})
+}
+
+// TestScheduleHoldsExactlyWhatIsProbed makes random changes and compares the checker with what the records say.
+func TestScheduleHoldsExactlyWhatIsProbed(t *testing.T) {
+	answers := []func(context.Context) (Answer, error){silence, status(500), status(200), after(7*time.Second, status(200))}
+	for seed := range uint64(5) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		inBubble(t, Config{Concurrency: 8}, func(t *testing.T, c *Checker, s *script) {
+			ids := []string{"tg-1", "tg-2", "tg-3"}
+			latest := map[string]routing.Use{}
+			for range 300 {
+				id := ids[random.IntN(len(ids))]
+				g := groupWith(id, withInterval(random.Int32N(3)*5+5), withTimeout(random.Int32N(20)+1))
+				if random.IntN(5) == 0 {
+					withoutChecks(g.Config.HealthCheck)
+				}
+				use := routing.Use{Key: g.Key(), Group: g, InUse: random.IntN(6) > 0}
+				if random.IntN(10) == 0 {
+					use.Group, use.InUse = nil, false
+				}
+				for _, target := range targetsOf(id, 20) {
+					switch random.IntN(10) {
+					case 0:
+					case 1:
+						use.Targets = append(use.Targets, draining(target))
+					default:
+						use.Targets = append(use.Targets, target)
+					}
+					if random.IntN(4) == 0 {
+						s.answer(target, answers[random.IntN(len(answers))])
+					}
+				}
+				latest[id] = use
+				c.Apply([]routing.Use{use})
+				if random.IntN(3) == 0 {
+					pass(time.Duration(random.Int64N(int64(20 * time.Second))))
+				}
+				checkInvariants(t, c, latest)
+			}
+			pass(10 * time.Minute)
+			checkInvariants(t, c, latest)
+		})
+	}
+}
+
+func checkInvariants(t *testing.T, c *Checker, latest map[string]routing.Use) {
+	t.Helper()
+	want := map[lattice.Key]bool{}
+	for _, use := range latest {
+		if use.Group == nil || !use.InUse || coverageOf(use.Group) != checked {
+			continue
+		}
+		for _, target := range use.Targets {
+			if !target.Draining() {
+				want[target.Key()] = true
+			}
+		}
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if len(c.schedule) != len(want) {
+		t.Errorf("%d targets in the schedule, want %d", len(c.schedule), len(want))
+	}
+	for i, target := range c.schedule {
+		if !want[target.record.Key()] || !target.probed || target.cancel == nil || target.position != i {
+			t.Errorf("target %v stands in the schedule wrongly", target.record.Key())
+		}
+		if i > 0 && target.due.Before(c.schedule[(i-1)/2].due) {
+			t.Errorf("the schedule is out of order at %d", i)
+		}
+	}
+	if c.probing > c.concurrency {
+		t.Errorf("%d probes at once", c.probing)
+	}
+}

@@ -1,0 +1,110 @@
+package health
+
+import (
+	"time"
+
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// coverage says what health checks do for a target group.
+type coverage int
+
+const (
+	// checked: its targets are probed.
+	checked coverage = iota
+	// disabled: its settings say that they are not.
+	disabled
+	// unsupported: its type has no health checks.
+	unsupported
+)
+
+// The defaults of health check settings (UG target-group-health-checks). The control plane stores settings with the
+// defaults filled in; they stand here because a record may be older than a member.
+const (
+	defaultInterval           = 30 * time.Second
+	defaultTimeout            = 5 * time.Second
+	defaultHealthyThreshold   = 5
+	defaultUnhealthyThreshold = 2
+	defaultPath               = "/"
+	defaultHTTPCode           = "200"
+)
+
+// settings are the health check settings of a target group. Equal settings have equal effects.
+type settings struct {
+	question
+	// healthyThreshold is how many successes in a row make an unhealthy target healthy, unhealthyThreshold how many
+	// failures in a row make any target unhealthy.
+	healthyThreshold, unhealthyThreshold int
+}
+
+// question is the part of the settings after whose change earlier answers say nothing.
+type question struct {
+	https, http2 bool
+	port         uint16 // 0: the port that the target gets traffic on.
+	path         string
+	httpCode     string
+	matcher      Matcher // httpCode, parsed.
+	interval     time.Duration
+	timeout      time.Duration
+}
+
+// coverageOf says whether and why the targets of a group are not probed. UG target-group-health-checks: ALB and
+// LAMBDA have no health checks.
+func coverageOf(group *lattice.TargetGroup) coverage {
+	switch {
+	case group.Type == shape.TargetGroupTypeAlb || group.Type == shape.TargetGroupTypeLambda:
+		return unsupported
+	case group.Config == nil || group.Config.HealthCheck == nil || !orZero(group.Config.HealthCheck.Enabled):
+		return disabled
+	default:
+		return checked
+	}
+}
+
+// settingsOf returns the settings of a group whose coverage is checked. With a matcher that cannot be parsed, which
+// the control plane does not let through, it returns settings that no answer satisfies, and the error.
+func settingsOf(group *lattice.TargetGroup) (settings, error) {
+	hc := group.Config.HealthCheck
+	s := settings{
+		question: question{
+			https:    hc.Protocol == shape.TargetGroupProtocolHttps,
+			http2:    hc.ProtocolVersion == shape.HealthCheckProtocolVersionHttp2,
+			port:     uint16(orZero(hc.Port)),
+			path:     orDefault(hc.Path, defaultPath),
+			httpCode: defaultHTTPCode,
+			interval: seconds(hc.HealthCheckIntervalSeconds, defaultInterval),
+			timeout:  seconds(hc.HealthCheckTimeoutSeconds, defaultTimeout),
+		},
+		healthyThreshold:   int(orDefault(hc.HealthyThresholdCount, defaultHealthyThreshold)),
+		unhealthyThreshold: int(orDefault(hc.UnhealthyThresholdCount, defaultUnhealthyThreshold)),
+	}
+	if hc.Matcher != nil {
+		s.httpCode = orDefault(hc.Matcher.HttpCode, defaultHTTPCode)
+	}
+	var err error
+	s.matcher, err = ParseMatcher(s.httpCode)
+	return s, err
+}
+
+func orZero[T any](p *T) T {
+	if p == nil {
+		return *new(T)
+	}
+	return *p
+}
+
+// orDefault returns what p points to, and the default for nothing and for zero, which resets a member to its default.
+func orDefault[T comparable](p *T, def T) T {
+	if v := orZero(p); v != *new(T) {
+		return v
+	}
+	return def
+}
+
+func seconds(p *int32, def time.Duration) time.Duration {
+	if n := orZero(p); n > 0 {
+		return time.Duration(n) * time.Second
+	}
+	return def
+}
