@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// unmatchable maps the patterns that package regexp cannot match, because they look ahead or repeat more than
-// 1000 times, to the Go expression that makes the hand-written pattern in internal/api/pattern.go.
-var unmatchable = map[string]string{
+// handWritten maps the patterns that package regexp cannot match, because they look ahead or repeat more than
+// 1000 times, or matches slowly, to the Go expression that makes them with internal/api/pattern.go.
+var handWritten = map[string]string{
 	`(?![-])(?!.*[-]$)(?!.*[-]{2})[a-z0-9-]+`:              `name("")`,
 	`(?!listener-)(?![-])(?!.*[-]$)(?!.*[-]{2})[a-z0-9-]+`: `name("listener-")`,
 	`(?!rcfg-)(?![-])(?!.*[-]$)(?!.*[-]{2})[a-z0-9-]+`:     `name("rcfg-")`,
@@ -21,6 +21,9 @@ var unmatchable = map[string]string{
 
 	`arn:[a-z0-9][-.a-z0-9]{0,62}:[a-z0-9][-.a-z0-9]{0,62}:([a-z0-9][-.a-z0-9]{0,62})?:\d{12}?:[^/].{0,1023}`: `arn("")`,
 	`arn:[a-z0-9][-.a-z0-9]{0,62}:vpc-lattice:([a-z0-9][-.a-z0-9]{0,62})?:\d{12}?:[^/].{0,1023}`:              `arn("vpc-lattice")`,
+
+	`.*(^/[a-zA-Z0-9@:%_+.~#?&/=-]*$|(^$)).*`: "optional(`/[a-zA-Z0-9@:%_+.~#?&/=-]*`)",
+	`.*(^[0-9-,]+$|(^$)).*`:                   "optional(`[0-9-,]+`)",
 }
 
 // inputShapes returns the names of all shapes in the inputs, sorted.
@@ -82,7 +85,7 @@ func (m *model) patterns() (map[string]patternVar, error) {
 		if _, known := vars[p]; known || p == "" {
 			continue
 		}
-		makes, known := unmatchable[p]
+		makes, known := handWritten[p]
 		if !known {
 			if _, err := regexp.Compile(p); err != nil {
 				return nil, fmt.Errorf("shape %s: package regexp cannot match its pattern, and cmd/apigen knows no predicate for it: %w", name, err)

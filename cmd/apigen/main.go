@@ -47,6 +47,9 @@ func run(dataDir, root string, check bool) error {
 
 // generate returns the content of every generated file by its name below the root.
 func generate(m *model, root string) (map[string][]byte, error) {
+	if err := m.checkTypes(); err != nil {
+		return nil, err
+	}
 	files := map[string][]byte{
 		"internal/api/operations_gen.go":         m.writeOperations(),
 		"internal/api/apitest/operations_gen.go": m.writeFake(),

@@ -26,9 +26,10 @@ func (m *model) routes() (*routeNode, error) {
 		}
 		at := root
 		for segment := range strings.SplitSeq(strings.TrimPrefix(op.HTTP.RequestURI, "/"), "/") {
-			at = at.child(segment)
-			if at.label != nil && len(at.literals) > 0 {
-				return nil, fmt.Errorf("operation %s: behind %q both a label and a word may stand, which the generator does not know", name, segment)
+			parent := at
+			at = parent.child(segment)
+			if parent.label != nil && len(parent.literals) > 0 {
+				return nil, fmt.Errorf("operation %s: where %q stands, both a label and a word may stand, which the generator does not know", name, segment)
 			}
 		}
 		if at.methods == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -30,7 +31,18 @@ func (m *model) goType(name string) string {
 	case "timestamp":
 		return "*Time"
 	}
-	panic(fmt.Sprintf("shape %s has type %q, which the generator does not know", name, s.Type))
+	panic(fmt.Sprintf("shape %s has the type %q, which checkTypes must have refused", name, s.Type))
+}
+
+// checkTypes returns an error if a shape has a type that goType does not know.
+func (m *model) checkTypes() error {
+	known := []string{"structure", "list", "map", "string", "integer", "long", "boolean", "timestamp"}
+	for _, name := range m.shapeNames() {
+		if s := m.Shapes[name]; !slices.Contains(known, s.Type) {
+			return fmt.Errorf("shape %s has the type %q, which the generator does not know", name, s.Type)
+		}
+	}
+	return nil
 }
 
 // writeShapes writes the structures and enums of the model.

@@ -52,7 +52,7 @@ var says = map[bounds.Kind][]string{
 	bounds.IsRequired: {"is required"},
 	bounds.AtLeast:    {"must have ", "must be from "},
 	bounds.AtMost:     {"must have ", "must be from "},
-	bounds.Matches:    {"must match the pattern", "must consist of lower-case", "must be an ARN"},
+	bounds.Matches:    {"must match the pattern", "must be empty or match the pattern", "must consist of lower-case", "must be an ARN"},
 	bounds.OneOf:      {"must be one of"},
 	bounds.OneMember:  {"must have exactly one member"},
 }

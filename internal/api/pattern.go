@@ -23,6 +23,14 @@ func expression(text string) *pattern {
 	}
 }
 
+// optional is the pattern .*(^TEXT$|(^$)).* whose ends match nothing, since they are outside of the value's ends.
+// As it stands package regexp would take four times as long to match it (BenchmarkPattern).
+func optional(text string) *pattern {
+	p := expression("(?:" + text + ")?")
+	p.must = "must be empty or match the pattern " + text
+	return p
+}
+
 // name is the pattern of resource names, which uses look-ahead, and so has no form in package regexp:
 // (?!PREFIX)(?![-])(?!.*[-]$)(?!.*[-]{2})[a-z0-9-]+
 func name(forbiddenPrefix string) *pattern {

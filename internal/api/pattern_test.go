@@ -80,3 +80,22 @@ func TestPatternMatchesTheWholeValueOnly(t *testing.T) {
 		})
 	}
 }
+
+func TestOptionalPatternMatchesWhatItsLongFormMatches(t *testing.T) {
+	short, long := optional(`[0-9-,]+`), expression(`.*(^[0-9-,]+$|(^$)).*`)
+	for _, s := range []string{"", "200", "200-299", "200,201", "2xx", " ", "\n", "200\n", "\n200", "a\n200\nb", "\n\n"} {
+		if short.match(s) != long.match(s) {
+			t.Errorf("%q: short form %t, long form %t", s, short.match(s), long.match(s))
+		}
+	}
+}
+
+func BenchmarkPattern(b *testing.B) {
+	for name, p := range map[string]*pattern{"optional": optional(`[0-9-,]+`), "as it stands": expression(`.*(^[0-9-,]+$|(^$)).*`)} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				p.match("200,201,300-399")
+			}
+		})
+	}
+}

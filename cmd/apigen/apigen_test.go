@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// smallModel has an operation with a member in every place, and a type of every kind.
+const smallModel = `{
+  "metadata": {"apiVersion": "2022-11-30"},
+  "operations": {
+    "CreateThing": {
+      "name": "CreateThing",
+      "http": {"method": "POST", "requestUri": "/owners/{owner}/things", "responseCode": 201},
+      "input": {"shape": "CreateThingRequest"}, "output": {"shape": "CreateThingResponse"},
+      "errors": [{"shape": "BadThingException"}]
+    },
+    "ListThings": {
+      "name": "ListThings",
+      "http": {"method": "GET", "requestUri": "/owners/{owner}/things", "responseCode": 200},
+      "input": {"shape": "ListThingsRequest"}, "output": {"shape": "CreateThingResponse"}
+    }
+  },
+  "shapes": {
+    "CreateThingRequest": {"type": "structure", "required": ["owner", "name"], "members": {
+      "owner": {"shape": "Name", "location": "uri", "locationName": "owner"},
+      "name": {"shape": "Name"}, "color": {"shape": "Color"}, "size": {"shape": "Size"}, "tags": {"shape": "Tags"},
+      "parts": {"shape": "Parts"}, "alive": {"shape": "Flag"}}},
+    "ListThingsRequest": {"type": "structure", "required": ["owner"], "members": {
+      "owner": {"shape": "Name", "location": "uri", "locationName": "owner"},
+      "limit": {"shape": "Size", "location": "querystring", "locationName": "limit"}}},
+    "CreateThingResponse": {"type": "structure", "members": {}},
+    "Name": {"type": "string", "min": 1, "max": 10, "pattern": "[a-z]+"},
+    "Color": {"type": "string", "enum": ["DARK_RED", "blue"]},
+    "Size": {"type": "integer", "min": 1},
+    "Flag": {"type": "boolean"},
+    "Parts": {"type": "list", "member": {"shape": "Part"}, "max": 3},
+    "Part": {"type": "structure", "union": true, "members": {"name": {"shape": "Name"}, "size": {"shape": "Size"}}},
+    "Tags": {"type": "map", "key": {"shape": "Name"}, "value": {"shape": "Name"}},
+    "BadThingException": {"type": "structure", "exception": true, "error": {"httpStatusCode": 400},
+      "required": ["message"], "members": {"message": {"shape": "Name"}}}
+  }
+}`
+
+// model returns the small model after some of its text has been replaced.
+func smallModelWith(t *testing.T, oldnew ...string) *model {
+	t.Helper()
+	var m model
+	if err := json.Unmarshal([]byte(strings.NewReplacer(oldnew...).Replace(smallModel)), &m); err != nil {
+		t.Fatal(err)
+	}
+	return &m
+}
+
+func TestGeneratorWritesTheSameEveryTime(t *testing.T) {
+	root := t.TempDir()
+	first, err := generate(smallModelWith(t), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		again, err := generate(smallModelWith(t), root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(first, again); diff != "" {
+			t.Fatalf("written (-first +again):\n%s", diff)
+		}
+	}
+}
+
+func TestGeneratedDecoderChecksWhatTheModelSays(t *testing.T) {
+	files, err := generate(smallModelWith(t), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoders := string(files["internal/api/decode_gen.go"])
+	for _, want := range []string{
+		"patternName = expression(`[a-z]+`)",
+		`Owner: decodeName(d.label("owner", 0).required()),`,
+		`Limit: decodeSize(d.queryValue("limit")),`,
+		`return v.string(1, 10, patternName)`,
+		`return enum(v, shape.ColorDarkRed, shape.ColorBlue)`,
+		`return v.integer(1, math.MaxInt32)`,
+		`return list(v, 0, 3, decodePart)`,
+		`return stringMap(v, 0, math.MaxInt, decodeName, decodeName)`,
+		`v.exactlyOne("name", "size")`,
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(decoders), " "), want) {
+			t.Errorf("the decoders lack %s", want)
+		}
+	}
+}
+
+func TestGeneratorStopsAtWhatItDoesNotKnow(t *testing.T) {
+	tests := []struct {
+		name   string
+		oldnew []string
+		want   string
+	}{
+		{"look-ahead", []string{`"[a-z]+"`, `"(?!x)[a-z]+"`}, "shape Name: package regexp cannot match its pattern"},
+		{"type", []string{`"type": "boolean"`, `"type": "double"`}, `shape Flag has the type "double"`},
+		{"type in an input", []string{`"type": "boolean"`, `"type": "timestamp"`}, `type "timestamp" has no decoder`},
+		{"list of enums", []string{`"member": {"shape": "Part"}`, `"member": {"shape": "Color"}`}, "a list of Color"},
+		{"location", []string{`"location": "querystring"`, `"location": "header"`}, `member limit is in "header"`},
+		{"label that is not in the path", []string{`/owners/{owner}/things", "responseCode": 200`, `/things", "responseCode": 200`}, "member owner is in the path"},
+		{"same route twice", []string{`"GET"`, `"POST"`}, "operations CreateThing and ListThings have the same method and path"},
+		{"word beside a label", []string{`/owners/{owner}/things", "responseCode": 200`, `/owners/all/{owner}", "responseCode": 200`}, "both a label and a word"},
+		{"too many labels", []string{`/owners/{owner}/things", "responseCode": 200`, `/{a}/{b}/{c}/{owner}", "responseCode": 200`}, "has 4 labels"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := generate(smallModelWith(t, test.oldnew...), t.TempDir())
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestCheckNamesTheFilesThatAreNotFresh(t *testing.T) {
+	root := t.TempDir()
+	files := map[string][]byte{"fresh.go": []byte("a"), "stale.go": []byte("b"), "missing.go": []byte("c")}
+	for name, content := range map[string]string{"fresh.go": "a", "stale.go": "x"} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := compare(files, root)
+	if err == nil || !strings.HasSuffix(err.Error(), ": missing.go, stale.go") {
+		t.Errorf("error %v", err)
+	}
+	if err := compare(map[string][]byte{"fresh.go": []byte("a")}, root); err != nil {
+		t.Errorf("of fresh files: %v", err)
+	}
+}
+
+func TestOperationIsImplementedByAMethodOutsideOfTheUnimplementedFile(t *testing.T) {
+	dir := t.TempDir()
+	sources := map[string]string{
+		"control.go":       "package control\ntype Control struct{}\nfunc (c *Control) CreateThing() {}\nfunc (c Control) ByValue() {}\nfunc Free() {}\n",
+		"other.go":         "package control\ntype Other struct{}\nfunc (o *Other) OfOther() {}\n",
+		"control_test.go":  "package control\nfunc (c *Control) InTest() {}\n",
+		"unimplemented.go": "package control\nfunc (c *Control) ListThings() {}\n",
+	}
+	for name, source := range sources {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(source), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := implementedOperations(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, []string{"CreateThing"}) {
+		t.Errorf("implemented: %v, want CreateThing alone", names)
+	}
+	page := string(smallModelWith(t).writeCoverage(got))
+	for _, want := range []string{
+		"1 of the 2 operations of the VPC Lattice API (version 2022-11-30) are implemented.",
+		"| CreateThing | POST | `/owners/{owner}/things` | 201 | BadThing 400 | yes |",
+		"| ListThings | GET | `/owners/{owner}/things` | 200 |  | no |",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+}
+
+func TestNothingIsImplementedWithoutTheControlPackage(t *testing.T) {
+	got, err := implementedOperations(filepath.Join(t.TempDir(), "control"))
+	if err != nil || len(got) > 0 {
+		t.Errorf("implemented: %v, error %v", got, err)
+	}
+}
+
+func TestNewestModelIsRead(t *testing.T) {
+	data := t.TempDir()
+	if _, err := readModel(data); err == nil || !strings.Contains(err.Error(), "install botocore") {
+		t.Errorf("without a model: error %v", err)
+	}
+	for _, version := range []string{"2022-11-30", "2021-01-01"} {
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		if _, err := z.Write([]byte(strings.Replace(smallModel, "2022-11-30", version, 1))); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(data, "vpc-lattice", version)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "service-2.json.gz"), packed.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := readModel(data)
+	if err != nil || m.Metadata.APIVersion != "2022-11-30" {
+		t.Errorf("version %q, error %v", m.Metadata.APIVersion, err)
+	}
+}
