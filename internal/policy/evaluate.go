@@ -1,0 +1,139 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+// Request is what a policy is asked about.
+type Request struct {
+	// Principal is the caller's ARN, empty for an anonymous one. Account is the caller's account.
+	Principal, Account string
+	// Action is "service:Operation", Resource an ARN.
+	Action, Resource string
+	// Key returns the values of a condition key, whose name is compared without regard to case by IAM; the name is
+	// given as the policy spells it. present is false when the request has no such key.
+	Key func(name string) (values []string, present bool)
+}
+
+// Outcome is what a policy says.
+type Outcome int
+
+// The outcomes. ImplicitDeny means that no statement applies.
+const (
+	ImplicitDeny Outcome = iota
+	Allowed
+	ExplicitDeny
+)
+
+// Decision is an outcome and the statement that decided, or -1.
+type Decision struct {
+	Outcome   Outcome
+	Statement int
+}
+
+// Evaluate returns the policy's decision: an explicit deny wins over any allow.
+func (d *Document) Evaluate(r Request) Decision {
+	decision := Decision{ImplicitDeny, -1}
+	for i := range d.Statements {
+		s := &d.Statements[i]
+		if decision.Outcome == Allowed && s.Effect == Allow || !s.applies(r) {
+			continue
+		}
+		if s.Effect == Deny {
+			return Decision{ExplicitDeny, i}
+		}
+		decision = Decision{Allowed, i}
+	}
+	return decision
+}
+
+func (s *Statement) applies(r Request) bool {
+	if s.Principals != nil && s.Principals.match(r) == s.Principals.Not {
+		return false
+	}
+	matches := func(patterns []string, value string, fold bool) bool {
+		return slices.ContainsFunc(patterns, func(pattern string) bool {
+			pattern = expand(pattern, r)
+			if fold {
+				return like(strings.ToLower(value), strings.ToLower(pattern))
+			}
+			return like(value, pattern)
+		})
+	}
+	if matches(s.Actions, r.Action, true) == s.NotAction {
+		return false
+	}
+	if len(s.Resources) > 0 && matches(s.Resources, r.Resource, false) == s.NotResource {
+		return false
+	}
+	for _, c := range s.Conditions {
+		values, present := r.Key(c.Key)
+		expected := make([]string, len(c.Values))
+		for i, v := range c.Values {
+			expected[i] = expand(v, r)
+		}
+		if !c.Operator.holds(values, present, expected) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Principals) match(r Request) bool {
+	if p.Everyone {
+		return true
+	}
+	if r.Principal == "" {
+		return false
+	}
+	return slices.ContainsFunc(p.AWS, func(name string) bool {
+		return name == r.Principal || name == r.Account || name == "arn:aws:iam::"+r.Account+":root" || role(r.Principal) == name
+	})
+}
+
+// role returns the ARN of the role of an assumed-role session: a policy that names the role means its sessions.
+func role(principal string) string {
+	parts := strings.SplitN(principal, ":", 6)
+	if len(parts) != 6 || parts[2] != "sts" {
+		return ""
+	}
+	path := strings.Split(parts[5], "/")
+	if len(path) < 3 || path[0] != "assumed-role" {
+		return ""
+	}
+	return "arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + strings.Join(path[1:len(path)-1], "/")
+}
+
+// expand replaces policy variables such as ${aws:PrincipalTag/team} by the request's values. A variable without a
+// value stays as it is, and so matches nothing; ${*}, ${?} and ${$} stand for the characters themselves.
+func expand(s string, r Request) string {
+	if !strings.Contains(s, "${") {
+		return s
+	}
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(s, "${")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		name, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			b.WriteString("${" + rest)
+			return b.String()
+		}
+		name, fallback, hasFallback := strings.Cut(name, ", '")
+		switch values, present := r.Key(name); {
+		case name == "*", name == "?", name == "$":
+			b.WriteString(marker.Replace(name))
+		case present && len(values) == 1:
+			b.WriteString(marker.Replace(values[0]))
+		case hasFallback:
+			b.WriteString(strings.TrimSuffix(fallback, "'"))
+		default:
+			b.WriteString("${" + name + "}")
+		}
+		s = after
+	}
+}
