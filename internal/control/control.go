@@ -69,5 +69,12 @@ func (c *Control) read(fn func(v catalog.View) error) error {
 
 // commit runs fn in a transaction. A claim that another record holds becomes the ConflictException that tells of it.
 func (c *Control) commit(ctx context.Context, fn func(tx *catalog.Tx) error) error {
-	return claimConflict(c.Catalog.Commit(ctx, fn))
+	if err := c.Catalog.Commit(ctx, fn); err != nil {
+		return claimConflict(err)
+	}
+	// Only with a delay can fn have begun something that Run has to end.
+	if c.LifecycleDelay > 0 {
+		c.signalDue()
+	}
+	return nil
 }

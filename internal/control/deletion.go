@@ -25,7 +25,6 @@ func (c *Control) remove(tx *catalog.Tx, rec lattice.Resource) string {
 		c.end(tx, gone)
 	} else {
 		tx.Put(gone)
-		c.signalDue()
 	}
 	return gone.Meta().Lifecycle.Status(now)
 }
@@ -43,6 +42,7 @@ func (c *Control) end(tx *catalog.Tx, rec lattice.Resource) {
 	}
 }
 
+// signalDue makes Run look at what is due. It is called once what is due is in the catalog, or Run could miss it.
 func (c *Control) signalDue() {
 	select {
 	case c.due <- struct{}{}:

@@ -21,7 +21,7 @@ func invalid(problems []lattice.FieldProblem) error {
 	fmt.Fprintf(&message, "%d validation errors detected:", len(problems))
 	fields := make([]shape.ValidationExceptionField, len(problems))
 	for i, p := range problems {
-		message.WriteString(" " + p.Message)
+		message.WriteString(" " + strings.TrimSuffix(p.Message, ".") + ".")
 		fields[i] = shape.ValidationExceptionField{Name: &p.Field, Message: &p.Message}
 	}
 	return &shape.ValidationException{

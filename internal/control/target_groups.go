@@ -191,20 +191,21 @@ func (c *Control) checkTargetGroupDeletable(v catalog.View, group *lattice.Targe
 		return err
 	}
 	for rule := range catalog.All[*lattice.Rule](v, usesOf(group)) {
-		return conflict(fmt.Sprintf("is used by rule %s of listener %s of service %s", rule.ID, rule.ListenerID, rule.ServiceID))
-	}
-	targets, draining := 0, 0
-	for target := range catalog.All[*lattice.Target](v, targetsOf(group)) {
-		targets++
-		if target.Draining() {
-			draining++
+		user := "rule " + rule.ID
+		if rule.IsDefault {
+			user = "the default action"
 		}
+		return conflict(fmt.Sprintf("is used by %s of listener %s of service %s.", user, rule.ListenerID, rule.ServiceID))
 	}
-	switch {
-	case draining > 0:
-		return conflict(fmt.Sprintf("has %d targets that are DRAINING", draining))
-	case targets > 0:
-		return conflict(fmt.Sprintf("has %d registered targets", targets))
+	registered := 0
+	for target := range catalog.All[*lattice.Target](v, targetsOf(group)) {
+		if target.Draining() {
+			return conflict("has target(s) that are DRAINING.")
+		}
+		registered++
+	}
+	if registered > 0 {
+		return conflict("has registered target(s).")
 	}
 	return nil
 }

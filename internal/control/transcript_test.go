@@ -46,8 +46,9 @@ import (
 //	...
 //
 // A step is a method and path, a body (on any number of lines), variables to be taken out of the answer, and behind
-// the dashes the answer; an empty line ends it. A new transcript is written without dashes and answers, which
-// `go test ./internal/control -run Transcripts -update` adds; what it wrote must be read before it is believed.
+// the dashes the answer; an empty line ends it. A step that begins with a + is preparation: it must succeed, and its
+// answer is not shown. A new transcript is written without dashes and answers, which
+// `go test ./internal/control -run Transcripts/targets -update` adds; what it wrote must be read before it is believed.
 //
 // Variables ($tg, $arn) are replaced in paths, where they are escaped, and in bodies. 123456789012 is the caller's
 // account, 210987654321 a second one. The clock stands still at 2026-01-01 unless it is advanced. In answers, ids are
@@ -220,7 +221,7 @@ func (p *player) play(transcript string) string {
 					break
 				}
 			}
-			out.WriteString(strings.Join(request, "\n") + "\n----\n" + p.step(request))
+			out.WriteString(strings.Join(request, "\n") + "\n" + p.step(request))
 			i = end
 			continue
 		}
@@ -234,7 +235,8 @@ func (p *player) play(transcript string) string {
 
 // step sends a request and returns the answer as a transcript shows it.
 func (p *player) step(lines []string) string {
-	method, path, ok := strings.Cut(lines[0], " ")
+	request, isPreparation := strings.CutPrefix(lines[0], "+")
+	method, path, ok := strings.Cut(request, " ")
 	if !ok {
 		p.fatalf("%q is no request: a method and a path, or a directive behind an @, are expected", lines[0])
 	}
@@ -247,6 +249,9 @@ func (p *player) step(lines []string) string {
 		}
 	}
 	status, answer := p.send(method, path, strings.Join(body, "\n"))
+	if isPreparation && status[0] != '2' {
+		p.fatalf("%s: %s %v", lines[0], status, answer)
+	}
 	for _, capture := range captures {
 		name, at, ok := strings.Cut(capture, " = ")
 		if !ok {
@@ -254,7 +259,11 @@ func (p *player) step(lines []string) string {
 		}
 		p.vars[name] = p.find(answer, at)
 	}
-	return status + "\n" + p.show(answer)
+	if isPreparation {
+		p.show(answer) // Its ids are numbered all the same.
+		return ""
+	}
+	return "----\n" + status + "\n" + p.show(answer)
 }
 
 // send sends a request and returns the status line and the decoded answer, nil for an empty one.

@@ -88,7 +88,7 @@ func (e *healthCheckEdit) apply(config *shape.TargetGroupConfig, current, defaul
 		case *n.given == 0:
 			*n.value = n.byDefault
 		case *n.given < n.least || *n.given > n.most:
-			e.refuse(n.name, fmt.Sprintf("The value %d at '%s.%s' must be from %d to %d, or 0 for the default.", *n.given, e.prefix, n.name, n.least, n.most))
+			e.refuse(n.name, fmt.Sprintf("Value '%d' at '%s.%s' must be from %d to %d, or 0 for the default.", *n.given, e.prefix, n.name, n.least, n.most))
 		default:
 			*n.value = n.given
 		}
@@ -117,7 +117,7 @@ func (e *healthCheckEdit) matcher(byDefault, given *shape.Matcher) *shape.Matche
 	for item := range strings.SplitSeq(*given.HttpCode, ",") {
 		if !isStatusCodes(item) {
 			e.refuse("matcher.httpCode", fmt.Sprintf(
-				"The value %q at '%s.matcher.httpCode' must be status codes from 200 to 499 or ranges of them, separated by commas: 200, 200,202 or 200-299.",
+				"Value '%s' at '%s.matcher.httpCode' must be status codes from 200 to 499 or ranges of them, separated by commas: 200, 200,202 or 200-299.",
 				*given.HttpCode, e.prefix))
 			break
 		}
@@ -143,7 +143,7 @@ func isStatusCode(s string) bool {
 // tls-listeners for TCP, UG target-group-health-checks for GRPC).
 func (e *healthCheckEdit) protocol(config *shape.TargetGroupConfig, out, in *shape.HealthCheckConfig, wasEnabled bool) {
 	if in.Protocol == shape.TargetGroupProtocolTcp {
-		e.refuse("protocol", fmt.Sprintf("The value TCP at '%s.protocol' must be HTTP or HTTPS: health checks are HTTP requests.", e.prefix))
+		e.refuse("protocol", fmt.Sprintf("Value 'TCP' at '%s.protocol' must be HTTP or HTTPS: health checks are HTTP requests.", e.prefix))
 	}
 	if in.Protocol != "" {
 		out.Protocol = in.Protocol

@@ -16,7 +16,7 @@ const MaxTags = 50
 func TagProblems(tags map[string]string) []FieldProblem {
 	var problems []FieldProblem
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		for _, message := range []string{tagKeyProblem(key), tagTextProblem("value of tag "+key, tags[key])} {
+		for _, message := range []string{tagKeyProblem(key), tagTextProblem("Tag value", tags[key])} {
 			if message != "" {
 				problems = append(problems, FieldProblem{fmt.Sprintf("tags[%q]", key), message})
 			}
@@ -36,19 +36,19 @@ func TagCountProblem(tags map[string]string) []FieldProblem {
 // tagKeyProblem refuses the prefix in upper case too, as the services of AWS do.
 func tagKeyProblem(key string) string {
 	if len(key) >= 4 && strings.EqualFold(key[:4], "aws:") {
-		return fmt.Sprintf("The tag key %q must not begin with aws:, which is reserved.", key)
+		return fmt.Sprintf("Tag key '%s' must not begin with aws:, which is reserved.", key)
 	}
-	return tagTextProblem("tag key", key)
+	return tagTextProblem("Tag key", key)
 }
 
 func tagTextProblem(what, text string) string {
 	if strings.TrimSpace(text) != text {
-		return fmt.Sprintf("The %s %q must not begin or end with white space.", what, text)
+		return fmt.Sprintf("%s '%s' must not begin or end with white space.", what, text)
 	}
 	if strings.ContainsFunc(text, func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && !unicode.IsSpace(r) && !strings.ContainsRune("_.:/=+-@", r)
 	}) {
-		return fmt.Sprintf("The %s %q must consist of letters, digits, white space and _ . : / = + - @ only.", what, text)
+		return fmt.Sprintf("%s '%s' must consist of letters, digits, white space and _ . : / = + - @ only.", what, text)
 	}
 	return ""
 }
