@@ -38,7 +38,7 @@ func source(vpcs []*lattice.ServiceNetworkVpcAssociation) *Source {
 	}
 	first := vpcs[0]
 	return &Source{VpcID: first.VpcID, LatticeNetwork: headerValue(
-		"SourceVpcArn=arn:aws:ec2:" + first.Scope.Region + ":" + first.Scope.Account + ":vpc/" + first.VpcID)}
+		"SourceVpcArn=arn:aws:ec2:", first.Scope.Region, ":", first.Scope.Account, ":vpc/", first.VpcID)}
 }
 
 // settleServices finds out through which network each service is reached: that of its first association.
@@ -83,8 +83,8 @@ func (r *Router) settleTargetGroups() []Use {
 func (r *Router) settleTargetGroup(g *groupNode, taken bool) {
 	stale := g.compiled != nil && !g.compiled.is(g.record)
 	if stale {
-		for _, t := range g.targets {
-			if t.target != nil {
+		for i := range g.targets {
+			if t := &g.targets[i]; t.target != nil {
 				r.model.goneTargets = append(r.model.goneTargets, t.target)
 				t.target = nil
 			}
@@ -118,7 +118,8 @@ func (g *groupNode) use() Use {
 func (r *Router) pick(g *groupNode) {
 	available := make([]*Target, 0, len(g.targets))
 	var unavailable []*Target
-	for _, t := range g.targets {
+	for i := range g.targets {
+		t := &g.targets[i]
 		// A draining target never gets anything new (facts 1.6). It keeps its connector until its record goes.
 		if t.record.Draining() {
 			continue
@@ -313,7 +314,7 @@ func (r *Router) forward(s *Service, ref ref, forwards *[]*Forward) *Forward {
 	}
 	// "; " separates, as on the wire at AWS (facts 4.2; A-157).
 	f := &Forward{TargetGroup: targetGroup, LatticeTarget: headerValue(
-		"ServiceArn=" + s.ARN + "; ServiceNetworkArn=" + s.NetworkARN + "; TargetGroupArn=" + targetGroup.ARN)}
+		"ServiceArn=", s.ARN, "; ServiceNetworkArn=", s.NetworkARN, "; TargetGroupArn=", targetGroup.ARN)}
 	*forwards = append(*forwards, f)
 	return f
 }
@@ -355,10 +356,17 @@ func compilePattern(caseSensitive *bool, exact, prefix, contains *string) patter
 	return p
 }
 
-// headerValue returns a text as the value of a header. Control bytes, which would split it, have no place in ids; an
+// headerValue joins texts to the value of a header. Control bytes, which would split it, have no place in ids; an
 // edited record may have them all the same.
-func headerValue(text string) []byte {
-	value := []byte(text)
+func headerValue(texts ...string) []byte {
+	length := 0
+	for _, text := range texts {
+		length += len(text)
+	}
+	value := make([]byte, 0, length)
+	for _, text := range texts {
+		value = append(value, text...)
+	}
 	for i, c := range value {
 		if c < ' ' || c == 0x7f {
 			value[i] = ' '

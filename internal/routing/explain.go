@@ -119,9 +119,10 @@ func (r *Router) explainForwards(rule *Rule) []TargetGroupExplanation {
 
 func (r *Router) explainTargetGroup(g *groupNode) TargetGroupExplanation {
 	e := TargetGroupExplanation{Targets: make([]TargetExplanation, len(g.targets))}
-	for i, t := range g.targets {
+	for i := range g.targets {
+		t := &g.targets[i]
 		target := TargetExplanation{ID: t.record.ID, Port: int(t.record.Port), State: r.state(t)}
-		if t.target != nil {
+		if target.State == TargetAvailable || target.State == TargetUnavailable {
 			target.Address = t.target.Address.String()
 		}
 		e.Targets[i] = target

@@ -16,7 +16,7 @@ type Headers interface {
 	Header(name string, from int) (value []byte, next int)
 }
 
-// match is what a rule asks of a request; all of it must hold.
+// match is what a rule asks of a request; all of it must hold. One that asks nothing always does.
 type match struct {
 	method  string // empty: any
 	path    pattern

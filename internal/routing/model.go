@@ -72,7 +72,7 @@ type networkNode struct {
 type groupNode struct {
 	ref      ref
 	record   *lattice.TargetGroup
-	targets  []*targetNode // by id and port
+	targets  []targetNode // by id and port
 	users    []groupUser
 	compiled *TargetGroup // nil until the target group is first in use
 	inUse    bool
@@ -138,7 +138,8 @@ func (m *model) take(change lattice.Change) {
 	}
 }
 
-// live says whether a record carries traffic: not on its way out, and not one whose creation fails.
+// live says whether a record carries traffic: not on its way out, and not one whose creation fails. One that is being
+// created or updated does.
 func live(record lattice.Record) bool {
 	if record == nil {
 		return false
@@ -265,14 +266,14 @@ func (m *model) takeTarget(record *lattice.Target, present bool) {
 		return
 	}
 	g.changed = true
-	at, found := slices.BinarySearchFunc(g.targets, record, func(t *targetNode, record *lattice.Target) int {
+	at, found := slices.BinarySearchFunc(g.targets, record, func(t targetNode, record *lattice.Target) int {
 		return cmp.Or(strings.Compare(t.record.ID, record.ID), cmp.Compare(t.record.Port, record.Port))
 	})
 	switch {
 	case present && found:
 		g.targets[at].record = record
 	case present:
-		g.targets = slices.Insert(g.targets, at, &targetNode{record: record})
+		g.targets = slices.Insert(g.targets, at, targetNode{record: record})
 	case found:
 		if target := g.targets[at].target; target != nil {
 			m.goneTargets = append(m.goneTargets, target)

@@ -79,7 +79,8 @@ type Rule struct {
 }
 
 // Choose returns the next target group by weight. It is nil when the rule answers itself (FixedStatus) or when no
-// target group has a weight.
+// target group has a weight. Whether the target group has a target plays no part: there is no failover from
+// one to another.
 func (r *Rule) Choose() *Forward {
 	if r.schedule == nil {
 		return nil

@@ -24,7 +24,8 @@ type PortTable struct {
 	Services []ServiceTable `json:"services"`
 }
 
-// HostTable is a host name, the listener that answers to it, and those that would if older ones were not there.
+// HostTable is a host name, the ARN of the listener that answers to it, and those of the listeners that would if older
+// services did not.
 type HostTable struct {
 	Name     string   `json:"name"`
 	Listener string   `json:"listener"`
@@ -102,11 +103,11 @@ func (p *Port) table() PortTable {
 			continue
 		}
 		for name, e := range *shard {
-			host := HostTable{Name: name, Listener: e.service.Load().ListenerID}
-			for _, l := range e.claims {
+			host := HostTable{Name: name, Listener: e.service.Load().ListenerARN}
+			for i, l := range e.claims {
 				services[l.compiled.ListenerARN] = l.compiled
-				if l.id != host.Listener {
-					host.Shadowed = append(host.Shadowed, l.id)
+				if i > 0 {
+					host.Shadowed = append(host.Shadowed, l.compiled.ListenerARN)
 				}
 			}
 			table.Hosts = append(table.Hosts, host)

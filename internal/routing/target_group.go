@@ -58,7 +58,7 @@ type Target struct {
 type picker struct{ targets []*Target }
 
 // Next returns the target whose turn it is among those that are available. When none is, all that are not draining
-// take turns (UG target-groups: fail open). It is nil when there is none.
+// take turns (UG target-groups: fail open). It is nil when there is none; draining ones never serve instead.
 func (g *TargetGroup) Next() *Target {
 	p := g.picker.Load()
 	if p == nil {
