@@ -108,8 +108,8 @@ func (p *pattern) startsAt(text []byte, at int) bool {
 	if !p.fold {
 		return string(text) == p.text
 	}
-	for i := range len(p.text) {
-		if lower(text[i]) != p.text[i] {
+	for i := range text {
+		if c := text[i]; c != p.text[i] && lower(c) != p.text[i] {
 			return false
 		}
 	}
