@@ -58,24 +58,13 @@ func (c *Catalog) Commit(ctx context.Context, fn func(tx *Tx) error) error {
 			if a.err != nil {
 				return a.err
 			}
-			return c.await(ctx, a.revision)
+			return c.replica.applied.wait(a.revision, ctx, c.ctx)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-c.ctx.Done():
 			return c.Err()
 		}
 	}
-}
-
-// await returns once Apply has returned from a revision.
-func (c *Catalog) await(ctx context.Context, revision int64) error {
-	if c.replica.applied.now() >= revision {
-		return nil
-	}
-	either, cancel := context.WithCancelCause(ctx)
-	defer context.AfterFunc(c.ctx, func() { cancel(c.Err()) })()
-	defer cancel(nil)
-	return c.replica.applied.wait(either, revision)
 }
 
 // evaluate runs the mutation and gives the turn back, whatever becomes of it.

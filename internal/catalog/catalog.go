@@ -129,7 +129,7 @@ func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
 		fail:    c.fail,
 		log:     cfg.Log,
 	}
-	watch := &watch{kv: s.kv, watcher: s.watcher, replica: r, log: cfg.Log}
+	watch := &watch{kv: s.kv, watcher: s.watcher, replica: r, fail: c.fail, log: cfg.Log}
 	c.owned.Go(func() { committer.run(c.ctx) })
 	c.owned.Go(func() { watch.run(c.ctx) })
 	c.owned.Go(c.guard)
@@ -186,7 +186,7 @@ func (c *Catalog) Healthy(ctx context.Context) error {
 	if len(resp.Kvs) == 0 {
 		return nil
 	}
-	if err := c.replica.applied.wait(ctx, resp.Kvs[0].ModRevision); err != nil {
+	if err := c.replica.applied.wait(resp.Kvs[0].ModRevision, ctx, c.ctx); err != nil {
 		return fmt.Errorf("catalog: the replica is behind at revision %d of %d: %w", c.Revision(), resp.Kvs[0].ModRevision, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"trellis/internal/lattice"
 )
@@ -26,7 +27,7 @@ func isRecordKey(key []byte) bool {
 // encode returns a record's value in etcd. It refuses what decode would not read back.
 func encode(rec lattice.Record) ([]byte, error) {
 	key := rec.Key()
-	if parsed, ok := lattice.ParseKey(key.String()); !ok || parsed != key {
+	if parsed, ok := lattice.ParseKey(key.String()); !ok || parsed != key || key.Scope.Account == "" || key.Scope.Region == "" {
 		return nil, fmt.Errorf("record has the invalid key %q", key)
 	}
 	if _, ok := lattice.NewRecord(key.Kind); !ok {
@@ -57,4 +58,12 @@ func decode(kv *mvccpb.KeyValue) (*row, error) {
 		return nil, fmt.Errorf("the value is that of %s", rec.Key())
 	}
 	return &row{rec: rec, key: key, at: Cursor{Revision: kv.CreateRevision, Key: name}, modified: kv.ModRevision}, nil
+}
+
+// kvOf returns what the i-th operation of a transaction, the get of one key, has found; zero for nothing.
+func kvOf(resp *clientv3.TxnResponse, i int) *mvccpb.KeyValue {
+	if kvs := resp.Responses[i].GetResponseRange().Kvs; len(kvs) == 1 {
+		return kvs[0]
+	}
+	return &mvccpb.KeyValue{}
 }

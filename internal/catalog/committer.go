@@ -65,13 +65,12 @@ func (m *committer) collect(waiting []*call) []*call {
 
 // commit commits a batch of the calls, and returns those that are to be tried again. An error means the end.
 func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) {
-	b := &batch{head: m.replica.currentHead()}
+	b := &batch{}
 	rest, current := m.evaluate(b, calls)
 	if !current {
 		return append(b.calls, rest...), nil
 	}
-	if b.overlay == nil || b.overlay.operations == 0 {
-		b.answer(0, nil)
+	if len(b.calls) == 0 {
 		return rest, nil
 	}
 	result, err := m.store(ctx, b)
@@ -87,14 +86,15 @@ func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) 
 	default:
 		b.answer(result.revision, nil)
 	}
-	return rest, m.replica.seen.wait(ctx, result.revision)
+	return rest, m.replica.seen.wait(result.revision, ctx, ctx)
 }
 
 // batch is the mutations of one transaction.
 type batch struct {
-	head    int64 // the revision of the head key that they were evaluated at
-	overlay *overlay
-	calls   []*call // those whose answers wait for the transaction
+	revision int64 // the revision that they were evaluated at, and that of the head key then
+	head     int64
+	overlay  *overlay // nil before the first
+	calls    []*call  // those whose answers wait for the transaction
 }
 
 // answer answers the calls of a batch: with the error if there is one, else with their own.
@@ -110,13 +110,13 @@ func (b *batch) answer(revision int64, err error) {
 }
 
 // evaluate has calls evaluated until the batch is full, and returns the rest. current is false if the replica moved
-// on to a later head meanwhile, so that the batch is useless.
+// on meanwhile, so that the batch is useless.
 func (m *committer) evaluate(b *batch, calls []*call) (rest []*call, current bool) {
 	for i, c := range calls {
 		if b.overlay != nil && b.overlay.operations >= m.limits.operations {
 			return calls[i:], true
 		}
-		if !m.replicaAt(b) {
+		if !m.lock(b) {
 			return calls[i:], false
 		}
 		o := b.overlay
@@ -151,15 +151,16 @@ func (m *committer) evaluate(b *batch, calls []*call) (rest []*call, current boo
 	return nil, true
 }
 
-// replicaAt locks the replica for reading if its head is still the batch's, and gives the batch its overlay.
-func (m *committer) replicaAt(b *batch) bool {
-	m.replica.mu.RLock()
-	if m.replica.head != b.head || b.overlay != nil && b.overlay.base != m.replica.table {
-		m.replica.mu.RUnlock()
+// lock locks the replica for reading if it has not moved since the batch began.
+func (m *committer) lock(b *batch) bool {
+	r := m.replica
+	r.mu.RLock()
+	switch {
+	case b.overlay == nil:
+		b.revision, b.head, b.overlay = r.revision, r.head, newOverlay(r.table)
+	case b.revision != r.revision:
+		r.mu.RUnlock()
 		return false
-	}
-	if b.overlay == nil {
-		b.overlay = newOverlay(m.replica.table)
 	}
 	return true
 }

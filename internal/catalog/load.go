@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -11,8 +12,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// pageSize is how many keys a listing asks for at once.
-const pageSize = 4000
+// A listing is asked for in pages, of which there are few: for each, etcd counts all keys that follow, which makes
+// many pages quadratic. Each page is decoded in chunks.
+const (
+	firstPage = 4000
+	morePages = 10
+	chunkSize = 1000
+)
 
 // listing is all that is stored at one revision.
 type listing struct {
@@ -22,8 +28,8 @@ type listing struct {
 	skipped  map[string]error // why keys are not in rows
 }
 
-// page is a part of a listing. Its rows are nil where a key is not a record.
-type page struct {
+// chunk is a part of a listing. Its rows are nil where a key is not a record.
+type chunk struct {
 	kvs    []*mvccpb.KeyValue
 	rows   []*row
 	errors map[string]error
@@ -42,37 +48,39 @@ func list(ctx context.Context, kv clientv3.KV) (*listing, error) {
 
 // listOnce reads page after page, while the pages before are decoded on all processors.
 func listOnce(ctx context.Context, kv clientv3.KV) (*listing, error) {
-	var pages []*page
+	var chunks []*chunk
 	var decoders sync.WaitGroup
-	queue := make(chan *page, runtime.GOMAXPROCS(0))
+	queue := make(chan *chunk, runtime.GOMAXPROCS(0))
 	for range runtime.GOMAXPROCS(0) {
 		decoders.Go(func() {
-			for p := range queue {
-				p.decode()
+			for c := range queue {
+				c.decode()
 			}
 		})
 	}
 
 	l := &listing{skipped: make(map[string]error)}
 	end := clientv3.GetPrefixRangeEnd(prefix)
-	options := []clientv3.OpOption{clientv3.WithRange(end), clientv3.WithLimit(pageSize)}
+	limit := int64(firstPage)
 	err := func() error {
 		defer close(queue)
 		for from := prefix; ; {
-			resp, err := kv.Get(ctx, from, options...)
+			resp, err := kv.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(limit), clientv3.WithRev(l.revision))
 			if err != nil {
 				return err
 			}
 			if l.revision == 0 {
 				l.revision = resp.Header.Revision
-				options = append(options, clientv3.WithRev(l.revision))
+				limit = max(limit, resp.Count/morePages)
 			}
-			p := &page{kvs: resp.Kvs}
-			pages = append(pages, p)
-			select {
-			case queue <- p:
-			case <-ctx.Done():
-				return context.Cause(ctx)
+			for kvs := range slices.Chunk(resp.Kvs, chunkSize) {
+				c := &chunk{kvs: kvs}
+				chunks = append(chunks, c)
+				select {
+				case queue <- c:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
 			}
 			if !resp.More || len(resp.Kvs) == 0 {
 				return nil
@@ -84,36 +92,35 @@ func listOnce(ctx context.Context, kv clientv3.KV) (*listing, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range pages {
-		for i, kv := range p.kvs {
-			if p.rows[i] != nil {
-				l.rows = append(l.rows, p.rows[i])
+	for _, c := range chunks {
+		for i, kv := range c.kvs {
+			if c.rows[i] != nil {
+				l.rows = append(l.rows, c.rows[i])
 			} else if string(kv.Key) == headKey {
 				l.head = kv.ModRevision
 			}
 		}
-		for key, err := range p.errors {
+		for key, err := range c.errors {
 			l.skipped[key] = err
 		}
-		p.kvs = nil
 	}
 	return l, nil
 }
 
-func (p *page) decode() {
-	p.rows = make([]*row, len(p.kvs))
-	for i, kv := range p.kvs {
+func (c *chunk) decode() {
+	c.rows = make([]*row, len(c.kvs))
+	for i, kv := range c.kvs {
 		if !isRecordKey(kv.Key) {
 			continue
 		}
 		r, err := decode(kv)
 		if err != nil {
-			if p.errors == nil {
-				p.errors = make(map[string]error)
+			if c.errors == nil {
+				c.errors = make(map[string]error)
 			}
-			p.errors[string(kv.Key)] = err
+			c.errors[string(kv.Key)] = err
 			continue
 		}
-		p.rows[i] = r
+		c.rows[i] = r
 	}
 }

@@ -44,7 +44,10 @@ func (c *slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 		attributes = append(attributes, slog.Any(name, value))
 	}
 	level := slog.LevelWarn
-	if entry.Level > zapcore.WarnLevel {
+	switch {
+	case expected(entry.Message):
+		level = slog.LevelDebug
+	case entry.Level > zapcore.WarnLevel:
 		level = slog.LevelError
 	}
 	c.log.LogAttrs(context.Background(), level, entry.Message, attributes...)
@@ -52,3 +55,16 @@ func (c *slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 }
 
 func (c *slogCore) Sync() error { return nil }
+
+// expected says whether a message comes at every start of a cluster of one that listens nowhere.
+func expected(message string) bool {
+	switch message {
+	case "Running http and grpc server on single port. This is not recommended for production.",
+		"simple token is not cryptographically signed", // of etcd's users, of whom there are none
+		"Failed to detect schema version",              // The version is written a moment later.
+		"failed to update storage version":
+		return true
+	default:
+		return false
+	}
+}

@@ -3,6 +3,8 @@ package catalog
 import (
 	"strings"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"trellis/internal/lattice"
 )
 
@@ -299,4 +301,27 @@ func (o *overlay) List(index lattice.Index, after Cursor, yield func(lattice.Rec
 		return more
 	})
 	flush(Cursor{Revision: uncommitted, Key: "\xff"})
+}
+
+// ops returns the operations that store the overlay.
+func (o *overlay) ops(lease clientv3.LeaseID) []clientv3.Op {
+	ops := make([]clientv3.Op, 0, o.operations)
+	deleted := make(map[*tree]bool)
+	for _, key := range o.order {
+		e := o.entries[key]
+		switch name := prefix + key.String(); {
+		case e.row != nil && e.expiring:
+			ops = append(ops, clientv3.OpPut(name, string(e.value), clientv3.WithLease(lease)))
+		case e.row != nil:
+			ops = append(ops, clientv3.OpPut(name, string(e.value)))
+		case e.tree != nil:
+			if !deleted[e.tree] {
+				deleted[e.tree] = true
+				ops = append(ops, clientv3.OpDelete(prefix+e.tree.from, clientv3.WithRange(prefix+e.tree.to)))
+			}
+		case e.base != nil:
+			ops = append(ops, clientv3.OpDelete(name))
+		}
+	}
+	return ops
 }

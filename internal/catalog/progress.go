@@ -31,23 +31,32 @@ func (p *progress) advance(to int64) {
 	}
 }
 
-// wait returns nil once the revision has been reached, and the context's cause if that ends first.
-func (p *progress) wait(ctx context.Context, revision int64) error {
+// wait returns nil once the revision has been reached, and why one of the contexts has ended if that is first.
+func (p *progress) wait(revision int64, ctx, owner context.Context) error {
 	for {
-		p.mu.Lock()
-		if p.at >= revision {
-			p.mu.Unlock()
+		moved := p.next(revision)
+		if moved == nil {
 			return nil
 		}
-		if p.moved == nil {
-			p.moved = make(chan struct{})
-		}
-		moved := p.moved
-		p.mu.Unlock()
 		select {
 		case <-moved:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return ctx.Err()
+		case <-owner.Done():
+			return context.Cause(owner)
 		}
 	}
+}
+
+// next returns nil if the revision has been reached, and else a channel that is closed at the next move.
+func (p *progress) next(revision int64) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.at >= revision {
+		return nil
+	}
+	if p.moved == nil {
+		p.moved = make(chan struct{})
+	}
+	return p.moved
 }

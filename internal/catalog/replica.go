@@ -22,6 +22,8 @@ type replica struct {
 	skipped map[string]bool // keys whose values could not be decoded; used by the changing goroutine alone
 
 	mu sync.RWMutex // mu guards the fields below.
+	// revision is that of the last event, whether or not seen has gone further.
+	revision int64
 	// head is the revision at which the head key was written last, as far as the table has come; 0 for never.
 	head  int64
 	table *table
@@ -32,13 +34,6 @@ func newReplica(apply func([]lattice.Change), log *slog.Logger) *replica {
 		apply = func([]lattice.Change) {}
 	}
 	return &replica{onChange: apply, log: log, skipped: make(map[string]bool), table: newTable(0)}
-}
-
-// currentHead returns head.
-func (r *replica) currentHead() int64 {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.head
 }
 
 // take applies the events that follow the replica's revision, revision by revision.
@@ -75,6 +70,7 @@ func (r *replica) takeRevision(revision int64, events []*clientv3.Event) {
 	}
 
 	r.mu.Lock()
+	r.revision = revision
 	if head >= 0 {
 		r.head = head
 	}
@@ -156,9 +152,13 @@ func (r *replica) relist(ctx context.Context, kv clientv3.KV) error {
 	for key, err := range listing.skipped {
 		r.skip(key, err)
 	}
+	if listing.revision < r.seen.now() {
+		return &wentBackError{from: r.seen.now(), to: listing.revision}
+	}
 	fresh, changes := r.compare(listing.rows)
 
 	r.mu.Lock()
+	r.revision = listing.revision
 	r.head = listing.head
 	r.table = fresh
 	r.mu.Unlock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -15,26 +14,36 @@ type watch struct {
 	kv      clientv3.KV
 	watcher clientv3.Watcher
 	replica *replica
+	fail    func(error)
 	log     *slog.Logger
 }
 
 // run follows etcd until the context ends. A watch that breaks is begun again after the replica's revision; if
 // etcd has compacted what followed that, all is listed again.
 func (w *watch) run(ctx context.Context) {
-	for ctx.Err() == nil {
+	var retry retry
+	for {
+		before := w.replica.seen.now()
 		err := w.follow(ctx)
+		if ctx.Err() == nil && errors.Is(err, rpctypes.ErrCompacted) {
+			w.log.Warn("the watch on etcd fell behind compaction; listing all records", "revision", w.replica.seen.now())
+			err = w.replica.relist(ctx, w.kv)
+		}
 		if ctx.Err() != nil {
 			return
 		}
-		w.log.Warn("the watch on etcd broke", "error", err, "revision", w.replica.seen.now())
-		if errors.Is(err, rpctypes.ErrCompacted) {
-			if err := w.replica.relist(ctx, w.kv); err != nil {
-				w.log.Warn("cannot list the records again", "error", err)
-			}
+		if w.replica.seen.now() > before {
+			retry.reset()
 		}
-		select {
-		case <-time.After(retryDelay):
-		case <-ctx.Done():
+		if wentBack, ok := errors.AsType[*wentBackError](err); ok {
+			w.fail(wentBack)
+			return
+		}
+		if err != nil {
+			w.log.Warn("the watch on etcd broke", "error", err, "revision", w.replica.seen.now())
+			if retry.pause(ctx) != nil {
+				return
+			}
 		}
 	}
 }
