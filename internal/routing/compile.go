@@ -325,7 +325,7 @@ func compileMatch(m *shape.HttpMatch) match {
 		compiled.method = *m.Method
 	}
 	if m.PathMatch != nil && m.PathMatch.Match != nil {
-		compiled.path = compilePattern(m.PathMatch.CaseSensitive, m.PathMatch.Match.Exact, m.PathMatch.Match.Prefix, nil)
+		compiled.path = compilePattern(pathFolds(m.PathMatch.CaseSensitive), m.PathMatch.Match.Exact, m.PathMatch.Match.Prefix, nil)
 	}
 	for _, header := range m.HeaderMatches {
 		if header.Name == nil || header.Match == nil {
@@ -333,15 +333,22 @@ func compileMatch(m *shape.HttpMatch) match {
 		}
 		compiled.headers = append(compiled.headers, headerMatch{
 			name:  foldString(*header.Name),
-			value: compilePattern(header.CaseSensitive, header.Match.Exact, header.Match.Prefix, header.Match.Contains),
+			value: compilePattern(headerFolds(header.CaseSensitive), header.Match.Exact, header.Match.Prefix, header.Match.Contains),
 		})
 	}
 	return compiled
 }
 
+// pathFolds says whether a path is compared without regard to case. Paths are case-sensitive unless the rule says
+// otherwise: the model of 2026 documents that default, where the user guide still says the opposite.
+func pathFolds(caseSensitive *bool) bool { return caseSensitive != nil && !*caseSensitive }
+
+// headerFolds says the same of a header's value, which is insensitive unless the rule says otherwise.
+func headerFolds(caseSensitive *bool) bool { return caseSensitive == nil || !*caseSensitive }
+
 // compilePattern takes the forms of a union, of which one is set.
-func compilePattern(caseSensitive *bool, exact, prefix, contains *string) pattern {
-	p := pattern{fold: caseSensitive == nil || !*caseSensitive}
+func compilePattern(fold bool, exact, prefix, contains *string) pattern {
+	p := pattern{fold: fold}
 	switch {
 	case exact != nil:
 		p.form, p.text = formExact, *exact

@@ -41,7 +41,7 @@ func TestExplainSaysWhyARequestGoesWhereItGoes(t *testing.T) {
 		NetworkARN: arns + "servicenetwork/sn-1", SourceVpc: "vpc-1",
 		Rules: []RuleExplanation{
 			{ARN: listener + "/rule/rule-1", Priority: 1, Mismatch: `method is "GET"; wanted: is "POST"`},
-			{ARN: listener + "/rule/rule-2", Priority: 2, Mismatch: `path is "/api/v1"; wanted: starts with "/cart" in any case`},
+			{ARN: listener + "/rule/rule-2", Priority: 2, Mismatch: `path is "/api/v1"; wanted: starts with "/Cart"`},
 			{ARN: listener + "/rule/rule-3", Priority: 3, Mismatch: `header x-env is "prod", "eu"; wanted: is "dev" in any case`},
 			{ARN: listener + "/rule/rule-4", Priority: 4, Mismatch: `header x-env is "prod", "eu"; wanted: contains "Prod"`},
 			{ARN: listener + "/rule/rule-5", Priority: 5, Matched: true},

@@ -11,9 +11,9 @@ import (
 
 // reference says, as naively as can be, whether a match of the API holds for a request.
 func reference(m *shape.HttpMatch, method, path string, headers lines) bool {
-	compare := func(caseSensitive *bool, text, exact, prefix, contains *string) bool {
+	compare := func(caseSensitive bool, text, exact, prefix, contains *string) bool {
 		fold := func(s string) string { return s }
-		if caseSensitive == nil || !*caseSensitive {
+		if !caseSensitive {
 			fold = asciiLower
 		}
 		switch {
@@ -28,13 +28,13 @@ func reference(m *shape.HttpMatch, method, path string, headers lines) bool {
 	if m.Method != nil && *m.Method != "" && *m.Method != method {
 		return false
 	}
-	if p := m.PathMatch; p != nil && !compare(p.CaseSensitive, &path, p.Match.Exact, p.Match.Prefix, nil) {
+	if p := m.PathMatch; p != nil && !compare(p.CaseSensitive == nil || *p.CaseSensitive, &path, p.Match.Exact, p.Match.Prefix, nil) {
 		return false
 	}
 	for _, h := range m.HeaderMatches {
 		if !slices.ContainsFunc(headers, func(line [2]string) bool {
 			return asciiLower(line[0]) == asciiLower(*h.Name) &&
-				compare(h.CaseSensitive, &line[1], h.Match.Exact, h.Match.Prefix, h.Match.Contains)
+				compare(h.CaseSensitive != nil && *h.CaseSensitive, &line[1], h.Match.Exact, h.Match.Prefix, h.Match.Contains)
 		}) {
 			return false
 		}

@@ -9,6 +9,7 @@ import (
 
 func TestRuleConditions(t *testing.T) {
 	sensitive := func(m *shape.HttpMatch) *shape.HttpMatch { m.PathMatch.CaseSensitive = new(true); return m }
+	insensitive := func(m *shape.HttpMatch) *shape.HttpMatch { m.PathMatch.CaseSensitive = new(false); return m }
 	headers := func(matches ...shape.HeaderMatch) *shape.HttpMatch { return &shape.HttpMatch{HeaderMatches: matches} }
 	cased := func(m shape.HeaderMatch) shape.HeaderMatch { m.CaseSensitive = new(true); return m }
 	exact := func(s string) shape.HeaderMatchType { return shape.HeaderMatchType{Exact: new(s)} }
@@ -29,21 +30,23 @@ func TestRuleConditions(t *testing.T) {
 		{"a match without conditions always matches", &shape.HttpMatch{}, post, true},
 
 		{"an exact path matches", pathExact("/a/b"), get("/a/b"), true},
-		{"an exact path in another case matches", pathExact("/A/b"), get("/a/B"), true},
+		{"an exact path in another case does not", pathExact("/A/b"), get("/a/B"), false},
+		{"unless case does not matter", insensitive(pathExact("/A/b")), get("/a/B"), true},
 		{"a longer path is not the exact one", pathExact("/a"), get("/a/b"), false},
 		{"a shorter path is not the exact one", pathExact("/a/b"), get("/a"), false},
 		{"a case-sensitive path in its case matches", sensitive(pathExact("/A")), get("/A"), true},
 		{"a case-sensitive path in another case does not", sensitive(pathExact("/A")), get("/a"), false},
 		{"a prefix matches", pathPrefix("/api"), get("/api/v1"), true},
 		{"a prefix is lexical", pathPrefix("/api"), get("/apix"), true},
-		{"a prefix in another case matches", pathPrefix("/API"), get("/api/v1"), true},
+		{"a prefix in another case does not", pathPrefix("/API"), get("/api/v1"), false},
+		{"a prefix matches if case does not matter", insensitive(pathPrefix("/API")), get("/api/v1"), true},
 		{"a case-sensitive prefix in another case does not", sensitive(pathPrefix("/API")), get("/api/v1"), false},
 		{"a path that is too short has no such prefix", pathPrefix("/api"), get("/ap"), false},
 		{"a path is not decoded", pathPrefix("/public/"), get("/%70ublic/x"), false},
 		{"a path is not decoded twice", pathPrefix("/public/../admin"), get("/public/%252e%252e/admin"), false},
 		{"dot segments stay", pathPrefix("/admin"), get("/public/../admin"), false},
 		{"an encoded path matches as it is", pathPrefix("/%70"), get("/%70ublic/x"), true},
-		{"letters outside of ASCII have no case", pathPrefix("/\u00c4"), get("/\u00e4"), false},
+		{"letters outside of ASCII have no case", insensitive(pathPrefix("/\u00c4")), get("/\u00e4"), false},
 
 		{"an exact header matches", headers(header("x-env", exact("dev"))), get("/", [2]string{"X-Env", "dev"}), true},
 		{"header names have no case", headers(header("X-ENV", exact("dev"))), get("/", [2]string{"x-env", "dev"}), true},
