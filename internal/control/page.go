@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -81,7 +80,7 @@ func (q query) cursor() (catalog.Cursor, error) {
 		return catalog.Cursor{}, refused
 	}
 	at := catalog.Cursor{Revision: int64(revision), Key: string(b[digestSize+n:])}
-	if !bytes.Equal(b[:digestSize], q.digest(at)) {
+	if q.token(at) != *q.NextToken {
 		return catalog.Cursor{}, refused
 	}
 	return at, nil

@@ -41,13 +41,14 @@ func tagKeyProblem(key string) string {
 	return tagTextProblem("Tag key", key)
 }
 
+// tagCharacters are letters, with the marks that belong to them, digits and white space.
+var tagCharacters = []*unicode.RangeTable{unicode.L, unicode.M, unicode.N, unicode.White_Space}
+
 func tagTextProblem(what, text string) string {
 	if strings.TrimSpace(text) != text {
 		return fmt.Sprintf("%s '%s' must not begin or end with white space.", what, text)
 	}
-	if strings.ContainsFunc(text, func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && !unicode.IsSpace(r) && !strings.ContainsRune("_.:/=+-@", r)
-	}) {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.In(r, tagCharacters...) && !strings.ContainsRune("_.:/=+-@", r) }) {
 		return fmt.Sprintf("%s '%s' must consist of letters, digits, white space and _ . : / = + - @ only.", what, text)
 	}
 	return ""
