@@ -1,0 +1,71 @@
+// Command trellis is an application network that speaks the Amazon VPC Lattice API and carries the traffic.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"trellis/internal/configuration"
+	"trellis/internal/server"
+)
+
+// The exit codes: 0 asked to stop, 1 failed, 2 bad usage.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	command, err := configuration.Parse(os.Args[1:], os.Stdout)
+	switch {
+	case errors.Is(err, configuration.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "trellis: %v\n", err)
+		return exitUsage
+	}
+	if command.Name == "version" {
+		fmt.Println("trellis", version())
+		return 0
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	err = server.Run(ctx, server.Config{
+		Configuration: command.Configuration,
+		Version:       version(),
+		Out:           os.Stdout,
+		Log:           server.NewLogger(command.Configuration.Common, os.Stderr),
+	})
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "trellis: %v\n", err)
+		return exitFailed
+	}
+	return 0
+}
+
+// version is the module's version, or the commit it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			return setting.Value
+		}
+	}
+	return "development"
+}

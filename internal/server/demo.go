@@ -1,0 +1,157 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"trellis/internal/api"
+	"trellis/internal/shape"
+)
+
+// demoListenerPort is the listener port of the sample service.
+const demoListenerPort = 80
+
+// demoVpc is where the sample targets are said to be.
+const demoVpc = "vpc-0123456789abcdef0"
+
+// demo is the sample network's built-in backends.
+type demo struct {
+	backends []*http.Server
+}
+
+// openDemo starts three backends, builds a network in front of them through the same operations that a client
+// calls, and prints the curl lines that show it.
+func (s *Server) openDemo(ctx context.Context) error {
+	s.demo = &demo{}
+	b := demoBuilder{s: s, ctx: ctx, caller: api.Caller{Account: s.cfg.Account, Region: s.cfg.Region, Principal: "arn:aws:iam::" + s.cfg.Account + ":root"}}
+	blue, green, orders := b.group("blue"), b.group("green"), b.group("orders")
+	host := b.service(blue, green, orders)
+	if b.err != nil {
+		return b.err
+	}
+	url := fmt.Sprintf("http://%s:%d", s.cfg.DataAddr, s.cfg.boundPort(demoListenerPort))
+	out := s.cfg.Out
+	fmt.Fprintf(out, "\nThe service shop forwards to the target groups blue (weight 75) and green (weight 25):\n")
+	fmt.Fprintf(out, "  curl -H 'Host: %s' %s/\n", host, url)
+	fmt.Fprintf(out, "A rule by path prefix forwards to the target group orders:\n")
+	fmt.Fprintf(out, "  curl -H 'Host: %s' %s/orders/7\n", host, url)
+	fmt.Fprintf(out, "A rule by header forwards to green alone:\n")
+	fmt.Fprintf(out, "  curl -H 'Host: %s' -H 'x-version: green' %s/\n", host, url)
+	fmt.Fprintf(out, "The x-trellis headers of an answer say which way it took, and the admin port what would happen:\n")
+	fmt.Fprintf(out, "  curl -i -H 'Host: %s' %s/\n", host, url)
+	fmt.Fprintf(out, "  curl -G http://%s/explain -d method=GET -d host=%s -d port=%d -d path=/orders/7\n", s.adminListener.Addr(), host, demoListenerPort)
+	return nil
+}
+
+// close stops the backends.
+func (d *demo) close() error {
+	var problems []error
+	for _, backend := range d.backends {
+		problems = append(problems, backend.Close())
+	}
+	return errors.Join(problems...)
+}
+
+// demoBuilder calls operations until one fails.
+type demoBuilder struct {
+	s      *Server
+	ctx    context.Context
+	caller api.Caller
+	err    error
+}
+
+func call[In, Out any](b *demoBuilder, operation func(context.Context, api.Caller, *In) (*Out, error), in *In) *Out {
+	if b.err != nil {
+		return new(Out)
+	}
+	out, err := operation(b.ctx, b.caller, in)
+	if err != nil {
+		b.err = err
+		return new(Out)
+	}
+	return out
+}
+
+// group starts a backend and returns the id of a target group that holds it.
+func (b *demoBuilder) group(name string) string {
+	if b.err != nil {
+		return ""
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.err = fmt.Errorf("opening a demo backend: %w", err)
+		return ""
+	}
+	backend := &http.Server{
+		ReadHeaderTimeout: 10 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "%s answers %s %s\n", name, r.Method, r.URL.Path)
+		}),
+	}
+	b.s.demo.backends = append(b.s.demo.backends, backend)
+	// Serve ends when close closes the backend.
+	go func() { _ = backend.Serve(listener) }()
+
+	port := int32(listener.Addr().(*net.TCPAddr).Port)
+	group := call(b, b.s.control.CreateTargetGroup, &shape.CreateTargetGroupRequest{
+		Name: new("demo-" + name),
+		Type: shape.TargetGroupTypeIp,
+		Config: &shape.TargetGroupConfig{
+			Protocol:      shape.TargetGroupProtocolHttp,
+			Port:          &port,
+			VpcIdentifier: new(demoVpc),
+			HealthCheck:   &shape.HealthCheckConfig{HealthCheckIntervalSeconds: new(int32(5)), HealthCheckTimeoutSeconds: new(int32(2))},
+		},
+	})
+	call(b, b.s.control.RegisterTargets, &shape.RegisterTargetsRequest{
+		TargetGroupIdentifier: group.Id,
+		Targets:               []shape.Target{{Id: new("127.0.0.1"), Port: &port}},
+	})
+	if b.err != nil {
+		return ""
+	}
+	return *group.Id
+}
+
+// service builds the network, the service and its rules, and returns the service's host name.
+func (b *demoBuilder) service(blue, green, orders string) string {
+	c := b.s.control
+	network := call(b, c.CreateServiceNetwork, &shape.CreateServiceNetworkRequest{Name: new("demo")})
+	service := call(b, c.CreateService, &shape.CreateServiceRequest{Name: new("shop")})
+	call(b, c.CreateServiceNetworkServiceAssociation, &shape.CreateServiceNetworkServiceAssociationRequest{
+		ServiceIdentifier: service.Id, ServiceNetworkIdentifier: network.Id,
+	})
+	listener := call(b, c.CreateListener, &shape.CreateListenerRequest{
+		ServiceIdentifier: service.Id,
+		Name:              new("http"),
+		Protocol:          shape.ListenerProtocolHttp,
+		Port:              new(int32(demoListenerPort)),
+		DefaultAction:     forward(shape.WeightedTargetGroup{TargetGroupIdentifier: &blue, Weight: new(int32(75))}, shape.WeightedTargetGroup{TargetGroupIdentifier: &green, Weight: new(int32(25))}),
+	})
+	call(b, c.CreateRule, &shape.CreateRuleRequest{
+		ServiceIdentifier: service.Id, ListenerIdentifier: listener.Id,
+		Name: new("orders"), Priority: new(int32(10)),
+		Match:  &shape.RuleMatch{HttpMatch: &shape.HttpMatch{PathMatch: &shape.PathMatch{Match: &shape.PathMatchType{Prefix: new("/orders")}}}},
+		Action: forward(shape.WeightedTargetGroup{TargetGroupIdentifier: &orders}),
+	})
+	call(b, c.CreateRule, &shape.CreateRuleRequest{
+		ServiceIdentifier: service.Id, ListenerIdentifier: listener.Id,
+		Name: new("green"), Priority: new(int32(20)),
+		Match: &shape.RuleMatch{HttpMatch: &shape.HttpMatch{HeaderMatches: []shape.HeaderMatch{
+			{Name: new("x-version"), Match: &shape.HeaderMatchType{Exact: new("green")}},
+		}}},
+		Action: forward(shape.WeightedTargetGroup{TargetGroupIdentifier: &green}),
+	})
+	if b.err != nil {
+		return ""
+	}
+	return *service.DnsEntry.DomainName
+}
+
+func forward(groups ...shape.WeightedTargetGroup) *shape.RuleAction {
+	return &shape.RuleAction{Forward: &shape.ForwardAction{TargetGroups: groups}}
+}

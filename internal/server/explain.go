@@ -1,0 +1,92 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"trellis/internal/health"
+	"trellis/internal/lattice"
+	"trellis/internal/routing"
+)
+
+// explanation is the answer of /explain: what routing would do, and what the health checks saw last.
+type explanation struct {
+	routing.Explanation
+	// Health is what is known about the targets of each target group, by its ARN.
+	Health map[string][]health.TargetReport `json:"health,omitempty"`
+}
+
+// explain tells where a request would go and why: /explain?method=GET&host=NAME&port=80&path=/a&header=name:value.
+// Nothing is sent, and nobody's turn is taken.
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	port, err := explainedPort(query)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	headers, err := parseHeaders(query["header"])
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if query.Get("host") == "" {
+		http.Error(w, "host is missing: the service's name, as in the Host header", http.StatusBadRequest)
+		return
+	}
+	path, _, _ := strings.Cut(defaultTo(query.Get("path"), "/"), "?")
+	answer := explanation{Health: map[string][]health.TargetReport{}, Explanation: s.router.Explain(port, query.Get("host"), &routing.Request{
+		Method:  []byte(defaultTo(query.Get("method"), http.MethodGet)),
+		Path:    []byte(path),
+		Headers: headers,
+	})}
+	for _, group := range answer.TargetGroups {
+		if arn, ok := lattice.ParseARN(group.ARN); ok {
+			answer.Health[group.ARN] = s.checker.Report(arn.Key())
+		}
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+func explainedPort(query url.Values) (int, error) {
+	port, err := strconv.Atoi(defaultTo(query.Get("port"), "80"))
+	if err != nil || port < 1 || port > 65535 {
+		return 0, fmt.Errorf("port is %q; it must be a listener's port, between 1 and 65535", query.Get("port"))
+	}
+	return port, nil
+}
+
+func defaultTo(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
+
+// headerLines are the headers of a request that exists only to be explained.
+type headerLines []struct{ name, value string }
+
+func parseHeaders(lines []string) (headerLines, error) {
+	var headers headerLines
+	for _, line := range lines {
+		name, value, found := strings.Cut(line, ":")
+		if !found || name == "" {
+			return nil, fmt.Errorf("header is %q; it must be of the form name:value", line)
+		}
+		headers = append(headers, struct{ name, value string }{strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)})
+	}
+	return headers, nil
+}
+
+// Header implements routing.Headers.
+func (h headerLines) Header(name string, from int) (value []byte, next int) {
+	for i := from; i < len(h); i++ {
+		if h[i].name == name {
+			return []byte(h[i].value), i + 1
+		}
+	}
+	return nil, -1
+}

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// greet shows the operator where everything is, and in dev what to type next.
+func (s *Server) greet(ctx context.Context) error {
+	out := s.cfg.Out
+	api := "http://" + s.apiListener.Addr().String()
+	mode := "serve"
+	if s.cfg.Dev {
+		mode = "dev"
+	}
+	fmt.Fprintf(out, "Trellis %s (%s)\n", s.cfg.Version, mode)
+	fmt.Fprintf(out, "  API    %s\n", api)
+	fmt.Fprintf(out, "  admin  http://%s\n", s.adminListener.Addr())
+	fmt.Fprintf(out, "  data   %s\n", s.dataPorts())
+	if !s.cfg.Dev {
+		fmt.Fprintf(out, "  store  %s\n", s.store())
+		fmt.Fprintf(out, "  keys   %s (AWS shared-credentials format)\n", s.cfg.Credentials)
+		return nil
+	}
+	if !s.cfg.Demo {
+		fmt.Fprintf(out, "\nAny credentials will do. Try:\n  curl -s %s/targetgroups -d '{\"name\":\"my-targets\",\"type\":\"IP\",\"config\":{\"protocol\":\"HTTP\",\"port\":8000,\"vpcIdentifier\":\"vpc-0123456789abcdef0\"}}'\n", api)
+		return nil
+	}
+	return s.openDemo(ctx)
+}
+
+// dataPorts tells how listener ports are bound.
+func (s *Server) dataPorts() string {
+	if len(s.cfg.PortMap) == 0 {
+		return "listener port N on " + s.cfg.DataAddr + ":N"
+	}
+	var parts []string
+	for _, port := range slices.Sorted(maps.Keys(s.cfg.PortMap)) {
+		parts = append(parts, fmt.Sprintf("listener port %d on %s:%d", port, s.cfg.DataAddr, s.cfg.PortMap[port]))
+	}
+	return strings.Join(append(parts, "others as they are"), ", ")
+}
+
+// store tells where records are kept.
+func (s *Server) store() string {
+	if len(s.cfg.EtcdEndpoints) > 0 {
+		return "etcd at " + strings.Join(s.cfg.EtcdEndpoints, ", ")
+	}
+	return s.cfg.DataDir
+}

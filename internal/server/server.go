@@ -1,0 +1,251 @@
+// Package server is the composition root: it builds the parts from the configuration, runs them, and stops them
+// in the opposite order. The wiring is the program's architecture in one place: the catalog's changes go to the
+// router, from there to the health checks and the proxy, and only then is the operation that made them answered.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/configuration"
+	"trellis/internal/control"
+	"trellis/internal/health"
+	"trellis/internal/identity"
+	"trellis/internal/lattice"
+	"trellis/internal/proxy"
+	"trellis/internal/routing"
+)
+
+// openTimeout is how long the catalog may take to open: an etcd cluster may have to elect a leader first.
+const openTimeout = 60 * time.Second
+
+// Server is a node: the API, the control plane and the data plane.
+type Server struct {
+	cfg Config
+	log *slog.Logger
+
+	apiListener   net.Listener
+	adminListener net.Listener
+
+	catalog *catalog.Catalog
+	control *control.Control
+	router  *routing.Router
+	checker *health.Checker
+	proxy   *proxy.Proxy
+	demo    *demo
+}
+
+// Config is what a Server is built from.
+type Config struct {
+	configuration.Configuration
+	// Version is shown by the admin port.
+	Version string
+	// Out gets what the operator is shown at the start, Log the rest.
+	Out io.Writer
+	Log *slog.Logger
+}
+
+// Run builds a node, runs it until ctx ends, and stops it: exchanges in flight may finish within the drain timeout.
+func Run(ctx context.Context, cfg Config) error {
+	s, err := open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.run(ctx), s.close())
+}
+
+// open opens the sockets first, so that an address in use is told at once, and then the catalog, whose first
+// changes bring up the data plane.
+func open(ctx context.Context, cfg Config) (s *Server, err error) {
+	s = &Server{cfg: cfg, log: cfg.Log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.apiListener, err = net.Listen("tcp", cfg.APIAddr); err != nil {
+		return s, fmt.Errorf("opening the API port (--api-addr): %w", err)
+	}
+	if s.adminListener, err = net.Listen("tcp", cfg.AdminAddr); err != nil {
+		return s, fmt.Errorf("opening the admin port (--admin-addr): %w", err)
+	}
+
+	s.checker = health.NewChecker(health.Config{
+		Log:      s.log.With("part", "health"),
+		OnChange: func(targetGroup lattice.Key) { s.router.HealthChanged(targetGroup) },
+	})
+	s.proxy = proxy.New(proxy.Config{
+		Log:       s.log.With("part", "proxy"),
+		Address:   cfg.DataAddr,
+		BoundPort: cfg.boundPort,
+		Explain:   cfg.Dev,
+	})
+	s.router = routing.NewRouter(routing.Config{
+		Health:  s.checker,
+		Connect: s.proxy.NewConnector,
+		Log:     s.log.With("part", "routing"),
+	})
+
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	s.catalog, err = catalog.Open(opening, catalog.Config{
+		DataDir:   cfg.DataDir,
+		Ephemeral: cfg.Dev,
+		Endpoints: cfg.EtcdEndpoints,
+		Apply:     s.apply,
+		Log:       s.log.With("part", "catalog"),
+	})
+	if err != nil {
+		return s, fmt.Errorf("opening the catalog: %w", err)
+	}
+	s.control = control.New(control.Config{
+		Catalog:             s.catalog,
+		Health:              s.checker,
+		Domain:              cfg.Domain,
+		LifecycleDelay:      cfg.LifecycleDelay,
+		DeregistrationDelay: cfg.DeregistrationDelay,
+		Quotas:              cfg.Quotas,
+		Log:                 s.log.With("part", "control"),
+	})
+	return s, nil
+}
+
+// apply takes changes of the catalog up in the data plane. The catalog calls it in order of revision, from one
+// goroutine, and answers the writer only after it has returned.
+func (s *Server) apply(changes []lattice.Change) {
+	s.checker.Apply(s.router.Apply(changes))
+	s.proxy.SetPorts(s.router.Ports())
+}
+
+// boundPort is the port that is bound for a listener's port.
+func (c Config) boundPort(listenerPort int) int {
+	if bound, ok := c.PortMap[listenerPort]; ok {
+		return bound
+	}
+	return listenerPort
+}
+
+// run serves until ctx ends or a part fails.
+func (s *Server) run(ctx context.Context) error {
+	authenticator, err := s.authenticator()
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return serve(ctx, s.apiListener, api.NewHandler(api.Config{
+			Operations:    s.control,
+			Authenticator: authenticator,
+			Log:           s.log.With("part", "api"),
+		}))
+	})
+	group.Go(func() error { return serve(ctx, s.adminListener, s.adminHandler()) })
+	group.Go(func() error { return s.control.Run(ctx) })
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.catalog.Done():
+			return fmt.Errorf("the catalog ended: %w", s.catalog.Err())
+		}
+	})
+	if err := s.greet(ctx); err != nil {
+		s.log.Error("building the demo network", "error", err)
+	}
+	return group.Wait()
+}
+
+// authenticator returns who checks the API's requests.
+func (s *Server) authenticator() (api.Authenticator, error) {
+	if s.cfg.Dev {
+		return identity.Dev{Account: s.cfg.Account, Region: s.cfg.Region}, nil
+	}
+	credentials, err := identity.OpenCredentials(s.cfg.Credentials, s.cfg.Account)
+	if err != nil {
+		return nil, err
+	}
+	return identity.NewSigned(credentials, "vpc-lattice"), nil
+}
+
+// The API's requests are small and its answers quick; these bounds only free what a broken client holds.
+const (
+	apiReadHeaderTimeout = 10 * time.Second
+	apiReadTimeout       = 30 * time.Second
+	apiIdleTimeout       = 2 * time.Minute
+	apiShutdownTimeout   = 5 * time.Second
+)
+
+// serve runs an HTTP server on a listener until ctx ends, and lets requests under way finish.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: apiReadHeaderTimeout,
+		ReadTimeout:       apiReadTimeout,
+		IdleTimeout:       apiIdleTimeout,
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serving %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiShutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(stopping); err != nil {
+		// Whoever still holds a request by now is cut off; that is no failure of ours.
+		return server.Close()
+	}
+	<-done
+	return nil
+}
+
+// close stops what open has started, in the opposite order.
+func (s *Server) close() error {
+	var problems []error
+	for _, listener := range []net.Listener{s.apiListener, s.adminListener} {
+		if listener == nil {
+			continue
+		}
+		if err := listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			problems = append(problems, err)
+		}
+	}
+	if s.proxy != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+		defer cancel()
+		if err := s.proxy.Shutdown(ctx); err != nil {
+			s.log.Warn("exchanges were cut off by the end of the drain timeout", "timeout", s.cfg.DrainTimeout, "error", err)
+		}
+	}
+	if s.catalog != nil {
+		problems = append(problems, s.catalog.Close())
+	}
+	if s.checker != nil {
+		s.checker.Close()
+	}
+	if s.demo != nil {
+		problems = append(problems, s.demo.close())
+	}
+	return errors.Join(problems...)
+}
+
+// NewLogger returns the logger that the configuration asks for.
+func NewLogger(c configuration.Common, w *os.File) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Level()}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
