@@ -25,22 +25,14 @@ const (
 // RegisterTargets makes targets members of a target group, those that can be. A target that is registered already
 // stays as it is; one that is draining becomes a new member.
 func (c *Control) RegisterTargets(ctx context.Context, caller api.Caller, in *shape.RegisterTargetsRequest) (*shape.RegisterTargetsResponse, error) {
-	var out *shape.RegisterTargetsResponse
+	out := &shape.RegisterTargetsResponse{}
 	err := c.commit(ctx, func(tx *catalog.Tx) error {
-		group, err := c.findActiveTargetGroup(tx, caller, in.TargetGroupIdentifier)
+		m, err := c.membership(tx, caller, in.TargetGroupIdentifier)
 		if err != nil {
 			return err
 		}
-		r := registration{c: c, tx: tx, group: group, members: members(tx, group), seen: map[lattice.Key]bool{}}
-		out = &shape.RegisterTargetsResponse{Successful: []shape.Target{}, Unsuccessful: []shape.TargetFailure{}}
-		for _, target := range in.Targets {
-			if failure := r.add(target); failure != nil {
-				out.Unsuccessful = append(out.Unsuccessful, *failure)
-			} else {
-				out.Successful = append(out.Successful, shownTarget(lattice.TargetIdentity(group, target)))
-			}
-		}
-		return c.checkQuota("targetsPerTargetGroup", r.members, lattice.KindTargetGroup, group.ID)
+		out.Successful, out.Unsuccessful = m.each(in.Targets, m.add)
+		return c.checkQuota("targetsPerTargetGroup", m.count, lattice.KindTargetGroup, m.group.ID)
 	})
 	if err != nil {
 		return nil, err
@@ -48,71 +40,16 @@ func (c *Control) RegisterTargets(ctx context.Context, caller api.Caller, in *sh
 	return out, nil
 }
 
-// registration is one RegisterTargets under way.
-type registration struct {
-	c     *Control
-	tx    *catalog.Tx
-	group *lattice.TargetGroup
-	// members is how many targets the group has, without those that are draining.
-	members int
-	// seen are the targets of this call.
-	seen map[lattice.Key]bool
-}
-
-func (r *registration) add(in shape.Target) *shape.TargetFailure {
-	if problem := lattice.TargetProblem(r.group, in); problem != "" {
-		return targetFailure(in.Id, in.Port, unsupportedTarget, problem)
-	}
-	id, port := lattice.TargetIdentity(r.group, in)
-	target := &lattice.Target{
-		Scope:         r.group.Scope,
-		TargetGroupID: r.group.ID,
-		ID:            id,
-		Port:          port,
-		RegisteredAt:  r.c.now(),
-	}
-	if r.seen[target.Key()] {
-		return targetFailure(in.Id, in.Port, duplicateTarget, "The target occurs more than once in the request")
-	}
-	r.seen[target.Key()] = true
-	if old, ok := catalog.Get[*lattice.Target](r.tx, target.Key()); ok && !old.Draining() {
-		return nil
-	}
-	if r.members > 0 && lattice.HoldsOneTarget(r.group.Type) {
-		return targetFailure(in.Id, in.Port, tooManyTargets, fmt.Sprintf("A target group of type %s can have only one target", r.group.Type))
-	}
-	r.members++
-	r.tx.Put(target)
-	return nil
-}
-
 // DeregisterTargets takes targets out of a target group. They get no new requests from now on; those that may have
 // requests under way are shown as DRAINING for a while.
 func (c *Control) DeregisterTargets(ctx context.Context, caller api.Caller, in *shape.DeregisterTargetsRequest) (*shape.DeregisterTargetsResponse, error) {
-	var out *shape.DeregisterTargetsResponse
+	out := &shape.DeregisterTargetsResponse{}
 	err := c.commit(ctx, func(tx *catalog.Tx) error {
-		group, err := c.findActiveTargetGroup(tx, caller, in.TargetGroupIdentifier)
+		m, err := c.membership(tx, caller, in.TargetGroupIdentifier)
 		if err != nil {
 			return err
 		}
-		out = &shape.DeregisterTargetsResponse{Successful: []shape.Target{}, Unsuccessful: []shape.TargetFailure{}}
-		seen := map[lattice.Key]bool{}
-		for _, target := range in.Targets {
-			id, port := lattice.TargetIdentity(group, target)
-			key := lattice.TargetKey(group.Scope, group.ID, id, port)
-			member, ok := catalog.Get[*lattice.Target](tx, key)
-			switch {
-			case seen[key]:
-				out.Unsuccessful = append(out.Unsuccessful, *targetFailure(target.Id, target.Port, duplicateTarget, "The target occurs more than once in the request"))
-				continue
-			case !ok:
-				out.Unsuccessful = append(out.Unsuccessful, *targetFailure(target.Id, target.Port, targetNotRegistered, "The target is not registered with the target group"))
-				continue
-			}
-			seen[key] = true
-			c.deregister(tx, group, member)
-			out.Successful = append(out.Successful, shownTarget(id, port))
-		}
+		out.Successful, out.Unsuccessful = m.each(in.Targets, m.remove)
 		return nil
 	})
 	if err != nil {
@@ -122,24 +59,103 @@ func (c *Control) DeregisterTargets(ctx context.Context, caller api.Caller, in *
 	return out, nil
 }
 
-// deregister removes a target at once if no traffic can reach it, and lets it drain otherwise (facts 1.6). One that
-// is draining goes on as it is.
-func (c *Control) deregister(tx *catalog.Tx, group *lattice.TargetGroup, target *lattice.Target) {
-	if target.Draining() {
-		return
+// membership is a target group whose targets a transaction changes.
+type membership struct {
+	c     *Control
+	tx    *catalog.Tx
+	group *lattice.TargetGroup
+	// count is the number of targets that are not draining.
+	count int
+}
+
+func (c *Control) membership(tx *catalog.Tx, caller api.Caller, identifier *string) (*membership, error) {
+	group, err := findTargetGroup(tx, caller, identifier)
+	if err != nil {
+		return nil, err
 	}
-	inUse := false
-	if tx.Count(usesOf(group)) > 0 {
-		status, _ := c.Health.Status(target)
-		inUse = status != shape.TargetStatusUnused
+	if err := requireActive(group, c.now()); err != nil {
+		return nil, err
 	}
-	if !inUse || c.DeregistrationDelay == 0 {
-		tx.Delete(target.Key())
-		return
+	m := &membership{c: c, tx: tx, group: group}
+	for target := range catalog.All[*lattice.Target](tx, targetsOf(group)) {
+		if !target.Draining() {
+			m.count++
+		}
 	}
-	draining := *target
-	draining.DrainingUntil = c.now().Add(c.DeregistrationDelay)
-	tx.Put(&draining)
+	return m, nil
+}
+
+// each makes a change to each of some targets, and returns those to which it was made and those to which it was not.
+func (m *membership) each(targets []shape.Target, change func(in shape.Target, key lattice.Key) *shape.TargetFailure) ([]shape.Target, []shape.TargetFailure) {
+	successful, unsuccessful := []shape.Target{}, []shape.TargetFailure{}
+	seen := map[lattice.Key]bool{}
+	for _, in := range targets {
+		id, port := lattice.TargetIdentity(m.group, in)
+		key := lattice.TargetKey(m.group.Scope, m.group.ID, id, port)
+		var failure *shape.TargetFailure
+		if seen[key] {
+			failure = targetFailure(in, duplicateTarget, "The target occurs more than once in the request")
+		} else {
+			failure = change(in, key)
+		}
+		seen[key] = true
+		if failure != nil {
+			unsuccessful = append(unsuccessful, *failure)
+		} else {
+			successful = append(successful, shownTarget(id, port))
+		}
+	}
+	return successful, unsuccessful
+}
+
+func (m *membership) add(in shape.Target, key lattice.Key) *shape.TargetFailure {
+	if problem := lattice.TargetProblem(m.group, in); problem != "" {
+		return targetFailure(in, unsupportedTarget, problem)
+	}
+	if member, ok := catalog.Get[*lattice.Target](m.tx, key); ok && !member.Draining() {
+		return nil
+	}
+	if m.count > 0 && lattice.HoldsOneTarget(m.group.Type) {
+		return targetFailure(in, tooManyTargets, fmt.Sprintf("A target group of type %s can have only one target", m.group.Type))
+	}
+	m.count++
+	id, port := lattice.TargetIdentity(m.group, in)
+	m.tx.Put(&lattice.Target{
+		Scope:         m.group.Scope,
+		TargetGroupID: m.group.ID,
+		ID:            id,
+		Port:          port,
+		RegisteredAt:  m.c.now(),
+	})
+	return nil
+}
+
+// remove removes a target at once if no traffic can reach it, and lets it drain otherwise (facts 1.6). One that is
+// draining goes on as it is.
+func (m *membership) remove(in shape.Target, key lattice.Key) *shape.TargetFailure {
+	member, ok := catalog.Get[*lattice.Target](m.tx, key)
+	switch {
+	case !ok:
+		return targetFailure(in, targetNotRegistered, "The target is not registered with the target group")
+	case member.Draining():
+	case m.c.DeregistrationDelay > 0 && m.isInUse(member):
+		draining := *member
+		draining.DrainingUntil = m.c.now().Add(m.c.DeregistrationDelay)
+		m.tx.Put(&draining)
+	default:
+		m.tx.Delete(key)
+	}
+	return nil
+}
+
+// isInUse says whether traffic can reach a target. The status alone does not tell it: functions and load balancers
+// are UNAVAILABLE in target groups that are not used, too.
+func (m *membership) isInUse(target *lattice.Target) bool {
+	if m.tx.Count(usesOf(m.group)) == 0 {
+		return false
+	}
+	status, _ := m.c.Health.Status(target)
+	return status != shape.TargetStatusUnused
 }
 
 // ListTargets returns a page of a target group's targets and their health, all of them or those that the request
@@ -206,28 +222,9 @@ func (f targetFilter) admits(target *lattice.Target) bool {
 // String is the same for all filters that admit the same.
 func (f targetFilter) String() string { return strings.Join(slices.Sorted(maps.Keys(f)), "\n") }
 
-func (c *Control) findActiveTargetGroup(v catalog.View, caller api.Caller, identifier *string) (*lattice.TargetGroup, error) {
-	group, err := findTargetGroup(v, caller, identifier)
-	if err != nil {
-		return nil, err
-	}
-	return group, requireActive(group, c.now())
-}
-
 // targetsOf is the index of a target group's targets, draining ones included.
 func targetsOf(group *lattice.TargetGroup) lattice.Index {
 	return lattice.By(lattice.KindTarget, group.Scope, "targetgroup", group.ID)
-}
-
-// members counts the targets of a group that are not draining.
-func members(v catalog.View, group *lattice.TargetGroup) int {
-	n := 0
-	for target := range catalog.All[*lattice.Target](v, targetsOf(group)) {
-		if !target.Draining() {
-			n++
-		}
-	}
-	return n
 }
 
 // shownTarget shows a target in an answer, without a port if it has none.
@@ -239,6 +236,6 @@ func shownTarget(id string, port int32) shape.Target {
 	return target
 }
 
-func targetFailure(id *string, port *int32, code, message string) *shape.TargetFailure {
-	return &shape.TargetFailure{Id: id, Port: port, FailureCode: &code, FailureMessage: &message}
+func targetFailure(in shape.Target, code, message string) *shape.TargetFailure {
+	return &shape.TargetFailure{Id: in.Id, Port: in.Port, FailureCode: &code, FailureMessage: &message}
 }
