@@ -132,9 +132,16 @@ func (c *Checker) forget(key lattice.Key) {
 		return
 	}
 	for _, t := range g.targets {
-		c.stopProbing(t)
+		c.forgetTarget(t)
 	}
 	delete(c.board, key)
+}
+
+// forgetTarget ends the probes of a target and what is known from them.
+func (c *Checker) forgetTarget(t *target) {
+	c.stopProbing(t)
+	t.probed = false
+	t.state, t.last = state{}, nil
 }
 
 // update brings a group in use on the board up to date and returns the targets whose series of probes must start.
@@ -158,13 +165,11 @@ func (c *Checker) update(use routing.Use) (starting []*target) {
 		g.targets[key] = t
 		t.record = record
 
-		wasProbed := t.probed
-		t.probed = g.coverage == checked && !record.Draining()
 		switch {
+		case g.coverage != checked || record.Draining():
+			c.forgetTarget(t)
 		case !t.probed:
-			c.stopProbing(t)
-			t.state, t.last = state{}, nil
-		case !wasProbed:
+			t.probed = true
 			t.state.status = shape.TargetStatusInitial
 			starting = append(starting, t)
 		case isNewQuestion:
@@ -173,7 +178,7 @@ func (c *Checker) update(use routing.Use) (starting []*target) {
 		}
 	}
 	for _, t := range gone {
-		c.stopProbing(t)
+		c.forgetTarget(t)
 	}
 	return starting
 }

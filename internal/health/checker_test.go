@@ -56,14 +56,19 @@ func TestTargetIsUnhealthyAfterFailuresInARow(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 				g, targets := groupWith("tg-1", withThresholds(2, 3)), targetsOf("tg-1", 1)
-				c.Apply(inUse(g, targets...))
 				before := wantInitial
 				if !test.fresh {
+					c.Apply(inUse(g, targets...))
 					synctest.Wait()
 					before = wantHealthy
 				}
 				s.answer(targets[0], test.fail)
-				want := len(s.times(targets[0])) + 3
+				c.Apply(inUse(g, targets...))
+				synctest.Wait()
+				want := 3
+				if !test.fresh {
+					want++
+				}
 				for len(s.times(targets[0])) < want {
 					before(t, c, targets[0])
 					pass(time.Second)
@@ -217,6 +222,7 @@ func TestRecordsThatComeAgainDoNotMoveTheBeat(t *testing.T) {
 func TestGroupThatGoesOutOfUseIsForgotten(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 		g, targets := groupWith("tg-1"), targetsOf("tg-1", 1)
+		s.answer(targets[0], after(time.Second, status(200)))
 		c.Apply(inUse(g, targets...))
 		pass(time.Minute)
 		wantHealthy(t, c, targets[0])
@@ -231,7 +237,7 @@ func TestGroupThatGoesOutOfUseIsForgotten(t *testing.T) {
 
 		c.Apply(inUse(g, targets...))
 		wantInitial(t, c, targets[0])
-		synctest.Wait()
+		pass(time.Second)
 		wantHealthy(t, c, targets[0])
 
 		c.Apply([]routing.Use{{Key: g.Key()}}) // deleted.
@@ -242,6 +248,7 @@ func TestGroupThatGoesOutOfUseIsForgotten(t *testing.T) {
 func TestDrainingTargetIsNotProbed(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 		g, targets := groupWith("tg-1"), targetsOf("tg-1", 2)
+		s.answer(targets[0], after(time.Second, status(200)))
 		c.Apply(inUse(g, targets...))
 		pass(time.Minute)
 		c.Apply(inUse(g, draining(targets[0]), targets[1]))
@@ -254,7 +261,7 @@ func TestDrainingTargetIsNotProbed(t *testing.T) {
 
 		c.Apply(inUse(g, targets...)) // registered again.
 		wantInitial(t, c, targets[0])
-		synctest.Wait()
+		pass(time.Second)
 		wantHealthy(t, c, targets[0])
 	})
 }

@@ -76,7 +76,11 @@ func ask(t *testing.T, probe Probe) (Answer, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	return newHTTPProber().Probe(ctx, probe)
+	answer, err := newHTTPProber().Probe(ctx, probe)
+	if ctx.Err() != nil {
+		t.Error("the probe waited for something that never comes")
+	}
+	return answer, err
 }
 
 func http1(p *http.Protocols) { p.SetHTTP1(true) }
@@ -186,13 +190,6 @@ func TestProbeDoesNotFollowRedirects(t *testing.T) {
 }
 
 func TestProbeFailsWithoutAnAnswer(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := listener.Addr().(*net.TCPAddr).AddrPort()
-	listener.Close()
-
 	plain := serveHTTP(t, http1, false, func(http.ResponseWriter, *http.Request) {})
 	secure := serveHTTP(t, http1, true, func(http.ResponseWriter, *http.Request) {})
 	withoutALPN := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -204,6 +201,13 @@ func TestProbeFailsWithoutAnAnswer(t *testing.T) {
 	}}
 	withoutALPN.StartTLS()
 	t.Cleanup(withoutALPN.Close)
+	// The near end of a connection holds its port, so that nobody can listen there meanwhile.
+	client, err := net.Dial("tcp", addressOf(plain).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	refused := client.LocalAddr().(*net.TCPAddr).AddrPort()
 
 	for _, test := range []struct {
 		name  string
@@ -224,7 +228,7 @@ func TestProbeFailsWithoutAnAnswer(t *testing.T) {
 					return
 				}
 			}
-		})}, "exceeded"},
+		})}, "exceeds 65536 bytes"},
 		{"body that breaks before it starts", Probe{Address: answerRaw(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")}, "waiting for the body"},
 		{"TLS asked, plain spoken", Probe{Address: addressOf(plain), HTTPS: true}, "connecting"},
 		{"plain asked, TLS spoken over HTTP/2", Probe{Address: addressOf(secure), HTTP2: true}, "waiting for the answer"},

@@ -114,6 +114,23 @@ func TestProbesThatAreMissedAreNotMadeUpFor(t *testing.T) {
 	})
 }
 
+func TestBeatsThatAreMissedAreLeftOut(t *testing.T) {
+	due := time.Now()
+	for _, test := range []struct{ late, want time.Duration }{
+		{0, 30 * time.Second},
+		{29 * time.Second, 30 * time.Second},
+		{30 * time.Second, 60 * time.Second},
+		{59 * time.Second, 60 * time.Second},
+		{3601 * time.Second, 3630 * time.Second},
+	} {
+		beat := &target{group: &group{settings: settings{question: question{interval: 30 * time.Second}}}, due: due}
+		beat.advance(due.Add(test.late))
+		if got := beat.due.Sub(due); got != test.want {
+			t.Errorf("%v late: next after %v, want %v", test.late, got, test.want)
+		}
+	}
+}
+
 func TestDeadGroupDoesNotDelayOthers(t *testing.T) {
 	inBubble(t, Config{Concurrency: 16}, func(t *testing.T, c *Checker, s *script) {
 		dead, live := groupWith("tg-dead", withInterval(5), withTimeout(120)), groupWith("tg-live", withInterval(5))
@@ -159,6 +176,7 @@ func TestScheduleHoldsExactlyWhatIsProbed(t *testing.T) {
 		inBubble(t, Config{Concurrency: 8}, func(t *testing.T, c *Checker, s *script) {
 			ids := []string{"tg-1", "tg-2", "tg-3"}
 			latest := map[string]routing.Use{}
+			var batch []routing.Use
 			for range 300 {
 				id := ids[random.IntN(len(ids))]
 				g := groupWith(id, withInterval(random.Int32N(3)*5+5), withTimeout(random.Int32N(20)+1))
@@ -182,12 +200,18 @@ func TestScheduleHoldsExactlyWhatIsProbed(t *testing.T) {
 					}
 				}
 				latest[id] = use
-				c.Apply([]routing.Use{use})
+				batch = append(batch, use)
+				if random.IntN(3) == 0 {
+					continue // one group may change several times in one Apply.
+				}
+				c.Apply(batch)
+				batch = nil
 				if random.IntN(3) == 0 {
 					pass(time.Duration(random.Int64N(int64(20 * time.Second))))
 				}
 				checkInvariants(t, c, latest)
 			}
+			c.Apply(batch)
 			pass(10 * time.Minute)
 			checkInvariants(t, c, latest)
 		})
