@@ -1,0 +1,259 @@
+package proxy
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"trellis/internal/proxy/http1"
+	"trellis/internal/proxy/upstream"
+	"trellis/internal/routing"
+	"trellis/internal/shape"
+)
+
+const (
+	headBufferBytes   = 4 << 10
+	answerBufferBytes = 16 << 10
+	// answerRoom is left free before an answer, for the head as the client gets it: so head and body go out in one
+	// write, and the body is not copied.
+	answerRoom = 1 << 10
+	// chunkRoom is left free after an answer, for the end of a chunk.
+	chunkRoom = len("\r\n")
+)
+
+// exchange is what a request needs on its way: buffers, parsed heads, decisions. A connection has one only while there
+// is something to do, so that idle connections cost little.
+type exchange struct {
+	// in holds what the client has sent: in[start:end] has not been taken up yet.
+	in         []byte
+	start, end int
+	out        []byte // the head for the target, with the body as far as it is there; later the head for the client
+	body       []byte // that part of the body, in in
+	answer     []byte // what the target has sent
+	small      [headBufferBytes]byte
+	answers    [answerBufferBytes]byte
+
+	request      http1.Request
+	requestBody  http1.Body
+	response     http1.Response
+	responseBody http1.Body
+
+	// parsed says that request is complete, and the exchange not begun.
+	parsed      bool
+	keepAlive   bool // the client's connection stays open
+	uploads     bool // the body is uploaded by another goroutine
+	continued   bool // the client has been told to continue
+	others      bool // another target has been tried
+	repeated    bool // the same target has been tried again
+	route       routing.Request
+	plan        plan
+	requestID   []byte
+	madeID      [requestIDBytes]byte
+	explanation []byte
+	record      Record
+}
+
+func newExchange() *exchange {
+	x := &exchange{out: make([]byte, 0, headBufferBytes)}
+	x.in = x.small[:]
+	x.answer = x.answers[:]
+	x.route.Headers = &x.request
+	x.request.Reset()
+	x.response.Reset()
+	return x
+}
+
+// release makes the exchange ready for another connection.
+func (x *exchange) release(p *Proxy) {
+	mangle(x.in)
+	mangle(x.out[:cap(x.out)])
+	mangle(x.answer)
+	x.in, x.answer = x.small[:], x.answers[:]
+	if cap(x.out) > 4*headBufferBytes {
+		x.out = make([]byte, 0, headBufferBytes)
+	}
+	x.start, x.end, x.parsed = 0, 0, false
+	x.plan = plan{}
+	p.exchanges.Put(x)
+}
+
+// awaitsContinue says whether the client waits for a 100 (Continue). One that speaks HTTP/1.0 cannot (RFC 9110 10.1.1).
+func (x *exchange) awaitsContinue() bool { return x.request.Continue && x.request.Minor == 1 }
+
+// upgrades says whether the request asks for another protocol, and may. A request with a body may not, since who reads
+// the body would not be clear; nor is HTTP/2 passed on, since its requests would go by unseen.
+func (x *exchange) upgrades() bool {
+	if !x.request.Upgrade || x.request.Minor == 0 || x.requestBody.Framing != http1.NoBody {
+		return false
+	}
+	value, _ := x.request.Header("upgrade", 0)
+	return len(value) > 0 && !http1.EqualFold(value, "h2c")
+}
+
+// chunksToClient says whether the client gets the body in chunks. HTTP/1.0 does not know them.
+func (x *exchange) chunksToClient() bool {
+	return x.request.Minor == 1 && (x.responseBody.Framing == http1.ByChunks || x.responseBody.Framing == http1.UntilClose)
+}
+
+// begin takes up the head that has been parsed, of n bytes, and what has come of the body.
+func (x *exchange) begin(n int) error {
+	from := x.start + n
+	x.requestBody.StartRequest(&x.request.Head)
+	kept, taken, err := x.requestBody.Take(x.in[from:x.end], true)
+	x.body = x.in[from : from+kept]
+	x.start = from + taken
+	x.parsed = err == nil
+	return err
+}
+
+// next makes room for the next request, of which some may be there.
+func (x *exchange) next() {
+	x.request.Reset()
+	x.parsed = false
+	if x.start == x.end {
+		x.start, x.end = 0, 0
+	}
+}
+
+// exchange carries the request that has been parsed to its answer. It returns whether the connection stays open.
+func (c *connection) exchange() bool {
+	x := c.x
+	x.parsed, x.uploads, x.continued, x.others, x.repeated = false, false, false, false, false
+	if c.proxy.cfg.AccessLog != nil {
+		x.record = Record{Start: time.Now(), Received: int64(len(x.request.Bytes) + len(x.body))}
+	}
+	x.keepAlive = c.keepsAlive(&x.request.Head)
+	x.takeRequestID()
+	x.explanation = x.explanation[:0]
+	if string(x.request.Method) == "CONNECT" {
+		x.plan = plan{}
+		return c.refuse(connectMethod)
+	}
+	x.route.Method, x.route.Path = x.request.Method, x.request.Path
+	x.plan.choose(c.listener.port, shape.ListenerProtocolHttp, x.request.Host, &x.route)
+	if x.plan.service != nil {
+		c.idleMillis = x.plan.service.IdleTimeout.Milliseconds()
+	}
+	if x.plan.refused {
+		return c.refuse(x.plan.refusal)
+	}
+	return c.forward()
+}
+
+// keepsAlive says whether the client's connection stays open after the exchange, as far as is known at its beginning.
+// In the last twentieth of its life a connection is ended at the next response, so that it need not be cut.
+func (c *connection) keepsAlive(h *http1.Head) bool {
+	if h.Close || h.Minor == 0 && !h.KeepAlive {
+		return false
+	}
+	almostOver := c.endsAt - c.proxy.cfg.ConnectionDuration.Milliseconds()/20
+	return c.proxy.clock.now() < almostOver && !c.proxy.draining.Load() && !c.listener.gone()
+}
+
+// forward sends the request to its target and the answer to the client.
+func (c *connection) forward() bool {
+	x := c.x
+	x.out = x.appendRequestHead(x.out[:0], c.forwarded)
+	x.out = append(x.out, x.body...)
+	if x.requestBody.Done() && x.requestBody.Framing == http1.ByChunks && x.requestBody.Chunks.HasTrailers() {
+		x.out = x.requestBody.Chunks.AppendTrailers(x.out)
+	}
+	for {
+		n, err := c.attempt()
+		if err == nil {
+			return c.respond(n)
+		}
+		if again, keep := c.failed(err); !again {
+			return keep
+		}
+	}
+}
+
+// errSpoilt says that the sweeper closed the client's connection, which was idle, as the request came in. The client
+// sees what it sees whenever a server closes an idle connection.
+var errSpoilt = errors.New("the connection was idle for too long")
+
+// attempt sends the request and returns how many bytes of an answer have come, which stand in x.answer behind
+// answerRoom.
+func (c *connection) attempt() (int, error) {
+	x := c.x
+	pool := x.plan.target.Connector.(*upstream.Pool)
+	var target *upstream.Conn
+	if !x.repeated {
+		target = pool.Idle()
+	}
+	if target == nil {
+		c.enter(phaseDial, 0)
+		var err error
+		if target, err = pool.Dial(c.proxy.dialing); err != nil {
+			return 0, err
+		}
+	}
+	c.target = target
+	if c.enter(phaseTarget, c.idleMillis) != causeNone {
+		return 0, errSpoilt
+	}
+	room := x.answer[answerRoom : len(x.answer)-chunkRoom]
+	if c.proxy.cfg.AccessLog != nil {
+		x.record.ToTarget = time.Since(x.record.Start)
+	}
+	if x.requestBody.Done() {
+		return target.Exchange(x.out, room)
+	}
+	if err := target.Send(x.out); err != nil {
+		return 0, err
+	}
+	c.startUpload()
+	return target.Receive(room)
+}
+
+// failed decides what follows a failed attempt. again says that there is to be another; else keep says whether the
+// client's connection stays open.
+func (c *connection) failed(err error) (again, keep bool) {
+	x := c.x
+	reused := c.target != nil && c.target.Reused
+	why := c.dropTarget()
+	if err == errSpoilt {
+		return false, c.conclude(false)
+	}
+	if r, ok := c.uploadRefusal(); ok {
+		return false, c.refuse(r)
+	}
+	if why != causeNone {
+		return false, c.refuse(causeRefusal(why))
+	}
+	decision := upstream.Decide(upstream.Attempt{
+		Err: err, Reused: reused, Replayable: !x.uploads, Idempotent: isIdempotent(x.request.Method),
+	})
+	switch {
+	case decision == upstream.OtherTarget && !x.others && x.plan.chooseOther():
+		x.others = true
+		return true, false
+	case decision == upstream.SameTarget && !x.repeated:
+		x.repeated = true
+		return true, false
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, c.refuse(lateTarget)
+	}
+	return false, c.refuse(targetRefusal(err))
+}
+
+// isIdempotent says whether a method may be repeated (RFC 9110 9.2.2).
+func isIdempotent(method []byte) bool {
+	switch string(method) {
+	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE":
+		return true
+	}
+	return false
+}
+
+// dropTarget closes the connection to the target, if there is one, and returns why the wait for it was ended.
+func (c *connection) dropTarget() cause {
+	why := c.enter(phaseClient, c.idleMillis)
+	if target := c.target; target != nil {
+		c.target = nil
+		target.Discard()
+	}
+	return why
+}

@@ -1,0 +1,116 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+
+	"trellis/internal/proxy/http1"
+	"trellis/internal/proxy/upstream"
+)
+
+// Failure says why an exchange failed, in the words of the access log (UG monitoring-access-logs: failureReason).
+// Empty means that it did not.
+type Failure string
+
+// The failures.
+const (
+	TargetConnectionError      Failure = "TargetConnectionError"
+	TargetProtocolError        Failure = "TargetProtocolError"
+	TargetDataTimeout          Failure = "TargetDataTimeout"
+	TargetConnectionClosed     Failure = "TargetConnectionClosed"
+	ClientConnectionClosed     Failure = "ClientConnectionClosed"
+	ClientProtocolError        Failure = "ClientProtocolError"
+	ConnectionDurationExceeded Failure = "ConnectionDurationExceeded"
+	InternalError              Failure = "InternalError"
+)
+
+// refusal is an answer that the proxy gives itself.
+type refusal struct {
+	status  int
+	text    string
+	failure Failure
+}
+
+// The refusals. Which status AWS gives is documented for some of them only (facts in UG troubleshooting; A-189).
+var (
+	unknownHost       = refusal{404, "Not Found", ""}
+	noTarget          = refusal{503, "service not available", TargetConnectionError}
+	noVersionForThis  = refusal{502, "Bad Gateway", TargetProtocolError}
+	cannotConnect     = refusal{500, "Internal Server Error", TargetConnectionError}
+	brokenByTarget    = refusal{502, "Bad Gateway", TargetConnectionClosed}
+	malformedByTarget = refusal{502, "Bad Gateway", TargetProtocolError}
+	lateTarget        = refusal{504, "Gateway Timeout", TargetDataTimeout}
+	lateClient        = refusal{408, "Request Timeout", ClientConnectionClosed}
+	clientGone        = refusal{400, "Bad Request", ClientConnectionClosed}
+	malformed         = refusal{400, "Bad Request", ClientProtocolError}
+	wrongVersion      = refusal{505, "HTTP Version Not Supported", ClientProtocolError}
+	connectMethod     = refusal{501, "Not Implemented", ClientProtocolError}
+	tooOld            = refusal{500, "Internal Server Error", ConnectionDurationExceeded}
+	stopping          = refusal{503, "service not available", InternalError}
+)
+
+// fixedResponse returns the answer of a rule with a fixed response. The text of 404 is AWS's; that of 500 is by
+// analogy.
+func fixedResponse(status int) refusal { return refusal{status: status, text: statusText(status)} }
+
+// violationRefusal returns the answer to a malformed request.
+func violationRefusal(err error) refusal {
+	if err == http1.BadVersion {
+		return wrongVersion
+	}
+	return malformed
+}
+
+// targetRefusal returns the answer when an attempt on a target has failed for good.
+func targetRefusal(err error) refusal {
+	if _, ok := errors.AsType[*upstream.DialError](err); ok {
+		if errors.Is(err, context.Canceled) {
+			return stopping
+		}
+		return cannotConnect
+	}
+	if _, ok := errors.AsType[http1.Violation](err); ok {
+		return malformedByTarget
+	}
+	return brokenByTarget
+}
+
+// causeRefusal returns the answer when the sweeper has ended the wait for a target.
+func causeRefusal(why cause) refusal {
+	switch why {
+	case causeTimeout:
+		return lateTarget
+	case causeGone:
+		return clientGone
+	case causeLifetime:
+		return tooOld
+	default:
+		return stopping
+	}
+}
+
+// statusText returns the reason phrase of the statuses that the proxy gives itself.
+func statusText(status int) string {
+	switch status {
+	case 400:
+		return "Bad Request"
+	case 404:
+		return "Not Found"
+	case 408:
+		return "Request Timeout"
+	case 500:
+		return "Internal Server Error"
+	case 501:
+		return "Not Implemented"
+	case 502:
+		return "Bad Gateway"
+	case 503:
+		return "Service Unavailable"
+	case 504:
+		return "Gateway Timeout"
+	case 505:
+		return "HTTP Version Not Supported"
+	default:
+		return "Unknown"
+	}
+}

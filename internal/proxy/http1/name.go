@@ -1,0 +1,136 @@
+package http1
+
+// Name is what a header line is, as far as the proxy treats it in a way of its own.
+type Name uint8
+
+// The names. Other is any that is passed on as it is.
+const (
+	Other Name = iota
+	Connection
+	ContentLength
+	Expect
+	Host
+	KeepAlive
+	ProxyConnection
+	TE
+	Trailer
+	TransferEncoding
+	Upgrade
+	XAmznLattice // all names that start with x-amzn-lattice-, and x-amzn-source-vpc
+	XAmznRequestID
+	XForwardedFor
+	XForwardedPort
+	XForwardedProto
+
+	// NameCount is how many names there are.
+	NameCount
+)
+
+const latticePrefix = "x-amzn-lattice-"
+
+// nameOf finds out what a header line is. Most lines are told apart by their length alone.
+func nameOf(name []byte) Name {
+	switch len(name) {
+	case 2:
+		if EqualFold(name, "te") {
+			return TE
+		}
+	case 4:
+		if EqualFold(name, "host") {
+			return Host
+		}
+	case 6:
+		if EqualFold(name, "expect") {
+			return Expect
+		}
+	case 7:
+		switch {
+		case EqualFold(name, "upgrade"):
+			return Upgrade
+		case EqualFold(name, "trailer"):
+			return Trailer
+		}
+	case 10:
+		switch {
+		case EqualFold(name, "connection"):
+			return Connection
+		case EqualFold(name, "keep-alive"):
+			return KeepAlive
+		}
+	case 14:
+		if EqualFold(name, "content-length") {
+			return ContentLength
+		}
+	case 15:
+		if EqualFold(name, "x-forwarded-for") {
+			return XForwardedFor
+		}
+	case 16:
+		switch {
+		case EqualFold(name, "x-amzn-requestid"):
+			return XAmznRequestID
+		case EqualFold(name, "x-forwarded-port"):
+			return XForwardedPort
+		case EqualFold(name, "proxy-connection"):
+			return ProxyConnection
+		}
+	case 17:
+		switch {
+		case EqualFold(name, "transfer-encoding"):
+			return TransferEncoding
+		case EqualFold(name, "x-forwarded-proto"):
+			return XForwardedProto
+		case EqualFold(name, "x-amzn-source-vpc"):
+			return XAmznLattice
+		}
+	}
+	if len(name) > len(latticePrefix) && EqualFold(name[:len(latticePrefix)], latticePrefix) {
+		return XAmznLattice
+	}
+	return Other
+}
+
+// EqualFold says whether b is the text in any case. The text must be in lower case, and of letters, digits and hyphens.
+func EqualFold(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i := 0; i < len(lower); i++ {
+		c := b[i]
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// options calls yield with each element of a comma-separated list, without the white space around it.
+func options(list []byte, yield func(option []byte)) {
+	for len(list) > 0 {
+		end := 0
+		for end < len(list) && list[end] != ',' {
+			end++
+		}
+		if option := trim(list[:end]); len(option) > 0 {
+			yield(option)
+		}
+		if end == len(list) {
+			return
+		}
+		list = list[end+1:]
+	}
+}
+
+// trim removes spaces and tabs on both sides.
+func trim(b []byte) []byte {
+	for len(b) > 0 && isBlank(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && isBlank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}

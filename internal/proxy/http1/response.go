@@ -1,0 +1,88 @@
+package http1
+
+import "bytes"
+
+// MaxResponseFields bounds the header lines of a response.
+const MaxResponseFields = 250
+
+// Response is the head of a response.
+type Response struct {
+	Head
+	Status int
+	// Reason is the reason phrase, which may be empty.
+	Reason []byte
+}
+
+// Reset forgets everything; the next Parse starts a new head.
+func (r *Response) Reset() {
+	r.reset(MaxResponseFields)
+	*r = Response{Head: r.Head}
+}
+
+// Parse parses the head of a response at the start of b, as Request.Parse does.
+func (r *Response) Parse(b []byte) (int, error) {
+	if r.waiting(b) {
+		if len(b) >= MaxHeadBytes {
+			return 0, HeadTooLarge
+		}
+		return 0, nil
+	}
+	first := r.line == 0
+	if first {
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			return r.incomplete(b, 0)
+		}
+		if err := r.parseLine(b[:end+1]); err != nil {
+			return 0, err
+		}
+		r.line = end + 1
+	}
+	n, err := r.parseFields(b)
+	if n == 0 || err != nil {
+		return 0, err
+	}
+	if !first { // The bytes may have moved since the first line was parsed.
+		if err := r.parseLine(b[:bytes.IndexByte(b, '\n')+1]); err != nil {
+			return 0, err
+		}
+	}
+	if err := r.finish(b[:n:n]); err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// parseLine parses the status line, which ends in a line feed. The space after the status may be missing with the
+// reason, as some servers have it.
+func (r *Response) parseLine(line []byte) error {
+	const start = len("HTTP/1.1 ")
+	if len(line) < start+len("200\r\n") || line[len(line)-2] != '\r' {
+		return BadStatusLine
+	}
+	if string(line[:7]) != "HTTP/1." || line[7] != '0' && line[7] != '1' || line[8] != ' ' {
+		return BadStatusLine
+	}
+	status := 0
+	for _, c := range line[start : start+3] {
+		if !isDigit(c) {
+			return BadStatusLine
+		}
+		status = status*10 + int(c-'0')
+	}
+	reason := line[start+3 : len(line)-2]
+	if status < 100 || len(reason) > 0 && reason[0] != ' ' || textEnd(reason, 0) != len(reason) {
+		return BadStatusLine
+	}
+	if len(reason) > 0 {
+		reason = reason[1:]
+	}
+	r.Minor, r.Status, r.Reason = line[7]-'0', status, reason
+	return nil
+}
+
+// Bodyless says whether the response ends with its head whatever its header lines say: an interim response, 204, 304,
+// and any answer to HEAD (RFC 9112 6.3).
+func (r *Response) Bodyless(toHead bool) bool {
+	return toHead || r.Status < 200 || r.Status == 204 || r.Status == 304
+}

@@ -1,0 +1,144 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"trellis/internal/routing"
+	"trellis/internal/shape"
+)
+
+// listener is a bound port.
+type listener struct {
+	proxy *Proxy
+	port  *routing.Port
+	net   net.Listener
+	ended chan struct{} // closed when the port is no longer wanted
+}
+
+// SetPorts binds the ports that are new and unbinds those that are gone; connections of the latter finish what they
+// are at. A port that cannot be bound is logged, listed by Problems, and tried again now and then.
+func (p *Proxy) SetPorts(ports []*routing.Port) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.draining.Load() {
+		return
+	}
+	p.wanted = slices.DeleteFunc(slices.Clone(ports), func(port *routing.Port) bool {
+		return !port.Serves(shape.ListenerProtocolHttp)
+	})
+	wanted := make(map[int]*routing.Port, len(p.wanted))
+	for _, port := range p.wanted {
+		wanted[port.Number] = port
+	}
+	for number, l := range p.listeners {
+		if wanted[number] != l.port {
+			l.close()
+			delete(p.listeners, number)
+			p.cfg.Log.Info("port closed", "port", number, "address", l.net.Addr().String())
+		}
+	}
+	maps.DeleteFunc(p.problems, func(number int, _ error) bool { return wanted[number] == nil })
+	p.bind()
+}
+
+// bind binds the wanted ports that are not bound. p.mu is held.
+func (p *Proxy) bind() {
+	for _, port := range p.wanted {
+		if p.listeners[port.Number] != nil {
+			continue
+		}
+		l, err := p.listen(port)
+		if err != nil {
+			if p.problems[port.Number] == nil {
+				p.cfg.Log.Error("port cannot be bound; trying again", "port", port.Number, "error", err)
+			}
+			p.problems[port.Number] = err
+			continue
+		}
+		delete(p.problems, port.Number)
+		p.listeners[port.Number] = l
+		p.running.Go(l.accept)
+		p.cfg.Log.Info("port open", "port", port.Number, "address", l.net.Addr().String())
+	}
+}
+
+func (p *Proxy) listen(port *routing.Port) (*listener, error) {
+	address := net.JoinHostPort(p.cfg.Address, strconv.Itoa(p.cfg.BoundPort(port.Number)))
+	// The sweeper ends idle connections, so TCP's keep-alive probes would be system calls for nothing.
+	config := net.ListenConfig{KeepAlive: -1}
+	bound, err := config.Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{proxy: p, port: port, net: bound, ended: make(chan struct{})}, nil
+}
+
+// retryBinding tries the ports again that could not be bound.
+func (p *Proxy) retryBinding() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.problems) > 0 && !p.draining.Load() {
+		p.bind()
+	}
+}
+
+// Problems says which ports cannot be bound, and why.
+func (p *Proxy) Problems() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var problems []string
+	for _, number := range slices.Sorted(maps.Keys(p.problems)) {
+		problems = append(problems, fmt.Sprintf("port %d: %v", number, p.problems[number]))
+	}
+	return problems
+}
+
+func (l *listener) close() {
+	close(l.ended)
+	l.net.Close()
+}
+
+// gone says whether the port is no longer wanted, so that its connections come to an end.
+func (l *listener) gone() bool {
+	select {
+	case <-l.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// accept accepts connections until the listener is closed.
+func (l *listener) accept() {
+	pause := time.Duration(0)
+	for {
+		conn, err := l.net.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			// Mostly there are too many open files; connections that end make room.
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			l.proxy.cfg.Log.Error("accepting a connection failed", "port", l.port.Number, "error", err, "pause", pause)
+			select {
+			case <-time.After(pause):
+			case <-l.ended:
+			}
+			continue
+		}
+		pause = 0
+		c := newConnection(l, conn)
+		if !l.proxy.add(c) {
+			conn.Close()
+			return
+		}
+		go c.serve()
+	}
+}

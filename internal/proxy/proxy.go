@@ -1,0 +1,209 @@
+// Package proxy is the data plane: it accepts connections on the ports of listeners, asks routing where each request
+// goes, carries the exchange to a target and the answer back. What the bytes of HTTP/1.1 mean is known to package
+// http1, the connections to targets belong to package upstream; here is what connects them: limits, time, headers,
+// failures.
+//
+// One goroutine serves a client's connection and borrows a connection to a target for each exchange. A second one
+// exists only while a request's body is being uploaded that was not there at once, and while an upgraded connection
+// is carried. One more, the sweeper, watches time for all of them, so that no exchange sets a timer.
+//
+// The server calls SetPorts after every change of the routes. Nothing here knows of the control plane.
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"trellis/internal/proxy/upstream"
+	"trellis/internal/routing"
+)
+
+// Config is what a Proxy is built from.
+type Config struct {
+	// Log gets what an operator should know. Nil means slog.Default.
+	Log *slog.Logger
+	// AccessLog is called at the end of every exchange, on the connection's goroutine: it must not block, and must
+	// copy what it keeps. Nil means that nothing is recorded, which costs nothing.
+	AccessLog func(*Record)
+	// Address is the host that listeners bind to. Empty means all addresses.
+	Address string
+	// BoundPort returns the port that is bound for a listener's port. Nil means the same; 0 means any free one.
+	BoundPort func(listenerPort int) int
+	// Explain adds x-trellis-* headers to responses, which say where the request went.
+	Explain bool
+
+	// HeadTimeout bounds how long the head of a request may take from its first byte. Default: 30 seconds.
+	HeadTimeout time.Duration
+	// IdleTimeout holds until a connection's service is known, which has its own. Default: 60 seconds.
+	IdleTimeout time.Duration
+	// ConnectionDuration bounds the life of a client's connection. Default: 10 minutes (UG quotas).
+	ConnectionDuration time.Duration
+	// Upstream bounds the connections to targets. Defaults: 5 seconds to connect, 30 seconds idle, 256 idle and
+	// 8,192 connections per target.
+	Upstream upstream.Config
+}
+
+func (cfg *Config) setDefaults() {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.BoundPort == nil {
+		cfg.BoundPort = func(port int) int { return port }
+	}
+	for _, d := range []struct {
+		value   *time.Duration
+		initial time.Duration
+	}{
+		{&cfg.HeadTimeout, 30 * time.Second},
+		{&cfg.IdleTimeout, 60 * time.Second},
+		{&cfg.ConnectionDuration, 10 * time.Minute},
+		{&cfg.Upstream.DialTimeout, 5 * time.Second},
+		{&cfg.Upstream.IdleTimeout, 30 * time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.initial
+		}
+	}
+	if cfg.Upstream.MaxIdle == 0 {
+		cfg.Upstream.MaxIdle = 256
+	}
+	if cfg.Upstream.MaxConnections == 0 {
+		cfg.Upstream.MaxConnections = 8192
+	}
+}
+
+// Proxy is the data plane of a node.
+type Proxy struct {
+	cfg       Config
+	pools     *upstream.Pools
+	exchanges sync.Pool // of *exchange
+	buffers   sync.Pool // of *buffer
+	date      atomic.Pointer[string]
+	clock     clock
+
+	// dialing ends when exchanges are broken off at the end of Shutdown.
+	dialing context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup // accept loops and connections
+	sweeper sync.WaitGroup
+
+	mu          sync.Mutex // mu guards the fields below.
+	listeners   map[int]*listener
+	wanted      []*routing.Port
+	problems    map[int]error
+	connections map[*connection]struct{}
+	draining    atomic.Bool // written under mu
+}
+
+// New returns a proxy that listens nowhere yet. It runs until Shutdown.
+func New(cfg Config) *Proxy {
+	cfg.setDefaults()
+	p := &Proxy{
+		cfg:         cfg,
+		pools:       upstream.NewPools(cfg.Upstream),
+		listeners:   make(map[int]*listener),
+		problems:    make(map[int]error),
+		connections: make(map[*connection]struct{}),
+	}
+	p.exchanges.New = func() any { return newExchange() }
+	p.buffers.New = func() any { return new(buffer) }
+	p.dialing, p.stop = context.WithCancel(context.Background())
+	p.clock.start(time.Now())
+	p.setDate(time.Now())
+	p.sweeper.Go(p.sweep)
+	return p
+}
+
+// NewConnector returns a pool of connections to a target. It is routing.Config.Connect.
+func (p *Proxy) NewConnector(t *routing.Target) routing.Connector {
+	return p.pools.New(t.Address, t.TLS)
+}
+
+// Shutdown stops accepting connections, closes idle ones, lets exchanges in flight finish, and returns when all
+// connections are closed. When ctx ends first it breaks off what is left and returns ctx's error.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	p.mu.Lock()
+	p.draining.Store(true)
+	for number, l := range p.listeners {
+		l.close()
+		delete(p.listeners, number)
+	}
+	p.mu.Unlock()
+	p.sweepConnections()
+
+	finished := make(chan struct{})
+	go func() {
+		p.running.Wait()
+		close(finished)
+	}()
+	var err error
+	select {
+	case <-finished:
+	case <-ctx.Done():
+		err = fmt.Errorf("exchanges were broken off: %w", context.Cause(ctx))
+		p.stop()
+		for again := true; again; {
+			p.breakOff()
+			select {
+			case <-finished:
+				again = false
+			case <-time.After(10 * time.Millisecond): // Some were between two waits.
+			}
+		}
+	}
+	p.stop()
+	p.sweeper.Wait()
+	p.pools.Close()
+	return err
+}
+
+// breakOff ends all waits, whatever for.
+func (p *Proxy) breakOff() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.connections {
+		if word := c.watch.word.Load(); wordCause(word) == causeNone {
+			c.watch.end(c, word, causeBroken)
+		}
+	}
+}
+
+// setDate keeps the value of the Date header of the responses that the proxy makes itself.
+func (p *Proxy) setDate(now time.Time) {
+	date := now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
+	p.date.Store(&date)
+}
+
+// add registers a connection, unless the proxy is shutting down.
+func (p *Proxy) add(c *connection) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.draining.Load() {
+		return false
+	}
+	p.connections[c] = struct{}{}
+	p.running.Add(1)
+	return true
+}
+
+func (p *Proxy) remove(c *connection) {
+	p.mu.Lock()
+	delete(p.connections, c)
+	p.mu.Unlock()
+	p.running.Done()
+}
+
+// Addr returns the address that is bound for a listener's port, or nil.
+func (p *Proxy) Addr(listenerPort int) net.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l := p.listeners[listenerPort]; l != nil {
+		return l.net.Addr()
+	}
+	return nil
+}

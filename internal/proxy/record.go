@@ -1,0 +1,67 @@
+package proxy
+
+import (
+	"net/netip"
+	"time"
+
+	"trellis/internal/routing"
+)
+
+// Record is what is known of an exchange at its end. It and what its slices refer to are valid only during the call
+// of Config.AccessLog.
+type Record struct {
+	// Start is when the head of the request was complete; Duration lasts until the response was sent. ToTarget is the
+	// time from Start until the request was on its way to the target, and FromTarget from then until the head of the
+	// response had come.
+	Start      time.Time
+	Duration   time.Duration
+	ToTarget   time.Duration
+	FromTarget time.Duration
+
+	Source netip.AddrPort
+	// Target is the address of the target; it is not valid when none was chosen.
+	Target netip.AddrPort
+	// Service is nil when the host is unknown, Rule and Forward are nil as far as the exchange did not get there.
+	Service *routing.Service
+	Rule    *routing.Rule
+	Forward *routing.Forward
+
+	// Protocol is "HTTP/1.1" or "HTTP/1.0".
+	Protocol string
+	Method   []byte
+	Path     []byte
+	Query    []byte // with its question mark
+	Host     []byte
+	// UserAgent is the value of the header.
+	UserAgent []byte
+	RequestID []byte
+
+	Status int
+	// Received and Sent count the bytes of heads and bodies from and to the client.
+	Received int64
+	Sent     int64
+	Failure  Failure
+}
+
+// record hands the exchange to the access log.
+func (c *connection) record(x *exchange) {
+	log := c.proxy.cfg.AccessLog
+	if log == nil {
+		return
+	}
+	r := &x.record
+	r.Duration = time.Since(r.Start)
+	r.Source = c.source
+	r.Service, r.Rule, r.Forward = x.plan.service, x.plan.rule, x.plan.forward
+	if x.plan.target != nil {
+		r.Target = x.plan.target.Address
+	}
+	r.Protocol = "HTTP/1.1"
+	if x.request.Minor == 0 {
+		r.Protocol = "HTTP/1.0"
+	}
+	r.Method, r.Path, r.Query, r.Host = x.request.Method, x.request.Path, x.request.Query, x.request.Host
+	r.UserAgent, _ = x.request.Header("user-agent", 0)
+	r.RequestID = x.requestID
+	log(r)
+}

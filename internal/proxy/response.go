@@ -1,0 +1,277 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"trellis/internal/proxy/http1"
+	"trellis/internal/proxy/socket"
+	"trellis/internal/proxy/upstream"
+)
+
+// maxInterim bounds the interim responses of one exchange.
+const maxInterim = 10
+
+// respond carries the answer, of which n bytes have come, to the client. It returns whether the connection stays open.
+func (c *connection) respond(n int) bool {
+	x := c.x
+	end := answerRoom + n
+	head := 0
+	for interim := 0; ; interim++ {
+		var err error
+		if head, end, err = c.receiveHead(end); err != nil {
+			_, keep := c.failed(err)
+			return keep
+		}
+		if status := x.response.Status; status >= 200 || status == 101 {
+			break
+		}
+		if interim == maxInterim {
+			_, keep := c.failed(http1.UnexpectedStatus)
+			return keep
+		}
+		if err := c.respondInterim(); err != nil {
+			return c.clientFailed()
+		}
+		copy(x.answer[answerRoom:], x.answer[answerRoom+head:end])
+		end -= head
+	}
+	x.record.Status = x.response.Status
+	if c.proxy.cfg.AccessLog != nil {
+		x.record.FromTarget = time.Since(x.record.Start) - x.record.ToTarget
+	}
+	if c.proxy.cfg.Explain {
+		x.explain()
+	}
+	if x.response.Status == 101 {
+		if !x.upgrades() {
+			_, keep := c.failed(http1.UnexpectedStatus)
+			return keep
+		}
+		return c.tunnel(answerRoom+head, end)
+	}
+	return c.respondFinal(answerRoom+head, end)
+}
+
+// receiveHead parses the head of a response that starts at answerRoom and of which the bytes up to end have come. It
+// returns the head's length and how far the bytes reach then.
+func (c *connection) receiveHead(end int) (head, reached int, err error) {
+	x := c.x
+	x.response.Reset()
+	for {
+		if end > answerRoom {
+			head, err := x.response.Parse(x.answer[answerRoom:end])
+			if head > 0 || err != nil {
+				return head, end, err
+			}
+		}
+		if end == len(x.answer)-chunkRoom {
+			larger := make([]byte, answerRoom+http1.MaxHeadBytes+answerBufferBytes)
+			copy(larger, x.answer)
+			x.answer = larger
+		}
+		n, err := c.target.Receive(x.answer[end : len(x.answer)-chunkRoom])
+		if err != nil {
+			if broken, ok := errors.AsType[*upstream.BrokenError](err); ok {
+				broken.Received = true
+			}
+			return 0, end, err
+		}
+		end += n
+	}
+}
+
+// respondInterim passes an interim response on (RFC 9110 15.2). A client of HTTP/1.0 knows none, and one that does not
+// wait for a 100 is not told to continue.
+func (c *connection) respondInterim() error {
+	x := c.x
+	if x.request.Minor == 0 || x.response.Status == 100 && !x.awaitsContinue() {
+		return nil
+	}
+	// The request still stands in x.out, but is not needed any more: an answer has begun.
+	x.out = append(x.out[:0], "HTTP/1.1"...)
+	x.out = appendFields(x.out, &x.response.Head, len("HTTP/1.1"), &notToClient)
+	x.out = append(x.out, "\r\n"...)
+	x.continued = x.continued || x.response.Status == 100
+	if err := c.write(x.out); err != nil {
+		return err
+	}
+	c.enter(phaseTarget, c.idleMillis)
+	return nil
+}
+
+// respondFinal passes the final response on, whose body starts at from in x.answer; the bytes up to end have come.
+func (c *connection) respondFinal(from, end int) bool {
+	x := c.x
+	response, body := &x.response, &x.responseBody
+	body.StartResponse(response, string(x.request.Method) == "HEAD")
+	reusable := !response.Close && (response.Minor == 1 || response.KeepAlive) && body.Framing != http1.UntilClose
+	unframed := body.Framing == http1.ByChunks || body.Framing == http1.UntilClose
+	if unframed && x.request.Minor == 0 {
+		x.keepAlive = false // Only the end of the connection can tell the client where the body ends.
+	}
+	if x.uploads && x.awaitsContinue() && !x.continued && c.upload.outcome.Load() == uploadRunning {
+		x.keepAlive = false // Whether the client will send the body now is anyone's guess (RFC 9110 10.1.1).
+	}
+
+	x.out = x.appendResponseHead(x.out[:0])
+	kept, taken, err := body.Take(x.answer[from:end], x.chunksToClient())
+	if err != nil {
+		_, keep := c.failed(err)
+		return keep
+	}
+	if body.Framing == http1.UntilClose && x.chunksToClient() && kept > 0 {
+		x.out = appendChunkSize(x.out, kept)
+		copy(x.answer[from+kept:], "\r\n")
+		kept += len("\r\n")
+	}
+	if body.Done() {
+		c.finishTarget(reusable && from+taken == end)
+	}
+	// Put the head right before the body, over what the target sent as head, so that one write sends both.
+	if start := from - len(x.out); start >= 0 {
+		copy(x.answer[start:], x.out)
+		err = c.write(x.answer[start : from+kept])
+	} else if err = c.write(x.out); err == nil {
+		err = c.write(x.answer[from : from+kept])
+	}
+	if err != nil {
+		return c.clientFailed()
+	}
+	if !body.Done() && !c.relay(reusable) {
+		return c.conclude(false)
+	}
+	if body.Framing == http1.ByChunks && x.chunksToClient() && body.Chunks.HasTrailers() {
+		if c.write(body.Chunks.AppendTrailers(x.out[:0])) != nil {
+			return c.clientFailed()
+		}
+	}
+	return c.conclude(x.keepAlive)
+}
+
+// relay passes the rest of a response's body on. It says whether the response is whole; the client of one that is not
+// must see that, and so must not get a last chunk or an orderly end.
+func (c *connection) relay(reusable bool) bool {
+	x := c.x
+	body, chunks := &x.responseBody, x.chunksToClient()
+	pooled := c.proxy.getBuffer()
+	defer c.proxy.putBuffer(pooled)
+	room := pooled.bytes[answerRoom : len(pooled.bytes)-chunkRoom]
+	for !body.Done() {
+		if c.enter(phaseTarget, c.idleMillis) != causeNone {
+			return c.breakResponse(InternalError)
+		}
+		n, err := c.target.Read(room)
+		if n == 0 {
+			if err != io.EOF {
+				return c.breakResponse(TargetConnectionClosed)
+			}
+			if body.End() != nil {
+				return c.breakResponse(TargetConnectionClosed)
+			}
+			c.finishTarget(false)
+			if !chunks {
+				break
+			}
+			if c.write(append(x.out[:0], "0\r\n\r\n"...)) != nil {
+				return c.clientBroke()
+			}
+			break
+		}
+		kept, taken, err := body.Take(room[:n], chunks)
+		if err != nil {
+			return c.breakResponse(TargetProtocolError)
+		}
+		if body.Done() {
+			c.finishTarget(reusable && taken == n)
+		}
+		if kept == 0 {
+			continue
+		}
+		piece := room[:kept]
+		if chunks && body.Framing == http1.UntilClose {
+			x.out = appendChunkSize(x.out[:0], kept)
+			start := answerRoom - len(x.out)
+			copy(pooled.bytes[start:], x.out)
+			copy(pooled.bytes[answerRoom+kept:], "\r\n")
+			piece = pooled.bytes[start : answerRoom+kept+len("\r\n")]
+		}
+		if c.write(piece) != nil {
+			return c.clientBroke()
+		}
+	}
+	return true
+}
+
+// appendChunkSize appends the line that starts a chunk.
+func appendChunkSize(dst []byte, size int) []byte {
+	return append(strconv.AppendInt(dst, int64(size), 16), "\r\n"...)
+}
+
+// finishTarget ends the use of the target's connection: all of the response has been read.
+func (c *connection) finishTarget(reusable bool) {
+	x := c.x
+	if x.uploads && c.upload.outcome.Load() != uploadComplete {
+		// The target has answered and wants no more of the body.
+		c.upload.discards.Store(true)
+		reusable = false
+	}
+	why := c.enter(phaseClient, c.idleMillis)
+	target := c.target
+	c.target = nil
+	if reusable && why == causeNone {
+		target.Release()
+	} else {
+		target.Discard()
+	}
+}
+
+// breakResponse breaks off a response that has begun; the client sees a reset, since an orderly end could pass for the
+// end of the body.
+func (c *connection) breakResponse(failure Failure) bool {
+	x := c.x
+	if r, ok := c.uploadRefusal(); ok {
+		failure = r.failure
+	}
+	if why := c.dropTarget(); why != causeNone {
+		failure = causeRefusal(why).failure
+	}
+	x.record.Failure = failure
+	c.broken = true
+	return false
+}
+
+// clientBroke breaks a response off because the client takes no more.
+func (c *connection) clientBroke() bool {
+	c.x.record.Failure = ClientConnectionClosed
+	c.dropTarget()
+	c.broken = true
+	return false
+}
+
+// clientFailed ends an exchange whose client takes no more.
+func (c *connection) clientFailed() bool {
+	c.clientBroke()
+	return c.conclude(false)
+}
+
+// write sends bytes to the client. Most of the time the socket takes them at once; only when it does not is there
+// something to wait for.
+func (c *connection) write(b []byte) error {
+	c.x.record.Sent += int64(len(b))
+	if c.inside {
+		n, wait, err := socket.Write(c.fd, b)
+		if !wait || err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	if why := c.enter(phaseClient, c.idleMillis); why != causeNone && why != causeTimeout {
+		return os.ErrDeadlineExceeded
+	}
+	_, err := c.conn.Write(b)
+	return err
+}

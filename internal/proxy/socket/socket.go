@@ -1,0 +1,58 @@
+// Package socket makes system calls on sockets that the Go runtime polls. A read or a write through net.Conn takes
+// locks, resets the poller and announces the system call to the scheduler each time; here one entry into
+// syscall.RawConn covers a whole wait, so that an exchange makes no more system calls than it needs.
+//
+// It is for TCP on Unix. Elsewhere, and for TLS, the callers use net.Conn.
+package socket
+
+import (
+	"io"
+	"net"
+	"syscall"
+)
+
+// Raw returns the raw connection of a TCP connection, or nil when there is none to be had.
+func Raw(conn net.Conn) syscall.RawConn {
+	if !supported {
+		return nil
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// Read reads what there is. wait says that there is nothing yet; the end of the stream is io.EOF.
+func Read(fd uintptr, p []byte) (n int, wait bool, err error) {
+	n, err = read(fd, p)
+	switch {
+	case n > 0:
+		return n, false, nil
+	case err == syscall.EAGAIN:
+		return 0, true, nil
+	case err != nil:
+		return 0, false, err
+	default:
+		return 0, false, io.EOF
+	}
+}
+
+// Write writes as much as the socket takes. wait says that it takes no more for now.
+func Write(fd uintptr, p []byte) (n int, wait bool, err error) {
+	for n < len(p) {
+		m, err := write(fd, p[n:])
+		if err == syscall.EAGAIN {
+			return n, true, nil
+		}
+		if err != nil {
+			return n, false, err
+		}
+		n += m
+	}
+	return n, false, nil
+}

@@ -1,0 +1,134 @@
+package upstream
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"trellis/internal/proxy/socket"
+)
+
+// Conn is a connection to a target.
+type Conn struct {
+	net.Conn
+	// Reused says that the connection has carried an exchange before, so that the target may have closed it meanwhile.
+	Reused bool
+
+	pool      *Pool
+	raw       syscall.RawConn // nil where Exchange must use Conn
+	transport syscall.RawConn // the TCP connection, also of TLS; nil where there is no raw access
+	idleSince int64
+
+	// What follows is the state of Exchange, which raw.Read calls back.
+	onReadable func(fd uintptr) bool
+	request    []byte
+	answer     []byte
+	received   int
+	stage      stage
+	err        error
+}
+
+type stage uint8
+
+const (
+	checking stage = iota // that the target has not closed the connection, nor said anything unasked
+	sending
+	receiving
+)
+
+func newConn(pool *Pool, conn net.Conn, raw, transport syscall.RawConn) *Conn {
+	c := &Conn{Conn: conn, pool: pool, raw: raw, transport: transport}
+	c.onReadable = c.step
+	return c
+}
+
+// Address returns the target's address.
+func (c *Conn) Address() netip.AddrPort { return c.pool.address }
+
+// Release gives the connection back for the next exchange. Everything of the last one must have been read.
+func (c *Conn) Release() { c.pool.put(c) }
+
+// Discard closes the connection.
+func (c *Conn) Discard() {
+	c.Conn.Close()
+	c.pool.gone()
+}
+
+// ended says whether the target has closed the idle connection. What a target says unasked on an idle connection is
+// found by Exchange.
+func (c *Conn) ended() bool { return c.transport != nil && socket.Ended(c.transport) }
+
+// Exchange sends a request, or as much of it as there is, and returns the first bytes of the answer. The error is a
+// *BrokenError.
+//
+// A connection that has been used before is read from first: normally there is nothing, and if there is, or if the
+// stream has ended, then nothing has been sent yet and any request can be sent again. The same read makes it safe to
+// wait without another one after sending: whatever comes later wakes the wait.
+func (c *Conn) Exchange(request, answer []byte) (int, error) {
+	if c.raw == nil {
+		if _, err := c.Conn.Write(request); err != nil {
+			return 0, &BrokenError{Sent: true, Err: err}
+		}
+		return c.Receive(answer)
+	}
+	c.request, c.answer, c.received, c.err, c.stage = request, answer, 0, nil, checking
+	err := c.raw.Read(c.onReadable)
+	c.request, c.answer = nil, nil
+	if err == nil {
+		err = c.err
+	}
+	if err != nil {
+		return 0, &BrokenError{Sent: c.stage > checking, Err: err}
+	}
+	return c.received, nil
+}
+
+func (c *Conn) step(fd uintptr) (done bool) {
+	var wait bool
+	switch c.stage {
+	case checking:
+		if c.Reused {
+			if _, wait, c.err = socket.Read(fd, c.answer); !wait {
+				if c.err == nil {
+					c.err = errUnasked
+				}
+				return true
+			}
+		}
+		c.stage = sending
+		n, wait, err := socket.Write(fd, c.request)
+		if wait { // The poller watches for bytes to read at this moment; Write waits in the other direction.
+			_, err = c.Conn.Write(c.request[n:])
+		}
+		if err != nil {
+			c.err = err
+			return true
+		}
+		c.stage = receiving
+		return false
+	default:
+		c.received, wait, c.err = socket.Read(fd, c.answer)
+		return !wait
+	}
+}
+
+// Send sends a part of a request whose rest is sent by others. The error is a *BrokenError.
+func (c *Conn) Send(part []byte) error {
+	if c.Reused && c.ended() {
+		return &BrokenError{Err: io.EOF}
+	}
+	if _, err := c.Conn.Write(part); err != nil {
+		return &BrokenError{Sent: true, Err: err}
+	}
+	return nil
+}
+
+// Receive returns the next bytes of the answer, of which none have come yet. The error is a *BrokenError.
+func (c *Conn) Receive(answer []byte) (int, error) {
+	n, err := c.Conn.Read(answer)
+	if n == 0 && err != nil {
+		return 0, &BrokenError{Sent: true, Err: err}
+	}
+	return n, nil
+}

@@ -1,0 +1,158 @@
+package proxy
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"trellis/internal/proxy/socket"
+)
+
+// tick is how often the sweeper looks at every connection, and so how exact timeouts are. A deadline of the runtime
+// costs a timer's insertion and removal for every exchange; this costs a store.
+const tick = 250 * time.Millisecond
+
+// clock is the time as the sweeper last saw it.
+type clock struct {
+	began  time.Time
+	millis atomic.Int64
+}
+
+func (c *clock) start(now time.Time) { c.began = now }
+
+func (c *clock) set(now time.Time) { c.millis.Store(now.Sub(c.began).Milliseconds()) }
+
+func (c *clock) now() int64 { return c.millis.Load() }
+
+// phase is what a connection is waiting for.
+type phase uint64
+
+const (
+	phaseIdle   phase = iota + 1 // the first byte of a request
+	phaseRead                    // more bytes from the client
+	phaseDial                    // a connection to a target, which has a limit of its own
+	phaseTarget                  // the target
+	phaseClient                  // room to send to the client
+	phaseTunnel                  // either side of an upgraded connection
+)
+
+// cause is why a wait was ended.
+type cause uint64
+
+const (
+	causeNone     cause = iota
+	causeTimeout        // nothing happened for too long
+	causeGone           // the client has closed its side while the target was at work
+	causeLifetime       // the connection has lived too long
+	causeDrain          // the proxy is shutting down
+	causeBroken         // the proxy has waited long enough for its shutdown
+)
+
+// watch is how the sweeper and a connection's goroutine share what the connection waits for and until when. The
+// goroutine states it in one atomic word before it waits, and replaces the word afterwards. The sweeper ends a wait by
+// setting a cause in that same word and, only if the word was still the same, making the socket's deadline pass. Who
+// replaces a word that has a cause waits until the sweeper has finished, and so knows that the socket is spoilt.
+type watch struct {
+	word atomic.Uint64 // milliseconds of the deadline << 8 | cause << 4 | phase
+	mu   sync.Mutex    // held while waits are being ended
+	// swept is the word that the sweeper saw last. It belongs to the sweeper.
+	swept uint64
+}
+
+func watchWord(ph phase, deadline int64) uint64 { return uint64(deadline)<<8 | uint64(ph) }
+
+func wordPhase(word uint64) phase    { return phase(word & 0xf) }
+func wordCause(word uint64) cause    { return cause(word >> 4 & 0xf) }
+func wordDeadline(word uint64) int64 { return int64(word >> 8) }
+
+// enter states what the connection waits for from now on. It returns why the sweeper ended the wait before, if it did.
+func (c *connection) enter(ph phase, timeout int64) cause {
+	old := c.watch.word.Swap(watchWord(ph, c.proxy.clock.now()+timeout))
+	if wordCause(old) == causeNone {
+		return causeNone
+	}
+	c.watch.mu.Lock() // The sweeper holds it until it is done with the sockets.
+	c.watch.mu.Unlock()
+	return wordCause(old)
+}
+
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
+// end ends the connection's wait if it is still the one that word states.
+func (w *watch) end(c *connection, word uint64, why cause) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.word.CompareAndSwap(word, word|uint64(why)<<4) {
+		return
+	}
+	if wordPhase(word) != phaseTarget {
+		c.conn.SetDeadline(past)
+		if wordPhase(word) == phaseTunnel && c.target != nil {
+			c.target.SetDeadline(past)
+		}
+		return
+	}
+	switch {
+	case why == causeTimeout && c.upload.state.Load() == uploadReads:
+		c.conn.SetReadDeadline(past) // It is the client that is late. The upload tells the rest.
+	default:
+		if why != causeTimeout {
+			c.conn.SetDeadline(past)
+		}
+		if c.target != nil {
+			c.target.SetDeadline(past)
+		}
+	}
+}
+
+// sweepConnection ends the connection's wait if it has lasted too long or has become pointless.
+func (w *watch) sweepConnection(c *connection, now int64, draining bool) {
+	word := w.word.Load()
+	seen := w.swept == word
+	w.swept = word
+	if wordCause(word) != causeNone {
+		return
+	}
+	uploading := c.upload.state.Load() != uploadNone
+	switch ph := wordPhase(word); {
+	case ph == phaseDial:
+	case now >= c.endsAt:
+		w.end(c, word, causeLifetime)
+	case now >= wordDeadline(word) && !(uploading && now < c.upload.deadline.Load()):
+		w.end(c, word, causeTimeout)
+	case ph == phaseIdle && (draining || c.listener.gone()):
+		w.end(c, word, causeDrain)
+	case ph == phaseTarget && seen && !uploading && c.transport != nil && socket.Ended(c.transport):
+		w.end(c, word, causeGone)
+	}
+}
+
+// sweep keeps the time, until Shutdown.
+func (p *Proxy) sweep() {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for turn := 1; ; turn++ {
+		select {
+		case now := <-ticker.C:
+			p.clock.set(now)
+			p.sweepConnections()
+			if turn%int(time.Second/tick) == 0 {
+				p.setDate(now)
+				p.pools.Sweep(now)
+				p.retryBinding()
+			}
+		case <-p.dialing.Done():
+			return
+		}
+	}
+}
+
+func (p *Proxy) sweepConnections() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, draining := p.clock.now(), p.draining.Load()
+	for c := range p.connections {
+		c.watch.sweepConnection(c, now, draining)
+	}
+}
