@@ -61,31 +61,32 @@ type target struct {
 
 // Result is what one probe found.
 type Result struct {
-	StartedAt time.Time
-	Duration  time.Duration
+	StartedAt time.Time     `json:"startedAt"`
+	Duration  time.Duration `json:"durationNanoseconds"`
 	// URL is what was asked for; it is empty when the target has no known address.
-	URL string
+	URL string `json:"url,omitempty"`
 	// StatusCode is 0 when there was no answer.
-	StatusCode int
+	StatusCode int `json:"statusCode,omitempty"`
 	// Failure says what was wrong. It is empty for a success.
-	Failure string
+	Failure string `json:"failure,omitempty"`
 	// Body is the beginning of the body that came with a wrong status code.
-	Body string
+	Body string `json:"body,omitempty"`
 }
 
-// TargetReport is all that is known about the health of a target.
+// TargetReport is all that is known about the health of a target. The admin port shows it as JSON.
 type TargetReport struct {
-	Target     *lattice.Target
-	Status     shape.TargetStatus
-	ReasonCode string
+	Target     *lattice.Target    `json:"target"`
+	Status     shape.TargetStatus `json:"status"`
+	ReasonCode string             `json:"reasonCode,omitempty"`
 	// Address is where probes go. It is invalid when that is not known, and when the target is draining.
-	Address netip.AddrPort
+	Address netip.AddrPort `json:"address,omitzero"`
 	// Last is the latest result, nil before the first.
-	Last *Result
+	Last *Result `json:"last,omitempty"`
 	// Successes and Failures count the latest results that were alike; one of them is zero.
-	Successes, Failures int
+	Successes int `json:"successes"`
+	Failures  int `json:"failures"`
 	// NextAt is when the next probe is due; zero when none is.
-	NextAt time.Time
+	NextAt time.Time `json:"nextAt,omitzero"`
 }
 
 // Available says whether a target may get requests while others of its group may too: it is healthy, or its health
