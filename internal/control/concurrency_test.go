@@ -164,6 +164,36 @@ func TestRunEndsDeletionsAndStops(t *testing.T) {
 	running.Wait()
 }
 
+func TestManyDeletionsEndTogether(t *testing.T) {
+	now := testEpoch
+	c, caller := newTestControl(Config{LifecycleDelay: time.Second, Now: func() time.Time { return now }})
+	var ids []*string
+	for i := range 2*endsAtOnce + 1 {
+		group, err := c.CreateTargetGroup(t.Context(), caller, &shape.CreateTargetGroupRequest{
+			Name: ptr(fmt.Sprintf("web-%d", i)), Type: shape.TargetGroupTypeLambda,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, group.Id)
+	}
+	now = now.Add(time.Second)
+	for _, id := range ids {
+		if _, err := c.DeleteTargetGroup(t.Context(), caller, &shape.DeleteTargetGroupRequest{TargetGroupIdentifier: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []int{len(ids), 0} {
+		if next, err := c.endDue(t.Context()); err != nil || next <= 0 {
+			t.Fatal(next, err)
+		}
+		if n := countTargetGroups(c, caller); n != want {
+			t.Fatalf("after %v there are %d target groups, want %d", now.Sub(testEpoch), n, want)
+		}
+		now = now.Add(time.Second)
+	}
+}
+
 // eventually waits for something that another goroutine brings about.
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()

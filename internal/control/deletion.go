@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"trellis/internal/catalog"
@@ -11,6 +12,9 @@ import (
 
 // dueInterval is how often Run looks for what other nodes have begun and not ended.
 const dueInterval = 5 * time.Second
+
+// endsAtOnce is how many records one transaction ends: a resource takes up to a dozen of the operations that fit in one.
+const endsAtOnce = 10
 
 // remove deletes a resource, or begins its deletion when deletions take time here. A resource that is being
 // deleted stays so. What has to be refused has been refused before. It returns the resource's status from now on.
@@ -92,22 +96,28 @@ func (c *Control) endDue(ctx context.Context) (time.Duration, error) {
 		}
 	})
 	var failed error
-	for _, key := range due {
-		err := c.Catalog.Commit(ctx, func(tx *catalog.Tx) error {
-			rec, ok := tx.Get(key)
-			if !ok || endOf(rec).IsZero() || endOf(rec).After(now) {
-				return nil
-			}
-			if resource, ok := rec.(lattice.Resource); ok {
-				c.end(tx, resource)
-			} else {
-				tx.Delete(key)
+	for keys := range slices.Chunk(due, endsAtOnce) {
+		failed = errors.Join(failed, c.Catalog.Commit(ctx, func(tx *catalog.Tx) error {
+			for _, key := range keys {
+				c.endRecord(tx, key, now)
 			}
 			return nil
-		})
-		failed = errors.Join(failed, err)
+		}))
 	}
 	return next, failed
+}
+
+// endRecord ends what was due at a time, unless another node was faster or the record has been replaced.
+func (c *Control) endRecord(tx *catalog.Tx, key lattice.Key, now time.Time) {
+	rec, ok := tx.Get(key)
+	if !ok || endOf(rec).IsZero() || endOf(rec).After(now) {
+		return
+	}
+	if resource, ok := rec.(lattice.Resource); ok {
+		c.end(tx, resource)
+	} else {
+		tx.Delete(key)
+	}
 }
 
 // endOf is when a record's deletion or drain ends, or zero when it has neither.
