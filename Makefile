@@ -24,9 +24,8 @@ build: ## Build bin/trellis.
 
 .PHONY: test
 test: prerequisites venv node_modules fmt-check vet lint check-generate ## Check and test everything, as CI does; installs what it needs.
-	@echo "== unit tests without the race detector, where they count allocations"
-	@packages=$$(grep -rlE '^//go:build .*!race' --include='*_test.go' internal | xargs -r -n 1 dirname | sort -u); \
-	  if [ -n "$$packages" ]; then go test -run Alloc $$(printf './%s ' $$packages); fi
+	@echo "== tests that the race detector would falsify"
+	@scripts/test_without_race.sh
 	@echo "== all tests, with the race detector"
 	$(GOTEST) ./...
 

@@ -183,11 +183,11 @@ func printProxies(w workload, o options, proxies []*proxy, results map[string][]
 
 	fmt.Printf("\n%s, %d connections\nmedians of %d rounds of %v; ratios are to the better of nginx and HAProxy\n\n",
 		w.title, o.connections, o.rounds, o.duration)
-	fmt.Printf("| %-8s | %11s | %5s | %10s | %5s | %8s | %8s | %9s |\n", "proxy", "CPU/request", "ratio", "requests/s", "ratio", "p50", "p99", "core busy")
-	fmt.Printf("|----------|-------------|-------|------------|-------|----------|----------|-----------|\n")
+	fmt.Printf("| %-8s | %11s | %5s | %10s | %5s | %9s | %9s | %9s |\n", "proxy", "CPU/request", "ratio", "requests/s", "ratio", "p50", "p99", "core busy")
+	fmt.Printf("|----------|-------------|-------|------------|-------|-----------|-----------|-----------|\n")
 	for _, p := range proxies {
 		m := medians[p.name]
-		fmt.Printf("| %-8s | %8.2f us | %5.2f | %10.0f | %5.2f | %5.2f ms | %5.2f ms | %7.0f %% |\n",
+		fmt.Printf("| %-8s | %8.2f us | %5.2f | %10.0f | %5.2f | %6.2f ms | %6.2f ms | %7.0f %% |\n",
 			p.name, float64(m.cpuPerRequest)/1e3, float64(m.cpuPerRequest)/float64(bestCPU),
 			m.perSecond, m.perSecond/bestRate, m.p50.Seconds()*1e3, m.p99.Seconds()*1e3, m.busy*100)
 	}

@@ -23,7 +23,7 @@ type importRule struct {
 }
 
 var (
-	controlPlane = []string{"internal/api", "internal/control", "internal/catalog"}
+	controlPlane = []string{"internal/api", "internal/control", "internal/catalog", "internal/identity", "internal/policy"}
 	dataPlane    = []string{"internal/routing", "internal/health", "internal/proxy/..."}
 	everything   = []string{"cmd/...", "internal/...", "bench/...", "test/..."}
 )
