@@ -72,11 +72,11 @@ type Catalog struct {
 
 // Open opens the store, loads the replica and hands all of it to Apply. The context bounds the opening only.
 func Open(ctx context.Context, cfg Config) (*Catalog, error) {
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
 	}
 	var s *store
-	var err error
 	if len(cfg.Endpoints) > 0 {
 		s, err = dial(ctx, cfg)
 	} else {
@@ -93,8 +93,8 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	return c, nil
 }
 
-// open runs a catalog on a store. It owns the store only when it succeeds.
-func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
+// complete fills in the defaults.
+func (cfg Config) complete() (Config, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
@@ -105,8 +105,16 @@ func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
 		cfg.MaxBytes = DefaultMaxBytes
 	}
 	if cfg.MaxOperations <= ownOperations {
-		return nil, fmt.Errorf("at most %d operations in a transaction is too few", cfg.MaxOperations)
+		return cfg, fmt.Errorf("%d operations in a transaction are too few", cfg.MaxOperations)
 	}
+	if len(cfg.Endpoints) == 0 && cfg.DataDir == "" && !cfg.Ephemeral {
+		return cfg, errors.New("neither a data directory nor etcd endpoints are given")
+	}
+	return cfg, nil
+}
+
+// open runs a catalog on a store, with a complete configuration. It owns the store only when it succeeds.
+func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
 	r := newReplica(cfg.Apply, cfg.Log)
 	if err := r.relist(ctx, s.kv); err != nil {
 		return nil, fmt.Errorf("load the records: %w", err)

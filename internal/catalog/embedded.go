@@ -28,18 +28,13 @@ func embedded(ctx context.Context, cfg Config) (_ *store, err error) {
 	}()
 
 	dir := cfg.DataDir
-	switch {
-	case dir == "" && !cfg.Ephemeral:
-		return nil, errors.New("neither a data directory nor etcd endpoints are given")
-	case dir == "":
+	if dir == "" {
 		if dir, err = os.MkdirTemp("", "trellis-"); err != nil {
 			return nil, err
 		}
 		undo = append(undo, func() { os.RemoveAll(dir) })
-	default:
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, err
-		}
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
 	}
 	// etcd would wait for its own lock for ever.
 	lock, err := fileutil.TryLockFile(filepath.Join(dir, "etcd.lock"), os.O_WRONLY|os.O_CREATE, 0o600)

@@ -62,7 +62,7 @@ func (m *committer) store(ctx context.Context, b *batch) (result, error) {
 		case err == nil && resp.Succeeded:
 			return result{stored: true, revision: resp.Header.Revision}, nil
 		case err == nil:
-			return m.lost(b, kvOf(resp, 0).ModRevision)
+			return m.lost(b, resp)
 		case errors.Is(err, rpctypes.ErrLeaseNotFound): // Checked before anything is done.
 			m.log.Warn("etcd has lost a lease; records that were to expire are gone", "error", err)
 			m.leases.forget()
@@ -103,7 +103,7 @@ func (m *committer) settle(ctx context.Context, b *batch, name string, cause err
 			if marker := kvOf(resp, 1); string(marker.Value) == name {
 				return result{stored: true, revision: marker.ModRevision}, nil
 			}
-			return m.lost(b, kvOf(resp, 0).ModRevision)
+			return m.lost(b, resp)
 		case refused(err):
 			return result{refused: fmt.Errorf("catalog: whether the transaction was stored is not known: %w", errors.Join(cause, err))}, nil
 		}
@@ -125,14 +125,15 @@ func (m *committer) try(ctx context.Context, b *batch, then []clientv3.Op, other
 		Commit()
 }
 
-// lost is the result of a transaction that came after another node's.
-func (m *committer) lost(b *batch, head int64) (result, error) {
-	if head < b.head {
-		err := &wentBackError{from: b.head, to: head}
+// lost is the result of a transaction that came after another node's, whose head the response has.
+func (m *committer) lost(b *batch, resp *clientv3.TxnResponse) (result, error) {
+	if resp.Header.Revision < b.revision {
+		err := &wentBackError{from: b.revision, to: resp.Header.Revision}
 		m.fail(err)
 		return result{}, err
 	}
-	return result{revision: head}, nil
+	// Without a head, which only a hand can have deleted, at least that is what the replica has not seen.
+	return result{revision: max(kvOf(resp, 0).ModRevision, b.revision+1)}, nil
 }
 
 // refused says whether etcd has turned a request down before doing anything of it, and would so again.

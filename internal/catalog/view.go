@@ -11,7 +11,7 @@ import (
 type View interface {
 	// Get returns the record of a key.
 	Get(key lattice.Key) (lattice.Record, bool)
-	// List yields the members of an index after a cursor, in order of creation, until yield returns false. A record
+	// List yields the members of an index after a cursor, in order of creation, until yield returns false. A record
 	// that is replaced keeps its place.
 	List(index lattice.Index, after Cursor, yield func(rec lattice.Record, at Cursor) bool)
 	// Count returns the number of members of an index. It does not depend on their number what this costs.
