@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"regexp"
+	"slices"
 	"time"
 
 	"trellis/internal/lattice"
@@ -27,9 +29,9 @@ type Common struct {
 	LifecycleDelay      time.Duration  `name:"lifecycle-delay" default:"0s" help:"How long resources stay CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS and DELETE_IN_PROGRESS."`
 	DeregistrationDelay time.Duration  `name:"deregistration-delay" default:"1m" help:"How long a deregistered target is DRAINING."`
 	DrainTimeout        time.Duration  `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
-	Quotas              lattice.Quotas `name:"quotas" mapsep:"," help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
-	LogLevel            string         `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
-	LogFormat           string         `name:"log-format" default:"text" enum:"text,json" help:"Form of the log: ${enum}."`
+	Quotas              lattice.Quotas `name:"quotas" help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
+	LogLevel            string         `name:"log-level" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+	LogFormat           string         `name:"log-format" default:"text" help:"Form of the log: text or json."`
 }
 
 // Configuration is what package server needs to know.
@@ -59,9 +61,9 @@ func (c Configuration) Validate() error {
 	wrong := func(flag string, value any, want string) {
 		problems = append(problems, fmt.Errorf("--%s %v: %s", flag, value, want))
 	}
-	for flag, addr := range map[string]string{"api-addr": c.APIAddr, "admin-addr": c.AdminAddr} {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			wrong(flag, addr, "must be an address and a port, as in 127.0.0.1:7600")
+	for _, address := range []struct{ flag, value string }{{"api-addr", c.APIAddr}, {"admin-addr", c.AdminAddr}} {
+		if _, err := net.ResolveTCPAddr("tcp", address.value); err != nil {
+			wrong(address.flag, address.value, "must be an address and a port, as in 127.0.0.1:7600")
 		}
 	}
 	if net.ParseIP(c.DataAddr) == nil {
@@ -76,24 +78,36 @@ func (c Configuration) Validate() error {
 	if !accountPattern.MatchString(c.Account) {
 		wrong("account", c.Account, "must be 12 digits")
 	}
-	for flag, d := range map[string]time.Duration{"lifecycle-delay": c.LifecycleDelay, "deregistration-delay": c.DeregistrationDelay, "drain-timeout": c.DrainTimeout} {
-		if d < 0 || d > time.Hour {
-			wrong(flag, d, "must be between 0s and 1h")
+	for _, delay := range []struct {
+		flag  string
+		value time.Duration
+	}{{"lifecycle-delay", c.LifecycleDelay}, {"deregistration-delay", c.DeregistrationDelay}, {"drain-timeout", c.DrainTimeout}} {
+		if delay.value < 0 || delay.value > time.Hour {
+			wrong(delay.flag, delay.value, "must be between 0s and 1h")
 		}
 	}
-	for port, bound := range c.PortMap {
+	for _, port := range slices.Sorted(maps.Keys(c.PortMap)) {
+		bound := c.PortMap[port]
 		if port < 1 || port > 65535 || bound < 1 || bound > 65535 {
 			wrong("port-map", fmt.Sprintf("%d=%d", port, bound), "ports must be between 1 and 65535")
 		}
 	}
-	problems = append(problems, c.Quotas.Validate())
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
+		wrong("log-level", c.LogLevel, "must be debug, info, warn or error")
+	}
+	if !slices.Contains([]string{"text", "json"}, c.LogFormat) {
+		wrong("log-format", c.LogFormat, "must be text or json")
+	}
+	if err := c.Quotas.Check(); err != nil {
+		problems = append(problems, fmt.Errorf("--quotas: %w", err))
+	}
 	return errors.Join(problems...)
 }
 
 // Level returns the log level as slog knows it.
 func (c Common) Level() slog.Level {
 	var level slog.Level
-	// The flag's enum admits only texts that slog reads.
+	// Validate admits only texts that slog reads.
 	_ = level.UnmarshalText([]byte(c.LogLevel))
 	return level
 }

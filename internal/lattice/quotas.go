@@ -38,8 +38,8 @@ func DefaultQuotas() map[string]Quota {
 // Quotas are the limits that the operator has changed, by name. AWS lets an account have them raised (UG quotas).
 type Quotas map[string]int
 
-// Validate names every quota that does not exist or is below one.
-func (q Quotas) Validate() error {
+// Check names every quota that does not exist or is below one.
+func (q Quotas) Check() error {
 	known := DefaultQuotas()
 	var problems []error
 	for _, name := range slices.Sorted(maps.Keys(q)) {
