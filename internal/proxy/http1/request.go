@@ -59,7 +59,10 @@ func (r *Request) Parse(b []byte) (int, error) {
 	if err := r.finish(b[:n:n]); err != nil {
 		return 0, err
 	}
-	return n, r.checkHost()
+	if err := r.checkHost(); err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // parseLine parses the request line, which ends in a line feed.
