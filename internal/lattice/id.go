@@ -3,6 +3,7 @@ package lattice
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"strings"
 )
 
 // idPrefixes are the prefixes of ids (facts 11; API patterns).
@@ -28,4 +29,15 @@ func NewID(kind Kind) string {
 	var b [8]byte
 	rand.Read(b[:]) // crypto/rand.Read never fails since Go 1.24.
 	return idPrefixes[kind] + "0" + hex.EncodeToString(b[:])
+}
+
+// KindOfID returns the kind of resource that an id is of, by its prefix.
+func KindOfID(id string) (kind Kind, ok bool) {
+	prefix := id[:strings.IndexByte(id, '-')+1]
+	for kind, p := range idPrefixes {
+		if p == prefix {
+			return kind, true
+		}
+	}
+	return "", false
 }

@@ -18,6 +18,7 @@ type Kind string
 const (
 	KindAccessLogSubscription             Kind = "accesslogsubscription"
 	KindAuthPolicy                        Kind = "authpolicy"
+	KindDetachedEndpoint                  Kind = "detachedendpoint"
 	KindDomainVerification                Kind = "domainverification"
 	KindListener                          Kind = "listener"
 	KindResourceConfiguration             Kind = "resourceconfiguration"
@@ -78,7 +79,8 @@ type Record interface {
 	Claims() []Claim
 }
 
-// Resource is a record that has an id, an ARN, tags and a lifecycle of its own: all kinds but targets, policies and tokens.
+// Resource is a record that has an id, an ARN, tags and a lifecycle of its own: all kinds but targets, policies, detached
+// endpoints and tokens.
 type Resource interface {
 	Record
 	// Meta returns the part that all resources have. It may be changed on a clone only.
@@ -152,14 +154,32 @@ type Change struct{ Old, New Record }
 // NewRecord returns an empty record of a kind, for decoding into. ok is false for a kind that is not known.
 func NewRecord(kind Kind) (rec Record, ok bool) {
 	switch kind {
+	case KindAccessLogSubscription:
+		return new(AccessLogSubscription), true
+	case KindAuthPolicy:
+		return new(AuthPolicy), true
+	case KindDetachedEndpoint:
+		return new(DetachedEndpoint), true
+	case KindDomainVerification:
+		return new(DomainVerification), true
 	case KindListener:
 		return new(Listener), true
+	case KindResourceConfiguration:
+		return new(ResourceConfiguration), true
+	case KindResourceEndpointAssociation:
+		return new(ResourceEndpointAssociation), true
+	case KindResourceGateway:
+		return new(ResourceGateway), true
+	case KindResourcePolicy:
+		return new(ResourcePolicy), true
 	case KindRule:
 		return new(Rule), true
 	case KindService:
 		return new(Service), true
 	case KindServiceNetwork:
 		return new(ServiceNetwork), true
+	case KindServiceNetworkResourceAssociation:
+		return new(ServiceNetworkResourceAssociation), true
 	case KindServiceNetworkServiceAssociation:
 		return new(ServiceNetworkServiceAssociation), true
 	case KindServiceNetworkVpcAssociation:

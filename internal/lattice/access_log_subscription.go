@@ -1,0 +1,73 @@
+package lattice
+
+import (
+	"regexp"
+	"strings"
+
+	"trellis/internal/shape"
+)
+
+// AccessLogSubscription sends the access logs of a service, a service network or a resource configuration to a
+// destination.
+type AccessLogSubscription struct {
+	Base
+	// ResourceID is what is logged. Its prefix tells the kind.
+	ResourceID      string         `json:"resourceId"`
+	DestinationType LogDestination `json:"destinationType"`
+	// DestinationARN is in the form that StoredLogDestination gives it.
+	DestinationARN string `json:"destinationArn"`
+	// LogType is what of a service network is logged, and empty for other resources.
+	LogType shape.ServiceNetworkLogType `json:"serviceNetworkLogType,omitempty"`
+}
+
+// AccessLogSubscriptionKey returns the key of an access log subscription.
+func AccessLogSubscriptionKey(scope Scope, id string) Key {
+	return Key{KindAccessLogSubscription, scope, id}
+}
+
+func (s *AccessLogSubscription) Key() Key        { return AccessLogSubscriptionKey(s.Scope, s.ID) }
+func (s *AccessLogSubscription) ARN() string     { return arn(s.Scope, "accesslogsubscription/"+s.ID) }
+func (s *AccessLogSubscription) Clone() Resource { c := *s; return &c }
+func (s *AccessLogSubscription) Indexes() []Index {
+	return s.indexes(By(KindAccessLogSubscription, s.Scope, "resource", s.ResourceID))
+}
+func (s *AccessLogSubscription) Claims() []Claim { return []Claim{s.DestinationClaim()} }
+
+// DestinationClaim claims the type of destination for the logs of the resource: there is one subscription per type
+// (facts 8.1). The services and the resources of a service network have logs of their own (A-230).
+func (s *AccessLogSubscription) DestinationClaim() Claim {
+	value := strings.Join([]string{s.ResourceID, string(s.LogType), string(s.DestinationType)}, "/")
+	return Claim{KindAccessLogSubscription, s.Scope, "log destination", value}
+}
+
+// LogDestination is a type of destination of access logs.
+type LogDestination string
+
+// The types of destinations (API), as they are called in messages.
+const (
+	DestinationLogGroup       LogDestination = "CloudWatch Logs log group"
+	DestinationBucket         LogDestination = "S3 bucket"
+	DestinationDeliveryStream LogDestination = "Firehose delivery stream"
+)
+
+// logDestinations are the forms of destinations' ARNs. A bucket's may have a prefix for the names of objects behind it.
+var logDestinations = map[LogDestination]*regexp.Regexp{
+	DestinationLogGroup:       regexp.MustCompile(`^arn:[a-z0-9-]+:logs:[a-z0-9-]+:\d{12}:log-group:[a-zA-Z0-9_/.#-]{1,512}(:\*)?$`),
+	DestinationBucket:         regexp.MustCompile(`^arn:[a-z0-9-]+:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$`),
+	DestinationDeliveryStream: regexp.MustCompile(`^arn:[a-z0-9-]+:firehose:[a-z0-9-]+:\d{12}:deliverystream/[a-zA-Z0-9_.-]{1,64}$`),
+}
+
+// StoredLogDestination returns the type of destination that an ARN names and the ARN as it is kept: that of a log
+// group always ends in ":*" (TF). ok is false for what is no destination of access logs.
+func StoredLogDestination(arn string) (destination LogDestination, stored string, ok bool) {
+	for destination, form := range logDestinations {
+		if !form.MatchString(arn) {
+			continue
+		}
+		if destination == DestinationLogGroup {
+			arn = strings.TrimSuffix(arn, ":*") + ":*"
+		}
+		return destination, arn, true
+	}
+	return "", "", false
+}

@@ -1,0 +1,54 @@
+package lattice
+
+// ResourceEndpointAssociation connects a VPC endpoint with a resource configuration. The endpoint itself is not kept
+// here: it is in the inventory, and the association is shown as long as the endpoint is there.
+type ResourceEndpointAssociation struct {
+	Base
+	ResourceConfigurationID string `json:"resourceConfigurationId"`
+	VpcEndpointID           string `json:"vpcEndpointId"`
+	VpcEndpointOwner        string `json:"vpcEndpointOwner"`
+}
+
+// ResourceEndpointAssociationKey returns the key of an endpoint's association.
+func ResourceEndpointAssociationKey(scope Scope, id string) Key {
+	return Key{KindResourceEndpointAssociation, scope, id}
+}
+
+func (a *ResourceEndpointAssociation) Key() Key {
+	return ResourceEndpointAssociationKey(a.Scope, a.ID)
+}
+func (a *ResourceEndpointAssociation) ARN() string {
+	return arn(a.Scope, "resourceendpointassociation/"+a.ID)
+}
+func (a *ResourceEndpointAssociation) Clone() Resource { c := *a; return &c }
+func (a *ResourceEndpointAssociation) Indexes() []Index {
+	return a.indexes(By(KindResourceEndpointAssociation, a.Scope, "resourceconfiguration", a.ResourceConfigurationID))
+}
+func (a *ResourceEndpointAssociation) Claims() []Claim {
+	return []Claim{EndpointAssociationClaim(a.Scope, a.ResourceConfigurationID, a.VpcEndpointID)}
+}
+
+// EndpointAssociationClaim claims that a VPC endpoint is associated with a resource configuration.
+func EndpointAssociationClaim(scope Scope, resourceConfigurationID, vpcEndpointID string) Claim {
+	return Claim{KindResourceEndpointAssociation, scope, "association", resourceConfigurationID + "/" + vpcEndpointID}
+}
+
+// DetachedEndpoint remembers that the association of a VPC endpoint with a resource configuration has been deleted,
+// while the inventory goes on naming it.
+type DetachedEndpoint struct {
+	Scope                   Scope  `json:"scope"`
+	ResourceConfigurationID string `json:"resourceConfigurationId"`
+	VpcEndpointID           string `json:"vpcEndpointId"`
+}
+
+// DetachedEndpointKey returns the key of what remembers a deleted association. It lies below the resource
+// configuration's id, and goes with it.
+func DetachedEndpointKey(scope Scope, resourceConfigurationID, vpcEndpointID string) Key {
+	return Key{KindDetachedEndpoint, scope, resourceConfigurationID + "/" + vpcEndpointID}
+}
+
+func (d *DetachedEndpoint) Key() Key {
+	return DetachedEndpointKey(d.Scope, d.ResourceConfigurationID, d.VpcEndpointID)
+}
+func (d *DetachedEndpoint) Indexes() []Index { return nil }
+func (d *DetachedEndpoint) Claims() []Claim  { return nil }

@@ -1,0 +1,69 @@
+package lattice
+
+// ServiceNetworkResourceAssociation puts a resource configuration into a service network. The association of a group
+// brings associations of its children with it.
+type ServiceNetworkResourceAssociation struct {
+	Base
+	ResourceConfigurationID string `json:"resourceConfigurationId"`
+	ServiceNetworkID        string `json:"serviceNetworkId"`
+	// GroupID is the group of a child resource configuration.
+	GroupID string `json:"groupId,omitempty"`
+	// GroupAssociationID is the association of the group that has brought this one with it.
+	GroupAssociationID string `json:"groupAssociationId,omitempty"`
+	PrivateDNSEnabled  bool   `json:"privateDnsEnabled,omitempty"`
+	// DomainName is the generated name under which clients reach the resource. A group has none.
+	DomainName string `json:"domainName,omitempty"`
+}
+
+// ServiceNetworkResourceAssociationKey returns the key of a resource association.
+func ServiceNetworkResourceAssociationKey(scope Scope, id string) Key {
+	return Key{KindServiceNetworkResourceAssociation, scope, id}
+}
+
+func (a *ServiceNetworkResourceAssociation) Key() Key {
+	return ServiceNetworkResourceAssociationKey(a.Scope, a.ID)
+}
+func (a *ServiceNetworkResourceAssociation) ARN() string {
+	return arn(a.Scope, "servicenetworkresourceassociation/"+a.ID)
+}
+func (a *ServiceNetworkResourceAssociation) Clone() Resource { c := *a; return &c }
+
+// Indexes has two of each property: one with and one without what came with a group.
+func (a *ServiceNetworkResourceAssociation) Indexes() []Index {
+	by := func(property, value string) Index {
+		return By(KindServiceNetworkResourceAssociation, a.Scope, property, value)
+	}
+	indexes := []Index{
+		All(KindServiceNetworkResourceAssociation, a.Scope),
+		by("resourceconfiguration", a.ResourceConfigurationID),
+		by("resourceconfiguration+children", a.ResourceConfigurationID),
+		by("servicenetwork+children", a.ServiceNetworkID),
+	}
+	if a.GroupID != "" {
+		indexes = append(indexes, by("resourceconfiguration+children", a.GroupID))
+	}
+	if a.GroupAssociationID == "" {
+		indexes = append(indexes, by("servicenetwork", a.ServiceNetworkID))
+	} else {
+		indexes = append(indexes, by("groupassociation", a.GroupAssociationID))
+	}
+	return a.indexes(indexes...)
+}
+
+func (a *ServiceNetworkResourceAssociation) Claims() []Claim { return []Claim{a.PairClaim()} }
+
+// PairClaim claims that the resource configuration is associated with the service network.
+func (a *ServiceNetworkResourceAssociation) PairClaim() Claim {
+	return ResourceAssociationClaim(a.Scope, a.ServiceNetworkID, a.ResourceConfigurationID)
+}
+
+// ResourceAssociationClaim is the PairClaim of whatever associates a resource configuration with a service network.
+func ResourceAssociationClaim(scope Scope, serviceNetworkID, resourceConfigurationID string) Claim {
+	return Claim{KindServiceNetworkResourceAssociation, scope, "association", serviceNetworkID + "/" + resourceConfigurationID}
+}
+
+// ResourceDomainName returns the generated host name of an associated resource below a parent domain. The cell is the
+// one that captures from several Regions show.
+func ResourceDomainName(associationID, resourceConfigurationID, region, domain string) string {
+	return associationID + "." + resourceConfigurationID + ".4232ccc.vpc-lattice-rsc." + region + "." + domain
+}
