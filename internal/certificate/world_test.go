@@ -1,0 +1,148 @@
+package certificate
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// openAuthority opens an authority in a new directory, or in the given one.
+func openAuthority(t *testing.T, dir string) *Authority {
+	t.Helper()
+	a, err := OpenAuthority(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// verify checks a certificate as a client does that trusts the roots in a PEM text.
+func verify(t *testing.T, certificate *tls.Certificate, name string, roots []byte) error {
+	t.Helper()
+	trusted, between := x509.NewCertPool(), x509.NewCertPool()
+	if !trusted.AppendCertsFromPEM(roots) {
+		t.Fatalf("no certificate in %q", roots)
+	}
+	for _, der := range certificate.Certificate[1:] {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		between.AddCert(c)
+	}
+	leaf, err := x509.ParseCertificate(certificate.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = leaf.Verify(x509.VerifyOptions{DNSName: name, Roots: trusted, Intermediates: between, CurrentTime: time.Now()})
+	return err
+}
+
+func read(t *testing.T, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func write(t *testing.T, file string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// signed returns a certificate and its key in PEM, signed by a parent or by itself.
+func signed(t *testing.T, template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (certificate, key []byte, parsed *x509.Certificate, signer *ecdsa.PrivateKey) {
+	t.Helper()
+	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parent == nil {
+		parent, parentKey = template, signer
+	}
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	template.NotBefore = time.Now().Add(-time.Hour)
+	if template.NotAfter.IsZero() {
+		template.NotAfter = time.Now().Add(24 * time.Hour)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &signer.PublicKey, parentKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parsed, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), parsed, signer
+}
+
+// site is a certificate for a name that has signed itself.
+func site(t *testing.T, name string) (certificate, key []byte) {
+	t.Helper()
+	certificate, key, _, _ = signed(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		IsCA: true, BasicConstraintsValid: true}, nil, nil)
+	return certificate, key
+}
+
+// files is an inventory with one certificate, and a store that uses it.
+type files struct {
+	t                 *testing.T
+	certFile, keyFile string
+	store             *Store
+	log               bytes.Buffer
+}
+
+const siteARN = "arn:aws:acm:us-west-2:111122223333:certificate/1"
+
+func newFiles(t *testing.T) *files {
+	t.Helper()
+	dir := t.TempDir()
+	f := &files{t: t, certFile: filepath.Join(dir, "site.pem"), keyFile: filepath.Join(dir, "site-key.pem")}
+	f.store = NewStore(Config{
+		Authority: openAuthority(t, t.TempDir()),
+		Files:     func(arn string) (string, string, bool) { return f.certFile, f.keyFile, arn == siteARN },
+		Log:       slog.New(slog.NewTextHandler(&f.log, nil)),
+	})
+	return f
+}
+
+// certificate returns what is served for shop.test.
+func (f *files) certificate() *tls.Certificate {
+	f.t.Helper()
+	got, err := f.store.Certificate("shop.test", siteARN)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return got
+}
+
+func (f *files) replace(certificate, key []byte) {
+	f.t.Helper()
+	write(f.t, f.certFile, certificate)
+	write(f.t, f.keyFile, key)
+}
+
+// is says whether a served certificate is the one in a PEM text.
+func is(served *tls.Certificate, text []byte) bool {
+	block, _ := pem.Decode(text)
+	return bytes.Equal(served.Certificate[0], block.Bytes)
+}
