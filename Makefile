@@ -54,6 +54,11 @@ bench: ## Measure Trellis beside nginx and HAProxy, and the control plane (bench
 fuzz: ## Run every fuzz target for FUZZTIME (10s).
 	scripts/fuzz.sh $(FUZZTIME)
 
+.PHONY: soak
+soak: ## Run the stories of kills, races and lost leaders for long: 200 kills, 30 seconds and more of races.
+	TRELLIS_SOAK=50 go test -count=1 -timeout 30m -v -run Kills ./test/stories
+	TRELLIS_SOAK=6 $(GOTEST) -count=1 -timeout 30m -v -run 'Sixteen' ./test/stories
+
 .PHONY: fmt
 fmt: ## Format the Go code.
 	gofmt -w $(SOURCES)
