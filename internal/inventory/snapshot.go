@@ -1,0 +1,189 @@
+package inventory
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"trellis/internal/lattice"
+)
+
+// Snapshot is what stood in an inventory file at one time. All of its methods may be called on a nil one, which is
+// empty, and by many goroutines.
+type Snapshot struct {
+	vpcs          map[string]VPC
+	networks      []vpcNetwork // of all VPCs, by address; they do not overlap
+	instances     map[string]Instance
+	loadBalancers map[string]LoadBalancer
+	functions     map[string]Function
+	certificates  map[string]Certificate
+	// The endpoints by the id of what they lead to.
+	resourceEndpoints, networkEndpoints map[string][]VPCEndpoint
+}
+
+// VPC is a virtual network.
+type VPC struct {
+	ID    string
+	CIDRs []netip.Prefix
+}
+
+type vpcNetwork struct {
+	prefix netip.Prefix
+	vpc    string
+}
+
+// Instance is a machine.
+type Instance struct {
+	ID      string
+	Address netip.Addr
+	VPC     string
+}
+
+// LoadBalancer is an Application Load Balancer, or what stands for it.
+type LoadBalancer struct {
+	ARN     string
+	Address netip.Addr
+}
+
+// Function is a Lambda function, or what stands for it.
+type Function struct {
+	ARN string
+	// URL is where the function is invoked. It must not be changed.
+	URL *url.URL
+}
+
+// Certificate is a certificate with its private key.
+type Certificate struct {
+	ARN string
+	// TLS must not be changed.
+	TLS *tls.Certificate
+}
+
+// VPCEndpoint is an entrance into a resource configuration or a service network.
+type VPCEndpoint struct {
+	ID, VPC string
+	// Owner is an account, by default that of what the endpoint leads to.
+	Owner string
+	// CreatedAt is zero where the file does not say it.
+	CreatedAt time.Time
+	to        reference
+}
+
+// reference is the id of a record, in any scope if it is zero.
+type reference struct {
+	id    string
+	scope lattice.Scope
+}
+
+func newSnapshot() *Snapshot {
+	return &Snapshot{
+		vpcs:              map[string]VPC{},
+		instances:         map[string]Instance{},
+		loadBalancers:     map[string]LoadBalancer{},
+		functions:         map[string]Function{},
+		certificates:      map[string]Certificate{},
+		resourceEndpoints: map[string][]VPCEndpoint{},
+		networkEndpoints:  map[string][]VPCEndpoint{},
+	}
+}
+
+// HasVPCs says whether the inventory declares any VPC. If it does, a client in none of them is in no VPC.
+func (s *Snapshot) HasVPCs() bool { return s != nil && len(s.vpcs) > 0 }
+
+// VPC returns a VPC.
+func (s *Snapshot) VPC(id string) (VPC, bool) {
+	if s == nil {
+		return VPC{}, false
+	}
+	vpc, ok := s.vpcs[id]
+	return vpc, ok
+}
+
+// VPCOf returns the id of the VPC in which an address lies.
+func (s *Snapshot) VPCOf(address netip.Addr) (id string, ok bool) {
+	if s == nil {
+		return "", false
+	}
+	address = address.Unmap()
+	// The last network that begins at or before the address is the only one that can contain it.
+	i, found := slices.BinarySearchFunc(s.networks, address, func(n vpcNetwork, a netip.Addr) int { return n.prefix.Addr().Compare(a) })
+	if !found {
+		i--
+	}
+	if i < 0 || !s.networks[i].prefix.Contains(address) {
+		return "", false
+	}
+	return s.networks[i].vpc, true
+}
+
+// Instance returns an instance.
+func (s *Snapshot) Instance(id string) (Instance, bool) {
+	if s == nil {
+		return Instance{}, false
+	}
+	instance, ok := s.instances[id]
+	return instance, ok
+}
+
+// LoadBalancer returns a load balancer.
+func (s *Snapshot) LoadBalancer(arn string) (LoadBalancer, bool) {
+	if s == nil {
+		return LoadBalancer{}, false
+	}
+	balancer, ok := s.loadBalancers[arn]
+	return balancer, ok
+}
+
+// Function returns a function. For the ARN of a version or an alias that is not in the file it is the function itself.
+func (s *Snapshot) Function(arn string) (Function, bool) {
+	if s == nil {
+		return Function{}, false
+	}
+	function, ok := s.functions[arn]
+	if !ok && strings.Count(arn, ":") == 7 {
+		function, ok = s.functions[arn[:strings.LastIndexByte(arn, ':')]]
+	}
+	return function, ok
+}
+
+// Certificate returns a certificate.
+func (s *Snapshot) Certificate(arn string) (Certificate, bool) {
+	if s == nil {
+		return Certificate{}, false
+	}
+	certificate, ok := s.certificates[arn]
+	return certificate, ok
+}
+
+// ResourceEndpoints returns the VPC endpoints that lead to a resource configuration, always in the same order.
+func (s *Snapshot) ResourceEndpoints(resourceConfiguration lattice.Key) []VPCEndpoint {
+	if s == nil {
+		return nil
+	}
+	return leadingTo(s.resourceEndpoints, resourceConfiguration)
+}
+
+// ServiceNetworkEndpoints returns the VPC endpoints that lead to a service network, always in the same order.
+func (s *Snapshot) ServiceNetworkEndpoints(serviceNetwork lattice.Key) []VPCEndpoint {
+	if s == nil {
+		return nil
+	}
+	return leadingTo(s.networkEndpoints, serviceNetwork)
+}
+
+func leadingTo(endpoints map[string][]VPCEndpoint, to lattice.Key) []VPCEndpoint {
+	var list []VPCEndpoint
+	for _, endpoint := range endpoints[to.Path] {
+		if endpoint.to.scope != (lattice.Scope{}) && endpoint.to.scope != to.Scope {
+			continue
+		}
+		if endpoint.Owner == "" {
+			endpoint.Owner = to.Scope.Account
+		}
+		list = append(list, endpoint)
+	}
+	return list
+}
