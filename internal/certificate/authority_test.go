@@ -90,13 +90,13 @@ func TestProcessesThatStartTogetherShareTheAuthority(t *testing.T) {
 }
 
 func TestBrokenAuthorityIsNotReplaced(t *testing.T) {
-	siteCertificate, _ := site(t, "shop.test")
+	other := openAuthority(t, t.TempDir()).PEM()
 	for name, c := range map[string]struct {
 		spoil func(dir string) error
 		want  string
 	}{
 		"key lost":       {func(dir string) error { return os.Remove(filepath.Join(dir, "ca-key.pem")) }, "not its key"},
-		"key of another": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.pem"), siteCertificate, 0o600) }, "does not belong to the key"},
+		"key of another": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.pem"), other, 0o600) }, "does not belong to the key"},
 		"no certificate": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.pem"), nil, 0o600) }, "no certificate"},
 		"garbage":        {func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca-key.pem"), []byte("x"), 0o600) }, "no key"},
 		"key in the place": {func(dir string) error {

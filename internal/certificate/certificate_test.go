@@ -1,10 +1,11 @@
 package certificate
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"os"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -107,116 +108,70 @@ func TestKeptCertificatesAreBounded(t *testing.T) {
 	}
 }
 
-func TestCertificateFromTheInventoryIsServed(t *testing.T) {
-	f := newFiles(t)
-	certificate, key := site(t, "shop.test")
-	f.replace(certificate, key)
-	if !is(f.certificate(), certificate) {
-		t.Fatal("another certificate is served")
+// inventory is a store that knows one certificate.
+type inventory struct {
+	t     *testing.T
+	known *tls.Certificate
+	store *Store
+	log   bytes.Buffer
+}
+
+const siteARN = "arn:aws:acm:us-west-2:111122223333:certificate/1"
+
+func newInventory(t *testing.T) *inventory {
+	t.Helper()
+	i := &inventory{t: t}
+	i.store = NewStore(Config{
+		Authority: openAuthority(t, t.TempDir()),
+		Known:     func(arn string) (*tls.Certificate, bool) { return i.known, i.known != nil && arn == siteARN },
+		Log:       slog.New(slog.NewTextHandler(&i.log, nil)),
+	})
+	return i
+}
+
+// certificate returns what is served for shop.test.
+func (i *inventory) certificate(arn string) *tls.Certificate {
+	i.t.Helper()
+	got, err := i.store.Certificate("shop.test", arn)
+	if err != nil {
+		i.t.Fatal(err)
 	}
-	generated, err := f.store.Certificate("svc-1.lattice.test", "")
-	if err != nil || is(generated, certificate) {
-		t.Fatalf("the generated name has the same certificate, or error %v", err)
+	return got
+}
+
+func TestCertificateOfTheInventoryIsServed(t *testing.T) {
+	i := newInventory(t)
+	for range 2 { // And when another takes its place, that one.
+		i.known = site(t, "shop.test")
+		if i.certificate(siteARN) != i.known {
+			t.Fatal("another certificate is served")
+		}
+	}
+	if i.certificate("") == i.known {
+		t.Fatal("a name without an ARN has the certificate too")
+	}
+	if i.log.Len() > 0 {
+		t.Fatalf("log:\n%s", i.log.String())
 	}
 }
 
 //
-func TestLocalAuthorityStandsInForMissingFiles(t *testing.T) {
-	f := newFiles(t)
-	trusted := f.store.cfg.Authority.PEM()
-	if err := verify(t, f.certificate(), "shop.test", trusted); err != nil {
-		t.Fatalf("files are missing: %v", err)
-	}
-	if got := strings.Count(f.log.String(), "level=ERROR"); got != 1 {
-		t.Fatalf("%d errors were logged, want 1:\n%s", got, f.log.String())
-	}
-	other, err := f.store.Certificate("shop.test", "arn:aws:acm:us-west-2:111122223333:certificate/unknown")
-	if err != nil {
+func TestLocalAuthorityStandsInForAnUnknownCertificate(t *testing.T) {
+	i := newInventory(t)
+	if err := verify(t, i.certificate(siteARN), "shop.test", i.store.cfg.Authority.PEM()); err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(t, other, "shop.test", trusted); err != nil {
-		t.Fatalf("ARN is unknown: %v", err)
-	}
 }
 
-func TestChangedFilesAreServedSoon(t *testing.T) {
-	f := newFiles(t)
-	first, firstKey := site(t, "shop.test")
-	second, secondKey := site(t, "shop.test")
-	f.replace(first, firstKey)
-	synctest.Test(t, func(t *testing.T) {
-		before := f.certificate()
-		if !is(before, first) {
+func TestCertificateThatClientsWillRefuseIsLoggedOnce(t *testing.T) {
+	i := newInventory(t)
+	i.known = site(t, "other.test")
+	for range 3 {
+		if i.certificate(siteARN) != i.known {
 			t.Fatal("another certificate is served")
 		}
-		time.Sleep(lookInterval)
-		if f.certificate() != before {
-			t.Fatal("files that have not changed were read again")
-		}
-		f.replace(second, secondKey)
-		if f.certificate() != before {
-			t.Fatal("the files are looked at for every handshake")
-		}
-		time.Sleep(lookInterval)
-		if !is(f.certificate(), second) {
-			t.Fatal("the new certificate is not served")
-		}
-	})
-}
-
-func TestHalfReplacedFilesKeepTheOldCertificate(t *testing.T) {
-	f := newFiles(t)
-	first, firstKey := site(t, "shop.test")
-	second, secondKey := site(t, "shop.test")
-	f.replace(first, firstKey)
-	synctest.Test(t, func(t *testing.T) {
-		f.certificate()
-		write(t, f.certFile, second)
-		for range 3 {
-			time.Sleep(lookInterval)
-			if !is(f.certificate(), first) {
-				t.Fatal("another certificate is served while only one file is new")
-			}
-		}
-		if got := strings.Count(f.log.String(), "level=ERROR"); got != 1 {
-			t.Fatalf("%d errors were logged, want 1:\n%s", got, f.log.String())
-		}
-		write(t, f.keyFile, secondKey)
-		time.Sleep(lookInterval)
-		if !is(f.certificate(), second) {
-			t.Fatal("the new certificate is not served")
-		}
-		if err := os.Remove(f.keyFile); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(lookInterval)
-		if !is(f.certificate(), second) {
-			t.Fatal("the certificate went with its file")
-		}
-	})
-}
-
-func TestCertificateThatClientsWillRefuseIsLogged(t *testing.T) {
-	f := newFiles(t)
-	certificate, key := site(t, "other.test")
-	f.replace(certificate, key)
-	if !is(f.certificate(), certificate) {
-		t.Fatal("another certificate is served")
 	}
-	if !strings.Contains(f.log.String(), "clients will refuse the certificate") {
-		t.Fatalf("log:\n%s", f.log.String())
-	}
-}
-
-func TestInventoryMayMoveTheFiles(t *testing.T) {
-	f := newFiles(t)
-	first, firstKey := site(t, "shop.test")
-	f.replace(first, firstKey)
-	f.certificate()
-	f.certFile, f.keyFile = f.certFile+".new", f.keyFile+".new"
-	second, secondKey := site(t, "shop.test")
-	f.replace(second, secondKey)
-	if !is(f.certificate(), second) {
-		t.Fatal("the certificate in the new place is not served")
+	if got := strings.Count(i.log.String(), "clients will refuse the certificate"); got != 1 {
+		t.Fatalf("log:\n%s", i.log.String())
 	}
 }

@@ -1,7 +1,6 @@
 package certificate
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,10 +8,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"log/slog"
 	"math/big"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 )
@@ -96,53 +93,13 @@ func signed(t *testing.T, template, parent *x509.Certificate, parentKey *ecdsa.P
 }
 
 // site is a certificate for a name that has signed itself.
-func site(t *testing.T, name string) (certificate, key []byte) {
+func site(t *testing.T, name string) *tls.Certificate {
 	t.Helper()
-	certificate, key, _, _ = signed(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+	certificate, key, _, _ := signed(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		IsCA: true, BasicConstraintsValid: true}, nil, nil)
-	return certificate, key
-}
-
-// files is an inventory with one certificate, and a store that uses it.
-type files struct {
-	t                 *testing.T
-	certFile, keyFile string
-	store             *Store
-	log               bytes.Buffer
-}
-
-const siteARN = "arn:aws:acm:us-west-2:111122223333:certificate/1"
-
-func newFiles(t *testing.T) *files {
-	t.Helper()
-	dir := t.TempDir()
-	f := &files{t: t, certFile: filepath.Join(dir, "site.pem"), keyFile: filepath.Join(dir, "site-key.pem")}
-	f.store = NewStore(Config{
-		Authority: openAuthority(t, t.TempDir()),
-		Files:     func(arn string) (string, string, bool) { return f.certFile, f.keyFile, arn == siteARN },
-		Log:       slog.New(slog.NewTextHandler(&f.log, nil)),
-	})
-	return f
-}
-
-// certificate returns what is served for shop.test.
-func (f *files) certificate() *tls.Certificate {
-	f.t.Helper()
-	got, err := f.store.Certificate("shop.test", siteARN)
+	pair, err := tls.X509KeyPair(certificate, key)
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return got
-}
-
-func (f *files) replace(certificate, key []byte) {
-	f.t.Helper()
-	write(f.t, f.certFile, certificate)
-	write(f.t, f.keyFile, key)
-}
-
-// is says whether a served certificate is the one in a PEM text.
-func is(served *tls.Certificate, text []byte) bool {
-	block, _ := pem.Decode(text)
-	return bytes.Equal(served.Certificate[0], block.Bytes)
+	return &pair
 }
