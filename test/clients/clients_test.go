@@ -1,27 +1,26 @@
 package clients_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"trellis/test/trellistest"
 )
 
-// The limits only keep a hanging program from hanging the tests.
-const (
-	startLimit   = time.Minute
-	stopLimit    = time.Minute
-	programLimit = 4 * time.Minute
-)
+// programLimit only keeps a hanging program from hanging the tests.
+const programLimit = 4 * time.Minute
 
 // TestRealClients runs clients as their users do, against the built program with the race detector on.
 func TestRealClients(t *testing.T) {
@@ -32,31 +31,15 @@ func TestRealClients(t *testing.T) {
 	}
 	install(t, filepath.Join(root, "scripts/venv.sh"))
 	install(t, filepath.Join(root, "scripts/node_modules.sh"))
-	python := filepath.Join(root, ".venv/bin/python")
-	trellis := build(t, root)
+	e := environment{trellis: trellistest.Build(t), bin: filepath.Join(root, ".venv/bin")}
 
-	t.Run("Boto3BuildsANetworkThatCarriesTraffic", func(t *testing.T) {
-		t.Parallel()
-		data := freeAddress(t)
-		_, dataPort, _ := net.SplitHostPort(data)
-		// A minute of draining, as at AWS, would only make the test longer.
-		api := startDev(t, trellis, "--port-map", "80="+dataPort, "--deregistration-delay", "6s")
-		run(t, []string{"TRELLIS_API=" + api, "TRELLIS_DATA=" + data}, python, "boto3/backbone.py")
-	})
-	t.Run("Boto3MeetsEveryRefusalAsItsOwnException", func(t *testing.T) {
-		t.Parallel()
-		api := startDev(t, trellis, "--quotas", "targetGroupsPerRegion=30", "--deregistration-delay", "0s")
-		run(t, []string{"TRELLIS_API=" + api, "TRELLIS_TARGET_GROUPS=30"}, python, "boto3/refusals.py")
-	})
-	t.Run("JavaScriptManagesATargetGroup", func(t *testing.T) {
-		t.Parallel()
-		run(t, []string{"TRELLIS_API=" + startDev(t, trellis)}, "node", "javascript/target_group.mjs")
-	})
-	t.Run("AWSCommandLineManagesATargetGroup", func(t *testing.T) {
-		t.Parallel()
-		api := startDev(t, trellis)
-		manageTargetGroup(t, awsCommandLine{t, filepath.Join(filepath.Dir(python), "aws"), api})
-	})
+	// The longest ones first.
+	t.Run("Boto3BuildsANetworkThatCarriesTraffic", e.boto3Backbone)
+	t.Run("Terraform", e.terraform)
+	t.Run("GatewayController", e.gatewayController)
+	t.Run("EveryKindThrough", e.everyKind)
+	t.Run("Boto3MeetsEveryRefusalAsItsOwnException", e.boto3Refusals)
+	t.Run("AWSCommandLineRunsAsAProgram", e.commandLine)
 }
 
 // install runs a script that installs clients where they are missing.
@@ -67,88 +50,142 @@ func install(t *testing.T, script string) {
 	}
 }
 
-func build(t *testing.T, root string) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "trellis")
-	// Without the version control's stamp the build works in an unpacked archive too.
-	cmd := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", program, "./cmd/trellis")
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building trellis: %v\n%s", err, out)
-	}
-	return program
+// environment is what the tests have in common: the built program, and the folder of Python and the AWS CLI.
+type environment struct{ trellis, bin string }
+
+func (e environment) python() string { return filepath.Join(e.bin, "python") }
+
+func (e environment) boto3Backbone(t *testing.T) {
+	t.Parallel()
+	port := trellistest.FreePort(t)
+	// A minute of draining, as at AWS, would only make the test longer.
+	p := trellistest.Start(t, e.trellis, "dev", "--port-map", fmt.Sprintf("80=%d", port), "--deregistration-delay", "6s")
+	env := append(asAccount(p, "any"), "TRELLIS_DATA="+net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	run(t, env, e.python(), "python/backbone.py")
 }
 
-// startDev starts `trellis dev` and returns the API's URL. When the test is over, the program is asked to stop, and
-// must do so without having found a data race.
-func startDev(t *testing.T, program string, args ...string) (api string) {
+func (e environment) boto3Refusals(t *testing.T) {
+	t.Parallel()
+	p := trellistest.Start(t, e.trellis, "dev", "--quotas", "targetGroupsPerRegion=30", "--deregistration-delay", "0s")
+	run(t, append(asAccount(p, "any"), "TRELLIS_TARGET_GROUPS=30"), e.python(), "python/refusals.py")
+}
+
+// everyKind takes every kind of resource through its life with each client. Two of them sign their requests for
+// serve, which checks the signatures; the quotas are those that kinds.json wants used up.
+func (e environment) everyKind(t *testing.T) {
+	t.Parallel()
+	credentials := filepath.Join(t.TempDir(), "credentials")
+	writeFile(t, credentials, `[python]
+aws_access_key_id     = AKIDPYTHONPYTHONPYTH
+aws_secret_access_key = secret of the client in Python
+trellis_account       = 111111111111
+
+[go]
+aws_access_key_id     = AKIDGOGOGOGOGOGOGOGO
+aws_secret_access_key = secret of the client in Go
+trellis_account       = 222222222222
+`)
+	quotas := declaredQuotas(t)
+	serve := trellistest.Start(t, e.trellis, "serve", "--data-dir", t.TempDir(), "--credentials", credentials, "--quotas", quotas)
+	dev := trellistest.Start(t, e.trellis, "dev", "--quotas", quotas)
+
+	// The clients have the servers until the last of them is done.
+	t.Run("clients", func(t *testing.T) {
+		t.Run("Boto3", func(t *testing.T) {
+			t.Parallel()
+			env := []string{"TRELLIS_API=" + serve.API, "AWS_SHARED_CREDENTIALS_FILE=" + credentials, "AWS_PROFILE=python"}
+			run(t, env, e.python(), "python/sdk_kinds.py")
+		})
+		t.Run("SDKForGo", func(t *testing.T) {
+			t.Parallel()
+			everyKindThroughGo(t, signingClient(t, serve, credentials, "go"))
+		})
+		t.Run("AWSCommandLine", func(t *testing.T) {
+			t.Parallel()
+			run(t, asAccount(dev, "333333333333"), e.python(), "python/commandline_kinds.py")
+		})
+		t.Run("SDKForJavaScript", func(t *testing.T) {
+			t.Parallel()
+			run(t, asAccount(dev, "444444444444"), "node", "javascript/kinds.mjs")
+		})
+	})
+}
+
+// declaredQuotas returns the quotas of kinds.json as the flag takes them.
+func declaredQuotas(t *testing.T) string {
 	t.Helper()
-	// The test's context ends before its clean-up runs.
-	cmd := exec.CommandContext(t.Context(), program, append([]string{"dev", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}, args...)...)
-	cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = stopLimit
-	var log bytes.Buffer
-	cmd.Stderr = &log
-	stdout, err := cmd.StdoutPipe()
+	b, err := os.ReadFile("kinds.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	var kinds map[string]json.RawMessage
+	if err := json.Unmarshal(b, &kinds); err != nil {
 		t.Fatal(err)
 	}
-	apiURL := make(chan string, 1)
-	exited := make(chan struct{})
-	go func() {
-		defer close(exited)
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			if fields := strings.Fields(lines.Text()); len(fields) == 2 && fields[0] == "API" {
-				apiURL <- fields[1]
+	delete(kinds, "about")
+	quotas := map[string]int{}
+	for _, declared := range kinds {
+		var kind struct {
+			Quota struct {
+				Name  string
+				Limit int
 			}
 		}
-		cmd.Wait() // The exit code tells more than the error, which is there whenever the context has ended.
-	}()
-	t.Cleanup(func() {
-		<-exited
-		// Asked to stop, it ends with 0; a data race ends it with 66.
-		if code := cmd.ProcessState.ExitCode(); code != 0 {
-			t.Errorf("trellis ended with %s", cmd.ProcessState)
+		if err := json.Unmarshal(declared, &kind); err != nil {
+			t.Fatal(err)
 		}
-		if t.Failed() {
-			t.Logf("trellis logged:\n%s", &log)
+		if kind.Quota.Name != "" {
+			quotas[kind.Quota.Name] = kind.Quota.Limit
 		}
-	})
-	select {
-	case api := <-apiURL:
-		return api
-	case <-exited:
-		t.Fatal("trellis did not start")
-	case <-time.After(startLimit):
-		t.Fatal("trellis did not say where its API is")
 	}
-	return ""
+	var flag []string
+	for _, name := range slices.Sorted(maps.Keys(quotas)) {
+		flag = append(flag, fmt.Sprintf("%s=%d", name, quotas[name]))
+	}
+	return strings.Join(flag, ",")
 }
 
-// freeAddress returns an address on which nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// commandLine runs the AWS CLI as the program that users run; everyKind shows the rest of it.
+func (e environment) commandLine(t *testing.T) {
+	t.Parallel()
+	p := trellistest.Start(t, e.trellis, "dev")
+	aws := func(args ...string) (stdout, stderr []byte, err error) {
+		args = append([]string{"--endpoint-url", p.API, "--output", "json", "vpc-lattice"}, args...)
+		return tryRun(t.Context(), asAccount(p, "any"), filepath.Join(e.bin, "aws"), args...)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	out, message, err := aws("create-target-group", "--name", "from-the-shell", "--type", "IP", "--tags", "team=shop",
+		"--config", "port=80,protocol=HTTP,vpcIdentifier=vpc-0123456789abcdef0")
+	var group struct{ ARN string }
+	if err != nil || json.Unmarshal(out, &group) != nil {
+		t.Fatalf("create-target-group: %v %s\n%s", err, message, out)
+	}
+	// An ARN in the path has an encoded slash.
+	out, message, err = aws("get-target-group", "--target-group-identifier", group.ARN, "--query", "[name,status,config.healthCheck.path]", "--output", "text")
+	if want := "from-the-shell\tACTIVE\t/\n"; err != nil || string(out) != want {
+		t.Errorf("get-target-group: %v %s\n%s", err, message, out)
+	}
+	_, message, err = aws("get-target-group", "--target-group-identifier", "tg-0123456789abcdef0")
+	if want := "An error occurred (ResourceNotFoundException)"; err == nil || !strings.Contains(string(message), want) {
+		t.Errorf("get-target-group of no group: %v, and %q without %q", err, message, want)
+	}
 }
 
-// run runs a program to its end, which must be a good one, and returns what it wrote to standard output.
-func run(t *testing.T, env []string, program string, args ...string) []byte {
+// asAccount is the environment of a client of dev, where an access key id of 12 digits is the account.
+func asAccount(p *trellistest.Process, account string) []string {
+	return []string{
+		"TRELLIS_API=" + p.API, "AWS_ACCESS_KEY_ID=" + account, "AWS_SECRET_ACCESS_KEY=any",
+		"AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull,
+	}
+}
+
+// run runs a program to its end, which must be a good one.
+func run(t *testing.T, env []string, program string, args ...string) {
 	t.Helper()
 	stdout, stderr, err := tryRun(t.Context(), env, program, args...)
 	t.Logf("%s\n%s", stdout, stderr)
 	if err != nil {
 		t.Fatalf("%s %s: %v", filepath.Base(program), strings.Join(args, " "), err)
 	}
-	return stdout
 }
 
 func tryRun(ctx context.Context, env []string, program string, args ...string) (stdout, stderr []byte, err error) {
@@ -156,10 +193,10 @@ func tryRun(ctx context.Context, env []string, program string, args ...string) (
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	// Whatever the user has configured for AWS must not reach the clients.
-	cmd.Env = append(os.Environ(), append(env,
-		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
+	cmd.Env = append(os.Environ(), append([]string{
+		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_DEFAULT_REGION=us-west-2", "AWS_EC2_METADATA_DISABLED=true",
 		"PYTHONDONTWRITEBYTECODE=1", "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1",
-	)...)
+	}, env...)...)
 	var out, message bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &message
 	// Children that outlive a killed program must not keep the test waiting for their output.
@@ -168,77 +205,9 @@ func tryRun(ctx context.Context, env []string, program string, args ...string) (
 	return out.Bytes(), message.Bytes(), err
 }
 
-// awsCommandLine is the AWS CLI, directed to an API.
-type awsCommandLine struct {
-	t       *testing.T
-	program string
-	api     string
-}
-
-func (c awsCommandLine) args(args []string) (env, all []string) {
-	env = []string{"AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any", "AWS_DEFAULT_REGION=us-west-2", "AWS_DEFAULT_OUTPUT=json"}
-	return env, append([]string{"--endpoint-url", c.api, "vpc-lattice"}, args...)
-}
-
-// run runs an operation that must succeed, and decodes its answer.
-func (c awsCommandLine) run(answer any, args ...string) {
-	c.t.Helper()
-	env, all := c.args(args)
-	out := run(c.t, env, c.program, all...)
-	if err := json.Unmarshal(out, answer); err != nil {
-		c.t.Fatalf("aws %s: %v in %s", args[0], err, out)
-	}
-}
-
-// refuse runs an operation that must be refused, and returns the error that the user sees.
-func (c awsCommandLine) refuse(args ...string) string {
-	c.t.Helper()
-	env, all := c.args(args)
-	_, message, err := tryRun(c.t.Context(), env, c.program, all...)
-	if exit := new(exec.ExitError); !errors.As(err, &exit) {
-		c.t.Fatalf("aws %s was not refused: %v", args[0], err)
-	}
-	return string(message)
-}
-
-func manageTargetGroup(t *testing.T, cli awsCommandLine) {
-	type group struct {
-		ARN    string `json:"arn"`
-		Name   string `json:"name"`
-		Status string `json:"status"`
-		Config struct {
-			HealthCheck struct {
-				Path string `json:"path"`
-			} `json:"healthCheck"`
-		} `json:"config"`
-	}
-	var created, got, updated, deleted group
-	cli.run(&created, "create-target-group", "--name", "from-the-shell", "--type", "IP", "--tags", "team=shop",
-		"--config", "port=80,protocol=HTTP,vpcIdentifier=vpc-0123456789abcdef0")
-
-	var list struct {
-		Items []group `json:"items"`
-	}
-	cli.run(&list, "list-target-groups")
-	if len(list.Items) != 1 || list.Items[0].ARN != created.ARN {
-		t.Errorf("list-target-groups finds %v, not the group %s", list.Items, created.ARN)
-	}
-
-	// An ARN in the path has an encoded slash.
-	cli.run(&got, "get-target-group", "--target-group-identifier", created.ARN)
-	if got.Name != "from-the-shell" || got.Status != "ACTIVE" || got.Config.HealthCheck.Path != "/" {
-		t.Errorf("get-target-group: %+v", got)
-	}
-	cli.run(&updated, "update-target-group", "--target-group-identifier", created.ARN, "--health-check", "path=/health")
-	if updated.Config.HealthCheck.Path != "/health" {
-		t.Errorf("update-target-group: %+v", updated)
-	}
-	cli.run(&deleted, "delete-target-group", "--target-group-identifier", created.ARN)
-	if deleted.Status != "DELETE_IN_PROGRESS" {
-		t.Errorf("delete-target-group: %+v", deleted)
-	}
-	message := cli.refuse("get-target-group", "--target-group-identifier", created.ARN)
-	if want := "An error occurred (ResourceNotFoundException)"; !strings.Contains(message, want) {
-		t.Errorf("get-target-group of a deleted group says %q, without %q", message, want)
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

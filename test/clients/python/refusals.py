@@ -4,7 +4,6 @@ import os
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from botocore.exceptions import ClientError
 from network import VPC, new_client
 
 # The server under test was started with this quota.
@@ -135,13 +134,6 @@ class Refusals(unittest.TestCase):
         self.client.tag_resource(resourceArn=arn, tags={"stage": "live", "cost": "1"})
         self.client.untag_resource(resourceArn=arn, tagKeys=["team", "cost"])
         self.assertEqual(self.client.list_tags_for_resource(resourceArn=arn)["tags"], {"stage": "live"})
-
-    def test_an_operation_that_is_not_built_yet_says_so(self):
-        with self.assertRaises(ClientError) as refusal:
-            self.client.list_resource_gateways()
-        answer = refusal.exception.response
-        self.assertEqual(answer["ResponseMetadata"]["HTTPStatusCode"], 501)
-        self.assertIn("ListResourceGateways", answer["Error"]["Message"])
 
 
 if __name__ == "__main__":

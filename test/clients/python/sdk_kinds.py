@@ -1,0 +1,43 @@
+"""Every kind of resource through boto3, with its own paginators and exception classes."""
+
+import os
+
+import boto3
+import kinds
+from botocore import xform_name
+from botocore.config import Config
+from network import check
+
+
+class SDK:
+    def __init__(self):
+        # Credentials come as they do for any user: from the shared file that the environment names, or by themselves.
+        self.client = boto3.client(
+            "vpc-lattice",
+            endpoint_url=os.environ["TRELLIS_API"],
+            region_name="us-west-2",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    def call(self, operation, parameters):
+        answer = getattr(self.client, xform_name(operation))(**parameters)
+        del answer["ResponseMetadata"]
+        return answer
+
+    def refusal(self, exception, operation, parameters, status):
+        try:
+            answer = self.call(operation, parameters)
+        except getattr(self.client.exceptions, exception) as e:
+            got = e.response["ResponseMetadata"]["HTTPStatusCode"]
+            check(got == status, f"{operation}: {exception} comes with the status {got}")
+            check(e.response["Error"]["Message"], f"{operation}: {exception} has no message")
+            return e.response
+        raise AssertionError(f"{operation} was not refused: {answer}")
+
+    def pages(self, operation, parameters, size):
+        paginator = self.client.get_paginator(xform_name(operation))
+        return [page["items"] for page in paginator.paginate(**parameters, PaginationConfig={"PageSize": size})]
+
+
+if __name__ == "__main__":
+    kinds.run(SDK())
