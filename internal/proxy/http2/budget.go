@@ -1,0 +1,64 @@
+package http2
+
+// What a peer may do that costs it nothing but costs us something. A peer that works as the protocol is meant to earns
+// what it needs: bodies and finished streams pay back.
+const (
+	// resetBurst is how many streams may fail or be cancelled in a row, resetsPerSecond how fast that is forgiven.
+	// Rapid reset (CVE-2023-44487) needs thousands; a client whose deadlines pass needs a few.
+	resetBurst      = 500
+	resetsPerSecond = 100
+	// controlBurst bounds PING, SETTINGS, PRIORITY and empty DATA frames, window updates and frames of unknown types.
+	controlBurst      = 10000
+	controlsPerSecond = 1000
+	// maxBlockFrames and maxBlockBytes bound one header block, CONTINUATION frames included (CVE-2024-27316).
+	maxBlockFrames = 64
+	maxBlockBytes  = 256 << 10
+	// maxControlBytes bounds what we owe a peer that sends and does not read.
+	maxControlBytes = 256 << 10
+)
+
+// budget counts what a peer has spent. It belongs to the goroutine that reads, but for resets, which conn.mu guards.
+type budget struct {
+	resets   int
+	controls int
+	since    int64
+}
+
+// forgive lets time pay back.
+func (b *budget) forgive(now int64) {
+	elapsed := now - b.since
+	if elapsed < 100 {
+		return
+	}
+	b.since = now
+	b.resets -= int(min(elapsed*resetsPerSecond/1000, resetBurst))
+	b.controls -= int(min(elapsed*controlsPerSecond/1000, controlBurst))
+	b.resets, b.controls = max(b.resets, 0), max(b.controls, 0)
+}
+
+func (b *budget) control(now int64) error {
+	b.forgive(now)
+	if b.controls++; b.controls > controlBurst {
+		return tooMuch("too many control frames")
+	}
+	return nil
+}
+
+func (b *budget) reset(now int64) error {
+	b.forgive(now)
+	if b.resets++; b.resets > resetBurst {
+		return tooMuch("too many streams reset")
+	}
+	return nil
+}
+
+// earn pays back for a stream that ended as it should.
+func (b *budget) earn() {
+	b.resets = max(b.resets-1, 0)
+	b.controls = max(b.controls-10, 0)
+}
+
+// earnData pays back for n bytes of bodies, in either direction.
+func (b *budget) earnData(n int) {
+	b.controls = max(b.controls-1-n/1024, 0)
+}

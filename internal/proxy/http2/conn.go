@@ -1,0 +1,312 @@
+package http2
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	wire "golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+const (
+	readerBytes = 8 << 10
+	// maxFrameBytes is the smallest and the usual bound of a frame's payload (RFC 9113 4.2). We take and send no larger.
+	maxFrameBytes = 16 << 10
+	initialWindow = 65535
+	maxWindow     = 1<<31 - 1
+	// targetConnWindow is as good as no bound; see Config.TargetWindow.
+	targetConnWindow = 1 << 30
+	tableBytes       = 4096
+	maxStreamID      = 1<<31 - 1
+	// drainMillis is how long a client may take to confirm that it knows of the end.
+	drainMillis = 1000
+	// closingTime bounds the last write of a connection.
+	closingTime = time.Second
+)
+
+// drainPing is the PING whose answer says that the client has seen the first GOAWAY.
+var drainPing = [8]byte{'d', 'r', 'a', 'i', 'n', 'i', 'n', 'g'}
+
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
+// Conn is a connection of either role.
+type Conn struct {
+	endpoint     *Endpoint
+	conn         net.Conn
+	client       bool // we are the client
+	handle       func(*Stream)
+	streamWindow int32
+	connWindow   int32
+
+	// What follows belongs to the goroutine that reads.
+	reader  *bufio.Reader
+	framer  *wire.Framer
+	decoder *hpack.Decoder
+	block   block
+
+	running sync.WaitGroup // handlers and writers
+
+	mu           sync.Mutex // mu guards the fields below, and what streams say that it guards.
+	calls        []func()   // to be called once mu is free
+	out          *output    // nil when there is nothing to write
+	writing      bool
+	written      sync.Cond // that nobody is writing any more
+	writingSince int64
+	waiting      []*Stream // which wait for sendWindow or for room in out, in turn
+	streams      map[uint32]*Stream
+	handlers     int
+	lastPeerID   uint32 // the highest stream that the peer has opened
+	lastOwnID    uint32 // the highest stream that we have opened
+	closed       []closedStream
+	nextClosed   int
+	sendWindow   int64
+	recvWindow   int64
+	owed         int // what the peer may send beyond recvWindow, but has not been told of
+	peerWindow   int32
+	peerStreams  uint32
+	tableChanged bool // the next block must say that there is no table
+	budget       budget
+	draining     bool
+	drainSince   int64
+	settled      bool   // lastTaken holds
+	lastTaken    uint32 // later streams of the peer are not taken any more
+	goneAway     bool   // the peer takes no more streams
+	idleSince    int64
+	headSince    int64 // since when a head is incomplete, or 0
+	greeted      bool  // the peer's SETTINGS have come
+	err          error // why the connection has ended
+}
+
+// closedStream is a stream that has ended not long ago.
+type closedStream struct {
+	id    uint32
+	reset bool // by us: the peer may not know yet
+}
+
+const maxClosed = 512
+
+// Server returns the server's side of a connection, of which the bytes early have been read. handle is called for each
+// stream, on a goroutine of its own.
+func (e *Endpoint) Server(conn net.Conn, early []byte, handle func(*Stream)) *Conn {
+	c := e.newConn(conn, early)
+	c.handle = handle
+	c.streamWindow, c.connWindow = int32(e.cfg.StreamWindow), int32(e.cfg.ConnWindow)
+	c.headSince = c.idleSince
+	return c
+}
+
+func (e *Endpoint) newConn(conn net.Conn, early []byte) *Conn {
+	c := &Conn{
+		endpoint: e, conn: conn, streams: make(map[uint32]*Stream), sendWindow: initialWindow,
+		peerWindow: initialWindow, peerStreams: 100, tableChanged: true, idleSince: max(e.cfg.Now(), 1),
+	}
+	c.written.L = &c.mu
+	c.reader = bufio.NewReaderSize(&source{c, append([]byte(nil), early...)}, readerBytes)
+	c.framer = wire.NewFramer(nil, c.reader)
+	c.framer.SetReuseFrames()
+	c.framer.SetMaxReadFrameSize(maxFrameBytes)
+	c.decoder = hpack.NewDecoder(tableBytes, c.block.add)
+	c.decoder.SetMaxStringLength(maxBlockBytes)
+	return c
+}
+
+// source reads from the connection. Before a wait it sees to it that what is to be written is.
+type source struct {
+	c     *Conn
+	early []byte
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if len(s.early) > 0 {
+		n := copy(p, s.early)
+		s.early = s.early[n:]
+		return n, nil
+	}
+	s.c.mu.Lock()
+	s.c.writeSoon()
+	s.c.unlock()
+	return s.c.conn.Read(p)
+}
+
+// unlock unlocks c.mu and makes the calls that were put off until then.
+func (c *Conn) unlock() {
+	calls := c.calls
+	c.calls = nil
+	c.mu.Unlock()
+	for _, call := range calls {
+		call()
+	}
+}
+
+// Serve reads frames until the connection ends, and returns when all handlers have. The caller closes the connection;
+// lingers says that something was written last that the peer should get to read.
+func (c *Conn) Serve() (lingers bool) {
+	err := c.greet()
+	for err == nil {
+		err = c.readFrame()
+	}
+	lingers = c.finish(err)
+	c.running.Wait()
+	return lingers
+}
+
+// greet exchanges prefaces (RFC 9113 3.4).
+func (c *Conn) greet() error {
+	c.mu.Lock()
+	if c.client {
+		c.buffer().frames = append(c.buffer().frames, wire.ClientPreface...)
+		c.appendSettings(
+			wire.Setting{ID: wire.SettingEnablePush, Val: 0},
+			wire.Setting{ID: wire.SettingInitialWindowSize, Val: uint32(c.streamWindow)},
+			wire.Setting{ID: wire.SettingMaxHeaderListSize, Val: uint32(c.endpoint.cfg.MaxHeadBytes)},
+		)
+	} else {
+		c.appendSettings(
+			wire.Setting{ID: wire.SettingMaxConcurrentStreams, Val: uint32(c.endpoint.cfg.MaxStreams)},
+			wire.Setting{ID: wire.SettingInitialWindowSize, Val: uint32(c.streamWindow)},
+			wire.Setting{ID: wire.SettingMaxHeaderListSize, Val: uint32(c.endpoint.cfg.MaxHeadBytes)},
+		)
+	}
+	c.appendWindowUpdate(0, uint32(c.connWindow-initialWindow))
+	c.recvWindow = int64(c.connWindow)
+	c.unlock()
+	if c.client {
+		return nil
+	}
+	var preface [len(wire.ClientPreface)]byte
+	if _, err := io.ReadFull(c.reader, preface[:]); err != nil {
+		return err
+	}
+	if string(preface[:]) != wire.ClientPreface {
+		return protocolError("not a preface of HTTP/2")
+	}
+	return nil
+}
+
+// finish tells the peer why the connection ends, and everybody else.
+func (c *Conn) finish(err error) (lingers bool) {
+	c.mu.Lock()
+	defer c.unlock()
+	breach, ok := errors.AsType[*connError](err)
+	switch {
+	case ok:
+		c.conn.SetDeadline(time.Now().Add(closingTime))
+		c.appendGoAway(c.lastPeerID, breach.code, breach.text)
+		c.breakStreams(&ResetError{Code: breach.code, Text: breach.text})
+		c.err = err
+		lingers = true
+	case c.err == errEnded:
+		c.conn.SetDeadline(time.Now().Add(closingTime))
+		lingers = true
+	default:
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			err = errGone
+		}
+		c.abort(err)
+	}
+	for c.writing {
+		c.written.Wait()
+	}
+	if lingers {
+		c.write()
+	} else if c.out != nil {
+		c.endpoint.release(c.out)
+		c.out = nil
+	}
+	return lingers
+}
+
+// Abort breaks the connection off.
+func (c *Conn) Abort() {
+	c.mu.Lock()
+	defer c.unlock()
+	c.abort(ErrAborted)
+}
+
+// abort ends everything at once. c.mu is held.
+func (c *Conn) abort(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+	c.breakStreams(err)
+	c.conn.SetDeadline(past)
+}
+
+func (c *Conn) breakStreams(err error) {
+	for _, s := range c.streams {
+		c.breakStream(s, err)
+	}
+}
+
+// Drain lets the streams that are open finish and takes no more. It may be called again and again.
+func (c *Conn) Drain() {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.draining || c.err != nil {
+		return
+	}
+	c.draining, c.drainSince = true, c.endpoint.cfg.Now()
+	if c.client {
+		c.endIfIdle()
+		return
+	}
+	// Two steps, so that a request that is on its way is not lost (RFC 9113 6.8).
+	c.appendGoAway(maxStreamID, wire.ErrCodeNo, "")
+	c.appendPing(false, drainPing)
+	c.writeSoon()
+}
+
+// settle takes no more streams from the peer.
+func (c *Conn) settle() {
+	if !c.draining || c.settled {
+		return
+	}
+	c.settled, c.lastTaken = true, c.lastPeerID
+	c.appendGoAway(c.lastTaken, wire.ErrCodeNo, "")
+	c.writeSoon()
+	c.endIfIdle()
+}
+
+// endIfIdle ends a connection that takes no more streams and has none left.
+func (c *Conn) endIfIdle() {
+	if c.err != nil || len(c.streams) > 0 {
+		return
+	}
+	if c.settled || c.client && (c.draining || c.goneAway) {
+		c.err = errEnded
+		c.conn.SetReadDeadline(past)
+	}
+}
+
+// Sweep ends what has lasted too long. It is to be called now and then.
+func (c *Conn) Sweep() {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.err != nil {
+		return
+	}
+	now, cfg := c.endpoint.cfg.Now(), &c.endpoint.cfg
+	switch {
+	case c.writing && now-c.writingSince > cfg.StallTimeout.Milliseconds():
+		c.abort(ErrAborted)
+	case c.headSince != 0 && now-c.headSince > cfg.HeadTimeout.Milliseconds():
+		c.abort(ErrAborted)
+	case c.draining && now-c.drainSince > drainMillis:
+		c.settle()
+	}
+}
+
+// Idle returns for how many milliseconds no stream has been open.
+func (c *Conn) Idle() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.streams) > 0 {
+		return 0
+	}
+	return c.endpoint.cfg.Now() - c.idleSince
+}

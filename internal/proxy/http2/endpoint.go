@@ -1,0 +1,57 @@
+// Package http2 speaks HTTP/2 on both sides of the proxy: to clients as a server, to targets as a client. It knows
+// frames, streams, flow control and header blocks (RFC 9113, RFC 7541), and who abuses them; where a request goes and
+// what its headers mean is package proxy's part, which calls it.
+//
+// A connection has one goroutine that reads frames, and a stream has whoever uses it: Read and Send block, as on a
+// socket. Frames to be sent are collected in one buffer, and whoever adds to it writes it out unless somebody is at it
+// already, so that streams that answer at the same time share a system call.
+//
+// Heads are handed over as HTTP/1.1 would write them, so that one parser decides for all versions what is well formed.
+//
+// Invariant: the window of a peer grows only by what the other side of the proxy has taken, so that nothing here holds
+// more than a window per stream.
+package http2
+
+import (
+	"sync"
+	"time"
+)
+
+// Config bounds what peers may do. All fields must be set.
+type Config struct {
+	// Now returns a time in milliseconds that never goes back. It need not be exact.
+	Now func() int64
+	// MaxStreams is how many streams a client may have open at once.
+	MaxStreams int
+	// StreamWindow and ConnWindow are how many bytes of bodies a client may send ahead of what has been taken.
+	StreamWindow int
+	ConnWindow   int
+	// TargetWindow is how many bytes a target may send ahead, per stream. The connection as a whole has no limit of
+	// its own, so that a client that takes nothing stops no other.
+	TargetWindow int
+	// MaxHeadBytes bounds a head as HTTP/1.1 would write it.
+	MaxHeadBytes int
+	// HeadTimeout bounds how long the preface and a head may take, StallTimeout how long a peer may take no bytes at all.
+	HeadTimeout  time.Duration
+	StallTimeout time.Duration
+	// DialTimeout bounds connecting to a target; IdleTimeout is how long a connection without streams is kept;
+	// MaxConnections is how many connections there may be to one target.
+	DialTimeout    time.Duration
+	IdleTimeout    time.Duration
+	MaxConnections int
+}
+
+// Endpoint is what all connections share.
+type Endpoint struct {
+	cfg     Config
+	chunks  sync.Pool // of *chunk
+	outputs sync.Pool // of *output
+}
+
+// NewEndpoint returns an endpoint.
+func NewEndpoint(cfg Config) *Endpoint {
+	e := &Endpoint{cfg: cfg}
+	e.chunks.New = func() any { return new(chunk) }
+	e.outputs.New = func() any { return &output{frames: make([]byte, 0, outputBytes)} }
+	return e
+}

@@ -1,0 +1,165 @@
+package http2
+
+import (
+	"encoding/binary"
+
+	wire "golang.org/x/net/http2"
+)
+
+const (
+	outputBytes = 4 << 10
+	// maxOutputBytes is how much waits to be written before bodies have to wait.
+	maxOutputBytes  = 64 << 10
+	frameHeadBytes  = 9
+	maxPooledOutput = 2 * maxOutputBytes
+)
+
+// output is frames to be written.
+type output struct{ frames []byte }
+
+func (e *Endpoint) release(o *output) {
+	if cap(o.frames) <= maxPooledOutput {
+		o.frames = o.frames[:0]
+		e.outputs.Put(o)
+	}
+}
+
+// buffer returns where frames are appended. c.mu is held here and in all of what follows.
+func (c *Conn) buffer() *output {
+	if c.out == nil {
+		c.out = c.endpoint.outputs.Get().(*output)
+	}
+	return c.out
+}
+
+// write writes what there is, unless somebody is at it, who will write this too. c.mu is let go meanwhile.
+func (c *Conn) write() {
+	if c.writing || c.out == nil {
+		return
+	}
+	c.writing = true
+	c.writeAll()
+}
+
+// writeSoon has a goroutine write what there is. Who reads must not wait for the peer to read.
+func (c *Conn) writeSoon() {
+	if c.writing || c.out == nil {
+		return
+	}
+	c.writing = true
+	c.running.Go(func() {
+		c.mu.Lock()
+		defer c.unlock()
+		c.writeAll()
+	})
+}
+
+func (c *Conn) writeAll() {
+	for c.out != nil {
+		out := c.out
+		c.out = nil
+		c.writingSince = c.endpoint.cfg.Now()
+		c.mu.Unlock()
+		_, err := c.conn.Write(out.frames)
+		c.endpoint.release(out)
+		c.mu.Lock()
+		if err != nil {
+			c.abort(err)
+			break
+		}
+		c.wakeNext()
+	}
+	c.writing = false
+	c.written.Broadcast()
+}
+
+// wakeNext wakes the stream whose turn it is to send, if there is anything to be had.
+func (c *Conn) wakeNext() {
+	if len(c.waiting) > 0 && c.canSend() {
+		c.waiting[0].writable.Signal()
+	}
+}
+
+// canSend says whether the connection takes bytes of bodies.
+func (c *Conn) canSend() bool {
+	return c.sendWindow > 0 && (c.out == nil || len(c.out.frames) < maxOutputBytes)
+}
+
+func (c *Conn) appendFrameHead(length int, kind wire.FrameType, flags wire.Flags, stream uint32) {
+	out := c.buffer()
+	out.frames = append(out.frames, byte(length>>16), byte(length>>8), byte(length), byte(kind), byte(flags),
+		byte(stream>>24), byte(stream>>16), byte(stream>>8), byte(stream))
+}
+
+func (c *Conn) appendData(stream uint32, data []byte, ended bool) {
+	var flags wire.Flags
+	if ended {
+		flags = wire.FlagDataEndStream
+	}
+	c.appendFrameHead(len(data), wire.FrameData, flags, stream)
+	c.out.frames = append(c.out.frames, data...)
+}
+
+// appendHeaders appends a header block, in as many frames as it needs.
+func (c *Conn) appendHeaders(stream uint32, block []byte, ended bool) {
+	var prefix int
+	if c.tableChanged {
+		c.tableChanged, prefix = false, 1
+	}
+	kind, flags := wire.FrameHeaders, wire.Flags(0)
+	if ended {
+		flags = wire.FlagHeadersEndStream
+	}
+	for {
+		n := min(len(block), maxFrameBytes-prefix)
+		if n == len(block) {
+			flags |= wire.FlagHeadersEndHeaders
+		}
+		c.appendFrameHead(n+prefix, kind, flags, stream)
+		if prefix > 0 {
+			c.out.frames = append(c.out.frames, noTable)
+			prefix = 0
+		}
+		c.out.frames = append(c.out.frames, block[:n]...)
+		if block = block[n:]; len(block) == 0 {
+			return
+		}
+		kind, flags = wire.FrameContinuation, 0
+	}
+}
+
+func (c *Conn) appendSettings(settings ...wire.Setting) {
+	c.appendFrameHead(6*len(settings), wire.FrameSettings, 0, 0)
+	for _, s := range settings {
+		c.out.frames = binary.BigEndian.AppendUint16(c.out.frames, uint16(s.ID))
+		c.out.frames = binary.BigEndian.AppendUint32(c.out.frames, s.Val)
+	}
+}
+
+func (c *Conn) appendSettingsAck() { c.appendFrameHead(0, wire.FrameSettings, wire.FlagSettingsAck, 0) }
+
+func (c *Conn) appendPing(ack bool, data [8]byte) {
+	var flags wire.Flags
+	if ack {
+		flags = wire.FlagPingAck
+	}
+	c.appendFrameHead(len(data), wire.FramePing, flags, 0)
+	c.out.frames = append(c.out.frames, data[:]...)
+}
+
+func (c *Conn) appendWindowUpdate(stream, increment uint32) {
+	c.appendFrameHead(4, wire.FrameWindowUpdate, 0, stream)
+	c.out.frames = binary.BigEndian.AppendUint32(c.out.frames, increment)
+}
+
+func (c *Conn) appendReset(stream uint32, code wire.ErrCode) {
+	c.appendFrameHead(4, wire.FrameRSTStream, 0, stream)
+	c.out.frames = binary.BigEndian.AppendUint32(c.out.frames, uint32(code))
+}
+
+func (c *Conn) appendGoAway(last uint32, code wire.ErrCode, text string) {
+	c.appendFrameHead(8+len(text), wire.FrameGoAway, 0, 0)
+	c.out.frames = binary.BigEndian.AppendUint32(c.out.frames, last)
+	c.out.frames = binary.BigEndian.AppendUint32(c.out.frames, uint32(code))
+	c.out.frames = append(c.out.frames, text...)
+}

@@ -1,0 +1,320 @@
+package http2
+
+import (
+	"io"
+	"sync"
+
+	wire "golang.org/x/net/http2"
+)
+
+// maxInterim bounds the interim responses that wait to be taken.
+const maxInterim = 10
+
+// Stream is a request and its response. One goroutine may read while another sends.
+type Stream struct {
+	conn   *Conn
+	id     uint32
+	noBody bool // a response that has none, whatever its head says
+
+	readable sync.Cond // that there is something to read, or nothing to wait for
+	writable sync.Cond // the same for sending
+
+	// conn.mu guards the fields below.
+	heads       [][]byte // that have come and have not been taken
+	final       bool     // the head has come that is followed by the body
+	inbox       inbox
+	trailers    []byte
+	remaining   int64 // what Content-Length says is yet to come, or -1
+	remoteEnded bool
+	localEnded  bool
+	readErr     error // why nothing more can be read
+	sendErr     error // why nothing more can be sent
+	recvWindow  int32
+	sendWindow  int32
+	owed        int // what the peer may send beyond recvWindow, but has not been told of
+	taken       int // what has been read, but not credited
+	onBroken    func()
+	isWaiting   bool
+	gone        bool // it is not in conn.streams any more
+	closed      bool
+}
+
+func (c *Conn) newStream(id uint32) *Stream {
+	s := &Stream{conn: c, id: id, remaining: -1, recvWindow: c.streamWindow, sendWindow: c.peerWindow}
+	s.readable.L, s.writable.L = &c.mu, &c.mu
+	c.streams[id] = s
+	return s
+}
+
+// OnBroken has f called when the stream breaks: it is reset, or its connection ends. f is called at once when it has.
+func (s *Stream) OnBroken(f func()) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.unlock()
+	if s.onBroken = f; s.sendErr != nil {
+		c.calls = append(c.calls, f)
+	}
+}
+
+// Head returns the next head, waiting for it: of a server the request; of a client interim responses and the
+// response. ended says that the body is empty and that there are no trailers.
+func (s *Stream) Head() (head []byte, ended bool, err error) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(s.heads) == 0 {
+		if s.readErr != nil {
+			return nil, false, s.readErr
+		}
+		s.readable.Wait()
+	}
+	head = s.heads[0]
+	s.heads = s.heads[1:]
+	return head, len(s.heads) == 0 && s.remoteEnded && s.inbox.length == 0 && s.trailers == nil, nil
+}
+
+// Read reads from the body, waiting for it. What has been read must be credited, or the peer will stop sending.
+func (s *Stream) Read(p []byte) (int, error) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for s.inbox.length == 0 {
+		if s.readErr != nil {
+			return 0, s.readErr
+		}
+		if s.remoteEnded {
+			return 0, io.EOF
+		}
+		s.readable.Wait()
+	}
+	n := s.inbox.read(c.endpoint, p)
+	s.taken += n
+	return n, nil
+}
+
+// Ready says how much of the body is there to be read without waiting, and whether that is all of it.
+func (s *Stream) Ready() (n int, all bool) {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.inbox.length, s.remoteEnded && s.readErr == nil
+}
+
+// Trailers returns the trailers as lines and an empty line, or nil. It may be called once Read has returned io.EOF.
+func (s *Stream) Trailers() []byte {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.trailers
+}
+
+// Credit lets the peer send n bytes more: as many as have been read and passed on.
+func (s *Stream) Credit(n int) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.unlock()
+	s.taken -= n
+	c.credit(n)
+	if s.remoteEnded || s.gone {
+		return
+	}
+	if s.owed += n; s.owed >= int(c.streamWindow)/4 {
+		c.appendWindowUpdate(s.id, uint32(s.owed))
+		s.recvWindow += int32(s.owed)
+		s.owed = 0
+		c.write()
+	}
+}
+
+// credit lets the peer send n bytes more on all streams together.
+func (c *Conn) credit(n int) {
+	if c.owed += n; c.owed >= int(c.connWindow)/4 && c.err == nil {
+		c.appendWindowUpdate(0, uint32(c.owed))
+		c.recvWindow += int64(c.owed)
+		c.owed = 0
+	}
+}
+
+// Send sends a header block, if there is one, then data, waiting for room, and ends the stream if that is all.
+func (s *Stream) Send(block, data []byte, ended bool) error {
+	c := s.conn
+	c.mu.Lock()
+	defer c.unlock()
+	if s.sendErr != nil {
+		return s.sendErr
+	}
+	if block != nil {
+		c.appendHeaders(s.id, block, ended && len(data) == 0)
+		c.budget.earnData(len(block))
+	}
+	if err := s.sendData(data, ended); err != nil {
+		return err
+	}
+	if ended {
+		if block == nil && len(data) == 0 {
+			c.appendData(s.id, nil, true)
+		}
+		s.endLocal()
+	}
+	c.write()
+	return nil
+}
+
+func (s *Stream) sendData(data []byte, ended bool) error {
+	c := s.conn
+	for len(data) > 0 {
+		n := int(min(int64(len(data)), int64(s.sendWindow), c.sendWindow, maxFrameBytes))
+		if n <= 0 || !c.canSend() || len(c.waiting) > 0 && c.waiting[0] != s {
+			if err := s.await(); err != nil {
+				return err
+			}
+			continue
+		}
+		c.appendData(s.id, data[:n], ended && n == len(data))
+		s.sendWindow -= int32(n)
+		c.sendWindow -= int64(n)
+		c.budget.earnData(n)
+		data = data[n:]
+		s.leave() // Others come first, if there are any.
+	}
+	return nil
+}
+
+// await waits until there may be room to send. The order of those that wait for the connection, rather than for their
+// own window, is kept.
+func (s *Stream) await() error {
+	c := s.conn
+	if s.sendWindow <= 0 {
+		s.leave()
+	} else if !s.isWaiting {
+		s.isWaiting = true
+		c.waiting = append(c.waiting, s)
+	}
+	c.write()
+	for s.sendErr == nil && (s.sendWindow <= 0 || s.isWaiting && (c.waiting[0] != s || !c.canSend())) {
+		s.writable.Wait()
+		if s.sendWindow > 0 && !s.isWaiting {
+			break
+		}
+	}
+	if s.sendErr != nil {
+		s.leave()
+	}
+	return s.sendErr
+}
+
+// leave gives the turn to the next.
+func (s *Stream) leave() {
+	if !s.isWaiting {
+		return
+	}
+	c := s.conn
+	s.isWaiting = false
+	for i, other := range c.waiting {
+		if other == s {
+			c.waiting = append(c.waiting[:i], c.waiting[i+1:]...)
+			break
+		}
+	}
+	c.wakeNext()
+}
+
+// endLocal notes that everything has been sent.
+func (s *Stream) endLocal() {
+	s.localEnded = true
+	if s.remoteEnded {
+		s.conn.remove(s, false)
+		s.conn.budget.earn()
+	}
+}
+
+// remove takes a stream out of the connection.
+func (c *Conn) remove(s *Stream, reset bool) {
+	if s.gone {
+		return
+	}
+	s.gone = true
+	delete(c.streams, s.id)
+	if entry := (closedStream{s.id, reset}); len(c.closed) < maxClosed {
+		c.closed = append(c.closed, entry)
+	} else {
+		c.closed[c.nextClosed] = entry
+		c.nextClosed = (c.nextClosed + 1) % maxClosed
+	}
+	if len(c.streams) == 0 {
+		c.idleSince = c.endpoint.cfg.Now()
+		c.endIfIdle()
+	}
+}
+
+// breakStream ends a stream on both sides, without telling the peer.
+func (c *Conn) breakStream(s *Stream, err error) {
+	if s.sendErr == nil {
+		s.sendErr = err
+		if s.onBroken != nil {
+			c.calls = append(c.calls, s.onBroken)
+		}
+	}
+	// A server may answer, and then reset the stream because it wants no more of the request (RFC 9113 8.1).
+	if !(c.client && s.remoteEnded) && s.readErr == nil {
+		s.readErr = err
+		s.heads = nil
+		c.credit(s.inbox.drop(c.endpoint))
+	}
+	c.remove(s, false)
+	s.readable.Broadcast()
+	s.writable.Broadcast()
+}
+
+// Reset ends the stream and tells the peer, unless both sides are through with it.
+func (s *Stream) Reset(code wire.ErrCode) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.unlock()
+	c.reset(s, code, ErrClosed)
+	c.write()
+}
+
+func (c *Conn) reset(s *Stream, code wire.ErrCode, err error) {
+	if !s.gone {
+		if c.err == nil {
+			c.appendReset(s.id, code)
+		}
+		c.remove(s, true)
+	}
+	c.breakStream(s, err)
+}
+
+// Break ends what anybody waits for on this side of the stream. The stream itself has to be closed afterwards.
+func (s *Stream) Break(err error) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.unlock()
+	if s.sendErr == nil {
+		s.sendErr = err
+	}
+	if s.readErr == nil {
+		s.readErr = err
+	}
+	s.readable.Broadcast()
+	s.writable.Broadcast()
+}
+
+// Close ends the use of the stream. One that is not through is reset with the code, or, when only the peer's side is
+// open after all has been sent, with NO_ERROR: there is no need to send more (RFC 9113 8.1).
+func (s *Stream) Close(code wire.ErrCode) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	c.credit(s.inbox.drop(c.endpoint) + s.taken)
+	s.taken = 0
+	if !s.gone {
+		if s.localEnded && !c.client {
+			code = wire.ErrCodeNo
+		}
+		c.reset(s, code, ErrClosed)
+	}
+	c.write()
+}

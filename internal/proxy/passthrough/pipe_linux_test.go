@@ -1,0 +1,88 @@
+package passthrough
+
+import (
+	"os"
+	"testing"
+	"time"
+)
+
+// openFiles returns how many file descriptors the process has.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func (p *pipes) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.kept)
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for range 500 {
+		if is() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal(what)
+}
+
+func TestConnectionThatIsSilentHoldsNoPipe(t *testing.T) {
+	l := newLine(t)
+	go l.sender.Write(make([]byte, 1<<20))
+	l.receive(t, 1<<20)
+	eventually(t, "the pipe was not given back", func() bool { return l.mover.pipes.count() == 1 })
+}
+
+func TestPipeWithLeftoversIsNotUsedAgain(t *testing.T) {
+	before := openFiles(t)
+	l := newLine(t)
+	connections := openFiles(t) - before
+	go func() {
+		for {
+			if _, err := l.sender.Write(make([]byte, 1<<20)); err != nil {
+				return
+			}
+		}
+	}()
+	l.receive(t, 1<<20)
+	l.receiver.SetLinger(0)
+	l.receiver.Close()
+	if err := l.end(t); err == nil {
+		t.Fatal("no error")
+	}
+	if kept := l.mover.pipes.count(); kept != 0 {
+		t.Fatalf("%d pipes are kept, which have bytes of another connection in them", kept)
+	}
+	l.sender.Close()
+	if now := openFiles(t) - before; now >= connections {
+		t.Fatalf("%d files are open, of %d for the connections; two connections have been closed", now, connections)
+	}
+}
+
+func TestKeptPipesAreBoundedAndClosed(t *testing.T) {
+	before := openFiles(t)
+	var p pipes
+	var taken []*pipe
+	for range maxKept + 10 {
+		taken = append(taken, p.take())
+	}
+	for _, pipe := range taken {
+		p.put(pipe, true)
+	}
+	if got := openFiles(t) - before; p.count() != maxKept || got != 2*maxKept {
+		t.Fatalf("%d pipes are kept, %d files are open", p.count(), got)
+	}
+	p.close()
+	p.put(p.take(), true)
+	if got := openFiles(t) - before; got != 0 {
+		t.Fatalf("%d files are open after close", got)
+	}
+}
