@@ -43,3 +43,21 @@ func ParseARN(s string) (a ARN, ok bool) {
 func arn(scope Scope, path string) string {
 	return "arn:aws:vpc-lattice:" + scope.Region + ":" + scope.Account + ":" + path
 }
+
+// FormatARN returns the ARN of what path names in a scope: kinds and ids joined by slashes, as in service/svc-1/listener/listener-2.
+func FormatARN(scope Scope, path string) string { return arn(scope, path) }
+
+// IdentifiedARN returns the ARN, in the partition aws, of what an identifier names: an ARN of any partition, or the
+// id of a resource that has no parent, which is then one of the scope.
+func IdentifiedARN(scope Scope, identifier string) string {
+	if rest, ok := strings.CutPrefix(identifier, "arn:"); ok {
+		_, rest, _ = strings.Cut(rest, ":")
+		return "arn:aws:" + rest
+	}
+	for kind, prefix := range idPrefixes {
+		if strings.HasPrefix(identifier, prefix) {
+			return arn(scope, string(kind)+"/"+identifier)
+		}
+	}
+	return arn(scope, identifier)
+}

@@ -1,0 +1,42 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// openFile opens the file to append to it.
+func (l *Log) openFile() error {
+	f, err := os.OpenFile(l.cfg.Path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the audit log: %w", err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(fmt.Errorf("opening the audit log: %w", err), f.Close())
+	}
+	l.file, l.size = f, info.Size()
+	return nil
+}
+
+// rotate renames the file and begins a new one. On failure the log goes on in the file that is open.
+func (l *Log) rotate() error {
+	for n := l.cfg.Keep - 1; n >= 1; n-- {
+		if err := os.Rename(l.numbered(n), l.numbered(n+1)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	// Somebody may have moved the file away.
+	if err := os.Rename(l.cfg.Path, l.numbered(1)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	old := l.file
+	if err := l.openFile(); err != nil {
+		return err
+	}
+	return errors.Join(old.Sync(), old.Close())
+}
+
+func (l *Log) numbered(n int) string { return fmt.Sprintf("%s.%d", l.cfg.Path, n) }

@@ -1,0 +1,124 @@
+// Package chaos spoils calls of the API on purpose, so that who writes a client can see what it does when the
+// server is slow, throttles, fails, or cannot create what was asked for. It decides which calls are spoilt; the
+// handler and the operations do what it says. It is there in dev only.
+//
+// What happens to the n-th call of an operation depends on the seed, the operation and n alone: a test that makes
+// the same calls meets the same trouble, whatever it does at the same time with other operations.
+package chaos
+
+import (
+	"context"
+	"hash/fnv"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"trellis/internal/shape"
+)
+
+// Config says how much goes wrong. Shares are between 0 and 1.
+type Config struct {
+	// Latency is added to every call, before it is carried out.
+	Latency time.Duration
+	// Throttle is the share of calls that are answered 429, Error of those answered 500. Their sum is 1 at most.
+	Throttle, Error float64
+	// CreateFailed is the share of created resources that end in CREATE_FAILED.
+	CreateFailed float64
+	// Seed chooses which ones.
+	Seed uint64
+}
+
+// Chaos decides.
+type Chaos struct {
+	cfg Config
+
+	mu      sync.Mutex // mu guards the field below.
+	streams map[string]*rand.Rand
+}
+
+// New returns a Chaos in which no call has been made yet.
+func New(cfg Config) *Chaos {
+	return &Chaos{cfg: cfg, streams: map[string]*rand.Rand{}}
+}
+
+// Fate is what happens to one call.
+type Fate struct {
+	latency time.Duration
+	trouble trouble
+}
+
+type trouble uint8
+
+const (
+	none trouble = iota
+	throttled
+	// failedBefore leaves the operation undone. failedAfter does it and loses the answer, which is what client tokens
+	// are there for.
+	failedBefore
+	failedAfter
+)
+
+// Next returns what happens to the next call of an operation. Half of the errors come after the operation has been
+// carried out.
+func (c *Chaos) Next(operation string) Fate {
+	fate := Fate{latency: c.cfg.Latency}
+	switch n := c.draw(operation); {
+	case n < c.cfg.Throttle:
+		fate.trouble = throttled
+	case n < c.cfg.Throttle+c.cfg.Error/2:
+		fate.trouble = failedBefore
+	case n < c.cfg.Throttle+c.cfg.Error:
+		fate.trouble = failedAfter
+	}
+	return fate
+}
+
+// Before is called before the operation: it waits, and returns the error with which the call is answered instead.
+func (f Fate) Before(ctx context.Context) error {
+	if f.latency > 0 {
+		timer := time.NewTimer(f.latency)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	switch f.trouble {
+	case throttled:
+		return &shape.ThrottlingException{Message: new("Rate exceeded (--chaos-throttle)."), ServiceCode: new("vpc-lattice"), RetryAfterSeconds: new(int32(1))}
+	case failedBefore:
+		return &shape.InternalServerException{Message: new("Failed before the operation was carried out (--chaos-error).")}
+	}
+	return nil
+}
+
+// After is called when the operation has succeeded: it returns the error with which the call is answered all the same.
+func (f Fate) After() error {
+	if f.trouble == failedAfter {
+		return &shape.InternalServerException{Message: new("Failed after the operation was carried out (--chaos-error).")}
+	}
+	return nil
+}
+
+// FailCreation returns why the next resource of a kind cannot be created, or empty strings if it can.
+func (c *Chaos) FailCreation(kind string) (code, message string) {
+	if c.draw("create "+kind) >= c.cfg.CreateFailed {
+		return "", ""
+	}
+	return "InternalFailure", "The resource could not be created (--chaos-create-failed)."
+}
+
+// draw returns the next number, from 0 up to but not 1, of what is drawn under a name.
+func (c *Chaos) draw(name string) float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stream, ok := c.streams[name]
+	if !ok {
+		hash := fnv.New64a()
+		_, _ = hash.Write([]byte(name)) // It never fails.
+		stream = rand.New(rand.NewPCG(c.cfg.Seed, hash.Sum64()))
+		c.streams[name] = stream
+	}
+	return stream.Float64()
+}
