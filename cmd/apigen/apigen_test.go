@@ -101,6 +101,22 @@ func TestGeneratedDecoderChecksWhatTheModelSays(t *testing.T) {
 	}
 }
 
+func TestPathsTellWhatIsAddressed(t *testing.T) {
+	for uri, want := range map[string]string{
+		"/services": "service/*",
+		"/services/{serviceIdentifier}/listeners/{listenerIdentifier}":       "service/{}/listener/{}",
+		"/services/{serviceIdentifier}/listeners/{listenerIdentifier}/rules": "service/{}/listener/{}/rule/*",
+		"/targetgroups/{targetGroupIdentifier}/registertargets":              "targetgroup/{}",
+		"/authpolicy/{resourceIdentifier}":                                   "{}",
+		"/tags/{resourceArn}":                                                "{}",
+		"/servicenetworkvpcendpointassociations":                             "servicenetworkvpcendpointassociation/*",
+	} {
+		if got := resourceTail(uri); got != want {
+			t.Errorf("%s gives %s, want %s", uri, got, want)
+		}
+	}
+}
+
 func TestGeneratorStopsAtWhatItDoesNotKnow(t *testing.T) {
 	tests := []struct {
 		name   string

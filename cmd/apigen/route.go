@@ -91,8 +91,8 @@ func (m *model) writeRoutes() ([]byte, error) {
 	b.WriteString(")\n\n// operations is the table of all operations. It never changes.\nvar operations = [...]operation{\n")
 	for _, name := range m.operationNames() {
 		op := m.Operations[name]
-		fmt.Fprintf(&b, "\toperation%s: {name: %q, status: %d, hasBody: %t, call: call(decode%s, Operations.%s)},\n",
-			name, name, op.HTTP.ResponseCode, m.hasBody(op), op.Input.Shape, name)
+		fmt.Fprintf(&b, "\toperation%s: {name: %q, status: %d, hasBody: %t, mutates: %t, resource: %q, call: call(decode%s, Operations.%s)},\n",
+			name, name, op.HTTP.ResponseCode, m.hasBody(op), mutates(name), resourceTail(op.HTTP.RequestURI), op.Input.Shape, name)
 	}
 	b.WriteString("}\n\n")
 	b.WriteString("// route returns the operation that a method and an escaped path mean, and the labels in the path.\n")
@@ -110,6 +110,34 @@ func (m *model) hasBody(op *operation) bool {
 		}
 	}
 	return false
+}
+
+// mutates tells whether an operation may change something. The method does not tell: ListTargets is a POST.
+func mutates(operation string) bool {
+	return !strings.HasPrefix(operation, "Get") && !strings.HasPrefix(operation, "List")
+}
+
+// resourceTail turns a path into the end of the ARN that the operation is about, with {} for the ids in the path:
+// /services/{serviceIdentifier}/listeners becomes service/{}/listener/*. It is {} alone where the path's label is
+// the whole of it.
+func resourceTail(uri string) string {
+	var parts []string
+	for segment := range strings.SplitSeq(strings.TrimPrefix(uri, "/"), "/") {
+		switch {
+		case isLabel(segment):
+			parts = append(parts, "{}")
+		case segment == "authpolicy", segment == "resourcepolicy", segment == "tags":
+			// The label behind it says which resource, of whatever kind.
+		case strings.HasSuffix(segment, "targets"):
+			// registertargets, deregistertargets, listtargets: what is done to the resource before it.
+		default:
+			parts = append(parts, strings.TrimSuffix(segment, "s"))
+		}
+	}
+	if last := parts[len(parts)-1]; last != "{}" && !strings.HasSuffix(uri, "targets") {
+		parts = append(parts, "*")
+	}
+	return strings.Join(parts, "/")
 }
 
 // write writes the statements that go on from a node. Each path through them returns or falls out at the end of

@@ -1,6 +1,6 @@
 // Package api is the wire of the Lattice API: it routes a request to its operation, decodes and validates the
-// input, authenticates the caller, encodes the answer or the error. What is particular to an operation is
-// generated from the published model by cmd/apigen (the files *_gen.go).
+// input, authenticates the caller, asks whether it may, keeps to limits, encodes the answer or the error, and
+// tells the audit log. What is particular to an operation is generated from the published model by cmd/apigen (the files *_gen.go).
 //
 // It does not know what an operation does: that is behind the generated interface Operations, which package
 // control implements. Invariant: an operation is called only with an input in which everything that the model
@@ -17,10 +17,19 @@ import (
 type Caller struct {
 	Account string
 	Region  string
-	// Principal is the ARN of who calls.
-	Principal string
-	// RequestID is the UUID that the answer carries and the log names. The handler sets it.
+	// Principal is the ARN of who calls, and UserID its unique id, as GetCallerIdentity answers them.
+	Principal, UserID string
+	// AccessKeyID is the key with which the request was signed, if it was. It is no secret.
+	AccessKeyID string
+
+	// What follows is set by the handler.
+
+	// RequestID is the UUID that the answer carries and the log names.
 	RequestID string
+	// SourceIP is the address that the request came from.
+	SourceIP string
+	// Secure says that it came over TLS.
+	Secure bool
 }
 
 // Scope returns the account and Region in which the call takes place.
@@ -30,7 +39,7 @@ func (c Caller) Scope() lattice.Scope {
 
 // Authenticator finds out who sent a request.
 type Authenticator interface {
-	// Authenticate returns the caller, all but its RequestID, or an error: an exception of package shape or
+	// Authenticate returns the caller, all but what the handler sets, or an error: an exception of package shape or
 	// an *AuthenticationError. It MUST NOT read the request's body, which the handler has read already.
 	Authenticate(r *http.Request, body []byte) (Caller, error)
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 
 	"trellis/internal/shape"
 )
@@ -28,8 +29,12 @@ type AuthenticationError struct {
 	Status int `json:"-"`
 }
 
-// Error returns the code and the message.
-func (e *AuthenticationError) Error() string { return e.Code + ": " + e.Message }
+// Error returns the code and the message's first line. The rest is for the client alone: it may show the headers
+// that it signed, a session token among them, which does not belong into a log.
+func (e *AuthenticationError) Error() string {
+	line, _, _ := strings.Cut(e.Message, "\n")
+	return e.Code + ": " + line
+}
 
 // ErrorCode returns the code.
 func (e *AuthenticationError) ErrorCode() string { return e.Code }

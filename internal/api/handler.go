@@ -8,11 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
 	"time"
 
+	"trellis/internal/audit"
+	"trellis/internal/chaos"
 	"trellis/internal/shape"
 )
 
@@ -23,6 +26,14 @@ const defaultMaxBodyBytes = 1 << 20
 type Config struct {
 	Operations    Operations
 	Authenticator Authenticator
+	// Authorizer decides what callers may do. Nil means that everybody may do everything.
+	Authorizer Authorizer
+	// Limits bound how much is asked for at once.
+	Limits Limits
+	// Audit is told of each call that may change something, once its caller is known. Nil means that nobody is told.
+	Audit *audit.Log
+	// Chaos spoils calls, for tests of clients. Nil means none.
+	Chaos *chaos.Chaos
 	// Log gets one line for each request: at debug level, or at warn level when the answer is a 5xx. Nil means none.
 	Log *slog.Logger
 	// MaxBodyBytes is the size of the largest body that is read. 0 means 1 MiB.
@@ -38,10 +49,13 @@ func NewHandler(cfg Config) http.Handler {
 	if cfg.MaxBodyBytes == 0 {
 		cfg.MaxBodyBytes = defaultMaxBodyBytes
 	}
-	return &handler{cfg}
+	return &handler{cfg: cfg, throttle: newThrottle(cfg.Limits)}
 }
 
-type handler struct{ cfg Config }
+type handler struct {
+	cfg      Config
+	throttle *throttle
+}
 
 // exchange is one request and its answer.
 type exchange struct {
@@ -49,25 +63,30 @@ type exchange struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	started time.Time
-	// operation and caller are unknown (nil and empty) until the request has been routed and authenticated.
-	operation *operation
-	caller    Caller
+	// operation and caller are unknown (nil and empty) until the request has been routed and authenticated, input
+	// until it has been checked, output until the operation has returned it.
+	operation     *operation
+	caller        Caller
+	authenticated bool
+	input, output any
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := &exchange{handler: h, w: w, r: r, started: time.Now()}
-	e.caller.RequestID = newRequestID()
+	e.caller.RequestID = NewRequestID()
 	w.Header().Set("X-Amzn-Requestid", e.caller.RequestID)
 	body, err := e.answer()
 	if err != nil {
 		e.writeError(err)
 		return
 	}
+	// Recorded before it is answered: what a client knows to be done is in the audit log's queue.
+	e.record(e.operation.status, "")
 	e.write(e.operation.status, body)
 	e.log(e.operation.status, nil)
 }
 
-// answer carries the request out: route, authenticate, decode, call, encode. A panic becomes an error.
+// answer carries the request out: route, authenticate, decode, authorize, call, encode. A panic becomes an error.
 func (e *exchange) answer() (body []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -84,12 +103,12 @@ func (e *exchange) answer() (body []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	caller, err := e.cfg.Authenticator.Authenticate(e.r, in)
-	if err != nil {
+	if err := e.authenticate(in); err != nil {
 		return nil, err
 	}
-	caller.RequestID = e.caller.RequestID
-	e.caller = caller
+	if err := e.throttle.admit(e.caller.Account, e.started); err != nil {
+		return nil, err
+	}
 	if err := d.parseQuery(e.r.URL.RawQuery); err != nil {
 		return nil, err
 	}
@@ -98,11 +117,49 @@ func (e *exchange) answer() (body []byte, err error) {
 			return nil, err
 		}
 	}
-	out, err := e.operation.call(e.r.Context(), e.cfg.Operations, e.caller, &d)
+	out, err := e.carryOut(&d)
 	if err != nil || e.operation.status == http.StatusNoContent {
 		return nil, err
 	}
 	return encode(out)
+}
+
+// authenticate finds out who calls.
+func (e *exchange) authenticate(body []byte) error {
+	caller, err := e.cfg.Authenticator.Authenticate(e.r, body)
+	if err != nil {
+		return err
+	}
+	caller.RequestID = e.caller.RequestID
+	caller.Secure = e.r.TLS != nil
+	// What a header says of the address is not believed: anybody can send it.
+	if host, _, err := net.SplitHostPort(e.r.RemoteAddr); err == nil {
+		caller.SourceIP = host
+	}
+	e.caller, e.authenticated = caller, true
+	return nil
+}
+
+// carryOut calls the operation when there is room for it, and lets chaos spoil it.
+func (e *exchange) carryOut(d *decoder) (any, error) {
+	ctx := e.r.Context()
+	var fate chaos.Fate
+	if e.cfg.Chaos != nil {
+		fate = e.cfg.Chaos.Next(e.operation.name)
+	}
+	if err := fate.Before(ctx); err != nil {
+		return nil, err
+	}
+	leave, err := e.throttle.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	out, err := e.operation.call(ctx, e, d)
+	if err != nil {
+		return nil, err
+	}
+	return out, fate.After()
 }
 
 // readBody reads the whole body, which is needed before anything else: the signature covers it.
@@ -143,6 +200,7 @@ func (e *exchange) writeError(err error) {
 	if encodeErr != nil {
 		err = errors.Join(err, encodeErr)
 	}
+	e.record(shown.HTTPStatus(), shown.ErrorCode())
 	e.write(shown.HTTPStatus(), body)
 	e.log(shown.HTTPStatus(), err)
 }
@@ -196,6 +254,7 @@ func (e *exchange) log(status int, err error) {
 		slog.String("operation", operation),
 		slog.String("request_id", e.caller.RequestID),
 		slog.String("account", e.caller.Account),
+		slog.String("principal", e.caller.Principal),
 		slog.Int("status", status),
 		slog.Duration("duration", time.Since(e.started)),
 	}
@@ -205,8 +264,8 @@ func (e *exchange) log(status int, err error) {
 	e.cfg.Log.LogAttrs(ctx, level, "api request", attrs...)
 }
 
-// newRequestID returns a random UUID (RFC 9562 5.4).
-func newRequestID() string {
+// NewRequestID returns a random UUID (RFC 9562 5.4).
+func NewRequestID() string {
 	var b [16]byte
 	rand.Read(b[:]) // It never fails: crypto/rand documents that.
 	b[6] = b[6]&0x0f | 0x40

@@ -12,26 +12,37 @@ type operation struct {
 	status int
 	// hasBody says that a part of the input is in the body. Else the body is not looked at: A-109.
 	hasBody bool
-	// call decodes the input and, if nothing is wrong with it, calls the operation. It returns the output.
-	call func(ctx context.Context, ops Operations, caller Caller, d *decoder) (any, error)
+	// mutates says that the operation may change something.
+	mutates bool
+	// resource is the end of the ARN of what the operation is about, with {} for each label: service/{}/listener/*.
+	// It is {} alone where the label is an ARN, or an id of any kind.
+	resource string
+	// call decodes the input and, if nothing is wrong with it and the caller may do it, calls the operation. It
+	// returns the output.
+	call func(ctx context.Context, e *exchange, d *decoder) (any, error)
 }
 
 // call binds the decoder of an operation's input to its method.
 func call[In, Out any](
 	decode func(*decoder) *In, method func(Operations, context.Context, Caller, *In) (*Out, error),
-) func(context.Context, Operations, Caller, *decoder) (any, error) {
-	return func(ctx context.Context, ops Operations, caller Caller, d *decoder) (any, error) {
+) func(context.Context, *exchange, *decoder) (any, error) {
+	return func(ctx context.Context, e *exchange, d *decoder) (any, error) {
 		in := decode(d)
 		if err := d.err(); err != nil {
 			return nil, err
 		}
-		out, err := method(ops, ctx, caller, in)
+		e.input = in
+		if err := e.authorize(&d.labels); err != nil {
+			return nil, err
+		}
+		out, err := method(e.cfg.Operations, ctx, e.caller, in)
 		if err != nil {
 			return nil, err
 		}
 		if out == nil {
 			return nil, fmt.Errorf("the operation returned neither a %T nor an error", out)
 		}
+		e.output = out
 		return out, nil
 	}
 }

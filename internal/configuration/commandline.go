@@ -15,14 +15,19 @@ type commandLine struct {
 
 	Dev struct {
 		Common
-		PortMap map[int]int `name:"port-map" default:"80=8080,443=8443" help:"Listener port to bound port."`
-		Demo    bool        `name:"demo" help:"Also build a small sample network, and print the curl lines that show it."`
+		PortMap  map[int]int `name:"port-map" default:"80=8080,443=8443" help:"Listener port to bound port."`
+		APIRate  float64     `name:"api-rate" default:"0" help:"How many API calls an account may make in a second on average; 0 means any number."`
+		AuditLog string      `name:"audit-log" default:"none" help:"File in which each call that changes something is recorded; - is standard output."`
+		Chaos    Chaos       `embed:"" prefix:"chaos-"`
+		Demo     bool        `name:"demo" help:"Also build a small sample network, and print the curl lines that show it."`
 	} `cmd:"" help:"Run on this machine for development and tests: ephemeral, loopback only, any credentials."`
 
 	Serve struct {
 		Common
 		PortMap     map[int]int `name:"port-map" help:"Listener port to bound port."`
 		DataDir     string      `name:"data-dir" default:"./trellis-data" help:"Directory of the embedded etcd and the first credentials."`
+		APIRate     float64     `name:"api-rate" default:"10000" help:"How many API calls an account may make in a second on average; 0 means any number."`
+		AuditLog    string      `name:"audit-log" help:"File in which each call that changes something is recorded (default DATA_DIR/audit.log); - is standard output, none is nowhere."`
 		Credentials string      `name:"credentials" help:"File of principals and keys (default DATA_DIR/credentials). Created on first start with one administrator."`
 	} `cmd:"" help:"Run an application network: durable, signatures checked."`
 
@@ -72,11 +77,20 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	command := Command{Name: ctx.Command()}
 	switch command.Name {
 	case "dev":
-		command.Configuration = Configuration{Common: line.Dev.Common, PortMap: line.Dev.PortMap, Dev: true, Demo: line.Dev.Demo}
+		command.Configuration = Configuration{
+			Common: line.Dev.Common, PortMap: line.Dev.PortMap, Dev: true, Demo: line.Dev.Demo,
+			APIRate: line.Dev.APIRate, AuditLog: line.Dev.AuditLog, Chaos: line.Dev.Chaos,
+		}
 	case "serve":
-		command.Configuration = Configuration{Common: line.Serve.Common, PortMap: line.Serve.PortMap, DataDir: line.Serve.DataDir, Credentials: line.Serve.Credentials}
+		command.Configuration = Configuration{
+			Common: line.Serve.Common, PortMap: line.Serve.PortMap, DataDir: line.Serve.DataDir, Credentials: line.Serve.Credentials,
+			APIRate: line.Serve.APIRate, AuditLog: line.Serve.AuditLog,
+		}
 		if command.Configuration.Credentials == "" {
 			command.Configuration.Credentials = filepath.Join(line.Serve.DataDir, "credentials")
+		}
+		if command.Configuration.AuditLog == "" {
+			command.Configuration.AuditLog = filepath.Join(line.Serve.DataDir, "audit.log")
 		}
 	default:
 		return command, nil

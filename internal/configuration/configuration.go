@@ -26,6 +26,8 @@ type Common struct {
 	Region              string         `name:"region" default:"us-west-2" help:"Region of requests whose signature does not name one."`
 	Account             string         `name:"account" default:"000000000000" help:"Account of requests whose credentials do not name one."`
 	EtcdEndpoints       []string       `name:"etcd-endpoints" help:"Use this etcd cluster instead of the embedded server, as in http://10.0.0.1:2379."`
+	APIConcurrency      int            `name:"api-concurrency" default:"256" help:"How many API operations are carried out at once; 0 means any number. Others wait for a second at most."`
+	APIBurst            int            `name:"api-burst" default:"0" help:"How many API calls an account may make at once; 0 means as many as --api-rate."`
 	LifecycleDelay      time.Duration  `name:"lifecycle-delay" default:"0s" help:"How long resources stay CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS and DELETE_IN_PROGRESS."`
 	DeregistrationDelay time.Duration  `name:"deregistration-delay" default:"1m" help:"How long a deregistered target is DRAINING."`
 	DrainTimeout        time.Duration  `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
@@ -47,6 +49,12 @@ type Configuration struct {
 	DataDir string
 	// Credentials is the file of principals and keys. Empty in dev.
 	Credentials string
+	// APIRate is how many API calls an account may make in a second on average; 0 means any number.
+	APIRate float64
+	// AuditLog is a file, "-" for standard output, or "none".
+	AuditLog string
+	// Chaos has a meaning in dev only.
+	Chaos Chaos
 }
 
 var (
@@ -98,6 +106,8 @@ func (c Configuration) Validate() error {
 	if !slices.Contains([]string{"text", "json"}, c.LogFormat) {
 		wrong("log-format", c.LogFormat, "must be text or json")
 	}
+	c.checkAPI(wrong)
+	c.Chaos.check(wrong)
 	if err := c.Quotas.Check(); err != nil {
 		problems = append(problems, fmt.Errorf("--quotas: %w", err))
 	}

@@ -16,14 +16,16 @@ func TestDefaultsOfTheCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := dev.Configuration
-	if !c.Dev || c.Demo || c.APIAddr != "127.0.0.1:7600" || c.PortMap[80] != 8080 || c.PortMap[443] != 8443 || c.DeregistrationDelay != time.Minute || c.DataDir != "" {
+	if !c.Dev || c.Demo || c.APIAddr != "127.0.0.1:7600" || c.PortMap[80] != 8080 || c.PortMap[443] != 8443 || c.DeregistrationDelay != time.Minute || c.DataDir != "" ||
+		c.AuditLog != "none" || c.APIRate != 0 || c.APIConcurrency != 256 || c.Chaos != (Chaos{}) {
 		t.Errorf("dev: %+v", c)
 	}
 	serve, err := Parse([]string{"serve", "--data-dir", "d"}, &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := serve.Configuration; c.Dev || len(c.PortMap) != 0 || c.DataDir != "d" || c.Credentials != filepath.Join("d", "credentials") {
+	if c := serve.Configuration; c.Dev || len(c.PortMap) != 0 || c.DataDir != "d" || c.Credentials != filepath.Join("d", "credentials") ||
+		c.AuditLog != filepath.Join("d", "audit.log") || c.APIRate != 10000 {
 		t.Errorf("serve: %+v", c)
 	}
 }
@@ -53,16 +55,25 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TRELLIS_DRAIN_TIMEOUT", "2h")
-	_, err := Parse([]string{"dev", "--config", path, "--account", "12", "--api-addr", "here", "--port-map", "80=x", "--quotas", "apples=1", "--log-level", "loud"}, &bytes.Buffer{})
+	_, err := Parse([]string{"dev", "--config", path, "--account", "12", "--api-addr", "here", "--port-map", "80=x", "--quotas", "apples=1", "--log-level", "loud",
+		"--chaos-throttle", "0.6", "--chaos-error", "0.5", "--chaos-create-failed", "2", "--chaos-seed", "x", "--chaos-latency", "1h", "--api-rate=-1", "--api-concurrency=-2", "--audit-log="}, &bytes.Buffer{})
 	if !errors.As(err, new(*UsageError)) {
 		t.Fatalf("Parse says %v, want a UsageError", err)
 	}
 	for _, want := range []string{
 		`unknown key "colour"`, "--lifecycle-delay soon", "--drain-timeout 2h", "--account 12", "--api-addr here", "--port-map 80=x", `quota "apples"`, "--log-level loud",
+		"--chaos-throttle 0.6", "--chaos-create-failed 2", "--chaos-seed x", "--chaos-latency 1h", "--api-rate -1", "--api-concurrency -2", "--audit-log :",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not tell of %s:\n%v", want, err)
 		}
+	}
+}
+
+func TestServeDoesNotKnowChaos(t *testing.T) {
+	_, err := Parse([]string{"serve", "--chaos-error", "0.5"}, &bytes.Buffer{})
+	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), "unknown flag --chaos-error") {
+		t.Errorf("Parse says %v", err)
 	}
 }
 

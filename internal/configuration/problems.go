@@ -32,6 +32,7 @@ func (p *problems) mappers() []kong.Option {
 		mapper(p, "a duration such as 2s", time.ParseDuration),
 		mapper(p, "a whole number", strconv.Atoi),
 		mapper(p, "a number", func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }),
+		mapper(p, "a whole number that is not negative", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }),
 		mapper(p, "ports such as 80=8080,443=8443", parsePortMap),
 		mapper(p, "quotas such as targetGroupsPerRegion=1000", parseQuotas),
 	}

@@ -32,6 +32,8 @@ type Config struct {
 	DeregistrationDelay time.Duration
 	// Quotas are the limits that differ from AWS's defaults. They must be valid.
 	Quotas lattice.Quotas
+	// FailCreation returns why a resource that is being created cannot be, or empty strings. Nil means that none fails.
+	FailCreation func(kind lattice.Kind) (code, message string)
 	// Now tells the time. The default is time.Now.
 	Now func() time.Time
 	Log *slog.Logger
@@ -56,6 +58,9 @@ var _ api.Operations = (*Control)(nil)
 func New(cfg Config) *Control {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.FailCreation == nil {
+		cfg.FailCreation = func(lattice.Kind) (string, string) { return "", "" }
 	}
 	return &Control{Config: cfg, due: make(chan struct{}, 1), quotas: cfg.Quotas.InForce()}
 }

@@ -67,14 +67,18 @@ func parametersHash(in any) (string, error) {
 // newBase returns what a resource has when it is created.
 func (c *Control) newBase(caller api.Caller, kind lattice.Kind, name *string, tags map[string]string) lattice.Base {
 	now := c.now()
+	failureCode, failureMessage := c.FailCreation(kind)
 	return lattice.Base{
 		ID:        lattice.NewID(kind),
 		Name:      value(name),
 		Scope:     caller.Scope(),
 		CreatedAt: now,
 		UpdatedAt: now,
-		Lifecycle: lattice.Lifecycle{Phase: lattice.PhaseCreate, Until: now.Add(c.LifecycleDelay)},
-		Tags:      tags,
+		Lifecycle: lattice.Lifecycle{
+			Phase: lattice.PhaseCreate, Until: now.Add(c.LifecycleDelay),
+			FailureCode: failureCode, FailureMessage: failureMessage,
+		},
+		Tags: tags,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,49 +16,43 @@ import (
 	"gopkg.in/ini.v1"
 )
 
-// Principal is somebody who may sign requests.
-type Principal struct {
-	Name         string
-	Account      string
-	ARN          string
-	AccessKeyID  string
-	SecretKey    string
-	SessionToken string
-}
-
-// String keeps the keys out of logs.
-func (p Principal) String() string { return p.ARN }
-
 // Credentials are the principals of a credentials file, which is in AWS's shared-credentials format so that
 // clients can use it as it is: each section is a principal, with aws_access_key_id, aws_secret_access_key and,
-// optionally, aws_session_token. Keys that AWS's tools pass over say the rest: trellis_account (12 digits) and
-// trellis_arn. The file is read again when it has changed.
+// optionally, aws_session_token. Keys that AWS's tools pass over say the rest: trellis_account (12 digits),
+// trellis_arn, trellis_tags, and the identity policies, trellis_policy and trellis_policy_file. The file, and those
+// of policies, are read again when they have changed.
 type Credentials struct {
 	path    string
 	account string
+	log     *slog.Logger
 
-	mu          sync.Mutex // mu guards the fields below.
-	principals  map[string]Principal
-	modified    time.Time
+	mu         sync.Mutex // mu guards the fields below.
+	principals map[string]Principal
+	// modified is when each file that was read was changed last.
+	modified    map[string]time.Time
 	nextLook    time.Time
 	lastProblem error
 }
 
-// lookInterval is how often the file is looked at for changes.
+// lookInterval is how often the files are looked at for changes.
 const lookInterval = time.Second
 
-// OpenCredentials reads a credentials file, or creates it with one administrator of the account.
-func OpenCredentials(path, account string) (*Credentials, error) {
+// OpenCredentials reads a credentials file, or creates it with one administrator of the account. The log is told
+// when the file has been read again, or could not be.
+func OpenCredentials(path, account string, log *slog.Logger) (*Credentials, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := createCredentials(path, account); err != nil {
 			return nil, fmt.Errorf("creating the credentials file: %w", err)
 		}
 	}
-	c := &Credentials{path: path, account: account}
+	c := &Credentials{path: path, account: account, log: log}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.read(); err != nil {
 		return nil, err
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		log.Warn("others than its owner can read the credentials file", "file", path, "mode", info.Mode().Perm().String())
 	}
 	return c, nil
 }
@@ -69,64 +64,87 @@ func (c *Credentials) Problem() error {
 	return c.lastProblem
 }
 
-func (c *Credentials) principal(accessKeyID string) (Principal, bool) {
+// Principal returns the principal who has an access key.
+func (c *Credentials) Principal(accessKeyID string) (Principal, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := time.Now(); now.After(c.nextLook) {
 		c.nextLook = now.Add(lookInterval)
-		if info, err := os.Stat(c.path); err == nil && !info.ModTime().Equal(c.modified) {
-			c.lastProblem = c.read()
-		}
+		c.look()
 	}
 	p, ok := c.principals[accessKeyID]
 	return p, ok
 }
 
+// look reads the file again if it, or the file of a policy, has changed. The caller holds mu.
+func (c *Credentials) look() {
+	changed := false
+	for file, at := range c.modified {
+		changed = changed || !modTime(file).Equal(at)
+	}
+	if !changed {
+		return
+	}
+	if c.lastProblem = c.read(); c.lastProblem != nil {
+		c.log.Error("the credentials file has changed and cannot be read; what was read before stays in force", "error", c.lastProblem)
+		return
+	}
+	c.log.Info("the credentials file has been read again", "file", c.path, "principals", len(c.principals))
+}
+
 // read replaces the principals by those of the file. The caller holds mu.
 func (c *Credentials) read() error {
-	info, err := os.Stat(c.path)
+	p := &parser{path: c.path, account: c.account, modified: map[string]time.Time{}}
+	principals, err := p.principals()
+	c.modified = p.modified
 	if err != nil {
-		return fmt.Errorf("reading the credentials: %w", err)
-	}
-	c.modified = info.ModTime()
-	file, err := ini.LoadSources(ini.LoadOptions{IgnoreInlineComment: true}, c.path)
-	if err != nil {
-		return fmt.Errorf("reading the credentials file %s: %w", c.path, err)
-	}
-	principals := map[string]Principal{}
-	var problems []error
-	for _, section := range file.Sections() {
-		if section.Name() == ini.DefaultSection && len(section.Keys()) == 0 {
-			continue
-		}
-		p := Principal{
-			Name:         section.Name(),
-			Account:      section.Key("trellis_account").MustString(c.account),
-			AccessKeyID:  section.Key("aws_access_key_id").String(),
-			SecretKey:    section.Key("aws_secret_access_key").String(),
-			SessionToken: section.Key("aws_session_token").String(),
-		}
-		p.ARN = section.Key("trellis_arn").MustString("arn:aws:iam::" + p.Account + ":user/" + p.Name)
-		problem := func(text string) {
-			problems = append(problems, fmt.Errorf("credentials file %s, section [%s]: %s", c.path, p.Name, text))
-		}
-		if p.AccessKeyID == "" || p.SecretKey == "" {
-			problem("aws_access_key_id and aws_secret_access_key are needed")
-		}
-		if !isAccount(p.Account) {
-			problem("trellis_account must be 12 digits")
-		}
-		if _, twice := principals[p.AccessKeyID]; twice {
-			problem("another section has the same aws_access_key_id")
-		}
-		principals[p.AccessKeyID] = p
-	}
-	if err := errors.Join(problems...); err != nil {
 		return err
 	}
 	c.principals = principals
 	return nil
 }
+
+// modTime returns when a file was changed last, or zero if it cannot be looked at.
+func modTime(file string) time.Time {
+	info, err := os.Stat(file)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// principals reads all sections.
+func (p *parser) principals() (map[string]Principal, error) {
+	p.modified[p.path] = modTime(p.path) // Before it is read: a change in between is seen at the next look.
+	file, err := ini.LoadSources(ini.LoadOptions{IgnoreInlineComment: true, AllowNonUniqueSections: true}, p.path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the credentials file %s: %w", p.path, err)
+	}
+	principals := map[string]Principal{}
+	names := map[string]bool{}
+	var problems []error
+	for _, section := range file.Sections() {
+		if section.Name() == ini.DefaultSection && len(section.Keys()) == 0 {
+			continue
+		}
+		principal, err := p.principal(section)
+		if err != nil {
+			problems = append(problems, err)
+		}
+		if names[principal.Name] {
+			problems = append(problems, fmt.Errorf("credentials file %s, section [%s]: another section has the same name", p.path, principal.Name))
+		}
+		names[principal.Name] = true
+		if _, twice := principals[principal.AccessKeyID]; twice {
+			problems = append(problems, fmt.Errorf("credentials file %s, section [%s]: another section has the same %s", p.path, principal.Name, keyAccessKeyID))
+		}
+		principals[principal.AccessKeyID] = principal
+	}
+	return principals, errors.Join(problems...)
+}
+
+// administratorPolicy lets the administrator of the first start do everything.
+const administratorPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
 
 // createCredentials writes a file with one administrator under fresh keys, readable by its owner alone.
 func createCredentials(path, account string) error {
@@ -138,8 +156,9 @@ func createCredentials(path, account string) error {
 	rand.Read(id[:])
 	rand.Read(secret[:])
 	text := fmt.Sprintf("# Principals that may call the API. Clients use this file as AWS_SHARED_CREDENTIALS_FILE.\n"+
-		"[default]\naws_access_key_id = AKIA%s\naws_secret_access_key = %s\ntrellis_account = %s\ntrellis_arn = arn:aws:iam::%s:user/administrator\n",
-		base32.StdEncoding.EncodeToString(id[:]), base64.StdEncoding.EncodeToString(secret[:]), account, account)
+		"[default]\n%s = AKIA%s\n%s = %s\n%s = %s\n%s = arn:aws:iam::%s:user/administrator\n%s = %s\n",
+		keyAccessKeyID, base32.StdEncoding.EncodeToString(id[:]), keySecret, base64.StdEncoding.EncodeToString(secret[:]),
+		keyAccount, account, keyARN, account, keyPolicy, administratorPolicy)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err

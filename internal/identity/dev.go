@@ -25,8 +25,10 @@ func (d Dev) Authenticate(r *http.Request, _ []byte) (api.Caller, error) {
 		if isAccount(c.AccessKeyID) {
 			caller.Account = c.AccessKeyID
 		}
+		caller.AccessKeyID = c.AccessKeyID
 	}
 	caller.Principal = "arn:aws:iam::" + caller.Account + ":root"
+	caller.UserID = caller.Account
 	return caller, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,8 +17,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/google/go-cmp/cmp"
 
 	"trellis/internal/api"
+	"trellis/internal/policy"
 )
 
 const credentialsFile = `[default]
@@ -38,7 +41,7 @@ func openSigned(t testing.TB) *Signed {
 	if err := os.WriteFile(path, []byte(credentialsFile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	credentials, err := OpenCredentials(path, "000000000000")
+	credentials, err := OpenCredentials(path, "000000000000", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +58,8 @@ type signedRequest struct {
 	service     string
 	at          time.Time
 	header      http.Header
+	// payloadHash is the body's, unless it is set.
+	payloadHash string
 }
 
 func (s signedRequest) build(t testing.TB) (*http.Request, []byte) {
@@ -81,8 +86,13 @@ func (s signedRequest) build(t testing.TB) (*http.Request, []byte) {
 	for name, values := range s.header {
 		r.Header[name] = values
 	}
-	sum := sha256.Sum256([]byte(s.body))
-	if err := v4.NewSigner().SignHTTP(context.Background(), s.credentials, r, hex.EncodeToString(sum[:]), s.service, "eu-west-1", s.at); err != nil {
+	if s.payloadHash == "" {
+		sum := sha256.Sum256([]byte(s.body))
+		s.payloadHash = hex.EncodeToString(sum[:])
+	} else {
+		r.Header.Set("X-Amz-Content-Sha256", s.payloadHash)
+	}
+	if err := v4.NewSigner().SignHTTP(context.Background(), s.credentials, r, s.payloadHash, s.service, "eu-west-1", s.at); err != nil {
 		t.Fatal(err)
 	}
 	// As it arrives at a server.
@@ -97,12 +107,12 @@ func TestSignedRequestsOfTheSDKAreAccepted(t *testing.T) {
 		request signedRequest
 		want    api.Caller
 	}{
-		{"a body", signedRequest{body: `{"name":"x"}`}, api.Caller{Account: "111122223333", Region: "eu-west-1", Principal: "arn:aws:iam::111122223333:user/default"}},
-		{"a query", signedRequest{method: "GET", url: "http://h/targetgroups?nextToken=a%2Fb%3D&maxResults=5&empty="}, api.Caller{Account: "111122223333", Region: "eu-west-1", Principal: "arn:aws:iam::111122223333:user/default"}},
-		{"an ARN in the path", signedRequest{method: "GET", url: "http://h/services/arn%3Aaws%3Avpc-lattice%3Aeu-west-1%3A111122223333%3Aservice%2Fsvc-0123456789abcdef0"}, api.Caller{Account: "111122223333", Region: "eu-west-1", Principal: "arn:aws:iam::111122223333:user/default"}},
-		{"repeated keys", signedRequest{method: "DELETE", url: "http://h/tags/arn?tagKeys=b&tagKeys=a"}, api.Caller{Account: "111122223333", Region: "eu-west-1", Principal: "arn:aws:iam::111122223333:user/default"}},
+		{"a body", signedRequest{body: `{"name":"x"}`}, api.Caller{Account: "111122223333", Region: "eu-west-1", Principal: "arn:aws:iam::111122223333:user/default", UserID: "AIDALIVIWMZUZRNZLAEE2", AccessKeyID: "AKIDEXAMPLE"}},
+		{"a query", signedRequest{method: "GET", url: "http://h/targetgroups?nextToken=a%2Fb%3D&maxResults=5&empty="}, api.Caller{Account: "111122223333", Region: "eu-west-1", Principal: "arn:aws:iam::111122223333:user/default", UserID: "AIDALIVIWMZUZRNZLAEE2", AccessKeyID: "AKIDEXAMPLE"}},
+		{"an ARN in the path", signedRequest{method: "GET", url: "http://h/services/arn%3Aaws%3Avpc-lattice%3Aeu-west-1%3A111122223333%3Aservice%2Fsvc-0123456789abcdef0"}, api.Caller{Account: "111122223333", Region: "eu-west-1", Principal: "arn:aws:iam::111122223333:user/default", UserID: "AIDALIVIWMZUZRNZLAEE2", AccessKeyID: "AKIDEXAMPLE"}},
+		{"repeated keys", signedRequest{method: "DELETE", url: "http://h/tags/arn?tagKeys=b&tagKeys=a"}, api.Caller{Account: "111122223333", Region: "eu-west-1", Principal: "arn:aws:iam::111122223333:user/default", UserID: "AIDALIVIWMZUZRNZLAEE2", AccessKeyID: "AKIDEXAMPLE"}},
 		{"a session token", signedRequest{credentials: aws.Credentials{AccessKeyID: "ASIDEXAMPLE", SecretAccessKey: "secret;with#marks", SessionToken: "the-token"}},
-			api.Caller{Account: "000000000000", Region: "eu-west-1", Principal: "arn:aws:sts::000000000000:assumed-role/role/session"}},
+			api.Caller{Account: "000000000000", Region: "eu-west-1", Principal: "arn:aws:sts::000000000000:assumed-role/role/session", UserID: "AROAPQDD73OH4LU5VDHVJ:session", AccessKeyID: "ASIDEXAMPLE"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r, body := tc.request.build(t)
@@ -155,6 +165,17 @@ func TestWrongSignaturesAreRefusedWithAWSCodes(t *testing.T) {
 		{"wrong secret", signedRequest{credentials: aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wrong"}}, nil, codeMismatch},
 		{"another service", signedRequest{service: "s3"}, nil, codeMismatch},
 		{"another body", signedRequest{body: "{}"}, func(_ *http.Request, body *[]byte) { *body = []byte("[]") }, codeMismatch},
+		{"a body left unsigned", signedRequest{body: "{}", payloadHash: unsignedPayload}, nil, codeMismatch},
+		{"another hash declared", signedRequest{body: "{}", header: http.Header{"X-Amz-Content-Sha256": {strings.Repeat("0", 64)}}}, nil, codeMismatch},
+		{"signed for another day", signedRequest{}, func(r *http.Request, _ *[]byte) {
+			r.Header.Set("X-Amz-Date", time.Now().UTC().Add(-48*time.Hour).Format(amzDateFormat))
+		}, codeMismatch},
+		{"host left unsigned", signedRequest{}, func(r *http.Request, _ *[]byte) {
+			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "host;", "", 1))
+		}, codeIncomplete},
+		{"SigV4A", signedRequest{}, func(r *http.Request, _ *[]byte) {
+			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), algorithm, "AWS4-ECDSA-P256-SHA256", 1))
+		}, codeIncomplete},
 		{"another path", signedRequest{}, func(r *http.Request, _ *[]byte) { r.URL.Path = "/services" }, codeMismatch},
 		{"another query", signedRequest{}, func(r *http.Request, _ *[]byte) { r.URL.RawQuery = "a=b" }, codeMismatch},
 		{"another host", signedRequest{}, func(r *http.Request, _ *[]byte) { r.Host = "other" }, codeMismatch},
@@ -177,7 +198,7 @@ func TestWrongSignaturesAreRefusedWithAWSCodes(t *testing.T) {
 
 func TestFirstStartCreatesOneAdministratorForItsOwnerAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data", "credentials")
-	first, err := OpenCredentials(path, "000000000000")
+	first, err := OpenCredentials(path, "000000000000", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,13 +209,16 @@ func TestFirstStartCreatesOneAdministratorForItsOwnerAlone(t *testing.T) {
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("the file's mode is %o, want 600", info.Mode().Perm())
 	}
-	second, err := OpenCredentials(path, "000000000000")
+	second, err := OpenCredentials(path, "000000000000", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for id, p := range first.principals {
-		if again := second.principals[id]; again != p {
-			t.Errorf("the second start reads %v, the first %v", again, p)
+		if diff := cmp.Diff(p, second.principals[id], cmp.AllowUnexported(policy.Condition{})); diff != "" {
+			t.Errorf("the second start reads something else (-first +second):\n%s", diff)
+		}
+		if got := p.Evaluate(policy.Request{Action: "vpc-lattice:DeleteService", Resource: "arn:x"}); got != policy.Allowed {
+			t.Errorf("the administrator may not delete a service: outcome %d", got)
 		}
 	}
 	if len(first.principals) != 1 {
@@ -214,7 +238,7 @@ func TestCredentialsFileIsReadAgainAfterAChangeAndABrokenOneKeepsTheOld(t *testi
 		}
 	}
 	write(credentialsFile, time.Now())
-	c, err := OpenCredentials(path, "000000000000")
+	c, err := OpenCredentials(path, "000000000000", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +246,7 @@ func TestCredentialsFileIsReadAgainAfterAChangeAndABrokenOneKeepsTheOld(t *testi
 		c.mu.Lock()
 		c.nextLook = time.Time{}
 		c.mu.Unlock()
-		_, ok := c.principal(id)
+		_, ok := c.Principal(id)
 		return ok
 	}
 	write(credentialsFile+"[new]\naws_access_key_id = NEW\naws_secret_access_key = s\n", time.Now().Add(time.Second))

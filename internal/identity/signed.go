@@ -55,7 +55,7 @@ func (a *Signed) Authenticate(r *http.Request, body []byte) (api.Caller, error) 
 	if err := a.checkScope(s); err != nil {
 		return api.Caller{}, err
 	}
-	principal, ok := a.credentials.principal(s.AccessKeyID)
+	principal, ok := a.credentials.Principal(s.AccessKeyID)
 	if !ok || !hmac.Equal([]byte(principal.SessionToken), []byte(s.SessionToken)) {
 		return api.Caller{}, refuse(codeUnknownKey, "The access key id or the session token is not known here. The keys are in the credentials file that the server names at its start.")
 	}
@@ -68,7 +68,10 @@ func (a *Signed) Authenticate(r *http.Request, body []byte) (api.Caller, error) 
 		return api.Caller{}, refuse(codeMismatch, fmt.Sprintf(
 			"The signature does not match. Check the secret key and how the request is signed. The canonical request should have been:\n%s", s.canonicalRequest(r, payloadHash)))
 	}
-	return api.Caller{Account: principal.Account, Region: s.Region, Principal: principal.ARN}, nil
+	return api.Caller{
+		Account: principal.Account, Region: s.Region, Principal: principal.ARN,
+		UserID: userID(principal.ARN, principal.Account), AccessKeyID: principal.AccessKeyID,
+	}, nil
 }
 
 // checkScope checks what the signature covers, and when it was made.
@@ -99,27 +102,21 @@ func (a *Signed) checkScope(s signature) error {
 	return nil
 }
 
-// payloadHash returns the hash of the body as the signature has it, after checking that it is the body's.
+// payloadHash returns the hash of the body, after checking that it is the one that the request declares, if any.
+// A body that is left unsigned on purpose is refused: A-114.
 func payloadHash(r *http.Request, s signature, body []byte) (string, error) {
 	sum := sha256.Sum256(body)
 	actual := hex.EncodeToString(sum[:])
-	switch declared := r.Header.Get("X-Amz-Content-Sha256"); declared {
-	case "":
-		if s.presigned && len(body) == 0 {
-			return presignedPayloadHash(r, actual), nil
-		}
+	declared := r.Header.Get("X-Amz-Content-Sha256")
+	if declared == "" && s.presigned {
+		declared = r.URL.Query().Get("X-Amz-Content-Sha256")
+	}
+	switch {
+	case declared == "" || declared == actual:
 		return actual, nil
-	case actual, unsignedPayload:
+	case declared == unsignedPayload && len(body) == 0:
 		return declared, nil
 	default:
 		return "", refuse(codeMismatch, "The body's SHA-256 is not the one in x-amz-content-sha256.")
 	}
-}
-
-// presignedPayloadHash is the hash that a presigned request without a body signs: the query may say that it is unsigned.
-func presignedPayloadHash(r *http.Request, actual string) string {
-	if r.URL.Query().Get("X-Amz-Content-Sha256") == unsignedPayload {
-		return unsignedPayload
-	}
-	return actual
 }

@@ -16,12 +16,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"trellis/internal/api"
+	"trellis/internal/audit"
 	"trellis/internal/catalog"
+	"trellis/internal/chaos"
 	"trellis/internal/configuration"
 	"trellis/internal/control"
 	"trellis/internal/health"
-	"trellis/internal/identity"
 	"trellis/internal/lattice"
 	"trellis/internal/proxy"
 	"trellis/internal/routing"
@@ -38,6 +38,8 @@ type Server struct {
 	apiListener   net.Listener
 	adminListener net.Listener
 
+	audit   *audit.Log // nil when nothing is recorded.
+	chaos   *chaos.Chaos
 	catalog *catalog.Catalog
 	control *control.Control
 	router  *routing.Router
@@ -81,6 +83,11 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, fmt.Errorf("opening the admin port (--admin-addr): %w", err)
 	}
 
+	if s.audit, err = s.openAudit(); err != nil {
+		return s, err
+	}
+	s.chaos = s.newChaos()
+
 	s.checker = health.NewChecker(health.Config{
 		Log:      s.log.With("part", "health"),
 		OnChange: func(targetGroup lattice.Key) { s.router.HealthChanged(targetGroup) },
@@ -116,6 +123,7 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		LifecycleDelay:      cfg.LifecycleDelay,
 		DeregistrationDelay: cfg.DeregistrationDelay,
 		Quotas:              cfg.Quotas,
+		FailCreation:        s.failCreation,
 		Log:                 s.log.With("part", "control"),
 	})
 	return s, nil
@@ -138,18 +146,12 @@ func (c Config) boundPort(listenerPort int) int {
 
 // run serves until ctx ends or a part fails.
 func (s *Server) run(ctx context.Context) error {
-	authenticator, err := s.authenticator()
+	handler, err := s.apiHandler()
 	if err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		return serve(ctx, s.apiListener, api.NewHandler(api.Config{
-			Operations:    s.control,
-			Authenticator: authenticator,
-			Log:           s.log.With("part", "api"),
-		}))
-	})
+	group.Go(func() error { return serve(ctx, s.apiListener, handler) })
 	group.Go(func() error { return serve(ctx, s.adminListener, s.adminHandler()) })
 	group.Go(func() error { return s.control.Run(ctx) })
 	group.Go(func() error {
@@ -164,18 +166,6 @@ func (s *Server) run(ctx context.Context) error {
 		s.log.Error("building the demo network", "error", err)
 	}
 	return group.Wait()
-}
-
-// authenticator returns who checks the API's requests.
-func (s *Server) authenticator() (api.Authenticator, error) {
-	if s.cfg.Dev {
-		return identity.Dev{Account: s.cfg.Account, Region: s.cfg.Region}, nil
-	}
-	credentials, err := identity.OpenCredentials(s.cfg.Credentials, s.cfg.Account)
-	if err != nil {
-		return nil, err
-	}
-	return identity.NewSigned(credentials, "vpc-lattice"), nil
 }
 
 // The API's requests are small and its answers quick; these bounds only free what a broken client holds.
@@ -237,6 +227,9 @@ func (s *Server) close() error {
 	}
 	if s.demo != nil {
 		problems = append(problems, s.demo.close())
+	}
+	if s.audit != nil {
+		problems = append(problems, s.audit.Close())
 	}
 	return errors.Join(problems...)
 }

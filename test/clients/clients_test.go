@@ -79,11 +79,13 @@ func (e environment) everyKind(t *testing.T) {
 aws_access_key_id     = AKIDPYTHONPYTHONPYTH
 aws_secret_access_key = secret of the client in Python
 trellis_account       = 111111111111
+trellis_policy        = {"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}
 
 [go]
 aws_access_key_id     = AKIDGOGOGOGOGOGOGOGO
 aws_secret_access_key = secret of the client in Go
 trellis_account       = 222222222222
+trellis_policy        = {"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}
 `)
 	quotas := declaredQuotas(t)
 	serve := trellistest.Start(t, e.trellis, "serve", "--data-dir", t.TempDir(), "--credentials", credentials, "--quotas", quotas)

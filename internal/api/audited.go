@@ -1,0 +1,112 @@
+package api
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"trellis/internal/audit"
+	"trellis/internal/shape"
+)
+
+// record tells the audit log of a call that may have changed something. A call whose caller is not known is nobody's:
+// it changes nothing, and anybody could fill the log with such calls.
+func (e *exchange) record(status int, errorCode string) {
+	if e.cfg.Audit == nil || !e.authenticated || !e.operation.mutates {
+		return
+	}
+	entry := audit.Entry{
+		Time: e.started, RequestID: e.caller.RequestID,
+		Account: e.caller.Account, Region: e.caller.Region, Principal: e.caller.Principal,
+		AccessKeyID: e.caller.AccessKeyID, SourceIP: e.caller.SourceIP,
+		Operation: e.operation.name, Parameters: identifying(e.input),
+		Status: status, ErrorCode: errorCode,
+		DurationMS: float64(time.Since(e.started).Microseconds()) / 1000,
+	}
+	if errorCode == "" {
+		entry.ID, entry.ARN = outputText(e.output, "Id"), outputText(e.output, "Arn")
+	}
+	e.cfg.Audit.Record(entry)
+}
+
+// identifying returns the members of an input that say what the call is about: names, identifiers, ARNs, the
+// addresses of targets and the keys of tags. Nothing else of an input is in the audit log, no policy in particular.
+func identifying(input any) map[string]any {
+	v := reflect.ValueOf(input)
+	if !v.IsValid() {
+		return nil
+	}
+	v = v.Elem()
+	parameters := map[string]any{}
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		field := v.Field(i)
+		if field.IsZero() {
+			continue
+		}
+		switch {
+		case name == "tags":
+			parameters["tagKeys"] = slices.Sorted(maps.Keys(field.Interface().(map[string]string)))
+		case name == "targets":
+			parameters[name] = targetNames(field.Interface())
+		case name == "rules":
+			parameters["ruleIdentifiers"] = ruleIdentifiers(field.Interface())
+		case isIdentifying(name) && field.Kind() == reflect.Pointer:
+			parameters[name] = field.Elem().Interface()
+		case isIdentifying(name):
+			parameters[name] = field.Interface()
+		}
+	}
+	return parameters
+}
+
+func isIdentifying(name string) bool {
+	for _, end := range []string{"name", "Name", "Identifier", "Identifiers", "Arn", "Ids", "tagKeys"} {
+		if strings.HasSuffix(name, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// targetNames returns targets as id:port.
+func targetNames(targets any) []string {
+	list, _ := targets.([]shape.Target)
+	names := make([]string, len(list))
+	for i, t := range list {
+		names[i] = *t.Id
+		if t.Port != nil {
+			names[i] += ":" + strconv.Itoa(int(*t.Port))
+		}
+	}
+	return names
+}
+
+func ruleIdentifiers(rules any) []string {
+	list, _ := rules.([]shape.RuleUpdate)
+	identifiers := make([]string, len(list))
+	for i, r := range list {
+		identifiers[i] = *r.RuleIdentifier
+	}
+	return identifiers
+}
+
+// outputText returns a member of an output, or nothing if the output has no such member.
+func outputText(output any, member string) string {
+	v := reflect.ValueOf(output)
+	if !v.IsValid() {
+		return ""
+	}
+	text, ok := v.Elem().FieldByName(member), false
+	if !text.IsValid() {
+		return ""
+	}
+	s, ok := text.Interface().(*string)
+	if !ok || s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,55 @@
+package api
+
+import (
+	"strings"
+
+	"trellis/internal/lattice"
+)
+
+// Authorizer decides whether a caller may do what it asks for.
+type Authorizer interface {
+	// Authorize returns nil if the caller may, and else the exception that says why not. The input has been checked.
+	Authorize(call Call) error
+}
+
+// Call is an operation that somebody wants carried out.
+type Call struct {
+	Caller    Caller
+	Operation string
+	// Resource is the ARN of what the operation is about, in the partition aws whatever the client wrote. What is
+	// to be created or listed has a star for its id.
+	Resource string
+	// Input is a pointer to the operation's request structure.
+	Input any
+}
+
+// authorize asks whether the caller may do it, once the input is known.
+func (e *exchange) authorize(l *labels) error {
+	if e.cfg.Authorizer == nil {
+		return nil
+	}
+	return e.cfg.Authorizer.Authorize(Call{
+		Caller: e.caller, Operation: e.operation.name, Resource: e.operation.address(e.caller.Scope(), l), Input: e.input,
+	})
+}
+
+// address returns the ARN of what the operation is about. Each label is an id or an ARN, of which the last id counts:
+// that the others in it are those of the labels before is checked by the operation. If they are ARNs of another
+// account or Region, so is the address; an operation refuses to mix them.
+func (o *operation) address(scope lattice.Scope, l *labels) string {
+	if o.resource == "{}" {
+		return lattice.IdentifiedARN(scope, l[0])
+	}
+	tail := o.resource
+	for _, label := range l {
+		if label == "" {
+			break
+		}
+		id := label
+		if arn, ok := lattice.ParseARN(label); ok {
+			id, scope = arn.ID(), arn.Scope
+		}
+		tail = strings.Replace(tail, "{}", id, 1)
+	}
+	return lattice.FormatARN(scope, tail)
+}

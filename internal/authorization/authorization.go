@@ -1,0 +1,96 @@
+// Package authorization decides whether a caller may carry an operation out. It turns the call into the questions
+// that IAM would ask (action, resource, condition keys), and puts them to the caller's identity policies, which
+// package identity has read and package policy evaluates.
+//
+// It does not know what is stored: the tags of a resource come to it through the Resources interface.
+package authorization
+
+import (
+	"fmt"
+	"time"
+
+	"trellis/internal/api"
+	"trellis/internal/identity"
+	"trellis/internal/lattice"
+	"trellis/internal/policy"
+)
+
+// Config is what an Authorizer works with.
+type Config struct {
+	Principals Principals
+	Resources  Resources
+	// Now tells the time. The default is time.Now.
+	Now func() time.Time
+}
+
+// Principals knows who has which access key.
+type Principals interface {
+	Principal(accessKeyID string) (identity.Principal, bool)
+}
+
+// Resources knows what is stored.
+type Resources interface {
+	// Resource returns a stored resource. It MUST NOT be changed.
+	Resource(key lattice.Key) (lattice.Resource, bool)
+}
+
+// Authorizer implements api.Authorizer.
+type Authorizer struct{ cfg Config }
+
+// New returns an Authorizer.
+func New(cfg Config) *Authorizer {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Authorizer{cfg}
+}
+
+// Authorize implements api.Authorizer: the caller's policies must allow the action on every resource that the call
+// needs, and none of them may deny it. Errors are AccessDeniedExceptions, also of operations for which the model has
+// none.
+func (a *Authorizer) Authorize(call api.Call) error {
+	// The credentials may have changed since the signature was checked: then the caller has no policies any more.
+	principal, _ := a.cfg.Principals.Principal(call.Caller.AccessKeyID)
+	action := "vpc-lattice:" + actionOf(call.Operation)
+	for _, q := range questions(call) {
+		keys := conditionKeys{
+			call: call, tags: principal.Tags, request: q.keys, arn: q.resource, resource: a.stored(q.resource), now: a.cfg.Now(),
+		}
+		outcome := principal.Evaluate(policy.Request{
+			Principal: call.Caller.Principal, Account: call.Caller.Account,
+			Action: action, Resource: q.resource, Key: keys.values,
+		})
+		if outcome != policy.Allowed {
+			return denied(call.Caller.Principal, action, q.resource, outcome)
+		}
+	}
+	return nil
+}
+
+// stored returns the resource that an ARN names, or nil if it names none, or many.
+func (a *Authorizer) stored(arn string) lattice.Resource {
+	parsed, ok := lattice.ParseARN(arn)
+	if !ok {
+		return nil
+	}
+	resource, _ := a.cfg.Resources.Resource(parsed.Key())
+	return resource
+}
+
+// actionOf returns the action that an operation needs. It has the operation's name, but for the one operation that
+// does another's work many times (API).
+func actionOf(operation string) string {
+	if operation == "BatchUpdateRule" {
+		return "UpdateRule"
+	}
+	return operation
+}
+
+// denied words the refusal as AWS does.
+func denied(principal, action, resource string, outcome policy.Outcome) error {
+	text := fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s ", principal, action, resource)
+	if outcome == policy.ExplicitDeny {
+		return api.AccessDenied(text + "with an explicit deny in an identity-based policy")
+	}
+	return api.AccessDenied(text + "because no identity-based policy allows the " + action + " action")
+}

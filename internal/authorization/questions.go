@@ -1,0 +1,162 @@
+package authorization
+
+import (
+	"trellis/internal/api"
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// The condition keys of the service whose values come with a request or are a stored resource's (facts 7.6).
+const (
+	keyAuthType                   = "vpc-lattice:AuthType"
+	keyDomainName                 = "vpc-lattice:DomainName"
+	keyPrivateDNSPreference       = "vpc-lattice:PrivateDnsPreference"
+	keyPrivateDNSSpecifiedDomains = "vpc-lattice:PrivateDnsSpecifiedDomains"
+	keyProtocol                   = "vpc-lattice:Protocol"
+	keyResourceConfigurationARN   = "vpc-lattice:ResourceConfigurationArn"
+	keySecurityGroupIDs           = "vpc-lattice:SecurityGroupIds"
+	keyServiceARN                 = "vpc-lattice:ServiceArn"
+	keyServiceNetworkARN          = "vpc-lattice:ServiceNetworkArn"
+	keyTargetGroupARNs            = "vpc-lattice:TargetGroupArns"
+	keyVpcEndpointID              = "vpc-lattice:VpcEndpointId"
+	keyVpcID                      = "vpc-lattice:VpcId"
+)
+
+// question is what a call's policies are asked: may the caller do it to this resource? keys are the service's
+// condition keys whose values come with the request.
+type question struct {
+	resource string
+	keys     map[string][]string
+}
+
+// questions returns what has to be allowed for a call: one thing, but for operations that touch several resources.
+func questions(call api.Call) []question {
+	scope := call.Caller.Scope()
+	keys := requestKeys(scope, call.Input)
+	list := []question{{call.Resource, keys}}
+	also := func(key string) {
+		for _, arn := range keys[key] {
+			list = append(list, question{arn, keys})
+		}
+	}
+	switch in := call.Input.(type) {
+	// Who associates two things needs to be allowed to associate each of them (Service Authorization Reference).
+	case *shape.CreateServiceNetworkServiceAssociationRequest:
+		also(keyServiceARN)
+		also(keyServiceNetworkARN)
+	case *shape.CreateServiceNetworkVpcAssociationRequest:
+		also(keyServiceNetworkARN)
+	case *shape.CreateServiceNetworkResourceAssociationRequest:
+		also(keyResourceConfigurationARN)
+		also(keyServiceNetworkARN)
+	case *shape.BatchUpdateRuleRequest:
+		list = nil
+		for _, rule := range in.Rules {
+			id := *rule.RuleIdentifier
+			if arn, ok := lattice.ParseARN(id); ok {
+				id = arn.ID()
+			}
+			list = append(list, question{withID(call.Resource, id), targetGroups(scope, rule.Action)})
+		}
+	}
+	return list
+}
+
+// withID puts an id in the place of the star at the end of an ARN.
+func withID(arn, id string) string { return arn[:len(arn)-1] + id }
+
+// requestKeys returns the service's condition keys that come with a request: which operation has which is in the
+// Service Authorization Reference.
+func requestKeys(scope lattice.Scope, input any) map[string][]string {
+	keys := map[string][]string{}
+	text := func(key string, value *string) {
+		if value != nil {
+			keys[key] = []string{*value}
+		}
+	}
+	arn := func(key string, identifier *string) {
+		if identifier != nil {
+			keys[key] = []string{lattice.IdentifiedARN(scope, *identifier)}
+		}
+	}
+	enum := func(key, value string) {
+		if value != "" {
+			keys[key] = []string{value}
+		}
+	}
+	list := func(key string, values []string) {
+		if values != nil {
+			keys[key] = values
+		}
+	}
+	switch in := input.(type) {
+	case *shape.CreateServiceRequest:
+		enum(keyAuthType, string(in.AuthType))
+	case *shape.UpdateServiceRequest:
+		enum(keyAuthType, string(in.AuthType))
+	case *shape.CreateServiceNetworkRequest:
+		enum(keyAuthType, string(in.AuthType))
+	case *shape.UpdateServiceNetworkRequest:
+		enum(keyAuthType, string(in.AuthType))
+	case *shape.CreateListenerRequest:
+		enum(keyProtocol, string(in.Protocol))
+		list(keyTargetGroupARNs, targetGroups(scope, in.DefaultAction)[keyTargetGroupARNs])
+	case *shape.UpdateListenerRequest:
+		return targetGroups(scope, in.DefaultAction)
+	case *shape.CreateRuleRequest:
+		return targetGroups(scope, in.Action)
+	case *shape.UpdateRuleRequest:
+		return targetGroups(scope, in.Action)
+	case *shape.CreateTargetGroupRequest:
+		if in.Config != nil {
+			text(keyVpcID, in.Config.VpcIdentifier)
+		}
+	case *shape.CreateServiceNetworkServiceAssociationRequest:
+		arn(keyServiceARN, in.ServiceIdentifier)
+		arn(keyServiceNetworkARN, in.ServiceNetworkIdentifier)
+	case *shape.ListServiceNetworkServiceAssociationsRequest:
+		arn(keyServiceARN, in.ServiceIdentifier)
+		arn(keyServiceNetworkARN, in.ServiceNetworkIdentifier)
+	case *shape.CreateServiceNetworkVpcAssociationRequest:
+		arn(keyServiceNetworkARN, in.ServiceNetworkIdentifier)
+		text(keyVpcID, in.VpcIdentifier)
+		list(keySecurityGroupIDs, in.SecurityGroupIds)
+		if in.DnsOptions != nil {
+			enum(keyPrivateDNSPreference, string(in.DnsOptions.PrivateDnsPreference))
+			list(keyPrivateDNSSpecifiedDomains, in.DnsOptions.PrivateDnsSpecifiedDomains)
+		}
+	case *shape.UpdateServiceNetworkVpcAssociationRequest:
+		list(keySecurityGroupIDs, in.SecurityGroupIds)
+	case *shape.ListServiceNetworkVpcAssociationsRequest:
+		arn(keyServiceNetworkARN, in.ServiceNetworkIdentifier)
+		text(keyVpcID, in.VpcIdentifier)
+	case *shape.CreateServiceNetworkResourceAssociationRequest:
+		arn(keyResourceConfigurationARN, in.ResourceConfigurationIdentifier)
+		arn(keyServiceNetworkARN, in.ServiceNetworkIdentifier)
+	case *shape.ListResourceEndpointAssociationsRequest:
+		arn(keyResourceConfigurationARN, in.ResourceConfigurationIdentifier)
+		text(keyVpcEndpointID, in.VpcEndpointId)
+	case *shape.CreateResourceGatewayRequest:
+		text(keyVpcID, in.VpcIdentifier)
+		list(keySecurityGroupIDs, in.SecurityGroupIds)
+	case *shape.UpdateResourceGatewayRequest:
+		list(keySecurityGroupIDs, in.SecurityGroupIds)
+	case *shape.CreateResourceConfigurationRequest:
+		text(keyDomainName, in.CustomDomainName)
+	case *shape.StartDomainVerificationRequest:
+		text(keyDomainName, in.DomainName)
+	}
+	return keys
+}
+
+// targetGroups returns the key for the target groups that an action forwards to, if it does.
+func targetGroups(scope lattice.Scope, action *shape.RuleAction) map[string][]string {
+	keys := map[string][]string{}
+	if action == nil || action.Forward == nil {
+		return keys
+	}
+	for _, group := range action.Forward.TargetGroups {
+		keys[keyTargetGroupARNs] = append(keys[keyTargetGroupARNs], lattice.IdentifiedARN(scope, *group.TargetGroupIdentifier))
+	}
+	return keys
+}

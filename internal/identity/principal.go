@@ -1,0 +1,212 @@
+package identity
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gopkg.in/ini.v1"
+
+	"trellis/internal/policy"
+)
+
+// Principal is somebody who may sign requests. It is immutable.
+type Principal struct {
+	Name         string
+	Account      string
+	ARN          string
+	AccessKeyID  string
+	SecretKey    string
+	SessionToken string
+	// Tags are what policies see as aws:PrincipalTag/key.
+	Tags map[string]string
+	// Policies are the identity policies. Without any, the principal may do nothing.
+	Policies []*policy.Document
+}
+
+// String keeps the keys out of logs.
+func (p Principal) String() string { return p.ARN }
+
+// Evaluate returns what the principal's policies say to a request: an explicit deny in one of them wins over an
+// allow in another.
+func (p Principal) Evaluate(r policy.Request) policy.Outcome {
+	outcome := policy.ImplicitDeny
+	for _, d := range p.Policies {
+		switch d.Evaluate(r).Outcome {
+		case policy.ExplicitDeny:
+			return policy.ExplicitDeny
+		case policy.Allowed:
+			outcome = policy.Allowed
+		}
+	}
+	return outcome
+}
+
+// resource cuts the last part of an ARN, such as user/path/name, into its kind and the rest.
+func resource(arn string) (kind, rest string) {
+	parts := strings.SplitN(arn, ":", 6)
+	kind, rest, _ = strings.Cut(parts[len(parts)-1], "/")
+	return kind, rest
+}
+
+// userID returns the unique id of a principal. AWS makes one up when a user or role is created; ours is derived from
+// the ARN, so that it is the same on every node and after every start. A-112.
+func userID(arn, account string) string {
+	kind, rest := resource(arn)
+	switch kind {
+	case "root":
+		return account
+	case "user":
+		return "AIDA" + digest(arn)
+	case "assumed-role":
+		role, session, _ := strings.Cut(rest, "/")
+		return "AROA" + digest(account+"/"+role) + ":" + session
+	default:
+		return "AROA" + digest(arn)
+	}
+}
+
+// digest returns 17 capital letters and digits.
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return base32.StdEncoding.EncodeToString(sum[:])[:17]
+}
+
+// The keys of a section. Those of AWS's tools, and ours.
+const (
+	keyAccessKeyID  = "aws_access_key_id"
+	keySecret       = "aws_secret_access_key"
+	keySessionToken = "aws_session_token"
+	keyAccount      = "trellis_account"
+	keyARN          = "trellis_arn"
+	keyTags         = "trellis_tags"
+	keyPolicy       = "trellis_policy"
+	keyPolicyFile   = "trellis_policy_file"
+	ownKeyPrefix    = "trellis_"
+)
+
+// parser reads the principals of a credentials file.
+type parser struct {
+	// path is the file's, account that of principals who do not say.
+	path, account string
+	// modified is when each file that was read was changed last.
+	modified map[string]time.Time
+}
+
+// principal reads a section. The error joins all that is wrong with it.
+func (p *parser) principal(section *ini.Section) (Principal, error) {
+	// Value and not String, which would replace %(name)s, and a secret may hold that.
+	value := func(key string) string { return section.Key(key).Value() }
+	principal := Principal{
+		Name:         section.Name(),
+		Account:      value(keyAccount),
+		ARN:          value(keyARN),
+		AccessKeyID:  value(keyAccessKeyID),
+		SecretKey:    value(keySecret),
+		SessionToken: value(keySessionToken),
+	}
+	var problems []error
+	problem := func(err error) {
+		if err != nil {
+			problems = append(problems, fmt.Errorf("credentials file %s, section [%s]: %w", p.path, principal.Name, err))
+		}
+	}
+	if principal.AccessKeyID == "" || principal.SecretKey == "" {
+		problem(fmt.Errorf("%s and %s are needed", keyAccessKeyID, keySecret))
+	}
+	if principal.Account == "" {
+		principal.Account = p.account
+	}
+	if !isAccount(principal.Account) {
+		problem(fmt.Errorf("%s must be 12 digits", keyAccount))
+	}
+	if principal.ARN == "" {
+		principal.ARN = "arn:aws:iam::" + principal.Account + ":user/" + principal.Name
+	} else if parts := strings.SplitN(principal.ARN, ":", 6); len(parts) != 6 || parts[0] != "arn" || parts[4] != principal.Account || parts[5] == "" {
+		problem(fmt.Errorf("%s must be an ARN of the account %s, such as arn:aws:iam::%s:user/name", keyARN, principal.Account, principal.Account))
+	}
+	var err error
+	principal.Tags, err = parseTags(value(keyTags))
+	problem(err)
+	principal.Policies, err = p.policies(value(keyPolicy), value(keyPolicyFile))
+	problem(err)
+	for _, key := range section.KeyStrings() {
+		if strings.HasPrefix(key, ownKeyPrefix) && !slices.Contains([]string{keyAccount, keyARN, keyTags, keyPolicy, keyPolicyFile}, key) {
+			problem(fmt.Errorf("%s is no key that is known", key))
+		}
+	}
+	return principal, errors.Join(problems...)
+}
+
+// policies reads the policy that stands in a section, and the one in the file that it names.
+func (p *parser) policies(inline, file string) ([]*policy.Document, error) {
+	var documents []*policy.Document
+	var problems []error
+	add := func(key, text string) {
+		d, err := parsePolicy(text)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", key, err))
+			return
+		}
+		documents = append(documents, d)
+	}
+	if inline != "" {
+		add(keyPolicy, inline)
+	}
+	if file != "" {
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(filepath.Dir(p.path), file)
+		}
+		p.modified[file] = modTime(file)
+		text, err := os.ReadFile(file)
+		if err == nil {
+			add(keyPolicyFile+" "+file, string(text))
+		} else {
+			problems = append(problems, fmt.Errorf("%s: %w", keyPolicyFile, err))
+		}
+	}
+	return documents, errors.Join(problems...)
+}
+
+// parsePolicy reads an identity policy: it names no principal, and is about what there is here.
+func parsePolicy(text string) (*policy.Document, error) {
+	d, err := policy.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.Require(policy.Requirements{ActionPrefixes: []string{"vpc-lattice:", "vpc-lattice-svcs:", "sts:"}, Resource: true})
+}
+
+// maxTags is how many tags a user or role may have (IAM).
+const maxTags = 50
+
+// parseTags reads team=blue,env=prod.
+func parseTags(s string) (map[string]string, error) {
+	if s == "" {
+		return nil, nil
+	}
+	tags := map[string]string{}
+	for pair := range strings.SplitSeq(s, ",") {
+		key, value, found := strings.Cut(pair, "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if !found || key == "" {
+			return nil, fmt.Errorf("%s must be of the form key=value,key=value", keyTags)
+		}
+		// IAM compares the keys of a principal's tags without regard to case.
+		if slices.ContainsFunc(slices.Collect(maps.Keys(tags)), func(k string) bool { return strings.EqualFold(k, key) }) {
+			return nil, fmt.Errorf("%s has the key %s twice", keyTags, key)
+		}
+		tags[key] = value
+	}
+	if len(tags) > maxTags {
+		return nil, fmt.Errorf("%s has more than %d tags", keyTags, maxTags)
+	}
+	return tags, nil
+}

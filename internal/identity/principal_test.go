@@ -1,0 +1,171 @@
+package identity
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"trellis/internal/policy"
+)
+
+// section returns a credentials file of one section, with more lines.
+func section(lines ...string) string {
+	return "[reader]\naws_access_key_id = AKIDREADER\naws_secret_access_key = s\n" + strings.Join(lines, "\n") + "\n"
+}
+
+// openText opens a credentials file with a text, in a folder with other files.
+func openText(t *testing.T, text string, files map[string]string) (*Credentials, error) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "credentials")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return OpenCredentials(path, "000000000000", slog.New(slog.DiscardHandler))
+}
+
+const (
+	allowReads  = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["vpc-lattice:Get*","vpc-lattice:List*"],"Resource":"*"}]}`
+	denySecrets = `{"Version": "2012-10-17",
+  "Statement": {"Effect": "Deny", "Action": "vpc-lattice:GetAuthPolicy", "Resource": "*"}
+}`
+)
+
+func TestPrincipalsHaveTagsAndPolicies(t *testing.T) {
+	c, err := openText(t, section("trellis_tags = team = blue , env=prod, empty=", "trellis_policy = "+allowReads, "trellis_policy_file = deny.json"), map[string]string{"deny.json": denySecrets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, ok := c.Principal("AKIDREADER")
+	if !ok {
+		t.Fatal("the principal is not known")
+	}
+	if diff := cmp.Diff(map[string]string{"team": "blue", "env": "prod", "empty": ""}, p.Tags); diff != "" {
+		t.Errorf("tags (-want +got):\n%s", diff)
+	}
+	for action, want := range map[string]policy.Outcome{
+		"vpc-lattice:GetService":    policy.Allowed,
+		"vpc-lattice:GetAuthPolicy": policy.ExplicitDeny,
+		"vpc-lattice:DeleteService": policy.ImplicitDeny,
+	} {
+		if got := p.Evaluate(policy.Request{Action: action, Resource: "arn:x"}); got != want {
+			t.Errorf("%s: outcome %d, want %d", action, got, want)
+		}
+	}
+}
+
+func TestPrincipalWithoutPolicyMayDoNothing(t *testing.T) {
+	c, err := openText(t, section(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := c.Principal("AKIDREADER")
+	if got := p.Evaluate(policy.Request{Action: "vpc-lattice:GetService", Resource: "arn:x"}); got != policy.ImplicitDeny {
+		t.Errorf("outcome %d", got)
+	}
+}
+
+func TestSecretsAreTakenAsTheyStand(t *testing.T) {
+	for _, secret := range []string{"a%(aws_access_key_id)sb", "a;b#c", "a = b", `a"b`, "a+/b="} {
+		c, err := openText(t, strings.Replace(section(), "= s\n", "= "+secret+"\n", 1), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, _ := c.Principal("AKIDREADER"); p.SecretKey != secret {
+			t.Errorf("the secret %s is read as %s", secret, p.SecretKey)
+		}
+	}
+}
+
+func TestWhatIsWrongWithACredentialsFileIsNamedWithItsSection(t *testing.T) {
+	for _, tc := range []struct{ name, text, want string }{
+		{"no secret", "[reader]\naws_access_key_id = A\n", "section [reader]: aws_access_key_id and aws_secret_access_key are needed"},
+		{"account", section("trellis_account = 12"), "section [reader]: trellis_account must be 12 digits"},
+		{"another account's ARN", section("trellis_arn = arn:aws:iam::111122223333:user/x"), "trellis_arn must be an ARN of the account 000000000000"},
+		{"no ARN", section("trellis_arn = reader"), "trellis_arn must be an ARN"},
+		{"tags", section("trellis_tags = team"), "section [reader]: trellis_tags must be of the form"},
+		{"tag twice", section("trellis_tags = team=a,Team=b"), "trellis_tags has the key Team twice"},
+		{"policy that is no JSON", section("trellis_policy = {"), "section [reader]: trellis_policy: the policy is not JSON"},
+		{"policy with a principal", section(`trellis_policy = {"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}`), "Statement[0].Principal does not belong into an identity policy"},
+		{"policy without resource", section(`trellis_policy = {"Statement":{"Effect":"Allow","Action":"*"}}`), "Statement[0].Resource is missing"},
+		{"policy of another service", section(`trellis_policy = {"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`), `Statement[0].Action is "s3:*"; it must begin with vpc-lattice: or vpc-lattice-svcs: or sts:`},
+		{"no policy file", section("trellis_policy_file = none.json"), "section [reader]: trellis_policy_file: open"},
+		{"unknown key", section("trellis_polcy = {}"), "section [reader]: trellis_polcy is no key that is known"},
+		{"same section twice", section() + section("trellis_account = 111122223333"), "section [reader]: another section has the same name"},
+		{"same key id twice", section() + strings.Replace(section(), "reader", "other", 1), "section [other]: another section has the same aws_access_key_id"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := openText(t, tc.text, nil)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("opening it says %v, want something with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestPolicyFileIsReadAgainAfterAChange(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string, at time.Time) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now()
+	write("credentials", section("trellis_policy_file = policy.json"), now)
+	write("policy.json", allowReads, now)
+	var log bytes.Buffer
+	c, err := OpenCredentials(filepath.Join(dir, "credentials"), "000000000000", slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcome := func() policy.Outcome {
+		c.mu.Lock()
+		c.nextLook = time.Time{}
+		c.mu.Unlock()
+		p, _ := c.Principal("AKIDREADER")
+		return p.Evaluate(policy.Request{Action: "vpc-lattice:GetAuthPolicy", Resource: "arn:x"})
+	}
+	if got := outcome(); got != policy.Allowed {
+		t.Fatalf("outcome %d", got)
+	}
+	write("policy.json", "broken", now.Add(time.Second))
+	if got := outcome(); got != policy.Allowed || c.Problem() == nil || strings.Count(log.String(), "cannot be read") != 1 {
+		t.Errorf("with a broken file the outcome is %d, the problem %v, the log %s", got, c.Problem(), log.String())
+	}
+	if outcome(); strings.Count(log.String(), "cannot be read") != 1 {
+		t.Errorf("a problem is told more than once: %s", log.String())
+	}
+	write("policy.json", denySecrets, now.Add(2*time.Second))
+	if got := outcome(); got != policy.ExplicitDeny || c.Problem() != nil {
+		t.Errorf("after the change the outcome is %d, the problem %v", got, c.Problem())
+	}
+}
+
+func TestUserIDsLookLikeAWSsAndNeverChange(t *testing.T) {
+	for arn, want := range map[string]string{
+		"arn:aws:iam::111122223333:root":                           "111122223333",
+		"arn:aws:iam::111122223333:user/path/name":                 "AIDALBPPM2J5DT2WHUSWN",
+		"arn:aws:sts::111122223333:assumed-role/app/session":       "AROAX7TZ7H6AJPWHG3RAY:session",
+		"arn:aws:sts::111122223333:assumed-role/app/other-session": "AROAX7TZ7H6AJPWHG3RAY:other-session",
+	} {
+		if got := userID(arn, "111122223333"); got != want {
+			t.Errorf("%s has the id %s, want %s", arn, got, want)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package server
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+
+	"trellis/internal/api"
+	"trellis/internal/audit"
+	"trellis/internal/authorization"
+	"trellis/internal/catalog"
+	"trellis/internal/chaos"
+	"trellis/internal/identity"
+	"trellis/internal/lattice"
+	"trellis/internal/sts"
+)
+
+// apiHandler returns what answers on the API port: STS, and behind it the operations.
+func (s *Server) apiHandler() (http.Handler, error) {
+	burst := s.cfg.APIBurst
+	if burst == 0 {
+		burst = max(1, int(math.Ceil(s.cfg.APIRate)))
+	}
+	cfg := api.Config{
+		Operations: s.control,
+		Limits:     api.Limits{Rate: s.cfg.APIRate, Burst: burst, Concurrency: s.cfg.APIConcurrency},
+		Audit:      s.audit,
+		Chaos:      s.chaos,
+		Log:        s.log.With("part", "api"),
+	}
+	forSTS := sts.Config{Log: s.log.With("part", "sts")}
+	if s.cfg.Dev {
+		anybody := identity.Dev{Account: s.cfg.Account, Region: s.cfg.Region}
+		cfg.Authenticator, forSTS.Authenticator = anybody, anybody
+	} else {
+		credentials, err := identity.OpenCredentials(s.cfg.Credentials, s.cfg.Account, s.log.With("part", "identity"))
+		if err != nil {
+			return nil, err
+		}
+		cfg.Authenticator = identity.NewSigned(credentials, "vpc-lattice")
+		cfg.Authorizer = authorization.New(authorization.Config{Principals: credentials, Resources: stored{s.catalog}})
+		forSTS.Authenticator = identity.NewSigned(credentials, "sts")
+	}
+	forSTS.Next = api.NewHandler(cfg)
+	return sts.NewHandler(forSTS), nil
+}
+
+// stored gives the authorizer the resources in the catalog.
+type stored struct{ catalog *catalog.Catalog }
+
+// Resource implements authorization.Resources.
+func (s stored) Resource(key lattice.Key) (resource lattice.Resource, ok bool) {
+	s.catalog.Read(func(v catalog.View) { resource, ok = catalog.Get[lattice.Resource](v, key) })
+	return resource, ok
+}
+
+// openAudit opens the audit log, or returns nil if there is to be none.
+func (s *Server) openAudit() (*audit.Log, error) {
+	cfg := audit.Config{Path: s.cfg.AuditLog, Log: s.log.With("part", "audit")}
+	switch s.cfg.AuditLog {
+	case "none":
+		return nil, nil
+	case "-":
+		cfg.Path, cfg.Out = "", s.cfg.Out
+	}
+	log, err := audit.Open(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("--audit-log: %w", err)
+	}
+	return log, nil
+}
+
+// newChaos returns what spoils calls in dev, or nil if nothing is to go wrong.
+func (s *Server) newChaos() *chaos.Chaos {
+	c := s.cfg.Chaos
+	if !s.cfg.Dev || c.Latency == 0 && c.Throttle == 0 && c.Error == 0 && c.CreateFailed == 0 {
+		return nil
+	}
+	if c.Seed == 0 {
+		c.Seed = rand.Uint64()
+	}
+	s.log.Warn("calls go wrong on purpose", "chaos_latency", c.Latency, "chaos_throttle", c.Throttle,
+		"chaos_error", c.Error, "chaos_create_failed", c.CreateFailed, "chaos_seed", c.Seed)
+	return chaos.New(chaos.Config{Latency: c.Latency, Throttle: c.Throttle, Error: c.Error, CreateFailed: c.CreateFailed, Seed: c.Seed})
+}
+
+// failCreation tells the operations which creations fail.
+func (s *Server) failCreation(kind lattice.Kind) (code, message string) {
+	if s.chaos == nil {
+		return "", ""
+	}
+	return s.chaos.FailCreation(string(kind))
+}
