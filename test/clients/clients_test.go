@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
+	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
 
 	"trellis/test/trellistest"
 )
@@ -40,6 +47,7 @@ func TestRealClients(t *testing.T) {
 	t.Run("EveryKindThrough", e.everyKind)
 	t.Run("Boto3MeetsEveryRefusalAsItsOwnException", e.boto3Refusals)
 	t.Run("AWSCommandLineRunsAsAProgram", e.commandLine)
+	t.Run("EveryClientMeetsThrottlingAndFailure", e.trouble)
 }
 
 // install runs a script that installs clients where they are missing.
@@ -96,7 +104,7 @@ trellis_policy        = {"Statement":{"Effect":"Allow","Action":"*","Resource":"
 		t.Run("Boto3", func(t *testing.T) {
 			t.Parallel()
 			env := []string{"TRELLIS_API=" + serve.API, "AWS_SHARED_CREDENTIALS_FILE=" + credentials, "AWS_PROFILE=python"}
-			run(t, env, e.python(), "python/sdk_kinds.py")
+			run(t, env, e.python(), "python/kinds.py", "sdk")
 		})
 		t.Run("SDKForGo", func(t *testing.T) {
 			t.Parallel()
@@ -104,13 +112,81 @@ trellis_policy        = {"Statement":{"Effect":"Allow","Action":"*","Resource":"
 		})
 		t.Run("AWSCommandLine", func(t *testing.T) {
 			t.Parallel()
-			run(t, asAccount(dev, "333333333333"), e.python(), "python/commandline_kinds.py")
+			run(t, asAccount(dev, "333333333333"), e.python(), "python/kinds.py", "commandline")
 		})
 		t.Run("SDKForJavaScript", func(t *testing.T) {
 			t.Parallel()
 			run(t, asAccount(dev, "444444444444"), "node", "javascript/kinds.mjs")
 		})
 	})
+}
+
+// trouble shows the clients servers that are full, that fail, and that do both now and then.
+func (e environment) trouble(t *testing.T) {
+	t.Parallel()
+	// The rate lets one call of an account through in 1,000 seconds, the first one.
+	throttling := trellistest.Start(t, e.trellis, "dev", "--api-rate", "0.001", "--api-burst", "1")
+	failing := trellistest.Start(t, e.trellis, "dev", "--chaos-error", "1")
+	unsteady := trellistest.Start(t, e.trellis, "dev", "--chaos-throttle", "0.2", "--chaos-error", "0.4", "--chaos-seed", "7")
+	env := func(account string) []string {
+		return append(asAccount(unsteady, account),
+			"TRELLIS_THROTTLING="+throttling.API, "TRELLIS_FAILING="+failing.API, "TRELLIS_UNSTEADY="+unsteady.API)
+	}
+
+	// The clients have the servers until the last of them is done.
+	t.Run("clients", func(t *testing.T) {
+		t.Run("Python", func(t *testing.T) {
+			t.Parallel()
+			run(t, env("666666666666"), e.python(), "python/trouble.py")
+		})
+		t.Run("JavaScript", func(t *testing.T) {
+			t.Parallel()
+			run(t, env("777777777777"), "node", "javascript/trouble.mjs")
+		})
+		t.Run("Go", func(t *testing.T) {
+			t.Parallel()
+			troubleThroughGo(t, throttling, failing, unsteady)
+		})
+	})
+}
+
+func troubleThroughGo(t *testing.T, throttling, failing, unsteady *trellistest.Process) {
+	throttled := devClient(t, throttling, "888888888888")
+	if _, err := throttled.ListServices(t.Context(), &vpclattice.ListServicesInput{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := throttled.ListServices(t.Context(), &vpclattice.ListServicesInput{})
+	if e := refusal[*types.ThrottlingException](t, err, http.StatusTooManyRequests); aws.ToInt32(e.RetryAfterSeconds) < 1 {
+		t.Errorf("the client is told to wait for %v s", e.RetryAfterSeconds)
+	}
+	_, err = devClient(t, failing, "any").ListServices(t.Context(), &vpclattice.ListServicesInput{})
+	refusal[*types.InternalServerException](t, err, http.StatusInternalServerError)
+
+	// Who tries again creates once, even when the first answer was lost.
+	c := devClient(t, unsteady, "888888888888")
+	patiently := func(o *vpclattice.Options) {
+		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 30, 10*time.Millisecond, ratelimit.None
+		})
+	}
+	var want, got []string
+	for n := range 20 {
+		name := fmt.Sprintf("network-%d", n)
+		if _, err := c.CreateServiceNetwork(t.Context(), &vpclattice.CreateServiceNetworkInput{Name: &name}, patiently); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, name)
+	}
+	networks, err := c.ListServiceNetworks(t.Context(), &vpclattice.ListServiceNetworksInput{}, patiently)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range networks.Items {
+		got = append(got, *n.Name)
+	}
+	if !slices.Equal(want, got) {
+		t.Errorf("the service networks are %v, not %v", got, want)
+	}
 }
 
 // declaredQuotas returns the quotas of kinds.json as the flag takes them.

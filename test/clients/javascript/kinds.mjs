@@ -3,39 +3,12 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import * as lattice from "@aws-sdk/client-vpc-lattice";
+import { SDK } from "./sdk.mjs";
 
 const { about, ...kinds } = JSON.parse(readFileSync(new URL("../kinds.json", import.meta.url)));
 const pageSize = 2;
 const nobody = "999999999999";
-const client = new lattice.VPCLatticeClient({
-  endpoint: process.env.TRELLIS_API,
-  region: "us-west-2",
-  maxAttempts: 1,
-});
-
-async function call(operation, parameters) {
-  const { $metadata, ...answer } = await client.send(new lattice[operation + "Command"](parameters));
-  return answer;
-}
-
-// refused expects an exception of the SDK's class with members, of which null stands for anything.
-async function refused(exception, status, [operation, parameters], members = {}) {
-  let answer;
-  try {
-    answer = await call(operation, parameters);
-  } catch (error) {
-    assert.ok(error instanceof lattice[exception], `${operation}: ${error}, not ${exception}`);
-    assert.equal(error.$metadata.httpStatusCode, status, `${operation}: ${error}`);
-    assert.ok(error.message, `${operation}: ${exception} has no message`);
-    for (const [name, value] of Object.entries(members)) {
-      if (value === null) assert.ok(error[name], `${operation}: ${exception} has no ${name}`);
-      else assert.deepEqual(error[name], value, `${operation}: ${exception}.${name}`);
-    }
-    return;
-  }
-  assert.fail(`${operation} was not refused: ${JSON.stringify(answer)}`);
-}
+const sdk = new SDK(process.env.TRELLIS_API);
 
 // expand puts the number and what is needed in the places that $n, $x and $x.arn mark.
 function expand(value, n, scope) {
@@ -78,7 +51,7 @@ async function live(kind) {
     for (const [name, needed] of Object.entries(needs ?? {})) {
       if (name in scope) continue;
       await make(kinds[needed].needs, 1, scope);
-      scope[name] = await call(...creation(needed, n, scope));
+      scope[name] = await sdk.call(...creation(needed, n, scope));
       deletions.push([needed, scope[name].id, { ...scope }]);
     }
   };
@@ -90,12 +63,12 @@ async function live(kind) {
   };
   const keyOf = (kind, identifier, scope) => ({ ...expand(kinds[kind].parents ?? {}, 1, scope), [kinds[kind].identifier]: identifier });
   const key = (identifier, scope) => keyOf(kind, identifier, scope);
-  const get = (identifier, scope) => call(`Get${kind}`, key(identifier, scope));
+  const get = (identifier, scope) => sdk.call(`Get${kind}`, key(identifier, scope));
 
   const createOne = async (n) => {
     const scope = await prerequisites(n);
     const [operation, parameters] = creation(kind, n, scope);
-    const one = await call(operation, { ...parameters, tags: { number: String(n) } });
+    const one = await sdk.call(operation, { ...parameters, tags: { number: String(n) } });
     assert.match(one.id, new RegExp(`^${declared.prefix}-[0-9a-f]{17}$`));
     assert.ok(one.arn.endsWith(`/${one.id}`), `the ARN is ${one.arn}`);
     if (declared.get.status) assert.equal(one.status, "CREATE_IN_PROGRESS");
@@ -108,20 +81,19 @@ async function live(kind) {
   const [scope] = scopes;
   const unknown = `${declared.prefix}-0123456789abcdef0`;
   const foreign = first.arn.replace(/:\d{12}:/, `:${nobody}:`);
-  await refused("ResourceNotFoundException", 404, [`Get${kind}`, key(unknown, scope)], { resourceType: declared.type, resourceId: unknown });
-  await refused("AccessDeniedException", 403, [`Get${kind}`, key(foreign, scope)]);
+  await sdk.refused("ResourceNotFoundException", 404, [`Get${kind}`, key(unknown, scope)], { resourceType: declared.type, resourceId: unknown });
+  await sdk.refused("AccessDeniedException", 403, [`Get${kind}`, key(foreign, scope)]);
   const [operation, parameters] = creation(kind, 1, scope);
-  await refused("ConflictException", 409, [operation, parameters], { resourceType: declared.type, resourceId: first.id });
+  await sdk.refused("ConflictException", 409, [operation, parameters], { resourceType: declared.type, resourceId: first.id });
   for (const [name, wrong] of Object.entries(declared.invalid)) {
-    await refused("ValidationException", 400, [operation, { ...parameters, [name]: wrong }], { reason: "fieldValidationFailed", fieldList: null });
-    const error = await call(operation, { ...parameters, [name]: wrong }).catch((error) => error);
+    const error = await sdk.refused("ValidationException", 400, [operation, { ...parameters, [name]: wrong }], { reason: "fieldValidationFailed" });
     assert.deepEqual(error.fieldList.map((field) => field.name), [name]);
   }
 
   for (let n = 2; n <= declared.count; n++) await createOne(n);
   if (declared.quota) {
     const n = declared.count + 1;
-    await refused("ServiceQuotaExceededException", 402, creation(kind, n, await prerequisites(n)), {
+    await sdk.refused("ServiceQuotaExceededException", 402, creation(kind, n, await prerequisites(n)), {
       quotaCode: declared.quota.code, serviceCode: "vpc-lattice", resourceType: null,
     });
   }
@@ -134,28 +106,27 @@ async function live(kind) {
     includes(byId, expand(declared.get, i + 1, scopes[i]), kind);
   }
 
-  const pages = [];
   const filter = expand({ ...declared.parents, ...declared.list }, 1, needed);
-  for await (const page of lattice[`paginateList${kind}s`]({ client, pageSize }, filter)) pages.push(page.items);
+  const pages = await sdk.pages(`List${kind}s`, filter, pageSize);
   assert.ok(pages.slice(0, -1).every((items) => items.length === pageSize), `the pages are ${JSON.stringify(pages)}`);
   assert.deepEqual(pages.flat().slice(declared.before ?? 0).map(({ arn }) => arn), created.map(({ arn }) => arn));
 
-  await call("TagResource", { resourceArn: first.arn, tags: { number: "one", empty: "" } });
-  assert.deepEqual((await call("ListTagsForResource", { resourceArn: first.arn })).tags, { number: "one", empty: "" });
-  await call("UntagResource", { resourceArn: first.arn, tagKeys: ["number", "never-was"] });
-  assert.deepEqual((await call("ListTagsForResource", { resourceArn: first.arn })).tags, { empty: "" });
+  await sdk.call("TagResource", { resourceArn: first.arn, tags: { number: "one", empty: "" } });
+  assert.deepEqual((await sdk.call("ListTagsForResource", { resourceArn: first.arn })).tags, { number: "one", empty: "" });
+  await sdk.call("UntagResource", { resourceArn: first.arn, tagKeys: ["number", "never-was"] });
+  assert.deepEqual((await sdk.call("ListTagsForResource", { resourceArn: first.arn })).tags, { empty: "" });
 
   if (declared.update) {
-    await call(`Update${kind}`, { ...key(first.id, scope), ...expand(declared.update, 1, scope) });
+    await sdk.call(`Update${kind}`, { ...key(first.id, scope), ...expand(declared.update, 1, scope) });
     includes(await get(first.id, scope), expand(declared.updated, 1, scope), kind);
   }
 
   for (const [i, one] of created.entries()) {
-    const answer = await call(`Delete${kind}`, key(i % 2 ? one.arn : one.id, scopes[i]));
+    const answer = await sdk.call(`Delete${kind}`, key(i % 2 ? one.arn : one.id, scopes[i]));
     if (answer.status) assert.equal(answer.status, "DELETE_IN_PROGRESS");
-    await refused("ResourceNotFoundException", 404, [`Get${kind}`, key(one.id, scopes[i])], { resourceId: one.id });
+    await sdk.refused("ResourceNotFoundException", 404, [`Get${kind}`, key(one.id, scopes[i])], { resourceId: one.id });
   }
-  for (const [kind, identifier, scope] of deletions.reverse()) await call(`Delete${kind}`, keyOf(kind, identifier, scope));
+  for (const [kind, identifier, scope] of deletions.reverse()) await sdk.call(`Delete${kind}`, keyOf(kind, identifier, scope));
 }
 
 for (const kind of process.argv.length > 2 ? process.argv.slice(2) : Object.keys(kinds)) {

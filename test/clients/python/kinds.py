@@ -1,4 +1,4 @@
-"""The life of every kind of resource, as kinds.json declares it, through any way of calling the API from Python.
+"""The life of every kind of resource, as kinds.json declares it. The argument says through what: sdk, commandline.
 
 A caller has three methods: call performs an operation and returns its answer; refusal performs one that must be
 refused with an exception, and returns what the caller can see of the exception's members; pages lists in pages."""
@@ -8,19 +8,14 @@ import re
 import sys
 from pathlib import Path
 
+from commandline import CommandLine
 from network import check, step
+from sdk import SDK
 
 KINDS = json.loads(Path(__file__).parent.with_name("kinds.json").read_text())
 KINDS.pop("about")
 PAGE = 2
 NOBODY = "999999999999"
-
-
-def run(caller):
-    # Arguments choose kinds, for a look at one of them.
-    for kind in sys.argv[1:] or KINDS:
-        step(kind)
-        Life(caller, kind).run()
 
 
 class Life:
@@ -218,3 +213,11 @@ def includes(seen, wanted, at=""):
 
 def plural(kind):
     return kind + "s"
+
+
+if __name__ == "__main__":
+    caller = {"sdk": SDK, "commandline": CommandLine}[sys.argv[1]]()
+    # Further arguments choose kinds, for a look at one of them.
+    for kind in sys.argv[2:] or KINDS:
+        step(kind)
+        Life(caller, kind).run()

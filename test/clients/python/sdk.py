@@ -1,22 +1,21 @@
-"""Every kind of resource through boto3, with its own paginators and exception classes."""
+"""Calls the API through boto3, with its own paginators and exception classes."""
 
 import os
 
 import boto3
-import kinds
 from botocore import xform_name
 from botocore.config import Config
 from network import check
 
 
 class SDK:
-    def __init__(self):
+    def __init__(self, attempts=1):
         # Credentials come as they do for any user: from the shared file that the environment names, or by themselves.
         self.client = boto3.client(
             "vpc-lattice",
             endpoint_url=os.environ["TRELLIS_API"],
             region_name="us-west-2",
-            config=Config(retries={"total_max_attempts": 1}),
+            config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}),
         )
 
     def call(self, operation, parameters):
@@ -37,7 +36,3 @@ class SDK:
     def pages(self, operation, parameters, size):
         paginator = self.client.get_paginator(xform_name(operation))
         return [page["items"] for page in paginator.paginate(**parameters, PaginationConfig={"PageSize": size})]
-
-
-if __name__ == "__main__":
-    kinds.run(SDK())

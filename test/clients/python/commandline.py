@@ -1,4 +1,4 @@
-"""Every kind of resource through the AWS CLI: its own command line parser, pagination and output, in one process,
+"""Calls the API through the AWS CLI: its own command line parser, pagination and output, in one process,
 since Python needs longer to start than a call takes."""
 
 import contextlib
@@ -6,7 +6,6 @@ import io
 import json
 import os
 
-import kinds
 from awscli.clidriver import create_clidriver
 from botocore import xform_name
 from network import check
@@ -42,7 +41,7 @@ class CommandLine:
     def refusal(self, exception, operation, parameters, status):
         code, _, err = self.run(operation, parameters)
         check(code != 0, f"{operation} was not refused")
-        check(f"An error occurred ({exception}) when calling the {operation} operation: " in err, f"aws {operation}: {err}")
+        check(f"An error occurred ({exception}) when calling the {operation} operation" in err, f"aws {operation}: {err}")
         # The command line shows the message alone.
 
     def pages(self, operation, parameters, size):
@@ -54,7 +53,3 @@ class CommandLine:
             token = answer.get("NextToken")
             if not token:
                 return pages
-
-
-if __name__ == "__main__":
-    kinds.run(CommandLine())
