@@ -122,7 +122,7 @@ func (c *connection) exchange() bool {
 	if c.proxy.cfg.AccessLog != nil {
 		x.record = Record{Start: time.Now(), Received: int64(len(x.request.Bytes) + len(x.body))}
 	}
-	x.keepAlive = c.keepsAlive(&x.request.Head)
+	x.keepAlive = keepsAlive(&x.request.Head)
 	x.takeRequestID()
 	x.explanation = x.explanation[:0]
 	if string(x.request.Method) == "CONNECT" {
@@ -140,12 +140,12 @@ func (c *connection) exchange() bool {
 	return c.forward()
 }
 
-// keepsAlive says whether the client's connection stays open after the exchange, as far as is known at its beginning.
-// In the last twentieth of its life a connection is ended at the next response, so that it need not be cut.
-func (c *connection) keepsAlive(h *http1.Head) bool {
-	if h.Close || h.Minor == 0 && !h.KeepAlive {
-		return false
-	}
+// keepsAlive says whether the client wants to use the connection again.
+func keepsAlive(h *http1.Head) bool { return !h.Close && (h.Minor == 1 || h.KeepAlive) }
+
+// lasts says whether the connection may be used again. In the last twentieth of its life a connection is ended at the
+// next response, so that it need not be cut.
+func (c *connection) lasts() bool {
 	almostOver := c.endsAt - c.proxy.cfg.ConnectionDuration.Milliseconds()/20
 	return c.proxy.clock.now() < almostOver && !c.proxy.draining.Load() && !c.listener.gone()
 }

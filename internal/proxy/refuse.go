@@ -13,6 +13,7 @@ func (c *connection) refuse(r refusal) bool {
 	if c.target != nil {
 		c.dropTarget()
 	}
+	x.keepAlive = x.keepAlive && c.lasts()
 	switch r.failure {
 	case ClientConnectionClosed, ClientProtocolError, ConnectionDurationExceeded:
 		x.keepAlive = false

@@ -108,7 +108,8 @@ func (c *connection) respondFinal(from, end int) bool {
 	x := c.x
 	response, body := &x.response, &x.responseBody
 	body.StartResponse(response, string(x.request.Method) == "HEAD")
-	reusable := !response.Close && (response.Minor == 1 || response.KeepAlive) && body.Framing != http1.UntilClose
+	reusable := keepsAlive(&response.Head) && body.Framing != http1.UntilClose
+	x.keepAlive = x.keepAlive && c.lasts()
 	unframed := body.Framing == http1.ByChunks || body.Framing == http1.UntilClose
 	if unframed && x.request.Minor == 0 {
 		x.keepAlive = false // Only the end of the connection can tell the client where the body ends.

@@ -88,21 +88,31 @@ func (w *watch) end(c *connection, word uint64, why cause) {
 	}
 	if wordPhase(word) != phaseTarget {
 		c.conn.SetDeadline(past)
-		if wordPhase(word) == phaseTunnel && c.target != nil {
+		if wordPhase(word) == phaseTunnel {
 			c.target.SetDeadline(past)
 		}
 		return
 	}
-	switch {
-	case why == causeTimeout && c.upload.state.Load() == uploadReads:
-		c.conn.SetReadDeadline(past) // It is the client that is late. The upload tells the rest.
-	default:
-		if why != causeTimeout {
-			c.conn.SetDeadline(past)
-		}
-		if c.target != nil {
-			c.target.SetDeadline(past)
-		}
+	if why == causeTimeout && c.upload.state.Load() == uploadReads {
+		c.conn.SetReadDeadline(past) // It is the client that is late. The upload tells so, and ends the rest.
+		return
+	}
+	if why != causeTimeout {
+		c.conn.SetReadDeadline(past) // It ends an upload; an answer can still be sent.
+	}
+	c.target.SetDeadline(past)
+}
+
+// insist ends a wait that has gone on although it was ended: an upload that was to be ended may just have ended well.
+func (w *watch) insist(c *connection, word uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.word.Load() != word {
+		return
+	}
+	c.conn.SetDeadline(past)
+	if ph := wordPhase(word); ph == phaseTarget || ph == phaseTunnel {
+		c.target.SetDeadline(past)
 	}
 }
 
@@ -112,6 +122,9 @@ func (w *watch) sweepConnection(c *connection, now int64, draining bool) {
 	seen := w.swept == word
 	w.swept = word
 	if wordCause(word) != causeNone {
+		if seen {
+			w.insist(c, word)
+		}
 		return
 	}
 	uploading := c.upload.state.Load() != uploadNone

@@ -49,6 +49,14 @@ func (c *Conn) Address() netip.AddrPort { return c.pool.address }
 // Release gives the connection back for the next exchange. Everything of the last one must have been read.
 func (c *Conn) Release() { c.pool.put(c) }
 
+// CloseWrite tells the target that no more will be sent.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 // Discard closes the connection.
 func (c *Conn) Discard() {
 	c.Conn.Close()

@@ -1,0 +1,244 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSilentTargetTimesOut(t *testing.T) {
+	for _, test := range []struct {
+		name, response string
+		status         int
+	}{
+		{"before the head", "", 504},
+		{"in the head", "HTTP/1.1 200 OK\r\nContent-", 504},
+		{"after an interim response", "HTTP/1.1 102 Processing\r\n\r\n", 504},
+		{"in the body", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbo", 200},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
+				readRequest(r)
+				io.WriteString(conn, test.response)
+				r.ReadByte()
+			}))
+			w.setIdleTimeout(1)
+			c := w.dial()
+			c.send("GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+			got := c.receive("GET")
+			if got.StatusCode == 102 {
+				got = c.receive("GET")
+			}
+			if got.StatusCode != test.status {
+				t.Errorf("got %d", got.StatusCode)
+			}
+			if test.status == 200 && got.err == nil {
+				t.Error("the response did not break")
+			}
+			if test.status == 504 && (got.body != "Gateway Timeout" || got.Close) {
+				t.Errorf("got %q, close %v", got.body, got.Close)
+			}
+			if record := w.accessLog(1)[0]; record.Failure != TargetDataTimeout || record.Status != test.status {
+				t.Errorf("record %d %q", record.Status, record.Failure)
+			}
+		})
+	}
+}
+
+func TestSlowClientTimesOut(t *testing.T) {
+	for _, test := range []struct{ name, request string }{
+		{"in the head", "GET / HTTP/1.1\r\nHos"},
+		{"in the body", "POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 4\r\n\r\nbo"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(cfg *Config) { cfg.HeadTimeout = time.Second })
+			address, _ := recording(t)
+			w.storefront(address)
+			w.setIdleTimeout(1)
+			c := w.dial()
+			c.send("%s", test.request)
+			if got := c.receive("GET"); got.StatusCode != 408 || !got.Close {
+				t.Errorf("got %d, close %v", got.StatusCode, got.Close)
+			}
+			c.atEnd()
+			if record := w.accessLog(1)[0]; record.Failure != ClientConnectionClosed || record.Status != 408 {
+				t.Errorf("record %d %q", record.Status, record.Failure)
+			}
+		})
+	}
+}
+
+// A byte now and then does not keep a head alive for ever.
+func TestTricklingHeadTimesOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(cfg *Config) { cfg.HeadTimeout = time.Second })
+	w.service("svc-1", 80, respondWith(404))
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nX: ")
+	for range 100 {
+		if _, err := io.WriteString(c.Conn, "x"); err != nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Error("the connection is still open")
+}
+
+// The idle timeout is about silence, not about how long an exchange takes.
+func TestTimeoutsDoNotEndWhatMoves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
+		if readRequest(r) == nil {
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
+		for range 20 {
+			time.Sleep(100 * time.Millisecond)
+			io.WriteString(conn, "x")
+		}
+	}))
+	w.setIdleTimeout(1)
+	c := w.dial()
+	c.send("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 20\r\n\r\n", host)
+	for range 20 {
+		time.Sleep(100 * time.Millisecond)
+		c.send("x")
+	}
+	if got := c.receive("POST"); got.StatusCode != 200 || len(got.body) != 20 || got.err != nil {
+		t.Errorf("got %d %q %v", got.StatusCode, got.body, got.err)
+	}
+}
+
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(cfg *Config) { cfg.IdleTimeout = 500 * time.Millisecond })
+	address, _ := recording(t)
+	w.storefront(address)
+	silent, used := w.dial(), w.dial()
+	used.get("/")
+	silent.atEnd()
+	// The service's own timeout holds once the service is known.
+	if got := used.get("/"); got.StatusCode != 200 {
+		t.Errorf("got %d", got.StatusCode)
+	}
+	w.setIdleTimeout(1)
+	used.get("/")
+	used.atEnd()
+}
+
+func TestConnectionsHaveALastHour(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = time.Second })
+	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
+		for {
+			request := readRequest(r)
+			if request == nil {
+				return
+			}
+			if request.RequestURI == "/slow" {
+				r.ReadByte()
+				return
+			}
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	}))
+	idle, waiting := w.dial(), w.dial()
+	idle.get("/")
+	waiting.send("GET /slow HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+	idle.atEnd()
+	if got := waiting.receive("GET"); got.StatusCode != 500 || !got.Close {
+		t.Errorf("got %d, close %v", got.StatusCode, got.Close)
+	}
+	waiting.atEnd()
+	if record := w.accessLog(2)[1]; record.Failure != ConnectionDurationExceeded {
+		t.Errorf("failure %q", record.Failure)
+	}
+}
+
+func TestShutdownLetsExchangesFinish(t *testing.T) {
+	w := newWorld(t)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
+		for {
+			request := readRequest(r)
+			if request == nil {
+				return
+			}
+			if request.RequestURI == "/slow" {
+				close(arrived)
+				<-release
+			}
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	}))
+	idle, busy := w.dial(), w.dial()
+	idle.get("/")
+	busy.send("GET /slow HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+	<-arrived
+	address := w.proxy.Addr(80).String()
+	finished := make(chan error)
+	go func() { finished <- w.proxy.Shutdown(context.Background()) }()
+	idle.atEnd()
+	if conn, err := net.Dial("tcp", address); err == nil {
+		conn.Close()
+		t.Error("a connection was accepted")
+	}
+	close(release)
+	if got := busy.receive("GET"); got.body != "ok" || !got.Close {
+		t.Errorf("got %q, close %v", got.body, got.Close)
+	}
+	if err := <-finished; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShutdownEndsWithItsContext(t *testing.T) {
+	for _, request := range []string{
+		"GET / HTTP/1.1\r\nHost: %s\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 5\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: %s\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: %s\r\n",
+	} {
+		w := newWorld(t)
+		w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
+			if head := readHead(r); head != nil && strings.Contains(strings.Join(head, " "), "upgrade") {
+				io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+			}
+			io.Copy(io.Discard, r)
+		}))
+		c := w.dial()
+		c.send(request, host)
+		time.Sleep(50 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		if err := w.proxy.Shutdown(ctx); err == nil {
+			t.Errorf("%q: the exchange was not waited for", request)
+		}
+		cancel()
+	}
+}
+
+func TestManySlowClientsDoNotHinderOthers(t *testing.T) {
+	w := newWorld(t)
+	address, requests := recording(t)
+	w.storefront(address)
+	for i := range 300 {
+		c := w.dial()
+		c.send("GET /%d HTTP/1.1\r\nHost: ", i)
+	}
+	c := w.dial()
+	for i := range 20 {
+		if got := c.get(fmt.Sprintf("/%d", i)); got.StatusCode != 200 {
+			t.Fatalf("got %d", got.StatusCode)
+		}
+		next(t, requests)
+	}
+}
