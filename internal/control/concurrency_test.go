@@ -23,6 +23,9 @@ func newTestControl(cfg Config) (*Control, api.Caller) {
 	if cfg.Health == nil {
 		cfg.Health = scriptedHealth{}
 	}
+	if cfg.Resolver == nil {
+		cfg.Resolver = scriptedRecords{}
+	}
 	return New(cfg), api.Caller{Account: newTestAccount(), Region: "us-west-2"}
 }
 

@@ -10,6 +10,7 @@ package control
 import (
 	"context"
 	"log/slog"
+	"net"
 	"time"
 
 	"trellis/internal/api"
@@ -34,6 +35,10 @@ type Config struct {
 	Quotas lattice.Quotas
 	// FailCreation returns why a resource that is being created cannot be, or empty strings. Nil means that none fails.
 	FailCreation func(kind lattice.Kind) (code, message string)
+	// Endpoints tells which VPC endpoints there are. Nil means none.
+	Endpoints Endpoints
+	// Resolver looks for the TXT records that verify domains. The default is net.DefaultResolver.
+	Resolver Resolver
 	// Now tells the time. The default is time.Now.
 	Now func() time.Time
 	Log *slog.Logger
@@ -48,13 +53,15 @@ type TargetHealth interface {
 type Control struct {
 	Config
 	// due is signalled when a deletion or a drain has been begun, whose end Run has to see to.
-	due    chan struct{}
-	quotas map[string]lattice.Quota
+	due      chan struct{}
+	verifier verifier
+	quotas   map[string]lattice.Quota
 }
 
 var _ api.Operations = (*Control)(nil)
 
-// New returns the operations over a catalog. Run must be running for deletions and drains to end.
+// New returns the operations over a catalog. Run must be running for deletions and drains to end, and for domains to be
+// verified.
 func New(cfg Config) *Control {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -62,7 +69,10 @@ func New(cfg Config) *Control {
 	if cfg.FailCreation == nil {
 		cfg.FailCreation = func(lattice.Kind) (string, string) { return "", "" }
 	}
-	return &Control{Config: cfg, due: make(chan struct{}, 1), quotas: cfg.Quotas.InForce()}
+	if cfg.Resolver == nil {
+		cfg.Resolver = net.DefaultResolver
+	}
+	return &Control{Config: cfg, due: make(chan struct{}, 1), verifier: newVerifier(), quotas: cfg.Quotas.InForce()}
 }
 
 // read runs fn over a consistent view of the catalog.

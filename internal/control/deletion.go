@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"trellis/internal/catalog"
@@ -41,6 +42,12 @@ func (c *Control) end(tx *catalog.Tx, rec lattice.Resource) {
 	case *lattice.Service:
 		tx.DeleteTree(lattice.KindListener, meta.Scope, meta.ID)
 		tx.DeleteTree(lattice.KindRule, meta.Scope, meta.ID)
+		dropAttachments(tx, rec)
+	case *lattice.ServiceNetwork:
+		dropAttachments(tx, rec)
+	case *lattice.ResourceConfiguration:
+		tx.DeleteTree(lattice.KindDetachedEndpoint, meta.Scope, meta.ID)
+		dropAttachments(tx, rec)
 	case *lattice.Listener:
 		tx.DeleteTree(lattice.KindRule, meta.Scope, rec.ServiceID+"/"+meta.ID)
 	}
@@ -54,21 +61,30 @@ func (c *Control) signalDue() {
 	}
 }
 
-// Run ends the deletions and drains that are due, until ctx ends. Every node may run it: whoever comes first ends
-// them, and the others find nothing left to do.
+// Run ends the deletions and drains that are due, and looks for the records that verify domains, until ctx ends. Every
+// node may run it: whoever comes first ends them, and the others find nothing left to do.
 func (c *Control) Run(ctx context.Context) error {
+	var verifier sync.WaitGroup
+	verifier.Go(func() { c.verifyDomains(ctx) })
+	c.endAllDue(ctx)
+	verifier.Wait()
+	return nil
+}
+
+// endAllDue ends deletions and drains as they become due, until ctx ends.
+func (c *Control) endAllDue(ctx context.Context) {
 	for {
 		next, err := c.endDue(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return
 		case err != nil:
 			c.Log.Error("ending deletions and drains", "error", err)
 			next = dueInterval
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-c.due:
 		case <-time.After(next):
 		}

@@ -113,6 +113,9 @@ func (c *Control) DeleteServiceNetwork(ctx context.Context, caller api.Caller, i
 			// AWS's words for VPCs and resources (facts 12.1), and the same for services.
 			return api.Conflict(resourceTypes[lattice.KindServiceNetwork], n.ID, fmt.Sprintf("ServiceNetwork %s has %s associated", n.ID, what))
 		}
+		if len(c.inventory().ServiceNetworkEndpoints(n.Key())) > 0 { // UG; A-252
+			return api.Conflict(resourceTypes[lattice.KindServiceNetwork], n.ID, fmt.Sprintf("ServiceNetwork %s has VPC endpoint(s) associated", n.ID))
+		}
 		c.end(tx, n)
 		return nil
 	})

@@ -9,12 +9,14 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -24,6 +26,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"trellis/internal/api"
 	"trellis/internal/catalog"
+	"trellis/internal/inventory"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
@@ -56,13 +59,16 @@ import (
 //
 // Directives, which hold from there on:
 //
-//	@advance 60s                            let time pass, and end the deletions and drains that are due
+//	@advance 60s                            let time pass, end the deletions and drains that are due, and look for TXT records
 //	@health $tg 10.0.0.1:80 UNHEALTHY why   the status and reason code of a target; without a port for a function
 //	@lifecycle-delay 2s                     how long resources are in progress; 0 at the start
 //	@deregistration-delay 0s                how long targets drain; 60s at the start
 //	@quota rulesPerListener 3               a quota, by its name in the configuration file
 //	@account 210987654321                   who calls
 //	@region eu-west-1                       where; us-west-2 at the start
+//	@txt $name.example.com $value           a TXT record that is published
+//	@endpoint vpce-01 ... Resource $rcfg    a VPC endpoint in the inventory, of the type Resource or ServiceNetwork; an
+//	                                        account behind it is its owner; - for the type takes it out again
 //	@repeat 50 POST /targetgroups {...}     the same request many times, with %d counting from 1; each must succeed
 
 var update = flag.Bool("update", false, "write the answers of the transcripts anew")
@@ -149,7 +155,11 @@ type player struct {
 	handler http.Handler
 	now     time.Time
 	health  scriptedHealth
-	caller  api.Caller
+	records scriptedRecords
+	// endpoints are those of the inventory by id, in YAML; inventory is what they add up to.
+	endpoints map[string]string
+	inventory *inventory.Snapshot
+	caller    api.Caller
 	// real maps the accounts as they are written to those that they stand for.
 	real map[string]string
 	vars map[string]string
@@ -160,13 +170,13 @@ type player struct {
 
 func newPlayer(t *testing.T, file string) *player {
 	p := &player{
-		t: t, file: file, now: testEpoch, health: scriptedHealth{},
+		t: t, file: file, now: testEpoch, health: scriptedHealth{}, records: scriptedRecords{}, endpoints: map[string]string{},
 		real: map[string]string{writtenAccount: newTestAccount(), writtenOther: newTestAccount()},
 		vars: map[string]string{}, labels: map[string]string{},
 	}
 	p.caller = api.Caller{Account: p.real[writtenAccount], Region: "us-west-2"}
 	p.control = New(Config{
-		Catalog: store, Health: p.health, Domain: "localhost", DeregistrationDelay: time.Minute,
+		Catalog: store, Health: p.health, Endpoints: p, Resolver: p.records, Domain: "localhost", DeregistrationDelay: time.Minute,
 		Now: func() time.Time { return p.now }, Log: slog.New(slog.DiscardHandler),
 	})
 	p.handler = api.NewHandler(api.Config{Operations: p.control, Authenticator: p, Log: p.control.Log})
@@ -193,6 +203,33 @@ func (h scriptedHealth) Status(target *lattice.Target) (shape.TargetStatus, stri
 		return s.status, s.reasonCode
 	}
 	return shape.TargetStatusUnused, "TargetGroupNotInUse"
+}
+
+// scriptedRecords are the TXT records that a transcript publishes, by name.
+type scriptedRecords map[string][]string
+
+func (r scriptedRecords) LookupTXT(_ context.Context, name string) ([]string, error) {
+	if values, ok := r[strings.TrimSuffix(name, ".")]; ok {
+		return values, nil
+	}
+	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+}
+
+// Current returns the inventory that the transcript has made.
+func (p *player) Current() *inventory.Snapshot { return p.inventory }
+
+// endpoint puts an endpoint into the inventory, or takes it out.
+func (p *player) endpoint(id, endpointType, to string, owner ...string) {
+	delete(p.endpoints, id)
+	member := map[string]string{"Resource": "resourceConfiguration", "ServiceNetwork": "serviceNetwork"}[endpointType]
+	if member != "" {
+		p.endpoints[id] = fmt.Sprintf("{id: %s, vpc: vpc-01234567, type: %s, %s: %q, owner: %q}", id, endpointType, member, to, strings.Join(owner, ""))
+	}
+	text := "vpcs: [{id: vpc-01234567, cidrs: [10.0.0.0/16]}]\nvpcEndpoints: [" + strings.Join(slices.Collect(maps.Values(p.endpoints)), ", ") + "]"
+	var err error
+	if p.inventory, err = inventory.Parse([]byte(text), os.ReadFile); err != nil {
+		p.fatalf("%v", err)
+	}
 }
 
 // play plays a transcript and returns it with the answers that came.
@@ -282,7 +319,7 @@ func (p *player) send(method, path, body string) (status string, answer any) {
 
 // obey carries out a directive.
 func (p *player) obey(words []string) {
-	arguments := map[string]int{"advance": 1, "lifecycle-delay": 1, "deregistration-delay": 1, "quota": 2, "account": 1, "region": 1, "health": 3, "repeat": 3}
+	arguments := map[string]int{"advance": 1, "lifecycle-delay": 1, "deregistration-delay": 1, "quota": 2, "account": 1, "region": 1, "health": 3, "repeat": 3, "txt": 2, "endpoint": 3}
 	if least, ok := arguments[words[0]]; !ok || len(words) <= least {
 		p.fatalf("there is no such directive: %s", strings.Join(words, " "))
 	}
@@ -292,6 +329,7 @@ func (p *player) obey(words []string) {
 		if _, err := p.control.endDue(context.Background()); err != nil {
 			p.fatalf("ending what is due: %v", err)
 		}
+		p.control.verifyDue(context.Background())
 	case "lifecycle-delay":
 		p.control.LifecycleDelay = p.duration(words[1])
 	case "deregistration-delay":
@@ -314,6 +352,10 @@ func (p *player) obey(words []string) {
 			s.reasonCode = words[4]
 		}
 		p.health[words[1]+" "+words[2]] = s
+	case "txt":
+		p.records[words[1]] = append(p.records[words[1]], words[2])
+	case "endpoint":
+		p.endpoint(words[1], words[2], words[3], words[4:]...)
 	case "repeat":
 		p.repeat(words[1], words[2], words[3], strings.Join(words[4:], " "))
 	}
@@ -375,6 +417,7 @@ func (p *player) find(answer any, at string) string {
 var (
 	shownID     = regexp.MustCompile(`\b([a-z]+)-(0[0-9a-f]{16})\b`)
 	shownDomain = regexp.MustCompile(`-(0[0-9a-f]{16})\.`)
+	shownTXT    = regexp.MustCompile(`"(_|vpc-lattice:)[a-z2-7]{13}"`)
 	shownUUID   = regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
 )
 
@@ -396,6 +439,7 @@ func (p *player) show(answer any) string {
 		p.fatalf("%v", err)
 	}
 	shown := shownUUID.ReplaceAllString(text.String(), "<uuid>")
+	shown = shownTXT.ReplaceAllString(shown, `"${1}<13 characters>"`)
 	shown = shownID.ReplaceAllStringFunc(shown, p.label)
 	shown = shownDomain.ReplaceAllStringFunc(shown, func(s string) string {
 		if label, ok := p.labels["svc-"+strings.Trim(s, "-.")]; ok {

@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net/netip"
@@ -186,12 +185,10 @@ func (b *builder) buildVPCEndpoints(f *file) {
 			b.wrong("type is %q; it must be Resource or ServiceNetwork", e.Type)
 		}
 	}
-	// In one order, whatever the order of the file.
+	// In the order of their ids, whatever the order of the file.
 	for _, lists := range []map[string][]VPCEndpoint{b.snapshot.resourceEndpoints, b.snapshot.networkEndpoints} {
 		for _, list := range lists {
-			slices.SortFunc(list, func(a, b VPCEndpoint) int {
-				return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
-			})
+			slices.SortFunc(list, func(a, b VPCEndpoint) int { return strings.Compare(a.ID, b.ID) })
 		}
 	}
 }

@@ -158,7 +158,7 @@ func (s *Snapshot) Certificate(arn string) (Certificate, bool) {
 	return certificate, ok
 }
 
-// ResourceEndpoints returns the VPC endpoints that lead to a resource configuration, always in the same order.
+// ResourceEndpoints returns the VPC endpoints that lead to a resource configuration, in the order of their ids.
 func (s *Snapshot) ResourceEndpoints(resourceConfiguration lattice.Key) []VPCEndpoint {
 	if s == nil {
 		return nil
@@ -166,7 +166,7 @@ func (s *Snapshot) ResourceEndpoints(resourceConfiguration lattice.Key) []VPCEnd
 	return leadingTo(s.resourceEndpoints, resourceConfiguration)
 }
 
-// ServiceNetworkEndpoints returns the VPC endpoints that lead to a service network, always in the same order.
+// ServiceNetworkEndpoints returns the VPC endpoints that lead to a service network, in the order of their ids.
 func (s *Snapshot) ServiceNetworkEndpoints(serviceNetwork lattice.Key) []VPCEndpoint {
 	if s == nil {
 		return nil

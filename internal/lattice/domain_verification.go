@@ -69,7 +69,7 @@ func IsSubdomain(name, domain string) bool {
 }
 
 // NewTXTRecord returns the name and the value of a TXT record that nobody can guess, in the form of AWS's: an
-// underscore and 13 characters, and vpc-lattice: and as many (UG).
+// underscore and 13 characters, and vpc-lattice: and as many (UG). The name is to be put before the domain.
 func NewTXTRecord() (name, value string) {
 	text := strings.ToLower(rand.Text())
 	return "_" + text[:13], "vpc-lattice:" + text[13:26]

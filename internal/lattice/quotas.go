@@ -38,7 +38,14 @@ func DefaultQuotas() map[string]Quota {
 // Quotas are the limits that the operator has changed, by name. AWS lets an account have them raised (UG quotas).
 type Quotas map[string]int
 
-// Check names every quota that does not exist or is below one.
+// quotaCaps are the quotas that cannot be raised at will: AWS's for a service network (UG quotas), ours for a group
+//
+var quotaCaps = map[string]int{
+	"childResourceConfigurationsPerGroup":     100,
+	"resourceConfigurationsPerServiceNetwork": 1000,
+}
+
+// Check names every quota that does not exist, is below one or above its cap.
 func (q Quotas) Check() error {
 	known := DefaultQuotas()
 	var problems []error
@@ -49,6 +56,8 @@ func (q Quotas) Check() error {
 				name, strings.Join(slices.Sorted(maps.Keys(known)), ", ")))
 		case q[name] < 1:
 			problems = append(problems, fmt.Errorf("quota %s is %d; it must be at least 1", name, q[name]))
+		case quotaCaps[name] > 0 && q[name] > quotaCaps[name]:
+			problems = append(problems, fmt.Errorf("quota %s is %d; it must be at most %d", name, q[name], quotaCaps[name]))
 		}
 	}
 	return errors.Join(problems...)

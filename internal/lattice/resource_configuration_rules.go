@@ -3,6 +3,7 @@ package lattice
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -114,7 +115,7 @@ func PortRangeProblems(list []string) []FieldProblem {
 	return problems
 }
 
-// databaseARN is the form of the ARNs that a resource configuration can have: those of the RDS family (UG).
+// databaseARN is the form of the ARNs that a resource configuration can have: those of the RDS family (UG; A-256).
 var databaseARN = regexp.MustCompile(`^arn:[a-z0-9-]+:rds:[a-z0-9-]+:\d{12}:[a-z-]+:[a-zA-Z0-9:.-]+$`)
 
 // DefinitionProblems says what keeps a definition from being one of a type of resource configuration.
@@ -259,4 +260,44 @@ func (g *ResourceGateway) AddressProblem(d *shape.ResourceConfigurationDefinitio
 		}
 	}
 	return ""
+}
+
+// HasSharing says whether the type has allowAssociationToShareableServiceNetwork (API).
+func (r *ResourceConfiguration) HasSharing() bool {
+	return slices.Contains(types(typeSingle, typeGroup, typeARN), r.Type)
+}
+
+// UpdateProblems says what is wrong with an update of the resource configuration.
+func (r *ResourceConfiguration) UpdateProblems(in *shape.UpdateResourceConfigurationRequest) []FieldProblem {
+	var problems []FieldProblem
+	if in.AllowAssociationToShareableServiceNetwork != nil && !r.HasSharing() {
+		problems = append(problems, UnsupportedMember(r.Type, "allowAssociationToShareableServiceNetwork"))
+	}
+	switch {
+	case in.PortRanges == nil:
+	case r.Type == typeARN && len(in.PortRanges) > 0:
+		problems = append(problems, UnsupportedMember(r.Type, "portRanges"))
+	case slices.Contains(types(typeSingle, typeChild, typeCIDR), r.Type) && len(in.PortRanges) == 0:
+		problems = append(problems, FieldProblem{"portRanges", fmt.Sprintf("A resource configuration of type %s requires portRanges.", r.Type)})
+	default:
+		problems = append(problems, PortRangeProblems(in.PortRanges)...)
+	}
+	switch {
+	case in.ResourceConfigurationDefinition == nil:
+	case r.Type == typeGroup:
+		problems = append(problems, UnsupportedMember(r.Type, "resourceConfigurationDefinition"))
+	default:
+		problems = append(problems, DefinitionProblems(r.Type, in.ResourceConfigurationDefinition)...)
+	}
+	return problems
+}
+
+// CanBecome says whether an update can give the resource configuration a definition: addresses and networks can be
+// replaced by others, a name and an ARN by themselves only (clients.md 1).
+func (r *ResourceConfiguration) CanBecome(d *shape.ResourceConfigurationDefinition) bool {
+	switch {
+	case r.Definition.IpResource != nil && d.IpResource != nil, r.Definition.CidrResource != nil && d.CidrResource != nil:
+		return true
+	}
+	return reflect.DeepEqual(r.Definition, d)
 }

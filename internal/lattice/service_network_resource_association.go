@@ -1,7 +1,7 @@
 package lattice
 
 // ServiceNetworkResourceAssociation puts a resource configuration into a service network. The association of a group
-// brings associations of its children with it.
+// brings associations of its children with it, which do not count as the network's own (A-254).
 type ServiceNetworkResourceAssociation struct {
 	Base
 	ResourceConfigurationID string `json:"resourceConfigurationId"`

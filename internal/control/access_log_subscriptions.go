@@ -1,0 +1,169 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// CreateAccessLogSubscription begins to send the access logs of a service, a service network or a resource
+// configuration to a destination. Whether the destination exists cannot be seen from here.
+func (c *Control) CreateAccessLogSubscription(ctx context.Context, caller api.Caller, in *shape.CreateAccessLogSubscriptionRequest) (*shape.CreateAccessLogSubscriptionResponse, error) {
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
+	return create(ctx, c, caller, "CreateAccessLogSubscription", in.ClientToken, in, func(tx *catalog.Tx) (*shape.CreateAccessLogSubscriptionResponse, error) {
+		resource, err := findAttachable(tx, caller, in.ResourceIdentifier)
+		if err != nil {
+			return nil, err
+		}
+		s := &lattice.AccessLogSubscription{
+			Base:       c.newActiveBase(caller, lattice.KindAccessLogSubscription, nil, in.Tags),
+			ResourceID: resource.Meta().ID,
+			LogType:    in.ServiceNetworkLogType,
+		}
+		if err := setDestination(s, in.DestinationArn); err != nil {
+			return nil, err
+		}
+		switch {
+		case resource.Key().Kind == lattice.KindServiceNetwork:
+			s.LogType = cmp.Or(s.LogType, shape.ServiceNetworkLogTypeService)
+		case s.LogType != "":
+			return nil, api.Invalid("serviceNetworkLogType", "serviceNetworkLogType is supported for service networks only.")
+		}
+		if err := requireActive(resource, c.now()); err != nil {
+			return nil, err
+		}
+		if key, held := tx.Holder(s.DestinationClaim()); held {
+			first, _ := catalog.Get[*lattice.AccessLogSubscription](tx, key)
+			return nil, api.Conflict(resourceTypes[key.Kind], first.ID,
+				fmt.Sprintf("The access logs of %s already go to a %s, by %s. There can be one access log subscription per type of destination.", s.ResourceID, s.DestinationType, first.ID))
+		}
+		tx.Put(s)
+		out := accessLogSubscription(s, resource)
+		return &shape.CreateAccessLogSubscriptionResponse{
+			Arn:                   out.Arn,
+			DestinationArn:        out.DestinationArn,
+			Id:                    out.Id,
+			ResourceArn:           out.ResourceArn,
+			ResourceId:            out.ResourceId,
+			ServiceNetworkLogType: out.ServiceNetworkLogType,
+		}, nil
+	})
+}
+
+// setDestination gives a subscription its destination.
+func setDestination(s *lattice.AccessLogSubscription, arn *string) error {
+	var ok bool
+	if s.DestinationType, s.DestinationARN, ok = lattice.StoredLogDestination(*arn); !ok {
+		return api.Invalid("destinationArn", fmt.Sprintf("Value '%s' at 'destinationArn' must be the ARN of a %s, of an %s or of a %s.",
+			*arn, lattice.DestinationLogGroup, lattice.DestinationBucket, lattice.DestinationDeliveryStream))
+	}
+	return nil
+}
+
+// GetAccessLogSubscription returns an access log subscription.
+func (c *Control) GetAccessLogSubscription(_ context.Context, caller api.Caller, in *shape.GetAccessLogSubscriptionRequest) (*shape.GetAccessLogSubscriptionResponse, error) {
+	var out *shape.GetAccessLogSubscriptionResponse
+	err := c.read(func(v catalog.View) error {
+		s, err := find[*lattice.AccessLogSubscription](v, caller, lattice.KindAccessLogSubscription, in.AccessLogSubscriptionIdentifier)
+		if err != nil {
+			return err
+		}
+		out = accessLogSubscription(s, subscribed(v, s))
+		return nil
+	})
+	return out, err
+}
+
+// ListAccessLogSubscriptions lists the access log subscriptions of a resource.
+func (c *Control) ListAccessLogSubscriptions(_ context.Context, caller api.Caller, in *shape.ListAccessLogSubscriptionsRequest) (*shape.ListAccessLogSubscriptionsResponse, error) {
+	resourceID, _, err := attachableID(caller, in.ResourceIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	out := &shape.ListAccessLogSubscriptionsResponse{}
+	q := query{
+		Operation:  "ListAccessLogSubscriptions",
+		Index:      subscriptionsOf(caller.Scope(), resourceID),
+		MaxResults: in.MaxResults,
+		NextToken:  in.NextToken,
+	}
+	err = c.read(func(v catalog.View) (err error) {
+		out.Items, out.NextToken, err = page(v, q, func(s *lattice.AccessLogSubscription) (shape.AccessLogSubscriptionSummary, bool) {
+			return shape.AccessLogSubscriptionSummary(*accessLogSubscription(s, subscribed(v, s))), true
+		})
+		return err
+	})
+	return out, err
+}
+
+// UpdateAccessLogSubscription moves a subscription to another destination of the same type (facts 8.1).
+func (c *Control) UpdateAccessLogSubscription(ctx context.Context, caller api.Caller, in *shape.UpdateAccessLogSubscriptionRequest) (*shape.UpdateAccessLogSubscriptionResponse, error) {
+	var out *shape.UpdateAccessLogSubscriptionResponse
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		s, err := find[*lattice.AccessLogSubscription](tx, caller, lattice.KindAccessLogSubscription, in.AccessLogSubscriptionIdentifier)
+		if err != nil {
+			return err
+		}
+		moved := updated(s, c.now())
+		if err := setDestination(moved, in.DestinationArn); err != nil {
+			return err
+		}
+		if moved.DestinationType != s.DestinationType {
+			return api.Conflict(resourceTypes[lattice.KindAccessLogSubscription], s.ID,
+				fmt.Sprintf("The destination of %s is a %s. It can be replaced by another %s only, not by a %s.", s.ID, s.DestinationType, s.DestinationType, moved.DestinationType))
+		}
+		tx.Put(moved)
+		full := accessLogSubscription(moved, subscribed(tx, moved))
+		out = &shape.UpdateAccessLogSubscriptionResponse{
+			Arn: full.Arn, DestinationArn: full.DestinationArn, Id: full.Id, ResourceArn: full.ResourceArn, ResourceId: full.ResourceId,
+		}
+		return nil
+	})
+	return out, err
+}
+
+// DeleteAccessLogSubscription ends sending access logs to a destination.
+func (c *Control) DeleteAccessLogSubscription(ctx context.Context, caller api.Caller, in *shape.DeleteAccessLogSubscriptionRequest) (*shape.DeleteAccessLogSubscriptionResponse, error) {
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		s, err := find[*lattice.AccessLogSubscription](tx, caller, lattice.KindAccessLogSubscription, in.AccessLogSubscriptionIdentifier)
+		if err != nil {
+			return err
+		}
+		c.end(tx, s)
+		return nil
+	})
+	return &shape.DeleteAccessLogSubscriptionResponse{}, err
+}
+
+// subscriptionsOf is the index of the access log subscriptions of a resource.
+func subscriptionsOf(scope lattice.Scope, resourceID string) lattice.Index {
+	return lattice.By(lattice.KindAccessLogSubscription, scope, "resource", resourceID)
+}
+
+// subscribed returns what is logged, which cannot have been deleted: a subscription goes with it.
+func subscribed(v catalog.View, s *lattice.AccessLogSubscription) lattice.Resource {
+	kind, _ := lattice.KindOfID(s.ResourceID)
+	rec, _ := catalog.Get[lattice.Resource](v, lattice.Key{Kind: kind, Scope: s.Scope, Path: s.ResourceID})
+	return rec
+}
+
+// accessLogSubscription returns all that the API shows of an access log subscription.
+func accessLogSubscription(s *lattice.AccessLogSubscription, resource lattice.Resource) *shape.GetAccessLogSubscriptionResponse {
+	return &shape.GetAccessLogSubscriptionResponse{
+		Arn:                   ptr(s.ARN()),
+		CreatedAt:             shape.NewTime(s.CreatedAt),
+		DestinationArn:        ptr(s.DestinationARN),
+		Id:                    ptr(s.ID),
+		LastUpdatedAt:         shape.NewTime(s.UpdatedAt),
+		ResourceArn:           ptr(resource.ARN()),
+		ResourceId:            ptr(s.ResourceID),
+		ServiceNetworkLogType: s.LogType,
+	}
+}

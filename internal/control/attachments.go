@@ -1,0 +1,48 @@
+package control
+
+import (
+	"slices"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/lattice"
+)
+
+// findAttachable returns the service, service network or resource configuration that an identifier, an id or an ARN,
+// names. Policies and access log subscriptions are attached to these.
+func findAttachable(v catalog.View, caller api.Caller, identifier *string) (lattice.Resource, error) {
+	path, kind, err := attachableID(caller, identifier)
+	if err != nil {
+		return nil, err
+	}
+	rec, ok := catalog.Get[lattice.Resource](v, lattice.Key{Kind: kind, Scope: caller.Scope(), Path: path})
+	if !ok {
+		return nil, api.NotFound(resourceTypes[kind], *identifier)
+	}
+	return rec, nil
+}
+
+// attachableID returns the id in an identifier of findAttachable, and the kind that its prefix tells.
+func attachableID(caller api.Caller, identifier *string) (string, lattice.Kind, error) {
+	named := *identifier
+	if arn, ok := lattice.ParseARN(named); ok {
+		named = arn.ID()
+	}
+	kind, _ := lattice.KindOfID(named)
+	path, err := identifierPath(caller, kind, identifier)
+	if err != nil {
+		return "", "", err
+	}
+	return path[len(path)-1], kind, nil
+}
+
+// dropAttachments deletes what is attached to a resource that is going: policies and access log subscriptions (API,
+// DeleteService and DeleteServiceNetwork).
+func dropAttachments(tx *catalog.Tx, rec lattice.Resource) {
+	scope, id := rec.Meta().Scope, rec.Meta().ID
+	tx.Delete(lattice.AuthPolicyKey(scope, id))
+	tx.Delete(lattice.ResourcePolicyKey(scope, id))
+	for _, s := range slices.Collect(catalog.All[*lattice.AccessLogSubscription](tx, subscriptionsOf(scope, id))) {
+		tx.Delete(s.Key())
+	}
+}

@@ -1,0 +1,125 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/lattice"
+	"trellis/internal/policy"
+	"trellis/internal/shape"
+)
+
+// maxAuthPolicyBytes is the quota of an auth policy (UG quotas), which cannot be raised. The model admits more. All
+// bytes count, white space too.
+const maxAuthPolicyBytes = 10 * 1024
+
+// authPolicyRequirements are what an auth policy has besides IAM's grammar (UG auth-policies). The policies of a
+// self-hosted network are about its own resources, whose ARNs are in the partition aws.
+var authPolicyRequirements = policy.Requirements{
+	Principal:      true,
+	ActionPrefixes: []string{"vpc-lattice-svcs:"},
+	Resource:       true,
+	ResourcePrefix: "arn:aws:vpc-lattice:",
+}
+
+// PutAuthPolicy attaches an auth policy to a service or service network, in place of the one before. It may have
+// lines: AWS's reference forbids them, but AWS takes them (facts 14.1).
+func (c *Control) PutAuthPolicy(ctx context.Context, caller api.Caller, in *shape.PutAuthPolicyRequest) (*shape.PutAuthPolicyResponse, error) {
+	if size := len(*in.Policy); size > maxAuthPolicyBytes {
+		return nil, api.Invalid("policy", fmt.Sprintf("An auth policy must have at most %d bytes; this one has %d.", maxAuthPolicyBytes, size))
+	}
+	if err := checkPolicy(*in.Policy, authPolicyRequirements); err != nil {
+		return nil, err
+	}
+	var out *shape.PutAuthPolicyResponse
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		resource, err := findAttachable(tx, caller, in.ResourceIdentifier)
+		if err != nil {
+			return err
+		}
+		if resource.Key().Kind == lattice.KindResourceConfiguration { // UG: auth policies are not for them.
+			return api.Rejected("Resource configurations are not subject to auth policies. Access to them is a matter of security groups and sharing.")
+		}
+		p := &lattice.AuthPolicy{AttachedPolicy: c.newAttachedPolicy(resource, *in.Policy)}
+		if first, ok := catalog.Get[*lattice.AuthPolicy](tx, p.Key()); ok {
+			p.CreatedAt = first.CreatedAt
+		}
+		tx.Put(p)
+		out = &shape.PutAuthPolicyResponse{Policy: in.Policy, State: authPolicyState(resource)}
+		return nil
+	})
+	return out, err
+}
+
+// GetAuthPolicy returns the auth policy of a service or service network. Without one, all members are absent (facts 7.1).
+func (c *Control) GetAuthPolicy(_ context.Context, caller api.Caller, in *shape.GetAuthPolicyRequest) (*shape.GetAuthPolicyResponse, error) {
+	out := &shape.GetAuthPolicyResponse{}
+	err := c.read(func(v catalog.View) error {
+		resource, err := findAttachable(v, caller, in.ResourceIdentifier)
+		if err != nil {
+			return err
+		}
+		if p, ok := catalog.Get[*lattice.AuthPolicy](v, lattice.AuthPolicyKey(caller.Scope(), resource.Meta().ID)); ok {
+			out = &shape.GetAuthPolicyResponse{
+				CreatedAt:     shape.NewTime(p.CreatedAt),
+				LastUpdatedAt: shape.NewTime(p.UpdatedAt),
+				Policy:        &p.Policy,
+				State:         authPolicyState(resource),
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// DeleteAuthPolicy deletes the auth policy of a service or service network, if there is one. With the
+// authorization type AWS_IAM, everything is denied from then on (API).
+func (c *Control) DeleteAuthPolicy(ctx context.Context, caller api.Caller, in *shape.DeleteAuthPolicyRequest) (*shape.DeleteAuthPolicyResponse, error) {
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		resource, err := findAttachable(tx, caller, in.ResourceIdentifier)
+		if err != nil {
+			return err
+		}
+		tx.Delete(lattice.AuthPolicyKey(caller.Scope(), resource.Meta().ID))
+		return nil
+	})
+	return &shape.DeleteAuthPolicyResponse{}, err
+}
+
+// authPolicyState says whether a policy on a resource is in force: its authorization type decides (API).
+func authPolicyState(resource lattice.Resource) shape.AuthPolicyState {
+	var authType shape.AuthType
+	switch r := resource.(type) {
+	case *lattice.Service:
+		authType = r.AuthType
+	case *lattice.ServiceNetwork:
+		authType = r.AuthType
+	}
+	if authType == shape.AuthTypeAwsIam {
+		return shape.AuthPolicyStateActive
+	}
+	return shape.AuthPolicyStateInactive
+}
+
+// newAttachedPolicy returns a policy that is put on a resource now.
+func (c *Control) newAttachedPolicy(resource lattice.Resource, text string) lattice.AttachedPolicy {
+	now := c.now()
+	return lattice.AttachedPolicy{
+		Scope: resource.Meta().Scope, ResourceID: resource.Meta().ID, Policy: text, CreatedAt: now, UpdatedAt: now,
+	}
+}
+
+// checkPolicy refuses a text that is no policy, or not one that meets the requirements, and says all that is wrong.
+func checkPolicy(text string, requirements policy.Requirements) error {
+	document, err := policy.Parse(text)
+	if err == nil {
+		err = document.Require(requirements)
+	}
+	if err == nil {
+		return nil
+	}
+	return api.Invalid("policy", "The policy is not valid: "+strings.ReplaceAll(err.Error(), "\n", "; ")+".")
+}

@@ -1,0 +1,116 @@
+package control
+
+import (
+	"context"
+	"slices"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/inventory"
+	"trellis/internal/lattice"
+)
+
+// Endpoints tells which VPC endpoints there are. They belong to EC2 at AWS, and to the inventory here.
+type Endpoints interface {
+	// Current returns what there is now. It may be nil, which is nothing.
+	Current() *inventory.Snapshot
+}
+
+// endpointsAtOnce is how many associations of endpoints one transaction writes.
+const endpointsAtOnce = 50
+
+func (c *Control) inventory() *inventory.Snapshot {
+	if c.Endpoints == nil {
+		return nil
+	}
+	return c.Endpoints.Current()
+}
+
+// attachedEndpoints returns the VPC endpoints that lead to a resource configuration and have not been detached from it.
+func (c *Control) attachedEndpoints(v catalog.View, r *lattice.ResourceConfiguration) []inventory.VPCEndpoint {
+	return slices.DeleteFunc(c.inventory().ResourceEndpoints(r.Key()), func(e inventory.VPCEndpoint) bool {
+		_, detached := v.Get(lattice.DetachedEndpointKey(r.Scope, r.ID, e.ID))
+		return detached
+	})
+}
+
+// attachEndpoints makes records of the associations of a resource configuration that have none yet. An association
+// comes into being when it is first listed: nobody can know its id before.
+func (c *Control) attachEndpoints(ctx context.Context, key lattice.Key) error {
+	var missing []inventory.VPCEndpoint
+	err := c.read(func(v catalog.View) error {
+		missing = c.unattached(v, key)
+		return nil
+	})
+	for some := range slices.Chunk(missing, endpointsAtOnce) {
+		err = c.commit(ctx, func(tx *catalog.Tx) error {
+			for _, e := range c.unattached(tx, key) { // Another node, or another request, may have been faster.
+				if slices.ContainsFunc(some, func(s inventory.VPCEndpoint) bool { return s.ID == e.ID }) {
+					tx.Put(c.newEndpointAssociation(key, e))
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// unattached returns the endpoints attached to a resource configuration whose associations have no record.
+func (c *Control) unattached(v catalog.View, key lattice.Key) []inventory.VPCEndpoint {
+	r, ok := catalog.Get[*lattice.ResourceConfiguration](v, key)
+	if !ok || r.Lifecycle.Deleting() {
+		return nil
+	}
+	return slices.DeleteFunc(c.attachedEndpoints(v, r), func(e inventory.VPCEndpoint) bool {
+		_, held := v.Holder(lattice.EndpointAssociationClaim(r.Scope, r.ID, e.ID))
+		return held
+	})
+}
+
+func (c *Control) newEndpointAssociation(key lattice.Key, e inventory.VPCEndpoint) *lattice.ResourceEndpointAssociation {
+	a := &lattice.ResourceEndpointAssociation{
+		Base:                    c.newActiveBase(api.Caller{Account: key.Scope.Account, Region: key.Scope.Region}, lattice.KindResourceEndpointAssociation, nil, nil),
+		ResourceConfigurationID: key.Path,
+		VpcEndpointID:           e.ID,
+		VpcEndpointOwner:        e.Owner,
+	}
+	if !e.CreatedAt.IsZero() {
+		a.CreatedAt = e.CreatedAt
+	}
+	return a
+}
+
+// forgetEndpoints deletes the records of associations whose endpoints are no longer in the inventory, before their
+// resource configuration is deleted. There may be more of them than fit into its transaction.
+func (c *Control) forgetEndpoints(ctx context.Context, key lattice.Key) error {
+	var gone []lattice.Key
+	err := c.read(func(v catalog.View) error {
+		endpoints := c.inventory().ResourceEndpoints(key)
+		for a := range catalog.All[*lattice.ResourceEndpointAssociation](v, endpointAssociationsOf(key)) {
+			if !slices.ContainsFunc(endpoints, func(e inventory.VPCEndpoint) bool { return e.ID == a.VpcEndpointID }) {
+				gone = append(gone, a.Key())
+			}
+		}
+		return nil
+	})
+	for some := range slices.Chunk(gone, endpointsAtOnce) {
+		err = c.commit(ctx, func(tx *catalog.Tx) error {
+			for _, key := range some {
+				tx.Delete(key)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// endpointAssociationsOf is the index of the associations of a resource configuration with VPC endpoints.
+func endpointAssociationsOf(key lattice.Key) lattice.Index {
+	return lattice.By(lattice.KindResourceEndpointAssociation, key.Scope, "resourceconfiguration", key.Path)
+}

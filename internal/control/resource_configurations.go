@@ -1,0 +1,380 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// CreateResourceConfiguration creates a resource configuration. A child of a group is in the service networks of the
+// group from the start (UG resource-configuration).
+func (c *Control) CreateResourceConfiguration(ctx context.Context, caller api.Caller, in *shape.CreateResourceConfigurationRequest) (*shape.CreateResourceConfigurationResponse, error) {
+	problems := append(lattice.ResourceConfigurationProblems(in), tagProblems(in.Tags)...)
+	if err := invalid(problems); err != nil {
+		return nil, err
+	}
+	return create(ctx, c, caller, "CreateResourceConfiguration", in.ClientToken, in, func(tx *catalog.Tx) (*shape.CreateResourceConfigurationResponse, error) {
+		r := &lattice.ResourceConfiguration{
+			Base:                c.newBase(caller, lattice.KindResourceConfiguration, in.Name, in.Tags),
+			Type:                in.Type,
+			PortRanges:          in.PortRanges,
+			Definition:          in.ResourceConfigurationDefinition,
+			AllowSharedNetworks: value(in.AllowAssociationToShareableServiceNetwork),
+			CustomDomainName:    value(in.CustomDomainName),
+			GroupDomain:         value(in.GroupDomain),
+		}
+		var group *lattice.ResourceConfiguration
+		var err error
+		if r.IsChild() {
+			group, err = c.joinGroup(tx, caller, r, in)
+		} else {
+			err = c.setGateway(tx, caller, r, in)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := setDomainVerification(tx, caller, r, in); err != nil {
+			return nil, err
+		}
+		if err := c.checkIndexQuota(tx, "resourceConfigurationsPerRegion", lattice.All(lattice.KindResourceConfiguration, r.Scope), ""); err != nil {
+			return nil, err
+		}
+		tx.Put(r)
+		if group != nil {
+			c.associateChild(tx, group, r)
+		}
+		out := c.resourceConfiguration(tx, r)
+		return &shape.CreateResourceConfigurationResponse{
+			AllowAssociationToShareableServiceNetwork: out.AllowAssociationToShareableServiceNetwork,
+			Arn:                             out.Arn,
+			CreatedAt:                       out.CreatedAt,
+			CustomDomainName:                out.CustomDomainName,
+			DomainVerificationArn:           out.DomainVerificationArn,
+			DomainVerificationId:            out.DomainVerificationId,
+			GroupDomain:                     out.GroupDomain,
+			Id:                              out.Id,
+			Name:                            out.Name,
+			PortRanges:                      out.PortRanges,
+			Protocol:                        out.Protocol,
+			ResourceConfigurationDefinition: out.ResourceConfigurationDefinition,
+			ResourceConfigurationGroupId:    out.ResourceConfigurationGroupId,
+			ResourceGatewayId:               out.ResourceGatewayId,
+			Status:                          shape.ResourceConfigurationStatusCreateInProgress,
+			Type:                            out.Type,
+		}, nil
+	})
+}
+
+// setGateway gives a resource configuration that is no child its gateway and its protocol.
+func (c *Control) setGateway(tx *catalog.Tx, caller api.Caller, r *lattice.ResourceConfiguration, in *shape.CreateResourceConfigurationRequest) error {
+	g, err := find[*lattice.ResourceGateway](tx, caller, lattice.KindResourceGateway, in.ResourceGatewayIdentifier)
+	if err != nil {
+		return err
+	}
+	if err := requireActive(g, c.now()); err != nil {
+		return err
+	}
+	r.ResourceGatewayID = g.ID
+	if r.Type != shape.ResourceConfigurationTypeArn {
+		r.Protocol = cmp.Or(in.Protocol, shape.ProtocolTypeTcp)
+	}
+	return rejected(g.TypeProblem(r.Type), g.AddressProblem(r.Definition))
+}
+
+// joinGroup gives a child what it has from its group, which may be repeated in its creation but not be different.
+func (c *Control) joinGroup(tx *catalog.Tx, caller api.Caller, r *lattice.ResourceConfiguration, in *shape.CreateResourceConfigurationRequest) (*lattice.ResourceConfiguration, error) {
+	group, err := find[*lattice.ResourceConfiguration](tx, caller, lattice.KindResourceConfiguration, in.ResourceConfigurationGroupIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	if !group.IsGroup() {
+		return nil, api.Invalid("resourceConfigurationGroupIdentifier", fmt.Sprintf("Resource configuration %s is of type %s. A child needs one of type GROUP.", group.ID, group.Type))
+	}
+	if err := requireActive(group, c.now()); err != nil {
+		return nil, err
+	}
+	// A group cannot be without its gateway, which cannot be deleted while it is in use.
+	g, _ := catalog.Get[*lattice.ResourceGateway](tx, lattice.ResourceGatewayKey(group.Scope, group.ResourceGatewayID))
+	if in.ResourceGatewayIdentifier != nil {
+		own, err := find[*lattice.ResourceGateway](tx, caller, lattice.KindResourceGateway, in.ResourceGatewayIdentifier)
+		if err != nil {
+			return nil, err
+		}
+		if own.ID != g.ID {
+			return nil, api.Invalid("resourceGatewayIdentifier", fmt.Sprintf("A child has the resource gateway of its group, which is %s.", g.ID))
+		}
+	}
+	if in.Protocol != "" && in.Protocol != group.Protocol {
+		return nil, api.Invalid("protocol", fmt.Sprintf("A child has the protocol of its group, which is %s.", group.Protocol))
+	}
+	if len(in.PortRanges) == 0 && len(group.PortRanges) == 0 {
+		return nil, api.Invalid("portRanges", fmt.Sprintf("A resource configuration of type CHILD requires portRanges, since its group %s has none.", group.ID))
+	}
+	if r.CustomDomainName != "" && !(group.GroupDomain != "" && lattice.IsSubdomain(r.CustomDomainName, group.GroupDomain)) {
+		return nil, api.Invalid("customDomainName", fmt.Sprintf("The customDomainName of a child must be a subdomain of the groupDomain of its group %s.", group.ID))
+	}
+	children := tx.Count(childrenOf(group))
+	if err := c.checkQuota("childResourceConfigurationsPerGroup", children+1, lattice.KindResourceConfiguration, group.ID); err != nil {
+		return nil, err
+	}
+	r.GroupID, r.ResourceGatewayID, r.Protocol = group.ID, g.ID, group.Protocol
+	if len(r.PortRanges) == 0 {
+		r.PortRanges = group.PortRanges
+	}
+	if r.CustomDomainName != "" {
+		r.DomainVerificationID = group.DomainVerificationID
+	}
+	return group, rejected(g.AddressProblem(r.Definition))
+}
+
+// setDomainVerification refers to the verification of the domain of a resource configuration, if one is given. It
+// need not have succeeded yet: the status is shown.
+func setDomainVerification(tx *catalog.Tx, caller api.Caller, r *lattice.ResourceConfiguration, in *shape.CreateResourceConfigurationRequest) error {
+	if in.DomainVerificationIdentifier == nil {
+		return nil
+	}
+	d, err := find[*lattice.DomainVerification](tx, caller, lattice.KindDomainVerification, in.DomainVerificationIdentifier)
+	if err != nil {
+		return err
+	}
+	if name := cmp.Or(r.CustomDomainName, r.GroupDomain); !d.Covers(name) {
+		return api.Invalid("domainVerificationIdentifier", fmt.Sprintf("Domain verification %s is for %s, to which %s does not belong.", d.ID, d.DomainName, name))
+	}
+	r.DomainVerificationID = d.ID
+	return nil
+}
+
+// rejected returns the ValidationException of the first problem that is one.
+func rejected(problems ...string) error {
+	if problem := cmp.Or(problems...); problem != "" {
+		return api.Rejected(problem)
+	}
+	return nil
+}
+
+// GetResourceConfiguration returns a resource configuration.
+func (c *Control) GetResourceConfiguration(_ context.Context, caller api.Caller, in *shape.GetResourceConfigurationRequest) (*shape.GetResourceConfigurationResponse, error) {
+	var out *shape.GetResourceConfigurationResponse
+	err := c.read(func(v catalog.View) error {
+		r, err := find[*lattice.ResourceConfiguration](v, caller, lattice.KindResourceConfiguration, in.ResourceConfigurationIdentifier)
+		if err != nil {
+			return err
+		}
+		out = c.resourceConfiguration(v, r)
+		return nil
+	})
+	return out, err
+}
+
+// ListResourceConfigurations lists the caller's resource configurations, or those of a resource gateway, of a group, of
+// a domain verification, or of several of these.
+func (c *Control) ListResourceConfigurations(_ context.Context, caller api.Caller, in *shape.ListResourceConfigurationsRequest) (*shape.ListResourceConfigurationsResponse, error) {
+	gatewayID, err1 := filterID(caller, lattice.KindResourceGateway, in.ResourceGatewayIdentifier)
+	groupID, err2 := filterID(caller, lattice.KindResourceConfiguration, in.ResourceConfigurationGroupIdentifier)
+	verificationID, err3 := filterID(caller, lattice.KindDomainVerification, in.DomainVerificationIdentifier)
+	if err := cmp.Or(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	scope := caller.Scope()
+	q := query{
+		Operation:  "ListResourceConfigurations",
+		Index:      lattice.All(lattice.KindResourceConfiguration, scope),
+		Filter:     fmt.Sprintf("%s %s %s", gatewayID, groupID, verificationID),
+		MaxResults: in.MaxResults,
+		NextToken:  in.NextToken,
+	}
+	switch { // The list that is likely to be the shortest.
+	case groupID != "":
+		q.Index = lattice.By(lattice.KindResourceConfiguration, scope, "group", groupID)
+	case verificationID != "":
+		q.Index = lattice.By(lattice.KindResourceConfiguration, scope, "domainverification", verificationID)
+	case gatewayID != "":
+		q.Index = lattice.By(lattice.KindResourceConfiguration, scope, "resourcegateway", gatewayID)
+	}
+	out := &shape.ListResourceConfigurationsResponse{}
+	err := c.read(func(v catalog.View) (err error) {
+		out.Items, out.NextToken, err = page(v, q, func(r *lattice.ResourceConfiguration) (shape.ResourceConfigurationSummary, bool) {
+			if gatewayID != "" && r.ResourceGatewayID != gatewayID || verificationID != "" && r.DomainVerificationID != verificationID {
+				return shape.ResourceConfigurationSummary{}, false
+			}
+			return summariseResourceConfiguration(c.resourceConfiguration(v, r)), true
+		})
+		return err
+	})
+	return out, err
+}
+
+// UpdateResourceConfiguration replaces the given members. With none given it changes nothing. Of the
+// definition, addresses can be replaced, names and ARNs cannot.
+func (c *Control) UpdateResourceConfiguration(ctx context.Context, caller api.Caller, in *shape.UpdateResourceConfigurationRequest) (*shape.UpdateResourceConfigurationResponse, error) {
+	var out *shape.UpdateResourceConfigurationResponse
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		r, err := find[*lattice.ResourceConfiguration](tx, caller, lattice.KindResourceConfiguration, in.ResourceConfigurationIdentifier)
+		if err != nil {
+			return err
+		}
+		// The model gives this operation, alone of its kind, no ConflictException.
+		if conflict, ok := errors.AsType[*shape.ConflictException](requireUpdatable(r, c.now())); ok {
+			return api.Rejected(*conflict.Message)
+		}
+		full := c.resourceConfiguration(tx, r)
+		if in.ResourceConfigurationDefinition != nil || in.AllowAssociationToShareableServiceNetwork != nil || in.PortRanges != nil {
+			if r, err = c.updateResourceConfiguration(tx, r, in); err != nil {
+				return err
+			}
+			tx.Put(r)
+			full = c.resourceConfiguration(tx, r)
+			full.Status = shape.ResourceConfigurationStatusUpdateInProgress
+		}
+		out = &shape.UpdateResourceConfigurationResponse{
+			AllowAssociationToShareableServiceNetwork: full.AllowAssociationToShareableServiceNetwork,
+			Arn:                             full.Arn,
+			Id:                              full.Id,
+			Name:                            full.Name,
+			PortRanges:                      full.PortRanges,
+			Protocol:                        full.Protocol,
+			ResourceConfigurationDefinition: full.ResourceConfigurationDefinition,
+			ResourceConfigurationGroupId:    full.ResourceConfigurationGroupId,
+			ResourceGatewayId:               full.ResourceGatewayId,
+			Status:                          full.Status,
+			Type:                            full.Type,
+		}
+		return nil
+	})
+	return out, err
+}
+
+// updateResourceConfiguration returns the resource configuration as an update leaves it.
+func (c *Control) updateResourceConfiguration(tx *catalog.Tx, r *lattice.ResourceConfiguration, in *shape.UpdateResourceConfigurationRequest) (*lattice.ResourceConfiguration, error) {
+	if err := invalid(r.UpdateProblems(in)); err != nil {
+		return nil, err
+	}
+	now := c.now()
+	r = updated(r, now)
+	r.Lifecycle = lattice.Lifecycle{Phase: lattice.PhaseUpdate, Until: now.Add(c.LifecycleDelay)}
+	if in.AllowAssociationToShareableServiceNetwork != nil {
+		r.AllowSharedNetworks = *in.AllowAssociationToShareableServiceNetwork
+	}
+	if in.PortRanges != nil {
+		r.PortRanges = in.PortRanges
+	}
+	if in.ResourceConfigurationDefinition != nil {
+		if !r.CanBecome(in.ResourceConfigurationDefinition) {
+			return nil, api.Rejected("cannot modify resource configuration DNS or ARN") // AWS's words (clients.md 1)
+		}
+		r.Definition = in.ResourceConfigurationDefinition
+	}
+	g, _ := catalog.Get[*lattice.ResourceGateway](tx, lattice.ResourceGatewayKey(r.Scope, r.ResourceGatewayID))
+	return r, rejected(g.AddressProblem(r.Definition))
+}
+
+// DeleteResourceConfiguration deletes a resource configuration that is in no service network by itself and has no VPC
+// endpoints and no children. A child leaves the service networks of its group with it (UG).
+func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Caller, in *shape.DeleteResourceConfigurationRequest) (*shape.DeleteResourceConfigurationResponse, error) {
+	key, err := resolve(caller, lattice.KindResourceConfiguration, in.ResourceConfigurationIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.forgetEndpoints(ctx, key); err != nil {
+		return nil, err
+	}
+	err = c.commit(ctx, func(tx *catalog.Tx) error {
+		r, err := find[*lattice.ResourceConfiguration](tx, caller, lattice.KindResourceConfiguration, in.ResourceConfigurationIdentifier)
+		if err != nil {
+			return err
+		}
+		if err := requireDeletable(r, c.now()); err != nil {
+			return err
+		}
+		associations := slices.Collect(catalog.All[*lattice.ServiceNetworkResourceAssociation](tx, associationsOf(r, false)))
+		for _, a := range associations {
+			if a.GroupAssociationID == "" {
+				return hasAssociations(r, "service networks")
+			}
+		}
+		if len(c.attachedEndpoints(tx, r)) > 0 {
+			return hasAssociations(r, "VPC endpoints")
+		}
+		if tx.Count(childrenOf(r)) > 0 {
+			return api.Conflict(resourceTypes[lattice.KindResourceConfiguration], r.ID, fmt.Sprintf("ResourceConfiguration %s has child resource configuration(s)", r.ID))
+		}
+		for _, a := range associations {
+			c.end(tx, a) // At once: what it leads to is going.
+		}
+		for _, a := range slices.Collect(catalog.All[*lattice.ResourceEndpointAssociation](tx, endpointAssociationsOf(r.Key()))) {
+			tx.Delete(a.Key()) // Its endpoint has left the inventory just now.
+		}
+		c.remove(tx, r)
+		return nil
+	})
+	return &shape.DeleteResourceConfigurationResponse{}, err
+}
+
+// hasAssociations refuses to delete a resource configuration that is in use. For service networks, clients look for
+// the words in the message of a ValidationException (clients.md 1); for endpoints the same is assumed.
+func hasAssociations(r *lattice.ResourceConfiguration, with string) error {
+	return api.Rejected(fmt.Sprintf("ResourceConfiguration %s has existing association with %s", r.ID, with))
+}
+
+// childrenOf is the index of a group's children.
+func childrenOf(group *lattice.ResourceConfiguration) lattice.Index {
+	return lattice.By(lattice.KindResourceConfiguration, group.Scope, "group", group.ID)
+}
+
+// resourceConfiguration returns all that the API shows of a resource configuration. None is managed by a service here.
+// What it refers to cannot have been deleted.
+func (c *Control) resourceConfiguration(v catalog.View, r *lattice.ResourceConfiguration) *shape.GetResourceConfigurationResponse {
+	_, failure := r.Lifecycle.Failure(c.now())
+	out := &shape.GetResourceConfigurationResponse{
+		AmazonManaged:                   ptr(false),
+		Arn:                             ptr(r.ARN()),
+		CreatedAt:                       shape.NewTime(r.CreatedAt),
+		CustomDomainName:                present(r.CustomDomainName),
+		FailureReason:                   present(failure),
+		GroupDomain:                     present(r.GroupDomain),
+		Id:                              ptr(r.ID),
+		LastUpdatedAt:                   shape.NewTime(r.UpdatedAt),
+		Name:                            ptr(r.Name),
+		PortRanges:                      r.PortRanges,
+		Protocol:                        r.Protocol,
+		ResourceConfigurationDefinition: r.Definition,
+		ResourceConfigurationGroupId:    present(r.GroupID),
+		ResourceGatewayId:               ptr(r.ResourceGatewayID),
+		Status:                          shape.ResourceConfigurationStatus(r.Lifecycle.Status(c.now())),
+		Type:                            r.Type,
+	}
+	if r.HasSharing() {
+		out.AllowAssociationToShareableServiceNetwork = ptr(r.AllowSharedNetworks)
+	}
+	if d, ok := catalog.Get[*lattice.DomainVerification](v, lattice.DomainVerificationKey(r.Scope, r.DomainVerificationID)); ok {
+		out.DomainVerificationArn = ptr(d.ARN())
+		out.DomainVerificationId = ptr(d.ID)
+		out.DomainVerificationStatus = d.Status(c.now())
+	}
+	return out
+}
+
+func summariseResourceConfiguration(r *shape.GetResourceConfigurationResponse) shape.ResourceConfigurationSummary {
+	return shape.ResourceConfigurationSummary{
+		AmazonManaged:                r.AmazonManaged,
+		Arn:                          r.Arn,
+		CreatedAt:                    r.CreatedAt,
+		CustomDomainName:             r.CustomDomainName,
+		DomainVerificationId:         r.DomainVerificationId,
+		GroupDomain:                  r.GroupDomain,
+		Id:                           r.Id,
+		LastUpdatedAt:                r.LastUpdatedAt,
+		Name:                         r.Name,
+		ResourceConfigurationGroupId: r.ResourceConfigurationGroupId,
+		ResourceGatewayId:            r.ResourceGatewayId,
+		Status:                       r.Status,
+		Type:                         r.Type,
+	}
+}

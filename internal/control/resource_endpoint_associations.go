@@ -1,0 +1,90 @@
+package control
+
+import (
+	"context"
+	"fmt"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/inventory"
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// ListResourceEndpointAssociations lists the associations of a resource configuration with VPC endpoints, as long as
+// the inventory has the endpoints.
+func (c *Control) ListResourceEndpointAssociations(ctx context.Context, caller api.Caller, in *shape.ListResourceEndpointAssociationsRequest) (*shape.ListResourceEndpointAssociationsResponse, error) {
+	configurationID, err := filterID(caller, lattice.KindResourceConfiguration, in.ResourceConfigurationIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	associationID, err := filterID(caller, lattice.KindResourceEndpointAssociation, in.ResourceEndpointAssociationIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	key := lattice.ResourceConfigurationKey(caller.Scope(), configurationID)
+	if err := c.attachEndpoints(ctx, key); err != nil {
+		return nil, err
+	}
+	present := map[string]inventory.VPCEndpoint{}
+	for _, e := range c.inventory().ResourceEndpoints(key) {
+		present[e.ID] = e
+	}
+	q := query{
+		Operation:  "ListResourceEndpointAssociations",
+		Index:      endpointAssociationsOf(key),
+		Filter:     fmt.Sprintf("%s %s %s", associationID, value(in.VpcEndpointId), value(in.VpcEndpointOwner)),
+		MaxResults: in.MaxResults,
+		NextToken:  in.NextToken,
+	}
+	out := &shape.ListResourceEndpointAssociationsResponse{}
+	err = c.read(func(v catalog.View) (err error) {
+		out.Items, out.NextToken, err = page(v, q, func(a *lattice.ResourceEndpointAssociation) (shape.ResourceEndpointAssociationSummary, bool) {
+			_, ok := present[a.VpcEndpointID]
+			if !ok || !admits(associationID, a.ID) || !admits(value(in.VpcEndpointId), a.VpcEndpointID) || !admits(value(in.VpcEndpointOwner), a.VpcEndpointOwner) {
+				return shape.ResourceEndpointAssociationSummary{}, false
+			}
+			r, _ := catalog.Get[*lattice.ResourceConfiguration](v, key)
+			return shape.ResourceEndpointAssociationSummary{
+				Arn:                       ptr(a.ARN()),
+				CreatedAt:                 shape.NewTime(a.CreatedAt),
+				CreatedBy:                 ptr(a.VpcEndpointOwner),
+				Id:                        ptr(a.ID),
+				ResourceConfigurationArn:  ptr(r.ARN()),
+				ResourceConfigurationId:   ptr(r.ID),
+				ResourceConfigurationName: ptr(r.Name),
+				VpcEndpointId:             ptr(a.VpcEndpointID),
+				VpcEndpointOwner:          ptr(a.VpcEndpointOwner),
+			}, true
+		})
+		return err
+	})
+	return out, err
+}
+
+// admits says whether a filter admits a value. Empty, it admits all.
+func admits(filter, value string) bool { return filter == "" || filter == value }
+
+// DeleteResourceEndpointAssociation detaches a VPC endpoint from a resource configuration. The endpoint stays in the
+// inventory, so it is remembered that the two no longer belong together.
+func (c *Control) DeleteResourceEndpointAssociation(ctx context.Context, caller api.Caller, in *shape.DeleteResourceEndpointAssociationRequest) (*shape.DeleteResourceEndpointAssociationResponse, error) {
+	var out *shape.DeleteResourceEndpointAssociationResponse
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		a, err := find[*lattice.ResourceEndpointAssociation](tx, caller, lattice.KindResourceEndpointAssociation, in.ResourceEndpointAssociationIdentifier)
+		if err != nil {
+			return err
+		}
+		tx.Put(&lattice.DetachedEndpoint{Scope: a.Scope, ResourceConfigurationID: a.ResourceConfigurationID, VpcEndpointID: a.VpcEndpointID})
+		c.end(tx, a)
+		r, _ := catalog.Get[*lattice.ResourceConfiguration](tx, lattice.ResourceConfigurationKey(a.Scope, a.ResourceConfigurationID))
+		out = &shape.DeleteResourceEndpointAssociationResponse{
+			Arn:                      ptr(a.ARN()),
+			Id:                       ptr(a.ID),
+			ResourceConfigurationArn: ptr(r.ARN()),
+			ResourceConfigurationId:  ptr(r.ID),
+			VpcEndpointId:            ptr(a.VpcEndpointID),
+		}
+		return nil
+	})
+	return out, err
+}

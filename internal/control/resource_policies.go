@@ -1,0 +1,71 @@
+package control
+
+import (
+	"context"
+
+	"trellis/internal/api"
+	"trellis/internal/catalog"
+	"trellis/internal/lattice"
+	"trellis/internal/policy"
+	"trellis/internal/shape"
+)
+
+// resourcePolicyRequirements are what a resource policy has besides IAM's grammar: it admits other accounts to
+// operations of this API (API, PutResourcePolicy; A-234). That its actions are exactly those of a RAM permission is
+// not checked.
+var resourcePolicyRequirements = policy.Requirements{
+	Principal:      true,
+	ActionPrefixes: []string{"vpc-lattice:"},
+	Resource:       true,
+	ResourcePrefix: "arn:aws:vpc-lattice:",
+}
+
+// PutResourcePolicy attaches a resource policy to a service, service network or resource configuration, in place of
+// the one before.
+func (c *Control) PutResourcePolicy(ctx context.Context, caller api.Caller, in *shape.PutResourcePolicyRequest) (*shape.PutResourcePolicyResponse, error) {
+	if err := checkPolicy(*in.Policy, resourcePolicyRequirements); err != nil {
+		return nil, err
+	}
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		resource, err := findAttachable(tx, caller, in.ResourceArn)
+		if err != nil {
+			return err
+		}
+		p := &lattice.ResourcePolicy{AttachedPolicy: c.newAttachedPolicy(resource, *in.Policy)}
+		if first, ok := catalog.Get[*lattice.ResourcePolicy](tx, p.Key()); ok {
+			p.CreatedAt = first.CreatedAt
+		}
+		tx.Put(p)
+		return nil
+	})
+	return &shape.PutResourcePolicyResponse{}, err
+}
+
+// GetResourcePolicy returns the resource policy of a resource. Without one, the member is absent (facts 6.4).
+func (c *Control) GetResourcePolicy(_ context.Context, caller api.Caller, in *shape.GetResourcePolicyRequest) (*shape.GetResourcePolicyResponse, error) {
+	out := &shape.GetResourcePolicyResponse{}
+	err := c.read(func(v catalog.View) error {
+		resource, err := findAttachable(v, caller, in.ResourceArn)
+		if err != nil {
+			return err
+		}
+		if p, ok := catalog.Get[*lattice.ResourcePolicy](v, lattice.ResourcePolicyKey(caller.Scope(), resource.Meta().ID)); ok {
+			out.Policy = &p.Policy
+		}
+		return nil
+	})
+	return out, err
+}
+
+// DeleteResourcePolicy deletes the resource policy of a resource, if there is one.
+func (c *Control) DeleteResourcePolicy(ctx context.Context, caller api.Caller, in *shape.DeleteResourcePolicyRequest) (*shape.DeleteResourcePolicyResponse, error) {
+	err := c.commit(ctx, func(tx *catalog.Tx) error {
+		resource, err := findAttachable(tx, caller, in.ResourceArn)
+		if err != nil {
+			return err
+		}
+		tx.Delete(lattice.ResourcePolicyKey(caller.Scope(), resource.Meta().ID))
+		return nil
+	})
+	return &shape.DeleteResourcePolicyResponse{}, err
+}
