@@ -126,6 +126,7 @@ func TestAMutationIsStoredOnceWhateverBecomesOfTheRequests(t *testing.T) {
 }
 
 func TestTwoNodesCountRightOverABadNetwork(t *testing.T) {
+	t.Parallel()
 	s := testStore(t)
 	g := group("counter")
 	var nodes []*Catalog

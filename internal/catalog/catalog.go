@@ -65,7 +65,7 @@ type Catalog struct {
 
 	ctx    context.Context // ends with the catalog; its cause says why
 	cancel context.CancelCauseFunc
-	owned  sync.WaitGroup // the committer, the watch and the guard
+	owned  sync.WaitGroup // the committer, the watch, and who looks after the store
 	closed sync.Once
 	done   chan struct{}
 }
@@ -137,10 +137,14 @@ func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
 		fail:    c.fail,
 		log:     cfg.Log,
 	}
-	watch := &watch{kv: s.kv, watcher: s.watcher, replica: r, fail: c.fail, log: cfg.Log}
+	watch := &watch{kv: s.kv, watcher: s.watcher, replica: r, silent: make(chan struct{}, 1), fail: c.fail, log: cfg.Log}
 	c.owned.Go(func() { committer.run(c.ctx) })
 	c.owned.Go(func() { watch.run(c.ctx) })
-	c.owned.Go(c.guard)
+	if s.stopped != nil {
+		c.owned.Go(c.guard)
+	} else {
+		c.owned.Go(func() { watch.check(c.ctx) })
+	}
 	return c, nil
 }
 

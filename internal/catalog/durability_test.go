@@ -62,6 +62,7 @@ func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 		writeUntilKilled(t, dir)
 		return
 	}
+	t.Parallel()
 	dir := t.TempDir()
 	var acknowledged []string
 	for round := range 3 {

@@ -69,6 +69,7 @@ type faultyWatcher struct {
 	mu     sync.Mutex // mu guards the fields below.
 	cuts   []context.CancelFunc
 	mended chan struct{} // closed when it works
+	mute   bool          // watches begin, and say nothing
 }
 
 func newFaultyWatcher(w clientv3.Watcher) *faultyWatcher {
@@ -82,7 +83,12 @@ func (w *faultyWatcher) Watch(ctx context.Context, key string, opts ...clientv3.
 	mended := w.mended
 	ctx, cancel := context.WithCancel(ctx)
 	w.cuts = append(w.cuts, cancel)
+	mute := w.mute
+	w.mute = false
 	w.mu.Unlock()
+	if mute {
+		return make(chan clientv3.WatchResponse)
+	}
 	select {
 	case <-mended:
 		return w.Watcher.Watch(ctx, key, opts...)

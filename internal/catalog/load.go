@@ -16,7 +16,7 @@ import (
 // many pages quadratic. Each page is decoded in chunks.
 const (
 	firstPage = 4000
-	morePages = 10
+	morePages = 6
 	chunkSize = 1000
 )
 

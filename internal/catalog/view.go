@@ -14,7 +14,7 @@ type View interface {
 	// List yields the members of an index after a cursor, in order of creation, until yield returns false. A record
 	// that is replaced keeps its place.
 	List(index lattice.Index, after Cursor, yield func(rec lattice.Record, at Cursor) bool)
-	// Count returns the number of members of an index. It does not depend on their number what this costs.
+	// Count returns the number of members of an index. What it costs does not depend on that number.
 	Count(index lattice.Index) int
 	// Holder returns the key of the record that holds a claim.
 	Holder(claim lattice.Claim) (lattice.Key, bool)

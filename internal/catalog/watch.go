@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -14,9 +15,13 @@ type watch struct {
 	kv      clientv3.KV
 	watcher clientv3.Watcher
 	replica *replica
+	silent  chan struct{} // holds one: the watch has not said what it should have
 	fail    func(error)
 	log     *slog.Logger
 }
+
+// watchPatience is how often a watch is checked, and how long it may be late.
+const watchPatience = 3 * time.Second
 
 // run follows etcd until the context ends. A watch that breaks is begun again after the replica's revision; if
 // etcd has compacted what followed that, all is listed again.
@@ -58,15 +63,53 @@ func (w *watch) follow(ctx context.Context) error {
 		clientv3.WithFragment(),       // A revision may delete more than fits into one message; the client joins them.
 		clientv3.WithProgressNotify(), // so that an idle watch does not fall behind compaction
 	)
-	for resp := range responses {
-		if err := resp.Err(); err != nil {
-			return err
+	for {
+		select {
+		case resp, ok := <-responses:
+			switch {
+			case !ok:
+				return errors.New("the watch was closed")
+			case resp.Err() != nil:
+				return resp.Err()
+			case resp.IsProgressNotify():
+				w.replica.reach(resp.Header.Revision)
+			default:
+				w.replica.take(resp.Events)
+			}
+		case <-w.silent:
+			return errors.New("the watch was silent")
 		}
-		if resp.IsProgressNotify() {
-			w.replica.reach(resp.Header.Revision)
-			continue
-		}
-		w.replica.take(resp.Events)
 	}
-	return errors.New("the watch was closed")
+}
+
+// check looks every now and then whether the watch has delivered what was written. A member of a cluster that hangs
+// can keep the connection alive and say nothing; another watch may get another member.
+func (w *watch) check(ctx context.Context) {
+	ticker := time.NewTicker(watchPatience)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		if w.late(ctx) {
+			select {
+			case w.silent <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// late says whether etcd has a head that the replica does not get to see.
+func (w *watch) late(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, watchPatience)
+	defer cancel()
+	resp, err := w.kv.Get(ctx, headKey, clientv3.WithKeysOnly())
+	if err != nil || len(resp.Kvs) == 0 {
+		return false // Who writes will say so.
+	}
+	revision := resp.Kvs[0].ModRevision
+	return w.replica.seen.wait(revision, ctx, ctx) != nil
 }

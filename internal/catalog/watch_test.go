@@ -96,6 +96,19 @@ func TestAWriterWithoutAWatchWaitsForIt(t *testing.T) {
 	}
 }
 
+func TestASilentWatchIsReplaced(t *testing.T) {
+	t.Parallel()
+	s := testStore(t).shared()
+	watcher := newFaultyWatcher(s.watcher)
+	watcher.mute = true
+	s.watcher = watcher
+	c := startOn(t, s, Config{})
+	put(t, c, group("a"))
+	if got := namesOf(c); len(got) != 1 {
+		t.Errorf("the replica has %q", got)
+	}
+}
+
 func TestWhatIsNoRecordIsSkipped(t *testing.T) {
 	s := testStore(t)
 	g := group("good")
