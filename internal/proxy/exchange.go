@@ -200,7 +200,7 @@ func (c *connection) attempt() (int, error) {
 	if x.requestBody.Done() {
 		return target.Exchange(x.out, room)
 	}
-	if err := target.Send(x.out); err != nil {
+	if err := target.Send(x.out, room); err != nil {
 		return 0, err
 	}
 	c.startUpload()

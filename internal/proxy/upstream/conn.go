@@ -26,6 +26,7 @@ type Conn struct {
 	answer     []byte
 	received   int
 	stage      stage
+	last       stage
 	err        error
 }
 
@@ -67,29 +68,54 @@ func (c *Conn) Discard() {
 // found by Exchange.
 func (c *Conn) ended() bool { return c.transport != nil && socket.Ended(c.transport) }
 
-// Exchange sends a request, or as much of it as there is, and returns the first bytes of the answer. The error is a
-// *BrokenError.
+// Exchange sends a request and returns the first bytes of the answer. The error is a *BrokenError.
 //
 // A connection that has been used before is read from first: normally there is nothing, and if there is, or if the
 // stream has ended, then nothing has been sent yet and any request can be sent again. The same read makes it safe to
 // wait without another one after sending: whatever comes later wakes the wait.
 func (c *Conn) Exchange(request, answer []byte) (int, error) {
 	if c.raw == nil {
-		if _, err := c.Conn.Write(request); err != nil {
-			return 0, &BrokenError{Sent: true, Err: err}
+		if err := c.send(request); err != nil {
+			return 0, err
 		}
 		return c.Receive(answer)
 	}
-	c.request, c.answer, c.received, c.err, c.stage = request, answer, 0, nil, checking
+	err := c.run(request, answer, receiving)
+	return c.received, err
+}
+
+// Send sends a part of a request whose rest is sent by others. There must be room for an answer, although it is not
+// waited for. The error is a *BrokenError.
+func (c *Conn) Send(part, answer []byte) error {
+	if c.raw == nil {
+		return c.send(part)
+	}
+	return c.run(part, answer, sending)
+}
+
+func (c *Conn) send(b []byte) error {
+	if c.Reused && c.ended() {
+		return &BrokenError{Err: io.EOF}
+	}
+	if _, err := c.Conn.Write(b); err != nil {
+		return &BrokenError{Sent: true, Err: err}
+	}
+	return nil
+}
+
+// run goes through the stages up to the last.
+func (c *Conn) run(request, answer []byte, last stage) error {
+	c.request, c.answer, c.received, c.err = request, answer, 0, nil
+	c.stage, c.last = checking, last
 	err := c.raw.Read(c.onReadable)
 	c.request, c.answer = nil, nil
 	if err == nil {
 		err = c.err
 	}
 	if err != nil {
-		return 0, &BrokenError{Sent: c.stage > checking, Err: err}
+		return &BrokenError{Sent: c.stage > checking, Err: err}
 	}
-	return c.received, nil
+	return nil
 }
 
 func (c *Conn) step(fd uintptr) (done bool) {
@@ -113,23 +139,15 @@ func (c *Conn) step(fd uintptr) (done bool) {
 			c.err = err
 			return true
 		}
+		if c.last == sending {
+			return true
+		}
 		c.stage = receiving
 		return false
 	default:
 		c.received, wait, c.err = socket.Read(fd, c.answer)
 		return !wait
 	}
-}
-
-// Send sends a part of a request whose rest is sent by others. The error is a *BrokenError.
-func (c *Conn) Send(part []byte) error {
-	if c.Reused && c.ended() {
-		return &BrokenError{Err: io.EOF}
-	}
-	if _, err := c.Conn.Write(part); err != nil {
-		return &BrokenError{Sent: true, Err: err}
-	}
-	return nil
 }
 
 // Receive returns the next bytes of the answer, of which none have come yet. The error is a *BrokenError.
