@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,15 +27,17 @@ type connection struct {
 	endsAt     int64  // when the connection has lived for ConnectionDuration
 	idleMillis int64  // the idle timeout, of the service of the last request
 
-	watch  watch
-	target *upstream.Conn // while it is used; the sweeper may end a wait for it in phaseTarget
-	upload upload
+	watch       watch
+	multiplexed atomic.Pointer[multiplexed] // while it speaks HTTP/2
+	target      *upstream.Conn              // while it is used; the sweeper may end a wait for it in phaseTarget
+	upload      upload
 
 	x         *exchange // nil while the connection is idle
 	inside    bool      // in onReadable: fd may be used, and reads from conn would wait for themselves
 	fd        uintptr
 	lingers   bool // there may be more to read, which must not make the kernel throw the answer away
 	broken    bool // the client must see that the response is not whole
+	isHTTP2   bool // the preface of HTTP/2 has come
 	runUpload func()
 }
 
@@ -77,6 +80,10 @@ func (c *connection) serve() {
 			}
 			c.x.end += n
 			next = c.advance()
+		}
+		if c.isHTTP2 {
+			c.serveHTTP2(c.x.in[c.x.start:c.x.end])
+			return
 		}
 		if next == ended {
 			return
@@ -123,6 +130,10 @@ func (c *connection) advance() progress {
 				return needsBytes
 			}
 			n, err := x.request.Parse(x.in[x.start:x.end])
+			if err == http1.BadVersion && isHTTP2(x.in[x.start:x.end]) {
+				c.isHTTP2 = true
+				return ended
+			}
 			if err != nil {
 				c.refuseMalformed(err)
 				return ended

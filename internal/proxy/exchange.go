@@ -130,7 +130,7 @@ func (c *connection) exchange() bool {
 		return c.refuse(connectMethod)
 	}
 	x.route.Method, x.route.Path = x.request.Method, x.request.Path
-	x.plan.choose(c.listener.port, shape.ListenerProtocolHttp, x.request.Host, &x.route)
+	x.plan.choose(c.listener.port, shape.ListenerProtocolHttp, http11, x.request.Host, &x.route)
 	if x.plan.service != nil {
 		c.idleMillis = x.plan.service.IdleTimeout.Milliseconds()
 	}

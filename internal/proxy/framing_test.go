@@ -22,7 +22,6 @@ func TestMalformedRequestIsRefusedAndTheConnectionClosed(t *testing.T) {
 		{"malformed chunk with the head", "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
 		{"101 headers", "GET / HTTP/1.1\r\nHost: HOST\r\n" + strings.Repeat("X: y\r\n", 100) + "\r\n", 400},
 		{"headers of more than 60 KB", "GET / HTTP/1.1\r\nHost: HOST\r\nX: " + strings.Repeat("y", 61<<10) + "\r\n\r\n", 400},
-		{"HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
 		{"CONNECT", "CONNECT HOST:443 HTTP/1.1\r\nHost: HOST:443\r\n\r\n", 501},
 		{"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400},
 	} {

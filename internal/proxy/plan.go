@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"trellis/internal/proxy/http1"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 )
@@ -16,8 +17,16 @@ type plan struct {
 	refusal refusal
 }
 
+// version is the version of HTTP that a client speaks.
+type version uint8
+
+const (
+	http11 version = iota
+	http20
+)
+
 // choose finds out where a request on a port goes.
-func (pl *plan) choose(port *routing.Port, protocol shape.ListenerProtocol, host []byte, request *routing.Request) {
+func (pl *plan) choose(port *routing.Port, protocol shape.ListenerProtocol, spoken version, host []byte, request *routing.Request) {
 	*pl = plan{}
 	service := port.Lookup(host)
 	if service == nil || service.Protocol != protocol {
@@ -35,15 +44,38 @@ func (pl *plan) choose(port *routing.Port, protocol shape.ListenerProtocol, host
 		pl.refuse(noTarget)
 		return
 	}
-	switch pl.forward.TargetGroup.ProtocolVersion {
-	case shape.TargetGroupProtocolVersionHttp2, shape.TargetGroupProtocolVersionGrpc:
-		// These can only be reached through an HTTPS listener (UG target-groups).
+	if !carries(pl.forward.TargetGroup.ProtocolVersion, spoken, request) {
 		pl.refuse(noVersionForThis)
 		return
 	}
 	if pl.target = pl.forward.TargetGroup.Next(); pl.target == nil {
 		pl.refuse(noTarget)
 	}
+}
+
+// carries says whether requests can go to a target group of a protocol version (UG target-groups; A-333).
+func carries(to shape.TargetGroupProtocolVersion, spoken version, request *routing.Request) bool {
+	switch to {
+	case shape.TargetGroupProtocolVersionGrpc:
+		return spoken == http20 && string(request.Method) == "POST"
+	case shape.TargetGroupProtocolVersionHttp2:
+		return spoken == http20
+	default:
+		return spoken == http11 || !isGRPC(request)
+	}
+}
+
+// isGRPC says whether a request that came by HTTP/2 is one of gRPC.
+func isGRPC(request *routing.Request) bool {
+	if string(request.Method) != "POST" {
+		return false
+	}
+	const kind = "application/grpc"
+	value, _ := request.Headers.Header("content-type", 0)
+	if len(value) < len(kind) || !http1.EqualFold(value[:len(kind)], kind) {
+		return false
+	}
+	return len(value) == len(kind) || value[len(kind)] == '+' || value[len(kind)] == ';'
 }
 
 // chooseOther chooses another target of the same target group. It says whether there is one.

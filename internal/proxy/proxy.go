@@ -19,8 +19,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"trellis/internal/proxy/http2"
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/routing"
+	"trellis/internal/shape"
 )
 
 // Config is what a Proxy is built from.
@@ -81,8 +83,10 @@ func (cfg *Config) setDefaults() {
 type Proxy struct {
 	cfg       Config
 	pools     *upstream.Pools
-	exchanges sync.Pool // of *exchange
-	buffers   sync.Pool // of *buffer
+	http2     *http2.Endpoint
+	streams   *http2.Pools // connections to targets that speak HTTP/2
+	exchanges sync.Pool    // of *exchange
+	buffers   sync.Pool    // of *buffer
 	date      atomic.Pointer[string]
 	clock     clock
 
@@ -110,6 +114,8 @@ func New(cfg Config) *Proxy {
 		problems:    make(map[int]error),
 		connections: make(map[*connection]struct{}),
 	}
+	p.http2 = http2.NewEndpoint(p.http2Config())
+	p.streams = p.http2.NewPools()
 	p.exchanges.New = func() any { return newExchange() }
 	p.buffers.New = func() any { return new(buffer) }
 	p.dialing, p.stop = context.WithCancel(context.Background())
@@ -121,6 +127,12 @@ func New(cfg Config) *Proxy {
 
 // NewConnector returns a pool of connections to a target. It is routing.Config.Connect.
 func (p *Proxy) NewConnector(t *routing.Target) routing.Connector {
+	if t.Group != nil {
+		switch t.Group.ProtocolVersion {
+		case shape.TargetGroupProtocolVersionHttp2, shape.TargetGroupProtocolVersionGrpc:
+			return p.streams.New(t.Address, t.TLS)
+		}
+	}
 	return p.pools.New(t.Address, t.TLS)
 }
 
@@ -159,6 +171,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.stop()
 	p.sweeper.Wait()
 	p.pools.Close()
+	p.streams.Close()
 	return err
 }
 
@@ -167,6 +180,10 @@ func (p *Proxy) breakOff() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.connections {
+		if m := c.multiplexed.Load(); m != nil {
+			m.breakOff()
+			continue
+		}
 		if word := c.watch.word.Load(); wordCause(word) == causeNone {
 			c.watch.end(c, word, causeBroken)
 		}

@@ -26,7 +26,7 @@ type Record struct {
 	Rule    *routing.Rule
 	Forward *routing.Forward
 
-	// Protocol is "HTTP/1.1" or "HTTP/1.0".
+	// Protocol is "HTTP/2.0", "HTTP/1.1" or "HTTP/1.0".
 	Protocol string
 	Method   []byte
 	Path     []byte
@@ -45,6 +45,14 @@ type Record struct {
 
 // record hands the exchange to the access log.
 func (c *connection) record(x *exchange) {
+	protocol := "HTTP/1.1"
+	if x.request.Minor == 0 {
+		protocol = "HTTP/1.0"
+	}
+	c.recordAs(x, protocol)
+}
+
+func (c *connection) recordAs(x *exchange, protocol string) {
 	log := c.proxy.cfg.AccessLog
 	if log == nil {
 		return
@@ -52,13 +60,10 @@ func (c *connection) record(x *exchange) {
 	r := &x.record
 	r.Duration = time.Since(r.Start)
 	r.Source = c.source
+	r.Protocol = protocol
 	r.Service, r.Rule, r.Forward = x.plan.service, x.plan.rule, x.plan.forward
 	if x.plan.target != nil {
 		r.Target = x.plan.target.Address
-	}
-	r.Protocol = "HTTP/1.1"
-	if x.request.Minor == 0 {
-		r.Protocol = "HTTP/1.0"
 	}
 	r.Method, r.Path, r.Query, r.Host = x.request.Method, x.request.Path, x.request.Query, x.request.Host
 	r.UserAgent, _ = x.request.Header("user-agent", 0)

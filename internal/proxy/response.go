@@ -22,7 +22,7 @@ func (c *connection) respond(n int) bool {
 	head := 0
 	for interim := 0; ; interim++ {
 		var err error
-		if head, end, err = c.receiveHead(end); err != nil {
+		if head, end, err = x.receiveHead(c.target, end); err != nil {
 			_, keep := c.failed(err)
 			return keep
 		}
@@ -58,8 +58,7 @@ func (c *connection) respond(n int) bool {
 
 // receiveHead parses the head of a response that starts at answerRoom and of which the bytes up to end have come. It
 // returns the head's length and how far the bytes reach then.
-func (c *connection) receiveHead(end int) (head, reached int, err error) {
-	x := c.x
+func (x *exchange) receiveHead(target *upstream.Conn, end int) (head, reached int, err error) {
 	x.response.Reset()
 	for {
 		if end > answerRoom {
@@ -73,7 +72,7 @@ func (c *connection) receiveHead(end int) (head, reached int, err error) {
 			copy(larger, x.answer)
 			x.answer = larger
 		}
-		n, err := c.target.Receive(x.answer[end : len(x.answer)-chunkRoom])
+		n, err := target.Receive(x.answer[end : len(x.answer)-chunkRoom])
 		if err != nil {
 			if broken, ok := errors.AsType[*upstream.BrokenError](err); ok {
 				broken.Received = true

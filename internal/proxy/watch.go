@@ -118,6 +118,10 @@ func (w *watch) insist(c *connection, word uint64) {
 
 // sweepConnection ends the connection's wait if it has lasted too long or has become pointless.
 func (w *watch) sweepConnection(c *connection, now int64, draining bool) {
+	if m := c.multiplexed.Load(); m != nil {
+		m.sweep(now, draining)
+		return
+	}
 	word := w.word.Load()
 	seen := w.swept == word
 	w.swept = word
@@ -153,6 +157,7 @@ func (p *Proxy) sweep() {
 			if turn%int(time.Second/tick) == 0 {
 				p.setDate(now)
 				p.pools.Sweep(now)
+				p.streams.Sweep()
 				p.retryBinding()
 			}
 		case <-p.dialing.Done():

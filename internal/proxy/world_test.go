@@ -126,6 +126,15 @@ func (w *world) targetGroup(id string, protocol shape.TargetGroupProtocol, targe
 	w.put(records...)
 }
 
+// setVersion replaces the protocol version of a target group that has no targets yet.
+func (w *world) setVersion(id string, version shape.TargetGroupProtocolVersion) {
+	group := *w.records[lattice.TargetGroupKey(scope, id)].(*lattice.TargetGroup)
+	config := *group.Config
+	config.ProtocolVersion = version
+	group.Config = &config
+	w.put(&group)
+}
+
 func (w *world) target(group, address string) *lattice.Target {
 	at := netip.MustParseAddrPort(address)
 	return &lattice.Target{Scope: scope, TargetGroupID: group, ID: at.Addr().String(), Port: int32(at.Port())}

@@ -40,6 +40,7 @@ type Conn struct {
 	conn         net.Conn
 	client       bool // we are the client
 	handle       func(*Stream)
+	onRoom       func() // called when there is room for a stream again
 	streamWindow int32
 	connWindow   int32
 
@@ -60,8 +61,9 @@ type Conn struct {
 	waiting      []*Stream // which wait for sendWindow or for room in out, in turn
 	streams      map[uint32]*Stream
 	handlers     int
-	lastPeerID   uint32 // the highest stream that the peer has opened
-	lastOwnID    uint32 // the highest stream that we have opened
+	starting     []*Stream // whose handlers are to be started
+	lastPeerID   uint32    // the highest stream that the peer has opened
+	lastOwnID    uint32    // the highest stream that we have opened
 	closed       []closedStream
 	nextClosed   int
 	sendWindow   int64
@@ -76,6 +78,7 @@ type Conn struct {
 	settled      bool   // lastTaken holds
 	lastTaken    uint32 // later streams of the peer are not taken any more
 	goneAway     bool   // the peer takes no more streams
+	full         bool   // somebody had to be sent away
 	idleSince    int64
 	headSince    int64 // since when a head is incomplete, or 0
 	greeted      bool  // the peer's SETTINGS have come
@@ -97,6 +100,7 @@ func (e *Endpoint) Server(conn net.Conn, early []byte, handle func(*Stream)) *Co
 	c.handle = handle
 	c.streamWindow, c.connWindow = int32(e.cfg.StreamWindow), int32(e.cfg.ConnWindow)
 	c.headSince = c.idleSince
+	c.introduce()
 	return c
 }
 
@@ -128,6 +132,7 @@ func (s *source) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	s.c.mu.Lock()
+	s.c.start()
 	s.c.writeSoon()
 	s.c.unlock()
 	return s.c.conn.Read(p)
@@ -155,26 +160,29 @@ func (c *Conn) Serve() (lingers bool) {
 	return lingers
 }
 
-// greet exchanges prefaces (RFC 9113 3.4).
-func (c *Conn) greet() error {
+// introduce sends our preface, before anything else (RFC 9113 3.4).
+func (c *Conn) introduce() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := wire.Setting{ID: wire.SettingMaxConcurrentStreams, Val: uint32(c.endpoint.cfg.MaxStreams)}
 	if c.client {
-		c.buffer().frames = append(c.buffer().frames, wire.ClientPreface...)
-		c.appendSettings(
-			wire.Setting{ID: wire.SettingEnablePush, Val: 0},
-			wire.Setting{ID: wire.SettingInitialWindowSize, Val: uint32(c.streamWindow)},
-			wire.Setting{ID: wire.SettingMaxHeaderListSize, Val: uint32(c.endpoint.cfg.MaxHeadBytes)},
-		)
-	} else {
-		c.appendSettings(
-			wire.Setting{ID: wire.SettingMaxConcurrentStreams, Val: uint32(c.endpoint.cfg.MaxStreams)},
-			wire.Setting{ID: wire.SettingInitialWindowSize, Val: uint32(c.streamWindow)},
-			wire.Setting{ID: wire.SettingMaxHeaderListSize, Val: uint32(c.endpoint.cfg.MaxHeadBytes)},
-		)
+		out := c.buffer()
+		out.frames = append(out.frames, wire.ClientPreface...)
+		first = wire.Setting{ID: wire.SettingEnablePush, Val: 0}
 	}
-	c.appendWindowUpdate(0, uint32(c.connWindow-initialWindow))
-	c.recvWindow = int64(c.connWindow)
-	c.unlock()
+	c.appendSettings(
+		first,
+		wire.Setting{ID: wire.SettingInitialWindowSize, Val: uint32(c.streamWindow)},
+		wire.Setting{ID: wire.SettingMaxHeaderListSize, Val: uint32(c.endpoint.cfg.MaxHeadBytes)},
+	)
+	if extra := c.connWindow - initialWindow; extra > 0 {
+		c.appendWindowUpdate(0, uint32(extra))
+	}
+	c.recvWindow = int64(max(c.connWindow, initialWindow))
+}
+
+// greet takes up the client's preface.
+func (c *Conn) greet() error {
 	if c.client {
 		return nil
 	}
@@ -192,13 +200,14 @@ func (c *Conn) greet() error {
 func (c *Conn) finish(err error) (lingers bool) {
 	c.mu.Lock()
 	defer c.unlock()
+	c.start()
 	breach, ok := errors.AsType[*connError](err)
 	switch {
 	case ok:
 		c.conn.SetDeadline(time.Now().Add(closingTime))
 		c.appendGoAway(c.lastPeerID, breach.code, breach.text)
-		c.breakStreams(&ResetError{Code: breach.code, Text: breach.text})
 		c.err = err
+		c.breakStreams(&ResetError{Code: breach.code, Text: breach.text})
 		lingers = true
 	case c.err == errEnded:
 		c.conn.SetDeadline(time.Now().Add(closingTime))

@@ -25,7 +25,9 @@ func (e *ResetError) Error() string {
 // UnprocessedError says that the peer has not looked at the request, which can be sent again (RFC 9113 8.7).
 type UnprocessedError struct{ Err error }
 
-func (e *UnprocessedError) Error() string { return "the peer did not take the request: " + e.Err.Error() }
+func (e *UnprocessedError) Error() string {
+	return "the peer did not take the request: " + e.Err.Error()
+}
 func (e *UnprocessedError) Unwrap() error { return e.Err }
 
 // connError is a breach of the protocol that ends the connection.

@@ -40,7 +40,15 @@ func (c *Conn) failStream(breach *streamError) error {
 	} else {
 		c.appendReset(breach.id, breach.code)
 	}
-	return c.budget.reset(c.endpoint.cfg.Now())
+	return c.spendReset(c.endpoint.cfg.Now())
+}
+
+// spendReset counts a stream that the peer has broken off. A target may do that as often as it likes.
+func (c *Conn) spendReset(now int64) error {
+	if c.client {
+		return nil
+	}
+	return c.budget.reset(now)
 }
 
 func (c *Conn) process(frame wire.Frame) error {
@@ -141,7 +149,7 @@ func (c *Conn) processData(f *wire.DataFrame, now int64) error {
 	s.recvWindow -= int32(size)
 	if padding := size - len(data); padding > 0 {
 		c.credit(padding)
-		s.owed += padding
+		s.credit(padding)
 	}
 	switch {
 	case c.client && !s.final:
@@ -167,7 +175,7 @@ func (c *Conn) processData(f *wire.DataFrame, now int64) error {
 	if f.StreamEnded() {
 		return c.endRemote(s)
 	}
-	s.readable.Signal()
+	s.readable.Broadcast()
 	return nil
 }
 
@@ -221,7 +229,7 @@ func (c *Conn) processReset(f *wire.RSTStreamFrame, now int64) error {
 		err = &UnprocessedError{err}
 	}
 	if f.ErrCode != wire.ErrCodeNo || !s.remoteEnded {
-		if excess := c.budget.reset(now); excess != nil {
+		if excess := c.spendReset(now); excess != nil {
 			return excess
 		}
 	}
@@ -275,6 +283,7 @@ func (c *Conn) processSettings(f *wire.SettingsFrame) error {
 			}
 		case wire.SettingMaxConcurrentStreams:
 			c.peerStreams = setting.Val
+			c.makeRoomKnown()
 		case wire.SettingHeaderTableSize:
 			c.tableChanged = true
 		}
@@ -391,8 +400,21 @@ func (c *Conn) takeRequest(b *block) error {
 		s.remaining = b.length
 	}
 	c.handlers++
-	c.running.Go(func() { c.run(s) })
+	// What has come with the head is looked at first: it may be the whole body.
+	c.starting = append(c.starting, s)
+	if b.malformed != "" || b.ended {
+		c.start()
+	}
 	return nil
+}
+
+// start starts the handlers of the streams that have come.
+func (c *Conn) start() {
+	for i, s := range c.starting {
+		c.starting[i] = nil
+		c.running.Go(func() { c.run(s) })
+	}
+	c.starting = c.starting[:0]
 }
 
 // ErrHeadTooLarge says that a request's head is larger than Config.MaxHeadBytes.

@@ -43,7 +43,7 @@ func (c *Conn) write() {
 
 // writeSoon has a goroutine write what there is. Who reads must not wait for the peer to read.
 func (c *Conn) writeSoon() {
-	if c.writing || c.out == nil {
+	if c.writing || c.out == nil || c.err != nil {
 		return
 	}
 	c.writing = true

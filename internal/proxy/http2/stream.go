@@ -92,6 +92,16 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Await waits until Read has something to return.
+func (s *Stream) Await() {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for s.inbox.length == 0 && s.readErr == nil && !s.remoteEnded {
+		s.readable.Wait()
+	}
+}
+
 // Ready says how much of the body is there to be read without waiting, and whether that is all of it.
 func (s *Stream) Ready() (n int, all bool) {
 	s.conn.mu.Lock()
@@ -113,14 +123,19 @@ func (s *Stream) Credit(n int) {
 	defer c.unlock()
 	s.taken -= n
 	c.credit(n)
+	s.credit(n)
+	c.write()
+}
+
+// credit lets the peer send n bytes more on the stream.
+func (s *Stream) credit(n int) {
 	if s.remoteEnded || s.gone {
 		return
 	}
-	if s.owed += n; s.owed >= int(c.streamWindow)/4 {
-		c.appendWindowUpdate(s.id, uint32(s.owed))
+	if s.owed += n; s.owed >= int(s.conn.streamWindow)/4 {
+		s.conn.appendWindowUpdate(s.id, uint32(s.owed))
 		s.recvWindow += int32(s.owed)
 		s.owed = 0
-		c.write()
 	}
 }
 
@@ -161,13 +176,10 @@ func (s *Stream) Send(block, data []byte, ended bool) error {
 func (s *Stream) sendData(data []byte, ended bool) error {
 	c := s.conn
 	for len(data) > 0 {
-		n := int(min(int64(len(data)), int64(s.sendWindow), c.sendWindow, maxFrameBytes))
-		if n <= 0 || !c.canSend() || len(c.waiting) > 0 && c.waiting[0] != s {
-			if err := s.await(); err != nil {
-				return err
-			}
-			continue
+		if err := s.awaitRoom(); err != nil {
+			return err
 		}
+		n := int(min(int64(len(data)), int64(s.sendWindow), c.sendWindow, maxFrameBytes))
 		c.appendData(s.id, data[:n], ended && n == len(data))
 		s.sendWindow -= int32(n)
 		c.sendWindow -= int64(n)
@@ -178,27 +190,31 @@ func (s *Stream) sendData(data []byte, ended bool) error {
 	return nil
 }
 
-// await waits until there may be room to send. The order of those that wait for the connection, rather than for their
-// own window, is kept.
-func (s *Stream) await() error {
+// awaitRoom waits until a part of a body can be sent. Those that wait for the connection, rather than for a window of
+// their own, take turns.
+func (s *Stream) awaitRoom() error {
 	c := s.conn
-	if s.sendWindow <= 0 {
-		s.leave()
-	} else if !s.isWaiting {
-		s.isWaiting = true
-		c.waiting = append(c.waiting, s)
-	}
-	c.write()
-	for s.sendErr == nil && (s.sendWindow <= 0 || s.isWaiting && (c.waiting[0] != s || !c.canSend())) {
-		s.writable.Wait()
-		if s.sendWindow > 0 && !s.isWaiting {
-			break
+	for wrote := false; ; {
+		isNext := len(c.waiting) == 0 || c.waiting[0] == s
+		switch {
+		case s.sendErr != nil:
+			s.leave()
+			return s.sendErr
+		case s.sendWindow <= 0:
+			s.leave()
+		case isNext && c.canSend():
+			return nil
+		case !s.isWaiting:
+			s.isWaiting = true
+			c.waiting = append(c.waiting, s)
 		}
+		if !wrote {
+			wrote = true
+			c.write() // This lets go of c.mu, so look again before waiting.
+			continue
+		}
+		s.writable.Wait()
 	}
-	if s.sendErr != nil {
-		s.leave()
-	}
-	return s.sendErr
 }
 
 // leave gives the turn to the next.
@@ -239,9 +255,18 @@ func (c *Conn) remove(s *Stream, reset bool) {
 		c.closed[c.nextClosed] = entry
 		c.nextClosed = (c.nextClosed + 1) % maxClosed
 	}
+	c.makeRoomKnown()
 	if len(c.streams) == 0 {
 		c.idleSince = c.endpoint.cfg.Now()
 		c.endIfIdle()
+	}
+}
+
+// makeRoomKnown lets those know that had to be sent away.
+func (c *Conn) makeRoomKnown() {
+	if c.full && c.onRoom != nil {
+		c.full = false
+		c.calls = append(c.calls, c.onRoom)
 	}
 }
 
@@ -283,7 +308,18 @@ func (c *Conn) reset(s *Stream, code wire.ErrCode, err error) {
 	c.breakStream(s, err)
 }
 
-// Break ends what anybody waits for on this side of the stream. The stream itself has to be closed afterwards.
+// StopReading ends what anybody waits for to be read. The stream has to be closed afterwards.
+func (s *Stream) StopReading(err error) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.unlock()
+	if s.readErr == nil {
+		s.readErr = err
+	}
+	s.readable.Broadcast()
+}
+
+// Break ends what anybody waits for on this side of the stream. The stream has to be closed afterwards.
 func (s *Stream) Break(err error) {
 	c := s.conn
 	c.mu.Lock()
@@ -296,6 +332,13 @@ func (s *Stream) Break(err error) {
 	}
 	s.readable.Broadcast()
 	s.writable.Broadcast()
+}
+
+// Err returns why nothing can be sent any more, or nil.
+func (s *Stream) Err() error {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.sendErr
 }
 
 // Close ends the use of the stream. One that is not through is reset with the code, or, when only the peer's side is

@@ -1,0 +1,90 @@
+package proxy
+
+import (
+	"bytes"
+	"strconv"
+
+	"trellis/internal/proxy/http1"
+	"trellis/internal/proxy/http2"
+)
+
+// appendBlockFields appends the fields of a head, without those that are meant for this hop.
+func appendBlockFields(dst []byte, h *http1.Head, without *names) []byte {
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if !without[f.Name] && !f.Named {
+			dst = http2.AppendField(dst, h.Bytes[f.Start:f.NameEnd], h.Bytes[f.ValueStart:f.ValueEnd])
+		}
+	}
+	return dst
+}
+
+// appendLines appends lines as HTTP/1.1 writes them.
+func appendLines(dst, lines []byte) []byte {
+	for len(lines) > 0 {
+		end := bytes.Index(lines, []byte("\r\n"))
+		colon := bytes.IndexByte(lines, ':')
+		dst = http2.AppendField(dst, lines[:colon], lines[colon+len(": "):end])
+		lines = lines[end+len("\r\n"):]
+	}
+	return dst
+}
+
+func appendLengthField(dst []byte, length int64) []byte {
+	var digits [20]byte
+	return http2.AppendField(dst, []byte("content-length"), strconv.AppendInt(digits[:0], length, 10))
+}
+
+// appendOwnFields appends what the proxy adds to every response.
+func (st *stream) appendOwnFields(dst []byte) []byte {
+	dst = http2.AppendField(dst, []byte("x-amzn-requestid"), st.x.requestID)
+	return appendLines(dst, st.x.explanation)
+}
+
+// appendResponseBlock appends the header block of a response that is at st.x.response.
+func (st *stream) appendResponseBlock(dst []byte) []byte {
+	r := &st.x.response
+	dst = http2.AppendStatus(dst, r.Status)
+	dst = appendBlockFields(dst, &r.Head, &notToClient)
+	if r.Status < 200 {
+		return dst
+	}
+	if r.Status != 204 && !r.Chunked && r.ContentLength >= 0 {
+		dst = appendLengthField(dst, r.ContentLength)
+	}
+	return st.appendOwnFields(dst)
+}
+
+// appendRequestBlock appends the header block of the request as a target gets it that speaks HTTP/2. As for HTTP/1.1,
+// what is meant for this hop is left out before the proxy's own is added.
+func (st *stream) appendRequestBlock(dst []byte) []byte {
+	x := st.x
+	r := &x.request
+	without := notToTarget
+	without[http1.Host] = true
+	dst = http2.AppendRequest(dst, r.Method, x.plan.target.TLS, r.Host, r.Path, r.Query)
+	dst = appendBlockFields(dst, &r.Head, &without)
+	if r.ContentLength >= 0 {
+		dst = appendLengthField(dst, r.ContentLength)
+	}
+	if x.awaitsContinue() {
+		dst = http2.AppendField(dst, []byte("expect"), []byte("100-continue"))
+	}
+	if r.TETrailers {
+		dst = http2.AppendField(dst, []byte("te"), []byte("trailers"))
+	}
+	dst = appendLines(dst, st.m.forwarded)
+	dst = http2.AppendField(dst, []byte("x-amzn-lattice-network"), x.plan.service.Network.Source().LatticeNetwork)
+	dst = http2.AppendField(dst, []byte("x-amzn-lattice-target"), x.plan.forward.LatticeTarget)
+	return http2.AppendField(dst, []byte("x-amzn-requestid"), x.requestID)
+}
+
+// trailerBlock returns trailers, lines and an empty line, as a header block; nil when none are left of them.
+func trailerBlock(lines []byte) ([]byte, error) {
+	if len(lines) == 0 {
+		return nil, nil
+	}
+	var block []byte
+	err := http1.Trailers(lines, func(name, value []byte) { block = http2.AppendField(block, name, value) })
+	return block, err
+}

@@ -1,0 +1,253 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	wire "golang.org/x/net/http2"
+
+	"trellis/internal/proxy/http1"
+	"trellis/internal/proxy/http2"
+	"trellis/internal/proxy/upstream"
+)
+
+// exchangeHTTP2 sends the request to a target that speaks HTTP/2, and the answer to the client. The error says that
+// the client has got nothing of an answer.
+func (st *stream) exchangeHTTP2(pool *http2.Pool) error {
+	x := st.x
+	length, complete := st.http.Ready()
+	complete = complete && length <= bodyBufferBytes/2
+	if complete && length > 0 {
+		// The whole body is there: it goes out with the head, and can be sent again.
+		x.body = make([]byte, length)
+		if _, err := io.ReadFull(st.http, x.body); err != nil {
+			return &upstream.BrokenError{Err: err}
+		}
+		st.http.Credit(length)
+		st.received.Add(int64(length))
+	}
+	var trailers []byte
+	if complete {
+		var err error
+		if trailers, err = trailerBlock(st.http.Trailers()); err != nil {
+			return &upstream.BrokenError{Err: err}
+		}
+	}
+	x.out = st.appendRequestBlock(x.out[:0])
+	peer, isFirst, err := st.openHTTP2(pool, http2.Request{
+		Ended:  complete && len(x.body) == 0 && trailers == nil,
+		More:   complete && (len(x.body) > 0 || trailers != nil),
+		ToHead: string(x.request.Method) == "HEAD",
+	})
+	if err != nil {
+		return err
+	}
+	st.touch()
+	x.record.ToTarget = st.sinceStart()
+	if !complete {
+		st.startUpload(func() error { return st.uploadHTTP2(peer) })
+	} else if len(x.body) > 0 || trailers != nil {
+		// An error does not matter here: who reads the answer will see, and there may be one.
+		if peer.Send(nil, x.body, trailers == nil) == nil && trailers != nil {
+			peer.Send(trailers, nil, true)
+		}
+	}
+	return st.respondHTTP2(peer, isFirst)
+}
+
+// openHTTP2 opens a stream to the target.
+func (st *stream) openHTTP2(pool *http2.Pool, request http2.Request) (peer *http2.Stream, isFirst bool, err error) {
+	err = st.dial(func(ctx context.Context) (err error) {
+		peer, isFirst, err = pool.Open(ctx, st.x.out, request)
+		return err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	st.mu.Lock()
+	st.peer = peer
+	isLate := st.why != causeNone
+	st.mu.Unlock()
+	if isLate {
+		return nil, false, &upstream.BrokenError{Err: errInterrupted}
+	}
+	return peer, isFirst, nil
+}
+
+// uploadHTTP2 sends the body on as it comes. The client's window grows as the target takes it.
+func (st *stream) uploadHTTP2(peer *http2.Stream) error {
+	for {
+		st.awaits.Store(uploadReads)
+		st.http.Await() // Without a buffer: a stream may be quiet for long.
+		ended, err := st.uploadPiece(peer)
+		if ended || err != nil {
+			return err
+		}
+	}
+}
+
+func (st *stream) uploadPiece(peer *http2.Stream) (ended bool, err error) {
+	pooled := st.m.proxy.getBuffer()
+	defer st.m.proxy.putBuffer(pooled)
+	n, err := st.http.Read(pooled.bytes[:])
+	if err != nil && err != io.EOF {
+		return false, err
+	}
+	st.awaits.Store(uploadWrites)
+	st.received.Add(int64(n))
+	st.touch()
+	left, all := st.http.Ready()
+	var trailers []byte
+	if ended = all && left == 0; ended {
+		var err error
+		if trailers, err = trailerBlock(st.http.Trailers()); err != nil {
+			return false, err
+		}
+	}
+	if err := peer.Send(nil, pooled.bytes[:n], ended && trailers == nil); err != nil {
+		return false, err
+	}
+	st.http.Credit(n)
+	st.touch()
+	if trailers != nil {
+		return true, peer.Send(trailers, nil, true)
+	}
+	return ended, nil
+}
+
+// respondHTTP2 passes the answer on.
+func (st *stream) respondHTTP2(peer *http2.Stream, isFirst bool) error {
+	x := st.x
+	ended := false
+	for interim := 0; ; interim++ {
+		var head []byte
+		var err error
+		if head, ended, err = peer.Head(); err != nil {
+			return peerError(err, isFirst)
+		}
+		st.touch()
+		x.response.Reset()
+		n, err := x.response.Parse(head)
+		if err == nil && n != len(head) {
+			err = http1.BadLineEnd
+		}
+		if err != nil {
+			return err
+		}
+		if x.response.Status >= 200 {
+			break
+		}
+		if interim == maxInterim {
+			return http1.UnexpectedStatus
+		}
+		if x.response.Status != 100 || x.awaitsContinue() {
+			if st.send(st.appendResponseBlock(nil), nil, false) != nil {
+				st.clientFailed()
+				return nil
+			}
+		}
+	}
+	st.noteResponse()
+	st.begin()
+	block := st.appendResponseBlock(x.out[:0])
+	x.out = block
+	for !ended {
+		if length, all := peer.Ready(); block != nil && length == 0 && !all {
+			// The head must not wait for the body.
+			if st.send(block, nil, false) != nil {
+				st.clientFailed()
+				return nil
+			}
+			block = nil
+		}
+		peer.Await()
+		var err error
+		if ended, err = st.relayPiece(peer, block); err != nil {
+			return nil
+		}
+		block = nil
+	}
+	if block != nil && st.send(block, nil, true) != nil {
+		st.clientFailed()
+		return nil
+	}
+	st.finishPeer()
+	return nil
+}
+
+// relayPiece passes on what has come of the body, behind the response's header block if that has not been sent. When
+// there is an error the response has been broken off.
+func (st *stream) relayPiece(peer *http2.Stream, block []byte) (ended bool, err error) {
+	pooled := st.m.proxy.getBuffer()
+	defer st.m.proxy.putBuffer(pooled)
+	n, err := peer.Read(pooled.bytes[:])
+	if err != nil && err != io.EOF {
+		failure, code := resetOf(err)
+		st.breakResponse(failure, code)
+		return false, err
+	}
+	st.touch()
+	left, all := peer.Ready()
+	var trailers []byte
+	if ended = all && left == 0; ended {
+		if trailers, err = trailerBlock(peer.Trailers()); err != nil {
+			st.breakResponse(TargetProtocolError, wire.ErrCodeInternal)
+			return false, err
+		}
+	}
+	if err := st.send(block, pooled.bytes[:n], ended && trailers == nil); err != nil {
+		st.clientFailed()
+		return false, err
+	}
+	peer.Credit(n)
+	if trailers != nil {
+		if err := st.send(trailers, nil, true); err != nil {
+			st.clientFailed()
+			return false, err
+		}
+	}
+	return ended, nil
+}
+
+// finishPeer ends the use of the target's stream: all of the response has been passed on.
+func (st *stream) finishPeer() {
+	st.stopUpload()
+	st.mu.Lock()
+	peer := st.peer
+	st.peer = nil
+	st.mu.Unlock()
+	if peer != nil {
+		peer.Close(wire.ErrCodeCancel)
+	}
+}
+
+// peerError turns the error of a stream without an answer into what upstream.Decide knows.
+func peerError(err error, isFirst bool) error {
+	if _, ok := errors.AsType[*http2.UnprocessedError](err); ok {
+		return &upstream.BrokenError{Err: err}
+	}
+	if reset, ok := errors.AsType[*http2.ResetError](err); ok {
+		if !reset.ByPeer {
+			return http1.UnexpectedEnd
+		}
+		return &upstream.BrokenError{Sent: true, Received: true, Err: err}
+	}
+	return &upstream.BrokenError{Sent: true, Received: isFirst, Err: err}
+}
+
+// resetOf says how a client is told that its response broke off.
+func resetOf(err error) (Failure, wire.ErrCode) {
+	reset, ok := errors.AsType[*http2.ResetError](err)
+	switch {
+	case !ok:
+		return TargetConnectionClosed, wire.ErrCodeInternal
+	case !reset.ByPeer:
+		return TargetProtocolError, wire.ErrCodeInternal
+	}
+	switch reset.Code {
+	case wire.ErrCodeCancel, wire.ErrCodeEnhanceYourCalm, wire.ErrCodeInadequateSecurity, wire.ErrCodeHTTP11Required:
+		return TargetConnectionClosed, reset.Code
+	}
+	return TargetConnectionClosed, wire.ErrCodeInternal
+}
