@@ -40,7 +40,7 @@ func (st *stream) exchangeHTTP1(pool *upstream.Pool) error {
 	if complete {
 		n, err = target.Exchange(x.out, room)
 	} else {
-		if err := target.Send(x.out); err != nil {
+		if err := target.Send(x.out, room); err != nil {
 			return err
 		}
 		st.startUpload(func() error { return st.uploadHTTP1(target) })
