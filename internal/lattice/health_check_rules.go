@@ -44,8 +44,12 @@ func UpdatedTargetGroupConfig(group *TargetGroup, in *shape.HealthCheckConfig) (
 // defaultHealthCheck returns the default settings. Checks are made by default where they can be told from the
 // target group: not for HTTP2, GRPC and TCP. They speak as the traffic does (CLI ex create-target-group shows it of
 // the protocol, though the text says HTTP; the Gateway API controller expects it of the version), and HTTP/1.1
-// where that is no option.
+// where that is no option. Those of TCP have nothing but that there are no checks: the controller would otherwise
+// correct them for ever.
 func defaultHealthCheck(config *shape.TargetGroupConfig) *shape.HealthCheckConfig {
+	if config.Protocol == shape.TargetGroupProtocolTcp {
+		return &shape.HealthCheckConfig{Enabled: new(false)}
+	}
 	protocol := shape.TargetGroupProtocolHttp
 	if config.Protocol == shape.TargetGroupProtocolHttps {
 		protocol = shape.TargetGroupProtocolHttps

@@ -27,7 +27,7 @@ func TestHealthChecksSpeakAsTheTrafficDoes(t *testing.T) {
 		{"HTTPS", "HTTP1", shape.HealthCheckConfig{Enabled: new(true), Protocol: "HTTPS", ProtocolVersion: "HTTP1"}},
 		{"HTTP", "HTTP2", shape.HealthCheckConfig{Enabled: new(false), Protocol: "HTTP", ProtocolVersion: "HTTP2"}},
 		{"HTTPS", "GRPC", shape.HealthCheckConfig{Enabled: new(false), Protocol: "HTTPS", ProtocolVersion: "HTTP1"}},
-		{"TCP", "", shape.HealthCheckConfig{Enabled: new(false), Protocol: "HTTP", ProtocolVersion: "HTTP1"}},
+		{"TCP", "", shape.HealthCheckConfig{Enabled: new(false)}},
 	} {
 		t.Run(string(test.protocol)+" "+string(test.version), func(t *testing.T) {
 			group := newGroup(t, ip, &shape.TargetGroupConfig{
