@@ -40,6 +40,17 @@ var importRules = []importRule{
 		because:  "operations speak to the catalog in records and are called with typed input: neither the store nor the wire is theirs",
 	},
 	{
+		packages: []string{"internal/audit", "internal/chaos"},
+		forbid:   []string{"internal/..."},
+		allow:    []string{"internal/shape"},
+		because:  "the handler calls them, and they call nobody: what they record or spoil is told to them",
+	},
+	{
+		packages: []string{"internal/authorization"},
+		forbid:   []string{"internal/control", "internal/catalog", "net/http"},
+		because:  "it judges a call by its input and the caller's policies, however it came and wherever resources are kept",
+	},
+	{
 		packages: []string{"internal/catalog"},
 		forbid:   []string{"internal/api", "internal/control", "net/http"},
 		because:  "the catalog keeps records, whoever asks for them; it must not know the API",

@@ -71,8 +71,8 @@ func (t *throttle) bucket(account string, now time.Time) *rate.Limiter {
 	return b
 }
 
-// forget drops the buckets that are full again, which are as good as new ones; if none is, any one, whose account
-// gets its burst anew. The caller holds mu.
+// forget drops the buckets that are full again, which are as good as new ones. If that leaves too many, it drops any
+// others up to a quarter of them, whose accounts get their bursts anew. The caller holds mu.
 func (t *throttle) forget(now time.Time) {
 	for account, b := range t.buckets {
 		if b.TokensAt(now) >= float64(b.Burst()) {
@@ -80,7 +80,7 @@ func (t *throttle) forget(now time.Time) {
 		}
 	}
 	for account := range t.buckets {
-		if len(t.buckets) < maxBuckets {
+		if len(t.buckets) <= maxBuckets*3/4 {
 			return
 		}
 		delete(t.buckets, account)

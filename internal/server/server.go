@@ -151,8 +151,8 @@ func (s *Server) run(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serve(ctx, s.apiListener, handler) })
-	group.Go(func() error { return serve(ctx, s.adminListener, s.adminHandler()) })
+	group.Go(func() error { return serve(ctx, s.apiListener, handler, s.log.With("part", "api")) })
+	group.Go(func() error { return serve(ctx, s.adminListener, s.adminHandler(), s.log.With("part", "admin")) })
 	group.Go(func() error { return s.control.Run(ctx) })
 	group.Go(func() error {
 		select {
@@ -172,17 +172,20 @@ func (s *Server) run(ctx context.Context) error {
 const (
 	apiReadHeaderTimeout = 10 * time.Second
 	apiReadTimeout       = 30 * time.Second
+	apiWriteTimeout      = 5 * time.Minute // Profiles of the admin port take their time.
 	apiIdleTimeout       = 2 * time.Minute
 	apiShutdownTimeout   = 5 * time.Second
 )
 
 // serve runs an HTTP server on a listener until ctx ends, and lets requests under way finish.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: apiReadHeaderTimeout,
 		ReadTimeout:       apiReadTimeout,
+		WriteTimeout:      apiWriteTimeout,
 		IdleTimeout:       apiIdleTimeout,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()

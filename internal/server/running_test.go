@@ -1,0 +1,106 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
+
+	"trellis/internal/configuration"
+)
+
+// running is a node that runs within the test.
+type running struct {
+	// url is that of the API.
+	url string
+	log *text
+}
+
+// start runs a node with a command line, on free ports, until the test is over.
+func start(t *testing.T, args ...string) *running {
+	t.Helper()
+	command, err := configuration.Parse(append(args, "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--log-level", "debug"), &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &text{}
+	cfg := Config{Configuration: command.Configuration, Version: "test", Out: &text{}, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	s, err := open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- s.run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &running{url: "http://" + s.apiListener.Addr().String(), log: log}
+}
+
+// text is written by several goroutines and read by the test.
+type text struct {
+	mu sync.Mutex // mu guards the field below.
+	b  bytes.Buffer
+}
+
+func (t *text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(p)
+}
+
+func (t *text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
+}
+
+// profile returns an SDK's configuration with the keys of a section of a credentials file.
+func profile(t *testing.T, file, section string) aws.Config {
+	t.Helper()
+	cfg, err := config.LoadDefaultConfig(t.Context(),
+		config.WithRegion("us-west-2"), config.WithSharedCredentialsFiles([]string{file}), config.WithSharedConfigFiles(nil),
+		config.WithSharedConfigProfile(section),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// client returns an SDK's client of the API, which does not retry.
+func (r *running) client(cfg aws.Config) *vpclattice.Client {
+	return vpclattice.NewFromConfig(cfg, func(o *vpclattice.Options) {
+		o.BaseEndpoint = &r.url
+		o.Retryer = aws.NopRetryer{}
+	})
+}
+
+// codeBlocks returns the blocks of a language in a page of the documentation.
+func codeBlocks(t *testing.T, page, language string) []string {
+	t.Helper()
+	content, err := os.ReadFile("../../docs/" + page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []string
+	for _, after := range strings.Split(string(content), "\n```"+language+"\n")[1:] {
+		block, _, _ := strings.Cut(after, "\n```")
+		blocks = append(blocks, block+"\n")
+	}
+	return blocks
+}
