@@ -6,6 +6,7 @@
 package socket
 
 import (
+	"errors"
 	"io"
 	"net"
 	"syscall"
@@ -27,13 +28,16 @@ func Raw(conn net.Conn) syscall.RawConn {
 	return raw
 }
 
+// errWait says that a call would have to wait.
+var errWait = errors.New("the socket is not ready")
+
 // Read reads what there is. wait says that there is nothing yet; the end of the stream is io.EOF.
 func Read(fd uintptr, p []byte) (n int, wait bool, err error) {
 	n, err = read(fd, p)
 	switch {
 	case n > 0:
 		return n, false, nil
-	case err == syscall.EAGAIN:
+	case err == errWait:
 		return 0, true, nil
 	case err != nil:
 		return 0, false, err
@@ -46,7 +50,7 @@ func Read(fd uintptr, p []byte) (n int, wait bool, err error) {
 func Write(fd uintptr, p []byte) (n int, wait bool, err error) {
 	for n < len(p) {
 		m, err := write(fd, p[n:])
-		if err == syscall.EAGAIN {
+		if err == errWait {
 			return n, true, nil
 		}
 		if err != nil {

@@ -6,24 +6,6 @@ import "syscall"
 
 const supported = true
 
-func read(fd uintptr, p []byte) (n int, err error) {
-	for {
-		n, err = syscall.Read(int(fd), p)
-		if err != syscall.EINTR {
-			return n, err
-		}
-	}
-}
-
-func write(fd uintptr, p []byte) (n int, err error) {
-	for {
-		n, err = syscall.Write(int(fd), p)
-		if err != syscall.EINTR {
-			return n, err
-		}
-	}
-}
-
 // Ended says whether the peer has closed its side, as far as can be seen without reading: what it sent before may
 // hide it.
 func Ended(raw syscall.RawConn) bool {

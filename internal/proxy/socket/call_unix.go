@@ -1,0 +1,31 @@
+//go:build unix && !linux
+
+package socket
+
+import "syscall"
+
+func read(fd uintptr, p []byte) (n int, err error) {
+	for {
+		n, err = syscall.Read(int(fd), p)
+		switch err {
+		case syscall.EAGAIN:
+			return 0, errWait
+		case syscall.EINTR:
+		default:
+			return n, err
+		}
+	}
+}
+
+func write(fd uintptr, p []byte) (n int, err error) {
+	for {
+		n, err = syscall.Write(int(fd), p)
+		switch err {
+		case syscall.EAGAIN:
+			return 0, errWait
+		case syscall.EINTR:
+		default:
+			return n, err
+		}
+	}
+}
