@@ -18,14 +18,16 @@ import (
 type connection struct {
 	proxy    *Proxy
 	listener *listener
-	conn     net.Conn
+	accepted *net.TCPConn // never changes; the sweeper sets its deadlines
+	conn     net.Conn     // the same, or what secures it
 	// raw is how requests are waited for; nil where conn must be used. transport is the TCP connection below.
 	raw        syscall.RawConn
 	transport  syscall.RawConn
 	source     netip.AddrPort
-	forwarded  []byte // the x-forwarded-* lines
-	endsAt     int64  // when the connection has lived for ConnectionDuration
-	idleMillis int64  // the idle timeout, of the service of the last request
+	secured    *secured // nil where there is no TLS
+	forwarded  []byte   // the x-forwarded-* lines
+	endsAt     int64    // when the connection has lived for ConnectionDuration
+	idleMillis int64    // the idle timeout, of the service of the last request
 
 	watch       watch
 	multiplexed atomic.Pointer[multiplexed] // while it speaks HTTP/2
@@ -43,7 +45,7 @@ type connection struct {
 
 func newConnection(l *listener, conn net.Conn) *connection {
 	p := l.proxy
-	c := &connection{proxy: p, listener: l, conn: conn}
+	c := &connection{proxy: p, listener: l, accepted: conn.(*net.TCPConn), conn: conn}
 	c.raw = socket.Raw(conn)
 	c.transport = c.raw
 	c.endsAt = p.clock.now() + p.cfg.ConnectionDuration.Milliseconds()
@@ -60,9 +62,13 @@ func newConnection(l *listener, conn net.Conn) *connection {
 func (c *connection) serve() {
 	defer c.end()
 	onReadable := c.onReadable
+	begun := !c.listener.mayBeTLS()
 	for {
 		var next progress
-		if c.raw != nil {
+		if !begun {
+			begun = true
+			next = c.start()
+		} else if c.raw != nil {
 			err := c.raw.Read(onReadable)
 			c.inside = false
 			if err != nil {
@@ -82,7 +88,7 @@ func (c *connection) serve() {
 			next = c.advance()
 		}
 		if c.isHTTP2 {
-			c.serveHTTP2(c.x.in[c.x.start:c.x.end])
+			c.serveHTTP2(c.unread())
 			return
 		}
 		if next == ended {
@@ -96,7 +102,7 @@ func (c *connection) serve() {
 func (c *connection) onReadable(fd uintptr) bool {
 	c.fd, c.inside = fd, true
 	for {
-		n, wait, err := socket.Read(fd, c.room())
+		n, wait, err := c.readInside(c.room())
 		if wait {
 			c.rest()
 			return false
@@ -198,6 +204,14 @@ func (c *connection) room() []byte {
 	return x.in[x.end:]
 }
 
+// unread returns what has come of the client's next request.
+func (c *connection) unread() []byte {
+	if c.x == nil {
+		return nil
+	}
+	return c.x.in[c.x.start:c.x.end]
+}
+
 // rest gives the exchange back if nothing of a request has come: an idle connection should cost little.
 func (c *connection) rest() {
 	if x := c.x; x != nil && x.start == x.end {
@@ -231,14 +245,16 @@ func (c *connection) end() {
 		c.conn.SetDeadline(past)
 		<-c.upload.ended
 	}
+	c.inside = false // After a panic.
 	if c.broken {
-		if tcp, ok := c.conn.(*net.TCPConn); ok {
-			tcp.SetLinger(0) // A reset: see breakResponse.
+		c.accepted.SetLinger(0) // A reset: see breakResponse.
+		c.accepted.Close()      // Without the orderly end that TLS has.
+	} else {
+		if c.lingers {
+			c.linger()
 		}
-	} else if c.lingers {
-		c.linger()
+		c.conn.Close()
 	}
-	c.conn.Close()
 	c.proxy.remove(c)
 }
 
@@ -246,6 +262,7 @@ func (c *connection) end() {
 // kernel sends a reset, which may overtake the answer.
 func (c *connection) linger() {
 	closeWrite(c.conn)
+	c.accepted.CloseWrite() // TLS does not, and not every client knows its orderly end.
 	c.enter(phaseRead, lingerMillis)
 	pooled := c.proxy.getBuffer()
 	defer c.proxy.putBuffer(pooled)

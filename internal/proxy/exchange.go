@@ -8,7 +8,6 @@ import (
 	"trellis/internal/proxy/http1"
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/routing"
-	"trellis/internal/shape"
 )
 
 const (
@@ -130,7 +129,7 @@ func (c *connection) exchange() bool {
 		return c.refuse(connectMethod)
 	}
 	x.route.Method, x.route.Path = x.request.Method, x.request.Path
-	x.plan.choose(c.listener.port, shape.ListenerProtocolHttp, http11, x.request.Host, &x.route)
+	x.plan.choose(c.listener.port, c.serverName(), http11, x.request.Host, &x.route)
 	if x.plan.service != nil {
 		c.idleMillis = x.plan.service.IdleTimeout.Milliseconds()
 	}

@@ -43,6 +43,8 @@ var (
 	lateClient        = refusal{408, "Request Timeout", ClientConnectionClosed}
 	clientGone        = refusal{400, "Bad Request", ClientConnectionClosed}
 	malformed         = refusal{400, "Bad Request", ClientProtocolError}
+	plainToHTTPS      = refusal{400, "This is an HTTPS listener", ClientProtocolError}
+	misdirected       = refusal{421, "Misdirected Request", ""}
 	wrongVersion      = refusal{505, "HTTP Version Not Supported", ClientProtocolError}
 	connectMethod     = refusal{501, "Not Implemented", ClientProtocolError}
 	tooOld            = refusal{500, "Internal Server Error", ConnectionDurationExceeded}
@@ -98,6 +100,8 @@ func statusText(status int) string {
 		return "Not Found"
 	case 408:
 		return "Request Timeout"
+	case 421:
+		return "Misdirected Request"
 	case 500:
 		return "Internal Server Error"
 	case 501:

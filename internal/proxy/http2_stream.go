@@ -13,7 +13,6 @@ import (
 	"trellis/internal/proxy/http1"
 	"trellis/internal/proxy/http2"
 	"trellis/internal/proxy/upstream"
-	"trellis/internal/shape"
 )
 
 // stream is an exchange that came by HTTP/2.
@@ -84,7 +83,7 @@ func (m *multiplexed) handle(s *http2.Stream) {
 		return
 	}
 	x.route.Method, x.route.Path = x.request.Method, x.request.Path
-	x.plan.choose(m.listener.port, m.protocol(), http20, x.request.Host, &x.route)
+	x.plan.choose(m.listener.port, m.serverName(), http20, x.request.Host, &x.route)
 	if x.plan.service != nil {
 		st.idleMillis = x.plan.service.IdleTimeout.Milliseconds()
 		m.idle.Store(st.idleMillis)
@@ -96,9 +95,6 @@ func (m *multiplexed) handle(s *http2.Stream) {
 	}
 	st.forward()
 }
-
-// protocol returns the protocol of the listeners that the connection's requests are for.
-func (c *connection) protocol() shape.ListenerProtocol { return shape.ListenerProtocolHttp }
 
 // end records the exchange, also after a panic.
 func (st *stream) end() {

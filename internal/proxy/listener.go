@@ -31,7 +31,8 @@ func (p *Proxy) SetPorts(ports []*routing.Port) {
 		return
 	}
 	p.wanted = slices.DeleteFunc(slices.Clone(ports), func(port *routing.Port) bool {
-		return !port.Serves(shape.ListenerProtocolHttp)
+		return !port.Serves(shape.ListenerProtocolHttp) && !port.Serves(shape.ListenerProtocolHttps) &&
+			!port.Serves(shape.ListenerProtocolTlsPassthrough)
 	})
 	wanted := make(map[int]*routing.Port, len(p.wanted))
 	for _, port := range p.wanted {

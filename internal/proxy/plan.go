@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+
 	"trellis/internal/proxy/http1"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
@@ -25,14 +27,19 @@ const (
 	http20
 )
 
-// choose finds out where a request on a port goes.
-func (pl *plan) choose(port *routing.Port, protocol shape.ListenerProtocol, spoken version, host []byte, request *routing.Request) {
+// choose finds out where a request on a port goes. The server name is that of the TLS connection; nil if there is none.
+func (pl *plan) choose(port *routing.Port, serverName []byte, spoken version, host []byte, request *routing.Request) {
 	*pl = plan{}
-	service := port.Lookup(host)
-	if service == nil || service.Protocol != protocol {
-		pl.refuse(unknownHost)
+	service, refusal := serviceFor(port, serverName, host)
+	if refusal != nil {
+		pl.refuse(*refusal)
 		return
 	}
+	pl.follow(service, spoken, request)
+}
+
+// follow finds out where a request to a service goes. It is nil on a TLS_PASSTHROUGH listener.
+func (pl *plan) follow(service *routing.Service, spoken version, request *routing.Request) {
 	pl.service = service
 	pl.rule = service.Route(request)
 	if pl.rule.FixedStatus != 0 {
@@ -76,6 +83,33 @@ func isGRPC(request *routing.Request) bool {
 		return false
 	}
 	return len(value) == len(kind) || value[len(kind)] == '+' || value[len(kind)] == ';'
+}
+
+// serviceFor returns the service that a request is for, or the answer if there is none.
+func serviceFor(port *routing.Port, serverName, host []byte) (*routing.Service, *refusal) {
+	service := port.Lookup(host)
+	if serverName == nil {
+		switch {
+		case service == nil || service.Protocol == shape.ListenerProtocolTlsPassthrough:
+			return nil, &unknownHost
+		case service.Protocol == shape.ListenerProtocolHttps:
+			return nil, &plainToHTTPS
+		}
+		return service, nil
+	}
+	// TLS has selected the service (UG https-listeners), which may have changed since. A host that leads to another one
+	// is asked for where it cannot be; one that leads nowhere is the target's affair.
+	named := service
+	if !bytes.Equal(host, serverName) {
+		service = port.Lookup(serverName)
+	}
+	switch {
+	case service == nil || service.Protocol != shape.ListenerProtocolHttps:
+		return nil, &unknownHost
+	case named != nil && named.ListenerARN != service.ListenerARN:
+		return nil, &misdirected
+	}
+	return service, nil
 }
 
 // chooseOther chooses another target of the same target group. It says whether there is one.

@@ -12,6 +12,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"trellis/internal/proxy/http2"
+	"trellis/internal/proxy/passthrough"
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
@@ -32,6 +34,10 @@ type Config struct {
 	// AccessLog is called at the end of every exchange, on the connection's goroutine: it must not block, and must
 	// copy what it keeps. Nil means that nothing is recorded, which costs nothing.
 	AccessLog func(*Record)
+	// Certificate returns the certificate for a name, in lower case, of a service with a listener for HTTPS. The ARN is
+	// that of the service's certificate; it is empty when there is none or the name is a generated one. Nil means that
+	// there are no certificates, and nobody is served by HTTPS.
+	Certificate func(name, arn string) (*tls.Certificate, error)
 	// Address is the host that listeners bind to. Empty means all addresses.
 	Address string
 	// BoundPort returns the port that is bound for a listener's port. Nil means the same; 0 means any free one.
@@ -87,6 +93,8 @@ type Proxy struct {
 	streams   *http2.Pools // connections to targets that speak HTTP/2
 	exchanges sync.Pool    // of *exchange
 	buffers   sync.Pool    // of *buffer
+	mover     *passthrough.Mover
+	tls       *tls.Config // of all HTTPS listeners
 	date      atomic.Pointer[string]
 	clock     clock
 
@@ -116,6 +124,8 @@ func New(cfg Config) *Proxy {
 	}
 	p.http2 = http2.NewEndpoint(p.http2Config())
 	p.streams = p.http2.NewPools()
+	p.mover = passthrough.NewMover()
+	p.tls = p.newTLSConfig()
 	p.exchanges.New = func() any { return newExchange() }
 	p.buffers.New = func() any { return new(buffer) }
 	p.dialing, p.stop = context.WithCancel(context.Background())
@@ -172,6 +182,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.sweeper.Wait()
 	p.pools.Close()
 	p.streams.Close()
+	p.mover.Close()
 	return err
 }
 

@@ -26,7 +26,8 @@ type Record struct {
 	Rule    *routing.Rule
 	Forward *routing.Forward
 
-	// Protocol is "HTTP/2.0", "HTTP/1.1" or "HTTP/1.0".
+	// Protocol is "HTTP/2.0", "HTTP/1.1" or "HTTP/1.0"; "TLS" of a connection to a TLS_PASSTHROUGH listener, of which
+	// nothing of what follows is known but the bytes.
 	Protocol string
 	Method   []byte
 	Path     []byte
@@ -41,6 +42,9 @@ type Record struct {
 	Received int64
 	Sent     int64
 	Failure  Failure
+
+	// TLS is nil on HTTP listeners.
+	TLS *TLS
 }
 
 // record hands the exchange to the access log.
@@ -68,5 +72,8 @@ func (c *connection) recordAs(x *exchange, protocol string) {
 	r.Method, r.Path, r.Query, r.Host = x.request.Method, x.request.Path, x.request.Query, x.request.Host
 	r.UserAgent, _ = x.request.Header("user-agent", 0)
 	r.RequestID = x.requestID
+	if c.secured != nil {
+		r.TLS = &c.secured.facts
+	}
 	log(r)
 }

@@ -262,7 +262,7 @@ func (c *connection) clientFailed() bool {
 // something to wait for.
 func (c *connection) write(b []byte) error {
 	c.x.record.Sent += int64(len(b))
-	if c.inside {
+	if c.inside && c.secured == nil {
 		n, wait, err := socket.Write(c.fd, b)
 		if !wait || err != nil {
 			return err

@@ -87,18 +87,18 @@ func (w *watch) end(c *connection, word uint64, why cause) {
 		return
 	}
 	if wordPhase(word) != phaseTarget {
-		c.conn.SetDeadline(past)
+		c.accepted.SetDeadline(past)
 		if wordPhase(word) == phaseTunnel {
 			c.target.SetDeadline(past)
 		}
 		return
 	}
 	if why == causeTimeout && c.upload.state.Load() == uploadReads {
-		c.conn.SetReadDeadline(past) // It is the client that is late. The upload tells so, and ends the rest.
+		c.accepted.SetReadDeadline(past) // It is the client that is late. The upload tells so, and ends the rest.
 		return
 	}
 	if why != causeTimeout {
-		c.conn.SetReadDeadline(past) // It ends an upload; an answer can still be sent.
+		c.accepted.SetReadDeadline(past) // It ends an upload; an answer can still be sent.
 	}
 	c.target.SetDeadline(past)
 }
@@ -110,7 +110,7 @@ func (w *watch) insist(c *connection, word uint64) {
 	if w.word.Load() != word {
 		return
 	}
-	c.conn.SetDeadline(past)
+	c.accepted.SetDeadline(past)
 	if ph := wordPhase(word); ph == phaseTarget || ph == phaseTunnel {
 		c.target.SetDeadline(past)
 	}

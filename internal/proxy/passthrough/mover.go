@@ -32,6 +32,12 @@ func NewMover() *Mover {
 // Close frees what is kept. Moves that are under way go on.
 func (m *Mover) Close() { m.pipes.close() }
 
+// WriteError says that bytes could not be written. Any other error of Move is one of reading.
+type WriteError struct{ Err error }
+
+func (e *WriteError) Error() string { return "writing: " + e.Err.Error() }
+func (e *WriteError) Unwrap() error { return e.Err }
+
 // Move moves bytes from src to dst until src ends; then the error is nil. It calls moved with what came, after each
 // read, and with 0 after each write: so who watches time knows that something happens. It does not close anything.
 func (m *Mover) Move(dst, src *net.TCPConn, moved func(n int)) error {
@@ -54,10 +60,10 @@ func (m *Mover) Move(dst, src *net.TCPConn, moved func(n int)) error {
 		}
 		moved(f.left)
 		if err := out.Write(onWritable); err != nil {
-			return err
+			return &WriteError{err}
 		}
 		if f.err != nil {
-			return f.err
+			return &WriteError{f.err}
 		}
 		f.adapt()
 		moved(0)
@@ -161,7 +167,7 @@ func (m *Mover) copy(dst, src *net.TCPConn, moved func(n int)) error {
 		if n > 0 {
 			moved(n)
 			if _, err := dst.Write(buffer[:n]); err != nil {
-				return err
+				return &WriteError{err}
 			}
 			moved(0)
 		}
