@@ -10,7 +10,9 @@ import (
 )
 
 // packages are the Debian packages of the programs that the data plane's measurements need.
-var packages = map[string]string{"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "taskset": "util-linux"}
+var packages = map[string]string{
+	"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "taskset": "util-linux", "h2load": "nghttp2-client", "caddy": "caddy",
+}
 
 // ensureInstalled installs, as root on Debian and its kin, the programs that are missing, and otherwise names them.
 func ensureInstalled(ctx context.Context, programs ...string) error {
@@ -26,7 +28,7 @@ func ensureInstalled(ctx context.Context, programs ...string) error {
 	if os.Geteuid() != 0 || find("apt-get") == "" {
 		return fmt.Errorf("please install %s (Debian: apt-get install %[1]s)", strings.Join(missing, " "))
 	}
-	fmt.Println("installing", strings.Join(missing, " "))
+	progress("installing %s", strings.Join(missing, " "))
 	for _, args := range [][]string{
 		{"update", "-qq"},
 		append([]string{"install", "-y", "-qq", "--no-install-recommends"}, missing...),

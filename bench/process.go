@@ -138,6 +138,50 @@ func cpuOf(pid int) (time.Duration, error) {
 	return total, nil
 }
 
+// lifetimeCPU returns how long the process has run, threads that have ended included, in steps of 10 ms.
+func (p *process) lifetimeCPU() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	// proc(5): utime and stime are the fields 14 and 15, and the name, in brackets, is the second.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	utime, _ := strconv.ParseInt(fields[11], 10, 64)
+	stime, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(utime+stime) * 10 * time.Millisecond
+}
+
+// memory returns how many bytes of memory the process and its children have.
+func (p *process) memory() (int64, error) { return memoryOf(p.cmd.Process.Pid) }
+
+func memoryOf(pid int) (int64, error) {
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0, err
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(statm), &size, &resident); err != nil {
+		return 0, fmt.Errorf("reading the memory of process %d: %w", pid, err)
+	}
+	total := resident * int64(os.Getpagesize())
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid))
+	if err != nil {
+		return 0, err
+	}
+	for child := range strings.FieldsSeq(string(children)) {
+		childPID, err := strconv.Atoi(child)
+		if err != nil {
+			return 0, err
+		}
+		of, err := memoryOf(childPID)
+		if err != nil {
+			return 0, err
+		}
+		total += of
+	}
+	return total, nil
+}
+
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // freePorts returns ports that nobody listens on.

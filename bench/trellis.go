@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // startTrellis starts `trellis serve`, durable as in production, and returns a client of its API.
@@ -19,7 +17,7 @@ func startTrellis(ctx context.Context, core string, env []string, program, dir s
 	if err != nil {
 		return nil, nil, err
 	}
-	err = await(ctx, "trellis to be ready", func() (bool, error) {
+	err = await(ctx, "trellis to be ready", 5*time.Millisecond, func() (bool, error) {
 		select {
 		case <-p.exited:
 			return false, errors.New("it ended")
@@ -27,15 +25,15 @@ func startTrellis(ctx context.Context, core string, env []string, program, dir s
 			return ready(ctx, adminPort), nil
 		}
 	})
-	var credentials aws.Credentials
+	var k keys
 	if err == nil {
-		credentials, err = readCredentials(filepath.Join(dir, "credentials"))
+		k, err = readCredentials(filepath.Join(dir, "credentials"))
 	}
 	if err != nil {
 		p.stop()
 		return nil, nil, fmt.Errorf("%w\n%s", err, p.output)
 	}
-	return p, newAPIClient("http://"+loopback(apiPort), credentials), nil
+	return p, newAPIClient(loopback(apiPort), k), nil
 }
 
 // ready asks the admin port whether API and data plane serve.
@@ -52,23 +50,51 @@ func ready(ctx context.Context, adminPort int) bool {
 	return response.StatusCode == http.StatusOK
 }
 
+// The listener ports of the services.
+const (
+	portHTTP        = 80
+	portHTTPS       = 443
+	portPassthrough = 8443
+)
+
 // startTrellisProxy starts a Trellis on one core that forwards to the backends, and returns the service's host name.
-func startTrellisProxy(ctx context.Context, program, dir string, apiPort, adminPort, dataPort int, backends []int) (*proxy, string, error) {
-	p, api, err := startTrellis(ctx, coreOfProxy, []string{"GOMAXPROCS=1"}, program, dir, apiPort, adminPort,
-		"--port-map", fmt.Sprintf("80=%d", dataPort))
+func startTrellisProxy(ctx context.Context, program string, s setting) (*proxy, string, error) {
+	s, err := s.forProxy("trellis")
 	if err != nil {
 		return nil, "", err
 	}
-	host, err := createService(ctx, api, backends)
+	p, api, err := startTrellisOnCore(ctx, program, s)
+	if err != nil {
+		return nil, "", err
+	}
+	defer api.close()
+	out := &proxy{
+		name: "trellis", process: p, missing: make(map[listener]error),
+		ports: map[listener]int{plain: s.Plain, tlsListener: s.TLS, passthrough: s.Passthrough},
+	}
+	b := builder{api: api, setting: s}
+	host, err := b.buildHTTP(ctx)
 	if err == nil {
-		err = p.awaitPort(ctx, dataPort)
+		err = p.awaitPort(ctx, s.Plain)
 	}
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, p.output)
 		p.stop()
 		return nil, "", err
 	}
-	return &proxy{name: "Trellis", port: dataPort, process: p}, host, nil
+	out.missing[tlsListener] = b.buildTLS(ctx)
+	out.missing[passthrough] = b.buildPassthrough(ctx)
+	return out, host, nil
+}
+
+// startTrellisOnCore starts a Trellis as the proxies run: on one core.
+func startTrellisOnCore(ctx context.Context, program string, s setting, args ...string) (*process, *apiClient, error) {
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, nil, err
+	}
+	args = append(args, "--port-map", fmt.Sprintf("%d=%d,%d=%d,%d=%d", portHTTP, s.Plain, portHTTPS, s.TLS, portPassthrough, s.Passthrough))
+	return startTrellis(ctx, coreOfProxy, []string{"GOMAXPROCS=1"}, program, filepath.Join(s.Dir, "data"), ports[0], ports[1], args...)
 }
 
 // resource is what the API's answers have in common, as far as it is needed here.
@@ -86,51 +112,121 @@ type resource struct {
 // object is the JSON of a request.
 type object = map[string]any
 
-// createService creates a service on port 80 that forwards to the backends, and waits until they are healthy.
-func createService(ctx context.Context, api *apiClient, backends []int) (host string, err error) {
-	var network, service, association, group resource
-	if err := api.call(ctx, http.MethodPost, "/servicenetworks", object{"name": "bench"}, &network); err != nil {
+// builder builds the network that all proxies stand for, through the API.
+type builder struct {
+	api     *apiClient
+	setting setting
+
+	network, service, group resource
+}
+
+// create creates something and waits until it is ACTIVE, if it has a status.
+func (b *builder) create(ctx context.Context, path string, in object) (resource, error) {
+	var r resource
+	if err := b.api.call(ctx, http.MethodPost, path, in, &r); err != nil || r.Status == "" {
+		return r, err
+	}
+	err := await(ctx, path+" to become ACTIVE", 50*time.Millisecond, func() (bool, error) {
+		var now resource
+		err := b.api.call(ctx, http.MethodGet, path+"/"+r.ID, nil, &now)
+		return now.Status == "ACTIVE", err
+	})
+	return r, err
+}
+
+// buildHTTP creates a service on port 80 that forwards to the backends, and waits until they are healthy.
+func (b *builder) buildHTTP(ctx context.Context) (host string, err error) {
+	if b.network, err = b.create(ctx, "/servicenetworks", object{"name": "bench"}); err != nil {
 		return "", err
 	}
-	if err := api.call(ctx, http.MethodPost, "/services", object{"name": "bench"}, &service); err != nil {
+	if b.service, err = b.createService(ctx, object{"name": "bench"}); err != nil {
 		return "", err
 	}
-	if err := awaitActive(ctx, api, "/services/"+service.ID); err != nil {
+	if b.group, err = b.createGroup(ctx, targetGroup("bench"), b.setting.HTTPBackends); err != nil {
 		return "", err
 	}
-	if err := api.call(ctx, http.MethodPost, "/servicenetworkserviceassociations",
-		object{"serviceIdentifier": service.ID, "serviceNetworkIdentifier": network.ID}, &association); err != nil {
+	l, err := b.createListener(ctx, b.service, "HTTP", portHTTP, b.group)
+	if err != nil {
 		return "", err
 	}
-	if err := awaitActive(ctx, api, "/servicenetworkserviceassociations/"+association.ID); err != nil {
+	sink, err := b.createGroup(ctx, targetGroup("sink"), b.setting.SinkBackends)
+	if err != nil {
 		return "", err
 	}
-	if err := api.call(ctx, http.MethodPost, "/targetgroups", targetGroup("bench"), &group); err != nil {
+	if err := b.createRule(ctx, l, "sink", uploadPath, sink); err != nil {
 		return "", err
 	}
-	if err := awaitActive(ctx, api, "/targetgroups/"+group.ID); err != nil {
-		return "", err
+	return b.service.DNSEntry.DomainName, b.awaitHealthy(ctx)
+}
+
+// buildTLS adds a listener for TLS, which forwards to the same backends, and gRPC to others.
+func (b *builder) buildTLS(ctx context.Context) error {
+	l, err := b.createListener(ctx, b.service, "HTTPS", portHTTPS, b.group)
+	if err != nil {
+		return err
 	}
-	targets := make([]object, len(backends))
-	for i, port := range backends {
+	group, err := b.createGroup(ctx, uncheckedGroup("grpc", "HTTP", "GRPC"), b.setting.GRPCBackends)
+	if err != nil {
+		return err
+	}
+	return b.createRule(ctx, l, "grpc", grpcPath, group)
+}
+
+// createRule forwards the requests for a path to another target group.
+func (b *builder) createRule(ctx context.Context, l resource, name, path string, group resource) error {
+	_, err := b.create(ctx, "/services/"+b.service.ID+"/listeners/"+l.ID+"/rules", object{
+		"name": name, "priority": 1,
+		"match":  object{"httpMatch": object{"pathMatch": object{"match": object{"exact": path}}}},
+		"action": forward(group),
+	})
+	return err
+}
+
+// buildPassthrough creates a service whose TLS is passed through.
+func (b *builder) buildPassthrough(ctx context.Context) error {
+	service, err := b.createService(ctx, object{"name": "passthrough", "customDomainName": passthroughHost})
+	if err != nil {
+		return err
+	}
+	group, err := b.createGroup(ctx, uncheckedGroup("tls", "TCP", ""), b.setting.TLSBackends)
+	if err != nil {
+		return err
+	}
+	_, err = b.createListener(ctx, service, "TLS_PASSTHROUGH", portPassthrough, group)
+	return err
+}
+
+// createService creates a service in the network.
+func (b *builder) createService(ctx context.Context, in object) (resource, error) {
+	service, err := b.create(ctx, "/services", in)
+	if err != nil {
+		return service, err
+	}
+	_, err = b.create(ctx, "/servicenetworkserviceassociations", object{"serviceIdentifier": service.ID, "serviceNetworkIdentifier": b.network.ID})
+	return service, err
+}
+
+// createGroup creates a target group with targets on the loopback.
+func (b *builder) createGroup(ctx context.Context, in object, ports []int) (resource, error) {
+	group, err := b.create(ctx, "/targetgroups", in)
+	if err != nil {
+		return group, err
+	}
+	targets := make([]object, len(ports))
+	for i, port := range ports {
 		targets[i] = object{"id": "127.0.0.1", "port": port}
 	}
-	if err := api.call(ctx, http.MethodPost, "/targetgroups/"+group.ID+"/registertargets", object{"targets": targets}, nil); err != nil {
-		return "", err
-	}
-	if err := api.call(ctx, http.MethodPost, "/services/"+service.ID+"/listeners", object{
-		"name": "http", "protocol": "HTTP", "port": 80,
-		"defaultAction": object{"forward": object{"targetGroups": []object{{"targetGroupIdentifier": group.ID}}}},
-	}, nil); err != nil {
-		return "", err
-	}
-	if err := awaitHealthy(ctx, api, group.ID, len(backends)); err != nil {
-		return "", err
-	}
-	if err := api.call(ctx, http.MethodGet, "/services/"+service.ID, nil, &service); err != nil {
-		return "", err
-	}
-	return service.DNSEntry.DomainName, nil
+	return group, b.api.call(ctx, http.MethodPost, "/targetgroups/"+group.ID+"/registertargets", object{"targets": targets}, nil)
+}
+
+func (b *builder) createListener(ctx context.Context, service resource, protocol string, port int, group resource) (resource, error) {
+	return b.create(ctx, "/services/"+service.ID+"/listeners", object{
+		"name": fmt.Sprintf("port-%d", port), "protocol": protocol, "port": port, "defaultAction": forward(group),
+	})
+}
+
+func forward(group resource) object {
+	return object{"forward": object{"targetGroups": []object{{"targetGroupIdentifier": group.ID}}}}
 }
 
 // targetGroup is the request that creates a target group.
@@ -144,18 +240,21 @@ func targetGroup(name string) object {
 	}
 }
 
-func awaitActive(ctx context.Context, api *apiClient, path string) error {
-	return await(ctx, path+" to become ACTIVE", func() (bool, error) {
-		var r resource
-		err := api.call(ctx, http.MethodGet, path, nil, &r)
-		return r.Status == "ACTIVE", err
-	})
+// uncheckedGroup is a target group without health checks.
+func uncheckedGroup(name, protocol, version string) object {
+	config := object{
+		"port": 80, "protocol": protocol, "vpcIdentifier": "vpc-0123456789abcdef0", "healthCheck": object{"enabled": false},
+	}
+	if version != "" {
+		config["protocolVersion"] = version
+	}
+	return object{"name": name, "type": "IP", "config": config}
 }
 
-func awaitHealthy(ctx context.Context, api *apiClient, groupID string, targets int) error {
-	return await(ctx, "the targets to become HEALTHY", func() (bool, error) {
+func (b *builder) awaitHealthy(ctx context.Context) error {
+	return await(ctx, "the targets to become HEALTHY", 50*time.Millisecond, func() (bool, error) {
 		var list resource
-		if err := api.call(ctx, http.MethodPost, "/targetgroups/"+groupID+"/listtargets", object{}, &list); err != nil {
+		if err := b.api.call(ctx, http.MethodPost, "/targetgroups/"+b.group.ID+"/listtargets", object{}, &list); err != nil {
 			return false, err
 		}
 		healthy := 0
@@ -164,12 +263,12 @@ func awaitHealthy(ctx context.Context, api *apiClient, groupID string, targets i
 				healthy++
 			}
 		}
-		return healthy == targets, nil
+		return healthy == len(b.setting.HTTPBackends), nil
 	})
 }
 
-func await(ctx context.Context, what string, done func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+func await(ctx context.Context, what string, pause time.Duration, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
 		switch ok, err := done(); {
@@ -181,7 +280,7 @@ func await(ctx context.Context, what string, done func() (bool, error)) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -11,45 +11,78 @@ import (
 	"time"
 )
 
-// report makes wrk print its figures in full; its own table rounds them.
-const report = `done = function(summary, latency, requests)
+// wrkScript sends the requests to the proxy, whatever their URL's host, and makes wrk print its figures in full; its
+// own table rounds them.
+const wrkScript = `wrk.resolve = function() wrk.addrs = wrk.lookup("127.0.0.1", "%d") end
+local upload = %d
+if upload > 0 then
+  wrk.method = "POST"
+  wrk.body = string.rep("u", upload)
+end
+local hosts = {%s}
+if #hosts > 0 then
+  local requests = {}
+  function init()
+    for i, host in ipairs(hosts) do requests[i] = wrk.format(nil, nil, { Host = host }) end
+  end
+  local n = 0
+  function request()
+    n = n %% #requests + 1
+    return requests[n]
+  end
+end
+done = function(summary, latency, requests)
   local errors = summary.errors
-  print(string.format("REPORT %d %d %d %d %d", summary.requests, summary.duration,
-    latency:percentile(50), latency:percentile(99),
-    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+  print(string.format("REPORT %%d %%d %%d %%d %%d %%d %%d %%d %%d", summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99), errors.connect, errors.read, errors.write, errors.status, errors.timeout))
 end
 `
 
-// load is what wrk found out.
+// load is what wrk or h2load found out.
 type load struct {
 	requests int
 	duration time.Duration
-	p50, p99 time.Duration
+	p50, p99 time.Duration // 0: not known
 }
 
-// runWrk sends requests for a path over keep-alive connections, as fast as they are answered.
-func runWrk(ctx context.Context, dir string, connections int, duration time.Duration, host string, port int, path string) (load, error) {
-	script := filepath.Join(dir, "report.lua")
-	if err := os.WriteFile(script, []byte(report), 0o600); err != nil {
+// runWrk sends a row's requests over keep-alive connections, as fast as they are answered.
+func runWrk(ctx context.Context, dir string, duration time.Duration, host string, port int, r row) (load, error) {
+	return runWrkOver(ctx, dir, duration, host, nil, port, r)
+}
+
+// runWrkOver is runWrk for requests to several hosts in turn.
+func runWrkOver(ctx context.Context, dir string, duration time.Duration, host string, hosts []string, port int, r row) (load, error) {
+	var quoted []string
+	for _, h := range hosts {
+		quoted = append(quoted, strconv.Quote(h))
+	}
+	script := filepath.Join(dir, "wrk.lua")
+	if err := os.WriteFile(script, fmt.Appendf(nil, wrkScript, port, r.uploadBytes, strings.Join(quoted, ",")), 0o600); err != nil {
 		return load{}, err
 	}
+	scheme := "http"
+	if r.listener != plain {
+		scheme = "https"
+	}
 	out, err := exec.CommandContext(ctx, find("taskset"), "-c", coreOfLoad, find("wrk"),
-		"-t", "1", "-c", strconv.Itoa(connections), "-d", strconv.Itoa(int(duration.Seconds())),
-		"-s", script, "-H", "Host: "+host, "http://"+loopback(port)+path).CombinedOutput()
+		"-t", "1", "-c", strconv.Itoa(r.connections), "-d", strconv.Itoa(int(duration.Seconds())),
+		"-s", script, scheme+"://"+host+r.path).CombinedOutput()
 	if err != nil {
 		return load{}, fmt.Errorf("wrk: %w\n%s", err, out)
 	}
 	_, figures, _ := strings.Cut(string(out), "REPORT ")
-	var requests, microseconds, p50, p99, failed int
-	if _, err := fmt.Sscan(figures, &requests, &microseconds, &p50, &p99, &failed); err != nil {
+	var requests, us, p50, p99 int
+	var unconnected, unread, unwritten, refused, late int
+	if _, err := fmt.Sscan(figures, &requests, &us, &p50, &p99, &unconnected, &unread, &unwritten, &refused, &late); err != nil {
 		return load{}, fmt.Errorf("wrk reported nothing that can be read: %w\n%s", err, out)
 	}
-	if failed > 0 || requests == 0 {
-		return load{}, fmt.Errorf("%d of %d requests failed: what would be measured is not proxying\n%s", failed, requests, out)
+	if requests == 0 || unconnected+unread+unwritten+refused > 0 {
+		return load{}, fmt.Errorf("of %d requests some failed, so what would be measured is not proxying: %d not connected, %d not read, %d not written, %d refused, %d late\n%s",
+			requests, unconnected, unread, unwritten, refused, late, out)
 	}
 	return load{
 		requests: requests,
-		duration: time.Duration(microseconds) * time.Microsecond,
+		duration: time.Duration(us) * time.Microsecond,
 		p50:      time.Duration(p50) * time.Microsecond,
 		p99:      time.Duration(p99) * time.Microsecond,
 	}, nil

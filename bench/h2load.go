@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// runH2load sends a row's requests over HTTP/2, as fast as they are answered. h2load knows no percentiles.
+func runH2load(ctx context.Context, dir string, duration time.Duration, host string, port int, r row) (load, error) {
+	args := []string{
+		"-c", coreOfLoad, find("h2load"), "-t", "1", "-c", strconv.Itoa(r.connections), "-m", strconv.Itoa(r.streams),
+		"-D", strconv.Itoa(int(duration.Seconds())), "--connect-to", loopback(port),
+	}
+	if r.grpc {
+		message := filepath.Join(dir, "message")
+		if err := os.WriteFile(message, []byte(grpcMessage), 0o600); err != nil {
+			return load{}, err
+		}
+		args = append(args, "-d", message, "-H", "content-type: application/grpc", "-H", "te: trailers")
+	}
+	out, err := exec.CommandContext(ctx, find("taskset"), append(args, "https://"+host+r.path)...).CombinedOutput()
+	if err != nil {
+		return load{}, fmt.Errorf("h2load: %w\n%s", err, out)
+	}
+	var l load
+	for line := range strings.Lines(string(out)) {
+		if rest, ok := strings.CutPrefix(line, "finished in "); ok {
+			took, _, _ := strings.Cut(rest, ",")
+			if l.duration, err = time.ParseDuration(took); err != nil {
+				return load{}, fmt.Errorf("h2load: %w\n%s", err, out)
+			}
+		}
+		if rest, ok := strings.CutPrefix(line, "requests: "); ok {
+			var total, started, finished, succeeded, failed int
+			if _, err := fmt.Sscanf(rest, "%d total, %d started, %d done, %d succeeded, %d failed", &total, &started, &finished, &succeeded, &failed); err != nil {
+				return load{}, fmt.Errorf("h2load: %w\n%s", err, out)
+			}
+			if failed > 0 {
+				return load{}, fmt.Errorf("%d of %d requests failed: what would be measured is not proxying\n%s", failed, finished, out)
+			}
+			l.requests = succeeded
+		}
+	}
+	if l.requests == 0 || l.duration == 0 {
+		return load{}, fmt.Errorf("h2load reported nothing that can be read\n%s", out)
+	}
+	return l, nil
+}
