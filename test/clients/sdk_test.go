@@ -122,3 +122,14 @@ func refusal[E error](t *testing.T, err error, status int) (refused E) {
 	}
 	return refused
 }
+
+// must ends the test unless a call has succeeded: must(client.Operation(ctx, input))(t).
+func must[Out any](out Out, err error) func(t *testing.T) Out {
+	return func(t *testing.T) Out {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+}
