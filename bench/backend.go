@@ -44,7 +44,7 @@ http {
 
 // The backend is an nginx too, on the core of the load: it is the cheapest server at hand, and the same for all. For
 // gRPC it answers every call with the same message; a POST becomes a GET on its way to the file (error_page).
-var backendConfig = template.Must(template.New("backend").Parse(nginxHead + `
+var backendConfig = template.Must(template.New("backend.conf").Parse(nginxHead + `
   sendfile on;
   tcp_nopush on;
   open_file_cache max=16;

@@ -6,7 +6,7 @@ import (
 )
 
 // caddyConfig does what nginxConfig does.
-var caddyConfig = template.Must(template.New("caddy").Parse(`{
+var caddyConfig = template.Must(template.New("Caddyfile").Parse(`{
 	admin off
 	auto_https off
 	storage file_system {{.Dir}}
@@ -49,5 +49,10 @@ func startCaddy(ctx context.Context, s setting) (*proxy, error) {
 		return nil, err
 	}
 	env := []string{"GOMAXPROCS=1", "XDG_CONFIG_HOME=" + s.Dir, "XDG_DATA_HOME=" + s.Dir}
-	return startProxy(ctx, s, env, find("caddy"), "run", "--adapter", "caddyfile", "--config", config)
+	p, err := startProxy(ctx, s, env, find("caddy"), "run", "--adapter", "caddyfile", "--config", config)
+	if err != nil {
+		return nil, err
+	}
+	p.missing = map[listener]error{passthrough: errNoPassthrough}
+	return p, nil
 }

@@ -10,7 +10,7 @@ import (
 
 // envoyConfig does what nginxConfig does, and passes TLS through by its server name. A JSON object is YAML too, so
 // templates that are used twice stand in one line each.
-var envoyConfig = template.Must(template.New("envoy").Parse(`
+var envoyConfig = template.Must(template.New("envoy.yaml").Parse(`
 {{define "endpoints"}}[{lb_endpoints: [{{range .}}{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{.}}}}}},{{end}}]}]{{end}}
 {{define "limits"}}{thresholds: [{max_connections: 65536, max_pending_requests: 65536, max_requests: 65536}]}{{end}}
 {{define "manager"}}

@@ -6,7 +6,7 @@ import (
 )
 
 // haproxyConfig does what nginxConfig does, and passes TLS through by its server name.
-var haproxyConfig = template.Must(template.New("haproxy").Parse(`
+var haproxyConfig = template.Must(template.New("haproxy.cfg").Parse(`
 global
   maxconn 16000
   no strict-limits

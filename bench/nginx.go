@@ -8,7 +8,7 @@ import (
 // nginxConfig does what Trellis does for a request: choose by host, balance over the targets, add the forwarded headers.
 // The buffers hold a large answer, so that nginx has no reason to write to the disk, and bodies are passed on as they
 // come, as the others do it.
-var nginxConfig = template.Must(template.New("nginx").Parse(nginxHead + `
+var nginxConfig = template.Must(template.New("nginx.conf").Parse(nginxHead + `
   server_names_hash_bucket_size 256;
   upstream targets {
     {{range .HTTPBackends}}server 127.0.0.1:{{.}};
@@ -65,5 +65,10 @@ func startNginx(ctx context.Context, s setting) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startProxy(ctx, s, nil, find("nginx"), "-p", s.Dir, "-e", "stderr", "-c", config)
+	p, err := startProxy(ctx, s, nil, find("nginx"), "-p", s.Dir, "-e", "stderr", "-c", config)
+	if err != nil {
+		return nil, err
+	}
+	p.missing = map[listener]error{passthrough: errNoPassthrough}
+	return p, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -38,6 +39,9 @@ type proxy struct {
 	// missing says what it does not do, and why.
 	missing map[listener]error
 }
+
+// errNoPassthrough is about a proxy that knows TLS only as one of its ends; nginx would need a module for it.
+var errNoPassthrough = errors.New("does not pass TLS through")
 
 // setting is what configuration files are made from.
 type setting struct {
@@ -103,7 +107,7 @@ func writeConfig(t *template.Template, s setting) (string, error) {
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return "", err
 	}
-	f, err := os.Create(filepath.Join(s.Dir, t.Name()+".conf"))
+	f, err := os.Create(filepath.Join(s.Dir, t.Name()))
 	if err != nil {
 		return "", err
 	}

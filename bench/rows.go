@@ -180,11 +180,15 @@ func (w *world) measure(ctx context.Context, o options, r row) (results, error) 
 				continue
 			}
 			if round == 0 {
+				if p.missing[r.listener] != nil {
+					out.missing[p.name] = p.missing[r.listener]
+					continue
+				}
 				if err := checkAnswer(ctx, p, w.host(r), r); err != nil {
 					if r.name == rows[0].name && !slices.Contains(onlyOnce, p.name) {
 						return out, fmt.Errorf("%s: %w\n%s", p.name, err, p.process.output)
 					}
-					out.missing[p.name] = errors.Join(p.missing[r.listener], err)
+					out.missing[p.name] = err
 					continue
 				}
 			}
