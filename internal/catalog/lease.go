@@ -25,7 +25,7 @@ func (l *leases) current(ctx context.Context) (clientv3.LeaseID, error) {
 	if l.id != 0 && time.Now().Before(l.until) {
 		return l.id, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lastLimit)
 	defer cancel()
 	until := time.Now().Add(leasePeriod)
 	resp, err := l.lease.Grant(ctx, int64((lattice.TokenRetention+leasePeriod)/time.Second))

@@ -11,10 +11,25 @@ const (
 	lastPause  = 2 * time.Second
 )
 
-// retry paces attempts: each pause is twice as long as the one before, up to a limit.
-type retry struct{ next time.Duration }
+// The limits of attempts. A member that has just lost its leader sits on a request for five seconds and more before it
+// says so, and the others have a new leader long before; so the first attempts are given up early. A slow etcd gets
+// more and more time.
+const (
+	firstLimit = time.Second
+	lastLimit  = 10 * time.Second
+)
 
-func (r *retry) reset() { r.next = 0 }
+// retry paces attempts: each pause, and the time that each attempt may take, is twice as long as the one before, up
+// to a limit.
+type retry struct{ next, attempt time.Duration }
+
+func (r *retry) reset() { *r = retry{} }
+
+// limit returns how long the next attempt may take. What it asks for may still be done after that.
+func (r *retry) limit() time.Duration {
+	r.attempt = min(max(2*r.attempt, firstLimit), lastLimit)
+	return r.attempt
+}
 
 // pause waits before the next attempt. It returns why the context has ended if that is first.
 func (r *retry) pause(ctx context.Context) error {

@@ -14,9 +14,6 @@ import (
 // ownOperations are the puts that every transaction has besides those of the batch: the head and the marker.
 const ownOperations = 2
 
-// attemptTimeout bounds one request to etcd. What it asks for may still be done after it has ended.
-const attemptTimeout = 10 * time.Second
-
 // result is what became of a transaction.
 type result struct {
 	stored   bool
@@ -52,7 +49,7 @@ func (m *committer) store(ctx context.Context, b *batch) (result, error) {
 		}
 		m.batches++
 		name := strconv.FormatUint(m.batches, 10)
-		resp, err := m.try(ctx, b,
+		resp, err := m.try(ctx, retry.limit(), b,
 			append([]clientv3.Op{
 				clientv3.OpPut(headKey, m.node+"/"+name),
 				clientv3.OpPut(nodePrefix+m.node, name, clientv3.WithLease(lease)),
@@ -83,12 +80,12 @@ func (m *committer) settle(ctx context.Context, b *batch, name string, cause err
 	state := []clientv3.Op{clientv3.OpGet(headKey, clientv3.WithKeysOnly()), clientv3.OpGet(nodePrefix + m.node)}
 	var retry retry
 	for {
-		resp, err := m.try(ctx, b, []clientv3.Op{clientv3.OpPut(headKey, m.node+"/fence")}, state...)
+		resp, err := m.try(ctx, retry.limit(), b, []clientv3.Op{clientv3.OpPut(headKey, m.node+"/fence")}, state...)
 		fenced := err == nil && resp.Succeeded
 		if errors.Is(err, rpctypes.ErrNoSpace) {
 			// A full etcd takes no fence. It answers only after it is done with a request, so looking is enough if it
 			// was this answer that left the outcome open.
-			resp, err = m.try(ctx, b, state, state...)
+			resp, err = m.try(ctx, retry.limit(), b, state, state...)
 			if err == nil && resp.Succeeded {
 				err = rpctypes.ErrNoSpace
 				if errors.Is(cause, rpctypes.ErrNoSpace) {
@@ -114,9 +111,9 @@ func (m *committer) settle(ctx context.Context, b *batch, name string, cause err
 	}
 }
 
-// try makes one attempt at a transaction on condition that the head is the batch's.
-func (m *committer) try(ctx context.Context, b *batch, then []clientv3.Op, otherwise ...clientv3.Op) (*clientv3.TxnResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+// try makes one attempt at a transaction, within a limit, on condition that the head is the batch's.
+func (m *committer) try(ctx context.Context, limit time.Duration, b *batch, then []clientv3.Op, otherwise ...clientv3.Op) (*clientv3.TxnResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return m.kv.Txn(ctx).
 		If(clientv3.Compare(clientv3.ModRevision(headKey), "=", b.head)).
