@@ -42,7 +42,7 @@ func (c *Control) CreateAccessLogSubscription(ctx context.Context, caller api.Ca
 		if key, held := tx.Holder(s.DestinationClaim()); held {
 			first, _ := catalog.Get[*lattice.AccessLogSubscription](tx, key)
 			return nil, api.Conflict(resourceTypes[key.Kind], first.ID,
-				fmt.Sprintf("The access logs of %s already go to a %s, by %s. There can be one access log subscription per type of destination.", s.ResourceID, s.DestinationType, first.ID))
+				fmt.Sprintf("The access logs of %s already have a destination of the type %s, by %s. There can be one per type.", s.ResourceID, s.DestinationType, first.ID))
 		}
 		tx.Put(s)
 		out := accessLogSubscription(s, resource)
@@ -117,7 +117,7 @@ func (c *Control) UpdateAccessLogSubscription(ctx context.Context, caller api.Ca
 		}
 		if moved.DestinationType != s.DestinationType {
 			return api.Conflict(resourceTypes[lattice.KindAccessLogSubscription], s.ID,
-				fmt.Sprintf("The destination of %s is a %s. It can be replaced by another %s only, not by a %s.", s.ID, s.DestinationType, s.DestinationType, moved.DestinationType))
+				fmt.Sprintf("The destination of %s is of the type %s. It can be replaced by one of the same type only, not by a %s.", s.ID, s.DestinationType, moved.DestinationType))
 		}
 		tx.Put(moved)
 		full := accessLogSubscription(moved, subscribed(tx, moved))

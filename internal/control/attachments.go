@@ -2,6 +2,7 @@ package control
 
 import (
 	"slices"
+	"strings"
 
 	"trellis/internal/api"
 	"trellis/internal/catalog"
@@ -24,11 +25,7 @@ func findAttachable(v catalog.View, caller api.Caller, identifier *string) (latt
 
 // attachableID returns the id in an identifier of findAttachable, and the kind that its prefix tells.
 func attachableID(caller api.Caller, identifier *string) (string, lattice.Kind, error) {
-	named := *identifier
-	if arn, ok := lattice.ParseARN(named); ok {
-		named = arn.ID()
-	}
-	kind, _ := lattice.KindOfID(named)
+	kind, _ := lattice.KindOfID((*identifier)[strings.LastIndexByte(*identifier, '/')+1:])
 	path, err := identifierPath(caller, kind, identifier)
 	if err != nil {
 		return "", "", err

@@ -16,7 +16,7 @@ type Endpoints interface {
 	Current() *inventory.Snapshot
 }
 
-// endpointsAtOnce is how many associations of endpoints one transaction writes.
+// endpointsAtOnce is how many associations of endpoints one transaction deletes.
 const endpointsAtOnce = 50
 
 func (c *Control) inventory() *inventory.Snapshot {
@@ -35,19 +35,19 @@ func (c *Control) attachedEndpoints(v catalog.View, r *lattice.ResourceConfigura
 }
 
 // attachEndpoints makes records of the associations of a resource configuration that have none yet. An association
-// comes into being when it is first listed: nobody can know its id before.
+// comes into being when it is first listed: nobody can know its id before. Each is written by itself, so that
+// lists have them in the order of their endpoints.
 func (c *Control) attachEndpoints(ctx context.Context, key lattice.Key) error {
 	var missing []inventory.VPCEndpoint
 	err := c.read(func(v catalog.View) error {
 		missing = c.unattached(v, key)
 		return nil
 	})
-	for some := range slices.Chunk(missing, endpointsAtOnce) {
+	for _, e := range missing {
 		err = c.commit(ctx, func(tx *catalog.Tx) error {
-			for _, e := range c.unattached(tx, key) { // Another node, or another request, may have been faster.
-				if slices.ContainsFunc(some, func(s inventory.VPCEndpoint) bool { return s.ID == e.ID }) {
-					tx.Put(c.newEndpointAssociation(key, e))
-				}
+			// Another node, or another request, may have been faster.
+			if slices.ContainsFunc(c.unattached(tx, key), func(other inventory.VPCEndpoint) bool { return other.ID == e.ID }) {
+				tx.Put(c.newEndpointAssociation(key, e))
 			}
 			return nil
 		})
