@@ -1,0 +1,222 @@
+package control_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"trellis/internal/api"
+	"trellis/internal/api/apitest"
+	"trellis/internal/api/bounds"
+	"trellis/internal/catalog"
+	"trellis/internal/control"
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// everything is the handler over the real operations and a catalog of its own, for requests that go through all
+// operations. Each test that needs a clean start takes another account.
+type everything struct {
+	handler http.Handler
+	account atomic.Int64
+}
+
+func openEverything(tb testing.TB) *everything {
+	tb.Helper()
+	c, err := catalog.Open(tb.Context(), catalog.Config{
+		DataDir: tb.TempDir(), Ephemeral: true, Apply: func([]lattice.Change) {}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	operations := control.New(control.Config{
+		Catalog: c, Health: untold{}, Resolver: untold{}, Domain: "localhost", DeregistrationDelay: time.Minute, Log: slog.New(slog.DiscardHandler),
+	})
+	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- operations.Run(ctx) }()
+	tb.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			tb.Error(err)
+		}
+		if err := c.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	e := &everything{}
+	e.handler = api.NewHandler(api.Config{Operations: operations, Authenticator: e, Log: slog.New(failing{tb})})
+	return e
+}
+
+// Authenticate lets everybody in, as the account of the day.
+func (e *everything) Authenticate(*http.Request, []byte) (api.Caller, error) {
+	return api.Caller{Account: fmt.Sprintf("%012d", e.account.Load()), Region: "us-west-2", Principal: "arn:aws:iam::123456789012:root"}, nil
+}
+
+func (e *everything) send(tb testing.TB, request apitest.Request) *httptest.ResponseRecorder {
+	tb.Helper()
+	r, err := request.HTTP("http://lattice.test")
+	if err != nil {
+		tb.Skip(err) // A request that no client could send either.
+	}
+	w := httptest.NewRecorder()
+	e.handler.ServeHTTP(w, r)
+	return w
+}
+
+// untold is the world outside, which tells nothing.
+type untold struct{}
+
+func (untold) Status(*lattice.Target) (shape.TargetStatus, string) {
+	return shape.TargetStatusUnused, "TargetGroupNotInUse"
+}
+
+func (untold) LookupTXT(_ context.Context, name string) ([]string, error) {
+	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+}
+
+// failing is the log of a handler that must not have anything to warn of: what it logs explains a status of 500.
+type failing struct{ tb testing.TB }
+
+func (f failing) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (f failing) WithAttrs([]slog.Attr) slog.Handler               { return f }
+func (f failing) WithGroup(string) slog.Handler                    { return f }
+func (f failing) Handle(_ context.Context, record slog.Record) error {
+	record.Attrs(func(a slog.Attr) bool { fmt.Fprintf(f.tb.Output(), "%s: %v\n", a.Key, a.Value); return true })
+	return nil
+}
+
+func TestEveryConstraintOfEveryOperationIsEnforced(t *testing.T) {
+	e := openEverything(t)
+	for _, op := range bounds.Operations() {
+		t.Run(op.Name, func(t *testing.T) {
+			cases := apitest.Violations(op)
+			for _, c := range cases {
+				w := e.send(t, c.Request)
+				var answer shape.ValidationException
+				if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusBadRequest || w.Header().Get("X-Amzn-ErrorType") != "ValidationException" {
+					t.Errorf("%s: %s %s: answered %d %s", c.Name, c.Request.Target, c.Request.Body, w.Code, w.Body)
+					continue
+				}
+				if answer.Reason != shape.ValidationExceptionReasonFieldValidationFailed || len(answer.FieldList) != 1 || *answer.FieldList[0].Name != c.Field {
+					t.Errorf("%s: the fields named are not %s alone: %s", c.Name, c.Field, w.Body)
+				}
+			}
+			if len(cases) == 0 && len(op.Constraints()) > 1 {
+				t.Errorf("none of %d constraints is tried", len(op.Constraints()))
+			}
+		})
+	}
+}
+
+func TestEveryOperationIsBuiltAndTakesWhatTheModelAllows(t *testing.T) {
+	e := openEverything(t)
+	for _, op := range bounds.Operations() {
+		t.Run(op.Name, func(t *testing.T) {
+			cases := append(apitest.Allowed(op), apitest.Case{Name: "required members only", Request: apitest.Valid(op)}, apitest.Case{Name: "all members", Request: apitest.Full(op)})
+			for _, c := range cases {
+				if w := e.send(t, c.Request); w.Code >= http.StatusInternalServerError {
+					t.Errorf("%s: %s %s: answered %d %s", c.Name, c.Request.Target, c.Request.Body, w.Code, w.Body)
+				}
+			}
+		})
+	}
+}
+
+// furnish creates a resource of each kind, for random requests to find something.
+func (e *everything) furnish(tb testing.TB, random *apitest.Random) {
+	tb.Helper()
+	create := func(operation, target, body string) string {
+		request := apitest.Request{Method: http.MethodPost, Target: target, Body: []byte(body)}
+		w := e.send(tb, request)
+		var created struct{ ID string }
+		if err := json.Unmarshal(w.Body.Bytes(), &created); err != nil || w.Code >= http.StatusMultipleChoices {
+			tb.Fatalf("%s %s is answered %d %s", target, body, w.Code, w.Body)
+		}
+		random.Learn(operation, request, w.Body.Bytes())
+		return created.ID
+	}
+	service := create("CreateService", "/services", `{"name":"web"}`)
+	network := create("CreateServiceNetwork", "/servicenetworks", `{"name":"net"}`)
+	group := create("CreateTargetGroup", "/targetgroups", `{"name":"blue","type":"IP","config":{"vpcIdentifier":"vpc-0123456789abcdef0","protocol":"HTTP","port":80}}`)
+	create("CreateTargetGroup", "/targetgroups", `{"name":"function","type":"LAMBDA"}`)
+	listener := create("CreateListener", "/services/"+service+"/listeners", `{"name":"http","protocol":"HTTP","defaultAction":{"fixedResponse":{"statusCode":404}}}`)
+	create("CreateRule", "/services/"+service+"/listeners/"+listener+"/rules",
+		`{"name":"all","priority":5,"match":{"httpMatch":{"method":"GET"}},"action":{"forward":{"targetGroups":[{"targetGroupIdentifier":"`+group+`"}]}}}`)
+	create("CreateServiceNetworkServiceAssociation", "/servicenetworkserviceassociations", `{"serviceIdentifier":"`+service+`","serviceNetworkIdentifier":"`+network+`"}`)
+	create("CreateServiceNetworkVpcAssociation", "/servicenetworkvpcassociations", `{"vpcIdentifier":"vpc-0123456789abcdef1","serviceNetworkIdentifier":"`+network+`"}`)
+	create("CreateAccessLogSubscription", "/accesslogsubscriptions", `{"resourceIdentifier":"`+service+`","destinationArn":"arn:aws:logs:us-west-2:123456789012:log-group:a"}`)
+	gateway := create("CreateResourceGateway", "/resourcegateways", `{"name":"gate","vpcIdentifier":"vpc-0123456789abcdef0","subnetIds":["subnet-0123456789abcdef0"]}`)
+	configuration := create("CreateResourceConfiguration", "/resourceconfigurations", `{"name":"database","type":"SINGLE","resourceGatewayIdentifier":"`+gateway+`","portRanges":["5432"],"resourceConfigurationDefinition":{"ipResource":{"ipAddress":"10.0.0.1"}}}`)
+	create("CreateResourceConfiguration", "/resourceconfigurations", `{"name":"group","type":"GROUP","resourceGatewayIdentifier":"`+gateway+`"}`)
+	create("CreateServiceNetworkResourceAssociation", "/servicenetworkresourceassociations", `{"serviceNetworkIdentifier":"`+network+`","resourceConfigurationIdentifier":"`+configuration+`"}`)
+	create("StartDomainVerification", "/domainverifications", `{"domainName":"example.com"}`)
+}
+
+// play sends random requests in an account of its own, and counts those that succeed by operation. It returns who
+// made them.
+func (e *everything) play(tb testing.TB, seed uint64, requests int, succeeded map[string]int) *apitest.Random {
+	tb.Helper()
+	e.account.Add(1)
+	operations := bounds.Operations()
+	random := apitest.NewRandom(seed)
+	e.furnish(tb, random)
+	for range requests {
+		op := random.Operation(operations)
+		request := random.Request(op)
+		w := e.send(tb, request)
+		switch {
+		case w.Code >= http.StatusInternalServerError:
+			tb.Fatalf("%s %s %s\nis answered %d %s", request.Method, request.Target, request.Body, w.Code, w.Body)
+		case w.Code < http.StatusMultipleChoices:
+			random.Learn(op.Name, request, w.Body.Bytes())
+			if succeeded != nil {
+				succeeded[op.Name]++
+			}
+		}
+	}
+	return random
+}
+
+// The fuzz target is worth something only if its requests get beyond the checks of the input.
+func TestRandomRequestsReachTheOperations(t *testing.T) {
+	e := openEverything(t)
+	succeeded := map[string]int{}
+	for seed := range uint64(25) {
+		e.play(t, seed, 150, succeeded)
+	}
+	for _, op := range bounds.Operations() {
+		// Endpoints come from the inventory, which is empty here.
+		if succeeded[op.Name] == 0 && op.Name != "DeleteResourceEndpointAssociation" {
+			t.Errorf("%s never succeeds", op.Name)
+		}
+	}
+}
+
+// FuzzEveryOperation sends random requests, and damaged ones, and wants neither a 500 nor a panic. The fuzzer chooses
+// numbers only: a body of its own it would make smaller for minutes, as what the store does in the background makes
+// every run look new to it.
+func FuzzEveryOperation(f *testing.F) {
+	operations := bounds.Operations()
+	for i := range operations {
+		f.Add(uint64(i), uint8(10), uint8(i))
+	}
+	e := openEverything(f)
+	f.Fuzz(func(t *testing.T, seed uint64, requests, operation uint8) {
+		random := e.play(t, seed, int(requests), nil)
+		for range 10 {
+			request := random.Mangle(random.Request(operations[int(operation)%len(operations)]))
+			if w := e.send(t, request); w.Code >= http.StatusInternalServerError {
+				t.Fatalf("%s %s %s\nis answered %d %s", request.Method, request.Target, request.Body, w.Code, w.Body)
+			}
+		}
+	})
+}
