@@ -24,7 +24,7 @@ type importRule struct {
 
 var (
 	controlPlane = []string{"internal/api", "internal/control", "internal/catalog", "internal/identity", "internal/policy"}
-	dataPlane    = []string{"internal/routing", "internal/health", "internal/proxy/..."}
+	dataPlane    = []string{"internal/routing", "internal/health", "internal/proxy/...", "internal/certificate"}
 	everything   = []string{"cmd/...", "internal/...", "bench/...", "test/..."}
 )
 

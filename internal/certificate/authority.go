@@ -162,6 +162,7 @@ func (a *Authority) issue(name string) (*tls.Certificate, error) {
 	}
 	now := time.Now()
 	template := &x509.Certificate{
+		Subject:     pkix.Name{Organization: []string{"Trellis"}},
 		DNSNames:    []string{name},
 		NotBefore:   now.Add(-backdating),
 		NotAfter:    now.Add(issuedLife),

@@ -89,6 +89,9 @@ func Parse(args []string, out io.Writer) (Command, error) {
 		if command.Configuration.Credentials == "" {
 			command.Configuration.Credentials = filepath.Join(line.Serve.DataDir, "credentials")
 		}
+		if command.Configuration.CADir == "" {
+			command.Configuration.CADir = line.Serve.DataDir
+		}
 		if command.Configuration.AuditLog == "" {
 			command.Configuration.AuditLog = filepath.Join(line.Serve.DataDir, "audit.log")
 		}

@@ -25,7 +25,7 @@ func TestDefaultsOfTheCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c := serve.Configuration; c.Dev || len(c.PortMap) != 0 || c.DataDir != "d" || c.Credentials != filepath.Join("d", "credentials") ||
-		c.AuditLog != filepath.Join("d", "audit.log") || c.APIRate != 10000 {
+		c.AuditLog != filepath.Join("d", "audit.log") || c.CADir != "d" || c.APIRate != 10000 {
 		t.Errorf("serve: %+v", c)
 	}
 }

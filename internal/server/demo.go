@@ -12,8 +12,11 @@ import (
 	"trellis/internal/shape"
 )
 
-// demoListenerPort is the listener port of the sample service.
-const demoListenerPort = 80
+// The listener ports of the sample service.
+const (
+	demoListenerPort = 80
+	demoSecurePort   = 443
+)
 
 // demoVpc is where the sample targets are said to be.
 const demoVpc = "vpc-0123456789abcdef0"
@@ -41,6 +44,8 @@ func (s *Server) openDemo(ctx context.Context) error {
 	fmt.Fprintf(out, "  curl -H 'Host: %s' %s/orders/7\n", host, url)
 	fmt.Fprintf(out, "A rule by header forwards to green alone:\n")
 	fmt.Fprintf(out, "  curl -H 'Host: %s' -H 'x-version: green' %s/\n", host, url)
+	fmt.Fprintf(out, "The same by HTTPS, for which the local certificate authority vouches:\n")
+	fmt.Fprintf(out, "  curl --cacert %s --connect-to ::%s:%d https://%s/\n", s.authority.File(), s.cfg.DataAddr, s.cfg.boundPort(demoSecurePort), host)
 	fmt.Fprintf(out, "The x-trellis headers of an answer say which way it took, and the admin port what would happen:\n")
 	fmt.Fprintf(out, "  curl -i -H 'Host: %s' %s/\n", host, url)
 	fmt.Fprintf(out, "  curl -G http://%s/explain -d method=GET -d host=%s -d port=%d -d path=/orders/7\n", s.adminListener.Addr(), host, demoListenerPort)
@@ -125,12 +130,14 @@ func (b *demoBuilder) service(blue, green, orders string) string {
 	call(b, c.CreateServiceNetworkServiceAssociation, &shape.CreateServiceNetworkServiceAssociationRequest{
 		ServiceIdentifier: service.Id, ServiceNetworkIdentifier: network.Id,
 	})
+	split := forward(shape.WeightedTargetGroup{TargetGroupIdentifier: &blue, Weight: new(int32(75))}, shape.WeightedTargetGroup{TargetGroupIdentifier: &green, Weight: new(int32(25))})
 	listener := call(b, c.CreateListener, &shape.CreateListenerRequest{
-		ServiceIdentifier: service.Id,
-		Name:              new("http"),
-		Protocol:          shape.ListenerProtocolHttp,
-		Port:              new(int32(demoListenerPort)),
-		DefaultAction:     forward(shape.WeightedTargetGroup{TargetGroupIdentifier: &blue, Weight: new(int32(75))}, shape.WeightedTargetGroup{TargetGroupIdentifier: &green, Weight: new(int32(25))}),
+		ServiceIdentifier: service.Id, Name: new("http"),
+		Protocol: shape.ListenerProtocolHttp, Port: new(int32(demoListenerPort)), DefaultAction: split,
+	})
+	call(b, c.CreateListener, &shape.CreateListenerRequest{
+		ServiceIdentifier: service.Id, Name: new("https"),
+		Protocol: shape.ListenerProtocolHttps, Port: new(int32(demoSecurePort)), DefaultAction: split,
 	})
 	call(b, c.CreateRule, &shape.CreateRuleRequest{
 		ServiceIdentifier: service.Id, ListenerIdentifier: listener.Id,

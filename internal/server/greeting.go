@@ -20,6 +20,7 @@ func (s *Server) greet(ctx context.Context) error {
 	fmt.Fprintf(out, "  API    %s\n", api)
 	fmt.Fprintf(out, "  admin  http://%s\n", s.adminListener.Addr())
 	fmt.Fprintf(out, "  data   %s\n", s.dataPorts())
+	fmt.Fprintf(out, "  CA     %s (clients of HTTPS listeners trust it: curl --cacert %[1]s)\n", s.authority.File())
 	if !s.cfg.Dev {
 		fmt.Fprintf(out, "  store  %s\n", s.store())
 		fmt.Fprintf(out, "  keys   %s (AWS shared-credentials format)\n", s.cfg.Credentials)

@@ -19,8 +19,9 @@ import (
 // running is a node that runs within the test.
 type running struct {
 	// url is that of the API.
-	url string
-	log *text
+	url    string
+	log    *text
+	server *Server
 }
 
 // start runs a node with a command line, on free ports, until the test is over.
@@ -29,6 +30,9 @@ func start(t *testing.T, args ...string) *running {
 	command, err := configuration.Parse(append(args, "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--log-level", "debug"), &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if command.Configuration.CADir == "" {
+		command.Configuration.CADir = t.TempDir()
 	}
 	log := &text{}
 	cfg := Config{Configuration: command.Configuration, Version: "test", Out: &text{}, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
@@ -48,7 +52,7 @@ func start(t *testing.T, args ...string) *running {
 			t.Error(err)
 		}
 	})
-	return &running{url: "http://" + s.apiListener.Addr().String(), log: log}
+	return &running{url: "http://" + s.apiListener.Addr().String(), log: log, server: s}
 }
 
 // text is written by several goroutines and read by the test.

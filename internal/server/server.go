@@ -19,6 +19,7 @@ import (
 
 	"trellis/internal/audit"
 	"trellis/internal/catalog"
+	"trellis/internal/certificate"
 	"trellis/internal/chaos"
 	"trellis/internal/configuration"
 	"trellis/internal/control"
@@ -47,6 +48,10 @@ type Server struct {
 	checker *health.Checker
 	proxy   *proxy.Proxy
 	demo    *demo
+
+	authority    *certificate.Authority
+	certificates *certificate.Store
+	temporaryDir string // removed at the end; empty when there is none.
 }
 
 // Config is what a Server is built from.
@@ -96,16 +101,20 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 	s.chaos = s.newChaos()
+	if err = s.openCertificates(); err != nil {
+		return s, err
+	}
 
 	s.checker = health.NewChecker(health.Config{
 		Log:      s.log.With("part", "health"),
 		OnChange: func(targetGroup lattice.Key) { s.router.HealthChanged(targetGroup) },
 	})
 	s.proxy = proxy.New(proxy.Config{
-		Log:       s.log.With("part", "proxy"),
-		Address:   cfg.DataAddr,
-		BoundPort: cfg.boundPort,
-		Explain:   cfg.Dev,
+		Log:         s.log.With("part", "proxy"),
+		Address:     cfg.DataAddr,
+		BoundPort:   cfg.boundPort,
+		Certificate: s.certificates.Certificate,
+		Explain:     cfg.Dev,
 	})
 	s.router = routing.NewRouter(routing.Config{
 		Health:  s.checker,
@@ -243,6 +252,7 @@ func (s *Server) close() error {
 	if s.audit != nil {
 		problems = append(problems, s.audit.Close())
 	}
+	problems = append(problems, s.closeCertificates())
 	return errors.Join(problems...)
 }
 
