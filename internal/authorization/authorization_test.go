@@ -49,6 +49,9 @@ func resources() stored {
 		&lattice.ServiceNetwork{Base: lattice.Base{ID: network, Scope: scope, Tags: map[string]string{"team": "green"}}},
 		&lattice.ServiceNetworkServiceAssociation{Base: lattice.Base{ID: "snsa-" + seventy, Scope: scope}, ServiceID: service, ServiceNetworkID: network},
 		&lattice.ServiceNetworkVpcAssociation{Base: lattice.Base{ID: "snva-" + seventy, Scope: scope}, ServiceNetworkID: network, VpcID: "vpc-" + seventy},
+		&lattice.ServiceNetworkResourceAssociation{Base: lattice.Base{ID: "snra-" + seventy, Scope: scope}, ServiceNetworkID: network, ResourceConfigurationID: "rcfg-" + seventy},
+		&lattice.ResourceEndpointAssociation{Base: lattice.Base{ID: "rea-" + seventy, Scope: scope}, ResourceConfigurationID: "rcfg-" + seventy, VpcEndpointID: "vpce-" + seventy},
+		&lattice.ResourceGateway{Base: lattice.Base{ID: "rgw-" + seventy, Scope: scope}, VpcID: "vpc-" + seventy, SecurityGroupIDs: []string{"sg-" + seventy}},
 		&lattice.TargetGroup{Base: lattice.Base{ID: blue, Scope: scope}, Config: &shape.TargetGroupConfig{VpcIdentifier: new("vpc-" + seventy)}},
 	} {
 		s[r.Key().String()] = r
@@ -156,6 +159,11 @@ func TestPoliciesDecideByActionResourceAndConditions(t *testing.T) {
 		{"an association by another network", allow("CreateServiceNetworkServiceAssociation", "*", `"ArnEquals":{"vpc-lattice:ServiceNetworkArn":"`+prefix+`servicenetwork/sn-1*"}`), "POST /servicenetworkserviceassociations", associate, false},
 		{"a stored association by its network", allow("DeleteServiceNetworkServiceAssociation", "*", `"ArnEquals":{"vpc-lattice:ServiceNetworkArn":"`+prefix+`servicenetwork/`+network+`"}`), "DELETE /servicenetworkserviceassociations/snsa-" + seventy, "", true},
 		{"a stored association by its VPC", allow("DeleteServiceNetworkVpcAssociation", "*", is+`{"vpc-lattice:VpcId":"vpc-`+seventy+`"}`), "DELETE /servicenetworkvpcassociations/snva-" + seventy, "", true},
+		{"a stored resource association by its configuration", allow("GetServiceNetworkResourceAssociation", "*", `"ArnEquals":{"vpc-lattice:ResourceConfigurationArn":"`+prefix+`resourceconfiguration/rcfg-`+seventy+`"}`), "GET /servicenetworkresourceassociations/snra-" + seventy, "", true},
+		{"a stored endpoint association by its endpoint", allow("DeleteResourceEndpointAssociation", "*", is+`{"vpc-lattice:VpcEndpointId":"vpce-`+seventy+`"}`), "DELETE /resourceendpointassociations/rea-" + seventy, "", true},
+		{"a stored gateway by its VPC", allow("GetResourceGateway", "*", is+`{"vpc-lattice:VpcId":"vpc-1"}`), "GET /resourcegateways/rgw-" + seventy, "", false},
+		{"a deny is not evaded with an ARN that has more in it", `[` + allow("*", "*") + `,{"Effect":"Deny","Action":"*","Resource":"` + prefix + `servicenetwork/` + network + `"}]`,
+			"POST /servicenetworkvpcassociations", `{"vpcIdentifier":"vpc-` + seventy + `","serviceNetworkIdentifier":"` + prefix + `service/x/servicenetwork/` + network + `"}`, false},
 		{"a stored target group by another VPC", allow("DeleteTargetGroup", "*", is+`{"vpc-lattice:VpcId":"vpc-1"}`), "DELETE /targetgroups/" + blue, "", false},
 
 		{"target groups", allow("UpdateRule", "*", `"ForAllValues:ArnEquals":{"vpc-lattice:TargetGroupArns":"`+prefix+`targetgroup/`+blue+`"}`), "PATCH " + rules + "/" + rule, `{"action":` + forwardBlue + `}`, true},

@@ -140,15 +140,27 @@ func storedKeys(resource lattice.Resource) map[string][]string {
 	switch r := resource.(type) {
 	case *lattice.ServiceNetworkServiceAssociation:
 		return map[string][]string{
-			keyServiceARN:        {lattice.IdentifiedARN(r.Scope, r.ServiceID)},
-			keyServiceNetworkARN: {lattice.IdentifiedARN(r.Scope, r.ServiceNetworkID)},
+			keyServiceARN:        {arnOf(r.Scope, lattice.KindService, r.ServiceID)},
+			keyServiceNetworkARN: {arnOf(r.Scope, lattice.KindServiceNetwork, r.ServiceNetworkID)},
 		}
 	case *lattice.ServiceNetworkVpcAssociation:
 		return map[string][]string{
-			keyServiceNetworkARN: {lattice.IdentifiedARN(r.Scope, r.ServiceNetworkID)},
+			keyServiceNetworkARN: {arnOf(r.Scope, lattice.KindServiceNetwork, r.ServiceNetworkID)},
 			keyVpcID:             {r.VpcID},
 			keySecurityGroupIDs:  r.SecurityGroupIDs,
 		}
+	case *lattice.ServiceNetworkResourceAssociation:
+		return map[string][]string{
+			keyResourceConfigurationARN: {arnOf(r.Scope, lattice.KindResourceConfiguration, r.ResourceConfigurationID)},
+			keyServiceNetworkARN:        {arnOf(r.Scope, lattice.KindServiceNetwork, r.ServiceNetworkID)},
+		}
+	case *lattice.ResourceEndpointAssociation:
+		return map[string][]string{
+			keyResourceConfigurationARN: {arnOf(r.Scope, lattice.KindResourceConfiguration, r.ResourceConfigurationID)},
+			keyVpcEndpointID:            {r.VpcEndpointID},
+		}
+	case *lattice.ResourceGateway:
+		return map[string][]string{keyVpcID: {r.VpcID}, keySecurityGroupIDs: r.SecurityGroupIDs}
 	case *lattice.TargetGroup:
 		if r.Config != nil && r.Config.VpcIdentifier != nil {
 			return map[string][]string{keyVpcID: {*r.Config.VpcIdentifier}}
