@@ -85,14 +85,13 @@ type PortRange struct{ From, To int }
 
 // ParsePortRange parses a port range, which is a port or two ports with a hyphen between them.
 func ParsePortRange(text string) (r PortRange, ok bool) {
-	from, to, isRange := strings.Cut(text, "-")
+	first, last, isRange := strings.Cut(text, "-")
 	if !isRange {
-		to = from
+		last = first
 	}
-	var err1, err2 error
-	r.From, err1 = strconv.Atoi(from)
-	r.To, err2 = strconv.Atoi(to)
-	return r, err1 == nil && err2 == nil && 1 <= r.From && r.From <= r.To && r.To <= 65535
+	from, err1 := strconv.ParseUint(first, 10, 16)
+	to, err2 := strconv.ParseUint(last, 10, 16)
+	return PortRange{int(from), int(to)}, err1 == nil && err2 == nil && 1 <= from && from <= to
 }
 
 // PortRangeProblems says which port ranges are none, and which overlap with one before them.
