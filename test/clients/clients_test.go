@@ -135,15 +135,19 @@ func (e environment) trouble(t *testing.T) {
 
 	// The clients have the servers until the last of them is done.
 	t.Run("clients", func(t *testing.T) {
-		t.Run("Python", func(t *testing.T) {
+		t.Run("Boto3", func(t *testing.T) {
 			t.Parallel()
-			run(t, env("666666666666"), e.python(), "python/trouble.py")
+			run(t, env("666666666666"), e.python(), "python/trouble.py", "sdk")
 		})
-		t.Run("JavaScript", func(t *testing.T) {
+		t.Run("AWSCommandLine", func(t *testing.T) {
+			t.Parallel()
+			run(t, env("999999999999"), e.python(), "python/trouble.py", "commandline")
+		})
+		t.Run("SDKForJavaScript", func(t *testing.T) {
 			t.Parallel()
 			run(t, env("777777777777"), "node", "javascript/trouble.mjs")
 		})
-		t.Run("Go", func(t *testing.T) {
+		t.Run("SDKForGo", func(t *testing.T) {
 			t.Parallel()
 			troubleThroughGo(t, throttling, failing, unsteady)
 		})
@@ -196,22 +200,19 @@ func declaredQuotas(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var kinds map[string]json.RawMessage
-	if err := json.Unmarshal(b, &kinds); err != nil {
-		t.Fatal(err)
-	}
-	delete(kinds, "about")
-	quotas := map[string]int{}
-	for _, declared := range kinds {
-		var kind struct {
+	var declared struct {
+		Kinds map[string]struct {
 			Quota struct {
 				Name  string
 				Limit int
 			}
 		}
-		if err := json.Unmarshal(declared, &kind); err != nil {
-			t.Fatal(err)
-		}
+	}
+	if err := json.Unmarshal(b, &declared); err != nil {
+		t.Fatal(err)
+	}
+	quotas := map[string]int{}
+	for _, kind := range declared.Kinds {
 		if kind.Quota.Name != "" {
 			quotas[kind.Quota.Name] = kind.Quota.Limit
 		}

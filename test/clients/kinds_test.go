@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
 	"github.com/google/go-cmp/cmp"
@@ -51,16 +50,22 @@ type world struct {
 // everyKindThroughGo takes some resources of every kind from creation to deletion. The quotas must be those of
 // kinds.json.
 func everyKindThroughGo(t *testing.T, c *vpclattice.Client) {
-	for _, k := range kinds() {
-		// One after another: the lists and the quotas are those of the account.
-		t.Run(k.name, func(t *testing.T) {
+	// One after another: the lists and the quotas are those of the account.
+	in := func(name string, live func(w *world)) {
+		t.Run(name, func(t *testing.T) {
 			w := &world{t: t, client: c, kinds: kinds(), made: map[string]resource{}}
-			k.live(w)
+			live(w)
 			for _, remove := range slices.Backward(w.deletions) {
 				remove()
 			}
 		})
 	}
+	for _, k := range kinds() {
+		in(k.name, k.live)
+	}
+	in("Policies", policies)
+	in("Targets", targets)
+	in("RuleUpdates", ruleUpdates)
 }
 
 // of returns the nth resource of another kind.
@@ -276,187 +281,5 @@ func paged[Out any](paginator interface {
 			pages = append(pages, arns)
 		}
 		return pages, nil
-	}
-}
-
-func kinds() []kind {
-	size := aws.Int32(pageSize)
-	name := func(format string, n int) *string { return aws.String(fmt.Sprintf(format, n)) }
-	fixed := func(status int32) types.RuleAction {
-		return &types.RuleActionMemberFixedResponse{Value: types.FixedResponseAction{StatusCode: &status}}
-	}
-	match := func(n int) types.RuleMatch {
-		return &types.RuleMatchMemberHttpMatch{Value: types.HttpMatch{
-			Method:    aws.String("GET"),
-			PathMatch: &types.PathMatch{CaseSensitive: aws.Bool(true), Match: &types.PathMatchTypeMemberPrefix{Value: fmt.Sprintf("/path/%d", n)}},
-			HeaderMatches: []types.HeaderMatch{
-				{Name: aws.String("x-number"), CaseSensitive: aws.Bool(false), Match: &types.HeaderMatchTypeMemberExact{Value: fmt.Sprint(n)}},
-				{Name: aws.String("x-other"), Match: &types.HeaderMatchTypeMemberContains{Value: fmt.Sprint(n)}},
-			},
-		}}
-	}
-	forward := func(r resource, weight *int32) types.RuleAction {
-		return &types.RuleActionMemberForward{Value: types.ForwardAction{
-			TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: &r.id, Weight: weight}},
-		}}
-	}
-	ofService := func(w *world) map[string]string { return map[string]string{"ServiceIdentifier": w.of("Service", 1).id} }
-	ofListener := func(w *world) map[string]string {
-		return map[string]string{"ServiceIdentifier": w.of("Service", 1).arn, "ListenerIdentifier": w.of("Listener", 1).id}
-	}
-
-	return []kind{
-		{
-			name: "ServiceNetwork", prefix: "sn", resourceType: "SERVICE_NETWORK", count: 5, quotaCode: "L-9CAD07FB",
-			create: func(_ *world, n int) any {
-				return &vpclattice.CreateServiceNetworkInput{Name: name("network-%d", n), SharingConfig: &types.SharingConfig{Enabled: aws.Bool(true)}}
-			},
-			get: func(_ *world, n int) any {
-				return &vpclattice.GetServiceNetworkOutput{
-					Name: name("network-%d", n), AuthType: types.AuthTypeNone, SharingConfig: &types.SharingConfig{Enabled: aws.Bool(true)},
-					NumberOfAssociatedServices: aws.Int64(0), NumberOfAssociatedVPCs: aws.Int64(0),
-				}
-			},
-			update:  &vpclattice.UpdateServiceNetworkInput{AuthType: types.AuthTypeAwsIam},
-			updated: &vpclattice.GetServiceNetworkOutput{AuthType: types.AuthTypeAwsIam},
-			list: func(c *vpclattice.Client, _ *world) lister {
-				return paged(vpclattice.NewListServiceNetworksPaginator(c, &vpclattice.ListServiceNetworksInput{MaxResults: size}))
-			},
-			invalid: [2]string{"Name", "Not_A_Name"},
-		},
-		{
-			name: "Service", prefix: "svc", resourceType: "SERVICE", count: 6, quotaCode: "L-620C821E",
-			create: func(_ *world, n int) any {
-				return &vpclattice.CreateServiceInput{Name: name("service-%d", n), CustomDomainName: name("service-%d.example.com", n)}
-			},
-			get: func(_ *world, n int) any {
-				return &vpclattice.GetServiceOutput{
-					Name: name("service-%d", n), CustomDomainName: name("service-%d.example.com", n),
-					AuthType: types.AuthTypeNone, Status: types.ServiceStatusActive, DnsEntry: &types.DnsEntry{},
-				}
-			},
-			update:  &vpclattice.UpdateServiceInput{AuthType: types.AuthTypeAwsIam},
-			updated: &vpclattice.GetServiceOutput{AuthType: types.AuthTypeAwsIam, Status: types.ServiceStatusActive},
-			list: func(c *vpclattice.Client, _ *world) lister {
-				return paged(vpclattice.NewListServicesPaginator(c, &vpclattice.ListServicesInput{MaxResults: size}))
-			},
-			invalid: [2]string{"Name", "Not_A_Name"},
-		},
-		{
-			name: "TargetGroup", prefix: "tg", resourceType: "TARGET_GROUP", count: 5, quotaCode: "L-BB11C6B9",
-			create: func(_ *world, n int) any {
-				return &vpclattice.CreateTargetGroupInput{
-					Name: name("group-%d", n), Type: types.TargetGroupTypeIp,
-					Config: &types.TargetGroupConfig{Port: aws.Int32(80), Protocol: types.TargetGroupProtocolHttp, VpcIdentifier: aws.String("vpc-0123456789abcdef0")},
-				}
-			},
-			get: func(_ *world, n int) any {
-				return &vpclattice.GetTargetGroupOutput{
-					Name: name("group-%d", n), Type: types.TargetGroupTypeIp, Status: types.TargetGroupStatusActive, ServiceArns: []string{},
-					Config: &types.TargetGroupConfig{
-						Port: aws.Int32(80), Protocol: types.TargetGroupProtocolHttp, VpcIdentifier: aws.String("vpc-0123456789abcdef0"),
-						ProtocolVersion: types.TargetGroupProtocolVersionHttp1, IpAddressType: types.IpAddressTypeIpv4,
-						HealthCheck: &types.HealthCheckConfig{Enabled: aws.Bool(true), Path: aws.String("/"), Matcher: &types.MatcherMemberHttpCode{Value: "200"}},
-					},
-				}
-			},
-			update: &vpclattice.UpdateTargetGroupInput{HealthCheck: &types.HealthCheckConfig{Path: aws.String("/health")}},
-			updated: &vpclattice.GetTargetGroupOutput{Status: types.TargetGroupStatusActive, Config: &types.TargetGroupConfig{
-				HealthCheck: &types.HealthCheckConfig{Path: aws.String("/health"), HealthyThresholdCount: aws.Int32(5)},
-			}},
-			list: func(c *vpclattice.Client, _ *world) lister {
-				return paged(vpclattice.NewListTargetGroupsPaginator(c, &vpclattice.ListTargetGroupsInput{MaxResults: size, TargetGroupType: types.TargetGroupTypeIp}))
-			},
-			invalid: [2]string{"Name", "Not_A_Name"},
-		},
-		{
-			name: "ServiceNetworkServiceAssociation", prefix: "snsa", resourceType: "SERVICE_NETWORK_SERVICE_ASSOCIATION", count: 5, quotaCode: "L-75D4A19E",
-			create: func(w *world, n int) any {
-				return &vpclattice.CreateServiceNetworkServiceAssociationInput{
-					ServiceIdentifier: aws.String(w.of("Service", n).arn), ServiceNetworkIdentifier: aws.String(w.of("ServiceNetwork", 1).id),
-				}
-			},
-			get: func(w *world, n int) any {
-				return &vpclattice.GetServiceNetworkServiceAssociationOutput{
-					ServiceId: aws.String(w.of("Service", n).id), ServiceArn: aws.String(w.of("Service", n).arn), ServiceName: name("service-%d", n),
-					ServiceNetworkId: aws.String(w.of("ServiceNetwork", 1).id), ServiceNetworkName: aws.String("network-1"),
-					CustomDomainName: name("service-%d.example.com", n), Status: types.ServiceNetworkServiceAssociationStatusActive, DnsEntry: &types.DnsEntry{},
-				}
-			},
-			list: func(c *vpclattice.Client, w *world) lister {
-				return paged(vpclattice.NewListServiceNetworkServiceAssociationsPaginator(c, &vpclattice.ListServiceNetworkServiceAssociationsInput{
-					MaxResults: size, ServiceNetworkIdentifier: aws.String(w.of("ServiceNetwork", 1).arn),
-				}))
-			},
-			invalid: [2]string{"ServiceNetworkIdentifier", "not-a-service-network"},
-		},
-		{
-			name: "ServiceNetworkVpcAssociation", prefix: "snva", resourceType: "SERVICE_NETWORK_VPC_ASSOCIATION", count: 5, quotaCode: "L-EF6E2D62",
-			create: func(w *world, n int) any {
-				return &vpclattice.CreateServiceNetworkVpcAssociationInput{
-					ServiceNetworkIdentifier: aws.String(w.of("ServiceNetwork", 1).arn), VpcIdentifier: name("vpc-%017d", n),
-					SecurityGroupIds: []string{"sg-00000000000000001"},
-				}
-			},
-			get: func(w *world, n int) any {
-				return &vpclattice.GetServiceNetworkVpcAssociationOutput{
-					ServiceNetworkId: aws.String(w.of("ServiceNetwork", 1).id), VpcId: name("vpc-%017d", n),
-					SecurityGroupIds: []string{"sg-00000000000000001"}, Status: types.ServiceNetworkVpcAssociationStatusActive,
-				}
-			},
-			update:  &vpclattice.UpdateServiceNetworkVpcAssociationInput{SecurityGroupIds: []string{"sg-00000000000000002", "sg-00000000000000001"}},
-			updated: &vpclattice.GetServiceNetworkVpcAssociationOutput{SecurityGroupIds: []string{"sg-00000000000000002", "sg-00000000000000001"}},
-			list: func(c *vpclattice.Client, w *world) lister {
-				return paged(vpclattice.NewListServiceNetworkVpcAssociationsPaginator(c, &vpclattice.ListServiceNetworkVpcAssociationsInput{
-					MaxResults: size, ServiceNetworkIdentifier: aws.String(w.of("ServiceNetwork", 1).id),
-				}))
-			},
-			invalid: [2]string{"VpcIdentifier", "not-a-vpc"},
-		},
-		{
-			name: "Listener", prefix: "listener", resourceType: "LISTENER", count: 5, quotaCode: "L-D64E952E", parents: ofService,
-			create: func(_ *world, n int) any {
-				return &vpclattice.CreateListenerInput{
-					Name: name("http-%d", n), Protocol: types.ListenerProtocolHttp, Port: aws.Int32(int32(8000 + n)), DefaultAction: fixed(404),
-				}
-			},
-			get: func(w *world, n int) any {
-				return &vpclattice.GetListenerOutput{
-					Name: name("http-%d", n), Protocol: types.ListenerProtocolHttp, Port: aws.Int32(int32(8000 + n)), DefaultAction: fixed(404),
-					ServiceId: aws.String(w.of("Service", 1).id), ServiceArn: aws.String(w.of("Service", 1).arn),
-				}
-			},
-			update:  &vpclattice.UpdateListenerInput{DefaultAction: fixed(500)},
-			updated: &vpclattice.GetListenerOutput{DefaultAction: fixed(500)},
-			list: func(c *vpclattice.Client, w *world) lister {
-				return paged(vpclattice.NewListListenersPaginator(c, &vpclattice.ListListenersInput{
-					MaxResults: size, ServiceIdentifier: aws.String(w.of("Service", 1).arn),
-				}))
-			},
-			invalid: [2]string{"Name", "Not_A_Name"},
-		},
-		{
-			// The default rule comes first in the list.
-			name: "Rule", prefix: "rule", resourceType: "RULE", count: 5, quotaCode: "L-CF78395E", before: 1, parents: ofListener,
-			create: func(w *world, n int) any {
-				return &vpclattice.CreateRuleInput{
-					Name: name("for-number-%d", n), Priority: aws.Int32(int32(10 + n)), Match: match(n), Action: forward(w.of("TargetGroup", 1), nil),
-				}
-			},
-			get: func(w *world, n int) any {
-				return &vpclattice.GetRuleOutput{
-					Name: name("for-number-%d", n), Priority: aws.Int32(int32(10 + n)), Match: match(n), IsDefault: aws.Bool(false),
-					Action: forward(w.of("TargetGroup", 1), aws.Int32(100)),
-				}
-			},
-			update:  &vpclattice.UpdateRuleInput{Priority: aws.Int32(20), Action: fixed(404)},
-			updated: &vpclattice.GetRuleOutput{Priority: aws.Int32(20), Action: fixed(404), Match: match(1)},
-			list: func(c *vpclattice.Client, w *world) lister {
-				return paged(vpclattice.NewListRulesPaginator(c, &vpclattice.ListRulesInput{
-					MaxResults: size, ServiceIdentifier: aws.String(w.of("Service", 1).id), ListenerIdentifier: aws.String(w.of("Listener", 1).arn),
-				}))
-			},
-			invalid: [2]string{"Name", "Not_A_Name"},
-		},
 	}
 }

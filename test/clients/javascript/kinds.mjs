@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { SDK } from "./sdk.mjs";
 
-const { about, ...kinds } = JSON.parse(readFileSync(new URL("../kinds.json", import.meta.url)));
+const { kinds, policies } = JSON.parse(readFileSync(new URL("../kinds.json", import.meta.url)));
 const pageSize = 2;
 const nobody = "999999999999";
 const sdk = new SDK(process.env.TRELLIS_API);
@@ -37,31 +37,43 @@ function includes(seen, wanted, at) {
 // creation returns the operation that creates the nth resource of a kind, and its parameters.
 function creation(kind, n, scope) {
   const { operation, parents, create, variants } = kinds[kind];
-  return [operation ?? `Create${kind}`, expand({ ...parents, ...create, ...variants?.[n - 1] }, n, scope)];
+  return [operation ?? `Create${kind}`, expand({ ...parents, ...create, ...variants?.[n - 1]?.create }, n, scope)];
+}
+
+// keyOf names a resource.
+function keyOf(kind, identifier, scope) {
+  return { ...expand(kinds[kind].parents ?? {}, 1, scope), [kinds[kind].identifier]: identifier };
+}
+
+// Needs is what a resource needs, created when it is asked for, and deleted again.
+class Needs {
+  deletions = [];
+
+  async make(needs, n, scope) {
+    for (const [name, kind] of Object.entries(needs ?? {})) {
+      if (name in scope) continue;
+      await this.make(kinds[kind].needs, 1, scope);
+      scope[name] = await sdk.call(...creation(kind, n, scope));
+      this.deletions.push([kind, scope[name].id, { ...scope }]);
+    }
+    return scope;
+  }
+
+  async delete() {
+    for (const [kind, identifier, scope] of this.deletions.reverse()) await sdk.call(`Delete${kind}`, keyOf(kind, identifier, scope));
+  }
 }
 
 async function live(kind) {
   const declared = kinds[kind];
+  const needs = new Needs();
   const needed = {};
-  const deletions = [];
   const created = [];
   const scopes = [];
-
-  const make = async (needs, n, scope) => {
-    for (const [name, needed] of Object.entries(needs ?? {})) {
-      if (name in scope) continue;
-      await make(kinds[needed].needs, 1, scope);
-      scope[name] = await sdk.call(...creation(needed, n, scope));
-      deletions.push([needed, scope[name].id, { ...scope }]);
-    }
-  };
   const prerequisites = async (n) => {
-    await make(declared.needs, 1, needed);
-    const scope = { ...needed };
-    await make(declared.needsEach, n, scope);
-    return scope;
+    await needs.make(declared.needs, 1, needed);
+    return needs.make(declared.needsEach, n, { ...needed });
   };
-  const keyOf = (kind, identifier, scope) => ({ ...expand(kinds[kind].parents ?? {}, 1, scope), [kinds[kind].identifier]: identifier });
   const key = (identifier, scope) => keyOf(kind, identifier, scope);
   const get = (identifier, scope) => sdk.call(`Get${kind}`, key(identifier, scope));
 
@@ -71,7 +83,7 @@ async function live(kind) {
     const one = await sdk.call(operation, { ...parameters, tags: { number: String(n) } });
     assert.match(one.id, new RegExp(`^${declared.prefix}-[0-9a-f]{17}$`));
     assert.ok(one.arn.endsWith(`/${one.id}`), `the ARN is ${one.arn}`);
-    if (declared.get.status) assert.equal(one.status, "CREATE_IN_PROGRESS");
+    if (declared.get.status === "ACTIVE") assert.equal(one.status, "CREATE_IN_PROGRESS");
     created.push(one);
     scopes.push(scope);
   };
@@ -103,7 +115,7 @@ async function live(kind) {
     assert.deepEqual(await get(one.arn, scopes[i]), byId);
     assert.equal(byId.id, one.id);
     assert.ok(byId.createdAt instanceof Date && byId.createdAt > new Date("2020-01-01"), `createdAt is ${byId.createdAt}`);
-    includes(byId, expand(declared.get, i + 1, scopes[i]), kind);
+    includes(byId, expand({ ...declared.get, ...declared.variants?.[i]?.get }, i + 1, scopes[i]), kind);
   }
 
   const filter = expand({ ...declared.parents, ...declared.list }, 1, needed);
@@ -126,10 +138,72 @@ async function live(kind) {
     if (answer.status) assert.equal(answer.status, "DELETE_IN_PROGRESS");
     await sdk.refused("ResourceNotFoundException", 404, [`Get${kind}`, key(one.id, scopes[i])], { resourceId: one.id });
   }
-  for (const [kind, identifier, scope] of deletions.reverse()) await sdk.call(`Delete${kind}`, keyOf(kind, identifier, scope));
+  await needs.delete();
 }
 
-for (const kind of process.argv.length > 2 ? process.argv.slice(2) : Object.keys(kinds)) {
-  console.log(`- ${kind}`);
-  await live(kind);
+// A policy is put on a resource, replaced, read by each of the resource's identifiers, and deleted.
+async function policy(name) {
+  const declared = policies[name];
+  const needs = new Needs();
+  const scope = await needs.make(declared.needs, 1, {});
+  scope.account = { id: scope.on.arn.split(":")[4] };
+  const [key, sameKey, put, other, unknown] = ["key", "sameKey", "put", "other", "unknown"].map((member) => expand(declared[member], 1, scope));
+  await sdk.call(`Put${name}`, { ...key, ...put });
+  includes(await sdk.call(`Get${name}`, sameKey), { ...put, ...declared.get }, name);
+  await sdk.call(`Put${name}`, { ...sameKey, ...other });
+  includes(await sdk.call(`Get${name}`, key), other, name);
+  const invalid = await sdk.refused("ValidationException", 400, [`Put${name}`, { ...key, ...declared.invalid }]);
+  assert.deepEqual(invalid.fieldList.map((field) => field.name), ["policy"]);
+  await sdk.refused("ResourceNotFoundException", 404, [`Get${name}`, unknown], { resourceType: declared.type });
+  await sdk.refused("AccessDeniedException", 403, [`Get${name}`, declared.foreign]);
+  for (const _ of [1, 2]) await sdk.call(`Delete${name}`, key);
+  assert.equal((await sdk.call(`Get${name}`, key)).policy, undefined);
+  await needs.delete();
+}
+
+// Targets are registered with a target group, listed in pages, found one by one, and deregistered.
+async function targets() {
+  const needs = new Needs();
+  const { group } = await needs.make({ group: "TargetGroup" }, 1, {});
+  const key = { targetGroupIdentifier: group.id };
+  const members = [1, 2, 3, 4, 5].map((port) => ({ id: "127.0.0.1", port }));
+  const registered = await sdk.call("RegisterTargets", { ...key, targets: [...members, { id: "not-an-address", port: 1 }] });
+  assert.deepEqual(registered.successful, members);
+  assert.deepEqual(registered.unsuccessful.map(({ id }) => id), ["not-an-address"]);
+  const pages = await sdk.pages("ListTargets", key, pageSize);
+  const unused = { status: "UNUSED", reasonCode: "TargetGroupNotInUse" };
+  assert.deepEqual(pages.map((items) => items.length), [2, 2, 1]);
+  assert.deepEqual(pages.flat(), members.map((member) => ({ ...member, ...unused })));
+  const found = await sdk.call("ListTargets", { ...key, targets: [members[2]] });
+  assert.deepEqual(found.items, [{ ...members[2], ...unused }]);
+  await sdk.refused("ConflictException", 409, ["DeleteTargetGroup", key], { resourceType: "TARGET_GROUP", resourceId: group.id });
+  assert.deepEqual(await sdk.call("DeregisterTargets", { ...key, targets: members }), { successful: members, unsuccessful: [] });
+  assert.deepEqual((await sdk.call("ListTargets", key)).items, []);
+  await needs.delete();
+}
+
+// Two rules swap their priorities in one call.
+async function ruleUpdates() {
+  const needs = new Needs();
+  const scope = await needs.make({ group: "TargetGroup", service: "Service", listener: "Listener" }, 1, {});
+  const [one, two] = [await sdk.call(...creation("Rule", 1, scope)), await sdk.call(...creation("Rule", 2, scope))];
+  const answer = await sdk.call("BatchUpdateRule", {
+    serviceIdentifier: scope.service.id,
+    listenerIdentifier: scope.listener.arn,
+    rules: [
+      { ruleIdentifier: one.arn, priority: 12 },
+      { ruleIdentifier: two.id, priority: 11 },
+      { ruleIdentifier: "rule-0123456789abcdef0", priority: 13 },
+    ],
+  });
+  assert.deepEqual(answer.successful.map(({ id, priority }) => [id, priority]), [[one.id, 12], [two.id, 11]]);
+  assert.deepEqual(answer.unsuccessful.map(({ ruleIdentifier }) => ruleIdentifier), ["rule-0123456789abcdef0"]);
+  await needs.delete();
+}
+
+const others = { Target: targets, RuleUpdate: ruleUpdates };
+const all = [...Object.keys(kinds), ...Object.keys(policies), ...Object.keys(others)];
+for (const name of process.argv.length > 2 ? process.argv.slice(2) : all) {
+  console.log(`- ${name}`);
+  await (name in kinds ? live(name) : name in policies ? policy(name) : others[name]());
 }

@@ -15,7 +15,9 @@ export class SDK {
 
   async pages(operation, parameters, pageSize) {
     const pages = [];
-    for await (const page of lattice[`paginate${operation}`]({ client: this.client, pageSize }, parameters)) pages.push(page.items);
+    // The paginator puts its tokens into what it is given.
+    const paginator = lattice[`paginate${operation}`]({ client: this.client, pageSize }, { ...parameters });
+    for await (const page of paginator) pages.push(page.items);
     return pages;
   }
 

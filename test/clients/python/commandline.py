@@ -11,8 +11,10 @@ from botocore import xform_name
 from network import check
 
 
-class CommandLine:
-    def __init__(self):
+class Caller:
+    def __init__(self, attempts=1):
+        os.environ["AWS_MAX_ATTEMPTS"] = str(attempts)
+        os.environ["AWS_RETRY_MODE"] = "standard"
         self.driver = create_clidriver()
 
     def run(self, operation, parameters, *options):

@@ -8,7 +8,7 @@ from botocore.config import Config
 from network import check
 
 
-class SDK:
+class Caller:
     def __init__(self, attempts=1):
         # Credentials come as they do for any user: from the shared file that the environment names, or by themselves.
         self.client = boto3.client(
