@@ -155,7 +155,16 @@ func (c *connection) advance() progress {
 				return ended
 			}
 		}
-		if c.inside && (x.requestBody.Framing != http1.NoBody && !x.requestBody.Done() || x.request.Upgrade) {
+		if c.inside && !x.requestBody.Done() && !x.request.Continue && x.end < len(x.in) {
+			// Many clients send head and body in two pieces, the second of which is there by now.
+			if n, wait, err := c.readInside(x.in[x.end:]); err == nil && !wait {
+				if err := x.more(n); err != nil {
+					c.refuseMalformed(err)
+					return ended
+				}
+			}
+		}
+		if c.inside && (!x.requestBody.Done() || x.request.Upgrade) {
 			return needsConnection
 		}
 		if !c.exchange() {

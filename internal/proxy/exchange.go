@@ -80,7 +80,7 @@ func (x *exchange) release(p *Proxy) {
 func (x *exchange) awaitsContinue() bool { return x.request.Continue && x.request.Minor == 1 }
 
 // upgrades says whether the request asks for another protocol, and may. A request with a body may not, since who reads
-// the body would not be clear; nor is HTTP/2 passed on, since its requests would go by unseen.
+// the body would not be clear; nor is HTTP/2 passed on, since its requests would go by unseen.
 func (x *exchange) upgrades() bool {
 	if !x.request.Upgrade || x.request.Minor == 0 || x.requestBody.Framing != http1.NoBody {
 		return false
@@ -100,6 +100,17 @@ func (x *exchange) begin(n int) error {
 	x.requestBody.StartRequest(&x.request.Head)
 	kept, taken, err := x.requestBody.Take(x.in[from:x.end], true)
 	x.body = x.in[from : from+kept]
+	x.start = from + taken
+	x.parsed = err == nil
+	return err
+}
+
+// more takes up bytes of the body that have come after what begin found, at x.end.
+func (x *exchange) more(n int) error {
+	from := x.end
+	x.end += n
+	kept, taken, err := x.requestBody.Take(x.in[from:x.end], true)
+	x.body = append(x.body, x.in[from:from+kept]...) // In place, or moved up to where a chunk extension was.
 	x.start = from + taken
 	x.parsed = err == nil
 	return err
@@ -143,7 +154,7 @@ func (c *connection) exchange() bool {
 func keepsAlive(h *http1.Head) bool { return !h.Close && (h.Minor == 1 || h.KeepAlive) }
 
 // lasts says whether the connection may be used again. In the last twentieth of its life a connection is ended at the
-// next response, so that it need not be cut.
+// next response, so that it need not be cut.
 func (c *connection) lasts() bool {
 	almostOver := c.endsAt - c.proxy.cfg.ConnectionDuration.Milliseconds()/20
 	return c.proxy.clock.now() < almostOver && !c.proxy.draining.Load() && !c.listener.gone()

@@ -9,6 +9,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,10 +182,9 @@ func TestStaleUpstreamConnection(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
-			connections := 0
+			var connections atomic.Int32
 			w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
-				connections++
-				first := connections == 1
+				first := connections.Add(1) == 1
 				for i := 0; ; i++ {
 					if first && i == 1 && !test.seen {
 						return
@@ -228,10 +228,10 @@ func TestFreshConnectionThatBreaksIsNotRetried(t *testing.T) {
 // Half of an answer is an answer: what follows it on another connection would be another one.
 func TestBrokenHeadIsNotRetried(t *testing.T) {
 	w := newWorld(t)
-	count := 0
+	var count atomic.Int32
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
 		for readRequest(r) != nil {
-			if count++; count == 2 {
+			if count.Add(1) == 2 {
 				io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Le")
 				return
 			}
@@ -240,20 +240,20 @@ func TestBrokenHeadIsNotRetried(t *testing.T) {
 	}))
 	c := w.dial()
 	c.get("/")
-	if got := c.get("/"); got.StatusCode != 502 || count != 2 {
-		t.Errorf("got %d after %d requests", got.StatusCode, count)
+	if got := c.get("/"); got.StatusCode != 502 || count.Load() != 2 {
+		t.Errorf("got %d after %d requests", got.StatusCode, count.Load())
 	}
 }
 
 // What a target says unasked must not become the answer to somebody's request.
 func TestUnaskedAnswerIsNotTakenForTheNext(t *testing.T) {
 	w := newWorld(t)
-	connections := 0
+	var connections atomic.Int32
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
-		connections++
+		first := connections.Add(1) == 1
 		for readRequest(r) != nil {
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-			if connections == 1 {
+			if first {
 				time.Sleep(10 * time.Millisecond)
 				io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
 			}

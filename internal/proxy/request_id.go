@@ -11,7 +11,7 @@ const maxRequestIDBytes = 512
 
 const requestIDBytes = len("01234567-0123-4012-8012-0123456789ab")
 
-// takeRequestID takes the client's request id over, or makes one.
+// takeRequestID takes the client's request id over, or makes one.
 func (x *exchange) takeRequestID() {
 	for i := range x.request.Fields {
 		if f := &x.request.Fields[i]; f.Name == http1.XAmznRequestID {

@@ -12,7 +12,7 @@ import (
 	"trellis/internal/proxy/upstream"
 )
 
-// maxInterim bounds the interim responses of one exchange.
+// maxInterim bounds the interim responses of one exchange.
 const maxInterim = 10
 
 // respond carries the answer, of which n bytes have come, to the client. It returns whether the connection stays open.

@@ -11,7 +11,7 @@ import (
 )
 
 // maxDiscardBytes and lingerMillis bound how much of a request's body, and for how long, is read that nobody wants any
-// more, so that the client gets to read the answer.
+// more, so that the client gets to read the answer.
 const (
 	maxDiscardBytes = 256 << 10
 	lingerMillis    = 2000

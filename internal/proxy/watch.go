@@ -42,7 +42,7 @@ type cause uint64
 const (
 	causeNone     cause = iota
 	causeTimeout        // nothing happened for too long
-	causeGone           // the client has closed its side while the target was at work
+	causeGone           // the client has closed its side while the target was at work
 	causeLifetime       // the connection has lived too long
 	causeDrain          // the proxy is shutting down
 	causeBroken         // the proxy has waited long enough for its shutdown

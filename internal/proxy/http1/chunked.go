@@ -170,7 +170,7 @@ func (c *Chunked) trailerByte(b byte) error {
 func (c *Chunked) HasTrailers() bool { return c.state == atEnd && len(c.trailers) > 0 }
 
 // AppendTrailers appends the trailers and the final empty line. Fields that say something about framing, routing or
-// the connection, or that only the proxy may set, are left out (RFC 9110 6.5.1).
+// the connection, or that only the proxy may set, are left out (RFC 9110 6.5.1; A-199).
 func (c *Chunked) AppendTrailers(dst []byte) []byte {
 	for i := range c.fields.Fields {
 		if f := &c.fields.Fields[i]; f.Name == Other {

@@ -51,7 +51,7 @@ type Head struct {
 	line      int   // where the first line starts that has not been parsed
 	seen      int   // how much has been looked at while a line was incomplete
 	maxFields int
-	extra     bool // a Connection line names other fields
+	named     int // how many options of Connection lines name other fields
 }
 
 func (h *Head) reset(maxFields int) {
@@ -190,6 +190,9 @@ func (h *Head) interpret(name Name, value []byte) error {
 		h.Chunked = true
 	case Connection:
 		options(value, h.connectionOption)
+		if h.named > h.maxFields { // They are compared with every line.
+			return TooManyFields
+		}
 	case TE:
 		options(value, h.acceptedCoding)
 	case Expect:
@@ -208,7 +211,7 @@ func (h *Head) connectionOption(option []byte) {
 		h.Upgrade = true
 	case EqualFold(option, "te"):
 	default:
-		h.extra = true
+		h.named++
 	}
 }
 
@@ -230,7 +233,7 @@ func (h *Head) finish(b []byte) error {
 			return TransferEncodingInHTTP10
 		}
 	}
-	if h.extra {
+	if h.named > 0 {
 		for i := range h.Fields {
 			if f := &h.Fields[i]; f.Name == Connection {
 				options(h.Value(f), h.mark)

@@ -88,6 +88,7 @@ var refusedRequests = []struct {
 	{"Content-Length empty", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n", BadContentLength},
 	{"Content-Length that overflows", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551617\r\n\r\n", BadContentLength},
 	{"101 headers", "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X: y\r\n", 100) + "\r\n", TooManyFields},
+	{"101 options of the connection", "GET / HTTP/1.1\r\nHost: a\r\nConnection: " + strings.Repeat("x,", 101) + "\r\n\r\n", TooManyFields},
 	{"headers of more than 60 KB", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("y", 60<<10) + "\r\n\r\n", HeadTooLarge},
 	{"request line of more than 60 KB", "GET /" + strings.Repeat("y", 60<<10) + " HTTP/1.1\r\nHost: a\r\n\r\n", HeadTooLarge},
 }

@@ -60,6 +60,8 @@ const (
 //     the same moment. If the request cannot have reached it, any request may be sent again; else only one that is
 //     idempotent.
 //   - Anything else may be the request's own doing, so it is not repeated.
+//
+// AWS does not say what it repeats.
 func Decide(a Attempt) Decision {
 	if _, ok := errors.AsType[*DialError](a.Err); ok {
 		return OtherTarget
