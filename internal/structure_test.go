@@ -97,6 +97,12 @@ var importRules = []importRule{
 		because:  "the nouns know the API's structures and nothing else, and do no I/O",
 	},
 	{
+		packages: []string{"internal/inventory"},
+		forbid:   []string{"internal/..."},
+		allow:    []string{"internal/lattice"},
+		because:  "both planes look things up in the inventory, so it may know neither",
+	},
+	{
 		packages: everything,
 		except:   []string{"cmd/trellis"},
 		forbid:   []string{"internal/server"},
