@@ -115,15 +115,11 @@ func (s signature) signs(header string) bool {
 	return found
 }
 
-// expected computes the signature that the request must carry under a secret key.
-func (s signature) expected(r *http.Request, secretKey, payloadHash string) string {
+// expected computes the signature that the request must carry under a signing key.
+func (s signature) expected(r *http.Request, signingKey []byte, payloadHash string) string {
 	canonical := sha256.Sum256([]byte(s.canonicalRequest(r, payloadHash)))
 	toSign := algorithm + "\n" + s.Time.Format(amzDateFormat) + "\n" + s.scope() + "\n" + hex.EncodeToString(canonical[:])
-	key := hmacSHA256([]byte("AWS4"+secretKey), s.Date)
-	key = hmacSHA256(key, s.Region)
-	key = hmacSHA256(key, s.Service)
-	key = hmacSHA256(key, "aws4_request")
-	return hex.EncodeToString(hmacSHA256(key, toSign))
+	return hex.EncodeToString(hmacSHA256(signingKey, toSign))
 }
 
 func (s signature) scope() string {

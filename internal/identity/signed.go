@@ -38,6 +38,7 @@ type Signed struct {
 	credentials *Credentials
 	services    []string
 	now         func() time.Time
+	keys        signingKeys
 }
 
 // NewSigned returns an authenticator over a credentials file. services are the service names that a signature's
@@ -64,10 +65,13 @@ func (a *Signed) Authenticate(r *http.Request, body []byte) (api.Caller, error) 
 		return api.Caller{}, err
 	}
 	// Constant time: how much of a guess was right must not show.
-	if !hmac.Equal([]byte(s.expected(r, principal.SecretKey, payloadHash)), []byte(s.Hex)) {
+	scope := signingScope{principal.SecretKey, s.Date, s.Region, s.Service}
+	key := a.keys.get(scope)
+	if !hmac.Equal([]byte(s.expected(r, key, payloadHash)), []byte(s.Hex)) {
 		return api.Caller{}, refuse(codeMismatch, fmt.Sprintf(
 			"The signature does not match. Check the secret key and how the request is signed. The canonical request should have been:\n%s", s.canonicalRequest(r, payloadHash)))
 	}
+	a.keys.keep(scope, key)
 	return api.Caller{
 		Account: principal.Account, Region: s.Region, Principal: principal.ARN,
 		UserID: userID(principal.ARN, principal.Account), AccessKeyID: principal.AccessKeyID,
