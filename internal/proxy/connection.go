@@ -141,6 +141,10 @@ func (c *connection) advance() progress {
 				return ended
 			}
 			if err != nil {
+				if err == http1.BadRequestLine && isForeign(x.in[x.start:x.end]) {
+					c.refuseUnparsed(foreign)
+					return ended
+				}
 				c.refuseMalformed(err)
 				return ended
 			}

@@ -47,6 +47,7 @@ var (
 	misdirected       = refusal{421, "Misdirected Request", ""}
 	wrongVersion      = refusal{505, "HTTP Version Not Supported", ClientProtocolError}
 	connectMethod     = refusal{501, "Not Implemented", ClientProtocolError}
+	foreign           = refusal{400, "", ClientProtocolError} // never sent
 	tooOld            = refusal{500, "Internal Server Error", ConnectionDurationExceeded}
 	stopping          = refusal{503, "service not available", InternalError}
 )

@@ -42,6 +42,14 @@ func (p *Proxy) http2Config() http2.Config {
 // client begins that knows what we speak.
 func isHTTP2(b []byte) bool { return bytes.HasPrefix(b, []byte("PRI * HTTP/2.0\r\n")) }
 
+// isForeign says whether a malformed request line looks like that of another protocol: words, of which the last is not a
+// version of HTTP. An answer in the form of HTTP/1.1 would say nothing to who sends it.
+func isForeign(b []byte) bool {
+	line, _, _ := bytes.Cut(b, []byte("\r\n"))
+	words := bytes.Split(line, []byte(" "))
+	return len(words) == 3 && !bytes.HasPrefix(words[2], []byte("HTTP/"))
+}
+
 // serveHTTP2 carries a connection that speaks HTTP/2, of which the bytes early have been read. It returns when the
 // connection has come to its end.
 func (c *connection) serveHTTP2(early []byte) {

@@ -25,7 +25,7 @@ func (c *connection) refuse(r refusal) bool {
 		x.keepAlive = false
 		c.lingers = true
 	}
-	if r.failure == ClientConnectionClosed && r.status != 408 {
+	if r.failure == ClientConnectionClosed && r.status != 408 || r == foreign {
 		return c.conclude(false) // Nobody is there to read it.
 	}
 	if c.proxy.cfg.Explain {
