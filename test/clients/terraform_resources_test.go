@@ -165,5 +165,7 @@ func newTerraform(t *testing.T, c *vpclattice.Client, instancePort int32) *terra
 			changed: &vpclattice.GetRuleOutput{Priority: aws.Int32(40), Match: match},
 		}),
 	}
+	tf.resources = append(tf.resources, tf.resourceAccess()...)
+	tf.resources = append(tf.resources, tf.policiesAndLogs()...)
 	return tf
 }

@@ -61,7 +61,6 @@ type configured struct {
 }
 
 func (tf *terraform) run() {
-	t := tf.t
 	create := func(ctx context.Context, r *configured) error { return r.create(ctx) }
 	update := func(ctx context.Context, r *configured) error {
 		if r.update == nil {
@@ -79,9 +78,36 @@ func (tf *terraform) run() {
 	// Nothing is left that would be in the way of the next apply.
 	tf.walk("second apply", create, func(r *configured) []string { return r.needs })
 	tf.walk("second destroy", destroy, tf.dependants)
-	if t.Failed() {
-		t.FailNow()
+	tf.destroyWhileAssociated()
+}
+
+// destroyWhileAssociated destroys a resource configuration whose association is on its way out, but not yet gone.
+func (tf *terraform) destroyWhileAssociated() {
+	t, ctx := tf.t, tf.t.Context()
+	step := func(name string, take func(r *configured) error) {
+		t.Helper()
+		i := slices.IndexFunc(tf.resources, func(r *configured) bool { return r.name == name })
+		if err := take(tf.resources[i]); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
 	}
+	create := func(r *configured) error { return r.create(ctx) }
+	destroy := func(r *configured) error { return r.destroy(ctx) }
+	for _, name := range []string{"service_network", "resource_gateway", "resource_configuration", "service_network_resource_association"} {
+		step(name, create)
+	}
+	_, err := tf.client.DeleteResourceConfiguration(ctx, &vpclattice.DeleteResourceConfigurationInput{
+		ResourceConfigurationIdentifier: aws.String(tf.recall("resource_configuration").id),
+	})
+	if !associatedWithNetworks(err) {
+		t.Errorf("the provider would not try to delete again after %v", err)
+	}
+	must(tf.client.DeleteServiceNetworkResourceAssociation(ctx, &vpclattice.DeleteServiceNetworkResourceAssociationInput{
+		ServiceNetworkResourceAssociationIdentifier: aws.String(tf.recall("service_network_resource_association").id),
+	}))(t)
+	step("resource_configuration", destroy)
+	step("resource_gateway", destroy)
+	step("service_network", destroy)
 }
 
 // walk takes a step with all resources at once, each as soon as those before it are done, as Terraform does.
