@@ -12,7 +12,7 @@ import (
 // startTrellis starts `trellis serve`, durable as in production, and returns a client of its API.
 func startTrellis(ctx context.Context, core string, env []string, program, dir string, apiPort, adminPort int, args ...string) (*process, *apiClient, error) {
 	p, err := start(core, env, program, append([]string{
-		"serve", "--data-dir", dir, "--api-addr", loopback(apiPort), "--admin-addr", loopback(adminPort),
+		"serve", "--data-dir", dir, "--api-addr", loopback(apiPort), "--admin-addr", loopback(adminPort), "--api-rate", "0",
 	}, args...)...)
 	if err != nil {
 		return nil, nil, err
