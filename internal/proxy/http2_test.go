@@ -33,7 +33,7 @@ func http2Backend(t testing.TB, handler http.Handler) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: h2c.NewHandler(handler, &wire.Server{})}
+	server := &http.Server{Handler: h2c.NewHandler(orNotFound(handler), &wire.Server{})}
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
 	return listener.Addr().String()
@@ -153,4 +153,19 @@ func TestLargeBodiesPassBothWaysByHTTP2(t *testing.T) {
 			}
 		})
 	}
+}
+
+func newRequest(method, contentType string) (*http.Request, error) {
+	request, err := http.NewRequest(method, "http://"+host+"/", nil)
+	if err == nil && contentType != "" {
+		request.Header.Set("Content-Type", contentType)
+	}
+	return request, err
+}
+
+func orNotFound(handler http.Handler) http.Handler {
+	if handler == nil {
+		return http.NotFoundHandler()
+	}
+	return handler
 }
