@@ -176,7 +176,7 @@ func (l *Log) writeAll(first Entry) {
 }
 
 func (l *Log) encode(e Entry) {
-	e.Time = e.Time.UTC()
+	e.Time = e.Time.UTC().Truncate(time.Microsecond)
 	encoder := json.NewEncoder(&l.batch)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(e); err != nil {

@@ -70,6 +70,21 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 	}
 }
 
+func TestChaosCanBeSetEverywhere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "trellis.yaml")
+	if err := os.WriteFile(path, []byte("chaos-error: 0.5\nchaos-seed: 7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TRELLIS_CHAOS_THROTTLE", "0.25")
+	command, err := Parse([]string{"dev", "--config", path, "--chaos-latency", "5ms"}, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (Chaos{Latency: 5 * time.Millisecond, Throttle: 0.25, Error: 0.5, Seed: 7}); command.Configuration.Chaos != want {
+		t.Errorf("chaos is %+v, want %+v", command.Configuration.Chaos, want)
+	}
+}
+
 func TestServeDoesNotKnowChaos(t *testing.T) {
 	_, err := Parse([]string{"serve", "--chaos-error", "0.5"}, &bytes.Buffer{})
 	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), "unknown flag --chaos-error") {

@@ -1,5 +1,6 @@
 // Package identity tells who makes a request: it reads and checks SigV4 signatures, and knows the credentials
-// and the principals behind them. It does not decide what a principal may do; package policy does.
+// and the principals behind them, with their tags and policies. What a principal may do is decided by package
+// authorization.
 package identity
 
 import (

@@ -43,7 +43,8 @@ func (s *Server) apiHandler() (http.Handler, error) {
 		forSTS.Authenticator = identity.NewSigned(credentials, "sts")
 	}
 	forSTS.Next = api.NewHandler(cfg)
-	return sts.NewHandler(forSTS), nil
+	// In dev nothing else would keep a web page that somebody visits from changing what runs on the same machine.
+	return http.NewCrossOriginProtection().Handler(sts.NewHandler(forSTS)), nil
 }
 
 // stored gives the authorizer the resources in the catalog.

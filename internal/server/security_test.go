@@ -249,3 +249,27 @@ func TestCallersLearnWhoTheyAre(t *testing.T) {
 		t.Errorf("AssumeRole: %q (%v)", got, err)
 	}
 }
+
+func TestWebPagesOfOthersCannotChangeAnything(t *testing.T) {
+	node := start(t, "dev")
+	for origin, want := range map[string]int{"": http.StatusCreated, "http://evil.example": http.StatusForbidden} {
+		request, err := http.NewRequest("POST", node.url+"/services", strings.NewReader(`{"name":"web"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if origin != "" {
+			// What a browser sends with a form or a script of another site.
+			request.Header.Set("Origin", origin)
+			request.Header.Set("Sec-Fetch-Site", "cross-site")
+			request.Header.Set("Content-Type", "text/plain")
+		}
+		res, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("from %q: answered %d, want %d", origin, res.StatusCode, want)
+		}
+	}
+}
