@@ -289,7 +289,7 @@ func TestEveryDependencyHasItsReason(t *testing.T) {
 			used[longest] = true
 		}
 	}
-	for _, tool := range regexp.MustCompile(`(?m)^tool (\S+)`).FindAllStringSubmatch(string(goMod), -1) {
+	for _, tool := range regexp.MustCompile(`(?m)^(?:tool |\t)(\S+)$`).FindAllStringSubmatch(string(goMod), -1) {
 		note(tool[1])
 	}
 	for _, f := range readSourceTree(t).files {
