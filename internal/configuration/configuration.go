@@ -29,6 +29,8 @@ type Common struct {
 	EtcdEndpoints       []string       `name:"etcd-endpoints" help:"Use this etcd cluster instead of the embedded server, as in http://10.0.0.1:2379."`
 	APIConcurrency      int            `name:"api-concurrency" default:"256" help:"How many API operations are carried out at once; 0 means any number. Others wait for a second at most."`
 	APIBurst            int            `name:"api-burst" default:"0" help:"How many API calls an account may make at once; 0 means as many as --api-rate."`
+	Inventory           string         `name:"inventory" placeholder:"FILE" help:"YAML file of what AWS would know: VPCs, instances, load balancers, certificates, endpoints (docs/inventory.md). Read again when it changes."`
+	DNSResolver         string         `name:"dns-resolver" placeholder:"ADDR" help:"DNS server that domain verifications ask, as in 10.0.0.2:53 (default: the system's)."`
 	LifecycleDelay      time.Duration  `name:"lifecycle-delay" default:"0s" help:"How long resources stay CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS and DELETE_IN_PROGRESS."`
 	DeregistrationDelay time.Duration  `name:"deregistration-delay" default:"1m" help:"How long a deregistered target is DRAINING."`
 	DrainTimeout        time.Duration  `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
@@ -73,6 +75,11 @@ func (c Configuration) Validate() error {
 	for _, address := range []struct{ flag, value string }{{"api-addr", c.APIAddr}, {"admin-addr", c.AdminAddr}} {
 		if _, err := net.ResolveTCPAddr("tcp", address.value); err != nil {
 			wrong(address.flag, address.value, "must be an address and a port, as in 127.0.0.1:7600")
+		}
+	}
+	if c.DNSResolver != "" {
+		if _, err := net.ResolveUDPAddr("udp", c.DNSResolver); err != nil {
+			wrong("dns-resolver", c.DNSResolver, "must be an address and a port, as in 10.0.0.2:53")
 		}
 	}
 	if net.ParseIP(c.DataAddr) == nil {

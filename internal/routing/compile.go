@@ -124,7 +124,7 @@ func (r *Router) pick(g *groupNode) {
 		if t.record.Draining() {
 			continue
 		}
-		if t.target == nil && !r.connect(g, t) {
+		if !r.connect(g, t) {
 			continue
 		}
 		if r.available(t.target) {
@@ -139,9 +139,20 @@ func (r *Router) pick(g *groupNode) {
 	g.compiled.picker.Store(&picker{targets: available})
 }
 
-// connect makes the target of a node, unless it cannot be routed to.
+// connect makes the target of a node, and makes it anew once its address is another. It returns false when the target
+// cannot be routed to.
 func (r *Router) connect(g *groupNode, t *targetNode) bool {
+	if t.target != nil && g.record.Type == shape.TargetGroupTypeIp {
+		return true // The id is the address.
+	}
 	address, ok := r.cfg.Resolve(g.record, t.record)
+	if t.target != nil {
+		if ok && t.target.Address == address {
+			return true
+		}
+		r.model.goneTargets = append(r.model.goneTargets, t.target)
+		t.target = nil
+	}
 	if !ok {
 		return false
 	}

@@ -19,6 +19,7 @@ import (
 	"sync"
 
 	"trellis/internal/lattice"
+	"trellis/internal/shape"
 )
 
 // Config is what a Router needs of others.
@@ -29,6 +30,7 @@ type Config struct {
 	// belongs to a target group in use, with the router's lock held: it must not block. Nil means nothing is kept.
 	Connect func(t *Target) Connector
 	// Resolve finds a target's address; false means that the target cannot be routed to. Nil is ResolveLiteral.
+	// It is asked again for targets that are not addresses whenever their group changes.
 	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, bool)
 	// Log gets what is wrong with records. Nil means slog.Default.
 	Log *slog.Logger
@@ -105,6 +107,21 @@ func (r *Router) HealthChanged(targetGroup lattice.Key) {
 	if g := r.model.groups[ref{targetGroup.Scope, targetGroup.Path}]; g != nil && g.compiled != nil {
 		r.pick(g)
 	}
+	r.retire()
+	r.model.sweep()
+}
+
+// AddressesChanged resolves anew the targets whose ids are not addresses: Resolve may have other answers now.
+func (r *Router) AddressesChanged() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, g := range r.model.groups {
+		if g.compiled != nil && g.record != nil && g.record.Type != shape.TargetGroupTypeIp {
+			r.pick(g)
+		}
+	}
+	r.retire()
+	r.model.sweep()
 }
 
 // Ports returns the ports on which at least one service can be reached, by number. A port stays the same object as

@@ -19,6 +19,7 @@ func (s *Server) openCertificates() error {
 	}
 	s.certificates = certificate.NewStore(certificate.Config{
 		Authority: s.authority,
+		Known:     s.knownCertificate,
 		Log:       s.log.With("part", "certificates"),
 	})
 	return nil

@@ -24,6 +24,7 @@ import (
 	"trellis/internal/configuration"
 	"trellis/internal/control"
 	"trellis/internal/health"
+	"trellis/internal/inventory"
 	"trellis/internal/lattice"
 	"trellis/internal/proxy"
 	"trellis/internal/routing"
@@ -40,14 +41,15 @@ type Server struct {
 	apiListener   net.Listener
 	adminListener net.Listener
 
-	audit   *audit.Log // nil when nothing is recorded.
-	chaos   *chaos.Chaos
-	catalog *catalog.Catalog
-	control *control.Control
-	router  *routing.Router
-	checker *health.Checker
-	proxy   *proxy.Proxy
-	demo    *demo
+	audit     *audit.Log // nil when nothing is recorded.
+	chaos     *chaos.Chaos
+	inventory *inventory.Inventory
+	catalog   *catalog.Catalog
+	control   *control.Control
+	router    *routing.Router
+	checker   *health.Checker
+	proxy     *proxy.Proxy
+	demo      *demo
 
 	authority    *certificate.Authority
 	certificates *certificate.Store
@@ -101,6 +103,9 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 	s.chaos = s.newChaos()
+	if err = s.openInventory(); err != nil {
+		return s, err
+	}
 	if err = s.openCertificates(); err != nil {
 		return s, err
 	}
@@ -108,6 +113,7 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	s.checker = health.NewChecker(health.Config{
 		Log:      s.log.With("part", "health"),
 		OnChange: func(targetGroup lattice.Key) { s.router.HealthChanged(targetGroup) },
+		Resolve:  s.resolve,
 	})
 	s.proxy = proxy.New(proxy.Config{
 		Log:         s.log.With("part", "proxy"),
@@ -119,8 +125,13 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	s.router = routing.NewRouter(routing.Config{
 		Health:  s.checker,
 		Connect: s.proxy.NewConnector,
+		Resolve: s.resolve,
 		Log:     s.log.With("part", "routing"),
 	})
+
+	if s.inventory != nil {
+		s.inventory.OnChange(func(*inventory.Snapshot) { s.router.AddressesChanged() })
+	}
 
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -134,8 +145,14 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	if err != nil {
 		return s, fmt.Errorf("opening the catalog: %w", err)
 	}
+	resolver := control.Resolver(net.DefaultResolver)
+	if cfg.DNSResolver != "" {
+		resolver = control.NewResolver(cfg.DNSResolver)
+	}
 	s.control = control.New(control.Config{
 		Catalog:             s.catalog,
+		Endpoints:           s.inventory,
+		Resolver:            resolver,
 		Health:              s.checker,
 		Domain:              cfg.Domain,
 		LifecycleDelay:      cfg.LifecycleDelay,
@@ -245,6 +262,9 @@ func (s *Server) close() error {
 	}
 	if s.checker != nil {
 		s.checker.Close()
+	}
+	if s.inventory != nil {
+		s.inventory.Close()
 	}
 	if s.demo != nil {
 		problems = append(problems, s.demo.close())
