@@ -1,6 +1,7 @@
 // Package api is the wire of the Lattice API: it routes a request to its operation, decodes and validates the
 // input, authenticates the caller, asks whether it may, keeps to limits, encodes the answer or the error, and
-// tells the audit log. What is particular to an operation is generated from the published model by cmd/apigen (the files *_gen.go).
+// tells the audit log. What is particular to an operation is generated from the published model by cmd/apigen (the
+// files *_gen.go).
 //
 // It does not know what an operation does: that is behind the generated interface Operations, which package
 // control implements. Invariant: an operation is called only with an input in which everything that the model

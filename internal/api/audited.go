@@ -100,13 +100,12 @@ func outputText(output any, member string) string {
 	if !v.IsValid() {
 		return ""
 	}
-	text, ok := v.Elem().FieldByName(member), false
-	if !text.IsValid() {
+	field := v.Elem().FieldByName(member)
+	if !field.IsValid() {
 		return ""
 	}
-	s, ok := text.Interface().(*string)
-	if !ok || s == nil {
-		return ""
+	if text, ok := field.Interface().(*string); ok && text != nil {
+		return *text
 	}
-	return *s
+	return ""
 }
