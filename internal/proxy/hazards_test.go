@@ -3,10 +3,12 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -245,26 +247,51 @@ func TestBrokenHeadIsNotRetried(t *testing.T) {
 	}
 }
 
-// What a target says unasked must not become the answer to somebody's request.
+// What a target says unasked must not become the answer to somebody's request, neither when it comes later nor when it
+// comes with an answer.
 func TestUnaskedAnswerIsNotTakenForTheNext(t *testing.T) {
-	w := newWorld(t)
-	var connections atomic.Int32
-	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
-		first := connections.Add(1) == 1
-		for readRequest(r) != nil {
-			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-			if first {
-				time.Sleep(10 * time.Millisecond)
-				io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
-			}
+	const answer, poison = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+	for _, protocol := range []shape.TargetGroupProtocol{shape.TargetGroupProtocolHttp, shape.TargetGroupProtocolHttps} {
+		for _, later := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, later %v", protocol, later), func(t *testing.T) {
+				w := newWorld(t)
+				serve := func(conn net.Conn, r *bufio.Reader) {
+					for readRequest(r) != nil {
+						if later {
+							io.WriteString(conn, answer)
+							time.Sleep(10 * time.Millisecond)
+							io.WriteString(conn, poison)
+						} else {
+							io.WriteString(conn, answer+poison)
+						}
+					}
+				}
+				if protocol == shape.TargetGroupProtocolHttps {
+					serve = overTLS(t, serve)
+				}
+				w.targetGroup("tg-1", protocol, backend(t, serve))
+				w.service("svc-1", 80, forwardTo("tg-1"), "tg-1")
+				c := w.dial()
+				for range 3 {
+					if got := c.get("/"); got.body != "ok" {
+						t.Fatalf("got %q", got.body)
+					}
+					time.Sleep(30 * time.Millisecond)
+				}
+			})
 		}
-	}))
-	c := w.dial()
-	for range 3 {
-		if got := c.get("/"); got.body != "ok" {
-			t.Fatalf("got %q", got.body)
-		}
-		time.Sleep(30 * time.Millisecond)
+	}
+}
+
+// overTLS makes a backend one of TLS, with a certificate that nobody trusts.
+func overTLS(t testing.TB, serve func(net.Conn, *bufio.Reader)) func(net.Conn, *bufio.Reader) {
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	config := &tls.Config{Certificates: server.TLS.Certificates}
+	return func(conn net.Conn, _ *bufio.Reader) {
+		secured := tls.Server(conn, config)
+		serve(secured, bufio.NewReader(secured))
 	}
 }
 

@@ -83,7 +83,12 @@ func TestHTTPSTargetsAreNotVerified(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s over %s", r.Method, body, tls.VersionName(r.TLS.Version))
 	}))
-	server.Config.ErrorLog = nil
+	var connections atomic.Int32
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	w.targetGroup("tg-1", shape.TargetGroupProtocolHttps, server.Listener.Addr().String())
@@ -94,6 +99,9 @@ func TestHTTPSTargetsAreNotVerified(t *testing.T) {
 		if got := c.receive("POST"); got.body != "POST body over TLS 1.3" {
 			t.Fatalf("got %d %q", got.StatusCode, got.body)
 		}
+	}
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections", n)
 	}
 	time.Sleep(10 * time.Millisecond)
 	server.CloseClientConnections()

@@ -29,3 +29,15 @@ func call(number, fd uintptr, p []byte) (int, error) {
 		}
 	}
 }
+
+// peek says whether there is nothing to read, not even an end.
+func peek(fd uintptr) (silent bool) {
+	var b [1]byte
+	for {
+		_, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b)), 1,
+			syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+		if errno != syscall.EINTR {
+			return errno == syscall.EAGAIN
+		}
+	}
+}

@@ -31,3 +31,14 @@ func write(fd uintptr, p []byte) (n int, err error) {
 		}
 	}
 }
+
+// peek says whether there is nothing to read, not even an end.
+func peek(fd uintptr) (silent bool) {
+	var b [1]byte
+	for {
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		if err != syscall.EINTR {
+			return err == syscall.EAGAIN
+		}
+	}
+}

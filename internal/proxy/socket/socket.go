@@ -60,3 +60,6 @@ func Write(fd uintptr, p []byte) (n int, wait bool, err error) {
 	}
 	return n, false, nil
 }
+
+// Silent says whether there is nothing to read, neither bytes nor an end of the stream.
+func Silent(fd uintptr) bool { return peek(fd) }

@@ -13,5 +13,7 @@ func read(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
 func write(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
+func peek(uintptr) bool { return true }
+
 // Ended says whether the peer has closed its side. Here it cannot be seen.
 func Ended(syscall.RawConn) bool { return false }

@@ -1,7 +1,8 @@
 package upstream
 
 import (
-	"io"
+	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"syscall"
@@ -17,8 +18,12 @@ type Conn struct {
 
 	pool      *Pool
 	raw       syscall.RawConn // nil where Exchange must use Conn
-	transport syscall.RawConn // the TCP connection, also of TLS; nil where there is no raw access
+	probed    *probed         // what TLS reads from; nil without TLS
 	idleSince int64
+
+	onPeek func(fd uintptr)
+	silent bool
+	probe  [1]byte
 
 	// What follows is the state of Exchange, which raw.Read calls back.
 	onReadable func(fd uintptr) bool
@@ -38,11 +43,75 @@ const (
 	receiving
 )
 
-func newConn(pool *Pool, conn net.Conn, raw, transport syscall.RawConn) *Conn {
-	c := &Conn{Conn: conn, pool: pool, raw: raw, transport: transport}
+func newConn(pool *Pool, conn net.Conn) *Conn {
+	c := &Conn{Conn: conn, pool: pool, raw: socket.Raw(conn)}
 	c.onReadable = c.step
+	c.onPeek = func(fd uintptr) { c.silent = socket.Silent(fd) }
 	return c
 }
+
+// secure makes the connection one of TLS.
+func (c *Conn) secure(ctx context.Context, config *tls.Config) error {
+	c.probed = newProbed(c.Conn, c.raw)
+	secured := tls.Client(c.probed, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	c.Conn, c.raw = secured, nil
+	return nil
+}
+
+// probed is a connection that can be made not to wait when it is read from, to find out whether TLS has something for
+// its reader that has come already. Only TLS can tell: it also gets messages that are none of the reader's business.
+type probed struct {
+	net.Conn
+	raw     syscall.RawConn
+	probing bool
+
+	onReadable func(fd uintptr) bool // reads into b, without waiting
+	b          []byte
+	n          int
+	wait       bool
+	err        error
+}
+
+func newProbed(conn net.Conn, raw syscall.RawConn) *probed {
+	p := &probed{Conn: conn, raw: raw}
+	p.onReadable = func(fd uintptr) bool {
+		p.n, p.wait, p.err = socket.Read(fd, p.b)
+		return true
+	}
+	return p
+}
+
+func (p *probed) Read(b []byte) (int, error) {
+	switch {
+	case !p.probing:
+		return p.Conn.Read(b)
+	case p.raw == nil:
+		return 0, errNothing
+	}
+	p.b = b
+	err := p.raw.Read(p.onReadable)
+	p.b = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case p.wait:
+		return 0, errNothing
+	default:
+		return p.n, p.err
+	}
+}
+
+// nothing is an error after which TLS can be used on.
+type nothing struct{}
+
+var errNothing net.Error = nothing{}
+
+func (nothing) Error() string   { return "nothing to read" }
+func (nothing) Timeout() bool   { return true }
+func (nothing) Temporary() bool { return true }
 
 // Address returns the target's address.
 func (c *Conn) Address() netip.AddrPort { return c.pool.address }
@@ -64,9 +133,20 @@ func (c *Conn) Discard() {
 	c.pool.gone()
 }
 
-// ended says whether the target has closed the idle connection. What a target says unasked on an idle connection is
-// found by Exchange.
-func (c *Conn) ended() bool { return c.transport != nil && socket.Ended(c.transport) }
+// stale says whether the target has closed the idle connection, or said something unasked.
+func (c *Conn) stale() bool {
+	switch {
+	case c.probed != nil:
+		c.probed.probing = true
+		_, err := c.Conn.Read(c.probe[:])
+		c.probed.probing = false
+		return err != errNothing
+	case c.raw != nil:
+		return c.raw.Control(c.onPeek) != nil || !c.silent
+	default:
+		return false
+	}
+}
 
 // Exchange sends a request and returns the first bytes of the answer. The error is a *BrokenError.
 //
@@ -94,8 +174,8 @@ func (c *Conn) Send(part, answer []byte) error {
 }
 
 func (c *Conn) send(b []byte) error {
-	if c.Reused && c.ended() {
-		return &BrokenError{Err: io.EOF}
+	if c.Reused && c.stale() {
+		return &BrokenError{Err: errUnasked}
 	}
 	if _, err := c.Conn.Write(b); err != nil {
 		return &BrokenError{Sent: true, Err: err}

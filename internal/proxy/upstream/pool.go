@@ -14,8 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"trellis/internal/proxy/socket"
 )
 
 // Config bounds the pools. All fields must be set.
@@ -200,17 +198,15 @@ func (p *Pool) dial(ctx context.Context) (*Conn, error) {
 		p.gone()
 		return nil, &DialError{p.address, err}
 	}
-	transport := socket.Raw(conn)
-	if !p.tls {
-		return newConn(p, conn, transport, transport), nil
+	c := newConn(p, conn)
+	if p.tls {
+		if err := c.secure(ctx, p.pools.tls); err != nil {
+			conn.Close()
+			p.gone()
+			return nil, &DialError{p.address, err}
+		}
 	}
-	secured := tls.Client(conn, p.pools.tls)
-	if err := secured.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		p.gone()
-		return nil, &DialError{p.address, err}
-	}
-	return newConn(p, secured, nil, transport), nil
+	return c, nil
 }
 
 // gone notes that a connection is no more, or could not be made.
@@ -268,7 +264,7 @@ func (p *Pool) sweep(last, now int64) {
 
 	kept := looked[:0]
 	for _, c := range looked {
-		if now-c.idleSince > int64(p.pools.cfg.IdleTimeout) || c.ended() {
+		if now-c.idleSince > int64(p.pools.cfg.IdleTimeout) || c.stale() {
 			c.Discard()
 		} else {
 			kept = append(kept, c)

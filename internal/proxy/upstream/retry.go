@@ -28,9 +28,9 @@ type BrokenError struct {
 func (e *BrokenError) Error() string { return "connection to the target broke: " + e.Err.Error() }
 func (e *BrokenError) Unwrap() error { return e.Err }
 
-// errUnasked says that a target sent bytes on an idle connection. They are an answer to nothing, and must not be taken
-// for the answer to the next request.
-var errUnasked = errors.New("the target sent an answer that nobody asked for")
+// errUnasked says that a target closed an idle connection, or sent bytes on it. These are an answer to nothing, and
+// must not be taken for the answer to the next request.
+var errUnasked = errors.New("the target closed the connection or sent an answer that nobody asked for")
 
 // Attempt is what the decision to try again depends on.
 type Attempt struct {
