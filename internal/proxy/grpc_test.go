@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -102,8 +103,36 @@ func newGRPCWorld(t testing.TB, service *grpcService, change ...func(*Config)) (
 	return w, w.grpcClient()
 }
 
-func TestGRPCUnaryCall(t *testing.T) {
-	w, conn := newGRPCWorld(t, &grpcService{unary: func(ctx context.Context, in []byte) ([]byte, error) {
+// newSecureGRPCWorld is the same with TLS to the listener and to the target.
+func newSecureGRPCWorld(t testing.TB, service *grpcService) (*world, *grpc.ClientConn) {
+	t.Helper()
+	w := newSecureWorld(t)
+	w.targetGroup("tg-1", shape.TargetGroupProtocolHttps)
+	w.setVersion("tg-1", shape.TargetGroupProtocolVersionGrpc)
+	w.put(w.target("tg-1", service.serve(t, grpc.Creds(credentials.NewTLS(w.site("any.test"))))))
+	w.listen("svc-1", shape.ListenerProtocolHttps, 443, "tg-1")
+	conn, err := grpc.NewClient("passthrough:///"+w.proxy.Addr(443).String(), grpc.WithTransportCredentials(credentials.NewTLS(w.client(host))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return w.world, conn
+}
+
+// eachListener runs a test through an HTTP and an HTTPS listener.
+func eachListener(t *testing.T, test func(t *testing.T, start func(*grpcService) (*world, *grpc.ClientConn))) {
+	t.Run("HTTP", func(t *testing.T) {
+		test(t, func(service *grpcService) (*world, *grpc.ClientConn) { return newGRPCWorld(t, service) })
+	})
+	t.Run("HTTPS", func(t *testing.T) {
+		test(t, func(service *grpcService) (*world, *grpc.ClientConn) { return newSecureGRPCWorld(t, service) })
+	})
+}
+
+func TestGRPCUnaryCall(t *testing.T) { eachListener(t, testGRPCUnaryCall) }
+
+func testGRPCUnaryCall(t *testing.T, start func(*grpcService) (*world, *grpc.ClientConn)) {
+	w, conn := start(&grpcService{unary: func(ctx context.Context, in []byte) ([]byte, error) {
 		incoming, _ := metadata.FromIncomingContext(ctx)
 		grpc.SetHeader(ctx, metadata.Pairs("first", "1", "seen-bin", strings.Join(incoming.Get("custom-bin"), "|")))
 		grpc.SetTrailer(ctx, metadata.Pairs("last", "2"))
@@ -144,7 +173,9 @@ func TestGRPCErrorsArriveWithTheirDetails(t *testing.T) {
 	}
 }
 
-func TestGRPCStreams(t *testing.T) {
+func TestGRPCStreams(t *testing.T) { eachListener(t, testGRPCStreams) }
+
+func testGRPCStreams(t *testing.T, start func(*grpcService) (*world, *grpc.ClientConn)) {
 	for _, test := range []struct {
 		method string
 		serve  func(stream grpc.ServerStream) error
@@ -226,7 +257,7 @@ func TestGRPCStreams(t *testing.T) {
 		}},
 	} {
 		t.Run(test.method, func(t *testing.T) {
-			_, conn := newGRPCWorld(t, &grpcService{stream: test.serve})
+			_, conn := start(&grpcService{stream: test.serve})
 			test.call(t, open(t, grpcContext(t), conn, test.method))
 		})
 	}

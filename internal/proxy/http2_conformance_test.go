@@ -26,25 +26,37 @@ func h2spec(t *testing.T, arguments ...string) {
 	}
 }
 
-// conformanceWorld is a world whose service answers to localhost.
-func conformanceWorld(t *testing.T) *world {
-	w := newWorld(t)
+// greeter is a target with a short answer.
+func greeter(t *testing.T) string {
 	target := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
 		io.WriteString(out, "hello")
 	}))
 	t.Cleanup(target.Close)
-	w.storefront(target.Listener.Addr().String())
+	return target.Listener.Addr().String()
+}
+
+// answerTo lets svc-1 answer to another name.
+func (w *world) answerTo(name string) {
 	service := *w.records[lattice.ServiceKey(scope, "svc-1")].(*lattice.Service)
-	service.CustomDomainName = "127.0.0.1"
+	service.CustomDomainName = name
 	w.put(&service)
-	return w
 }
 
 func TestHTTP2OnAnHTTPListenerConforms(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes some seconds")
-	}
-	w := conformanceWorld(t)
-	_, port, _ := net.SplitHostPort(w.proxy.Addr(80).String())
-	h2spec(t, "--host", "127.0.0.1", "--port", port, "--path", "/")
+	w := newWorld(t)
+	w.storefront(greeter(t))
+	w.answerTo("localhost")
+	h2spec(t, "--host", "localhost", "--port", port(w, 80), "--path", "/")
+}
+
+func TestHTTP2OnAnHTTPSListenerConforms(t *testing.T) {
+	w := newSecureWorld(t)
+	w.https(greeter(t))
+	w.answerTo("localhost")
+	h2spec(t, "--tls", "--insecure", "--host", "localhost", "--port", port(w.world, 443), "--path", "/")
+}
+
+func port(w *world, listenerPort int) string {
+	_, number, _ := net.SplitHostPort(w.proxy.Addr(listenerPort).String())
+	return number
 }
