@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"net"
@@ -28,6 +29,17 @@ import (
 
 // programLimit only keeps a hanging program from hanging the tests.
 const programLimit = 4 * time.Minute
+
+// parallel is how many tests run at once: they are waiting for most of the time.
+const parallel = "8"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", parallel); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // TestRealClients runs clients as their users do, against the built program with the race detector on.
 func TestRealClients(t *testing.T) {

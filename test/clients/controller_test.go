@@ -109,10 +109,11 @@ func untilDone(t *testing.T, what string, reconcile func(ctx context.Context) er
 	}
 }
 
-// isInProgress says whether the controller would have success by trying again: what is refused is so over a status.
+// isInProgress says whether the controller would have success by trying again: what is refused is so over a status,
+// or something has gone between two calls.
 func isInProgress(err error) bool {
 	conflict, ok := errors.AsType[*types.ConflictException](err)
-	return errors.Is(err, errLater) || ok && strings.Contains(*conflict.Message, "_IN_PROGRESS")
+	return errors.Is(err, errLater) || isNotFound(err) || ok && strings.Contains(*conflict.Message, "_IN_PROGRESS")
 }
 
 // reconcile makes what a route asks for.
