@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -140,6 +141,10 @@ func (e *exchange) authenticate(body []byte) error {
 	return nil
 }
 
+// operationLimit is how long an operation may take. It waits longer than moments only while the store has no leader,
+// and no client should wait for that for ever.
+const operationLimit = 30 * time.Second
+
 // carryOut calls the operation when there is room for it, and lets chaos spoil it.
 func (e *exchange) carryOut(d *decoder) (any, error) {
 	ctx := e.r.Context()
@@ -155,6 +160,8 @@ func (e *exchange) carryOut(d *decoder) (any, error) {
 		return nil, err
 	}
 	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, operationLimit)
+	defer cancel()
 	out, err := e.operation.call(ctx, e, d)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -307,4 +308,22 @@ func TestBodyUpToTheLimitIsRead(t *testing.T) {
 			t.Errorf("%d bytes: status %d, want %d", len(body), got, want)
 		}
 	}
+}
+
+func TestOperationThatDoesNotEndIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := api.NewHandler(api.Config{
+			Operations: apitest.Operations(func(ctx context.Context, _ string, _ api.Caller, _ any) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}),
+			Authenticator: anybody{},
+			Log:           slog.New(slog.DiscardHandler),
+		})
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequest("GET", "/services", nil))
+		if answer.Code != http.StatusInternalServerError || answer.Header().Get("X-Amzn-Errortype") != "InternalServerException" {
+			t.Errorf("the answer is %d %s", answer.Code, answer.Header().Get("X-Amzn-Errortype"))
+		}
+	})
 }
