@@ -51,13 +51,21 @@ func decode(kv *mvccpb.KeyValue) (*row, error) {
 	if !ok {
 		return nil, fmt.Errorf("unknown kind %q", key.Kind)
 	}
-	if err := json.Unmarshal(kv.Value, rec); err != nil {
+	if err := unmarshal(kv.Value, rec); err != nil {
 		return nil, err
 	}
 	if rec.Key() != key {
 		return nil, fmt.Errorf("the value is that of %s", rec.Key())
 	}
 	return &row{rec: rec, key: key, at: Cursor{Revision: kv.CreateRevision, Key: name}, modified: kv.ModRevision}, nil
+}
+
+// unmarshal is json.Unmarshal, which would read the value of a record that reads itself twice.
+func unmarshal(value []byte, rec lattice.Record) error {
+	if own, ok := rec.(json.Unmarshaler); ok {
+		return own.UnmarshalJSON(value)
+	}
+	return json.Unmarshal(value, rec)
 }
 
 // kvOf returns what the i-th operation of a transaction, the get of one key, has found; zero for nothing.
