@@ -4,12 +4,21 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
 	"trellis/internal/catalog"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
+)
+
+// The full store.
+const (
+	fullGroups      = 100_000
+	targetsPerGroup = 5
 )
 
 // scope is where `trellis serve` puts what its first administrator creates.
@@ -24,12 +33,26 @@ type filling struct {
 	ports    []int
 }
 
-// fillers is how many goroutines write at once: the catalog joins what they write into few transactions.
-const fillers = 4
+// The catalog joins what the fillers write into transactions of at most 126 records. Larger ones would be faster, but
+// etcd takes its snapshots by the number of transactions, and a server would start with all records in its log.
+const (
+	fillers      = 4
+	batchRecords = 60
+)
+
+// fillOnce fills a store for all that only read it, and returns its data directory.
+func fillOnce(ctx context.Context, dir string) (string, error) {
+	data := filepath.Join(dir, "filled")
+	if _, err := os.Stat(data); err == nil {
+		return data, nil
+	}
+	return data, fill(ctx, data, filling{targetGroups: fullGroups, targetsPerGroup: targetsPerGroup})
+}
 
 // fill writes records into a data directory that no server uses, through the catalog. The API would write the same,
 // but takes a minute for it.
 func fill(ctx context.Context, dir string, f filling) error {
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	began := time.Now()
 	c, err := catalog.Open(ctx, catalog.Config{DataDir: dir, Ephemeral: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -58,7 +81,7 @@ func fill(ctx context.Context, dir string, f filling) error {
 	var batch []lattice.Record
 	f.generate(func(record lattice.Record) {
 		n++
-		if batch = append(batch, record); len(batch) == 25 { // About what requests that come together amount to.
+		if batch = append(batch, record); len(batch) == batchRecords {
 			records <- batch
 			batch = nil
 		}
@@ -71,7 +94,7 @@ func fill(ctx context.Context, dir string, f filling) error {
 			return fmt.Errorf("filling the store: %w", err)
 		}
 	}
-	fmt.Printf("filled a store with %d records in %.1f s\n", n, time.Since(began).Seconds())
+	progress("filled a store with %d records in %.1f s", n, time.Since(began).Seconds())
 	return c.Close()
 }
 

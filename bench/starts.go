@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 )
@@ -11,9 +10,8 @@ import (
 // benchStarts measures how long `trellis serve` takes from its start until API and data plane serve, with many records
 // in its data directory, and how much memory it has then.
 func benchStarts(ctx context.Context, o options, dir string) error {
-	const targetsPerGroup = 5
-	data := filepath.Join(dir, "starts")
-	if err := fill(ctx, data, filling{targetGroups: fullGroups, targetsPerGroup: targetsPerGroup}); err != nil {
+	data, err := fillOnce(ctx, dir)
+	if err != nil {
 		return err
 	}
 	var times []time.Duration
