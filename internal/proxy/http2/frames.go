@@ -166,7 +166,9 @@ func (c *Conn) processData(f *wire.DataFrame, now int64) error {
 			return err
 		}
 	}
-	c.budget.earnData(len(data))
+	if len(data) > 0 {
+		c.budget.earnData(len(data))
+	}
 	if s.closed || s.readErr != nil {
 		c.credit(len(data)) // Nobody will take it.
 	} else {

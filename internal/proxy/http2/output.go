@@ -37,7 +37,7 @@ func (c *Conn) write() {
 	if c.writing || c.out == nil {
 		return
 	}
-	c.writing = true
+	c.writing, c.writingSince = true, c.endpoint.cfg.Now()
 	c.writeAll()
 }
 
@@ -46,7 +46,7 @@ func (c *Conn) writeSoon() {
 	if c.writing || c.out == nil || c.err != nil {
 		return
 	}
-	c.writing = true
+	c.writing, c.writingSince = true, c.endpoint.cfg.Now() // Before Sweep can see it.
 	c.running.Go(func() {
 		c.mu.Lock()
 		defer c.unlock()
