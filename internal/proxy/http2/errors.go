@@ -53,8 +53,9 @@ var (
 	// ErrAborted says that the connection was broken off.
 	ErrAborted = errors.New("the connection was broken off")
 
-	errGone  = errors.New("the peer closed the connection")
-	errEnded = errors.New("the connection has come to its end")
+	errNoHead = errors.New("there is no other head")
+	errGone   = errors.New("the peer closed the connection")
+	errEnded  = errors.New("the connection has come to its end")
 )
 
 func protocolError(text string) error { return &connError{wire.ErrCodeProtocol, text} }

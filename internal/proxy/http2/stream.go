@@ -66,6 +66,9 @@ func (s *Stream) Head() (head []byte, ended bool, err error) {
 		if s.readErr != nil {
 			return nil, false, s.readErr
 		}
+		if s.final {
+			return nil, false, errNoHead
+		}
 		s.readable.Wait()
 	}
 	head = s.heads[0]
