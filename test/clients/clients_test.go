@@ -27,6 +27,9 @@ import (
 	"trellis/test/trellistest"
 )
 
+// noResolver is an address without a DNS server: no test asks the world about domains.
+const noResolver = "127.0.0.1:9"
+
 // programLimit only keeps a hanging program from hanging the tests.
 const programLimit = 4 * time.Minute
 
@@ -57,6 +60,7 @@ func TestRealClients(t *testing.T) {
 	t.Run("Terraform", e.terraform)
 	t.Run("GatewayController", e.gatewayController)
 	t.Run("EveryKindThrough", e.everyKind)
+	t.Run("EveryClientDetachesEndpoints", e.endpoints)
 	t.Run("Boto3MeetsEveryRefusalAsItsOwnException", e.boto3Refusals)
 	t.Run("AWSCommandLineRunsAsAProgram", e.commandLine)
 	t.Run("EveryClientMeetsThrottlingAndFailure", e.trouble)
@@ -108,8 +112,8 @@ trellis_account       = 222222222222
 trellis_policy        = {"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}
 `)
 	quotas := declaredQuotas(t)
-	serve := trellistest.Start(t, e.trellis, "serve", "--data-dir", t.TempDir(), "--credentials", credentials, "--quotas", quotas)
-	dev := trellistest.Start(t, e.trellis, "dev", "--quotas", quotas)
+	serve := trellistest.Start(t, e.trellis, "serve", "--data-dir", t.TempDir(), "--credentials", credentials, "--quotas", quotas, "--dns-resolver", noResolver)
+	dev := trellistest.Start(t, e.trellis, "dev", "--quotas", quotas, "--dns-resolver", noResolver)
 
 	// The clients have the servers until the last of them is done.
 	t.Run("clients", func(t *testing.T) {

@@ -13,10 +13,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
-	"github.com/aws/smithy-go/middleware"
 )
 
 // controller makes the calls of the AWS Gateway API Controller for Kubernetes: it finds its resources again by
@@ -65,16 +63,12 @@ var errLater = errors.New("in progress, to be reconciled again")
 
 func newController(c *vpclattice.Client, account string) *controller {
 	k := &controller{account: account}
-	record := middleware.InitializeMiddlewareFunc("record", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
-		if operation := awsmiddleware.GetOperationName(ctx); !strings.HasPrefix(operation, "Get") && !strings.HasPrefix(operation, "List") {
+	k.client = recording(c, func(operation string) {
+		if !strings.HasPrefix(operation, "Get") && !strings.HasPrefix(operation, "List") {
 			k.mu.Lock()
+			defer k.mu.Unlock()
 			k.mutations = append(k.mutations, operation)
-			k.mu.Unlock()
 		}
-		return next.HandleInitialize(ctx, in)
-	})
-	k.client = vpclattice.New(c.Options(), func(o *vpclattice.Options) {
-		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error { return stack.Initialize.Add(record, middleware.After) })
 	})
 	return k
 }

@@ -50,6 +50,8 @@ type world struct {
 // everyKindThroughGo takes some resources of every kind from creation to deletion. The quotas must be those of
 // kinds.json.
 func everyKindThroughGo(t *testing.T, c *vpclattice.Client) {
+	called := map[string]bool{}
+	c = recording(c, func(operation string) { called[operation] = true })
 	// One after another: the lists and the quotas are those of the account.
 	in := func(name string, live func(w *world)) {
 		t.Run(name, func(t *testing.T) {
@@ -66,6 +68,12 @@ func everyKindThroughGo(t *testing.T, c *vpclattice.Client) {
 	in("Policies", policies)
 	in("Targets", targets)
 	in("RuleUpdates", ruleUpdates)
+	for _, operation := range operations() {
+		// What is about endpoints needs an inventory, and is performed by itself.
+		if !called[operation] && !strings.Contains(operation, "Endpoint") {
+			t.Errorf("nobody has called %s", operation)
+		}
+	}
 }
 
 // of returns the nth resource of another kind.

@@ -9,9 +9,11 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
+	"github.com/aws/smithy-go/middleware"
 	awshttp "github.com/aws/smithy-go/transport/http"
 
 	"trellis/test/trellistest"
@@ -41,6 +43,29 @@ func newClient(t *testing.T, p *trellistest.Process, options ...func(*config.Loa
 		// An answer of 500 must show, not be tried again.
 		o.Retryer = aws.NopRetryer{}
 	})
+}
+
+// recording returns a client like another one that tells of each operation that is called.
+func recording(c *vpclattice.Client, called func(operation string)) *vpclattice.Client {
+	record := middleware.InitializeMiddlewareFunc("record", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+		called(awsmiddleware.GetOperationName(ctx))
+		return next.HandleInitialize(ctx, in)
+	})
+	return vpclattice.New(c.Options(), func(o *vpclattice.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error { return stack.Initialize.Add(record, middleware.After) })
+	})
+}
+
+// operations returns the names of all operations.
+func operations() (names []string) {
+	client := reflect.TypeFor[*vpclattice.Client]()
+	for i := range client.NumMethod() {
+		// Options is the one method that is no operation.
+		if name := client.Method(i).Name; name != "Options" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // call performs an operation by its name. input is a pointer to the SDK's input of the operation, or nil for one

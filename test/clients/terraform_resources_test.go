@@ -72,7 +72,7 @@ func newTerraform(t *testing.T, c *vpclattice.Client, instancePort int32) *terra
 			},
 			wanted: func() any {
 				return &vpclattice.GetServiceNetworkServiceAssociationOutput{
-					ServiceId: id("service"), ServiceNetworkId: id("service_network"), CreatedBy: aws.String("555555555555"),
+					ServiceId: id("service"), ServiceNetworkId: id("service_network"), CreatedBy: aws.String(terraformAccount),
 					CustomDomainName: aws.String("web.example.com"), DnsEntry: &types.DnsEntry{}, Status: types.ServiceNetworkServiceAssociationStatusActive,
 				}
 			},

@@ -14,11 +14,14 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
 
 	"trellis/test/trellistest"
 )
+
+const terraformAccount = "555555555555"
 
 // terraform runs a configuration as Terraform and its provider for AWS do: what does not depend on each other is
 // created and destroyed at the same time, each resource is waited for as the provider's waiters do, and a plan right
@@ -33,8 +36,15 @@ func (e environment) terraform(t *testing.T) {
 		t.Run("WithLifecycleDelay"+delay, func(t *testing.T) {
 			t.Parallel()
 			p := trellistest.Start(t, e.trellis, "dev", "--lifecycle-delay", delay, "--deregistration-delay", "1s",
-				"--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
-			newTerraform(t, devClient(t, p, "555555555555"), int32(port)).run()
+				"--dns-resolver", noResolver, "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
+			c := devClient(t, p, terraformAccount)
+			// First of all the provider asks in which account it is.
+			identity := must(sts.New(sts.Options{Region: "us-west-2", BaseEndpoint: &p.API, Credentials: c.Options().Credentials}).
+				GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{}))(t)
+			if *identity.Account != terraformAccount {
+				t.Errorf("the provider is in the account %s", *identity.Account)
+			}
+			newTerraform(t, c, int32(port)).run()
 		})
 	}
 }

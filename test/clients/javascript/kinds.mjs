@@ -201,9 +201,30 @@ async function ruleUpdates() {
   await needs.delete();
 }
 
-const others = { Target: targets, RuleUpdate: ruleUpdates };
-const all = [...Object.keys(kinds), ...Object.keys(policies), ...Object.keys(others)];
+// VPC endpoints, which the server knows from its inventory, are listed in pages and detached.
+async function endpoints() {
+  const { TRELLIS_NETWORK: network, TRELLIS_CONFIGURATION: configuration } = process.env;
+  const toNetwork = await sdk.pages("ListServiceNetworkVpcEndpointAssociations", { serviceNetworkIdentifier: network }, pageSize);
+  assert.deepEqual(toNetwork.map((items) => items.length), [2, 2, 1]);
+  for (const item of toNetwork.flat()) includes(item, { serviceNetworkArn: network, state: "ACTIVE" }, "endpoint");
+  await sdk.refused("ConflictException", 409, ["DeleteServiceNetwork", { serviceNetworkIdentifier: network }], { resourceType: "SERVICE_NETWORK" });
+
+  const toResource = await sdk.pages("ListResourceEndpointAssociations", { resourceConfigurationIdentifier: configuration }, pageSize);
+  assert.deepEqual(toResource.map((items) => items.length), [2, 2, 1]);
+  const [first, ...rest] = toResource.flat();
+  const key = { resourceEndpointAssociationIdentifier: first.arn };
+  includes(await sdk.call("DeleteResourceEndpointAssociation", key), { id: first.id, vpcEndpointId: first.vpcEndpointId }, "detached");
+  assert.deepEqual((await sdk.call("ListResourceEndpointAssociations", { resourceConfigurationIdentifier: configuration })).items, rest);
+  await sdk.refused("ResourceNotFoundException", 404, ["DeleteResourceEndpointAssociation", key], { resourceType: "RESOURCE_ENDPOINT_ASSOCIATION" });
+}
+
+const others = { Target: targets, RuleUpdate: ruleUpdates, Endpoint: endpoints };
+const all = [...Object.keys(kinds), ...Object.keys(policies), "Target", "RuleUpdate"];
 for (const name of process.argv.length > 2 ? process.argv.slice(2) : all) {
   console.log(`- ${name}`);
   await (name in kinds ? live(name) : name in policies ? policy(name) : others[name]());
+}
+if (process.argv.length === 2) {
+  // What is about endpoints needs an inventory, and is performed by itself.
+  assert.deepEqual(SDK.operations().filter((operation) => !sdk.called.has(operation) && !operation.includes("Endpoint")), []);
 }

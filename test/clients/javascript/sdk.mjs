@@ -8,12 +8,20 @@ export class SDK {
     this.client = new lattice.VPCLatticeClient({ endpoint, region: "us-west-2", maxAttempts });
   }
 
+  called = new Set();
+
+  static operations() {
+    return Object.keys(lattice).filter((name) => /^[A-Z]\w+Command$/.test(name)).map((name) => name.slice(0, -"Command".length));
+  }
+
   async call(operation, parameters) {
+    this.called.add(operation);
     const { $metadata, ...answer } = await this.client.send(new lattice[operation + "Command"](parameters));
     return answer;
   }
 
   async pages(operation, parameters, pageSize) {
+    this.called.add(operation);
     const pages = [];
     // The paginator puts its tokens into what it is given.
     const paginator = lattice[`paginate${operation}`]({ client: this.client, pageSize }, { ...parameters });

@@ -16,9 +16,14 @@ class Caller:
         os.environ["AWS_MAX_ATTEMPTS"] = str(attempts)
         os.environ["AWS_RETRY_MODE"] = "standard"
         self.driver = create_clidriver()
+        self.called = set()
+
+    def operations(self):
+        return set(self.driver.session.get_service_model("vpc-lattice").operation_names)
 
     def run(self, operation, parameters, *options):
         """Returns the exit code, standard output and standard error of a command."""
+        self.called.add(operation)
         command = ["--endpoint-url", os.environ["TRELLIS_API"], "--output", "json", "vpc-lattice", xform_name(operation, "-")]
         for name, value in parameters.items():
             option = "--" + xform_name(name, "-")

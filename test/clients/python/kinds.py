@@ -1,21 +1,30 @@
 """The life of every kind of resource, as kinds.json declares it. The argument says through what: sdk, commandline.
 
-A caller has three methods: call performs an operation and returns its answer; refusal performs one that must be
-refused with an exception, and returns what the caller can see of the exception's members; pages lists in pages."""
+A caller has four methods: call performs an operation and returns its answer; refusal performs one that must be
+refused with an exception, and returns what the caller can see of the exception's members; pages lists in pages;
+operations names all that there are, of which it keeps those called."""
 
 import importlib
 import json
+import os
 import re
 import sys
 from pathlib import Path
 
-from network import check, step
+from network import VPC, check, step
 
 DECLARED = json.loads(Path(__file__).parent.with_name("kinds.json").read_text())
 KINDS = DECLARED["kinds"]
 POLICIES = DECLARED["policies"]
 PAGE = 2
 NOBODY = "999999999999"
+
+# These need an inventory, and are performed by themselves.
+OF_ENDPOINTS = {
+    "DeleteResourceEndpointAssociation",
+    "ListResourceEndpointAssociations",
+    "ListServiceNetworkVpcEndpointAssociations",
+}
 
 
 class Life:
@@ -306,6 +315,32 @@ def rule_updates(caller, _):
     needs.delete()
 
 
+def endpoints(caller, _):
+    """VPC endpoints, which the server knows from its inventory, are listed in pages and detached."""
+    network = {"serviceNetworkIdentifier": os.environ["TRELLIS_NETWORK"]}
+    pages = caller.pages("ListServiceNetworkVpcEndpointAssociations", network, PAGE)
+    check([len(page) for page in pages] == [2, 2, 1], f"the pages are {pages}")
+    for item in [item for page in pages for item in page]:
+        includes(item, {"serviceNetworkArn": os.environ["TRELLIS_NETWORK"], "state": "ACTIVE", "vpcId": VPC})
+    refused(caller, "ConflictException", "DeleteServiceNetwork", network, 409, {"resourceType": "SERVICE_NETWORK"})
+
+    configuration = {"resourceConfigurationIdentifier": os.environ["TRELLIS_CONFIGURATION"]}
+    pages = caller.pages("ListResourceEndpointAssociations", configuration, PAGE)
+    check([len(page) for page in pages] == [2, 2, 1], f"the pages are {pages}")
+    items = [item for page in pages for item in page]
+    for item in items:
+        includes(item, {"resourceConfigurationArn": os.environ["TRELLIS_CONFIGURATION"]})
+    first = {"resourceEndpointAssociationIdentifier": items[0]["arn"]}
+    answer = caller.call("DeleteResourceEndpointAssociation", first)
+    check(answer["id"] == items[0]["id"] and answer["vpcEndpointId"] == items[0]["vpcEndpointId"], f"deleted was {answer}")
+    left = caller.call("ListResourceEndpointAssociations", configuration)["items"]
+    check(left == items[1:], f"left are {left}")
+    refused(
+        caller, "ResourceNotFoundException", "DeleteResourceEndpointAssociation", first, 404,
+        {"resourceType": "RESOURCE_ENDPOINT_ASSOCIATION"},
+    )
+
+
 if __name__ == "__main__":
     # Only one of the two: the command line has a botocore of its own, which it puts in the place of the SDK's.
     caller = importlib.import_module(sys.argv[1]).Caller()
@@ -315,4 +350,8 @@ if __name__ == "__main__":
         if name in KINDS:
             Life(caller, name).run()
         else:
-            {"Target": targets, "RuleUpdate": rule_updates}.get(name, policy)(caller, name)
+            others = {"Target": targets, "RuleUpdate": rule_updates, "Endpoint": endpoints}
+            others.get(name, policy)(caller, name)
+    if not sys.argv[2:]:
+        left = caller.operations() - caller.called - OF_ENDPOINTS
+        check(not left, f"nobody has called {left}")

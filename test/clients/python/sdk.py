@@ -18,7 +18,13 @@ class Caller:
             config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}),
         )
 
+        self.called = set()
+
+    def operations(self):
+        return set(self.client.meta.service_model.operation_names)
+
     def call(self, operation, parameters):
+        self.called.add(operation)
         answer = getattr(self.client, xform_name(operation))(**parameters)
         del answer["ResponseMetadata"]
         return answer
@@ -34,5 +40,6 @@ class Caller:
         raise AssertionError(f"{operation} was not refused: {answer}")
 
     def pages(self, operation, parameters, size):
+        self.called.add(operation)
         paginator = self.client.get_paginator(xform_name(operation))
         return [page["items"] for page in paginator.paginate(**parameters, PaginationConfig={"PageSize": size})]
