@@ -34,7 +34,7 @@ test-go: ## Run the Go tests without the client tests.
 	$(GOTEST) $$(go list ./... | grep -v '/test/clients$$')
 
 .PHONY: test-clients
-test-clients: prerequisites venv node_modules ## Run the tests with real clients only (boto3, AWS CLI, AWS SDK for JavaScript).
+test-clients: prerequisites venv node_modules ## Run the tests with real clients only (boto3, AWS CLI, SDKs for Go and JavaScript, Terraform, Gateway API controller).
 	$(GOTEST) -count=1 -v ./test/clients
 
 .PHONY: generate
