@@ -71,9 +71,14 @@ func (c *connection) enter(ph phase, timeout int64) cause {
 	if wordCause(old) == causeNone {
 		return causeNone
 	}
-	c.watch.mu.Lock() // The sweeper holds it until it is done with the sockets.
-	c.watch.mu.Unlock()
+	c.watch.await()
 	return wordCause(old)
+}
+
+// await returns when the sweeper is done with the sockets.
+func (w *watch) await() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 }
 
 // past is a deadline that has passed.
