@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"strings"
 
@@ -76,7 +77,7 @@ func (c *connection) secure(serverName []byte, service *routing.Service) progres
 	s.wire = tlsWire{Conn: c.accepted, connection: c, early: x.in[x.start:x.end]}
 	s.conn = tls.Server(&s.wire, c.proxy.tls)
 	c.secured = s
-	if err := s.conn.Handshake(); err != nil {
+	if err := c.handshake(s.conn); err != nil {
 		c.proxy.cfg.Log.Debug("TLS handshake failed", "source", c.source, "name", string(s.serverName), "error", err)
 		c.lingers = true // An alert may be on its way.
 		return ended
@@ -96,6 +97,21 @@ func (c *connection) secure(serverName []byte, service *routing.Service) progres
 	}
 	return needsBytes
 }
+
+// handshake makes a TLS handshake on a goroutine of its own. It needs a large stack, which goes with that goroutine;
+// the connection's own would keep it for as long as the collector takes to notice, and there may be many of them.
+func (c *connection) handshake(conn *tls.Conn) error {
+	made := make(chan error, 1)
+	go func() {
+		err := errHandshakePanicked
+		defer func() { made <- err }()
+		defer c.recovered("panic in a TLS handshake")
+		err = conn.Handshake()
+	}()
+	return <-made
+}
+
+var errHandshakePanicked = errors.New("panic in the handshake")
 
 // tlsWire is the TCP connection below TLS. While the connection is inside onReadable, it makes system calls like the
 // connection itself, and tells crypto/tls that a read has timed out when there is nothing to read: that leaves a record

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -477,6 +478,40 @@ func TestClientThatClosesItsTLSConnectionIsLetGo(t *testing.T) {
 	c.tls.CloseWrite()
 	c.atEnd()
 }
+
+func TestClientThatLeavesByTLSCancelsUpstream(t *testing.T) {
+	for name, leave := range map[string]func(c *tlsClient){
+		"in the order of TLS": func(c *tlsClient) { c.Conn.Close() },
+		"at once":             func(c *tlsClient) { c.tcp.Close() },
+		"by a reset": func(c *tlsClient) {
+			c.tcp.(*net.TCPConn).SetLinger(0)
+			c.tcp.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newSecureWorld(t)
+			got, cancelled := make(chan struct{}), make(chan struct{})
+			w.https(backend(t, func(conn net.Conn, r *bufio.Reader) {
+				readRequest(r)
+				close(got)
+				if _, err := r.ReadByte(); err != nil && !isTimeout(err) {
+					close(cancelled)
+				}
+			}))
+			c := w.dialTLS(host)
+			c.send("GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+			<-got
+			leave(c)
+			select {
+			case <-cancelled:
+			case <-time.After(10 * time.Second):
+				t.Fatal("the target is still at work")
+			}
+		})
+	}
+}
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
 func TestUpgradedConnectionPassesByTLS(t *testing.T) {
 	w := newSecureWorld(t)

@@ -2,18 +2,4 @@
 
 package socket
 
-import "syscall"
-
 const supported = true
-
-// Ended says whether the peer has closed its side, as far as can be seen without reading: what it sent before may
-// hide it.
-func Ended(raw syscall.RawConn) bool {
-	ended := false
-	err := raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		ended = n == 0 && err == nil || err != nil && err != syscall.EAGAIN && err != syscall.EINTR
-	})
-	return ended || err != nil
-}
