@@ -86,11 +86,17 @@ func open(t testing.TB, ctx context.Context, conn *grpc.ClientConn, method strin
 	return stream
 }
 
-func sendMessage(stream grpc.Stream, text string) error {
+// messages is what the two sides of a stream have in common.
+type messages interface {
+	SendMsg(message any) error
+	RecvMsg(message any) error
+}
+
+func sendMessage(stream messages, text string) error {
 	return stream.SendMsg(wrapperspb.Bytes([]byte(text)))
 }
 
-func receiveMessage(stream grpc.Stream) (string, error) {
+func receiveMessage(stream messages) (string, error) {
 	message := new(wrapperspb.BytesValue)
 	err := stream.RecvMsg(message)
 	return string(message.Value), err

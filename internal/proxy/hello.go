@@ -41,7 +41,7 @@ func (c *connection) start() progress {
 		if n > 0 {
 			return c.startTLS(name)
 		}
-		if n, err = c.conn.Read(c.room()); n == 0 {
+		if n, _ = c.conn.Read(c.room()); n == 0 {
 			return ended // Who takes so long would not understand an alert either.
 		}
 		x.end += n

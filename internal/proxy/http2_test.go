@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -11,19 +10,23 @@ import (
 	"testing"
 	"time"
 
-	wire "golang.org/x/net/http2"
-	"golang.org/x/net/http2/h2c"
-
 	"trellis/internal/shape"
 )
 
 // http2Client returns a client that speaks HTTP/2 to a listener by prior knowledge.
 func (w *world) http2Client() *http.Client {
-	transport := &wire.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, _ string, _ *tls.Config) (net.Conn, error) {
+	transport := &http.Transport{Protocols: priorKnowledge(), DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, w.proxy.Addr(80).String())
 	}}
 	w.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
+}
+
+// priorKnowledge is HTTP/2 without TLS and nothing else.
+func priorKnowledge() *http.Protocols {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return protocols
 }
 
 // http2Backend is a target that speaks HTTP/2 by prior knowledge.
@@ -33,7 +36,7 @@ func http2Backend(t testing.TB, handler http.Handler) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: h2c.NewHandler(orNotFound(handler), &wire.Server{})}
+	server := &http.Server{Handler: orNotFound(handler), Protocols: priorKnowledge()}
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
 	return listener.Addr().String()
