@@ -96,7 +96,11 @@ func (c *Checker) Available(key lattice.Key) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	g := c.board[groupKey(key)]
-	return g != nil && g.available(g.targets[key])
+	if g == nil {
+		// Routing asks before it hands the targets on.
+		return c.restored[key].status == shape.TargetStatusHealthy
+	}
+	return g.available(g.targets[key])
 }
 
 // Status returns the status of a target and the reason code for it, as ListTargets shows them.

@@ -4,7 +4,7 @@
 // Status; the admin page asks Report.
 //
 // Health decides nothing about requests (routing fails open when no target is available) and stores nothing: after a
-// restart every target is INITIAL.
+// restart every target is INITIAL, unless a Checker is told what another one knew.
 //
 // One goroutine sleeps until the next probe is due, one calls OnChange, and one lives for each probe on its way.
 //
@@ -62,6 +62,7 @@ type Checker struct {
 	ready    []*group // the groups whose turn it is to send a probe.
 	probing  int      // how many probes are on their way.
 	changed  map[lattice.Key]struct{}
+	restored map[lattice.Key]state // what another Checker knew; nil after the first Apply.
 	closed   bool
 }
 
@@ -121,6 +122,7 @@ func (c *Checker) Apply(uses []routing.Use) {
 		}
 		starting = append(starting, c.update(use)...)
 	}
+	c.restored = nil
 	c.startProbing(starting)
 }
 
@@ -171,6 +173,9 @@ func (c *Checker) update(use routing.Use) (starting []*target) {
 		case !t.probed:
 			t.probed = true
 			t.state.status = shape.TargetStatusInitial
+			if known, ok := c.restored[key]; ok {
+				t.state = known
+			}
 			starting = append(starting, t)
 		case isNewQuestion:
 			c.stopProbing(t)

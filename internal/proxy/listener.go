@@ -71,14 +71,22 @@ func (p *Proxy) bind() {
 }
 
 func (p *Proxy) listen(port *routing.Port) (*listener, error) {
-	address := net.JoinHostPort(p.cfg.Address, strconv.Itoa(p.cfg.BoundPort(port.Number)))
-	// The sweeper ends idle connections, so TCP's keep-alive probes would be system calls for nothing.
-	config := net.ListenConfig{KeepAlive: -1}
-	bound, err := config.Listen(context.Background(), "tcp", address)
+	bound, err := p.cfg.Listen(p.address(port.Number))
 	if err != nil {
 		return nil, err
 	}
 	return &listener{proxy: p, port: port, net: bound, ended: make(chan struct{})}, nil
+}
+
+// address is where a listener's port is bound.
+func (p *Proxy) address(listenerPort int) string {
+	return net.JoinHostPort(p.cfg.Address, strconv.Itoa(p.cfg.BoundPort(listenerPort)))
+}
+
+func listen(address string) (net.Listener, error) {
+	// The sweeper ends idle connections, so TCP's keep-alive probes would be system calls for nothing.
+	config := net.ListenConfig{KeepAlive: -1}
+	return config.Listen(context.Background(), "tcp", address)
 }
 
 // retryBinding tries the ports again that could not be bound.
@@ -136,10 +144,7 @@ func (l *listener) accept() {
 		}
 		pause = 0
 		c := newConnection(l, conn)
-		if !l.proxy.add(c) {
-			conn.Close()
-			return
-		}
+		l.proxy.add(c)
 		go c.serve()
 	}
 }

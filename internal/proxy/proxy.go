@@ -42,6 +42,8 @@ type Config struct {
 	Address string
 	// BoundPort returns the port that is bound for a listener's port. Nil means the same; 0 means any free one.
 	BoundPort func(listenerPort int) int
+	// Listen opens a TCP port. Nil means as usual.
+	Listen func(address string) (net.Listener, error)
 	// Explain adds x-trellis-* headers to responses, which say where the request went.
 	Explain bool
 
@@ -59,6 +61,9 @@ type Config struct {
 func (cfg *Config) setDefaults() {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
+	}
+	if cfg.Listen == nil {
+		cfg.Listen = listen
 	}
 	if cfg.BoundPort == nil {
 		cfg.BoundPort = func(port int) int { return port }
@@ -110,6 +115,7 @@ type Proxy struct {
 	problems    map[int]error
 	connections map[*connection]struct{}
 	draining    atomic.Bool // written under mu
+	patient     atomic.Bool // see Retire
 }
 
 // New returns a proxy that listens nowhere yet. It runs until Shutdown.
@@ -207,16 +213,13 @@ func (p *Proxy) setDate(now time.Time) {
 	p.date.Store(&date)
 }
 
-// add registers a connection, unless the proxy is shutting down.
-func (p *Proxy) add(c *connection) bool {
+// add registers a connection. One that is accepted just as the proxy shuts down is served too: its client may have
+// sent a request already.
+func (p *Proxy) add(c *connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.draining.Load() {
-		return false
-	}
 	p.connections[c] = struct{}{}
-	p.running.Add(1)
-	return true
+	p.running.Add(1) // The accept loop, which calls this, is still running: nobody has finished waiting.
 }
 
 func (p *Proxy) remove(c *connection) {

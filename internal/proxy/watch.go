@@ -143,7 +143,7 @@ func (w *watch) sweepConnection(c *connection, now int64, draining bool) {
 		w.end(c, word, causeLifetime)
 	case now >= wordDeadline(word) && !(uploading && now < c.upload.deadline.Load()):
 		w.end(c, word, causeTimeout)
-	case ph == phaseIdle && (draining || c.listener.gone()):
+	case ph == phaseIdle && (draining || c.listener.gone()) && !c.proxy.patient.Load():
 		w.end(c, word, causeDrain)
 	case ph == phaseTarget && seen && !uploading && c.transport != nil && socket.Ended(c.transport):
 		w.end(c, word, causeGone)

@@ -1,0 +1,42 @@
+package health
+
+import (
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// Known is what the checks of one target have come to, for a Checker in another process.
+type Known struct {
+	Target    lattice.Key
+	Status    shape.TargetStatus
+	Successes int
+	Failures  int
+}
+
+// Known returns what is known of the targets that have been judged.
+func (c *Checker) Known() []Known {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var list []Known
+	for _, g := range c.board {
+		for key, t := range g.targets {
+			if t.probed && t.state.status != shape.TargetStatusInitial {
+				list = append(list, Known{Target: key, Status: t.state.status, Successes: t.state.successes, Failures: t.state.failures})
+			}
+		}
+	}
+	return list
+}
+
+// Restore lets the targets of the first Apply, which must follow, begin with what another Checker knew. It may be called
+// several times, each time with other targets. All of them are probed as usual.
+func (c *Checker) Restore(list []Known) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.restored == nil {
+		c.restored = make(map[lattice.Key]state, len(list))
+	}
+	for _, k := range list {
+		c.restored[k.Target] = state{status: k.Status, successes: k.Successes, failures: k.Failures}
+	}
+}

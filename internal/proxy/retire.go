@@ -1,0 +1,29 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// Listeners returns the sockets that are bound, by the address that Config.Listen was called with. Who accepts on one
+// of them too, by another descriptor, goes on doing so when the proxy has closed its own.
+func (p *Proxy) Listeners() map[string]net.Listener {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sockets := make(map[string]net.Listener, len(p.listeners))
+	for number, l := range p.listeners {
+		sockets[p.address(number)] = l.net
+	}
+	return sockets
+}
+
+// Retire is Shutdown for a proxy with a successor on the same sockets, which takes the new connections. Nobody should
+// notice, so idle connections are not closed at once, which could meet a request that is on its way: each is closed with
+// the response to its next request, which says so, and only if there is none within patience as in Shutdown.
+func (p *Proxy) Retire(ctx context.Context, patience time.Duration) error {
+	p.patient.Store(true)
+	timer := time.AfterFunc(patience, func() { p.patient.Store(false) }) // The sweeper sees it.
+	defer timer.Stop()
+	return p.Shutdown(ctx)
+}
