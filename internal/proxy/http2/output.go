@@ -2,6 +2,7 @@ package http2
 
 import (
 	"encoding/binary"
+	"runtime"
 
 	wire "golang.org/x/net/http2"
 )
@@ -38,6 +39,10 @@ func (c *Conn) write() {
 		return
 	}
 	c.writing, c.writingSince = true, c.endpoint.cfg.Now()
+	// Let others that are ready add what they have: a system call costs much more than this.
+	c.mu.Unlock()
+	runtime.Gosched()
+	c.mu.Lock()
 	c.writeAll()
 }
 
