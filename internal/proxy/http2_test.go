@@ -29,6 +29,13 @@ func priorKnowledge() *http.Protocols {
 	return protocols
 }
 
+// anyVersion is what most servers speak: HTTP/1.1, and HTTP/2 to those who know.
+func anyVersion() *http.Protocols {
+	protocols := priorKnowledge()
+	protocols.SetHTTP1(true)
+	return protocols
+}
+
 // http2Backend is a target that speaks HTTP/2 by prior knowledge.
 func http2Backend(t testing.TB, handler http.Handler) string {
 	t.Helper()
@@ -36,7 +43,7 @@ func http2Backend(t testing.TB, handler http.Handler) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: orNotFound(handler), Protocols: priorKnowledge()}
+	server := &http.Server{Handler: orNotFound(handler), Protocols: anyVersion()}
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
 	return listener.Addr().String()
