@@ -40,9 +40,14 @@ func run() int {
 	defer stop()
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
+	upgrade := make(chan os.Signal, 1)
+	if signals := server.UpgradeSignals(); len(signals) > 0 { // None would mean all.
+		signal.Notify(upgrade, signals...)
+	}
 	err = server.Run(ctx, server.Config{
 		Configuration: command.Configuration,
 		Version:       version(),
+		Upgrade:       upgrade,
 		Out:           os.Stdout,
 		Log:           server.NewLogger(command.Configuration.Common, os.Stderr),
 	})

@@ -17,7 +17,7 @@ import (
 )
 
 // apiHandler returns what answers on the API port: STS, and behind it the operations.
-func (s *Server) apiHandler() (http.Handler, error) {
+func (s *Server) apiHandler() http.Handler {
 	burst := s.cfg.APIBurst
 	if burst == 0 {
 		burst = max(1, int(math.Ceil(s.cfg.APIRate)))
@@ -34,17 +34,22 @@ func (s *Server) apiHandler() (http.Handler, error) {
 		anybody := identity.Dev{Account: s.cfg.Account, Region: s.cfg.Region}
 		cfg.Authenticator, forSTS.Authenticator = anybody, anybody
 	} else {
-		credentials, err := identity.OpenCredentials(s.cfg.Credentials, s.cfg.Account, s.log.With("part", "identity"))
-		if err != nil {
-			return nil, err
-		}
-		cfg.Authenticator = identity.NewSigned(credentials, "vpc-lattice")
-		cfg.Authorizer = authorization.New(authorization.Config{Principals: credentials, Resources: stored{s.catalog}})
-		forSTS.Authenticator = identity.NewSigned(credentials, "sts")
+		cfg.Authenticator = identity.NewSigned(s.credentials, "vpc-lattice")
+		cfg.Authorizer = authorization.New(authorization.Config{Principals: s.credentials, Resources: stored{s.catalog}})
+		forSTS.Authenticator = identity.NewSigned(s.credentials, "sts")
 	}
 	forSTS.Next = api.NewHandler(cfg)
 	// In dev nothing else would keep a web page that somebody visits from changing what runs on the same machine.
-	return http.NewCrossOriginProtection().Handler(sts.NewHandler(forSTS)), nil
+	return http.NewCrossOriginProtection().Handler(sts.NewHandler(forSTS))
+}
+
+// openCredentials reads the credentials that callers may have. In dev there are none: anybody may call.
+func (s *Server) openCredentials() (err error) {
+	if s.cfg.Dev {
+		return nil
+	}
+	s.credentials, err = identity.OpenCredentials(s.cfg.Credentials, s.cfg.Account, s.log.With("part", "identity"))
+	return err
 }
 
 // stored gives the authorizer the resources in the catalog.

@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"runtime/debug"
 	"time"
@@ -24,6 +23,7 @@ import (
 	"trellis/internal/configuration"
 	"trellis/internal/control"
 	"trellis/internal/health"
+	"trellis/internal/identity"
 	"trellis/internal/inventory"
 	"trellis/internal/lattice"
 	"trellis/internal/proxy"
@@ -38,22 +38,26 @@ type Server struct {
 	cfg Config
 	log *slog.Logger
 
+	takeover      *takeover
 	apiListener   net.Listener
 	adminListener net.Listener
 
-	audit     *audit.Log // nil when nothing is recorded.
-	chaos     *chaos.Chaos
-	inventory *inventory.Inventory
-	catalog   *catalog.Catalog
-	control   *control.Control
-	router    *routing.Router
-	checker   *health.Checker
-	proxy     *proxy.Proxy
-	demo      *demo
+	audit       *audit.Log // nil when nothing is recorded.
+	chaos       *chaos.Chaos
+	credentials *identity.Credentials // nil in dev.
+	inventory   *inventory.Inventory
+	catalog     *catalog.Catalog
+	control     *control.Control
+	router      *routing.Router
+	checker     *health.Checker
+	proxy       *proxy.Proxy
+	demo        *demo
 
 	authority    *certificate.Authority
 	certificates *certificate.Store
 	temporaryDir string // removed at the end; empty when there is none.
+
+	retired bool // the proxy is shut down.
 }
 
 // Config is what a Server is built from.
@@ -61,6 +65,8 @@ type Config struct {
 	configuration.Configuration
 	// Version is shown by the admin port.
 	Version string
+	// Upgrade gets a value when a new process is to take over from this one. Nil means never.
+	Upgrade <-chan os.Signal
 	// Out gets what the operator is shown at the start, Log the rest.
 	Out io.Writer
 	Log *slog.Logger
@@ -92,10 +98,13 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if s.apiListener, err = net.Listen("tcp", cfg.APIAddr); err != nil {
+	if s.takeover, err = openTakeover(ctx, s.log); err != nil {
+		return s, err
+	}
+	if s.apiListener, err = s.takeover.listen(net.ListenConfig{}, apiSocket, cfg.APIAddr); err != nil {
 		return s, fmt.Errorf("opening the API port (--api-addr): %w", err)
 	}
-	if s.adminListener, err = net.Listen("tcp", cfg.AdminAddr); err != nil {
+	if s.adminListener, err = s.takeover.listen(net.ListenConfig{}, adminSocket, cfg.AdminAddr); err != nil {
 		return s, fmt.Errorf("opening the admin port (--admin-addr): %w", err)
 	}
 
@@ -109,6 +118,9 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	if err = s.openCertificates(); err != nil {
 		return s, err
 	}
+	if err = s.openCredentials(); err != nil {
+		return s, err
+	}
 
 	s.checker = health.NewChecker(health.Config{
 		Log:      s.log.With("part", "health"),
@@ -116,9 +128,13 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		Resolve:  s.resolve,
 	})
 	s.proxy = proxy.New(proxy.Config{
-		Log:         s.log.With("part", "proxy"),
-		Address:     cfg.DataAddr,
-		BoundPort:   cfg.boundPort,
+		Log:       s.log.With("part", "proxy"),
+		Address:   cfg.DataAddr,
+		BoundPort: cfg.boundPort,
+		Listen: func(address string) (net.Listener, error) {
+			// The proxy's sweeper ends idle connections, so it needs no probes of TCP.
+			return s.takeover.listen(net.ListenConfig{KeepAlive: -1}, dataSocket, address)
+		},
 		Certificate: s.certificates.Certificate,
 		Explain:     cfg.Dev,
 	})
@@ -133,6 +149,11 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		s.inventory.OnChange(func(*inventory.Snapshot) { s.router.AddressesChanged() })
 	}
 
+	known, err := s.takeover.prepared(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.checker.Restore(known)
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	s.catalog, err = catalog.Open(opening, catalog.Config{
@@ -145,6 +166,7 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	if err != nil {
 		return s, fmt.Errorf("opening the catalog: %w", err)
 	}
+	s.takeover.close()
 	resolver := control.Resolver(net.DefaultResolver)
 	if cfg.DNSResolver != "" {
 		resolver = control.NewResolver(cfg.DNSResolver)
@@ -181,62 +203,48 @@ func (c Config) boundPort(listenerPort int) int {
 
 // run serves until ctx ends or a part fails.
 func (s *Server) run(ctx context.Context) error {
-	handler, err := s.apiHandler()
-	if err != nil {
-		return err
-	}
+	api := newDoor(s.apiListener, s.apiHandler(), s.log.With("part", "api"))
+	admin := newDoor(s.adminListener, s.adminHandler(), s.log.With("part", "admin"))
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serve(ctx, s.apiListener, handler, s.log.With("part", "api")) })
-	group.Go(func() error { return serve(ctx, s.adminListener, s.adminHandler(), s.log.With("part", "admin")) })
-	group.Go(func() error { return s.control.Run(ctx) })
+	group.Go(func() error { return api.serve(ctx) })
+	group.Go(func() error { return admin.serve(ctx) })
+	stopControl := s.startControl(ctx, group)
+	group.Go(func() error {
+		defer end() // Another process serves.
+		return s.upgrades(ctx, api, admin, stopControl)
+	})
 	group.Go(func() error {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.catalog.Done():
+			if errors.Is(s.catalog.Err(), catalog.ErrClosed) { // By an upgrade.
+				return nil
+			}
 			return fmt.Errorf("the catalog ended: %w", s.catalog.Err())
 		}
 	})
 	if err := s.greet(ctx); err != nil {
 		s.log.Error("building the demo network", "error", err)
 	}
+	s.takeover.ready(ctx, s.apiListener.Addr(), s.adminListener.Addr())
 	return group.Wait()
 }
 
-// The API's requests are small and its answers quick; these bounds only free what a broken client holds.
-const (
-	apiReadHeaderTimeout = 10 * time.Second
-	apiReadTimeout       = 30 * time.Second
-	apiWriteTimeout      = 5 * time.Minute // Profiles of the admin port take their time.
-	apiIdleTimeout       = 2 * time.Minute
-	apiShutdownTimeout   = 5 * time.Second
-)
-
-// serve runs an HTTP server on a listener until ctx ends, and lets requests under way finish.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: apiReadHeaderTimeout,
-		ReadTimeout:       apiReadTimeout,
-		WriteTimeout:      apiWriteTimeout,
-		IdleTimeout:       apiIdleTimeout,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+// startControl runs the control plane's own work until ctx ends. stop ends it earlier.
+func (s *Server) startControl(ctx context.Context, group *errgroup.Group) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	group.Go(func() error {
+		defer close(ended)
+		return s.control.Run(ctx)
+	})
+	return func() {
+		cancel()
+		<-ended
 	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
-	select {
-	case err := <-done:
-		return fmt.Errorf("serving %s: %w", listener.Addr(), err)
-	case <-ctx.Done():
-	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiShutdownTimeout)
-	defer cancel()
-	if err := server.Shutdown(stopping); err != nil {
-		// Whoever still holds a request by now is cut off; that is no failure of ours.
-		return server.Close()
-	}
-	<-done
-	return nil
 }
 
 // close stops what open has started, in the opposite order.
@@ -250,12 +258,13 @@ func (s *Server) close() error {
 			problems = append(problems, err)
 		}
 	}
-	if s.proxy != nil {
+	if s.takeover != nil {
+		s.takeover.close()
+	}
+	if s.proxy != nil && !s.retired {
 		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 		defer cancel()
-		if err := s.proxy.Shutdown(ctx); err != nil {
-			s.log.Warn("exchanges were cut off by the end of the drain timeout", "timeout", s.cfg.DrainTimeout, "error", err)
-		}
+		s.shutdownProxy(func() error { return s.proxy.Shutdown(ctx) })
 	}
 	if s.catalog != nil {
 		problems = append(problems, s.catalog.Close())
@@ -274,6 +283,12 @@ func (s *Server) close() error {
 	}
 	problems = append(problems, s.closeCertificates())
 	return errors.Join(problems...)
+}
+
+func (s *Server) shutdownProxy(shutdown func() error) {
+	if err := shutdown(); err != nil {
+		s.log.Warn("exchanges were cut off by the end of the drain timeout", "timeout", s.cfg.DrainTimeout, "error", err)
+	}
 }
 
 // NewLogger returns the logger that the configuration asks for.

@@ -5,6 +5,8 @@ package trellistest
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -55,9 +57,12 @@ type Process struct {
 	API, Admin string
 
 	t      testing.TB
-	cmd    *exec.Cmd
-	exited chan struct{}
+	cmd    *exec.Cmd     // the process that was started first
+	exited chan struct{} // closed when cmd has ended
 	killed bool
+
+	successor int            // the process that has taken over; 0 before Upgrade
+	outputs   sync.WaitGroup // the goroutines that read what the processes write
 
 	mu  sync.Mutex // mu guards log.
 	log bytes.Buffer
@@ -70,25 +75,34 @@ func Start(t testing.TB, program, command string, args ...string) *Process {
 	p := &Process{t: t, exited: make(chan struct{})}
 	p.cmd = exec.Command(program, append([]string{command, "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}, args...)...)
 	p.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
-	p.cmd.Stderr = writer{p}
-	stdout, err := p.cmd.StdoutPipe()
+	// Pipes of our own, since a process that takes over writes to them too when the first one has ended.
+	stdout, stderr := p.pipe(&p.cmd.Stdout), p.pipe(&p.cmd.Stderr)
+	err := p.cmd.Start()
+	p.cmd.Stdout.(*os.File).Close()
+	p.cmd.Stderr.(*os.File).Close()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	addresses := make(chan [2]string, 2)
 	go func() {
 		defer close(p.exited)
+		_ = p.cmd.Wait() // The exit code tells more than the error.
+	}()
+	p.outputs.Go(func() {
+		defer stderr.Close()
+		_, _ = io.Copy(writer{p}, stderr)
+	})
+	addresses := make(chan [2]string, 2)
+	p.outputs.Go(func() {
+		defer stdout.Close()
 		for lines := bufio.NewScanner(stdout); lines.Scan(); {
 			if fields := strings.Fields(lines.Text()); len(fields) == 2 && (fields[0] == "API" || fields[0] == "admin") {
-				addresses <- [2]string{fields[0], fields[1]}
+				select {
+				case addresses <- [2]string{fields[0], fields[1]}:
+				default: // From a process that has taken over, with the same addresses.
+				}
 			}
 		}
-		// The exit code tells more than the error.
-		_ = p.cmd.Wait()
-	}()
+	})
 	t.Cleanup(p.Stop)
 	timeout := time.After(startLimit)
 	for p.API == "" || p.Admin == "" {
@@ -115,18 +129,9 @@ func (p *Process) Stop() {
 		return
 	}
 	p.killed = true
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.exited:
-	case <-time.After(stopLimit):
-		_ = p.cmd.Process.Kill()
-		<-p.exited
-		p.t.Errorf("trellis did not stop")
-	}
-	// Asked to stop, it ends with 0; a data race ends it with 66.
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		p.t.Errorf("trellis ended with %s", p.cmd.ProcessState)
-	}
+	_ = syscall.Kill(p.PID(), syscall.SIGTERM)
+	p.awaitExit()
+	p.outputs.Wait()
 	if p.t.Failed() {
 		p.t.Logf("trellis logged:\n%s", p.Log())
 	}
@@ -137,6 +142,57 @@ func (p *Process) Kill() {
 	p.killed = true
 	_ = p.cmd.Process.Kill()
 	<-p.exited
+	p.outputs.Wait()
+}
+
+// pipe makes a pipe, the end of which for writing is the program's.
+func (p *Process) pipe(end *io.Writer) *os.File {
+	p.t.Helper()
+	ours, theirs, err := os.Pipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	*end = theirs
+	return ours
+}
+
+// PID returns the number of the process.
+func (p *Process) PID() int {
+	if p.successor != 0 {
+		return p.successor
+	}
+	return p.cmd.Process.Pid
+}
+
+// awaitExit waits until the process that served has ended. Asked to, it ends with 0; a data race ends it with 66.
+func (p *Process) awaitExit() {
+	p.t.Helper()
+	pid := p.PID()
+	limit := time.AfterFunc(stopLimit, func() {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		p.t.Errorf("trellis did not stop")
+	})
+	defer limit.Stop()
+	if p.successor == 0 {
+		<-p.exited
+		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+			p.t.Errorf("trellis ended with %s", p.cmd.ProcessState)
+		}
+		return
+	}
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &status, 0, nil)
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if err != nil {
+			p.t.Errorf("waiting for trellis: %v", err)
+		} else if status.ExitStatus() != 0 {
+			p.t.Errorf("trellis ended with %d (signal %d)", status.ExitStatus(), status.Signal())
+		}
+		return
+	}
 }
 
 // Log returns what the program has written to standard error.

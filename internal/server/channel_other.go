@@ -1,0 +1,28 @@
+//go:build !linux
+
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+)
+
+// UpgradeSignals are the signals on which a node is to be replaced by a new process. Here that cannot be done.
+func UpgradeSignals() []os.Signal { return nil }
+
+// channel connects the two processes of an upgrade, on Linux.
+type channel struct{}
+
+func newChannel() (*channel, *os.File, error) { return nil, nil, errors.ErrUnsupported }
+
+func openChannel(uintptr) (*channel, error) { return nil, errors.ErrUnsupported }
+
+func (c *channel) close() {}
+
+func (c *channel) send(context.Context, message, net.Listener) error { return errors.ErrUnsupported }
+
+func (c *channel) receive(context.Context) (message, net.Listener, error) {
+	return message{}, nil, errors.ErrUnsupported
+}

@@ -1,0 +1,194 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+)
+
+// door is a port of ours with an HTTP server behind it: the API's or the admin port. It can be shut for a while, when
+// neither connections nor requests are turned away but wait, and then be opened again or lead to a successor.
+type door struct {
+	tcp     *net.TCPListener
+	handler http.Handler
+	log     *slog.Logger
+
+	mu          sync.Mutex // mu guards the fields below.
+	isShut      bool
+	isClosed    bool
+	successor   http.Handler // what answers instead, once there is a successor
+	underWay    int          // requests that the handler is at
+	connections int
+	changed     chan struct{} // closed, and replaced, when one of the above has changed
+}
+
+func newDoor(listener net.Listener, handler http.Handler, log *slog.Logger) *door {
+	return &door{tcp: listener.(*net.TCPListener), handler: handler, log: log, changed: make(chan struct{})}
+}
+
+// update changes what mu guards.
+func (d *door) update(change func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change()
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// await waits until a condition on what mu guards holds. condition may change it too.
+func (d *door) await(ctx context.Context, condition func() bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for !condition() {
+		changed := d.changed
+		d.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			d.mu.Lock()
+			return context.Cause(ctx)
+		}
+		d.mu.Lock()
+	}
+	return nil
+}
+
+// shut lets connections and requests wait from now on.
+func (d *door) shut() {
+	d.update(func() { d.isShut = true })
+	// It fails only when the listener is closed, which whoever accepts will notice.
+	_ = d.tcp.SetDeadline(time.Unix(1, 0))
+}
+
+// idle waits until no requests are under way.
+func (d *door) idle(ctx context.Context) error {
+	return d.await(ctx, func() bool { return d.underWay == 0 })
+}
+
+// reopen ends shut.
+func (d *door) reopen() {
+	_ = d.tcp.SetDeadline(time.Time{}) // As in shut.
+	d.update(func() { d.isShut = false })
+}
+
+// passTo sends requests that still come to us on to the successor at an address, which accepts the connections of the
+// same port. Each of ours ends with the response.
+func (d *door) passTo(address string) {
+	target := &url.URL{Scheme: "http", Host: address}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host // It is signed.
+		},
+		Transport: &http.Transport{DisableCompression: true},
+		ErrorLog:  slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
+	}
+	d.update(func() {
+		d.successor = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Connection", "close")
+			proxy.ServeHTTP(w, r)
+		})
+	})
+}
+
+// empty waits until there are no connections.
+func (d *door) empty(ctx context.Context) error {
+	return d.await(ctx, func() bool { return d.connections == 0 })
+}
+
+// ServeHTTP implements http.Handler.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var successor http.Handler
+	err := d.await(r.Context(), func() bool {
+		successor = d.successor
+		if d.isShut && successor == nil {
+			return false
+		}
+		if successor == nil {
+			d.underWay++
+		}
+		return true
+	})
+	switch {
+	case err != nil: // The client has gone away.
+	case successor != nil:
+		successor.ServeHTTP(w, r)
+	default:
+		defer d.update(func() { d.underWay-- })
+		d.handler.ServeHTTP(w, r)
+	}
+}
+
+// Accept implements net.Listener.
+func (d *door) Accept() (net.Conn, error) {
+	for {
+		conn, err := d.tcp.Accept()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return conn, err
+		}
+		// It never fails: without an end of its context there is none but the condition's.
+		_ = d.await(context.Background(), func() bool { return !d.isShut || d.isClosed })
+	}
+}
+
+// Close implements net.Listener.
+func (d *door) Close() error {
+	err := d.tcp.Close()
+	d.update(func() { d.isClosed = true })
+	return err
+}
+
+// Addr implements net.Listener.
+func (d *door) Addr() net.Addr { return d.tcp.Addr() }
+
+// The API's requests are small and its answers quick; these bounds only free what a broken client holds.
+const (
+	apiReadHeaderTimeout = 10 * time.Second
+	apiReadTimeout       = 30 * time.Second
+	apiWriteTimeout      = 5 * time.Minute // Profiles of the admin port take their time.
+	apiIdleTimeout       = 2 * time.Minute
+	apiShutdownTimeout   = 5 * time.Second
+)
+
+// serve runs the HTTP server until ctx ends, and lets requests under way finish.
+func (d *door) serve(ctx context.Context) error {
+	server := &http.Server{
+		Handler:           d,
+		ReadHeaderTimeout: apiReadHeaderTimeout,
+		ReadTimeout:       apiReadTimeout,
+		WriteTimeout:      apiWriteTimeout,
+		IdleTimeout:       apiIdleTimeout,
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				d.update(func() { d.connections++ })
+			case http.StateClosed, http.StateHijacked:
+				d.update(func() { d.connections-- })
+			}
+		},
+		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(d) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serving %s: %w", d.Addr(), err)
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiShutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(stopping); err != nil {
+		// Whoever still holds a request by now is cut off; that is no failure of ours.
+		return server.Close()
+	}
+	<-done
+	return nil
+}

@@ -1,0 +1,27 @@
+package server
+
+import "trellis/internal/health"
+
+// messageKind says what a message between the two processes of an upgrade is about, in the order in which they come.
+type messageKind string
+
+const (
+	messageSocket   messageKind = "socket"   // from the old process: a socket
+	messageBegin    messageKind = "begin"    // from the old process: these were the sockets needed to prepare
+	messagePrepared messageKind = "prepared" // from the new process: all is done that needs no catalog
+	messageKnown    messageKind = "known"    // from the old process: health of targets
+	messageReleased messageKind = "released" // from the old process: the catalog is free, and these were the sockets
+	messageReady    messageKind = "ready"    // from the new process: it serves
+)
+
+// message is what the two processes of an upgrade tell each other. It must stay readable for other versions: members
+// may be added, and unknown kinds are passed over.
+type message struct {
+	Kind messageKind `json:"kind"`
+	// Socket is the purpose of the socket that comes with the message, and the address as it was configured.
+	Socket string         `json:"socket,omitempty"`
+	Known  []health.Known `json:"known,omitempty"`
+	// API and Admin are where the new process serves.
+	API   string `json:"api,omitempty"`
+	Admin string `json:"admin,omitempty"`
+}

@@ -1,0 +1,126 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+
+	"trellis/internal/health"
+)
+
+// takeoverVariable is the environment variable that tells a process that it is to take over from its parent: the
+// number of a file descriptor, which is its end of the channel between the two.
+const takeoverVariable = "TRELLIS_TAKEOVER"
+
+// The purposes of sockets that a process takes over.
+const (
+	apiSocket   = "api"
+	adminSocket = "admin"
+	dataSocket  = "data"
+)
+
+// socketName names a socket for the other process. The address is the configured one, so that a new process that is
+// configured otherwise opens sockets of its own.
+func socketName(purpose, address string) string { return purpose + " " + address }
+
+// takeover is what a new process knows of the one that it takes over from. Without one, everything is opened anew.
+type takeover struct {
+	channel *channel // nil when there is nobody to take over from, and once that is done
+	log     *slog.Logger
+
+	mu      sync.Mutex // mu guards the field below.
+	sockets map[string]net.Listener
+}
+
+// openTakeover finds out whether to take over, and from whom.
+func openTakeover(ctx context.Context, log *slog.Logger) (*takeover, error) {
+	t := &takeover{log: log, sockets: map[string]net.Listener{}}
+	value, ok := os.LookupEnv(takeoverVariable)
+	if !ok {
+		return t, nil
+	}
+	if err := os.Unsetenv(takeoverVariable); err != nil { // Our own children are not meant.
+		return t, err
+	}
+	fd, err := strconv.ParseUint(value, 10, 31)
+	if err != nil {
+		return t, fmt.Errorf("%s: %w", takeoverVariable, err)
+	}
+	if t.channel, err = openChannel(uintptr(fd)); err != nil {
+		return t, err
+	}
+	_, err = t.receiveUntil(ctx, messageBegin)
+	return t, err
+}
+
+// receiveUntil takes in what the old process sends, up to a kind of message.
+func (t *takeover) receiveUntil(ctx context.Context, last messageKind) (known []health.Known, err error) {
+	for {
+		m, socket, err := t.channel.receive(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("the process to take over from does not go on: %w", err)
+		}
+		if socket != nil {
+			t.mu.Lock()
+			t.sockets[m.Socket] = socket
+			t.mu.Unlock()
+		}
+		known = append(known, m.Known...)
+		if m.Kind == last {
+			return known, nil
+		}
+	}
+}
+
+// listen opens a port, or takes over the socket of the old process that is bound to it.
+func (t *takeover) listen(config net.ListenConfig, purpose, address string) (net.Listener, error) {
+	name := socketName(purpose, address)
+	t.mu.Lock()
+	socket, ok := t.sockets[name]
+	delete(t.sockets, name)
+	t.mu.Unlock()
+	if ok {
+		return socket, nil
+	}
+	return config.Listen(context.Background(), "tcp", address)
+}
+
+// prepared tells the old process that nothing but the catalog is missing, and waits until that is free. It returns
+// what the old process knew of targets.
+func (t *takeover) prepared(ctx context.Context) ([]health.Known, error) {
+	if t.channel == nil {
+		return nil, nil
+	}
+	if err := t.channel.send(ctx, message{Kind: messagePrepared}, nil); err != nil {
+		return nil, fmt.Errorf("telling the process to take over from: %w", err)
+	}
+	return t.receiveUntil(ctx, messageReleased)
+}
+
+// ready tells the old process that we serve.
+func (t *takeover) ready(ctx context.Context, api, admin net.Addr) {
+	if t.channel == nil {
+		return
+	}
+	err := t.channel.send(ctx, message{Kind: messageReady, API: api.String(), Admin: admin.String()}, nil)
+	if err != nil {
+		t.log.Warn("the old process cannot be told that this one serves", "error", err)
+	}
+	t.log.Info("this process has taken over", "pid", os.Getpid())
+	t.channel.close()
+	t.channel = nil
+}
+
+// close closes the sockets that are not needed: they are of ports that are configured otherwise now.
+func (t *takeover) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, socket := range t.sockets {
+		socket.Close()
+		delete(t.sockets, name)
+	}
+}

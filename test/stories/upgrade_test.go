@@ -1,0 +1,307 @@
+package stories_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
+	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
+
+	"trellis/test/trellistest"
+)
+
+// upgradeBackend answers with what it is sent, and to /stream with a line now and then until it is told to end.
+type upgradeBackend struct {
+	*httptest.Server
+	streaming, end chan struct{}
+}
+
+func newUpgradeBackend(t *testing.T) *upgradeBackend {
+	b := &upgradeBackend{streaming: make(chan struct{}), end: make(chan struct{})}
+	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/stream" {
+			_, _ = io.Copy(w, io.MultiReader(strings.NewReader("hello"), r.Body))
+			return
+		}
+		defer fmt.Fprintln(w, "end")
+		for first := true; ; first = false {
+			fmt.Fprintln(w, "line")
+			_ = http.NewResponseController(w).Flush()
+			if first {
+				close(b.streaming)
+			}
+			select {
+			case <-b.end:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}))
+	t.Cleanup(b.Close)
+	return b
+}
+
+// traffic sends requests through the data plane until its context ends.
+type traffic struct {
+	host string
+	port int
+
+	sent atomic.Int64
+	mu   sync.Mutex // mu guards the field below.
+	lost []string
+}
+
+func (l *traffic) failed(what string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost = append(l.lost, fmt.Sprintf("%s at %s: %v", what, time.Now().Format(time.StampMilli), err))
+}
+
+// run sends one request after the other. With body it posts, which clients do not repeat by themselves.
+func (l *traffic) run(ctx context.Context, what string, transport *http.Transport, body []byte, pause time.Duration) {
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	for ctx.Err() == nil {
+		if err := l.one(client, body); err != nil {
+			l.failed(what, err)
+		}
+		l.sent.Add(1)
+		time.Sleep(pause)
+	}
+}
+
+func (l *traffic) one(client *http.Client, body []byte) error {
+	method := http.MethodGet
+	var content io.Reader
+	if body != nil {
+		// Not replayable: a lost request is a lost request.
+		method, content = http.MethodPost, io.MultiReader(bytes.NewReader(body))
+	}
+	r, err := http.NewRequest(method, fmt.Sprintf("http://127.0.0.1:%d/", l.port), content)
+	if err != nil {
+		return err
+	}
+	r.Host, r.ContentLength = l.host, int64(len(body))
+	response, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	got, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK || string(got) != "hello"+string(body) {
+		return fmt.Errorf("the answer is %d with %d bytes", response.StatusCode, len(got))
+	}
+	return nil
+}
+
+// start begins requests of all sorts. stop ends them.
+func (l *traffic) start(t *testing.T) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	large := bytes.Repeat([]byte("x"), 300_000)
+	both := new(http.Protocols)
+	both.SetUnencryptedHTTP2(true)
+	for range 2 {
+		running.Go(func() { l.run(ctx, "GET, kept alive", &http.Transport{}, nil, time.Millisecond) })
+		running.Go(func() { l.run(ctx, "POST, kept alive", &http.Transport{}, []byte("body"), time.Millisecond) })
+		running.Go(func() { l.run(ctx, "POST, now and then", &http.Transport{}, []byte("body"), 200*time.Millisecond) })
+		running.Go(func() { l.run(ctx, "large POST", &http.Transport{}, large, 10*time.Millisecond) })
+		running.Go(func() {
+			l.run(ctx, "new connection", &http.Transport{DisableKeepAlives: true}, []byte("body"), 2*time.Millisecond)
+		})
+		running.Go(func() { l.run(ctx, "HTTP/2", &http.Transport{Protocols: both}, []byte("body"), time.Millisecond) })
+	}
+	return func() {
+		cancel()
+		running.Wait()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for i, lost := range l.lost {
+			if i < 20 {
+				t.Error(lost)
+			}
+		}
+		t.Logf("%d requests were sent, %d failed", l.sent.Load(), len(l.lost))
+	}
+}
+
+// callAPI creates target groups, one after the other, until it is stopped, and fails the test unless each is created.
+func callAPI(t *testing.T, c *vpclattice.Client) (stop func() (names []string)) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan []string, 1)
+	go func() {
+		var names []string
+		var longest time.Duration
+		for i := 0; ctx.Err() == nil && i < 150; i++ {
+			name := fmt.Sprintf("group-%d", i)
+			began := time.Now()
+			if _, err := c.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{Name: &name, Type: types.TargetGroupTypeLambda}); err != nil {
+				t.Errorf("creating %s: %v", name, err)
+			}
+			longest = max(longest, time.Since(began))
+			names = append(names, name)
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Logf("%d target groups were created; the longest wait was %s", len(names), longest)
+		done <- names
+	}()
+	return func() []string {
+		cancel()
+		return <-done
+	}
+}
+
+func TestNewProcessTakesOverWithoutLosingARequest(t *testing.T) {
+	t.Parallel()
+	backend := newUpgradeBackend(t)
+	dir := t.TempDir()
+	credentials := filepath.Join(dir, "credentials")
+	dataPort := trellistest.FreePort(t)
+	p := trellistest.Start(t, trellistest.Build(t), "serve", "--data-dir", dir, "--port-map", fmt.Sprintf("80=%d", dataPort), "--drain-timeout", "10s")
+	c := client(t, p.API, credentials)
+	n := buildNetwork(t, c, backend.Listener.Addr().String())
+	awaitHealth(t, c, n, types.TargetStatusHealthy)
+
+	l := &traffic{host: n.host, port: dataPort}
+	stopLoad := l.start(t)
+	stopCalls := callAPI(t, c)
+	stream := startStream(t, n.host, dataPort)
+	<-backend.streaming
+	for i := range 2 {
+		time.Sleep(300 * time.Millisecond)
+		began := time.Now()
+		time.AfterFunc(3*time.Second, sync.OnceFunc(func() {
+			if i == 0 {
+				close(backend.end) // The stream has gone through the old process up to now.
+			}
+		}))
+		p.Upgrade()
+		t.Logf("replaced after %s", time.Since(began))
+		if i == 0 {
+			if body := <-stream; !strings.HasSuffix(body, "line\nend\n") {
+				t.Errorf("the stream ended with %q", body[max(0, len(body)-100):])
+			}
+		}
+		if summary := health(t, c, n); summary.Status != types.TargetStatusHealthy {
+			t.Errorf("the target is %s", summary.Status)
+		}
+	}
+	time.Sleep(300 * time.Millisecond)
+	names := stopCalls()
+	stopLoad()
+	groups := listGroups(t, c)
+	for _, name := range names {
+		if _, ok := groups[name]; !ok {
+			t.Errorf("%s was created and is not there", name)
+		}
+	}
+}
+
+// startStream asks for the stream; the body comes when it has ended.
+func startStream(t *testing.T, host string, port int) <-chan string {
+	done := make(chan string, 1)
+	go func() {
+		_, body, err := get(context.WithoutCancel(t.Context()), host, port, "/stream")
+		if err != nil {
+			t.Errorf("the stream failed: %v", err)
+		}
+		done <- body
+	}()
+	return done
+}
+
+// health returns the only target of a network.
+func health(t *testing.T, c *vpclattice.Client, n network) types.TargetSummary {
+	t.Helper()
+	out := must(c.ListTargets(t.Context(), &vpclattice.ListTargetsInput{TargetGroupIdentifier: &n.targetGroup}))(t)
+	if len(out.Items) != 1 {
+		t.Fatalf("there are %d targets", len(out.Items))
+	}
+	return out.Items[0]
+}
+
+func awaitHealth(t *testing.T, c *vpclattice.Client, n network, want types.TargetStatus) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); health(t, c, n).Status != want; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the target does not become %s", want)
+		}
+	}
+}
+
+func TestProcessGoesOnWhenTheNewProgramIsBroken(t *testing.T) {
+	t.Parallel()
+	backend := newUpgradeBackend(t)
+	dir := t.TempDir()
+	dataPort := trellistest.FreePort(t)
+	program := trellistest.Build(t)
+	p := trellistest.Start(t, program, "serve", "--data-dir", dir, "--port-map", fmt.Sprintf("80=%d", dataPort))
+	c := client(t, p.API, filepath.Join(dir, "credentials"))
+	n := buildNetwork(t, c, backend.Listener.Addr().String())
+	awaitHealth(t, c, n, types.TargetStatusHealthy)
+	l := &traffic{host: n.host, port: dataPort}
+	stopLoad := l.start(t)
+	stopCalls := callAPI(t, c)
+
+	good, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace := func(content []byte) {
+		if err := errors.Join(os.WriteFile(program+".new", content, 0o700), os.Rename(program+".new", program)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const failed = "the new process has failed before it could take over"
+	for i, broken := range []string{"no program at all", "#!/bin/sh\nexit 1\n", "#!/bin/sh\nkill -9 $$\n"} {
+		replace([]byte(broken))
+		_ = syscall.Kill(p.PID(), syscall.SIGUSR2)
+		for deadline := time.Now().Add(time.Minute); strings.Count(p.Log(), failed) == i; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the program does not say that %q has failed", broken)
+			}
+		}
+	}
+	expectAnswer(t, n.host, dataPort)
+	must(c.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{Name: aws.String("afterwards"), Type: types.TargetGroupTypeLambda}))(t)
+
+	replace(good)
+	p.Upgrade()
+	expectAnswer(t, n.host, dataPort)
+	stopCalls()
+	stopLoad()
+}
+
+func TestDevWithItsOwnStoreIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	p := trellistest.Start(t, trellistest.Build(t), "dev")
+	_ = syscall.Kill(p.PID(), syscall.SIGUSR2)
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(p.Log(), "cannot be replaced by a new one"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the program does not say that it cannot be replaced")
+		}
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.API, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
