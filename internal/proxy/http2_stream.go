@@ -251,7 +251,7 @@ func (st *stream) refuse(r refusal) {
 	if string(x.request.Method) == "HEAD" {
 		text = nil
 	}
-	if st.send(x.out, text, true) != nil {
+	if st.send(x.out, text, true) != nil && r.failure == "" {
 		x.record.Failure = ClientConnectionClosed
 	}
 	if r == malformed {

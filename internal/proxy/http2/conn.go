@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	readerBytes = 8 << 10
+	readerBytes = 4 << 10 // Larger payloads are read past it.
 	// maxFrameBytes is the smallest and the usual bound of a frame's payload (RFC 9113 4.2). We take and send no larger.
 	maxFrameBytes = 16 << 10
 	initialWindow = 65535
@@ -41,6 +41,7 @@ type Conn struct {
 	client       bool // we are the client
 	handle       func(*Stream)
 	onRoom       func() // called when there is room for a stream again
+	onGreeting   func() // called when the peer's SETTINGS have come
 	streamWindow int32
 	connWindow   int32
 

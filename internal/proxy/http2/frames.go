@@ -3,6 +3,7 @@ package http2
 import (
 	"errors"
 	"io"
+	"time"
 
 	wire "golang.org/x/net/http2"
 )
@@ -66,6 +67,10 @@ func (c *Conn) process(frame wire.Frame) error {
 		}
 		c.greeted = true
 		c.headSince = 0
+		if c.onGreeting != nil && c.err == nil {
+			c.conn.SetReadDeadline(time.Time{})
+			c.calls = append(c.calls, c.onGreeting)
+		}
 	}
 	if c.out != nil && len(c.out.frames) > maxOutputBytes+maxControlBytes {
 		return tooMuch("too many frames to answer")
@@ -230,7 +235,7 @@ func (c *Conn) processReset(f *wire.RSTStreamFrame, now int64) error {
 	if f.ErrCode == wire.ErrCodeRefusedStream && c.client {
 		err = &UnprocessedError{err}
 	}
-	if f.ErrCode != wire.ErrCodeNo || !s.remoteEnded {
+	if !s.answered { // Else it has waited for us, and so cannot do it fast.
 		if excess := c.spendReset(now); excess != nil {
 			return excess
 		}

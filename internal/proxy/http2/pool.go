@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	wire "golang.org/x/net/http2"
 
@@ -69,6 +70,7 @@ func (p *Pools) Close() {
 	p.mu.Unlock()
 	for _, pool := range pools {
 		pool.each((*Conn).Abort)
+		pool.abortGreeting()
 	}
 	p.running.Wait()
 }
@@ -79,10 +81,11 @@ type Pool struct {
 	address netip.AddrPort
 	tls     bool
 
-	mu      sync.Mutex    // mu guards the fields below.
-	conns   []*Conn       // replaced, never changed
-	dialing *dial         // the attempt that is being made
-	freed   chan struct{} // closed when there may be room on a connection
+	mu       sync.Mutex    // mu guards the fields below.
+	conns    []*Conn       // replaced, never changed
+	dialing  *dial         // the attempt that is being made
+	greeting *Conn         // which has come of it, if the target has not answered yet
+	freed    chan struct{} // closed when there may be room on a connection
 }
 
 // dial is an attempt to connect, for which many may wait.
@@ -161,7 +164,7 @@ func (p *Pool) await(ctx context.Context, conns []*Conn, freed chan struct{}) er
 	}
 }
 
-// startDial makes a connection, unless no more are made.
+// startDial makes a connection, unless no more are made. p.mu is held.
 func (p *Pool) startDial(d *dial) bool {
 	pools := p.pools
 	pools.mu.Lock()
@@ -170,35 +173,53 @@ func (p *Pool) startDial(d *dial) bool {
 		return false
 	}
 	pools.open[p] = struct{}{}
-	pools.running.Go(func() {
-		conn, err := p.connect()
-		p.mu.Lock()
-		p.dialing, d.err = nil, err
-		var c *Conn
-		if err == nil {
-			c = pools.endpoint.newConn(conn, nil)
-			c.client, c.streamWindow, c.connWindow = true, int32(pools.endpoint.cfg.TargetWindow), targetConnWindow
-			c.onRoom = p.announceRoom
-			c.introduce()
-			p.conns = append(slices.Clone(p.conns), c)
-		}
-		p.mu.Unlock()
-		close(d.done)
-		if c == nil {
-			p.forget(nil)
-			return
-		}
-		pools.mu.Lock()
-		isLate := pools.closed
-		pools.mu.Unlock()
-		if isLate {
-			c.Abort()
-		}
-		c.Serve()
-		conn.Close()
-		p.forget(c)
-	})
+	pools.running.Go(func() { p.run(d) })
 	return true
+}
+
+// run makes a connection and reads from it until it ends.
+func (p *Pool) run(d *dial) {
+	conn, err := p.connect()
+	if err != nil {
+		p.dialed(d, nil, err)
+		p.forget(nil)
+		return
+	}
+	cfg := &p.pools.endpoint.cfg
+	c := p.pools.endpoint.newConn(conn, nil)
+	c.client, c.streamWindow, c.connWindow = true, int32(cfg.TargetWindow), targetConnWindow
+	c.onRoom = p.announceRoom
+	// How many streams the target takes is known only then.
+	c.onGreeting = func() { p.dialed(d, c, nil) }
+	c.introduce()
+	conn.SetReadDeadline(time.Now().Add(cfg.DialTimeout))
+	p.mu.Lock()
+	p.greeting = c
+	p.mu.Unlock()
+	p.pools.mu.Lock()
+	isLate := p.pools.closed
+	p.pools.mu.Unlock()
+	if isLate {
+		c.Abort()
+	}
+	c.Serve()
+	conn.Close()
+	p.dialed(d, nil, errNotH2) // Unless it has been.
+	p.forget(c)
+}
+
+// dialed tells those that wait how the attempt has ended.
+func (p *Pool) dialed(d *dial, c *Conn, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dialing != d {
+		return
+	}
+	p.dialing, p.greeting, d.err = nil, nil, err
+	if c != nil {
+		p.conns = append(slices.Clone(p.conns), c)
+	}
+	close(d.done)
 }
 
 func (p *Pool) connect() (net.Conn, error) {
@@ -241,6 +262,16 @@ func (p *Pool) announceRoom() {
 	if p.freed != nil {
 		close(p.freed)
 		p.freed = nil
+	}
+}
+
+// abortGreeting breaks off a connection that is being made.
+func (p *Pool) abortGreeting() {
+	p.mu.Lock()
+	c := p.greeting
+	p.mu.Unlock()
+	if c != nil {
+		c.Abort()
 	}
 }
 

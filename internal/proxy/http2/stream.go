@@ -35,6 +35,7 @@ type Stream struct {
 	taken       int // what has been read, but not credited
 	onBroken    func()
 	isWaiting   bool
+	answered    bool // a head has been sent
 	gone        bool // it is not in conn.streams any more
 	closed      bool
 }
@@ -161,6 +162,7 @@ func (s *Stream) Send(block, data []byte, ended bool) error {
 	}
 	if block != nil {
 		c.appendHeaders(s.id, block, ended && len(data) == 0)
+		s.answered = true
 		c.budget.earnData(len(block))
 	}
 	if err := s.sendData(data, ended); err != nil {
