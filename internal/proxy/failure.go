@@ -20,6 +20,7 @@ const (
 	TargetConnectionClosed     Failure = "TargetConnectionClosed"
 	ClientConnectionClosed     Failure = "ClientConnectionClosed"
 	ClientProtocolError        Failure = "ClientProtocolError"
+	ClientAccessDenied         Failure = "ClientAccessDenied"
 	ConnectionDurationExceeded Failure = "ConnectionDurationExceeded"
 	InternalError              Failure = "InternalError"
 )
@@ -33,7 +34,9 @@ type refusal struct {
 
 // The refusals. Which status AWS gives is documented for some of them only (facts in UG troubleshooting; A-189).
 var (
-	unknownHost       = refusal{404, "Not Found", ""}
+	unknownHost = refusal{404, "Not Found", ""}
+	// Auth policies are stored, and not evaluated yet. Whoever asks for authorization must not get traffic without it.
+	notAuthorized     = refusal{403, "AccessDeniedException: auth policies are not evaluated yet, so all requests to services and service networks of authType AWS_IAM are denied", ClientAccessDenied}
 	noTarget          = refusal{503, "service not available", TargetConnectionError}
 	noVersionForThis  = refusal{502, "Bad Gateway", TargetProtocolError}
 	cannotConnect     = refusal{500, "Internal Server Error", TargetConnectionError}

@@ -41,6 +41,10 @@ func (pl *plan) choose(port *routing.Port, serverName []byte, spoken version, ho
 // follow finds out where a request to a service goes. It is nil on a TLS_PASSTHROUGH listener.
 func (pl *plan) follow(service *routing.Service, spoken version, request *routing.Request) {
 	pl.service = service
+	if service.NeedsAuthorization() {
+		pl.refuse(notAuthorized)
+		return
+	}
 	pl.rule = service.Route(request)
 	if pl.rule.FixedStatus != 0 {
 		pl.refuse(fixedResponse(pl.rule.FixedStatus))

@@ -28,6 +28,7 @@ func (r *Router) settleNetworks() {
 			n.compiled = &Network{ARN: n.record.ARN()}
 		}
 		n.compiled.source.Store(source(n.vpcs))
+		n.compiled.needsAuthorization.Store(n.record.AuthType == shape.AuthTypeAwsIam)
 	}
 }
 

@@ -84,6 +84,10 @@ func (r *Router) Explain(port int, host string, request *Request) Explanation {
 	}
 	e.Service, e.Listener, e.Protocol = service.ARN, service.ListenerARN, service.Protocol
 	e.NetworkARN, e.SourceVpc = service.NetworkARN, service.Network.Source().VpcID
+	if service.NeedsAuthorization() {
+		e.Problem = "the service or its service network has the authType AWS_IAM, and auth policies are not evaluated yet: every request is denied (A-164)"
+		return e
+	}
 	chosen := service.Route(request)
 	for _, rule := range service.rules {
 		if rule == chosen {

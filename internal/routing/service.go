@@ -46,10 +46,17 @@ func (s *Service) Route(r *Request) *Rule {
 	return s.fallback
 }
 
+// NeedsAuthorization says whether requests need a policy that allows them: that of the service, of the service network,
+// or of both.
+func (s *Service) NeedsAuthorization() bool {
+	return s.AuthType == shape.AuthTypeAwsIam || s.Network.needsAuthorization.Load()
+}
+
 // Network is a service network. It outlives recompilations.
 type Network struct {
-	ARN    string
-	source atomic.Pointer[Source]
+	ARN                string
+	source             atomic.Pointer[Source]
+	needsAuthorization atomic.Bool
 }
 
 // Source returns the VPC from which requests are said to come: that of the network's first VPC association. It is
