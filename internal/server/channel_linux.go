@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// UpgradeSignals are the signals on which a node is to be replaced by a new process; see Config.Upgrade.
+// UpgradeSignals are the signals on which a node is to be replaced by a new process; see Config.Upgrade.
 func UpgradeSignals() []os.Signal { return []os.Signal{syscall.SIGUSR2} }
 
 // maxMessageBytes is well below what Linux takes in one packet.

@@ -80,7 +80,7 @@ func (d *door) reopen() {
 }
 
 // passTo sends requests that still come to us on to the successor at an address, which accepts the connections of the
-// same port. Each of ours ends with the response.
+// same port. Each of ours ends with the response.
 func (d *door) passTo(address string) {
 	target := &url.URL{Scheme: "http", Host: address}
 	proxy := &httputil.ReverseProxy{

@@ -229,6 +229,7 @@ func (s *Server) run(ctx context.Context) error {
 	if err := s.greet(ctx); err != nil {
 		s.log.Error("building the demo network", "error", err)
 	}
+	s.notifyServiceManager()
 	s.takeover.ready(ctx, s.apiListener.Addr(), s.adminListener.Addr())
 	return group.Wait()
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"trellis/internal/health"
 )
 
@@ -122,5 +124,12 @@ func (t *takeover) close() {
 	for name, socket := range t.sockets {
 		socket.Close()
 		delete(t.sockets, name)
+	}
+}
+
+// notifyServiceManager tells systemd, if it started us, that we serve, and that its unit's main process is this one.
+func (s *Server) notifyServiceManager() {
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady+"\nMAINPID="+strconv.Itoa(os.Getpid())); err != nil {
+		s.log.Warn("the service manager cannot be told that this process serves", "error", err)
 	}
 }

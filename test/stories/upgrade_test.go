@@ -3,6 +3,8 @@ package stories_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -58,8 +60,10 @@ func newUpgradeBackend(t *testing.T) *upgradeBackend {
 
 // traffic sends requests through the data plane until its context ends.
 type traffic struct {
-	host string
-	port int
+	host      string
+	port      int
+	tlsPort   int            // 0 means that there is no HTTPS listener
+	authority *x509.CertPool // of its certificates
 
 	sent atomic.Int64
 	mu   sync.Mutex // mu guards the field below.
@@ -75,9 +79,9 @@ func (l *traffic) failed(what string, err error) {
 // run sends one request after the other. With body it posts, which clients do not repeat by themselves.
 func (l *traffic) run(ctx context.Context, what string, transport *http.Transport, body []byte, pause time.Duration) {
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
+	client, secure := &http.Client{Transport: transport}, transport.TLSClientConfig != nil
 	for ctx.Err() == nil {
-		if err := l.one(client, body); err != nil {
+		if err := l.one(client, secure, body); err != nil {
 			l.failed(what, err)
 		}
 		l.sent.Add(1)
@@ -85,14 +89,18 @@ func (l *traffic) run(ctx context.Context, what string, transport *http.Transpor
 	}
 }
 
-func (l *traffic) one(client *http.Client, body []byte) error {
+func (l *traffic) one(client *http.Client, secure bool, body []byte) error {
+	url := fmt.Sprintf("http://127.0.0.1:%d/", l.port)
+	if secure {
+		url = fmt.Sprintf("https://127.0.0.1:%d/", l.tlsPort)
+	}
 	method := http.MethodGet
 	var content io.Reader
 	if body != nil {
 		// Not replayable: a lost request is a lost request.
 		method, content = http.MethodPost, io.MultiReader(bytes.NewReader(body))
 	}
-	r, err := http.NewRequest(method, fmt.Sprintf("http://127.0.0.1:%d/", l.port), content)
+	r, err := http.NewRequest(method, url, content)
 	if err != nil {
 		return err
 	}
@@ -128,6 +136,18 @@ func (l *traffic) start(t *testing.T) (stop func()) {
 			l.run(ctx, "new connection", &http.Transport{DisableKeepAlives: true}, []byte("body"), 2*time.Millisecond)
 		})
 		running.Go(func() { l.run(ctx, "HTTP/2", &http.Transport{Protocols: both}, []byte("body"), time.Millisecond) })
+	}
+	if l.tlsPort != 0 {
+		secured := &tls.Config{RootCAs: l.authority, ServerName: l.host}
+		running.Go(func() {
+			l.run(ctx, "HTTPS", &http.Transport{TLSClientConfig: secured.Clone()}, []byte("body"), time.Millisecond)
+		})
+		running.Go(func() {
+			l.run(ctx, "HTTPS, new connection", &http.Transport{TLSClientConfig: secured.Clone(), DisableKeepAlives: true}, []byte("body"), 10*time.Millisecond)
+		})
+		running.Go(func() {
+			l.run(ctx, "HTTP/2 over TLS", &http.Transport{TLSClientConfig: secured.Clone(), ForceAttemptHTTP2: true}, []byte("body"), time.Millisecond)
+		})
 	}
 	return func() {
 		cancel()
@@ -174,16 +194,24 @@ func TestNewProcessTakesOverWithoutLosingARequest(t *testing.T) {
 	backend := newUpgradeBackend(t)
 	dir := t.TempDir()
 	credentials := filepath.Join(dir, "credentials")
-	dataPort := trellistest.FreePort(t)
-	p := trellistest.Start(t, trellistest.Build(t), "serve", "--data-dir", dir, "--port-map", fmt.Sprintf("80=%d", dataPort), "--drain-timeout", "10s")
+	l := &traffic{port: trellistest.FreePort(t), tlsPort: trellistest.FreePort(t), authority: x509.NewCertPool()}
+	p := trellistest.Start(t, trellistest.Build(t), "serve", "--data-dir", dir, "--drain-timeout", "10s",
+		"--port-map", fmt.Sprintf("80=%d,443=%d", l.port, l.tlsPort))
 	c := client(t, p.API, credentials)
 	n := buildNetwork(t, c, backend.Listener.Addr().String())
+	must(c.CreateListener(t.Context(), &vpclattice.CreateListenerInput{
+		ServiceIdentifier: &n.service, Name: aws.String("https"), Protocol: types.ListenerProtocolHttps, Port: aws.Int32(443),
+		DefaultAction: &types.RuleActionMemberForward{Value: types.ForwardAction{
+			TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: &n.targetGroup}},
+		}},
+	}))(t)
+	l.host = n.host
+	l.authority.AppendCertsFromPEM(must(os.ReadFile(filepath.Join(dir, "ca.pem")))(t))
 	awaitHealth(t, c, n, types.TargetStatusHealthy)
 
-	l := &traffic{host: n.host, port: dataPort}
 	stopLoad := l.start(t)
 	stopCalls := callAPI(t, c)
-	stream := startStream(t, n.host, dataPort)
+	stream := startStream(t, n.host, l.port)
 	<-backend.streaming
 	for i := range 2 {
 		time.Sleep(300 * time.Millisecond)
@@ -253,7 +281,7 @@ func TestProcessGoesOnWhenTheNewProgramIsBroken(t *testing.T) {
 	dir := t.TempDir()
 	dataPort := trellistest.FreePort(t)
 	program := trellistest.Build(t)
-	p := trellistest.Start(t, program, "serve", "--data-dir", dir, "--port-map", fmt.Sprintf("80=%d", dataPort))
+	p := trellistest.Start(t, program, "serve", "--data-dir", dir, "--drain-timeout", "6s", "--port-map", fmt.Sprintf("80=%d", dataPort))
 	c := client(t, p.API, filepath.Join(dir, "credentials"))
 	n := buildNetwork(t, c, backend.Listener.Addr().String())
 	awaitHealth(t, c, n, types.TargetStatusHealthy)
@@ -282,6 +310,17 @@ func TestProcessGoesOnWhenTheNewProgramIsBroken(t *testing.T) {
 	}
 	expectAnswer(t, n.host, dataPort)
 	must(c.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{Name: aws.String("afterwards"), Type: types.TargetGroupTypeLambda}))(t)
+
+	// It fails when the old process has given up the data directory. That takes over itself then, as another process.
+	if err := errors.Join(os.Mkdir(dir+"/broken", 0o700), os.WriteFile(dir+"/broken/etcd", nil, 0o600), os.WriteFile(program+".good", good, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	replace(fmt.Appendf(nil, "#!/bin/sh\nexec %s.good \"$@\" --data-dir %s/broken --credentials %[2]s/credentials --ca-dir %[2]s\n", program, dir))
+	p.Upgrade()
+	if !strings.Contains(p.Log(), "the new process has failed as it took over") {
+		t.Error("the program does not say that the new one has failed")
+	}
+	expectAnswer(t, n.host, dataPort)
 
 	replace(good)
 	p.Upgrade()
