@@ -21,14 +21,14 @@ type multiplexed struct {
 	streams map[*stream]struct{}
 }
 
-// http2Config bounds HTTP/2. A client may have 250 streams, each with 128 KB in our hands.
+// http2Config bounds HTTP/2. A client may have 250 streams, each with 128 KB in our hands per direction.
 func (p *Proxy) http2Config() http2.Config {
 	return http2.Config{
 		Now:            p.clock.now,
 		MaxStreams:     250,
 		StreamWindow:   128 << 10,
 		ConnWindow:     8 << 20,
-		TargetWindow:   64 << 10,
+		TargetWindow:   128 << 10,
 		MaxHeadBytes:   http1.MaxHeadBytes,
 		HeadTimeout:    p.cfg.HeadTimeout,
 		StallTimeout:   p.cfg.IdleTimeout,

@@ -19,7 +19,7 @@ func (w *world) http2Client() *http.Client {
 		return new(net.Dialer).DialContext(ctx, network, w.proxy.Addr(80).String())
 	}}
 	w.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 // priorKnowledge is HTTP/2 without TLS and nothing else.
@@ -129,7 +129,7 @@ func TestHTTP2RequestReachesATargetOfHTTP2(t *testing.T) {
 }
 
 func TestLargeBodiesPassBothWaysByHTTP2(t *testing.T) {
-	const size = 5 << 20
+	const size = 1 << 20
 	echo := http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) { io.Copy(out, in.Body) })
 	for _, test := range []struct {
 		name  string
