@@ -1,0 +1,132 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// openDoor serves a handler on a door until the test is over, and returns its URL.
+func openDoor(t *testing.T, handler http.HandlerFunc) (d *door, url string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d = newDoor(listener, handler, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- d.serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return d, "http://" + listener.Addr().String()
+}
+
+func says(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) }
+}
+
+// ask sends a request and returns the answer as soon as it is there.
+func ask(t *testing.T, client *http.Client, url string) <-chan string {
+	answer := make(chan string, 1)
+	go func() {
+		res, err := client.Get(url)
+		if err != nil {
+			t.Error(err)
+			answer <- ""
+			return
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		if res.Close {
+			body = append(body, ", and goodbye"...)
+		}
+		answer <- string(body)
+	}()
+	return answer
+}
+
+func TestShutDoorLetsCallsWaitAndLosesNone(t *testing.T) {
+	d, url := openDoor(t, says("here"))
+	old, fresh := &http.Client{Transport: &http.Transport{}}, &http.Client{Transport: &http.Transport{}}
+	if got := <-ask(t, old, url); got != "here" {
+		t.Fatalf("the door answers %q", got)
+	}
+	d.shut()
+	if err := d.idle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	onOld, onNew := ask(t, old, url), ask(t, fresh, url)
+	select {
+	case got := <-onOld:
+		t.Errorf("a call on an old connection is answered %q", got)
+	case got := <-onNew:
+		t.Errorf("a call on a new connection is answered %q", got)
+	case <-time.After(50 * time.Millisecond):
+	}
+	d.reopen()
+	if a, b := <-onOld, <-onNew; a != "here" || b != "here" {
+		t.Errorf("they are answered %q and %q in the end", a, b)
+	}
+	old.CloseIdleConnections()
+	fresh.CloseIdleConnections()
+	if err := d.empty(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShutDoorIsNotIdleWhileACallIsUnderWay(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	d, url := openDoor(t, func(http.ResponseWriter, *http.Request) {
+		close(arrived)
+		<-release
+	})
+	answer := ask(t, http.DefaultClient, url)
+	<-arrived
+	d.shut()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := d.idle(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a call under way: %v", err)
+	}
+	close(release)
+	<-answer
+	if err := d.idle(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDoorPassesCallsOnOldConnectionsToTheSuccessor(t *testing.T) {
+	d, url := openDoor(t, says("old"))
+	var host string
+	successor, _ := openDoor(t, func(w http.ResponseWriter, r *http.Request) {
+		host = r.Host
+		fmt.Fprint(w, "new")
+	})
+	client := &http.Client{Transport: &http.Transport{}}
+	if got := <-ask(t, client, url); got != "old" {
+		t.Fatalf("the door answers %q", got)
+	}
+	d.shut()
+	waiting := ask(t, client, url)
+	d.passTo(successor.Addr().String())
+	if got := <-waiting; got != "new, and goodbye" {
+		t.Errorf("the door answers %q", got)
+	}
+	if "http://"+host != url {
+		t.Errorf("the successor sees the host %q, which is signed as %s", host, url)
+	}
+}
