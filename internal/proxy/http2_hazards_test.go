@@ -15,7 +15,6 @@ import (
 	"time"
 
 	wire "golang.org/x/net/http2"
-	"golang.org/x/net/http2/h2c"
 	"golang.org/x/net/http2/hpack"
 
 	"trellis/internal/shape"
@@ -572,7 +571,7 @@ func TestStreamsBeyondATargetsLimitUseAnotherConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: h2c.NewHandler(handler, &wire.Server{MaxConcurrentStreams: 2})}
+	server := &http.Server{Handler: handler, Protocols: priorKnowledge(), HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 2}}
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
 	w.http2Storefront(shape.TargetGroupProtocolVersionHttp2, listener.Addr().String())
