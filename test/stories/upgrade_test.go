@@ -80,8 +80,9 @@ func (l *traffic) failed(what string, err error) {
 func (l *traffic) run(ctx context.Context, what string, transport *http.Transport, body []byte, pause time.Duration) {
 	defer transport.CloseIdleConnections()
 	client, secure := &http.Client{Transport: transport}, transport.TLSClientConfig != nil
+	http2 := transport.ForceAttemptHTTP2 || transport.Protocols != nil
 	for ctx.Err() == nil {
-		if err := l.one(client, secure, body); err != nil {
+		if err := l.one(client, secure, http2, body); err != nil {
 			l.failed(what, err)
 		}
 		l.sent.Add(1)
@@ -89,7 +90,7 @@ func (l *traffic) run(ctx context.Context, what string, transport *http.Transpor
 	}
 }
 
-func (l *traffic) one(client *http.Client, secure bool, body []byte) error {
+func (l *traffic) one(client *http.Client, secure, http2 bool, body []byte) error {
 	url := fmt.Sprintf("http://127.0.0.1:%d/", l.port)
 	if secure {
 		url = fmt.Sprintf("https://127.0.0.1:%d/", l.tlsPort)
@@ -99,6 +100,11 @@ func (l *traffic) one(client *http.Client, secure bool, body []byte) error {
 	if body != nil {
 		// Not replayable: a lost request is a lost request.
 		method, content = http.MethodPost, io.MultiReader(bytes.NewReader(body))
+		if http2 {
+			// It repeats what it is told has not been taken up. It must be able to: when a connection becomes unusable
+			// just before it would have sent a request on it, net/http has closed the body.
+			content = bytes.NewReader(body)
+		}
 	}
 	r, err := http.NewRequest(method, url, content)
 	if err != nil {
