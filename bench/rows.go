@@ -195,9 +195,6 @@ func (w *world) measure(ctx context.Context, o options, r row) (results, error) 
 			progress("round %d of %d: %s, %s", round+1, o.rounds, p.name, r.title)
 			m, err := measure(ctx, o, w.dir, p, w.host(r), r)
 			if err != nil {
-				if r.name == rows[0].name {
-					return out, fmt.Errorf("%s: %w", p.name, err)
-				}
 				out.missing[p.name] = err
 				continue
 			}
