@@ -39,6 +39,7 @@ func TestTargetsBeginWithWhatAnotherCheckerKnew(t *testing.T) {
 
 		again := groupWith("tg-2")
 		fresh := targetsOf("tg-2", 1)
+		s.answer(fresh[0], silence)
 		c.Restore(old.Known())
 		c.Apply(inUse(again, fresh...))
 		wantInitial(t, c, fresh[0])
