@@ -662,7 +662,7 @@ func TestRequestThatATargetGoingAwayHasNotTakenIsTriedAgain(t *testing.T) {
 		}
 		framer.WriteHeaders(wire.HeadersFrameParam{StreamID: stream, BlockFragment: []byte{0x88}, EndStream: true, EndHeaders: true})
 	}))
-	if got := fetch(t, w.http2Client(), "POST", "/", strings.NewReader("once")); got.StatusCode != 200 {
+	if got := fetch(t, w.http2Client(), "POST", "/", nil); got.StatusCode != 200 {
 		t.Errorf("answer %v", got.Response)
 	}
 }
