@@ -60,7 +60,7 @@ func parse() (options, error) {
 	flag.StringVar(&rows, "rows", "", "regular expression of the rows to measure; empty: all")
 	flag.StringVar(&proxies, "proxies", strings.Join(allProxies, ","), "the proxies to measure")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; in each, every server is measured once")
-	flag.DurationVar(&o.duration, "duration", 3*time.Second, "how long one measurement takes")
+	flag.DurationVar(&o.duration, "duration", 2*time.Second, "how long one measurement takes")
 	flag.StringVar(&o.trellis, "trellis", "", "a built trellis; empty: build it from this tree")
 	list := flag.Bool("list", false, "list the rows")
 	flag.Parse()
