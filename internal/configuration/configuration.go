@@ -20,7 +20,7 @@ import (
 // Common are the settings that dev and serve share.
 type Common struct {
 	APIAddr             string         `name:"api-addr" default:"127.0.0.1:7600" help:"Address of the Lattice API."`
-	AdminAddr           string         `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /metrics, /explain and /debug/pprof."`
+	AdminAddr           string         `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /explain, /ca.pem and /debug/pprof."`
 	DataAddr            string         `name:"data-addr" default:"127.0.0.1" help:"IP address that data-plane listeners bind to."`
 	Domain              string         `name:"domain" default:"localhost" help:"Parent of the generated service names. Names below localhost reach the loopback without any DNS."`
 	Region              string         `name:"region" default:"us-west-2" help:"Region of requests whose signature does not name one."`
