@@ -77,6 +77,42 @@ func (h *Head) Header(name string, from int) (value []byte, next int) {
 // Value returns the value of a field.
 func (h *Head) Value(f *Field) []byte { return h.Bytes[f.ValueStart:f.ValueEnd] }
 
+// parse parses a head at the start of b, whose first line parseLine takes apart. It returns the head's length, or 0 when
+// b does not hold all of it; the next call goes on where this one was.
+func (h *Head) parse(b []byte, parseLine func(line []byte) error) (int, error) {
+	if h.waiting(b) {
+		if len(b) >= MaxHeadBytes {
+			return 0, HeadTooLarge
+		}
+		return 0, nil
+	}
+	first := h.line == 0
+	if first {
+		// The first line is found whole before it is parsed: its parts are few, and their ends must be on one line.
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			return h.incomplete(b, 0)
+		}
+		if err := parseLine(b[:end+1]); err != nil {
+			return 0, err
+		}
+		h.line = end + 1
+	}
+	n, err := h.parseFields(b)
+	if n == 0 || err != nil {
+		return 0, err
+	}
+	if !first { // The bytes may have moved since the first line was parsed.
+		if err := parseLine(b[:bytes.IndexByte(b, '\n')+1]); err != nil {
+			return 0, err
+		}
+	}
+	if err := h.finish(b[:n:n]); err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
 // waiting says whether b, which continues an incomplete head, still lacks the end of a line. Without it a head that
 // arrives byte by byte would be scanned from the line's start for every byte.
 func (h *Head) waiting(b []byte) bool {

@@ -29,34 +29,8 @@ func (r *Request) Reset() {
 // Parse parses the head of a request at the start of b. It returns the head's length, or 0 when b does not hold all of
 // it: then it is called again with the same and more bytes, and goes on where it was. The request refers to b.
 func (r *Request) Parse(b []byte) (int, error) {
-	if r.waiting(b) {
-		if len(b) >= MaxHeadBytes {
-			return 0, HeadTooLarge
-		}
-		return 0, nil
-	}
-	first := r.line == 0
-	if first {
-		// The first line is found whole before it is parsed: its parts are few, and their ends must be on one line.
-		end := bytes.IndexByte(b, '\n')
-		if end < 0 {
-			return r.incomplete(b, 0)
-		}
-		if err := r.parseLine(b[:end+1]); err != nil {
-			return 0, err
-		}
-		r.line = end + 1
-	}
-	n, err := r.parseFields(b)
+	n, err := r.parse(b, r.parseLine)
 	if n == 0 || err != nil {
-		return 0, err
-	}
-	if !first { // The bytes may have moved since the first line was parsed.
-		if err := r.parseLine(b[:bytes.IndexByte(b, '\n')+1]); err != nil {
-			return 0, err
-		}
-	}
-	if err := r.finish(b[:n:n]); err != nil {
 		return 0, err
 	}
 	if err := r.checkHost(); err != nil {

@@ -1,7 +1,5 @@
 package http1
 
-import "bytes"
-
 // MaxResponseFields bounds the header lines of a response.
 const MaxResponseFields = 250
 
@@ -21,36 +19,7 @@ func (r *Response) Reset() {
 
 // Parse parses the head of a response at the start of b, as Request.Parse does.
 func (r *Response) Parse(b []byte) (int, error) {
-	if r.waiting(b) {
-		if len(b) >= MaxHeadBytes {
-			return 0, HeadTooLarge
-		}
-		return 0, nil
-	}
-	first := r.line == 0
-	if first {
-		end := bytes.IndexByte(b, '\n')
-		if end < 0 {
-			return r.incomplete(b, 0)
-		}
-		if err := r.parseLine(b[:end+1]); err != nil {
-			return 0, err
-		}
-		r.line = end + 1
-	}
-	n, err := r.parseFields(b)
-	if n == 0 || err != nil {
-		return 0, err
-	}
-	if !first { // The bytes may have moved since the first line was parsed.
-		if err := r.parseLine(b[:bytes.IndexByte(b, '\n')+1]); err != nil {
-			return 0, err
-		}
-	}
-	if err := r.finish(b[:n:n]); err != nil {
-		return 0, err
-	}
-	return n, nil
+	return r.parse(b, r.parseLine)
 }
 
 // parseLine parses the status line, which ends in a line feed. The space after the status may be missing with the
