@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// writeBounds writes the table of everything that the model asks of the inputs, as data for tests.
+// writeBounds writes the table of everything that the model asks of the inputs, and of the errors, as data for tests.
 func (m *model) writeBounds() []byte {
 	var b strings.Builder
 	b.WriteString(generatedHeader + "package bounds\n\nvar operations = []Operation{\n")
 	for _, name := range m.operationNames() {
 		op := m.Operations[name]
-		fmt.Fprintf(&b, "{Name: %q, Method: %q, URI: %q, Status: %d, Input: shape%s},\n",
-			name, op.HTTP.Method, op.HTTP.RequestURI, op.HTTP.ResponseCode, op.Input.Shape)
+		fmt.Fprintf(&b, "{Name: %q, Method: %q, URI: %q, Status: %d, Input: shape%s, Errors: []string{%s}},\n",
+			name, op.HTTP.Method, op.HTTP.RequestURI, op.HTTP.ResponseCode, op.Input.Shape, quoted(op.errorNames()))
 	}
 	b.WriteString("}\n\n")
 	for _, name := range m.inputShapes() {

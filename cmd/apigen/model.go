@@ -93,6 +93,16 @@ func readModel(dataDir string) (*model, error) {
 func (m *model) shapeNames() []string     { return sortedKeys(m.Shapes) }
 func (m *model) operationNames() []string { return sortedKeys(m.Operations) }
 
+// errorNames returns the names of an operation's errors, in alphabetical order.
+func (o *operation) errorNames() []string {
+	names := make([]string, 0, len(o.Errors))
+	for _, ref := range o.Errors {
+		names = append(names, ref.Shape)
+	}
+	sort.Strings(names)
+	return names
+}
+
 func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
