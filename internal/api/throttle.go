@@ -43,7 +43,8 @@ func newThrottle(limits Limits) *throttle {
 	return t
 }
 
-// admit counts a call of an account. The error is a ThrottlingException that says when the next call will be admitted.
+// admit counts a call of an account. The error is a ThrottlingException that says when the next call will be admitted,
+// also of operations for which the model has none.
 func (t *throttle) admit(account string, now time.Time) error {
 	if t.limits.Rate == 0 {
 		return nil

@@ -25,9 +25,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"trellis/internal/api"
+	"trellis/internal/authorization"
 	"trellis/internal/catalog"
+	"trellis/internal/identity"
 	"trellis/internal/inventory"
 	"trellis/internal/lattice"
+	"trellis/internal/policy"
 	"trellis/internal/shape"
 )
 
@@ -70,6 +73,9 @@ import (
 //	@endpoint vpce-01 ... Resource $rcfg    a VPC endpoint in the inventory, of the type Resource or ServiceNetwork; an
 //	                                        account behind it is its owner; - for the type takes it out again
 //	@repeat 50 POST /targetgroups {...}     the same request many times, with %d counting from 1; each must succeed
+//	@policy {...}                           the identity policy of who calls; at the start it allows everything
+//	@throttle                               the caller has used up what it may ask for in a second
+//	@panic                                  every operation has a bug that makes it panic
 
 var update = flag.Bool("update", false, "write the answers of the transcripts anew")
 
@@ -174,13 +180,22 @@ func newPlayer(t *testing.T, file string) *player {
 		real: map[string]string{writtenAccount: newTestAccount(), writtenOther: newTestAccount()},
 		vars: map[string]string{}, labels: map[string]string{},
 	}
-	p.caller = api.Caller{Account: p.real[writtenAccount], Region: "us-west-2"}
+	p.caller = api.Caller{Account: p.real[writtenAccount], Region: "us-west-2", Principal: "arn:aws:iam::" + p.real[writtenAccount] + ":user/tester"}
 	p.control = New(Config{
 		Catalog: store, Health: p.health, Endpoints: p, Resolver: p.records, Domain: "localhost", DeregistrationDelay: time.Minute,
 		Now: func() time.Time { return p.now }, Log: slog.New(slog.DiscardHandler),
 	})
-	p.handler = api.NewHandler(api.Config{Operations: p.control, Authenticator: p, Log: p.control.Log})
+	p.open(api.Config{})
 	return p
+}
+
+// open makes the handler anew, with what a transcript wants of it.
+func (p *player) open(cfg api.Config) {
+	if cfg.Operations == nil {
+		cfg.Operations = p.control
+	}
+	cfg.Authenticator, cfg.Log = p, p.control.Log
+	p.handler = api.NewHandler(cfg)
 }
 
 // Authenticate lets everybody in, as the caller that the transcript names.
@@ -319,7 +334,7 @@ func (p *player) send(method, path, body string) (status string, answer any) {
 
 // obey carries out a directive.
 func (p *player) obey(words []string) {
-	arguments := map[string]int{"advance": 1, "lifecycle-delay": 1, "deregistration-delay": 1, "quota": 2, "account": 1, "region": 1, "health": 3, "repeat": 3, "txt": 2, "endpoint": 3}
+	arguments := map[string]int{"advance": 1, "lifecycle-delay": 1, "deregistration-delay": 1, "quota": 2, "account": 1, "region": 1, "health": 3, "repeat": 3, "txt": 2, "endpoint": 3, "policy": 1, "throttle": 0, "panic": 0}
 	if least, ok := arguments[words[0]]; !ok || len(words) <= least {
 		p.fatalf("there is no such directive: %s", strings.Join(words, " "))
 	}
@@ -358,7 +373,37 @@ func (p *player) obey(words []string) {
 		p.endpoint(words[1], words[2], words[3], words[4:]...)
 	case "repeat":
 		p.repeat(words[1], words[2], words[3], strings.Join(words[4:], " "))
+	case "policy":
+		p.open(api.Config{Authorizer: p.authorizer(strings.Join(words[1:], " "))})
+	case "throttle":
+		p.open(api.Config{Limits: api.Limits{Rate: 1, Burst: 0}})
+	case "panic":
+		p.open(api.Config{Operations: struct{ api.Operations }{}})
 	}
+}
+
+// authorizer decides by one identity policy, whoever calls.
+func (p *player) authorizer(text string) api.Authorizer {
+	document, err := policy.Parse(text)
+	if err != nil {
+		p.fatalf("%v", err)
+	}
+	return authorization.New(authorization.Config{Principals: everybody{document}, Resources: storedResources{}})
+}
+
+// everybody is every principal there is, with one policy.
+type everybody struct{ document *policy.Document }
+
+func (e everybody) Principal(string) (identity.Principal, bool) {
+	return identity.Principal{Policies: []*policy.Document{e.document}}, true
+}
+
+// storedResources are the resources in the catalog of all tests.
+type storedResources struct{}
+
+func (storedResources) Resource(key lattice.Key) (resource lattice.Resource, ok bool) {
+	store.Read(func(v catalog.View) { resource, ok = catalog.Get[lattice.Resource](v, key) })
+	return resource, ok
 }
 
 func (p *player) repeat(times, method, path, body string) {
