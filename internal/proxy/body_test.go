@@ -270,16 +270,28 @@ func TestUpgradedConnectionsCarryBytesBothWays(t *testing.T) {
 	}
 }
 
+// Requests of an upgraded connection would reach the target unseen: unrouted, and with whatever headers they have.
 func TestUpgradeToHTTP2IsNotPassedOn(t *testing.T) {
 	w := newWorld(t)
 	address, requests := recording(t)
 	w.storefront(address)
 	c := w.dial()
-	c.get("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
-	request := next(t, requests)
-	for _, name := range []string{"Upgrade", "Connection", "HTTP2-Settings"} {
-		if value := request.Header.Get(name); value != "" {
-			t.Errorf("the target got %s: %s", name, value)
+	for _, lines := range [][]string{
+		{"Upgrade: h2c"},
+		{"Upgrade: H2C"},
+		{"Upgrade: websocket, h2c"},
+		{"Upgrade: h2c,websocket"},
+		{"Upgrade: websocket", "Upgrade: h2c"},
+		{"Upgrade: HTTP/2.0"},
+		{"Upgrade: TLS/1.0, HTTP/1.1"},
+		{"Upgrade: TLS/1.2"},
+	} {
+		c.get("/", append(lines, "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__")...)
+		request := next(t, requests)
+		for _, name := range []string{"Upgrade", "Connection", "HTTP2-Settings"} {
+			if value := request.Header.Get(name); value != "" {
+				t.Errorf("%q: the target got %s: %s", lines, name, value)
+			}
 		}
 	}
 }

@@ -80,13 +80,15 @@ func (x *exchange) release(p *Proxy) {
 func (x *exchange) awaitsContinue() bool { return x.request.Continue && x.request.Minor == 1 }
 
 // upgrades says whether the request asks for another protocol, and may. A request with a body may not, since who reads
-// the body would not be clear; nor is HTTP/2 passed on, since its requests would go by unseen.
+// the body would not be clear; nor may one that names HTTP in any way, since the requests to follow would go by unseen
+//
 func (x *exchange) upgrades() bool {
-	if !x.request.Upgrade || x.request.Minor == 0 || x.requestBody.Framing != http1.NoBody {
+	r := &x.request
+	if !r.Upgrade || r.UpgradesHTTP || r.Minor == 0 || x.requestBody.Framing != http1.NoBody {
 		return false
 	}
-	value, _ := x.request.Header("upgrade", 0)
-	return len(value) > 0 && !http1.EqualFold(value, "h2c")
+	value, _ := r.Header("upgrade", 0)
+	return len(value) > 0
 }
 
 // chunksToClient says whether the client gets the body in chunks. HTTP/1.0 does not know them.

@@ -42,6 +42,8 @@ type Head struct {
 	Close     bool
 	KeepAlive bool
 	Upgrade   bool
+	// UpgradesHTTP says that an Upgrade line names what carries HTTP: another version of it, or TLS.
+	UpgradesHTTP bool
 	// TETrailers says that the sender of the head accepts trailers.
 	TETrailers bool
 	// Continue says that the sender of the head waits for a 100 (Continue) before it sends the body.
@@ -231,6 +233,8 @@ func (h *Head) interpret(name Name, value []byte) error {
 		}
 	case TE:
 		options(value, h.acceptedCoding)
+	case Upgrade:
+		options(value, h.upgradeProtocol)
 	case Expect:
 		h.Continue = h.Continue || EqualFold(value, "100-continue")
 	}
@@ -254,6 +258,14 @@ func (h *Head) connectionOption(option []byte) {
 func (h *Head) acceptedCoding(coding []byte) {
 	if EqualFold(coding, "trailers") {
 		h.TETrailers = true
+	}
+}
+
+// upgradeProtocol takes up an element of an Upgrade line: a name, and a version behind a slash (RFC 9110 7.8).
+func (h *Head) upgradeProtocol(protocol []byte) {
+	name, _, _ := bytes.Cut(protocol, []byte("/"))
+	for _, carrier := range [...]string{"h2c", "h2", "http", "tls"} {
+		h.UpgradesHTTP = h.UpgradesHTTP || EqualFold(name, carrier)
 	}
 }
 
