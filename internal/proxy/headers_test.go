@@ -42,6 +42,33 @@ func TestTargetLearnsWhereTheRequestComesFrom(t *testing.T) {
 	}
 }
 
+// Programs that get headers as variables cannot tell an underscore from a hyphen (RFC 3875 4.1.18).
+func TestClientCannotSetOurHeadersWithUnderscores(t *testing.T) {
+	w := newWorld(t)
+	address, requests := recording(t)
+	w.storefront(address)
+	c := w.dial()
+	c.get("/", "x_amzn_lattice_identity: Principal=me", "X-Amzn_Lattice-Network: mine", "x-amzn-lattice_target: mine", "X_Amzn_Source_Vpc: vpc-1",
+		"x_forwarded_for: 6.6.6.6", "X-Forwarded_Port: 1", "x_forwarded-proto: gopher", "x_amzn_requestid: mine", "x_custom_for_me: kept")
+	request := next(t, requests)
+	seen := map[string]int{}
+	for _, line := range request.lines[1:] {
+		name, _, _ := strings.Cut(strings.ToLower(line), ":")
+		seen[strings.ReplaceAll(name, "_", "-")]++
+	}
+	for name, want := range map[string]int{
+		"x-amzn-lattice-identity": 0, "x-amzn-lattice-network": 1, "x-amzn-lattice-target": 1, "x-amzn-source-vpc": 0,
+		"x-forwarded-for": 1, "x-forwarded-port": 1, "x-forwarded-proto": 1, "x-amzn-requestid": 1, "x-custom-for-me": 1,
+	} {
+		if seen[name] != want {
+			t.Errorf("the target got %s %d times, want %d", name, seen[name], want)
+		}
+	}
+	if id := request.Header.Get("x-amzn-requestid"); id == "mine" {
+		t.Errorf("x-amzn-requestid is %q", id)
+	}
+}
+
 func TestHostIsPassedOnWithItsPort(t *testing.T) {
 	w := newWorld(t)
 	address, requests := recording(t)

@@ -16,7 +16,7 @@ const (
 	Trailer
 	TransferEncoding
 	Upgrade
-	XAmznLattice // all names that start with x-amzn-lattice-, and x-amzn-source-vpc
+	XAmznLattice // see isOurs
 	XAmznRequestID
 	XForwardedFor
 	XForwardedPort
@@ -80,14 +80,45 @@ func nameOf(name []byte) Name {
 			return TransferEncoding
 		case EqualFold(name, "x-forwarded-proto"):
 			return XForwardedProto
-		case EqualFold(name, "x-amzn-source-vpc"):
-			return XAmznLattice
 		}
 	}
-	if len(name) > len(latticePrefix) && EqualFold(name[:len(latticePrefix)], latticePrefix) {
+	if isOurs(name) {
 		return XAmznLattice
 	}
 	return Other
+}
+
+// isOurs says whether a name is one that only the proxy may set and that has no Name of its own: all that start with
+// x-amzn-lattice-, x-amzn-source-vpc, and any of ours that is written with underscores. Programs that get headers as
+// variables read an underscore like a hyphen (RFC 3875 4.1.18), and so would believe it.
+func isOurs(name []byte) bool {
+	if len(name) < len("x-forwarded-for") || name[0]|0x20 != 'x' {
+		return false
+	}
+	switch len(name) {
+	case len("x-forwarded-for"):
+		return isVariable(name, "x-forwarded-for")
+	case len("x-forwarded-port"):
+		return isVariable(name, "x-forwarded-port") || isVariable(name, "x-amzn-requestid")
+	case len("x-forwarded-proto"):
+		if isVariable(name, "x-forwarded-proto") || isVariable(name, "x-amzn-source-vpc") {
+			return true
+		}
+	}
+	return len(name) > len(latticePrefix) && isVariable(name[:len(latticePrefix)], latticePrefix)
+}
+
+// isVariable is EqualFold with underscores for hyphens. Both have the same length.
+func isVariable(b []byte, lower string) bool {
+	for i := 0; i < len(lower); i++ {
+		switch c := b[i]; {
+		case c == '_' && lower[i] == '-':
+		case c >= 'A' && c <= 'Z' && c|0x20 == lower[i]:
+		case c != lower[i]:
+			return false
+		}
+	}
+	return true
 }
 
 // EqualFold says whether b is the text in any case. The text must be in lower case, and of letters, digits and hyphens.
