@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"io"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"trellis/internal/proxy/http1"
+	"trellis/internal/proxy/http2"
 	"trellis/internal/proxy/socket"
 	"trellis/internal/proxy/upstream"
 )
@@ -272,12 +272,25 @@ func (c *connection) end() {
 }
 
 // linger lets the client read the answer before the connection goes: if it is closed with something unread, the
-// kernel sends a reset, which may overtake the answer.
+// kernel sends a reset, which may overtake the answer. A client of HTTP/2 may be sending on many streams.
 func (c *connection) linger() {
 	closeWrite(c.conn)
 	c.accepted.CloseWrite() // TLS does not, and not every client knows its orderly end.
-	c.enter(phaseRead, lingerMillis)
+	left, until := maxDiscardBytes, c.proxy.clock.now()+lingerMillis
+	if c.isHTTP2 {
+		left, until = http2.MaxDiscardBytes, c.proxy.clock.now()+5*lingerMillis
+	}
 	pooled := c.proxy.getBuffer()
 	defer c.proxy.putBuffer(pooled)
-	io.CopyBuffer(io.Discard, io.LimitReader(c.conn, maxDiscardBytes), pooled.bytes[:])
+	for left > 0 {
+		rest := until - c.proxy.clock.now()
+		if rest <= 0 || c.enter(phaseRead, min(rest, lingerMillis)) != causeNone {
+			return
+		}
+		n, err := c.conn.Read(pooled.bytes[:])
+		if err != nil {
+			return
+		}
+		left -= n
+	}
 }

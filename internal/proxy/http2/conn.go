@@ -24,8 +24,11 @@ const (
 	maxStreamID      = 1<<31 - 1
 	// drainMillis is how long a client may take to confirm that it knows of the end.
 	drainMillis = 1000
-	// closingTime bounds the last write of a connection.
-	closingTime = time.Second
+	// closingTime is how long a peer that has broken the protocol may take for each part of what is written last.
+	closingTime = 5 * time.Second
+	// MaxDiscardBytes bounds what is read from a connection that has ended: a peer may send a connection's window ahead,
+	// and has sent before it can know of the end.
+	MaxDiscardBytes = 16 << 20
 )
 
 // drainPing is the PING whose answer says that the client has seen the first GOAWAY.
@@ -84,6 +87,8 @@ type Conn struct {
 	headSince    int64 // since when a head is incomplete, or 0
 	greeted      bool  // the peer's SETTINGS have come
 	err          error // why the connection has ended
+	aborted      bool
+	lastWords    time.Duration // how long each of the last writes may take; 0 as long as the connection is in use
 }
 
 // closedStream is a stream that has ended not long ago.
@@ -200,18 +205,17 @@ func (c *Conn) greet() error {
 // finish tells the peer why the connection ends, and everybody else.
 func (c *Conn) finish(err error) (lingers bool) {
 	c.mu.Lock()
-	defer c.unlock()
 	c.start()
 	breach, ok := errors.AsType[*connError](err)
 	switch {
+	case c.aborted:
 	case ok:
-		c.conn.SetDeadline(time.Now().Add(closingTime))
 		c.appendGoAway(c.lastPeerID, breach.code, breach.text)
-		c.err = err
+		c.err, c.lastWords = err, closingTime
 		c.breakStreams(&ResetError{Code: breach.code, Text: breach.text})
 		lingers = true
 	case c.err == errEnded:
-		c.conn.SetDeadline(time.Now().Add(closingTime))
+		c.lastWords = c.endpoint.cfg.StallTimeout // A response may be among what is left to be written.
 		lingers = true
 	default:
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
@@ -219,12 +223,23 @@ func (c *Conn) finish(err error) (lingers bool) {
 		}
 		c.abort(err)
 	}
+	if lingers {
+		c.conn.SetReadDeadline(time.Time{})
+		c.conn.SetWriteDeadline(time.Now().Add(c.lastWords)) // For a write that has begun.
+		c.writeLast()
+	}
+	writes := c.writing
+	c.unlock()
+	if lingers && writes {
+		// A peer may be busy sending, and begin to read only once that is through.
+		io.Copy(io.Discard, io.LimitReader(c.conn, MaxDiscardBytes))
+	}
+	c.mu.Lock()
+	defer c.unlock()
 	for c.writing {
 		c.written.Wait()
 	}
-	if lingers {
-		c.write()
-	} else if c.out != nil {
+	if c.out != nil {
 		c.endpoint.release(c.out)
 		c.out = nil
 	}
@@ -243,6 +258,7 @@ func (c *Conn) abort(err error) {
 	if c.err == nil {
 		c.err = err
 	}
+	c.aborted = true
 	c.breakStreams(err)
 	c.conn.SetDeadline(past)
 }

@@ -3,6 +3,7 @@ package http2
 import (
 	"encoding/binary"
 	"runtime"
+	"time"
 
 	wire "golang.org/x/net/http2"
 )
@@ -13,6 +14,9 @@ const (
 	maxOutputBytes  = 64 << 10
 	frameHeadBytes  = 9
 	maxPooledOutput = 2 * maxOutputBytes
+	// maxWriteBytes is how much is written at once: all there is, unless a peer sends what must be answered and does not
+	// read.
+	maxWriteBytes = maxPooledOutput
 )
 
 // output is frames to be written.
@@ -48,7 +52,14 @@ func (c *Conn) write() {
 
 // writeSoon has a goroutine write what there is. Who reads must not wait for the peer to read.
 func (c *Conn) writeSoon() {
-	if c.writing || c.out == nil || c.err != nil {
+	if c.err == nil {
+		c.writeLast()
+	}
+}
+
+// writeLast is writeSoon on a connection that has ended.
+func (c *Conn) writeLast() {
+	if c.writing || c.out == nil {
 		return
 	}
 	c.writing, c.writingSince = true, c.endpoint.cfg.Now() // Before Sweep can see it.
@@ -60,22 +71,41 @@ func (c *Conn) writeSoon() {
 }
 
 func (c *Conn) writeAll() {
-	for c.out != nil {
+	for c.out != nil && !c.aborted {
 		out := c.out
 		c.out = nil
-		c.writingSince = c.endpoint.cfg.Now()
-		c.mu.Unlock()
-		_, err := c.conn.Write(out.frames)
+		err := c.writeFrames(out.frames)
 		c.endpoint.release(out)
-		c.mu.Lock()
 		if err != nil {
 			c.abort(err)
 			break
 		}
 		c.wakeNext()
 	}
+	if c.lastWords > 0 {
+		c.conn.SetReadDeadline(past) // See finish.
+	}
 	c.writing = false
 	c.written.Broadcast()
+}
+
+// writeFrames writes in parts, so that a peer is given the time for what it takes and not for all of it.
+func (c *Conn) writeFrames(frames []byte) error {
+	for len(frames) > 0 && !c.aborted {
+		part := frames[:min(len(frames), maxWriteBytes)]
+		frames = frames[len(part):]
+		c.writingSince = c.endpoint.cfg.Now()
+		if c.lastWords > 0 {
+			c.conn.SetWriteDeadline(time.Now().Add(c.lastWords))
+		}
+		c.mu.Unlock()
+		_, err := c.conn.Write(part)
+		c.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wakeNext wakes the stream whose turn it is to send, if there is anything to be had.
