@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
 
 	"trellis/internal/configuration"
+	"trellis/test/trellistest"
 )
 
 // TestClientThatTrustsTheAuthorityReachesAServiceByHTTPS goes the way of a user: fetch ca.pem, make an HTTPS listener,
@@ -29,7 +31,7 @@ func TestClientThatTrustsTheAuthorityReachesAServiceByHTTPS(t *testing.T) {
 		io.WriteString(w, r.Header.Get("x-forwarded-proto")+" "+r.Host)
 	}))
 	defer backend.Close()
-	node := start(t, "dev", "--port-map", "443="+freePort(t))
+	node := start(t, "dev", "--port-map", fmt.Sprintf("443=%d", trellistest.FreePort(t)))
 	ctx, api := t.Context(), node.client(anybody())
 	must := func(err error) {
 		t.Helper()
@@ -68,7 +70,7 @@ func TestClientThatTrustsTheAuthorityReachesAServiceByHTTPS(t *testing.T) {
 			return new(net.Dialer).DialContext(ctx, network, node.server.proxy.Addr(443).String())
 		}}
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: transport, Timeout: time.Minute}
 	for _, name := range []string{*service.DnsEntry.DomainName, "files.example.test"} {
 		response, err := client.Get("https://" + name + "/")
 		must(err)
@@ -82,21 +84,6 @@ func TestClientThatTrustsTheAuthorityReachesAServiceByHTTPS(t *testing.T) {
 	if _, err := client.Get("https://nobody.localhost/"); err == nil || !strings.Contains(err.Error(), "unrecognized name") {
 		t.Errorf("a name that nobody has: error %v", err)
 	}
-}
-
-// freePort returns a port that is free now.
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 //

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"trellis/internal/routing"
+	"trellis/test/trellistest"
 )
 
 // TestInstanceTargetsFollowTheInventoryFile starts with an instance that the file does not have, adds it, and moves it.
@@ -31,7 +32,7 @@ func TestInstanceTargetsFollowTheInventoryFile(t *testing.T) {
 		return "instances:\n  - id: i-0123456789abcdef0\n    vpc: vpc-0123456789abcdef0\n    address: " + address + "\n"
 	}
 	write("")
-	r := start(t, "dev", "--inventory", file, "--port-map", "80="+freePort(t))
+	r := start(t, "dev", "--inventory", file, "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
 	post := func(path, body string) string {
 		t.Helper()
 		response, err := http.Post(r.url+path, "application/json", strings.NewReader(body))
@@ -73,7 +74,7 @@ func TestInstanceTargetsFollowTheInventoryFile(t *testing.T) {
 	}
 	for _, at := range []string{"127.0.0.1", "127.0.0.2"} {
 		write(instance(at))
-		for deadline := time.Now().Add(30 * time.Second); address() != at+":"+backendPort; time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); address() != at+":"+backendPort; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("the instance's address is %q, want that of the file: %s", address(), at)
 			}

@@ -30,8 +30,12 @@ import (
 // noResolver is an address without a DNS server: no test asks the world about domains.
 const noResolver = "127.0.0.1:9"
 
-// programLimit only keeps a hanging program from hanging the tests.
-const programLimit = 4 * time.Minute
+// The limits only keep a hanging program from hanging the tests: a program that a test runs, and something that a test
+// waits for.
+const (
+	programLimit = 5 * time.Minute
+	patience     = 3 * time.Minute
+)
 
 // parallel is how many tests run at once: they are waiting for most of the time.
 const parallel = "8"
@@ -83,7 +87,7 @@ func (e environment) boto3Backbone(t *testing.T) {
 	t.Parallel()
 	port := trellistest.FreePort(t)
 	// A minute of draining, as at AWS, would only make the test longer.
-	p := trellistest.Start(t, e.trellis, "dev", "--port-map", fmt.Sprintf("80=%d", port), "--deregistration-delay", "6s")
+	p := trellistest.Start(t, e.trellis, "dev", "--port-map", fmt.Sprintf("80=%d", port), "--deregistration-delay", "10s")
 	env := append(asAccount(p, "any"), "TRELLIS_DATA="+net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	run(t, env, e.python(), "python/backbone.py")
 }

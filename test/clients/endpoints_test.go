@@ -90,7 +90,7 @@ func createReachable(t *testing.T, c *vpclattice.Client) reachable {
 // awaitEndpoints waits until the inventory with the endpoints has been read.
 func awaitEndpoints(t *testing.T, c *vpclattice.Client, r reachable) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		list := must(c.ListServiceNetworkVpcEndpointAssociations(t.Context(), &vpclattice.ListServiceNetworkVpcEndpointAssociationsInput{ServiceNetworkIdentifier: &r.network}))(t)
 		if len(list.Items) > 0 {
 			return
