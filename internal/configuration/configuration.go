@@ -33,6 +33,7 @@ type Common struct {
 	DNSResolver         string         `name:"dns-resolver" placeholder:"ADDR" help:"DNS server that domain verifications ask, as in 10.0.0.2:53 (default: the system's)."`
 	LifecycleDelay      time.Duration  `name:"lifecycle-delay" default:"0s" help:"How long resources stay CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS and DELETE_IN_PROGRESS."`
 	DeregistrationDelay time.Duration  `name:"deregistration-delay" default:"1m" help:"How long a deregistered target is DRAINING."`
+	ConnectionDuration  time.Duration  `name:"connection-duration" default:"10m" help:"How long a client's connection to the data plane may live."`
 	DrainTimeout        time.Duration  `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
 	Quotas              lattice.Quotas `name:"quotas" help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
 	LogLevel            string         `name:"log-level" default:"info" help:"Least level that is logged: debug, info, warn or error."`
@@ -59,6 +60,9 @@ type Configuration struct {
 	// Chaos has a meaning in dev only.
 	Chaos Chaos
 }
+
+// maxConnectionDuration is as good as no bound.
+const maxConnectionDuration = 365 * 24 * time.Hour
 
 var (
 	accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
@@ -102,11 +106,19 @@ func (c Configuration) Validate() error {
 			wrong(delay.flag, delay.value, "must be between 0s and 1h")
 		}
 	}
+	if c.ConnectionDuration < time.Second || c.ConnectionDuration > maxConnectionDuration {
+		wrong("connection-duration", c.ConnectionDuration, "must be between 1s and 8760h")
+	}
+	taken := map[int]int{}
 	for _, port := range slices.Sorted(maps.Keys(c.PortMap)) {
 		bound := c.PortMap[port]
 		if port < 1 || port > 65535 || bound < 1 || bound > 65535 {
 			wrong("port-map", fmt.Sprintf("%d=%d", port, bound), "ports must be between 1 and 65535")
 		}
+		if other, ok := taken[bound]; ok {
+			wrong("port-map", fmt.Sprintf("%d=%d,%d=%d", other, bound, port, bound), "two listener ports cannot be bound as the same port")
+		}
+		taken[bound] = port
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		wrong("log-level", c.LogLevel, "must be debug, info, warn or error")

@@ -16,7 +16,7 @@ func TestDefaultsOfTheCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := dev.Configuration
-	if !c.Dev || c.Demo || c.APIAddr != "127.0.0.1:7600" || c.PortMap[80] != 8080 || c.PortMap[443] != 8443 || c.DeregistrationDelay != time.Minute || c.DataDir != "" ||
+	if !c.Dev || c.Demo || c.APIAddr != "127.0.0.1:7600" || c.PortMap[80] != 8080 || c.PortMap[443] != 8443 || c.DeregistrationDelay != time.Minute || c.ConnectionDuration != 10*time.Minute || c.DataDir != "" ||
 		c.AuditLog != "none" || c.APIRate != 0 || c.APIConcurrency != 256 || c.Chaos != (Chaos{}) {
 		t.Errorf("dev: %+v", c)
 	}
@@ -55,18 +55,25 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TRELLIS_DRAIN_TIMEOUT", "2h")
-	_, err := Parse([]string{"dev", "--config", path, "--account", "12", "--api-addr", "here", "--port-map", "80=x", "--quotas", "apples=1", "--log-level", "loud",
+	_, err := Parse([]string{"dev", "--config", path, "--account", "12", "--api-addr", "here", "--port-map", "80=x", "--connection-duration", "5ms", "--quotas", "apples=1", "--log-level", "loud",
 		"--chaos-throttle", "0.6", "--chaos-error", "0.5", "--chaos-create-failed", "2", "--chaos-seed", "x", "--chaos-latency", "1h", "--api-rate=-1", "--api-concurrency=-2", "--audit-log="}, &bytes.Buffer{})
 	if !errors.As(err, new(*UsageError)) {
 		t.Fatalf("Parse says %v, want a UsageError", err)
 	}
 	for _, want := range []string{
-		`unknown key "colour"`, "--lifecycle-delay soon", "--drain-timeout 2h", "--account 12", "--api-addr here", "--port-map 80=x", `quota "apples"`, "--log-level loud",
+		`unknown key "colour"`, "--lifecycle-delay soon", "--drain-timeout 2h", "--account 12", "--api-addr here", "--port-map 80=x", "--connection-duration 5ms", `quota "apples"`, "--log-level loud",
 		"--chaos-throttle 0.6", "--chaos-create-failed 2", "--chaos-seed x", "--chaos-latency 1h", "--api-rate -1", "--api-concurrency -2", "--audit-log :",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not tell of %s:\n%v", want, err)
 		}
+	}
+}
+
+func TestPortsAreMappedToPortsOfTheirOwn(t *testing.T) {
+	_, err := Parse([]string{"dev", "--port-map", "80=8080,81=8081,8000=8080"}, &bytes.Buffer{})
+	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), "--port-map 80=8080,8000=8080: two listener ports cannot be bound as the same port") {
+		t.Errorf("Parse says %v", err)
 	}
 }
 

@@ -155,11 +155,16 @@ func (c *connection) exchange() bool {
 // keepsAlive says whether the client wants to use the connection again.
 func keepsAlive(h *http1.Head) bool { return !h.Close && (h.Minor == 1 || h.KeepAlive) }
 
-// lasts says whether the connection may be used again. In the last twentieth of its life a connection is ended at the
-// next response, so that it need not be cut.
+// lasts says whether the connection may be used again.
 func (c *connection) lasts() bool {
-	almostOver := c.endsAt - c.proxy.cfg.ConnectionDuration.Milliseconds()/20
-	return c.proxy.clock.now() < almostOver && !c.proxy.draining.Load() && !c.listener.gone()
+	return !c.isOld() && !c.proxy.draining.Load() && !c.listener.gone()
+}
+
+// isOld says whether the connection is in the last twentieth of its life, at most half a minute, in which it is ended at
+// the next response, so that it need not be cut.
+func (c *connection) isOld() bool {
+	last := min(c.proxy.cfg.ConnectionDuration/20, 30*time.Second)
+	return c.proxy.clock.now() >= c.endsAt-last.Milliseconds()
 }
 
 // forward sends the request to its target and the answer to the client.

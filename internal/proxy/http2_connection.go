@@ -78,14 +78,13 @@ func (c *connection) serveHTTP2(early []byte) {
 
 // sweep ends what has lasted too long or has become pointless.
 func (m *multiplexed) sweep(now int64, draining bool) {
-	life := m.proxy.cfg.ConnectionDuration.Milliseconds()
 	switch {
 	case now >= m.endsAt+lingerMillis:
 		m.frames.Abort()
 	case now >= m.endsAt:
 		m.interrupt(causeLifetime, func(*stream) bool { return true })
 		m.frames.Drain()
-	case draining || m.listener.gone() || now >= m.endsAt-life/20 || m.frames.Idle() >= m.idle.Load():
+	case draining || m.listener.gone() || m.isOld() || m.frames.Idle() >= m.idle.Load():
 		m.frames.Drain()
 	}
 	m.interrupt(causeTimeout, func(st *stream) bool { return now >= st.deadline.Load() })

@@ -135,8 +135,9 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 			// The proxy's sweeper ends idle connections, so it needs no probes of TCP.
 			return s.takeover.listen(net.ListenConfig{KeepAlive: -1}, dataSocket, address)
 		},
-		Certificate: s.certificates.Certificate,
-		Explain:     cfg.Dev,
+		Certificate:        s.certificates.Certificate,
+		ConnectionDuration: cfg.ConnectionDuration,
+		Explain:            cfg.Dev,
 	})
 	s.router = routing.NewRouter(routing.Config{
 		Health:  s.checker,
