@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -36,11 +38,12 @@ func (s *Server) greet(ctx context.Context) error {
 // dataPorts tells how listener ports are bound.
 func (s *Server) dataPorts() string {
 	if len(s.cfg.PortMap) == 0 {
-		return "listener port N on " + s.cfg.DataAddr + ":N"
+		return "listener port N on " + net.JoinHostPort(s.cfg.DataAddr, "N")
 	}
 	var parts []string
 	for _, port := range slices.Sorted(maps.Keys(s.cfg.PortMap)) {
-		parts = append(parts, fmt.Sprintf("listener port %d on %s:%d", port, s.cfg.DataAddr, s.cfg.PortMap[port]))
+		bound := net.JoinHostPort(s.cfg.DataAddr, strconv.Itoa(s.cfg.PortMap[port]))
+		parts = append(parts, fmt.Sprintf("listener port %d on %s", port, bound))
 	}
 	return strings.Join(append(parts, "others as they are"), ", ")
 }

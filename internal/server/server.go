@@ -86,7 +86,14 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.run(ctx), s.close())
+	stop := context.AfterFunc(ctx, func() {
+		s.log.Info("stopping; exchanges in flight may finish", "timeout", cfg.DrainTimeout)
+	})
+	defer stop()
+	if err = errors.Join(s.run(ctx), s.close()); err == nil {
+		s.log.Info("stopped")
+	}
+	return err
 }
 
 // open opens the sockets first, so that an address in use is told at once, and then the catalog, whose first
@@ -106,6 +113,9 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	}
 	if s.adminListener, err = s.takeover.listen(net.ListenConfig{}, adminSocket, cfg.AdminAddr); err != nil {
 		return s, fmt.Errorf("opening the admin port (--admin-addr): %w", err)
+	}
+	if err = s.tryDataAddress(ctx); err != nil {
+		return s, err
 	}
 
 	if s.audit, err = s.openAudit(); err != nil {
@@ -187,6 +197,17 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	return s, nil
 }
 
+// tryDataAddress tells at once when the data plane could not open any port: later, each port is a problem of its own that
+// stops nothing else.
+func (s *Server) tryDataAddress(ctx context.Context) error {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(s.cfg.DataAddr, "0"))
+	if err != nil {
+		return fmt.Errorf("opening a port of the data plane (--data-addr): %w", err)
+	}
+	return listener.Close()
+}
+
 // apply takes changes of the catalog up in the data plane. The catalog calls it in order of revision, from one
 // goroutine, and answers the writer only after it has returned.
 func (s *Server) apply(changes []lattice.Change) {
@@ -230,6 +251,7 @@ func (s *Server) run(ctx context.Context) error {
 	if err := s.greet(ctx); err != nil {
 		s.log.Error("building the demo network", "error", err)
 	}
+	s.log.Info("serving", "version", s.cfg.Version, "api", s.apiListener.Addr().String(), "admin", s.adminListener.Addr().String())
 	s.notifyServiceManager()
 	s.takeover.ready(ctx, s.apiListener.Addr(), s.adminListener.Addr())
 	return group.Wait()

@@ -4,13 +4,18 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
+
+	"trellis/internal/configuration"
+	"trellis/test/trellistest"
 )
 
 // serviceOnPort80 makes a service whose HTTP listener answers 404, and returns its name.
@@ -36,15 +41,31 @@ func (r *running) serviceOnPort80(t *testing.T) string {
 	return *service.DnsEntry.DomainName
 }
 
+func TestAddressOfAnotherMachineStopsTheStart(t *testing.T) {
+	const elsewhere = "203.0.113.5" // RFC 5737
+	if listener, err := net.Listen("tcp", elsewhere+":0"); err == nil {
+		listener.Close()
+		t.Skip("this machine opens ports on any address")
+	}
+	command, err := configuration.Parse([]string{"dev", "--data-addr", elsewhere, "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = Run(t.Context(), Config{Configuration: command.Configuration, Out: io.Discard, Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "--data-addr") || !strings.Contains(err.Error(), elsewhere) {
+		t.Errorf("Run says %v", err)
+	}
+}
+
 func TestConnectionDurationIsAsConfigured(t *testing.T) {
-	node := start(t, "dev", "--port-map", "80="+freePort(t), "--connection-duration", "1s")
+	node := start(t, "dev", "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)), "--connection-duration", "1s")
 	name := node.serviceOnPort80(t)
 	conn, err := net.Dial("tcp", node.server.proxy.Addr(80).String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second)) // The idle timeout is a minute.
+	conn.SetDeadline(time.Now().Add(50 * time.Second)) // The idle timeout is a minute.
 	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", name)
 	reader := bufio.NewReader(conn)
 	response, err := http.ReadResponse(reader, nil)
