@@ -155,13 +155,7 @@ func (p *Proxy) NewConnector(t *routing.Target) routing.Connector {
 // Shutdown stops accepting connections, closes idle ones, lets exchanges in flight finish, and returns when all
 // connections are closed. When ctx ends first it breaks off what is left and returns ctx's error.
 func (p *Proxy) Shutdown(ctx context.Context) error {
-	p.mu.Lock()
-	p.draining.Store(true)
-	for number, l := range p.listeners {
-		l.close()
-		delete(p.listeners, number)
-	}
-	p.mu.Unlock()
+	p.stopAccepting()
 	p.sweepConnections()
 
 	finished := make(chan struct{})
@@ -190,6 +184,16 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.streams.Close()
 	p.mover.Close()
 	return err
+}
+
+func (p *Proxy) stopAccepting() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.draining.Store(true)
+	for number, l := range p.listeners {
+		l.close()
+		delete(p.listeners, number)
+	}
 }
 
 // breakOff ends all waits, whatever for.

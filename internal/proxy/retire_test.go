@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"net"
 	"testing"
 	"time"
 )
@@ -16,10 +17,13 @@ func TestRetiringClosesIdleConnectionsWithTheResponseToTheirNextRequest(t *testi
 	if len(w.proxy.Listeners()) != 1 {
 		t.Errorf("the sockets are %v", w.proxy.Listeners())
 	}
-	retired := make(chan error, 1)
-	go func() { retired <- w.proxy.Retire(context.Background(), time.Minute) }()
-	for !w.proxy.draining.Load() {
-		time.Sleep(time.Millisecond)
+	address := w.proxy.Addr(80).String()
+	retired, stopped := make(chan error, 1), make(chan struct{})
+	go func() { retired <- w.proxy.Retire(context.Background(), time.Minute, func() { close(stopped) }) }()
+	<-stopped
+	if conn, err := net.Dial("tcp", address); err == nil {
+		conn.Close()
+		t.Error("the proxy says that it accepts no more connections, and does")
 	}
 	time.Sleep(4 * tick) // Sweeps, which must leave the connection alone.
 	if got := c.get("/"); !got.Close || got.StatusCode != 404 {
@@ -36,7 +40,7 @@ func TestRetiringClosesConnectionsThatStayIdle(t *testing.T) {
 	w.service("svc-1", 80, respondWith(404))
 	c := w.dial()
 	c.get("/")
-	if err := w.proxy.Retire(context.Background(), tick); err != nil {
+	if err := w.proxy.Retire(context.Background(), tick, func() {}); err != nil {
 		t.Error(err)
 	}
 	c.atEnd()

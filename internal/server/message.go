@@ -12,6 +12,7 @@ const (
 	messageKnown    messageKind = "known"    // from the old process: health of targets
 	messageReleased messageKind = "released" // from the old process: the catalog is free, and these were the sockets
 	messageReady    messageKind = "ready"    // from the new process: it serves
+	messageRetired  messageKind = "retired"  // from the old process: it accepts no more connections
 )
 
 // message is what the two processes of an upgrade tell each other. It must stay readable for other versions: members

@@ -227,6 +227,9 @@ func (c Config) boundPort(listenerPort int) int {
 func (s *Server) run(ctx context.Context) error {
 	api := newDoor(s.apiListener, s.apiHandler(), s.log.With("part", "api"))
 	admin := newDoor(s.adminListener, s.adminHandler(), s.log.With("part", "admin"))
+	if s.takeover.channel != nil {
+		api.shut() // Until the old process is out of the way.
+	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	group, ctx := errgroup.WithContext(ctx)
@@ -254,6 +257,7 @@ func (s *Server) run(ctx context.Context) error {
 	s.log.Info("serving", "version", s.cfg.Version, "api", s.apiListener.Addr().String(), "admin", s.adminListener.Addr().String())
 	s.notifyServiceManager()
 	s.takeover.ready(ctx, s.apiListener.Addr(), s.adminListener.Addr())
+	api.reopen()
 	return group.Wait()
 }
 

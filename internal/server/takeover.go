@@ -103,14 +103,20 @@ func (t *takeover) prepared(ctx context.Context) ([]health.Known, error) {
 	return t.receiveUntil(ctx, messageReleased)
 }
 
-// ready tells the old process that we serve.
+// ready tells the old process that we serve, and waits until that accepts no more connections. It would go by the
+// routes as they were, and hold ports that are to be closed; so nothing must change before.
 func (t *takeover) ready(ctx context.Context, api, admin net.Addr) {
 	if t.channel == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, retiredTimeout)
+	defer cancel()
 	err := t.channel.send(ctx, message{Kind: messageReady, API: api.String(), Admin: admin.String()}, nil)
+	if err == nil {
+		_, err = t.receiveUntil(ctx, messageRetired)
+	}
 	if err != nil {
-		t.log.Warn("the old process cannot be told that this one serves", "error", err)
+		t.log.Warn("the old process does not say that it accepts no more connections", "error", err)
 	}
 	t.log.Info("this process has taken over", "pid", os.Getpid())
 	t.channel.close()

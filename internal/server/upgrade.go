@@ -19,6 +19,7 @@ const (
 	prepareTimeout = 60 * time.Second
 	callsTimeout   = 10 * time.Second
 	readyTimeout   = openTimeout + 30*time.Second
+	retiredTimeout = 2 * time.Second
 )
 
 // knownPerMessage keeps messages below maxMessageBytes.
@@ -55,12 +56,14 @@ func (s *Server) upgrades(ctx context.Context, api, admin *door, stopControl fun
 			continue
 		}
 		stopControl()
-		if err := s.handOver(ctx, next, api, admin); ctx.Err() != nil {
+		next, err = s.handOver(ctx, next, api, admin)
+		if ctx.Err() != nil {
 			return nil
-		} else if err != nil {
+		}
+		if err != nil {
 			return err
 		}
-		s.retire(ctx, api, admin)
+		s.retire(ctx, next, api, admin)
 		return nil
 	}
 }
@@ -92,8 +95,8 @@ func (s *Server) freeze(ctx context.Context, api, admin *door) error {
 }
 
 // handOver gives up the catalog and lets a new process have it. When that fails, another one of this very program gets
-// the same; when that fails too, nobody can have it.
-func (s *Server) handOver(ctx context.Context, next *successor, api, admin *door) error {
+// the same; when that fails too, nobody can have it. It returns the process that serves.
+func (s *Server) handOver(ctx context.Context, next *successor, api, admin *door) (*successor, error) {
 	began := time.Now()
 	if err := s.catalog.Close(); err != nil {
 		s.log.Warn("closing the catalog", "error", err)
@@ -106,12 +109,12 @@ func (s *Server) handOver(ctx context.Context, next *successor, api, admin *door
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("no new process could take over, and this one has given the catalog up: %w", err)
+		return nil, fmt.Errorf("no new process could take over, and this one has given the catalog up: %w", err)
 	}
 	api.passTo(ready.API)
 	admin.passTo(ready.Admin)
 	s.log.Info("a new process has taken over", "pid", next.cmd.Process.Pid, "callsWaited", time.Since(began))
-	return nil
+	return next, nil
 }
 
 // release tells a new process all that it needs, and waits until it serves.
@@ -141,14 +144,21 @@ func (s *Server) release(ctx context.Context, next *successor) (ready message, e
 
 // retire ends the work of this process, whose successor has the new connections. Those that are kept alive are used for
 // one more request each, if it comes in time.
-func (s *Server) retire(ctx context.Context, api, admin *door) {
+func (s *Server) retire(ctx context.Context, next *successor, api, admin *door) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
 	defer cancel()
 	patience := s.cfg.DrainTimeout / 2
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var parts sync.WaitGroup
-	parts.Go(func() { s.shutdownProxy(func() error { return s.proxy.Retire(ctx, patience) }) })
+	parts.Go(func() {
+		s.shutdownProxy(func() error {
+			return s.proxy.Retire(ctx, patience, func() {
+				// A process of an older program does not wait for it.
+				_ = next.send(ctx, message{Kind: messageRetired}, nil)
+			})
+		})
+	})
 	for _, d := range []*door{api, admin} {
 		// Who does not use a connection for so long finds it closed.
 		parts.Go(func() { _ = d.empty(patient) })
