@@ -14,9 +14,23 @@ import (
 	"time"
 )
 
-// writeInventory writes an inventory file with a certificate for a host, new at every call, and its PEM files, each of
-// which is replaced as a whole.
-func writeInventory(t *testing.T, dir, arn, host string) {
+// inventoryARNs are the certificates of writeInventory.
+var inventoryARNs = [...]string{
+	"arn:aws:acm:us-west-2:000000000000:certificate/12345678-1234-1234-1234-123456789012",
+	"arn:aws:acm:us-west-2:000000000000:certificate/87654321-4321-4321-4321-210987654321",
+}
+
+// writeInventory writes an inventory file with certificates for a host.
+func writeInventory(t *testing.T, dir, host string) {
+	t.Helper()
+	for i := range inventoryARNs {
+		writeCertificate(t, dir, i, host)
+	}
+}
+
+// writeCertificate writes the PEM files of one of the certificates anew, and then the inventory file, each of which is
+// replaced as a whole.
+func writeCertificate(t *testing.T, dir string, number int, host string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -34,16 +48,23 @@ func writeInventory(t *testing.T, dir, arn, host string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string][]byte{
-		"certificate.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
-		"key.pem":         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encodedKey}),
-		"inventory.yaml":  fmt.Appendf(nil, "certificates:\n  - arn: %s\n    certificate: certificate.pem\n    key: key.pem\n", arn),
+	inventory := []byte("certificates:\n")
+	for i, arn := range inventoryARNs {
+		inventory = fmt.Appendf(inventory, "  - arn: %s\n    certificate: certificate-%d.pem\n    key: key-%[2]d.pem\n", arn, i)
+	}
+	for _, file := range []struct {
+		name    string
+		content []byte
+	}{
+		{fmt.Sprintf("certificate-%d.pem", number), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})},
+		{fmt.Sprintf("key-%d.pem", number), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encodedKey})},
+		{"inventory.yaml", inventory},
 	} {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file+".new", content, 0o600); err != nil {
+		path := filepath.Join(dir, file.name)
+		if err := os.WriteFile(path+".new", file.content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Rename(file+".new", file); err != nil {
+		if err := os.Rename(path+".new", path); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -2,14 +2,13 @@ package stories_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 )
 
@@ -18,42 +17,37 @@ type faultyTarget struct {
 	port     int32
 	behavior atomic.Pointer[func(conn net.Conn, reader *bufio.Reader) bool]
 
-	mu       sync.Mutex // mu guards the fields below.
-	listener net.Listener
-	conns    map[net.Conn]bool
+	mu    sync.Mutex // mu guards the field below.
+	conns map[net.Conn]bool
 }
 
-func startFaultyTarget(t *testing.T) *faultyTarget {
-	t.Helper()
+func startFaultyTarget() (*faultyTarget, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	f := &faultyTarget{port: int32(listener.Addr().(*net.TCPAddr).Port), listener: listener, conns: map[net.Conn]bool{}}
+	f := &faultyTarget{port: int32(listener.Addr().(*net.TCPAddr).Port), conns: map[net.Conn]bool{}}
 	f.behave(answer)
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			f.keep(conn, true)
-			serving.Go(func() {
-				defer f.keep(conn, false)
-				reader := bufio.NewReader(conn)
-				for (*f.behavior.Load())(conn, reader) {
-				}
-				conn.Close()
-			})
+	go f.serve(listener) // Until the process ends.
+	return f, nil
+}
+
+func (f *faultyTarget) serve(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "the faulty target:", err)
+			return
 		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		f.closeAll()
-		serving.Wait()
-	})
-	return f
+		f.keep(conn, true)
+		go func() {
+			defer f.keep(conn, false)
+			reader := bufio.NewReader(conn)
+			for (*f.behavior.Load())(conn, reader) {
+			}
+			conn.Close()
+		}()
+	}
 }
 
 func (f *faultyTarget) keep(conn net.Conn, open bool) {
@@ -121,7 +115,7 @@ func answerMuch(conn net.Conn, reader *bufio.Reader) bool {
 // targetFault is a way in which a target misbehaves, and what its clients see.
 type targetFault struct {
 	name     string
-	expected string
+	expected string                                         // one of the words of see
 	behave   func(conn net.Conn, reader *bufio.Reader) bool // nil: nobody listens
 }
 
@@ -132,10 +126,10 @@ func targetFaults() []targetFault {
 	}
 	return []targetFault{
 		{"refuses", "500", nil},
-		{"hangs before the head", "nothing", func(_ net.Conn, reader *bufio.Reader) bool {
+		{"hangs before the head", nothing, func(_ net.Conn, reader *bufio.Reader) bool {
 			return readRequest(reader)
 		}},
-		{"hangs in the body", "200 and a part of the body", func(conn net.Conn, reader *bufio.Reader) bool {
+		{"hangs in the body", partOfBody, func(conn net.Conn, reader *bufio.Reader) bool {
 			if readRequest(reader) {
 				io.WriteString(conn, part)
 			}
@@ -163,13 +157,13 @@ func targetFaults() []targetFault {
 			readRequest(reader)
 			return false
 		}},
-		{"closes in the body", "200 and a broken body", func(conn net.Conn, reader *bufio.Reader) bool {
+		{"closes in the body", brokenBody, func(conn net.Conn, reader *bufio.Reader) bool {
 			if readRequest(reader) {
 				io.WriteString(conn, part)
 			}
 			return false
 		}},
-		{"resets in the body", "200 and a broken body", func(conn net.Conn, reader *bufio.Reader) bool {
+		{"resets in the body", brokenBody, func(conn net.Conn, reader *bufio.Reader) bool {
 			if readRequest(reader) {
 				io.WriteString(conn, part)
 				// What was written would not arrive if the reset came at once.
@@ -179,77 +173,4 @@ func targetFaults() []targetFault {
 			return false
 		}},
 	}
-}
-
-// clientFault is a way in which clients misbehave.
-type clientFault struct {
-	name string
-	// target is what the target does meanwhile; nil: answer.
-	target    func(conn net.Conn, reader *bufio.Reader) bool
-	misbehave func(ctx context.Context, w *faultWorld, conn net.Conn)
-}
-
-func clientFaults() []clientFault {
-	// drip writes a text byte by byte, so slowly that it does not come to an end.
-	drip := func(ctx context.Context, w *faultWorld, conn net.Conn, text string) {
-		for i := range len(text) {
-			if _, err := conn.Write([]byte{text[i]}); err != nil {
-				return
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(w.duration / 8):
-			}
-		}
-	}
-	return []clientFault{
-		{"send nothing", nil, func(_ context.Context, _ *faultWorld, conn net.Conn) { waitForEnd(conn) }},
-		{"stall in the head", nil, func(_ context.Context, w *faultWorld, conn net.Conn) {
-			fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nX-Part", w.bad)
-			waitForEnd(conn)
-		}},
-		{"send the head byte by byte", nil, func(ctx context.Context, w *faultWorld, conn net.Conn) {
-			drip(ctx, w, conn, fmt.Sprintf("GET / HTTP/1.1\r\nHost: %s\r\n\r\n", w.bad))
-		}},
-		{"stall in the body", nil, func(_ context.Context, w *faultWorld, conn net.Conn) {
-			fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000000\r\n\r\nonly this", w.bad)
-			waitForEnd(conn)
-		}},
-		{"send the body byte by byte", nil, func(ctx context.Context, w *faultWorld, conn net.Conn) {
-			fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000000\r\n\r\n", w.bad)
-			drip(ctx, w, conn, "a body of a million bytes")
-		}},
-		{"read nothing of a large answer", answerMuch, func(ctx context.Context, w *faultWorld, conn net.Conn) {
-			fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", w.bad)
-			<-ctx.Done()
-		}},
-		{"reset in the middle", nil, func(ctx context.Context, w *faultWorld, conn net.Conn) {
-			for ctx.Err() == nil {
-				fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000000\r\n\r\nonly this", w.bad)
-				conn.(*net.TCPConn).SetLinger(0)
-				conn.Close()
-				select {
-				case <-ctx.Done():
-					return
-				case <-time.After(500 * time.Millisecond):
-				}
-				var err error
-				if conn, err = w.dial(); err != nil {
-					return
-				}
-			}
-			conn.Close()
-		}},
-		{"send garbage", nil, func(_ context.Context, _ *faultWorld, conn net.Conn) {
-			io.WriteString(conn, "\x16\x03\x01 this is no HTTP\r\n\r\n")
-			waitForEnd(conn)
-		}},
-	}
-}
-
-// waitForEnd waits until the server has ended the connection, or the test's time is over.
-func waitForEnd(conn net.Conn) {
-	// However it ends is right here: what a client sees that misbehaves is tested elsewhere.
-	_, _ = io.Copy(io.Discard, conn)
 }

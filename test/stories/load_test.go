@@ -6,12 +6,14 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -24,27 +26,86 @@ const greeting = "hello"
 
 var largeBody = strings.Repeat("0123456789abcdef", 64<<10) // 1 MB
 
-// backend is a target that answers /echo with the request's body, /large with largeBody, and all else with a greeting.
-type backend struct{ port int32 }
+// backend is a target that answers /echo with the request's body, /large with largeBody, an upgrade with what is sent
+// afterwards, and all else with a greeting.
+type backend struct {
+	port    int32
+	drained atomic.Bool // no request may come any more
+	late    atomic.Int64
+}
+
+// ServeHTTP implements http.Handler.
+func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.count()
+	switch {
+	case r.URL.Path == "/echo":
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		w.Write(body)
+	case r.URL.Path == "/large":
+		io.WriteString(w, largeBody)
+	case r.Header.Get("Upgrade") != "":
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"); err == nil {
+			// Its end is the client's.
+			_, _ = io.Copy(conn, buffered)
+		}
+	default:
+		io.WriteString(w, greeting)
+	}
+}
+
+// count counts a request that must not come.
+func (b *backend) count() {
+	if b.drained.Load() {
+		b.late.Add(1)
+	}
+}
+
+// listensOn notes the address of what serves the backend.
+func (b *backend) listensOn(address net.Addr) *backend {
+	b.port = int32(address.(*net.TCPAddr).Port)
+	return b
+}
 
 func startBackend(t *testing.T) *backend {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/echo":
-			body, err := io.ReadAll(r.Body)
-			if err != nil {
-				panic(http.ErrAbortHandler)
-			}
-			w.Write(body)
-		case "/large":
-			io.WriteString(w, largeBody)
-		default:
-			io.WriteString(w, greeting)
-		}
-	}))
+	b := new(backend)
+	server := httptest.NewServer(b)
 	t.Cleanup(server.Close)
-	return &backend{port: int32(server.Listener.Addr().(*net.TCPAddr).Port)}
+	return b.listensOn(server.Listener.Addr())
+}
+
+// startHTTP2Backend starts a backend that speaks HTTP/2 without TLS only.
+func startHTTP2Backend(t *testing.T) *backend {
+	t.Helper()
+	b := new(backend)
+	server := httptest.NewUnstartedServer(b)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	return b.listensOn(server.Listener.Addr())
+}
+
+// startTLSBackend starts a backend with a certificate for the name of the TLS that is passed through.
+func startTLSBackend(t *testing.T) *backend {
+	t.Helper()
+	dir := t.TempDir()
+	writeCertificate(t, dir, 0, sealedHost)
+	certificate := must(tls.LoadX509KeyPair(filepath.Join(dir, "certificate-0.pem"), filepath.Join(dir, "key-0.pem")))(t)
+	b := new(backend)
+	server := httptest.NewUnstartedServer(b)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return b.listensOn(server.Listener.Addr())
 }
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -67,6 +128,7 @@ func (l *load) run(ctx context.Context) error {
 			return err
 		}
 		l.requests.Add(1)
+		time.Sleep(time.Millisecond) // Other tests need the processors too.
 	}
 	return nil
 }
@@ -187,70 +249,62 @@ func randomBytes(n int) []byte {
 	return b
 }
 
+func dialTCP(address string) func() (net.Conn, error) {
+	return func() (net.Conn, error) { return net.Dial("tcp", address) }
+}
+
 // dialTLS connects as a client that trusts everybody, but insists on the name of the certificate.
-func dialTLS(address, host string) (net.Conn, error) {
-	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, ServerName: host})
-	if err != nil {
-		return nil, err
+func dialTLS(address, host string) func() (net.Conn, error) {
+	return func() (net.Conn, error) {
+		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, ServerName: host})
+		if err != nil {
+			return nil, err
+		}
+		if err := conn.ConnectionState().PeerCertificates[0].VerifyHostname(host); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return conn, nil
 	}
-	if err := conn.ConnectionState().PeerCertificates[0].VerifyHostname(host); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
 }
 
-// http2Client makes requests over HTTP/2.
-type http2Client struct {
-	host      string
-	transport *http.Transport
-}
-
-func newHTTP2Client(address, host string) *http2Client {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP2(true)
-	return &http2Client{host: host, transport: &http.Transport{
-		Protocols:       protocols,
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: host},
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, address)
-		},
-	}}
-}
-
-func (c *http2Client) close() { c.transport.CloseIdleConnections() }
-
-// getAndPost makes a GET and a POST at the same time.
-func (c *http2Client) getAndPost() error {
-	body := randomBytes(1 + rand.IntN(100_000))
-	got := make(chan error, 1)
-	go func() { got <- c.do(http.MethodGet, "/", nil, greeting) }()
-	err := c.do(http.MethodPost, "/echo", body, string(body))
-	if getErr := <-got; err == nil {
-		err = getErr
-	}
-	return err
-}
-
-func (c *http2Client) do(method, path string, body []byte, want string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), exchangeLimit)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, "https://"+c.host+path, nil)
+// upgradeAndEcho upgrades a new connection, on which it sends some messages and expects each back.
+func (c *keptClient) upgradeAndEcho(messages int) error {
+	conn, err := c.dial()
 	if err != nil {
 		return err
 	}
-	if body != nil {
-		// Without GetBody the transport cannot send the request twice.
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	}
-	response, err := c.transport.RoundTrip(r)
-	if err != nil {
+	c.conn, c.reader = conn, bufio.NewReader(conn)
+	conn.SetDeadline(time.Now().Add(exchangeLimit))
+	if _, err := fmt.Fprintf(conn, "GET /socket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", c.host); err != nil {
 		return err
 	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK || response.ProtoMajor != 2 {
-		text, _ := io.ReadAll(response.Body)
-		return fmt.Errorf("%s %s is answered with %s %s %q", method, path, response.Proto, response.Status, text)
+	response, err := http.ReadResponse(c.reader, nil)
+	if err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
 	}
-	return expect(want)(response)
+	if response.StatusCode != http.StatusSwitchingProtocols {
+		return fmt.Errorf("the answer to the upgrade is %s", response.Status)
+	}
+	for range messages {
+		message := randomBytes(1 + rand.IntN(10_000))
+		if _, err := conn.Write(message); err != nil {
+			return err
+		}
+		got := make([]byte, len(message))
+		if _, err := io.ReadFull(c.reader, got); err != nil {
+			return fmt.Errorf("reading a message: %w", err)
+		}
+		if !bytes.Equal(got, message) {
+			return errors.New("a message comes back changed")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		return err
+	}
+	if rest, err := io.ReadAll(c.reader); err != nil || len(rest) > 0 {
+		return fmt.Errorf("after the end of the upgraded connection %d bytes come, and %v", len(rest), err)
+	}
+	return nil
 }

@@ -199,7 +199,11 @@ func TestTerminationLetsExchangesInFlightFinish(t *testing.T) {
 		}
 		answered <- err
 	}()
-	<-arrived
+	select {
+	case <-arrived:
+	case err := <-answered:
+		t.Fatalf("the request is answered before it has arrived at the target: %v", err)
+	}
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -19,99 +17,162 @@ import (
 	"trellis/test/trellistest"
 )
 
-// The soak test's size: it makes that many changes times the soak factor.
+// The soak test's size, which the soak factor multiplies: it lasts at least so long and makes at least so many changes.
+// The process is replaced about once a minute, and once at least.
 const (
-	soakChanges     = 100
-	soakPause       = 80 * time.Millisecond // on average, between changes
-	soakCertificate = "arn:aws:acm:us-west-2:123456789012:certificate/12345678-1234-1234-1234-123456789012"
-	soakHost        = "soak.example.test"
+	soakTime    = 10 * time.Second
+	soakChanges = 60
+	soakPause   = 60 * time.Millisecond // on average, between changes
+	soakHost    = "soak.example.test"
+	sealedHost  = "sealed.example.test" // of the TLS that is passed through
 )
 
-// TestNoRequestFailsWhileTheNetworkChanges sends all kinds of requests, without a pause and without a second try, while
-// weights, rules, targets, listeners and certificates change in random order.
+// TestNoRequestFailsWhileTheNetworkChanges sends all kinds of requests, one after the other and without a second try,
+// while weights, rules, targets, listeners and certificates change in random order, and while a new process takes the
+// place of the one that serves.
 func TestNoRequestFailsWhileTheNetworkChanges(t *testing.T) {
 	t.Parallel()
 	s := newSoak(t)
+	factor := soakFactor(t)
+	began := time.Now()
+	duration := soakTime * time.Duration(factor)
+	loads := s.loads(t)
 	ctx, stop := context.WithCancel(t.Context())
-	var running sync.WaitGroup
+	var running, replacing sync.WaitGroup
 	// A change that fails ends the test, but the load must not outlive the backends.
 	defer running.Wait()
 	defer stop()
-	for _, l := range s.loads() {
+	for _, l := range loads {
 		running.Go(func() {
 			if err := l.run(ctx); err != nil {
-				t.Errorf("%s, request %d: %v", l.name, l.requests.Load(), err)
+				t.Errorf("%s at %s, request %d: %v", l.name, time.Now().Format(time.StampMilli), l.requests.Load(), err)
 			}
-			t.Logf("%6d requests: %s", l.requests.Load(), l.name)
 		})
 	}
-	counts := map[string]int{}
-	for n := soakChanges * soakFactor(t); n > 0 && !t.Failed(); n-- {
-		change := s.changes[rand.IntN(len(s.changes))]
-		change.make(t)
-		counts[change.name]++
-		time.Sleep(rand.N(2 * soakPause))
+	replacements := 1 + int(duration/time.Minute)
+	replacing.Go(func() {
+		for i := range replacements {
+			select {
+			case <-time.After(time.Until(began.Add(duration * time.Duration(i+1) / time.Duration(replacements+1)))):
+				s.process.Upgrade()
+				t.Logf("the process has been replaced %s after the beginning", time.Since(began).Round(time.Millisecond))
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	replaced := make(chan struct{})
+	go func() {
+		replacing.Wait()
+		close(replaced)
+	}()
+	defer func() { <-replaced }()
+	defer stop()
+	changes := 0
+	for done := false; !t.Failed() && !done; {
+		rand.Shuffle(len(s.changes), func(i, j int) { s.changes[i], s.changes[j] = s.changes[j], s.changes[i] })
+		for _, change := range s.changes {
+			if change.make(t) {
+				change.count++
+				changes++
+				time.Sleep(rand.N(2 * soakPause))
+			}
+		}
+		done = time.Since(began) >= duration && changes >= soakChanges*factor && isClosed(replaced)
 	}
-	t.Logf("changes: %v", counts)
+	stop()
+	running.Wait()
+	t.Logf("%d changes in %s, %d replacements of the process", changes, time.Since(began).Round(time.Second), replacements)
+	for _, change := range slices.SortedFunc(slices.Values(s.changes), func(a, b *soakChange) int { return b.count - a.count }) {
+		t.Logf("%6d times: %s", change.count, change.name)
+		if change.count == 0 {
+			t.Errorf("no change of the kind %q was made", change.name)
+		}
+	}
+	for _, l := range loads {
+		t.Logf("%6d requests: %s", l.requests.Load(), l.name)
+		if l.requests.Load() == 0 {
+			t.Errorf("no request was made of the kind %q", l.name)
+		}
+	}
+	for _, b := range s.drained {
+		if late := b.late.Load(); late > 0 {
+			t.Errorf("a target got %d requests long after it was deregistered", late)
+		}
+	}
 }
 
-// soak is a network under change: a service on HTTP and HTTPS whose requests two target groups share, and another one
-// whose listener comes and goes.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// soak is a network under change. Each of its services has two target groups that share the requests, except one,
+// whose listeners come and go.
 type soak struct {
-	api      *vpclattice.Client
-	backends []*backend
-	// httpPort, httpsPort and churnPort are the bound ports; service and churned the two services.
+	process *trellistest.Process
+	api     *vpclattice.Client
+	network string
+	// The bound ports of the listener ports 80, 443 and 81.
 	httpPort, httpsPort, churnPort int
-	service, churned               soakService
-	groups                         [2]soakGroup
-	rules                          map[int]string // ids, by priority
-	churnListener                  string         // its id, or ""
-	inventory                      string         // the folder of the inventory's files
-	changes                        []soakChange
+	web, second, remote, sealed    *soakService // HTTP/1.1, HTTP/2 and gRPC to the targets, and TLS passed through
+	churned                        *soakService
+	inventory                      string // the folder of the inventory's files
+	changes                        []*soakChange
+
+	rules   map[int]string // ids, by priority
+	churn   soakListener   // without id while there is none
+	drained []*backend     // were targets
 }
 
-type soakService struct{ id, host, httpListener, httpsListener, group string }
+type soakService struct {
+	id, host  string
+	groups    []*soakGroup
+	listeners []string // ids
+}
 
 // soakGroup is a target group with one target that stays and others that come and go.
 type soakGroup struct {
 	id     string
-	coming map[int32]bool // whether a port is registered
-}
-
-type soakChange struct {
-	name string
-	make func(t *testing.T)
+	start  func(t *testing.T) *backend
+	coming []*backend
 }
 
 func newSoak(t *testing.T) *soak {
 	t.Helper()
+	dir := t.TempDir()
 	s := &soak{
 		rules: map[int]string{}, inventory: t.TempDir(),
 		httpPort: trellistest.FreePort(t), httpsPort: trellistest.FreePort(t), churnPort: trellistest.FreePort(t),
 	}
-	writeInventory(t, s.inventory, soakCertificate, soakHost)
-	p := trellistest.Start(t, trellistest.Build(t), "dev", "--deregistration-delay", "1s", "--ca-dir", t.TempDir(),
+	writeInventory(t, s.inventory, soakHost)
+	s.process = trellistest.Start(t, trellistest.Build(t), "serve", "--data-dir", dir, "--deregistration-delay", "1s", "--drain-timeout", "10s",
 		"--inventory", filepath.Join(s.inventory, "inventory.yaml"),
 		"--port-map", fmt.Sprintf("80=%d,443=%d,81=%d", s.httpPort, s.httpsPort, s.churnPort))
-	s.api = anybody(p.API)
-	for range 7 {
-		s.backends = append(s.backends, startBackend(t))
+	s.api = client(t, s.process.API, filepath.Join(dir, "credentials"))
+	s.network = *must(s.api.CreateServiceNetwork(t.Context(), &vpclattice.CreateServiceNetworkInput{Name: aws.String("soak")}))(t).Id
+
+	http1, http2, gRPC := types.TargetGroupProtocolVersionHttp1, types.TargetGroupProtocolVersionHttp2, types.TargetGroupProtocolVersionGrpc
+	s.web = s.createService(t, "web", soakHost, inventoryARNs[0], types.TargetGroupProtocolHttp, http1, 2, startBackend)
+	s.second = s.createService(t, "second", "", "", types.TargetGroupProtocolHttp, http2, 2, startHTTP2Backend)
+	s.remote = s.createService(t, "remote", "", "", types.TargetGroupProtocolHttp, gRPC, 2, startGRPCBackend)
+	s.sealed = s.createService(t, "sealed", sealedHost, "", types.TargetGroupProtocolTcp, "", 2, startTLSBackend)
+	s.churned = s.createService(t, "churned", "", "", types.TargetGroupProtocolHttp, http1, 1, startBackend)
+	s.createListener(t, s.web, types.ListenerProtocolHttp, 80)
+	for _, service := range []*soakService{s.web, s.second, s.remote} {
+		s.createListener(t, service, types.ListenerProtocolHttps, 443)
 	}
-	ctx := t.Context()
-	network := must(s.api.CreateServiceNetwork(ctx, &vpclattice.CreateServiceNetworkInput{Name: aws.String("soak")}))(t)
-	for i := range s.groups {
-		ports := s.backends[3*i : 3*i+3]
-		s.groups[i] = soakGroup{id: s.createGroup(t, fmt.Sprintf("group-%d", i), ports[0]), coming: map[int32]bool{ports[1].port: false, ports[2].port: false}}
+	s.createListener(t, s.sealed, types.ListenerProtocolTlsPassthrough, 443)
+	// So many that each kind of change always finds something to change.
+	for range 2 {
+		s.createRule(t)
+		s.registerTarget(t)
 	}
-	s.service = s.createService(t, "soak", *network.Id, soakHost)
-	s.service.httpListener = s.createListener(t, s.service.id, types.ListenerProtocolHttp, 80, s.share(50))
-	s.service.httpsListener = s.createListener(t, s.service.id, types.ListenerProtocolHttps, 443, s.share(50))
-	s.churned = s.createService(t, "churned", *network.Id, "")
-	s.churned.group = s.createGroup(t, "churned", s.backends[6])
-	s.changes = []soakChange{
-		{"weights", s.changeWeights}, {"rule", s.changeRule}, {"target", s.changeTarget}, {"listener", s.changeListener},
-		{"certificate", func(t *testing.T) { writeInventory(t, s.inventory, soakCertificate, soakHost) }},
-	}
+	s.changes = s.kindsOfChanges()
 	return s
 }
 
@@ -125,151 +186,105 @@ func anybody(api string) *vpclattice.Client {
 	})
 }
 
-func (s *soak) createService(t *testing.T, name, network, domain string) soakService {
+// createService creates a service with a number of target groups.
+func (s *soak) createService(t *testing.T, name, domain, certificate string, protocol types.TargetGroupProtocol, version types.TargetGroupProtocolVersion,
+	groups int, start func(*testing.T) *backend) *soakService {
 	t.Helper()
 	in := &vpclattice.CreateServiceInput{Name: &name}
 	if domain != "" {
-		in.CustomDomainName, in.CertificateArn = &domain, aws.String(soakCertificate)
+		in.CustomDomainName = &domain
 	}
-	service := must(s.api.CreateService(t.Context(), in))(t)
+	if certificate != "" {
+		in.CertificateArn = &certificate
+	}
+	created := must(s.api.CreateService(t.Context(), in))(t)
 	must(s.api.CreateServiceNetworkServiceAssociation(t.Context(), &vpclattice.CreateServiceNetworkServiceAssociationInput{
-		ServiceIdentifier: service.Id, ServiceNetworkIdentifier: &network,
+		ServiceIdentifier: created.Id, ServiceNetworkIdentifier: &s.network,
 	}))(t)
-	return soakService{id: *service.Id, host: *service.DnsEntry.DomainName}
+	service := &soakService{id: *created.Id, host: *created.DnsEntry.DomainName}
+	for i := range groups {
+		group := must(s.api.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{
+			Name: aws.String(fmt.Sprintf("%s-%d", name, i)), Type: types.TargetGroupTypeIp,
+			Config: &types.TargetGroupConfig{
+				Protocol: protocol, ProtocolVersion: version, Port: aws.Int32(80), VpcIdentifier: aws.String("vpc-0123456789abcdef0"),
+				HealthCheck: &types.HealthCheckConfig{
+					Enabled:                    aws.Bool(version == types.TargetGroupProtocolVersionHttp1),
+					HealthCheckIntervalSeconds: aws.Int32(5), HealthCheckTimeoutSeconds: aws.Int32(5),
+				},
+			},
+		}))(t)
+		g := &soakGroup{id: *group.Id, start: start}
+		s.register(t, g, start(t))
+		service.groups = append(service.groups, g)
+	}
+	return service
 }
 
-func (s *soak) createGroup(t *testing.T, name string, first *backend) string {
+func (s *soak) register(t *testing.T, group *soakGroup, b *backend) {
 	t.Helper()
-	group := must(s.api.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{
-		Name: &name, Type: types.TargetGroupTypeIp,
-		Config: &types.TargetGroupConfig{
-			Protocol: types.TargetGroupProtocolHttp, Port: aws.Int32(80), VpcIdentifier: aws.String("vpc-0123456789abcdef0"),
-			HealthCheck: &types.HealthCheckConfig{HealthCheckIntervalSeconds: aws.Int32(5), HealthCheckTimeoutSeconds: aws.Int32(5)},
-		},
-	}))(t)
-	must(s.api.RegisterTargets(t.Context(), &vpclattice.RegisterTargetsInput{
-		TargetGroupIdentifier: group.Id, Targets: targets(first.port),
-	}))(t)
-	return *group.Id
+	must(s.api.RegisterTargets(t.Context(), &vpclattice.RegisterTargetsInput{TargetGroupIdentifier: &group.id, Targets: targets(b.port)}))(t)
 }
 
 func targets(port int32) []types.Target {
 	return []types.Target{{Id: aws.String("127.0.0.1"), Port: &port}}
 }
 
-func (s *soak) createListener(t *testing.T, service string, protocol types.ListenerProtocol, port int32, action types.RuleAction) string {
+func (s *soak) createListener(t *testing.T, service *soakService, protocol types.ListenerProtocol, port int32) string {
 	t.Helper()
-	return *must(s.api.CreateListener(t.Context(), &vpclattice.CreateListenerInput{
-		ServiceIdentifier: &service, Name: aws.String("port-" + strconv.Itoa(int(port))), Protocol: protocol, Port: &port, DefaultAction: action,
+	id := *must(s.api.CreateListener(t.Context(), &vpclattice.CreateListenerInput{
+		ServiceIdentifier: &service.id, Name: aws.String(fmt.Sprintf("port-%d", port)), Protocol: protocol, Port: &port, DefaultAction: service.share(),
 	}))(t).Id
+	service.listeners = append(service.listeners, id)
+	return id
 }
 
-// share is an action that gives the first group a part of 100.
-func (s *soak) share(first int32) types.RuleAction {
-	return &types.RuleActionMemberForward{Value: types.ForwardAction{TargetGroups: []types.WeightedTargetGroup{
-		{TargetGroupIdentifier: &s.groups[0].id, Weight: aws.Int32(first)},
-		{TargetGroupIdentifier: &s.groups[1].id, Weight: aws.Int32(100 - first)},
-	}}}
-}
-
-func (s *soak) anyShare() types.RuleAction { return s.share(rand.Int32N(5) * 25) }
-
-func (s *soak) changeWeights(t *testing.T) {
-	listener := s.service.httpListener
-	if rand.IntN(2) == 0 {
-		listener = s.service.httpsListener
+// share is an action that shares requests among the service's groups, anyhow.
+func (s *soakService) share() types.RuleAction {
+	first := int32(100)
+	if len(s.groups) > 1 {
+		first = 25 * rand.Int32N(5)
 	}
-	must(s.api.UpdateListener(t.Context(), &vpclattice.UpdateListenerInput{
-		ServiceIdentifier: &s.service.id, ListenerIdentifier: &listener, DefaultAction: s.anyShare(),
-	}))(t)
-}
-
-// soakRules is how many paths have rules now and then; requests for them are answered by any rule or by none.
-const soakRules = 5
-
-// changeRule creates, changes, moves or deletes a rule.
-func (s *soak) changeRule(t *testing.T) {
-	ctx, priority := t.Context(), 1+rand.IntN(soakRules)
-	id, exists := s.rules[priority]
-	switch other := 1 + rand.IntN(soakRules); {
-	case !exists:
-		s.rules[priority] = *must(s.api.CreateRule(ctx, &vpclattice.CreateRuleInput{
-			ServiceIdentifier: &s.service.id, ListenerIdentifier: &s.service.httpListener, Name: aws.String("path-" + strconv.FormatUint(rand.Uint64(), 36)),
-			Priority: aws.Int32(int32(priority)), Match: pathPrefix(fmt.Sprintf("/rule-%d", priority)), Action: s.anyShare(),
-		}))(t).Id
-	case s.rules[other] != "" && other != priority:
-		must(s.api.BatchUpdateRule(ctx, &vpclattice.BatchUpdateRuleInput{
-			ServiceIdentifier: &s.service.id, ListenerIdentifier: &s.service.httpListener,
-			Rules: []types.RuleUpdate{
-				{RuleIdentifier: &id, Priority: aws.Int32(int32(other))},
-				{RuleIdentifier: aws.String(s.rules[other]), Priority: aws.Int32(int32(priority))},
-			},
-		}))(t)
-		s.rules[priority], s.rules[other] = s.rules[other], id
-	case rand.IntN(2) == 0:
-		must(s.api.UpdateRule(ctx, &vpclattice.UpdateRuleInput{
-			ServiceIdentifier: &s.service.id, ListenerIdentifier: &s.service.httpListener, RuleIdentifier: &id, Action: s.anyShare(),
-		}))(t)
-	default:
-		must(s.api.DeleteRule(ctx, &vpclattice.DeleteRuleInput{
-			ServiceIdentifier: &s.service.id, ListenerIdentifier: &s.service.httpListener, RuleIdentifier: &id,
-		}))(t)
-		delete(s.rules, priority)
+	var weighted []types.WeightedTargetGroup
+	for i, group := range s.groups {
+		weighted = append(weighted, types.WeightedTargetGroup{TargetGroupIdentifier: &group.id, Weight: aws.Int32([]int32{first, 100 - first}[i])})
 	}
-}
-
-// changeTarget registers a target, or deregisters it, which then drains.
-func (s *soak) changeTarget(t *testing.T) {
-	group := s.groups[rand.IntN(len(s.groups))]
-	for port, registered := range group.coming { // Go's maps come in random order.
-		if registered {
-			must(s.api.DeregisterTargets(t.Context(), &vpclattice.DeregisterTargetsInput{TargetGroupIdentifier: &group.id, Targets: targets(port)}))(t)
-		} else {
-			must(s.api.RegisterTargets(t.Context(), &vpclattice.RegisterTargetsInput{TargetGroupIdentifier: &group.id, Targets: targets(port)}))(t)
-		}
-		group.coming[port] = !registered
-		return
-	}
-}
-
-// changeListener creates the other service's listener, which must answer at once, or deletes it.
-func (s *soak) changeListener(t *testing.T) {
-	if s.churnListener != "" {
-		must(s.api.DeleteListener(t.Context(), &vpclattice.DeleteListenerInput{ServiceIdentifier: &s.churned.id, ListenerIdentifier: &s.churnListener}))(t)
-		s.churnListener = ""
-		return
-	}
-	s.churnListener = s.createListener(t, s.churned.id, types.ListenerProtocolHttp, 81, &types.RuleActionMemberForward{Value: types.ForwardAction{
-		TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: &s.churned.group}},
-	}})
-	c := &keptClient{host: s.churned.host, dial: func() (net.Conn, error) { return net.Dial("tcp", local(s.churnPort)) }}
-	defer c.close()
-	if err := c.get("/", greeting); err != nil {
-		t.Errorf("a listener that was just created: %v", err)
-	}
+	return &types.RuleActionMemberForward{Value: types.ForwardAction{TargetGroups: weighted}}
 }
 
 // loads are the kinds of requests.
-func (s *soak) loads() []*load {
-	plain := func() (net.Conn, error) { return net.Dial("tcp", local(s.httpPort)) }
-	secure := func() (net.Conn, error) { return dialTLS(local(s.httpsPort), s.service.host) }
-	custom := func() (net.Conn, error) { return dialTLS(local(s.httpsPort), soakHost) }
-	kept := &keptClient{host: s.service.host, dial: plain}
-	bodies, chunked, slow := *kept, *kept, *kept
-	fresh, keptTLS, freshTLS := *kept, *kept, *kept
-	keptTLS.dial, freshTLS.dial = secure, custom
-	freshTLS.host = soakHost
-	second := newHTTP2Client(local(s.httpsPort), s.service.host)
+func (s *soak) loads(t *testing.T) []*load {
+	plain, secure := local(s.httpPort), local(s.httpsPort)
+	http1 := func() *keptClient { return &keptClient{host: s.web.host, dial: dialTCP(plain)} }
+	kept, bodies, chunked, slow, fresh, upgraded := http1(), http1(), http1(), http1(), http1(), http1()
+	keptTLS := &keptClient{host: s.web.host, dial: dialTLS(secure, s.web.host)}
+	freshTLS := &keptClient{host: soakHost, dial: dialTLS(secure, soakHost)}
+	sealed := &keptClient{host: sealedHost, dial: dialTLS(secure, sealedHost)}
+	bridged, second, prior := newHTTP2Client(secure, s.web.host, true), newHTTP2Client(secure, s.second.host, true), newHTTP2Client(plain, s.web.host, false)
+	remote := newGRPCClient(t, secure, s.remote.host)
 	anyPath := func() string { return slices.Concat([]string{"/"}, rulePaths())[rand.IntN(soakRules+1)] }
 	return []*load{
 		{name: "GET, HTTP/1.1, kept connection", one: func() error { return kept.get(anyPath(), greeting) }, end: kept.close},
-		{name: "POST with a length, HTTP/1.1", one: func() error { return bodies.echo(randomBytes(1+rand.IntN(100_000)), true) }, end: bodies.close},
-		{name: "POST in chunks, HTTP/1.1", one: func() error { return chunked.echo(randomBytes(1+rand.IntN(100_000)), false) }, end: chunked.close},
-		{name: "slow reader, HTTP/1.1", one: func() error { return slow.readSlowly("/large", largeBody) }, end: slow.close},
 		{name: "GET, HTTP/1.1, new connections", one: func() error { defer fresh.close(); return fresh.get(anyPath(), greeting) }},
+		{name: "upload with a length, HTTP/1.1", one: func() error { return bodies.echo(randomBytes(1+rand.IntN(400_000)), true) }, end: bodies.close},
+		{name: "upload in chunks, HTTP/1.1", one: func() error { return chunked.echo(randomBytes(1+rand.IntN(400_000)), false) }, end: chunked.close},
+		{name: "download by a slow reader, HTTP/1.1", one: func() error { return slow.readSlowly("/large", largeBody) }, end: slow.close},
+		{name: "upgraded connection, HTTP/1.1", one: func() error { defer upgraded.close(); return upgraded.upgradeAndEcho(10) }},
 		{name: "GET, HTTP/1.1 over TLS, kept connection", one: func() error { return keptTLS.get("/", greeting) }, end: keptTLS.close},
 		{name: "GET, HTTP/1.1 over TLS, new connections, custom name", one: func() error { defer freshTLS.close(); return freshTLS.get("/", greeting) }},
-		{name: "GET and POST, HTTP/2", one: func() error { return second.getAndPost() }, end: second.close},
+		{name: "GET and upload, HTTP/2 over TLS to HTTP/1.1", one: bridged.getAndPost, end: bridged.close},
+		{name: "GET and upload, HTTP/2 over TLS to HTTP/2", one: second.getAndPost, end: second.close},
+		{name: "GET and upload, HTTP/2 without TLS to HTTP/1.1", one: prior.getAndPost, end: prior.close},
+		{name: "download, HTTP/2 over TLS to HTTP/2", one: second.download},
+		{name: "gRPC over TLS, all four shapes", one: remote.callAll, end: remote.close},
+		{name: "TLS passed through, three requests on a connection", one: func() error {
+			defer sealed.close()
+			for range 3 {
+				if err := sealed.echo(randomBytes(1+rand.IntN(100_000)), true); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
 	}
 }
 

@@ -218,7 +218,11 @@ func TestNewProcessTakesOverWithoutLosingARequest(t *testing.T) {
 	stopLoad := l.start(t)
 	stopCalls := callAPI(t, c)
 	stream := startStream(t, n.host, l.port)
-	<-backend.streaming
+	select {
+	case <-backend.streaming:
+	case body := <-stream:
+		t.Fatalf("the stream ended at once with %q", body)
+	}
 	for i := range 2 {
 		time.Sleep(300 * time.Millisecond)
 		began := time.Now()
