@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 
-	"trellis/internal/proxy/http1"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 )
@@ -19,16 +18,14 @@ type plan struct {
 	refusal refusal
 }
 
-// version is the version of HTTP that a client speaks.
-type version uint8
-
+// The versions of HTTP that clients speak.
 const (
-	http11 version = iota
-	http20
+	http11 = routing.HTTP1
+	http20 = routing.HTTP2
 )
 
 // choose finds out where a request on a port goes. The server name is that of the TLS connection; nil if there is none.
-func (pl *plan) choose(port *routing.Port, serverName []byte, spoken version, host []byte, request *routing.Request) {
+func (pl *plan) choose(port *routing.Port, serverName []byte, spoken routing.Version, host []byte, request *routing.Request) {
 	*pl = plan{}
 	service, refusal := serviceFor(port, serverName, host)
 	if refusal != nil {
@@ -39,7 +36,7 @@ func (pl *plan) choose(port *routing.Port, serverName []byte, spoken version, ho
 }
 
 // follow finds out where a request to a service goes. It is nil on a TLS_PASSTHROUGH listener.
-func (pl *plan) follow(service *routing.Service, spoken version, request *routing.Request) {
+func (pl *plan) follow(service *routing.Service, spoken routing.Version, request *routing.Request) {
 	pl.service = service
 	if service.NeedsAuthorization() {
 		pl.refuse(notAuthorized)
@@ -55,38 +52,13 @@ func (pl *plan) follow(service *routing.Service, spoken version, request *routin
 		pl.refuse(noTarget)
 		return
 	}
-	if !carries(pl.forward.TargetGroup.ProtocolVersion, spoken, request) {
+	if !pl.forward.TargetGroup.Carries(spoken, request) {
 		pl.refuse(noVersionForThis)
 		return
 	}
 	if pl.target = pl.forward.TargetGroup.Next(); pl.target == nil {
 		pl.refuse(noTarget)
 	}
-}
-
-// carries says whether requests can go to a target group of a protocol version (UG target-groups; A-333).
-func carries(to shape.TargetGroupProtocolVersion, spoken version, request *routing.Request) bool {
-	switch to {
-	case shape.TargetGroupProtocolVersionGrpc:
-		return spoken == http20 && string(request.Method) == "POST"
-	case shape.TargetGroupProtocolVersionHttp2:
-		return spoken == http20
-	default:
-		return spoken == http11 || !isGRPC(request)
-	}
-}
-
-// isGRPC says whether a request that came by HTTP/2 is one of gRPC.
-func isGRPC(request *routing.Request) bool {
-	if string(request.Method) != "POST" {
-		return false
-	}
-	const kind = "application/grpc"
-	value, _ := request.Headers.Header("content-type", 0)
-	if len(value) < len(kind) || !http1.EqualFold(value[:len(kind)], kind) {
-		return false
-	}
-	return len(value) == len(kind) || value[len(kind)] == '+' || value[len(kind)] == ';'
 }
 
 // serviceFor returns the service that a request is for, or the answer if there is none.

@@ -45,6 +45,8 @@ type TargetGroupExplanation struct {
 	Weight int    `json:"weight"`
 	// Share is the part of the requests that the target group gets, from 0 to 1.
 	Share float64 `json:"share"`
+	// Needs is what a request must be like for the target group's protocol version; others are answered 502.
+	Needs string `json:"needs,omitempty"`
 	// FailOpen says that no target is available, so that all that are not draining get requests.
 	FailOpen bool                `json:"failOpen,omitempty"`
 	Targets  []TargetExplanation `json:"targets"`
@@ -102,17 +104,18 @@ func (r *Router) Explain(port int, host string, request *Request) Explanation {
 	if chosen.FixedStatus != 0 {
 		return e
 	}
-	e.TargetGroups = r.explainForwards(chosen)
-	e.Problem = whyNobody(e.TargetGroups)
+	e.TargetGroups = r.explainForwards(chosen, request)
+	e.Problem = whyNobody(chosen, request, e.TargetGroups)
 	return e
 }
 
-func (r *Router) explainForwards(rule *Rule) []TargetGroupExplanation {
+func (r *Router) explainForwards(rule *Rule, request *Request) []TargetGroupExplanation {
 	explanations := make([]TargetGroupExplanation, len(rule.forwards))
 	for i, forward := range rule.forwards {
 		key := forward.TargetGroup.Key
 		e := r.explainTargetGroup(r.model.groups[ref{key.Scope, key.Path}])
 		e.ARN = forward.TargetGroup.ARN
+		e.Needs, _ = forward.TargetGroup.needs(request)
 		if rule.schedule != nil {
 			e.Weight, e.Share = rule.schedule.weights[i], rule.schedule.share(i)
 		}
@@ -154,13 +157,16 @@ func (e *TargetGroupExplanation) has(state TargetState) bool {
 }
 
 // whyNobody says why target groups leave requests without a target, if they do.
-func whyNobody(targetGroups []TargetGroupExplanation) string {
+func whyNobody(rule *Rule, request *Request, targetGroups []TargetGroupExplanation) string {
 	weighted := false
-	for _, g := range targetGroups {
+	for i, g := range targetGroups {
 		if g.Weight == 0 {
 			continue
 		}
 		weighted = true
+		if _, met := rule.forwards[i].TargetGroup.needs(request); !met {
+			return "target group " + g.ARN + " needs " + g.Needs
+		}
 		if !g.has(TargetAvailable) && !g.has(TargetUnavailable) {
 			return "target group " + g.ARN + " has no target that requests can be sent to"
 		}
