@@ -69,16 +69,13 @@ func setDestination(s *lattice.AccessLogSubscription, arn *string) error {
 
 // GetAccessLogSubscription returns an access log subscription.
 func (c *Control) GetAccessLogSubscription(_ context.Context, caller api.Caller, in *shape.GetAccessLogSubscriptionRequest) (*shape.GetAccessLogSubscriptionResponse, error) {
-	var out *shape.GetAccessLogSubscriptionResponse
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetAccessLogSubscriptionResponse, error) {
 		s, err := find[*lattice.AccessLogSubscription](v, caller, lattice.KindAccessLogSubscription, in.AccessLogSubscriptionIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out = accessLogSubscription(s, subscribed(v, s))
-		return nil
+		return accessLogSubscription(s, subscribed(v, s)), nil
 	})
-	return out, err
 }
 
 // ListAccessLogSubscriptions lists the access log subscriptions of a resource.
@@ -87,59 +84,53 @@ func (c *Control) ListAccessLogSubscriptions(_ context.Context, caller api.Calle
 	if err != nil {
 		return nil, err
 	}
-	out := &shape.ListAccessLogSubscriptionsResponse{}
 	q := query{
 		Operation:  "ListAccessLogSubscriptions",
 		Index:      subscriptionsOf(caller.Scope(), resourceID),
 		MaxResults: in.MaxResults,
 		NextToken:  in.NextToken,
 	}
-	err = c.read(func(v catalog.View) (err error) {
-		out.Items, out.NextToken, err = page(v, q, func(s *lattice.AccessLogSubscription) (shape.AccessLogSubscriptionSummary, bool) {
+	return read(c, func(v catalog.View) (*shape.ListAccessLogSubscriptionsResponse, error) {
+		items, next, err := page(v, q, func(s *lattice.AccessLogSubscription) (shape.AccessLogSubscriptionSummary, bool) {
 			return shape.AccessLogSubscriptionSummary(*accessLogSubscription(s, subscribed(v, s))), true
 		})
-		return err
+		return &shape.ListAccessLogSubscriptionsResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }
 
 // UpdateAccessLogSubscription moves a subscription to another destination of the same type (facts 8.1).
 func (c *Control) UpdateAccessLogSubscription(ctx context.Context, caller api.Caller, in *shape.UpdateAccessLogSubscriptionRequest) (*shape.UpdateAccessLogSubscriptionResponse, error) {
-	var out *shape.UpdateAccessLogSubscriptionResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateAccessLogSubscriptionResponse, error) {
 		s, err := find[*lattice.AccessLogSubscription](tx, caller, lattice.KindAccessLogSubscription, in.AccessLogSubscriptionIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		moved := updated(s, c.now())
 		if err := setDestination(moved, in.DestinationArn); err != nil {
-			return err
+			return nil, err
 		}
 		if moved.DestinationType != s.DestinationType {
-			return api.Conflict(resourceTypes[lattice.KindAccessLogSubscription], s.ID,
+			return nil, api.Conflict(resourceTypes[lattice.KindAccessLogSubscription], s.ID,
 				fmt.Sprintf("The destination of %s is of the type %s. It can be replaced by one of the same type only, not by a %s.", s.ID, s.DestinationType, moved.DestinationType))
 		}
 		tx.Put(moved)
 		full := accessLogSubscription(moved, subscribed(tx, moved))
-		out = &shape.UpdateAccessLogSubscriptionResponse{
+		return &shape.UpdateAccessLogSubscriptionResponse{
 			Arn: full.Arn, DestinationArn: full.DestinationArn, Id: full.Id, ResourceArn: full.ResourceArn, ResourceId: full.ResourceId,
-		}
-		return nil
+		}, nil
 	})
-	return out, err
 }
 
 // DeleteAccessLogSubscription ends sending access logs to a destination.
 func (c *Control) DeleteAccessLogSubscription(ctx context.Context, caller api.Caller, in *shape.DeleteAccessLogSubscriptionRequest) (*shape.DeleteAccessLogSubscriptionResponse, error) {
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteAccessLogSubscriptionResponse, error) {
 		s, err := find[*lattice.AccessLogSubscription](tx, caller, lattice.KindAccessLogSubscription, in.AccessLogSubscriptionIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		c.end(tx, s)
-		return nil
+		return &shape.DeleteAccessLogSubscriptionResponse{}, nil
 	})
-	return &shape.DeleteAccessLogSubscriptionResponse{}, err
 }
 
 // subscriptionsOf is the index of the access log subscriptions of a resource.

@@ -34,59 +34,54 @@ func (c *Control) PutAuthPolicy(ctx context.Context, caller api.Caller, in *shap
 	if err := checkPolicy(*in.Policy, authPolicyRequirements); err != nil {
 		return nil, err
 	}
-	var out *shape.PutAuthPolicyResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.PutAuthPolicyResponse, error) {
 		resource, err := findAttachable(tx, caller, in.ResourceIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if resource.Key().Kind == lattice.KindResourceConfiguration { // UG: auth policies are not for them.
-			return api.Rejected("Resource configurations are not subject to auth policies. Access to them is a matter of security groups and sharing.")
+			return nil, api.Rejected("Resource configurations are not subject to auth policies. Access to them is a matter of security groups and sharing.")
 		}
 		p := &lattice.AuthPolicy{AttachedPolicy: c.newAttachedPolicy(resource, *in.Policy)}
 		if first, ok := catalog.Get[*lattice.AuthPolicy](tx, p.Key()); ok {
 			p.CreatedAt = first.CreatedAt
 		}
 		tx.Put(p)
-		out = &shape.PutAuthPolicyResponse{Policy: in.Policy, State: authPolicyState(resource)}
-		return nil
+		return &shape.PutAuthPolicyResponse{Policy: in.Policy, State: authPolicyState(resource)}, nil
 	})
-	return out, err
 }
 
 // GetAuthPolicy returns the auth policy of a service or service network. Without one, all members are absent (facts 7.1).
 func (c *Control) GetAuthPolicy(_ context.Context, caller api.Caller, in *shape.GetAuthPolicyRequest) (*shape.GetAuthPolicyResponse, error) {
-	out := &shape.GetAuthPolicyResponse{}
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetAuthPolicyResponse, error) {
 		resource, err := findAttachable(v, caller, in.ResourceIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if p, ok := catalog.Get[*lattice.AuthPolicy](v, lattice.AuthPolicyKey(caller.Scope(), resource.Meta().ID)); ok {
-			out = &shape.GetAuthPolicyResponse{
-				CreatedAt:     shape.NewTime(p.CreatedAt),
-				LastUpdatedAt: shape.NewTime(p.UpdatedAt),
-				Policy:        &p.Policy,
-				State:         authPolicyState(resource),
-			}
+		p, ok := catalog.Get[*lattice.AuthPolicy](v, lattice.AuthPolicyKey(caller.Scope(), resource.Meta().ID))
+		if !ok {
+			return &shape.GetAuthPolicyResponse{}, nil
 		}
-		return nil
+		return &shape.GetAuthPolicyResponse{
+			CreatedAt:     shape.NewTime(p.CreatedAt),
+			LastUpdatedAt: shape.NewTime(p.UpdatedAt),
+			Policy:        &p.Policy,
+			State:         authPolicyState(resource),
+		}, nil
 	})
-	return out, err
 }
 
 // DeleteAuthPolicy deletes the auth policy of a service or service network, if there is one. With the
 // authorization type AWS_IAM, everything is denied from then on (API).
 func (c *Control) DeleteAuthPolicy(ctx context.Context, caller api.Caller, in *shape.DeleteAuthPolicyRequest) (*shape.DeleteAuthPolicyResponse, error) {
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteAuthPolicyResponse, error) {
 		resource, err := findAttachable(tx, caller, in.ResourceIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		tx.Delete(lattice.AuthPolicyKey(caller.Scope(), resource.Meta().ID))
-		return nil
+		return &shape.DeleteAuthPolicyResponse{}, nil
 	})
-	return &shape.DeleteAuthPolicyResponse{}, err
 }
 
 // authPolicyState says whether a policy on a resource is in force: its authorization type decides (API).

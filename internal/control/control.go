@@ -75,6 +75,23 @@ func New(cfg Config) *Control {
 	return &Control{Config: cfg, due: make(chan struct{}, 1), verifier: newVerifier(), quotas: cfg.Quotas.InForce()}
 }
 
+// read answers an operation that changes nothing from a consistent view of the catalog.
+func read[Out any](c *Control, fn func(v catalog.View) (*Out, error)) (out *Out, err error) {
+	c.Catalog.Read(func(v catalog.View) { out, err = fn(v) })
+	return out, err
+}
+
+// change answers an operation that updates or deletes something. Like every function given to a transaction, fn may
+// run more than once; the last answer counts.
+func change[Out any](ctx context.Context, c *Control, fn func(tx *catalog.Tx) (*Out, error)) (*Out, error) {
+	var out *Out
+	err := c.commit(ctx, func(tx *catalog.Tx) (err error) {
+		out, err = fn(tx)
+		return err
+	})
+	return out, err
+}
+
 // read runs fn over a consistent view of the catalog.
 func (c *Control) read(fn func(v catalog.View) error) error {
 	var err error

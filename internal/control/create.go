@@ -17,40 +17,34 @@ import (
 // parameters gets the first answer again, one with other parameters a ConflictException (facts 12.3). fn writes
 // the records and returns the answer; like every function given to a transaction it may run more than once.
 func create[In, Out any](ctx context.Context, c *Control, caller api.Caller, operation string, token *string, in *In, fn func(tx *catalog.Tx) (*Out, error)) (*Out, error) {
-	var out *Out
 	if token == nil {
-		err := c.commit(ctx, func(tx *catalog.Tx) (err error) {
-			out, err = fn(tx)
-			return err
-		})
-		return out, err
+		return change(ctx, c, fn)
 	}
-
 	hash, err := parametersHash(in)
 	if err != nil {
 		return nil, err
 	}
 	key := lattice.TokenKey(caller.Scope(), operation, *token)
-	err = c.commit(ctx, func(tx *catalog.Tx) (err error) {
+	return change(ctx, c, func(tx *catalog.Tx) (*Out, error) {
 		if first, ok := catalog.Get[*lattice.Token](tx, key); ok {
 			if first.ParametersHash != hash {
-				return api.Conflict("CLIENT_TOKEN", *token, fmt.Sprintf(
+				return nil, api.Conflict("CLIENT_TOKEN", *token, fmt.Sprintf(
 					"The client token %s was used by an earlier %s with other parameters. Use a new token for a new request.", *token, operation))
 			}
-			out = new(Out)
-			return json.Unmarshal(first.Answer, out)
+			out := new(Out)
+			return out, json.Unmarshal(first.Answer, out)
 		}
-		if out, err = fn(tx); err != nil {
-			return err
+		out, err := fn(tx)
+		if err != nil {
+			return nil, err
 		}
 		answer, err := json.Marshal(out)
 		if err != nil {
-			return fmt.Errorf("encoding the answer to %s: %w", operation, err)
+			return nil, fmt.Errorf("encoding the answer to %s: %w", operation, err)
 		}
 		tx.PutExpiring(&lattice.Token{Scope: caller.Scope(), Operation: operation, Token: *token, ParametersHash: hash, Answer: answer})
-		return nil
+		return out, nil
 	})
-	return out, err
 }
 
 // parametersHash digests an input. The token is part of it, which makes no difference: it is the same in all

@@ -43,51 +43,45 @@ func (c *Control) StartDomainVerification(ctx context.Context, caller api.Caller
 
 // GetDomainVerification returns a domain verification.
 func (c *Control) GetDomainVerification(_ context.Context, caller api.Caller, in *shape.GetDomainVerificationRequest) (*shape.GetDomainVerificationResponse, error) {
-	var out *shape.GetDomainVerificationResponse
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetDomainVerificationResponse, error) {
 		d, err := find[*lattice.DomainVerification](v, caller, lattice.KindDomainVerification, in.DomainVerificationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out = c.domainVerification(d)
-		return nil
+		return c.domainVerification(d), nil
 	})
-	return out, err
 }
 
 // ListDomainVerifications lists the caller's domain verifications.
 func (c *Control) ListDomainVerifications(_ context.Context, caller api.Caller, in *shape.ListDomainVerificationsRequest) (*shape.ListDomainVerificationsResponse, error) {
-	out := &shape.ListDomainVerificationsResponse{}
 	q := query{
 		Operation:  "ListDomainVerifications",
 		Index:      lattice.All(lattice.KindDomainVerification, caller.Scope()),
 		MaxResults: in.MaxResults,
 		NextToken:  in.NextToken,
 	}
-	err := c.read(func(v catalog.View) (err error) {
-		out.Items, out.NextToken, err = page(v, q, func(d *lattice.DomainVerification) (shape.DomainVerificationSummary, bool) {
+	return read(c, func(v catalog.View) (*shape.ListDomainVerificationsResponse, error) {
+		items, next, err := page(v, q, func(d *lattice.DomainVerification) (shape.DomainVerificationSummary, bool) {
 			return shape.DomainVerificationSummary(*c.domainVerification(d)), true
 		})
-		return err
+		return &shape.ListDomainVerificationsResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }
 
 // DeleteDomainVerification deletes a domain verification that no resource configuration refers to. The model gives it
 // no ConflictException.
 func (c *Control) DeleteDomainVerification(ctx context.Context, caller api.Caller, in *shape.DeleteDomainVerificationRequest) (*shape.DeleteDomainVerificationResponse, error) {
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteDomainVerificationResponse, error) {
 		d, err := find[*lattice.DomainVerification](tx, caller, lattice.KindDomainVerification, in.DomainVerificationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if tx.Count(lattice.By(lattice.KindResourceConfiguration, d.Scope, "domainverification", d.ID)) > 0 {
-			return api.Rejected(fmt.Sprintf("DomainVerification %s has existing association with resource configurations", d.ID))
+			return nil, api.Rejected(fmt.Sprintf("DomainVerification %s has existing association with resource configurations", d.ID))
 		}
 		c.end(tx, d)
-		return nil
+		return &shape.DeleteDomainVerificationResponse{}, nil
 	})
-	return &shape.DeleteDomainVerificationResponse{}, err
 }
 
 // domainVerification returns all that the API shows of a domain verification.

@@ -55,25 +55,21 @@ func (c *Control) CreateListener(ctx context.Context, caller api.Caller, in *sha
 
 // GetListener returns a listener.
 func (c *Control) GetListener(_ context.Context, caller api.Caller, in *shape.GetListenerRequest) (*shape.GetListenerResponse, error) {
-	var out *shape.GetListenerResponse
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetListenerResponse, error) {
 		l, err := findListener(v, caller, in.ServiceIdentifier, in.ListenerIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out = listener(v, l)
-		return nil
+		return listener(v, l), nil
 	})
-	return out, err
 }
 
 // ListListeners lists the listeners of a service.
 func (c *Control) ListListeners(_ context.Context, caller api.Caller, in *shape.ListListenersRequest) (*shape.ListListenersResponse, error) {
-	out := &shape.ListListenersResponse{}
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.ListListenersResponse, error) {
 		s, err := find[*lattice.Service](v, caller, lattice.KindService, in.ServiceIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		q := query{
 			Operation:  "ListListeners",
@@ -81,7 +77,7 @@ func (c *Control) ListListeners(_ context.Context, caller api.Caller, in *shape.
 			MaxResults: in.MaxResults,
 			NextToken:  in.NextToken,
 		}
-		out.Items, out.NextToken, err = page(v, q, func(l *lattice.Listener) (shape.ListenerSummary, bool) {
+		items, next, err := page(v, q, func(l *lattice.Listener) (shape.ListenerSummary, bool) {
 			full := listener(v, l)
 			return shape.ListenerSummary{
 				Arn:           full.Arn,
@@ -93,42 +89,37 @@ func (c *Control) ListListeners(_ context.Context, caller api.Caller, in *shape.
 				Protocol:      full.Protocol,
 			}, true
 		})
-		return err
+		return &shape.ListListenersResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }
 
 // UpdateListener replaces the action of the default rule.
 func (c *Control) UpdateListener(ctx context.Context, caller api.Caller, in *shape.UpdateListenerRequest) (*shape.UpdateListenerResponse, error) {
-	var out *shape.UpdateListenerResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateListenerResponse, error) {
 		l, err := c.findListenerToChange(tx, caller, in.ServiceIdentifier, in.ListenerIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		l, r := updated(l, c.now()), updated(defaultRule(tx, l), c.now())
 		if err := c.setAction(tx, caller, l, r, in.DefaultAction, "defaultAction"); err != nil {
-			return err
+			return nil, err
 		}
 		tx.Put(l)
 		tx.Put(r)
-		out = (*shape.UpdateListenerResponse)(changedListener(tx, l))
-		return nil
+		return (*shape.UpdateListenerResponse)(changedListener(tx, l)), nil
 	})
-	return out, err
 }
 
 // DeleteListener deletes a listener with its rules, in whatever state the service is.
 func (c *Control) DeleteListener(ctx context.Context, caller api.Caller, in *shape.DeleteListenerRequest) (*shape.DeleteListenerResponse, error) {
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteListenerResponse, error) {
 		l, err := findListener(tx, caller, in.ServiceIdentifier, in.ListenerIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		c.end(tx, l)
-		return nil
+		return &shape.DeleteListenerResponse{}, nil
 	})
-	return &shape.DeleteListenerResponse{}, err
 }
 
 // findListener finds a listener after its service, so that the error names the one of them that does not exist.

@@ -161,16 +161,13 @@ func rejected(problems ...string) error {
 
 // GetResourceConfiguration returns a resource configuration.
 func (c *Control) GetResourceConfiguration(_ context.Context, caller api.Caller, in *shape.GetResourceConfigurationRequest) (*shape.GetResourceConfigurationResponse, error) {
-	var out *shape.GetResourceConfigurationResponse
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetResourceConfigurationResponse, error) {
 		r, err := find[*lattice.ResourceConfiguration](v, caller, lattice.KindResourceConfiguration, in.ResourceConfigurationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out = c.resourceConfiguration(v, r)
-		return nil
+		return c.resourceConfiguration(v, r), nil
 	})
-	return out, err
 }
 
 // ListResourceConfigurations lists the caller's resource configurations, or those of a resource gateway, of a group, of
@@ -198,42 +195,39 @@ func (c *Control) ListResourceConfigurations(_ context.Context, caller api.Calle
 	case gatewayID != "":
 		q.Index = lattice.By(lattice.KindResourceConfiguration, scope, "resourcegateway", gatewayID)
 	}
-	out := &shape.ListResourceConfigurationsResponse{}
-	err := c.read(func(v catalog.View) (err error) {
-		out.Items, out.NextToken, err = page(v, q, func(r *lattice.ResourceConfiguration) (shape.ResourceConfigurationSummary, bool) {
+	return read(c, func(v catalog.View) (*shape.ListResourceConfigurationsResponse, error) {
+		items, next, err := page(v, q, func(r *lattice.ResourceConfiguration) (shape.ResourceConfigurationSummary, bool) {
 			if gatewayID != "" && r.ResourceGatewayID != gatewayID || verificationID != "" && r.DomainVerificationID != verificationID {
 				return shape.ResourceConfigurationSummary{}, false
 			}
 			return summariseResourceConfiguration(c.resourceConfiguration(v, r)), true
 		})
-		return err
+		return &shape.ListResourceConfigurationsResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }
 
 // UpdateResourceConfiguration replaces the given members. With none given it changes nothing. Of the
 // definition, addresses can be replaced, names and ARNs cannot.
 func (c *Control) UpdateResourceConfiguration(ctx context.Context, caller api.Caller, in *shape.UpdateResourceConfigurationRequest) (*shape.UpdateResourceConfigurationResponse, error) {
-	var out *shape.UpdateResourceConfigurationResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateResourceConfigurationResponse, error) {
 		r, err := find[*lattice.ResourceConfiguration](tx, caller, lattice.KindResourceConfiguration, in.ResourceConfigurationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		// The model gives this operation, alone of its kind, no ConflictException.
 		if conflict, ok := errors.AsType[*shape.ConflictException](requireUpdatable(r, c.now())); ok {
-			return api.Rejected(*conflict.Message)
+			return nil, api.Rejected(*conflict.Message)
 		}
 		full := c.resourceConfiguration(tx, r)
 		if in.ResourceConfigurationDefinition != nil || in.AllowAssociationToShareableServiceNetwork != nil || in.PortRanges != nil {
 			if r, err = c.updateResourceConfiguration(tx, r, in); err != nil {
-				return err
+				return nil, err
 			}
 			tx.Put(r)
 			full = c.resourceConfiguration(tx, r)
 			full.Status = shape.ResourceConfigurationStatusUpdateInProgress
 		}
-		out = &shape.UpdateResourceConfigurationResponse{
+		return &shape.UpdateResourceConfigurationResponse{
 			AllowAssociationToShareableServiceNetwork: full.AllowAssociationToShareableServiceNetwork,
 			Arn:                             full.Arn,
 			Id:                              full.Id,
@@ -245,10 +239,8 @@ func (c *Control) UpdateResourceConfiguration(ctx context.Context, caller api.Ca
 			ResourceGatewayId:               full.ResourceGatewayId,
 			Status:                          full.Status,
 			Type:                            full.Type,
-		}
-		return nil
+		}, nil
 	})
-	return out, err
 }
 
 // updateResourceConfiguration returns the resource configuration as an update leaves it.
@@ -285,25 +277,25 @@ func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Ca
 	if err := c.forgetEndpoints(ctx, key); err != nil {
 		return nil, err
 	}
-	err = c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteResourceConfigurationResponse, error) {
 		r, err := find[*lattice.ResourceConfiguration](tx, caller, lattice.KindResourceConfiguration, in.ResourceConfigurationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := requireDeletable(r, c.now()); err != nil {
-			return err
+			return nil, err
 		}
 		associations := slices.Collect(catalog.All[*lattice.ServiceNetworkResourceAssociation](tx, associationsOf(r, false)))
 		for _, a := range associations {
 			if a.GroupAssociationID == "" {
-				return hasAssociations(r, "service networks")
+				return nil, hasAssociations(r, "service networks")
 			}
 		}
 		if len(c.attachedEndpoints(tx, r)) > 0 {
-			return hasAssociations(r, "VPC endpoints")
+			return nil, hasAssociations(r, "VPC endpoints")
 		}
 		if tx.Count(childrenOf(r)) > 0 {
-			return api.Conflict(resourceTypes[lattice.KindResourceConfiguration], r.ID, fmt.Sprintf("ResourceConfiguration %s has child resource configuration(s)", r.ID))
+			return nil, api.Conflict(resourceTypes[lattice.KindResourceConfiguration], r.ID, fmt.Sprintf("ResourceConfiguration %s has child resource configuration(s)", r.ID))
 		}
 		for _, a := range associations {
 			c.end(tx, a) // At once: what it leads to is going.
@@ -312,9 +304,8 @@ func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Ca
 			tx.Delete(a.Key()) // Its endpoint has left the inventory just now.
 		}
 		c.remove(tx, r)
-		return nil
+		return &shape.DeleteResourceConfigurationResponse{}, nil
 	})
-	return &shape.DeleteResourceConfigurationResponse{}, err
 }
 
 // hasAssociations refuses to delete a resource configuration that is in use. For service networks, clients look for

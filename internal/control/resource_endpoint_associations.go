@@ -37,9 +37,8 @@ func (c *Control) ListResourceEndpointAssociations(ctx context.Context, caller a
 		MaxResults: in.MaxResults,
 		NextToken:  in.NextToken,
 	}
-	out := &shape.ListResourceEndpointAssociationsResponse{}
-	err = c.read(func(v catalog.View) (err error) {
-		out.Items, out.NextToken, err = page(v, q, func(a *lattice.ResourceEndpointAssociation) (shape.ResourceEndpointAssociationSummary, bool) {
+	return read(c, func(v catalog.View) (*shape.ListResourceEndpointAssociationsResponse, error) {
+		items, next, err := page(v, q, func(a *lattice.ResourceEndpointAssociation) (shape.ResourceEndpointAssociationSummary, bool) {
 			_, ok := present[a.VpcEndpointID]
 			if !ok || !admits(associationID, a.ID) || !admits(value(in.VpcEndpointId), a.VpcEndpointID) || !admits(value(in.VpcEndpointOwner), a.VpcEndpointOwner) {
 				return shape.ResourceEndpointAssociationSummary{}, false
@@ -57,9 +56,8 @@ func (c *Control) ListResourceEndpointAssociations(ctx context.Context, caller a
 				VpcEndpointOwner:          ptr(a.VpcEndpointOwner),
 			}, true
 		})
-		return err
+		return &shape.ListResourceEndpointAssociationsResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }
 
 // admits says whether a filter admits a value. Empty, it admits all.
@@ -68,23 +66,20 @@ func admits(filter, value string) bool { return filter == "" || filter == value 
 // DeleteResourceEndpointAssociation detaches a VPC endpoint from a resource configuration. The endpoint stays in the
 // inventory, so it is remembered that the two no longer belong together.
 func (c *Control) DeleteResourceEndpointAssociation(ctx context.Context, caller api.Caller, in *shape.DeleteResourceEndpointAssociationRequest) (*shape.DeleteResourceEndpointAssociationResponse, error) {
-	var out *shape.DeleteResourceEndpointAssociationResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteResourceEndpointAssociationResponse, error) {
 		a, err := find[*lattice.ResourceEndpointAssociation](tx, caller, lattice.KindResourceEndpointAssociation, in.ResourceEndpointAssociationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		tx.Put(&lattice.DetachedEndpoint{Scope: a.Scope, ResourceConfigurationID: a.ResourceConfigurationID, VpcEndpointID: a.VpcEndpointID})
 		c.end(tx, a)
 		r, _ := catalog.Get[*lattice.ResourceConfiguration](tx, lattice.ResourceConfigurationKey(a.Scope, a.ResourceConfigurationID))
-		out = &shape.DeleteResourceEndpointAssociationResponse{
+		return &shape.DeleteResourceEndpointAssociationResponse{
 			Arn:                      ptr(a.ARN()),
 			Id:                       ptr(a.ID),
 			ResourceConfigurationArn: ptr(r.ARN()),
 			ResourceConfigurationId:  ptr(r.ID),
 			VpcEndpointId:            ptr(a.VpcEndpointID),
-		}
-		return nil
+		}, nil
 	})
-	return out, err
 }

@@ -58,29 +58,25 @@ func (c *Control) CreateResourceGateway(ctx context.Context, caller api.Caller, 
 
 // GetResourceGateway returns a resource gateway.
 func (c *Control) GetResourceGateway(_ context.Context, caller api.Caller, in *shape.GetResourceGatewayRequest) (*shape.GetResourceGatewayResponse, error) {
-	var out *shape.GetResourceGatewayResponse
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetResourceGatewayResponse, error) {
 		g, err := find[*lattice.ResourceGateway](v, caller, lattice.KindResourceGateway, in.ResourceGatewayIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out = c.resourceGateway(g)
-		return nil
+		return c.resourceGateway(g), nil
 	})
-	return out, err
 }
 
 // ListResourceGateways lists the caller's resource gateways.
 func (c *Control) ListResourceGateways(_ context.Context, caller api.Caller, in *shape.ListResourceGatewaysRequest) (*shape.ListResourceGatewaysResponse, error) {
-	out := &shape.ListResourceGatewaysResponse{}
 	q := query{
 		Operation:  "ListResourceGateways",
 		Index:      lattice.All(lattice.KindResourceGateway, caller.Scope()),
 		MaxResults: in.MaxResults,
 		NextToken:  in.NextToken,
 	}
-	err := c.read(func(v catalog.View) (err error) {
-		out.Items, out.NextToken, err = page(v, q, func(g *lattice.ResourceGateway) (shape.ResourceGatewaySummary, bool) {
+	return read(c, func(v catalog.View) (*shape.ListResourceGatewaysResponse, error) {
+		items, next, err := page(v, q, func(g *lattice.ResourceGateway) (shape.ResourceGatewaySummary, bool) {
 			full := c.resourceGateway(g)
 			return shape.ResourceGatewaySummary{
 				Arn:                         full.Arn,
@@ -97,32 +93,30 @@ func (c *Control) ListResourceGateways(_ context.Context, caller api.Caller, in 
 				VpcIdentifier:               full.VpcId,
 			}, true
 		})
-		return err
+		return &shape.ListResourceGatewaysResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }
 
 // UpdateResourceGateway replaces the given members. With none given it changes nothing.
 func (c *Control) UpdateResourceGateway(ctx context.Context, caller api.Caller, in *shape.UpdateResourceGatewayRequest) (*shape.UpdateResourceGatewayResponse, error) {
-	var out *shape.UpdateResourceGatewayResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateResourceGatewayResponse, error) {
 		g, err := find[*lattice.ResourceGateway](tx, caller, lattice.KindResourceGateway, in.ResourceGatewayIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := requireUpdatable(g, c.now()); err != nil {
-			return err
+			return nil, err
 		}
 		full := c.resourceGateway(g)
 		if in.SecurityGroupIds != nil || in.ResourceConfigDnsResolution != "" {
 			if g, err = c.updateResourceGateway(tx, g, in); err != nil {
-				return err
+				return nil, err
 			}
 			tx.Put(g)
 			full = c.resourceGateway(g)
 			full.Status = shape.ResourceGatewayStatusUpdateInProgress
 		}
-		out = &shape.UpdateResourceGatewayResponse{
+		out := &shape.UpdateResourceGatewayResponse{
 			Arn:                         full.Arn,
 			Id:                          full.Id,
 			Name:                        full.Name,
@@ -136,9 +130,8 @@ func (c *Control) UpdateResourceGateway(ctx context.Context, caller api.Caller, 
 		if full.IpAddressType != shape.ResourceGatewayIpAddressTypeDualstack {
 			out.IpAddressType = shape.IpAddressType(full.IpAddressType)
 		}
-		return nil
+		return out, nil
 	})
-	return out, err
 }
 
 // updateResourceGateway returns the gateway as an update leaves it. It must still be able to serve the resource
@@ -168,23 +161,20 @@ func (c *Control) updateResourceGateway(tx *catalog.Tx, g *lattice.ResourceGatew
 
 // DeleteResourceGateway deletes a resource gateway that no resource configuration uses (facts 9.1).
 func (c *Control) DeleteResourceGateway(ctx context.Context, caller api.Caller, in *shape.DeleteResourceGatewayRequest) (*shape.DeleteResourceGatewayResponse, error) {
-	var out *shape.DeleteResourceGatewayResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteResourceGatewayResponse, error) {
 		g, err := find[*lattice.ResourceGateway](tx, caller, lattice.KindResourceGateway, in.ResourceGatewayIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := requireDeletable(g, c.now()); err != nil {
-			return err
+			return nil, err
 		}
 		if tx.Count(configurationsOf(g)) > 0 {
-			return api.Conflict(resourceTypes[lattice.KindResourceGateway], g.ID, fmt.Sprintf("ResourceGateway %s has resource configuration(s) associated", g.ID))
+			return nil, api.Conflict(resourceTypes[lattice.KindResourceGateway], g.ID, fmt.Sprintf("ResourceGateway %s has resource configuration(s) associated", g.ID))
 		}
 		status := c.remove(tx, g)
-		out = &shape.DeleteResourceGatewayResponse{Arn: ptr(g.ARN()), Id: ptr(g.ID), Name: ptr(g.Name), Status: shape.ResourceGatewayStatus(status)}
-		return nil
+		return &shape.DeleteResourceGatewayResponse{Arn: ptr(g.ARN()), Id: ptr(g.ID), Name: ptr(g.Name), Status: shape.ResourceGatewayStatus(status)}, nil
 	})
-	return out, err
 }
 
 // configurationsOf is the index of the resource configurations, children included, that use a gateway.

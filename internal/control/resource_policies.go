@@ -26,46 +26,43 @@ func (c *Control) PutResourcePolicy(ctx context.Context, caller api.Caller, in *
 	if err := checkPolicy(*in.Policy, resourcePolicyRequirements); err != nil {
 		return nil, err
 	}
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.PutResourcePolicyResponse, error) {
 		resource, err := findAttachable(tx, caller, in.ResourceArn)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		p := &lattice.ResourcePolicy{AttachedPolicy: c.newAttachedPolicy(resource, *in.Policy)}
 		if first, ok := catalog.Get[*lattice.ResourcePolicy](tx, p.Key()); ok {
 			p.CreatedAt = first.CreatedAt
 		}
 		tx.Put(p)
-		return nil
+		return &shape.PutResourcePolicyResponse{}, nil
 	})
-	return &shape.PutResourcePolicyResponse{}, err
 }
 
 // GetResourcePolicy returns the resource policy of a resource. Without one, the member is absent (facts 6.4).
 func (c *Control) GetResourcePolicy(_ context.Context, caller api.Caller, in *shape.GetResourcePolicyRequest) (*shape.GetResourcePolicyResponse, error) {
-	out := &shape.GetResourcePolicyResponse{}
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetResourcePolicyResponse, error) {
 		resource, err := findAttachable(v, caller, in.ResourceArn)
 		if err != nil {
-			return err
+			return nil, err
 		}
+		out := &shape.GetResourcePolicyResponse{}
 		if p, ok := catalog.Get[*lattice.ResourcePolicy](v, lattice.ResourcePolicyKey(caller.Scope(), resource.Meta().ID)); ok {
 			out.Policy = &p.Policy
 		}
-		return nil
+		return out, nil
 	})
-	return out, err
 }
 
 // DeleteResourcePolicy deletes the resource policy of a resource, if there is one.
 func (c *Control) DeleteResourcePolicy(ctx context.Context, caller api.Caller, in *shape.DeleteResourcePolicyRequest) (*shape.DeleteResourcePolicyResponse, error) {
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteResourcePolicyResponse, error) {
 		resource, err := findAttachable(tx, caller, in.ResourceArn)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		tx.Delete(lattice.ResourcePolicyKey(caller.Scope(), resource.Meta().ID))
-		return nil
+		return &shape.DeleteResourcePolicyResponse{}, nil
 	})
-	return &shape.DeleteResourcePolicyResponse{}, err
 }

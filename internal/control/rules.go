@@ -49,25 +49,21 @@ func (c *Control) CreateRule(ctx context.Context, caller api.Caller, in *shape.C
 
 // GetRule returns a rule, which may be the default rule.
 func (c *Control) GetRule(_ context.Context, caller api.Caller, in *shape.GetRuleRequest) (*shape.GetRuleResponse, error) {
-	var out *shape.GetRuleResponse
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetRuleResponse, error) {
 		r, err := findRule(v, caller, in.ServiceIdentifier, in.ListenerIdentifier, in.RuleIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out = rule(r)
-		return nil
+		return rule(r), nil
 	})
-	return out, err
 }
 
 // ListRules lists the rules of a listener, the default rule among them.
 func (c *Control) ListRules(_ context.Context, caller api.Caller, in *shape.ListRulesRequest) (*shape.ListRulesResponse, error) {
-	out := &shape.ListRulesResponse{}
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.ListRulesResponse, error) {
 		l, err := findListener(v, caller, in.ServiceIdentifier, in.ListenerIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		q := query{
 			Operation:  "ListRules",
@@ -75,7 +71,7 @@ func (c *Control) ListRules(_ context.Context, caller api.Caller, in *shape.List
 			MaxResults: in.MaxResults,
 			NextToken:  in.NextToken,
 		}
-		out.Items, out.NextToken, err = page(v, q, func(r *lattice.Rule) (shape.RuleSummary, bool) {
+		items, next, err := page(v, q, func(r *lattice.Rule) (shape.RuleSummary, bool) {
 			full := rule(r)
 			return shape.RuleSummary{
 				Arn:           full.Arn,
@@ -87,28 +83,24 @@ func (c *Control) ListRules(_ context.Context, caller api.Caller, in *shape.List
 				Priority:      full.Priority,
 			}, true
 		})
-		return err
+		return &shape.ListRulesResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }
 
 // UpdateRule replaces each given member as a whole. With none given it changes nothing.
 func (c *Control) UpdateRule(ctx context.Context, caller api.Caller, in *shape.UpdateRuleRequest) (*shape.UpdateRuleResponse, error) {
-	var out *shape.UpdateRuleResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateRuleResponse, error) {
 		l, err := c.findListenerToChange(tx, caller, in.ServiceIdentifier, in.ListenerIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		update := shape.RuleUpdate{RuleIdentifier: in.RuleIdentifier, Match: in.Match, Priority: in.Priority, Action: in.Action}
 		r, err := c.updateRule(tx, caller, l, update, "")
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out = (*shape.UpdateRuleResponse)(ruleUpdateSuccess(r))
-		return nil
+		return (*shape.UpdateRuleResponse)(ruleUpdateSuccess(r)), nil
 	})
-	return out, err
 }
 
 // BatchUpdateRule updates up to ten rules of a listener in one transaction. Priorities are compared when all
@@ -116,12 +108,11 @@ func (c *Control) UpdateRule(ctx context.Context, caller api.Caller, in *shape.U
 // that cannot be updated is reported and does not keep the others from it; priorities that collide in the end
 // cannot be laid at one rule's door, and refuse them all.
 func (c *Control) BatchUpdateRule(ctx context.Context, caller api.Caller, in *shape.BatchUpdateRuleRequest) (*shape.BatchUpdateRuleResponse, error) {
-	var out *shape.BatchUpdateRuleResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
-		out = &shape.BatchUpdateRuleResponse{Successful: []shape.RuleUpdateSuccess{}, Unsuccessful: []shape.RuleUpdateFailure{}}
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.BatchUpdateRuleResponse, error) {
+		out := &shape.BatchUpdateRuleResponse{Successful: []shape.RuleUpdateSuccess{}, Unsuccessful: []shape.RuleUpdateFailure{}}
 		l, err := c.findListenerToChange(tx, caller, in.ServiceIdentifier, in.ListenerIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		seen := map[string]bool{}
 		for i, update := range in.Rules {
@@ -132,33 +123,31 @@ func (c *Control) BatchUpdateRule(ctx context.Context, caller api.Caller, in *sh
 				continue
 			}
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if seen[r.ID] {
-				return api.Invalid(at+"ruleIdentifier", fmt.Sprintf("The rule at '%sruleIdentifier' is named twice.", at))
+				return nil, api.Invalid(at+"ruleIdentifier", fmt.Sprintf("The rule at '%sruleIdentifier' is named twice.", at))
 			}
 			seen[r.ID] = true
 			out.Successful = append(out.Successful, *ruleUpdateSuccess(r))
 		}
-		return nil
+		return out, nil
 	})
-	return out, err
 }
 
 // DeleteRule deletes a rule, in whatever state the service is.
 func (c *Control) DeleteRule(ctx context.Context, caller api.Caller, in *shape.DeleteRuleRequest) (*shape.DeleteRuleResponse, error) {
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteRuleResponse, error) {
 		r, err := findRule(tx, caller, in.ServiceIdentifier, in.ListenerIdentifier, in.RuleIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if r.IsDefault { // API, DeleteRule; A-050
-			return api.Rejected(fmt.Sprintf("Rule %s is the default rule of its listener, which cannot be deleted.", r.ID))
+			return nil, api.Rejected(fmt.Sprintf("Rule %s is the default rule of its listener, which cannot be deleted.", r.ID))
 		}
 		c.end(tx, r)
-		return nil
+		return &shape.DeleteRuleResponse{}, nil
 	})
-	return &shape.DeleteRuleResponse{}, err
 }
 
 // updateRule makes one update and returns the rule after it. prefix leads to the update in the input.

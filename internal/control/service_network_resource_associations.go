@@ -123,16 +123,13 @@ func (c *Control) checkResourceAssociation(tx *catalog.Tx, n *lattice.ServiceNet
 
 // GetServiceNetworkResourceAssociation returns the association of a resource configuration.
 func (c *Control) GetServiceNetworkResourceAssociation(_ context.Context, caller api.Caller, in *shape.GetServiceNetworkResourceAssociationRequest) (*shape.GetServiceNetworkResourceAssociationResponse, error) {
-	var out *shape.GetServiceNetworkResourceAssociationResponse
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetServiceNetworkResourceAssociationResponse, error) {
 		a, err := find[*lattice.ServiceNetworkResourceAssociation](v, caller, lattice.KindServiceNetworkResourceAssociation, in.ServiceNetworkResourceAssociationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out = c.resourceAssociation(v, a)
-		return nil
+		return c.resourceAssociation(v, a), nil
 	})
-	return out, err
 }
 
 // ListServiceNetworkResourceAssociations lists the associations of a service network or of a resource configuration,
@@ -159,43 +156,38 @@ func (c *Control) ListServiceNetworkResourceAssociations(_ context.Context, call
 	default:
 		return nil, api.Rejected("Either serviceNetworkIdentifier or resourceConfigurationIdentifier must be given.")
 	}
-	out := &shape.ListServiceNetworkResourceAssociationsResponse{}
-	err = c.read(func(v catalog.View) (err error) {
-		out.Items, out.NextToken, err = page(v, q, func(a *lattice.ServiceNetworkResourceAssociation) (shape.ServiceNetworkResourceAssociationSummary, bool) {
+	return read(c, func(v catalog.View) (*shape.ListServiceNetworkResourceAssociationsResponse, error) {
+		items, next, err := page(v, q, func(a *lattice.ServiceNetworkResourceAssociation) (shape.ServiceNetworkResourceAssociationSummary, bool) {
 			if q.Filter != "" && a.ServiceNetworkID != q.Filter {
 				return shape.ServiceNetworkResourceAssociationSummary{}, false
 			}
 			return summariseResourceAssociation(c.resourceAssociation(v, a)), true
 		})
-		return err
+		return &shape.ListServiceNetworkResourceAssociationsResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }
 
 // DeleteServiceNetworkResourceAssociation takes a resource configuration out of a service network. What a group has
 // brought with it goes at once; what is taken out alone makes the association of the group partial.
 func (c *Control) DeleteServiceNetworkResourceAssociation(ctx context.Context, caller api.Caller, in *shape.DeleteServiceNetworkResourceAssociationRequest) (*shape.DeleteServiceNetworkResourceAssociationResponse, error) {
-	var out *shape.DeleteServiceNetworkResourceAssociationResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteServiceNetworkResourceAssociationResponse, error) {
 		a, err := find[*lattice.ServiceNetworkResourceAssociation](tx, caller, lattice.KindServiceNetworkResourceAssociation, in.ServiceNetworkResourceAssociationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := requireDeletable(a, c.now()); err != nil {
-			return err
+			return nil, err
 		}
 		brought := lattice.By(lattice.KindServiceNetworkResourceAssociation, a.Scope, "groupassociation", a.ID)
 		for _, child := range slices.Collect(catalog.All[*lattice.ServiceNetworkResourceAssociation](tx, brought)) {
 			c.end(tx, child)
 		}
-		out = &shape.DeleteServiceNetworkResourceAssociationResponse{
+		return &shape.DeleteServiceNetworkResourceAssociationResponse{
 			Arn:    ptr(a.ARN()),
 			Id:     ptr(a.ID),
 			Status: shape.ServiceNetworkResourceAssociationStatus(c.remove(tx, a)),
-		}
-		return nil
+		}, nil
 	})
-	return out, err
 }
 
 // associationsOf is the index of the associations of a resource configuration, with those of its children or without.

@@ -80,16 +80,13 @@ func (c *Control) checkServiceAssociation(tx *catalog.Tx, a *lattice.ServiceNetw
 
 // GetServiceNetworkServiceAssociation returns the association of a service.
 func (c *Control) GetServiceNetworkServiceAssociation(_ context.Context, caller api.Caller, in *shape.GetServiceNetworkServiceAssociationRequest) (*shape.GetServiceNetworkServiceAssociationResponse, error) {
-	var out *shape.GetServiceNetworkServiceAssociationResponse
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetServiceNetworkServiceAssociationResponse, error) {
 		a, err := find[*lattice.ServiceNetworkServiceAssociation](v, caller, lattice.KindServiceNetworkServiceAssociation, in.ServiceNetworkServiceAssociationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out = c.serviceAssociation(v, a)
-		return nil
+		return c.serviceAssociation(v, a), nil
 	})
-	return out, err
 }
 
 // ListServiceNetworkServiceAssociations lists the associations of a service network or of a service, or of both:
@@ -113,38 +110,33 @@ func (c *Control) ListServiceNetworkServiceAssociations(_ context.Context, calle
 	default:
 		return nil, api.Rejected("Either serviceNetworkIdentifier or serviceIdentifier must be given.")
 	}
-	out := &shape.ListServiceNetworkServiceAssociationsResponse{}
-	err = c.read(func(v catalog.View) (err error) {
-		out.Items, out.NextToken, err = page(v, q, func(a *lattice.ServiceNetworkServiceAssociation) (shape.ServiceNetworkServiceAssociationSummary, bool) {
+	return read(c, func(v catalog.View) (*shape.ListServiceNetworkServiceAssociationsResponse, error) {
+		items, next, err := page(v, q, func(a *lattice.ServiceNetworkServiceAssociation) (shape.ServiceNetworkServiceAssociationSummary, bool) {
 			if q.Filter != "" && a.ServiceID != q.Filter {
 				return shape.ServiceNetworkServiceAssociationSummary{}, false
 			}
 			return summariseServiceAssociation(c.serviceAssociation(v, a)), true
 		})
-		return err
+		return &shape.ListServiceNetworkServiceAssociationsResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }
 
 // DeleteServiceNetworkServiceAssociation takes a service out of a service network.
 func (c *Control) DeleteServiceNetworkServiceAssociation(ctx context.Context, caller api.Caller, in *shape.DeleteServiceNetworkServiceAssociationRequest) (*shape.DeleteServiceNetworkServiceAssociationResponse, error) {
-	var out *shape.DeleteServiceNetworkServiceAssociationResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteServiceNetworkServiceAssociationResponse, error) {
 		a, err := find[*lattice.ServiceNetworkServiceAssociation](tx, caller, lattice.KindServiceNetworkServiceAssociation, in.ServiceNetworkServiceAssociationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := requireDeletable(a, c.now()); err != nil {
-			return err
+			return nil, err
 		}
-		out = &shape.DeleteServiceNetworkServiceAssociationResponse{
+		return &shape.DeleteServiceNetworkServiceAssociationResponse{
 			Arn:    ptr(a.ARN()),
 			Id:     ptr(a.ID),
 			Status: shape.ServiceNetworkServiceAssociationStatus(c.remove(tx, a)),
-		}
-		return nil
+		}, nil
 	})
-	return out, err
 }
 
 // serviceAssociation returns all that the API shows of the association of a service. Neither the service nor the

@@ -89,16 +89,13 @@ func checkDNSOptions(a *lattice.ServiceNetworkVpcAssociation) error {
 
 // GetServiceNetworkVpcAssociation returns the association of a VPC.
 func (c *Control) GetServiceNetworkVpcAssociation(_ context.Context, caller api.Caller, in *shape.GetServiceNetworkVpcAssociationRequest) (*shape.GetServiceNetworkVpcAssociationResponse, error) {
-	var out *shape.GetServiceNetworkVpcAssociationResponse
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetServiceNetworkVpcAssociationResponse, error) {
 		a, err := find[*lattice.ServiceNetworkVpcAssociation](v, caller, lattice.KindServiceNetworkVpcAssociation, in.ServiceNetworkVpcAssociationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out = c.vpcAssociation(v, a)
-		return nil
+		return c.vpcAssociation(v, a), nil
 	})
-	return out, err
 }
 
 // ListServiceNetworkVpcAssociations lists the associations of a service network or of a VPC, or of both: that is at
@@ -118,40 +115,37 @@ func (c *Control) ListServiceNetworkVpcAssociations(_ context.Context, caller ap
 	default:
 		return nil, api.Rejected("Either serviceNetworkIdentifier or vpcIdentifier must be given.")
 	}
-	out := &shape.ListServiceNetworkVpcAssociationsResponse{}
-	err = c.read(func(v catalog.View) (err error) {
-		out.Items, out.NextToken, err = page(v, q, func(a *lattice.ServiceNetworkVpcAssociation) (shape.ServiceNetworkVpcAssociationSummary, bool) {
+	return read(c, func(v catalog.View) (*shape.ListServiceNetworkVpcAssociationsResponse, error) {
+		items, next, err := page(v, q, func(a *lattice.ServiceNetworkVpcAssociation) (shape.ServiceNetworkVpcAssociationSummary, bool) {
 			if q.Filter != "" && a.VpcID != q.Filter {
 				return shape.ServiceNetworkVpcAssociationSummary{}, false
 			}
 			return summariseVpcAssociation(c.vpcAssociation(v, a)), true
 		})
-		return err
+		return &shape.ListServiceNetworkVpcAssociationsResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }
 
 // UpdateServiceNetworkVpcAssociation replaces the given members. With none given it changes nothing.
 func (c *Control) UpdateServiceNetworkVpcAssociation(ctx context.Context, caller api.Caller, in *shape.UpdateServiceNetworkVpcAssociationRequest) (*shape.UpdateServiceNetworkVpcAssociationResponse, error) {
-	var out *shape.UpdateServiceNetworkVpcAssociationResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateServiceNetworkVpcAssociationResponse, error) {
 		a, err := find[*lattice.ServiceNetworkVpcAssociation](tx, caller, lattice.KindServiceNetworkVpcAssociation, in.ServiceNetworkVpcAssociationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := requireUpdatable(a, c.now()); err != nil {
-			return err
+			return nil, err
 		}
 		status := shape.ServiceNetworkVpcAssociationStatus(a.Lifecycle.Status(c.now()))
 		if in.SecurityGroupIds != nil || in.PrivateDnsEnabled != nil || in.DnsOptions != nil {
 			a, status = c.updateVpcAssociation(a, in), shape.ServiceNetworkVpcAssociationStatusUpdateInProgress
 			if err := checkDNSOptions(a); err != nil {
-				return err
+				return nil, err
 			}
 			tx.Put(a)
 		}
 		full := c.vpcAssociation(tx, a)
-		out = &shape.UpdateServiceNetworkVpcAssociationResponse{
+		return &shape.UpdateServiceNetworkVpcAssociationResponse{
 			Arn:               full.Arn,
 			CreatedBy:         full.CreatedBy,
 			DnsOptions:        full.DnsOptions,
@@ -159,10 +153,8 @@ func (c *Control) UpdateServiceNetworkVpcAssociation(ctx context.Context, caller
 			PrivateDnsEnabled: full.PrivateDnsEnabled,
 			SecurityGroupIds:  full.SecurityGroupIds,
 			Status:            status,
-		}
-		return nil
+		}, nil
 	})
-	return out, err
 }
 
 // updateVpcAssociation returns the association as an update leaves it. The list of security groups never becomes
@@ -186,23 +178,20 @@ func (c *Control) updateVpcAssociation(a *lattice.ServiceNetworkVpcAssociation, 
 
 // DeleteServiceNetworkVpcAssociation takes a VPC from a service network.
 func (c *Control) DeleteServiceNetworkVpcAssociation(ctx context.Context, caller api.Caller, in *shape.DeleteServiceNetworkVpcAssociationRequest) (*shape.DeleteServiceNetworkVpcAssociationResponse, error) {
-	var out *shape.DeleteServiceNetworkVpcAssociationResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteServiceNetworkVpcAssociationResponse, error) {
 		a, err := find[*lattice.ServiceNetworkVpcAssociation](tx, caller, lattice.KindServiceNetworkVpcAssociation, in.ServiceNetworkVpcAssociationIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := requireDeletable(a, c.now()); err != nil {
-			return err
+			return nil, err
 		}
-		out = &shape.DeleteServiceNetworkVpcAssociationResponse{
+		return &shape.DeleteServiceNetworkVpcAssociationResponse{
 			Arn:    ptr(a.ARN()),
 			Id:     ptr(a.ID),
 			Status: shape.ServiceNetworkVpcAssociationStatus(c.remove(tx, a)),
-		}
-		return nil
+		}, nil
 	})
-	return out, err
 }
 
 // vpcAssociation returns all that the API shows of the association of a VPC. The service network cannot have been

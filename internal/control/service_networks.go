@@ -34,14 +34,13 @@ func (c *Control) CreateServiceNetwork(ctx context.Context, caller api.Caller, i
 
 // GetServiceNetwork returns a service network.
 func (c *Control) GetServiceNetwork(_ context.Context, caller api.Caller, in *shape.GetServiceNetworkRequest) (*shape.GetServiceNetworkResponse, error) {
-	var out *shape.GetServiceNetworkResponse
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetServiceNetworkResponse, error) {
 		n, err := find[*lattice.ServiceNetwork](v, caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		count := countAssociations(v, n)
-		out = &shape.GetServiceNetworkResponse{
+		return &shape.GetServiceNetworkResponse{
 			Arn:                        ptr(n.ARN()),
 			AuthType:                   n.AuthType,
 			CreatedAt:                  shape.NewTime(n.CreatedAt),
@@ -51,23 +50,20 @@ func (c *Control) GetServiceNetwork(_ context.Context, caller api.Caller, in *sh
 			NumberOfAssociatedServices: ptr(count.services),
 			NumberOfAssociatedVPCs:     ptr(count.vpcs),
 			SharingConfig:              n.SharingConfig,
-		}
-		return nil
+		}, nil
 	})
-	return out, err
 }
 
 // ListServiceNetworks lists the caller's service networks.
 func (c *Control) ListServiceNetworks(_ context.Context, caller api.Caller, in *shape.ListServiceNetworksRequest) (*shape.ListServiceNetworksResponse, error) {
-	out := &shape.ListServiceNetworksResponse{}
 	q := query{
 		Operation:  "ListServiceNetworks",
 		Index:      lattice.All(lattice.KindServiceNetwork, caller.Scope()),
 		MaxResults: in.MaxResults,
 		NextToken:  in.NextToken,
 	}
-	err := c.read(func(v catalog.View) (err error) {
-		out.Items, out.NextToken, err = page(v, q, func(n *lattice.ServiceNetwork) (shape.ServiceNetworkSummary, bool) {
+	return read(c, func(v catalog.View) (*shape.ListServiceNetworksResponse, error) {
+		items, next, err := page(v, q, func(n *lattice.ServiceNetwork) (shape.ServiceNetworkSummary, bool) {
 			count := countAssociations(v, n)
 			return shape.ServiceNetworkSummary{
 				Arn:                                      ptr(n.ARN()),
@@ -80,46 +76,41 @@ func (c *Control) ListServiceNetworks(_ context.Context, caller api.Caller, in *
 				NumberOfAssociatedVPCs:                   ptr(count.vpcs),
 			}, true
 		})
-		return err
+		return &shape.ListServiceNetworksResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }
 
 // UpdateServiceNetwork changes the type of authorization.
 func (c *Control) UpdateServiceNetwork(ctx context.Context, caller api.Caller, in *shape.UpdateServiceNetworkRequest) (*shape.UpdateServiceNetworkResponse, error) {
-	var out *shape.UpdateServiceNetworkResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateServiceNetworkResponse, error) {
 		n, err := find[*lattice.ServiceNetwork](tx, caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		n = updated(n, c.now())
 		n.AuthType = in.AuthType
 		tx.Put(n)
-		out = &shape.UpdateServiceNetworkResponse{Arn: ptr(n.ARN()), AuthType: n.AuthType, Id: ptr(n.ID), Name: ptr(n.Name)}
-		return nil
+		return &shape.UpdateServiceNetworkResponse{Arn: ptr(n.ARN()), AuthType: n.AuthType, Id: ptr(n.ID), Name: ptr(n.Name)}, nil
 	})
-	return out, err
 }
 
 // DeleteServiceNetwork deletes a service network that nothing is associated with (UG, API). It is gone at once.
 func (c *Control) DeleteServiceNetwork(ctx context.Context, caller api.Caller, in *shape.DeleteServiceNetworkRequest) (*shape.DeleteServiceNetworkResponse, error) {
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteServiceNetworkResponse, error) {
 		n, err := find[*lattice.ServiceNetwork](tx, caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if what := countAssociations(tx, n).what(); what != "" {
 			// AWS's words for VPCs and resources (facts 12.1), and the same for services.
-			return api.Conflict(resourceTypes[lattice.KindServiceNetwork], n.ID, fmt.Sprintf("ServiceNetwork %s has %s associated", n.ID, what))
+			return nil, api.Conflict(resourceTypes[lattice.KindServiceNetwork], n.ID, fmt.Sprintf("ServiceNetwork %s has %s associated", n.ID, what))
 		}
 		if len(c.inventory().ServiceNetworkEndpoints(n.Key())) > 0 { // UG; A-252
-			return api.Conflict(resourceTypes[lattice.KindServiceNetwork], n.ID, fmt.Sprintf("ServiceNetwork %s has VPC endpoint(s) associated", n.ID))
+			return nil, api.Conflict(resourceTypes[lattice.KindServiceNetwork], n.ID, fmt.Sprintf("ServiceNetwork %s has VPC endpoint(s) associated", n.ID))
 		}
 		c.end(tx, n)
-		return nil
+		return &shape.DeleteServiceNetworkResponse{}, nil
 	})
-	return &shape.DeleteServiceNetworkResponse{}, err
 }
 
 // associationCount is how much is associated with a service network, in whatever state the associations are.

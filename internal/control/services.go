@@ -49,29 +49,25 @@ func (c *Control) CreateService(ctx context.Context, caller api.Caller, in *shap
 
 // GetService returns a service.
 func (c *Control) GetService(_ context.Context, caller api.Caller, in *shape.GetServiceRequest) (*shape.GetServiceResponse, error) {
-	var out *shape.GetServiceResponse
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetServiceResponse, error) {
 		s, err := find[*lattice.Service](v, caller, lattice.KindService, in.ServiceIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out = c.service(s)
-		return nil
+		return c.service(s), nil
 	})
-	return out, err
 }
 
 // ListServices lists the caller's services.
 func (c *Control) ListServices(_ context.Context, caller api.Caller, in *shape.ListServicesRequest) (*shape.ListServicesResponse, error) {
-	out := &shape.ListServicesResponse{}
 	q := query{
 		Operation:  "ListServices",
 		Index:      lattice.All(lattice.KindService, caller.Scope()),
 		MaxResults: in.MaxResults,
 		NextToken:  in.NextToken,
 	}
-	err := c.read(func(v catalog.View) (err error) {
-		out.Items, out.NextToken, err = page(v, q, func(s *lattice.Service) (shape.ServiceSummary, bool) {
+	return read(c, func(v catalog.View) (*shape.ListServicesResponse, error) {
+		items, next, err := page(v, q, func(s *lattice.Service) (shape.ServiceSummary, bool) {
 			full := c.service(s)
 			return shape.ServiceSummary{
 				Arn:              full.Arn,
@@ -84,22 +80,20 @@ func (c *Control) ListServices(_ context.Context, caller api.Caller, in *shape.L
 				Status:           full.Status,
 			}, true
 		})
-		return err
+		return &shape.ListServicesResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }
 
 // UpdateService changes the given members at once: there is no status for an update in progress. With no member
 // given it changes nothing.
 func (c *Control) UpdateService(ctx context.Context, caller api.Caller, in *shape.UpdateServiceRequest) (*shape.UpdateServiceResponse, error) {
-	var out *shape.UpdateServiceResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateServiceResponse, error) {
 		s, err := find[*lattice.Service](tx, caller, lattice.KindService, in.ServiceIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := requireActive(s, c.now()); err != nil {
-			return err
+			return nil, err
 		}
 		if in.AuthType != "" || in.CertificateArn != nil || in.IdleTimeoutSeconds != nil {
 			s = updated(s, c.now())
@@ -109,12 +103,12 @@ func (c *Control) UpdateService(ctx context.Context, caller api.Caller, in *shap
 				s.CertificateARN = *in.CertificateArn
 			}
 			if err := checkCustomDomain(s); err != nil {
-				return err
+				return nil, err
 			}
 			tx.Put(s)
 		}
 		full := c.service(s)
-		out = &shape.UpdateServiceResponse{
+		return &shape.UpdateServiceResponse{
 			Arn:                full.Arn,
 			AuthType:           full.AuthType,
 			CertificateArn:     full.CertificateArn,
@@ -122,32 +116,27 @@ func (c *Control) UpdateService(ctx context.Context, caller api.Caller, in *shap
 			Id:                 full.Id,
 			IdleTimeoutSeconds: full.IdleTimeoutSeconds,
 			Name:               full.Name,
-		}
-		return nil
+		}, nil
 	})
-	return out, err
 }
 
 // DeleteService deletes a service with its listeners and rules. It is refused while the service is associated with
 // a service network, be it that the association is going (API).
 func (c *Control) DeleteService(ctx context.Context, caller api.Caller, in *shape.DeleteServiceRequest) (*shape.DeleteServiceResponse, error) {
-	var out *shape.DeleteServiceResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteServiceResponse, error) {
 		s, err := find[*lattice.Service](tx, caller, lattice.KindService, in.ServiceIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := requireDeletable(s, c.now()); err != nil {
-			return err
+			return nil, err
 		}
 		if tx.Count(lattice.By(lattice.KindServiceNetworkServiceAssociation, s.Scope, "service", s.ID)) > 0 {
-			return api.Conflict(resourceTypes[lattice.KindService], s.ID, fmt.Sprintf("Service %s has service network(s) associated", s.ID))
+			return nil, api.Conflict(resourceTypes[lattice.KindService], s.ID, fmt.Sprintf("Service %s has service network(s) associated", s.ID))
 		}
 		status := c.remove(tx, s)
-		out = &shape.DeleteServiceResponse{Arn: ptr(s.ARN()), Id: ptr(s.ID), Name: ptr(s.Name), Status: shape.ServiceStatus(status)}
-		return nil
+		return &shape.DeleteServiceResponse{Arn: ptr(s.ARN()), Id: ptr(s.ID), Name: ptr(s.Name), Status: shape.ServiceStatus(status)}, nil
 	})
-	return out, err
 }
 
 // checkCustomDomain checks what belongs to a custom domain name: its form, and that there is one when there

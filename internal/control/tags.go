@@ -38,19 +38,15 @@ func (c *Control) UntagResource(ctx context.Context, caller api.Caller, in *shap
 
 // ListTagsForResource returns the tags of a resource of any kind, an empty map when it has none.
 func (c *Control) ListTagsForResource(_ context.Context, caller api.Caller, in *shape.ListTagsForResourceRequest) (*shape.ListTagsForResourceResponse, error) {
-	out := &shape.ListTagsForResourceResponse{Tags: map[string]string{}}
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.ListTagsForResourceResponse, error) {
 		rec, err := findByARN(v, caller, *in.ResourceArn)
 		if err != nil {
-			return err
+			return nil, err
 		}
+		out := &shape.ListTagsForResourceResponse{Tags: map[string]string{}}
 		maps.Copy(out.Tags, rec.Meta().Tags)
-		return nil
+		return out, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 // retag replaces the tags of a resource by what change makes of a copy of them. The resource's lastUpdatedAt stays:
