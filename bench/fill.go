@@ -114,10 +114,12 @@ func (f filling) generate(yield func(lattice.Record)) {
 		})
 		groups = append(groups, group.ID)
 		yield(group)
+		targets := &lattice.Targets{Scope: scope, TargetGroupID: group.ID}
 		for t := range f.targetsPerGroup {
-			yield(&lattice.Target{
-				Scope: scope, TargetGroupID: group.ID, ID: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), Port: int32(8000 + t), RegisteredAt: now,
-			})
+			register(targets, fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), 8000+t, now)
+		}
+		if f.targetsPerGroup > 0 {
+			yield(targets)
 		}
 	}
 	if f.services == 0 {
@@ -147,9 +149,11 @@ func (f filling) generate(yield func(lattice.Record)) {
 			weight := int32(0)
 			if j == 0 {
 				weight = 100
+				targets := &lattice.Targets{Scope: scope, TargetGroupID: id}
 				for _, port := range f.ports {
-					yield(&lattice.Target{Scope: scope, TargetGroupID: id, ID: "127.0.0.1", Port: int32(port), RegisteredAt: now})
+					register(targets, "127.0.0.1", port, now)
 				}
+				yield(targets)
 			}
 			rule.TargetGroupIDs = append(rule.TargetGroupIDs, id)
 			rule.Action.Forward.TargetGroups = append(rule.Action.Forward.TargetGroups,
@@ -158,4 +162,11 @@ func (f filling) generate(yield func(lattice.Record)) {
 		yield(listener)
 		yield(rule)
 	}
+}
+
+func register(targets *lattice.Targets, address string, port int, now time.Time) {
+	targets.Registrations++
+	targets.Members = append(targets.Members, &lattice.Target{
+		Scope: targets.Scope, TargetGroupID: targets.TargetGroupID, Number: targets.Registrations, ID: address, Port: int32(port), RegisteredAt: now,
+	})
 }

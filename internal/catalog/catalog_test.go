@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,8 +27,18 @@ func group(name string) *lattice.TargetGroup {
 	}, Type: "IP"}
 }
 
-func target(g *lattice.TargetGroup, address string) *lattice.Target {
-	return &lattice.Target{Scope: scope, TargetGroupID: g.ID, ID: address, Port: 80, RegisteredAt: time.Now().UTC()}
+func service() *lattice.Service {
+	return &lattice.Service{Base: lattice.Base{ID: lattice.NewID(lattice.KindService), Name: rand.Text(), Scope: scope, CreatedAt: time.Now().UTC()}}
+}
+
+// rule returns a record below a service, of which one with another number is another.
+func rule(s *lattice.Service, number int) *lattice.Rule {
+	id := fmt.Sprintf("rule-%d", number)
+	return &lattice.Rule{Base: lattice.Base{ID: id, Name: id, Scope: scope}, ServiceID: s.ID, ListenerID: s.ID, Priority: int32(number)}
+}
+
+func rulesOf(s *lattice.Service) lattice.Index {
+	return lattice.By(lattice.KindRule, scope, "service", s.ID)
 }
 
 func testLog(t testing.TB) *slog.Logger {

@@ -17,10 +17,10 @@ import (
 func TestARestartFindsEverything(t *testing.T) {
 	dir := t.TempDir()
 	c := start(t, Config{DataDir: dir})
-	g := group("a")
-	put(t, c, g)
+	s := service()
+	put(t, c, s, group("a"))
 	put(t, c, group("b"))
-	put(t, c, target(g, "10.0.0.1"), target(g, "10.0.0.2"))
+	put(t, c, rule(s, 1), rule(s, 2))
 	want := dump(c)
 	if err := c.Close(); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 
 	"trellis/internal/lattice"
@@ -11,20 +10,20 @@ import (
 func TestATreeOfAnySizeIsDeletedInOneMutation(t *testing.T) {
 	followed := newFollower(t)
 	c := start(t, Config{Apply: followed.apply})
-	g, other := group("a"), group("b")
-	put(t, c, g, other)
+	s, other := service(), service()
+	put(t, c, s, other)
 	for i := range 5 {
 		commit(t, c, func(tx *Tx) {
 			for j := range 100 {
-				tx.Put(target(g, fmt.Sprintf("10.0.%d.%d", i, j)))
+				tx.Put(rule(s, 100*i+j))
 			}
-			tx.Put(target(other, fmt.Sprintf("10.0.0.%d", i)))
+			tx.Put(rule(other, i))
 		})
 	}
 	err := c.Commit(t.Context(), func(tx *Tx) error {
-		tx.Delete(g.Key())
-		for target := range All[*lattice.Target](tx, lattice.By(lattice.KindTarget, scope, "targetgroup", g.ID)) {
-			tx.Delete(target.Key())
+		tx.Delete(s.Key())
+		for rule := range All[*lattice.Rule](tx, rulesOf(s)) {
+			tx.Delete(rule.Key())
 		}
 		return nil
 	})
@@ -32,9 +31,9 @@ func TestATreeOfAnySizeIsDeletedInOneMutation(t *testing.T) {
 		t.Errorf("deleted one by one: %v", err)
 	}
 	commit(t, c, func(tx *Tx) {
-		tx.Delete(g.Key())
-		tx.DeleteTree(lattice.KindTarget, scope, g.ID)
-		if n := tx.Count(lattice.By(lattice.KindTarget, scope, "targetgroup", g.ID)); n != 0 {
+		tx.Delete(s.Key())
+		tx.DeleteTree(lattice.KindRule, scope, s.ID)
+		if n := tx.Count(rulesOf(s)); n != 0 {
 			t.Errorf("the mutation still sees %d", n)
 		}
 	})
@@ -48,17 +47,17 @@ func TestATreeOfAnySizeIsDeletedInOneMutation(t *testing.T) {
 
 func TestARecordPutBelowADeletedTreeStays(t *testing.T) {
 	c := start(t, Config{})
-	g := group("a")
-	kept, gone := target(g, "10.0.0.1"), target(g, "10.0.0.2")
-	put(t, c, g, kept, gone)
+	s := service()
+	kept, gone := rule(s, 1), rule(s, 2)
+	put(t, c, s, kept, gone)
 	commit(t, c, func(tx *Tx) {
-		tx.DeleteTree(lattice.KindTarget, scope, g.ID)
+		tx.DeleteTree(lattice.KindRule, scope, s.ID)
 		tx.Put(kept)
-		tx.Put(target(g, "10.0.0.3"))
+		tx.Put(rule(s, 3))
 	})
 	c.Read(func(v View) {
-		if n := v.Count(lattice.By(lattice.KindTarget, scope, "targetgroup", g.ID)); n != 2 {
-			t.Errorf("%d targets, want 2", n)
+		if n := v.Count(rulesOf(s)); n != 2 {
+			t.Errorf("%d rules, want 2", n)
 		}
 		if _, ok := v.Get(gone.Key()); ok {
 			t.Error("the deleted one is there")

@@ -129,18 +129,27 @@ func (c *Control) endRecord(tx *catalog.Tx, key lattice.Key, now time.Time) {
 	if !ok || endOf(rec).IsZero() || endOf(rec).After(now) {
 		return
 	}
-	if resource, ok := rec.(lattice.Resource); ok {
-		c.end(tx, resource)
-	} else {
-		tx.Delete(key)
+	switch rec := rec.(type) {
+	case *lattice.Targets:
+		rest := *rec
+		rest.Members = slices.Clone(rec.Members)
+		putTargets(tx, &rest, func(target *lattice.Target) bool { return target.Draining() && !target.DrainingUntil.After(now) })
+	case lattice.Resource:
+		c.end(tx, rec)
 	}
 }
 
-// endOf is when a record's deletion or drain ends, or zero when it has neither.
+// endOf is when a record's deletion, or the first drain of its targets, ends, or zero when it has neither.
 func endOf(rec lattice.Record) time.Time {
 	switch rec := rec.(type) {
-	case *lattice.Target:
-		return rec.DrainingUntil
+	case *lattice.Targets:
+		var first time.Time
+		for _, target := range rec.Members {
+			if target.Draining() && (first.IsZero() || target.DrainingUntil.Before(first)) {
+				first = target.DrainingUntil
+			}
+		}
+		return first
 	case lattice.Resource:
 		if lifecycle := rec.Meta().Lifecycle; lifecycle.Deleting() {
 			return lifecycle.Until

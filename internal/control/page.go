@@ -17,16 +17,23 @@ const defaultPageSize = 100
 // query is a list operation's question: a token answers only the question that it was given for.
 type query struct {
 	Operation  string
-	Index      lattice.Index
+	Index      lattice.Index // what is listed, whether or not the catalog has such an index
 	Filter     string
 	MaxResults *int32
 	NextToken  *string
 }
 
-// page returns the next summaries of an index in order of creation, and the token of the page after it, which is
-// absent on the last one: an empty token would make clients ask for ever (clients.md 4). summarise leaves a record
-// out by returning false.
+// page returns the next summaries of an index in order of creation, and the token of the page after it.
 func page[R lattice.Record, S any](v catalog.View, q query, summarise func(rec R) (S, bool)) ([]S, *string, error) {
+	return pageOf(q, func(after catalog.Cursor, yield func(R, catalog.Cursor) bool) {
+		v.List(q.Index, after, func(rec lattice.Record, at catalog.Cursor) bool { return yield(rec.(R), at) })
+	}, summarise)
+}
+
+// pageOf returns the next summaries of what list yields after a cursor, and the token of the page after it, which is
+// absent on the last one: an empty token would make clients ask for ever (clients.md 4). summarise leaves an item
+// out by returning false.
+func pageOf[R, S any](q query, list func(after catalog.Cursor, yield func(item R, at catalog.Cursor) bool), summarise func(item R) (S, bool)) ([]S, *string, error) {
 	after, err := q.cursor()
 	if err != nil {
 		return nil, nil, err
@@ -38,8 +45,8 @@ func page[R lattice.Record, S any](v catalog.View, q query, summarise func(rec R
 	items := make([]S, 0, min(size, 16))
 	var last catalog.Cursor
 	more := false
-	v.List(q.Index, after, func(rec lattice.Record, at catalog.Cursor) bool {
-		summary, ok := summarise(rec.(R))
+	list(after, func(item R, at catalog.Cursor) bool {
+		summary, ok := summarise(item)
 		if !ok {
 			return true
 		}

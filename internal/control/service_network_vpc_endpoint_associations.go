@@ -6,6 +6,7 @@ import (
 
 	"trellis/internal/api"
 	"trellis/internal/catalog"
+	"trellis/internal/inventory"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
@@ -19,32 +20,24 @@ func (c *Control) ListServiceNetworkVpcEndpointAssociations(_ context.Context, c
 	}
 	key := lattice.ServiceNetworkKey(caller.Scope(), networkID)
 	q := query{
-		Operation: "ListServiceNetworkVpcEndpointAssociations",
-		Index:     lattice.By("vpcendpoint", key.Scope, "servicenetwork", networkID),
-		NextToken: in.NextToken,
+		Operation:  "ListServiceNetworkVpcEndpointAssociations",
+		Index:      lattice.By("vpcendpoint", key.Scope, "servicenetwork", networkID),
+		MaxResults: in.MaxResults, NextToken: in.NextToken,
 	}
-	after, err := q.cursor()
-	if err != nil {
-		return nil, err
-	}
-	size := defaultPageSize
-	if in.MaxResults != nil {
-		size = int(*in.MaxResults)
-	}
-	out := &shape.ListServiceNetworkVpcEndpointAssociationsResponse{Items: []shape.ServiceNetworkEndpointAssociation{}}
+	out := &shape.ListServiceNetworkVpcEndpointAssociationsResponse{}
 	err = c.read(func(v catalog.View) error {
 		n, ok := catalog.Get[*lattice.ServiceNetwork](v, key)
-		if !ok {
-			return nil // What does not exist has an empty list.
+		list := func(after catalog.Cursor, yield func(inventory.VPCEndpoint, catalog.Cursor) bool) {
+			if !ok {
+				return // What does not exist has an empty list.
+			}
+			for _, e := range c.inventory().ServiceNetworkEndpoints(key) {
+				if e.ID > after.Key && !yield(e, catalog.Cursor{Key: e.ID}) {
+					return
+				}
+			}
 		}
-		for _, e := range c.inventory().ServiceNetworkEndpoints(key) {
-			if e.ID <= after.Key {
-				continue
-			}
-			if len(out.Items) == size {
-				out.NextToken = ptr(q.token(catalog.Cursor{Key: *out.Items[size-1].VpcEndpointId}))
-				break
-			}
+		out.Items, out.NextToken, err = pageOf(q, list, func(e inventory.VPCEndpoint) (shape.ServiceNetworkEndpointAssociation, bool) {
 			item := shape.ServiceNetworkEndpointAssociation{
 				Id:                 ptr("vpce-sn-asc-" + strings.TrimPrefix(e.ID, "vpce-")),
 				ServiceNetworkArn:  ptr(n.ARN()),
@@ -56,9 +49,9 @@ func (c *Control) ListServiceNetworkVpcEndpointAssociations(_ context.Context, c
 			if !e.CreatedAt.IsZero() {
 				item.CreatedAt = shape.NewTime(e.CreatedAt)
 			}
-			out.Items = append(out.Items, item)
-		}
-		return nil
+			return item, true
+		})
+		return err
 	})
 	return out, err
 }

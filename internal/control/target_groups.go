@@ -198,7 +198,7 @@ func (c *Control) checkTargetGroupDeletable(v catalog.View, group *lattice.Targe
 		return conflict(fmt.Sprintf("is used by %s of listener %s of service %s.", user, rule.ListenerID, rule.ServiceID))
 	}
 	registered := 0
-	for target := range catalog.All[*lattice.Target](v, targetsOf(group)) {
+	for _, target := range targetsOf(v, group) {
 		if target.Draining() {
 			return conflict("has target(s) that are DRAINING.")
 		}

@@ -32,7 +32,8 @@ func (c *Control) RegisterTargets(ctx context.Context, caller api.Caller, in *sh
 			return err
 		}
 		out.Successful, out.Unsuccessful = m.each(in.Targets, m.add)
-		return c.checkQuota("targetsPerTargetGroup", m.count, lattice.KindTargetGroup, m.group.ID)
+		m.put()
+		return c.checkQuota("targetsPerTargetGroup", m.registered, lattice.KindTargetGroup, m.group.ID)
 	})
 	if err != nil {
 		return nil, err
@@ -50,6 +51,7 @@ func (c *Control) DeregisterTargets(ctx context.Context, caller api.Caller, in *
 			return err
 		}
 		out.Successful, out.Unsuccessful = m.each(in.Targets, m.remove)
+		m.put()
 		return nil
 	})
 	if err != nil {
@@ -64,8 +66,18 @@ type membership struct {
 	c     *Control
 	tx    *catalog.Tx
 	group *lattice.TargetGroup
-	// count is the number of targets that are not draining.
-	count int
+	// record is a copy of the stored one. Its members are nil where one has been removed.
+	record  *lattice.Targets
+	places  map[member]int // in record.Members
+	changed bool
+	// registered is the number of targets that are not draining.
+	registered int
+}
+
+// member is what tells the targets of a target group apart.
+type member struct {
+	id   string
+	port int32
 }
 
 func (c *Control) membership(tx *catalog.Tx, caller api.Caller, identifier *string) (*membership, error) {
@@ -76,29 +88,35 @@ func (c *Control) membership(tx *catalog.Tx, caller api.Caller, identifier *stri
 	if err := requireActive(group, c.now()); err != nil {
 		return nil, err
 	}
-	m := &membership{c: c, tx: tx, group: group}
-	for target := range catalog.All[*lattice.Target](tx, targetsOf(group)) {
+	record := lattice.Targets{Scope: group.Scope, TargetGroupID: group.ID}
+	if stored, ok := catalog.Get[*lattice.Targets](tx, record.Key()); ok {
+		record = *stored
+	}
+	record.Members = slices.Clone(record.Members)
+	m := &membership{c: c, tx: tx, group: group, record: &record, places: make(map[member]int, len(record.Members))}
+	for i, target := range record.Members {
+		m.places[member{target.ID, target.Port}] = i
 		if !target.Draining() {
-			m.count++
+			m.registered++
 		}
 	}
 	return m, nil
 }
 
 // each makes a change to each of some targets, and returns those to which it was made and those to which it was not.
-func (m *membership) each(targets []shape.Target, change func(in shape.Target, key lattice.Key) *shape.TargetFailure) ([]shape.Target, []shape.TargetFailure) {
+func (m *membership) each(targets []shape.Target, change func(in shape.Target, target member) *shape.TargetFailure) ([]shape.Target, []shape.TargetFailure) {
 	successful, unsuccessful := []shape.Target{}, []shape.TargetFailure{}
-	seen := map[lattice.Key]bool{}
+	seen := map[member]bool{}
 	for _, in := range targets {
 		id, port := lattice.TargetIdentity(m.group, in)
-		key := lattice.TargetKey(m.group.Scope, m.group.ID, id, port)
+		target := member{id, port}
 		var failure *shape.TargetFailure
-		if seen[key] {
+		if seen[target] {
 			failure = targetFailure(in, duplicateTarget, "The target occurs more than once in the request")
 		} else {
-			failure = change(in, key)
+			failure = change(in, target)
 		}
-		seen[key] = true
+		seen[target] = true
 		if failure != nil {
 			unsuccessful = append(unsuccessful, *failure)
 		} else {
@@ -108,23 +126,30 @@ func (m *membership) each(targets []shape.Target, change func(in shape.Target, k
 	return successful, unsuccessful
 }
 
-func (m *membership) add(in shape.Target, key lattice.Key) *shape.TargetFailure {
+func (m *membership) add(in shape.Target, target member) *shape.TargetFailure {
 	if problem := lattice.TargetProblem(m.group, in); problem != "" {
 		return targetFailure(in, unsupportedTarget, problem)
 	}
-	if member, ok := catalog.Get[*lattice.Target](m.tx, key); ok && !member.Draining() {
+	place, known := m.places[target]
+	if known && !m.record.Members[place].Draining() {
 		return nil
 	}
-	if m.count > 0 && lattice.HoldsOneTarget(m.group.Type) {
+	if m.registered > 0 && lattice.HoldsOneTarget(m.group.Type) {
 		return targetFailure(in, tooManyTargets, fmt.Sprintf("A target group of type %s can have only one target", m.group.Type))
 	}
-	m.count++
-	id, port := lattice.TargetIdentity(m.group, in)
-	m.tx.Put(&lattice.Target{
+	m.registered++
+	m.record.Registrations++
+	if known {
+		m.record.Members[place] = nil
+	}
+	m.changed = true
+	m.places[target] = len(m.record.Members)
+	m.record.Members = append(m.record.Members, &lattice.Target{
 		Scope:         m.group.Scope,
 		TargetGroupID: m.group.ID,
-		ID:            id,
-		Port:          port,
+		Number:        m.record.Registrations,
+		ID:            target.id,
+		Port:          target.port,
 		RegisteredAt:  m.c.now(),
 	})
 	return nil
@@ -132,20 +157,40 @@ func (m *membership) add(in shape.Target, key lattice.Key) *shape.TargetFailure 
 
 // remove removes a target at once if no traffic can reach it, and lets it drain otherwise (facts 1.6). One that is
 // draining goes on as it is.
-func (m *membership) remove(in shape.Target, key lattice.Key) *shape.TargetFailure {
-	member, ok := catalog.Get[*lattice.Target](m.tx, key)
-	switch {
-	case !ok:
+func (m *membership) remove(in shape.Target, target member) *shape.TargetFailure {
+	place, ok := m.places[target]
+	if !ok {
 		return targetFailure(in, targetNotRegistered, "The target is not registered with the target group")
-	case member.Draining():
-	case m.c.DeregistrationDelay > 0 && m.isInUse(member):
-		draining := *member
+	}
+	switch registered := m.record.Members[place]; {
+	case registered.Draining():
+	case m.c.DeregistrationDelay > 0 && m.isInUse(registered):
+		draining := *registered
 		draining.DrainingUntil = m.c.now().Add(m.c.DeregistrationDelay)
-		m.tx.Put(&draining)
+		m.record.Members[place] = &draining
+		m.changed = true
 	default:
-		m.tx.Delete(key)
+		m.record.Members[place] = nil
+		delete(m.places, target)
+		m.changed = true
 	}
 	return nil
+}
+
+// put stores what has been changed.
+func (m *membership) put() {
+	if m.changed {
+		putTargets(m.tx, m.record, func(target *lattice.Target) bool { return target == nil })
+	}
+}
+
+// putTargets stores a record without some of its targets, whose list it changes.
+func putTargets(tx *catalog.Tx, record *lattice.Targets, gone func(*lattice.Target) bool) {
+	if record.Members = slices.DeleteFunc(record.Members, gone); len(record.Members) > 0 {
+		tx.Put(record)
+	} else {
+		tx.Delete(record.Key())
+	}
 }
 
 // isInUse says whether traffic can reach a target. The status alone does not tell it: functions and load balancers
@@ -170,10 +215,17 @@ func (c *Control) ListTargets(_ context.Context, caller api.Caller, in *shape.Li
 		}
 		filter := newTargetFilter(group, in.Targets)
 		q := query{
-			Operation: "ListTargets", Index: targetsOf(group), Filter: filter.String(),
+			Operation: "ListTargets", Index: lattice.By(lattice.KindTarget, group.Scope, "targetgroup", group.ID), Filter: filter.String(),
 			MaxResults: in.MaxResults, NextToken: in.NextToken,
 		}
-		out.Items, out.NextToken, err = page(v, q, func(target *lattice.Target) (shape.TargetSummary, bool) {
+		list := func(after catalog.Cursor, yield func(*lattice.Target, catalog.Cursor) bool) {
+			for _, target := range targetsOf(v, group) {
+				if target.Number > after.Revision && !yield(target, catalog.Cursor{Revision: target.Number}) {
+					return
+				}
+			}
+		}
+		out.Items, out.NextToken, err = pageOf(q, list, func(target *lattice.Target) (shape.TargetSummary, bool) {
 			if !filter.admits(target) {
 				return shape.TargetSummary{}, false
 			}
@@ -222,9 +274,13 @@ func (f targetFilter) admits(target *lattice.Target) bool {
 // String is the same for all filters that admit the same.
 func (f targetFilter) String() string { return strings.Join(slices.Sorted(maps.Keys(f)), "\n") }
 
-// targetsOf is the index of a target group's targets, draining ones included.
-func targetsOf(group *lattice.TargetGroup) lattice.Index {
-	return lattice.By(lattice.KindTarget, group.Scope, "targetgroup", group.ID)
+// targetsOf returns a target group's targets in order of registration, draining ones included.
+func targetsOf(v catalog.View, group *lattice.TargetGroup) []*lattice.Target {
+	record, ok := catalog.Get[*lattice.Targets](v, lattice.TargetsKey(group.Scope, group.ID))
+	if !ok {
+		return nil
+	}
+	return record.Members
 }
 
 // shownTarget shows a target in an answer, without a port if it has none.

@@ -185,7 +185,7 @@ func NewRecord(kind Kind) (rec Record, ok bool) {
 	case KindServiceNetworkVpcAssociation:
 		return new(ServiceNetworkVpcAssociation), true
 	case KindTarget:
-		return new(Target), true
+		return new(Targets), true
 	case KindTargetGroup:
 		return new(TargetGroup), true
 	case KindToken:

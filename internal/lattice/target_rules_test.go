@@ -81,7 +81,7 @@ func TestTargetsHaveKeysOfTheirOwn(t *testing.T) {
 		id   string
 		port int32
 	}{{"::1", 1}, {"::1:1", 0}, {"::", 11}, {"a/b", 1}, {"a%2Fb", 1}, {"a", 1}, {"a:1", 1}} {
-		key := TargetKey(scope, "tg-1", target.id, target.port)
+		key := (&Target{Scope: scope, TargetGroupID: "tg-1", ID: target.id, Port: target.port}).Key()
 		if other, ok := keys[key]; ok {
 			t.Errorf("%s and %s have the key %s", target.id, other, key)
 		}

@@ -116,7 +116,7 @@ func newSecureGRPCWorld(t testing.TB, service *grpcService) (*world, *grpc.Clien
 	w := newSecureWorld(t)
 	w.targetGroup("tg-1", shape.TargetGroupProtocolHttps)
 	w.setVersion("tg-1", shape.TargetGroupProtocolVersionGrpc)
-	w.put(w.target("tg-1", service.serve(t, grpc.Creds(credentials.NewTLS(w.site("any.test"))))))
+	w.put(w.targets("tg-1", service.serve(t, grpc.Creds(credentials.NewTLS(w.site("any.test"))))))
 	w.listen("svc-1", shape.ListenerProtocolHttps, 443, "tg-1")
 	conn, err := grpc.NewClient("passthrough:///"+w.proxy.Addr(443).String(), grpc.WithTransportCredentials(credentials.NewTLS(w.client(host))))
 	if err != nil {
@@ -448,7 +448,7 @@ func TestProtocolMatrix(t *testing.T) {
 	} {
 		w.targetGroup("tg-1", shape.TargetGroupProtocolHttp)
 		w.setVersion("tg-1", test.version)
-		w.put(w.target("tg-1", address))
+		w.put(w.targets("tg-1", address))
 		w.service("svc-1", 80, forwardTo("tg-1"), "tg-1")
 		client := w.http2Client()
 		request, _ := newRequest(test.method, test.contentType)

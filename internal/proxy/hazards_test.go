@@ -125,7 +125,7 @@ func TestEveryConnectionLineIsHonoured(t *testing.T) {
 
 	w.targetGroup("tg-1", shape.TargetGroupProtocolHttp, answering(t, "HTTP/1.1 200 OK\r\nConnection: x-first\r\nX-First: 1\r\n"+
 		"Connection: keep-alive\r\nConnection: x-second\r\nX-Second: 2\r\nKeep-Alive: timeout=5\r\nX-Third: 3\r\nContent-Length: 0\r\n\r\n"))
-	w.delete(w.target("tg-1", address).Key())
+	w.deregister("tg-1", address)
 	got := c.get("/")
 	for _, name := range []string{"X-First", "X-Second", "Connection", "Keep-Alive"} {
 		if value := got.Header.Get(name); value != "" {
@@ -307,7 +307,7 @@ func TestReplacedPoolClosesIdleConnections(t *testing.T) {
 	w.storefront(address)
 	c := w.dial()
 	c.get("/")
-	w.delete(w.target("tg-1", address).Key())
+	w.deregister("tg-1", address)
 	select {
 	case <-closed:
 	case <-time.After(10 * time.Second):
@@ -344,8 +344,8 @@ func TestPanicInOneExchange(t *testing.T) {
 	if _, err := c.Reader.ReadByte(); err == nil {
 		t.Fatal("an answer came")
 	}
-	w.delete(w.target("tg-1", address).Key())
-	w.put(w.target("tg-1", address))
+	w.deregister("tg-1", address)
+	w.put(w.targets("tg-1", address))
 	if got := w.dial().get("/"); got.StatusCode != 200 {
 		t.Errorf("the next exchange got %d", got.StatusCode)
 	}

@@ -52,9 +52,7 @@ func http2Backend(t testing.TB, handler http.Handler) string {
 func (w *world) http2Storefront(version shape.TargetGroupProtocolVersion, targets ...string) {
 	w.targetGroup("tg-1", shape.TargetGroupProtocolHttp)
 	w.setVersion("tg-1", version)
-	for _, address := range targets {
-		w.put(w.target("tg-1", address))
-	}
+	w.put(w.targets("tg-1", targets...))
 	w.service("svc-1", 80, forwardTo("tg-1"), "tg-1")
 }
 

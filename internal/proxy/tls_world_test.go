@@ -72,10 +72,7 @@ func (w *secureWorld) https(targets ...string) {
 func (w *secureWorld) passthrough(targets ...string) {
 	records := []lattice.Record{&lattice.TargetGroup{Base: w.base("tg-1"), Type: shape.TargetGroupTypeIp,
 		Config: &shape.TargetGroupConfig{Port: new(int32(443)), Protocol: shape.TargetGroupProtocolTcp}}}
-	for _, address := range targets {
-		records = append(records, w.target("tg-1", address))
-	}
-	w.put(records...)
+	w.put(append(records, w.targets("tg-1", targets...))...)
 	w.listen("svc-1", shape.ListenerProtocolTlsPassthrough, 443, "tg-1")
 }
 

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -120,10 +122,7 @@ func (w *world) service(id string, port int32, action *shape.RuleAction, groups 
 func (w *world) targetGroup(id string, protocol shape.TargetGroupProtocol, targets ...string) {
 	records := []lattice.Record{&lattice.TargetGroup{Base: w.base(id), Type: shape.TargetGroupTypeIp, Config: &shape.TargetGroupConfig{
 		Port: new(int32(80)), Protocol: protocol, ProtocolVersion: shape.TargetGroupProtocolVersionHttp1}}}
-	for _, address := range targets {
-		records = append(records, w.target(id, address))
-	}
-	w.put(records...)
+	w.put(append(records, w.targets(id, targets...))...)
 }
 
 // setVersion replaces the protocol version of a target group that has no targets yet.
@@ -135,9 +134,29 @@ func (w *world) setVersion(id string, version shape.TargetGroupProtocolVersion) 
 	w.put(&group)
 }
 
-func (w *world) target(group, address string) *lattice.Target {
-	at := netip.MustParseAddrPort(address)
-	return &lattice.Target{Scope: scope, TargetGroupID: group, ID: at.Addr().String(), Port: int32(at.Port())}
+// targets returns the record of a target group's targets, which are those that it has and those at the addresses.
+func (w *world) targets(group string, addresses ...string) *lattice.Targets {
+	record := &lattice.Targets{Scope: scope, TargetGroupID: group}
+	if stored, ok := w.records[record.Key()].(*lattice.Targets); ok {
+		record.Members = slices.Clone(stored.Members)
+	}
+	for _, address := range addresses {
+		at := netip.MustParseAddrPort(address)
+		target := &lattice.Target{Scope: scope, TargetGroupID: group, ID: at.Addr().String(), Port: int32(at.Port())}
+		if !slices.ContainsFunc(record.Members, func(member *lattice.Target) bool { return member.Key() == target.Key() }) {
+			record.Members = append(record.Members, target)
+		}
+	}
+	return record
+}
+
+// deregister removes the target at an address.
+func (w *world) deregister(group, address string) {
+	record := w.targets(group)
+	record.Members = slices.DeleteFunc(record.Members, func(member *lattice.Target) bool {
+		return net.JoinHostPort(member.ID, strconv.Itoa(int(member.Port))) == address
+	})
+	w.put(record)
 }
 
 // storefront makes a service svc-1 on port 80 that forwards to tg-1, with the targets.

@@ -144,7 +144,7 @@ func (w *world) randomRecord(random *rand.Rand) lattice.Record {
 		if random.IntN(4) == 0 {
 			r = draining(r)
 		}
-		return r
+		return w.plus(r)
 	}
 	base := record.(lattice.Resource).Meta()
 	base.CreatedAt = base.CreatedAt.Truncate(1 << 62)
@@ -193,13 +193,13 @@ func TestTrafficFlowsThroughChanges(t *testing.T) {
 	}
 	for i := range 300 {
 		w.put(w.rule("svc-1", "listener-1", "rule-1", 1, pathPrefix("/a"), weighted(forwardTo("tg-1", "tg-2"), int32(i%7), 1)))
-		w.put(draining(target("tg-1", 1)))
-		w.put(target("tg-1", 1+i%3))
+		w.put(w.plus(draining(target("tg-1", 1))))
+		w.put(w.plus(target("tg-1", 1+i%3)))
 		w.HealthChanged(lattice.TargetGroupKey(scope, "tg-2"))
-		w.delete(target("tg-1", 1))
+		w.put(w.minus(target("tg-1", 1)))
 		// The rule moves from one target group to another one that was not in use so far.
 		id := fmt.Sprint("tg-new-", i)
-		w.put(w.targetGroup(id), target(id, 1))
+		w.put(w.targetGroup(id), w.plus(target(id, 1)))
 		w.put(w.rule("svc-1", "listener-1", "rule-1", 1, pathPrefix("/a"), forwardTo(id)))
 		w.put(w.service(fmt.Sprint("svc-new-", i)), w.service("svc-1"))
 	}

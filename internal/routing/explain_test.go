@@ -23,8 +23,7 @@ func TestExplainSaysWhyARequestGoesWhereItGoes(t *testing.T) {
 			{Name: new("x-env"), CaseSensitive: new(true), Match: &shape.HeaderMatchType{Contains: new("Prod")}}}}, fixed(500)),
 		w.rule("svc-1", "listener-1", "rule-5", 5, pathPrefix("/api"), weighted(forwardTo("tg-1", "tg-2"), 30, 10)),
 		w.rule("svc-1", "listener-1", "rule-6", 6, pathPrefix("/"), fixed(404)),
-		draining(target("tg-1", 1)),
-		&lattice.Target{Scope: scope, TargetGroupID: "tg-1", ID: "somewhere", Port: 80})
+		w.plus(draining(target("tg-1", 1)), &lattice.Target{Scope: scope, TargetGroupID: "tg-1", ID: "somewhere", Port: 80}))
 	w.health.down[target("tg-1", 2).Key()] = true
 	for i := range 3 {
 		w.health.down[target("tg-2", i+1).Key()] = true
@@ -82,7 +81,7 @@ func TestExplainSaysWhyARequestGoesNowhere(t *testing.T) {
 	passthrough := w.service("svc-3")
 	w.put(lonely, passthrough, w.association("svc-3", "sn-1"),
 		w.listener("svc-3", "listener-3", shape.ListenerProtocolTlsPassthrough, 443),
-		w.targetGroup("tg-2"), draining(target("tg-2", 1)),
+		w.targetGroup("tg-2"), w.plus(draining(target("tg-2", 1))),
 		w.rule("svc-1", "listener-1", "rule-1", 1, pathPrefix("/empty"), forwardTo("tg-2")),
 		w.rule("svc-1", "listener-1", "rule-2", 2, pathPrefix("/zero"), weighted(forwardTo("tg-1"), 0)),
 		w.rule("svc-1", "listener-1", "rule-3", 3, pathPrefix("/fixed"), fixed(404)))

@@ -133,8 +133,8 @@ func (m *model) take(change lattice.Change) {
 		m.takeRule(record, present)
 	case *lattice.TargetGroup:
 		m.takeTargetGroup(record, present)
-	case *lattice.Target:
-		m.takeTarget(record, present)
+	case *lattice.Targets:
+		m.takeTargets(record, present)
 	}
 }
 
@@ -260,26 +260,45 @@ func (m *model) takeTargetGroup(record *lattice.TargetGroup, present bool) {
 	}
 }
 
-func (m *model) takeTarget(record *lattice.Target, present bool) {
+// takeTargets replaces a target group's targets. Those that stay keep what the data plane holds for them.
+func (m *model) takeTargets(record *lattice.Targets, present bool) {
 	g := m.group(ref{record.Scope, record.TargetGroupID}, present)
 	if g == nil {
 		return
 	}
 	g.changed = true
-	at, found := slices.BinarySearchFunc(g.targets, record, func(t targetNode, record *lattice.Target) int {
-		return cmp.Or(strings.Compare(t.record.ID, record.ID), cmp.Compare(t.record.Port, record.Port))
-	})
-	switch {
-	case present && found:
-		g.targets[at].record = record
-	case present:
-		g.targets = slices.Insert(g.targets, at, targetNode{record: record})
-	case found:
-		if target := g.targets[at].target; target != nil {
-			m.goneTargets = append(m.goneTargets, target)
-		}
-		g.targets = slices.Delete(g.targets, at, at+1)
+	var members []*lattice.Target
+	if present {
+		members = slices.SortedFunc(slices.Values(record.Members), byIDAndPort)
 	}
+	before := g.targets
+	g.targets = make([]targetNode, 0, len(members))
+	for _, member := range members {
+		for len(before) > 0 && byIDAndPort(before[0].record, member) < 0 {
+			m.drop(before[0].target)
+			before = before[1:]
+		}
+		node := targetNode{record: member}
+		if len(before) > 0 && byIDAndPort(before[0].record, member) == 0 {
+			node.target = before[0].target
+			before = before[1:]
+		}
+		g.targets = append(g.targets, node)
+	}
+	for _, node := range before {
+		m.drop(node.target)
+	}
+}
+
+// drop has a target, if there is one, closed once nobody can pick it any more.
+func (m *model) drop(target *Target) {
+	if target != nil {
+		m.goneTargets = append(m.goneTargets, target)
+	}
+}
+
+func byIDAndPort(a, b *lattice.Target) int {
+	return cmp.Or(strings.Compare(a.ID, b.ID), cmp.Compare(a.Port, b.Port))
 }
 
 // service returns a service's node, marked dirty. It makes the node if asked to, and returns nil otherwise when

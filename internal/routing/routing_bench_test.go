@@ -93,9 +93,11 @@ func city(w *world) []lattice.Change {
 		for j := range targetGroupsPerService {
 			group := fmt.Sprintf("tg-%017d", i*targetGroupsPerService+j)
 			add(w.targetGroup(group))
+			var targets []*lattice.Target
 			for k := range targetsPerTargetGroup {
-				add(target(group, k))
+				targets = append(targets, target(group, k))
 			}
+			add(w.plus(targets...))
 			rule := fmt.Sprintf("rule-%017d", i*targetGroupsPerService+j)
 			if j == 0 {
 				add(w.rule(id, listener, rule, lattice.DefaultRulePriority, nil, forwardTo(group)))
@@ -136,10 +138,11 @@ func BenchmarkChange(b *testing.B) {
 	}{
 		{"weight", weights},
 		{"target", func(i int) []lattice.Change {
+			few, many := w.minus(target(group, 77)), w.plus(target(group, 77))
 			if i%2 == 0 {
-				return []lattice.Change{{New: target(group, 77)}}
+				return []lattice.Change{{Old: few, New: many}}
 			}
-			return []lattice.Change{{Old: target(group, 77)}}
+			return []lattice.Change{{Old: many, New: few}}
 		}},
 		{"service", func(i int) []lattice.Change {
 			added := w.service("svc-new")

@@ -140,7 +140,7 @@ func newRecord(t *testing.T, kind lattice.Kind, content []byte) lattice.Record {
 		lattice.KindListener:                         &lattice.Listener{},
 		lattice.KindRule:                             &lattice.Rule{},
 		lattice.KindTargetGroup:                      &lattice.TargetGroup{},
-		lattice.KindTarget:                           &lattice.Target{},
+		lattice.KindTarget:                           &lattice.Targets{},
 	}
 	record, ok := kinds[kind]
 	if !ok {
@@ -148,8 +148,11 @@ func newRecord(t *testing.T, kind lattice.Kind, content []byte) lattice.Record {
 	}
 	decodeStrictly(t, content, record)
 	switch record := record.(type) {
-	case *lattice.Target:
+	case *lattice.Targets:
 		record.Scope = scope
+		for _, target := range record.Members {
+			target.Scope, target.TargetGroupID = scope, record.TargetGroupID
+		}
 	case lattice.Resource:
 		record.Meta().Scope = scope
 	}

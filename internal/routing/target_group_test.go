@@ -56,7 +56,7 @@ func TestFailOpenWhenAllUnhealthy(t *testing.T) {
 	for i := range 3 {
 		w.health.down[target("tg-1", i+1).Key()] = true
 	}
-	w.put(draining(target("tg-1", 3)))
+	w.put(w.plus(draining(target("tg-1", 3))))
 	if got := w.nexts(); got != "10.0.0.1 10.0.0.2" {
 		t.Errorf("requests go to %s, want all that are not draining", got)
 	}
@@ -77,15 +77,15 @@ func TestHealthIsAskedAgainWhenATargetGroupComesBackIntoUse(t *testing.T) {
 func TestDrainingTargetGetsNoNewRequests(t *testing.T) {
 	w := newWorld(t)
 	w.storefront("tg-1")
-	w.put(draining(target("tg-1", 1)))
+	w.put(w.plus(draining(target("tg-1", 1))))
 	if got := w.nexts(); got != "10.0.0.2 10.0.0.3" {
 		t.Errorf("requests go to %s", got)
 	}
-	w.put(draining(target("tg-1", 2)), draining(target("tg-1", 3)))
+	w.put(w.plus(draining(target("tg-1", 2)), draining(target("tg-1", 3))))
 	if got := w.next(); got != "nobody" {
 		t.Errorf("a request goes to %s although all are draining", got)
 	}
-	w.put(target("tg-1", 1))
+	w.put(w.plus(target("tg-1", 1)))
 	if got := w.nexts(); got != "10.0.0.1" {
 		t.Errorf("requests go to %s, want the one that was registered again", got)
 	}
@@ -94,7 +94,7 @@ func TestDrainingTargetGetsNoNewRequests(t *testing.T) {
 func TestTargetGroupWithoutTargetsHasNobody(t *testing.T) {
 	w := newWorld(t)
 	w.storefront("tg-1")
-	w.delete(target("tg-1", 1), target("tg-1", 2), target("tg-1", 3))
+	w.delete(w.plus(target("tg-1", 1)))
 	if got := w.next(); got != "nobody" {
 		t.Errorf("a request goes to %s", got)
 	}
@@ -128,14 +128,14 @@ func TestConnectorsOutliveRecompilations(t *testing.T) {
 	w.put(w.service("svc-1"), w.defaultRule("svc-1", "listener-1", weighted(forwardTo("tg-1"), 7)))
 	w.delete(association) // Out of use,
 	w.put(association)    // and in use again.
-	w.put(draining(target("tg-1", 1)))
+	w.put(w.plus(draining(target("tg-1", 1))))
 	if !maps.Equal(w.connectors, connectors) {
 		t.Errorf("connectors %v, want %v as before", w.connectors, connectors)
 	}
 	if w.lookup(80, "svc-1.lattice.test").Route(get("/")).Choose().TargetGroup != group {
 		t.Error("the target group is another object")
 	}
-	w.delete(target("tg-1", 1))
+	w.put(w.minus(target("tg-1", 1)))
 	if first.closed != 1 || len(w.connectors) != 2 {
 		t.Errorf("the target that is gone was closed %d times, and %d others are open; want 1 and 2", first.closed, len(w.connectors))
 	}
@@ -145,7 +145,8 @@ func TestATargetThatIsRegisteredAnewGetsANewConnector(t *testing.T) {
 	w := newWorld(t)
 	w.storefront("tg-1")
 	first := w.connectors[target("tg-1", 1).Key()]
-	w.Apply([]lattice.Change{{Old: target("tg-1", 1)}, {New: target("tg-1", 1)}})
+	before, without := w.plus(target("tg-1", 1)), w.minus(target("tg-1", 1))
+	w.Apply([]lattice.Change{{Old: before, New: without}, {Old: without, New: before}})
 	if second := w.lookup(80, "svc-1.lattice.test").Route(get("/")).Choose().TargetGroup.Next().Connector; first.closed != 1 || second == first {
 		t.Errorf("the first connector was closed %d times, want once; the same is in use: %v", first.closed, second == first)
 	}
@@ -153,7 +154,7 @@ func TestATargetThatIsRegisteredAnewGetsANewConnector(t *testing.T) {
 
 func TestConnectorsAreMadeForTargetGroupsInUseOnly(t *testing.T) {
 	w := newWorld(t)
-	w.put(w.targetGroup("tg-1"), target("tg-1", 1))
+	w.put(w.targetGroup("tg-1"), w.plus(target("tg-1", 1)))
 	w.put(w.service("svc-1"), w.listener("svc-1", "listener-1", shape.ListenerProtocolHttp, 80),
 		w.defaultRule("svc-1", "listener-1", forwardTo("tg-1")))
 	if len(w.connectors) != 0 {
@@ -194,7 +195,7 @@ func TestOnlyAddressesCanBeRoutedTo(t *testing.T) {
 func TestTargetThatCannotBeResolvedGetsNothing(t *testing.T) {
 	w := newWorld(t)
 	w.storefront("tg-1")
-	w.put(&lattice.Target{Scope: scope, TargetGroupID: "tg-1", ID: "example.com", Port: 80})
+	w.put(w.plus(&lattice.Target{Scope: scope, TargetGroupID: "tg-1", ID: "example.com", Port: 80}))
 	if got := w.nexts(); got != "10.0.0.1 10.0.0.2 10.0.0.3" {
 		t.Errorf("requests go to %s", got)
 	}
@@ -227,7 +228,7 @@ func TestRuleWaitsForATargetGroupThatIsNotThere(t *testing.T) {
 		t.Errorf("a request goes to %s", got)
 	}
 	group := w.targetGroup("tg-1")
-	w.put(target("tg-1", 1))
+	w.put(w.plus(target("tg-1", 1)))
 	w.put(group)
 	if got := w.next(); got != "10.0.0.1" {
 		t.Errorf("a request goes to %s, want 10.0.0.1", got)
@@ -249,16 +250,16 @@ func TestHealthIsToldOfTargetGroupsInUse(t *testing.T) {
 			t.Errorf("%s, health is told: %s; want: %s", when, got, want)
 		}
 	}
-	expect("a new target group", w.put(group, target("tg-1", 1)), "nothing")
+	expect("a new target group", w.put(group, w.plus(target("tg-1", 1))), "nothing")
 	expect("a rule of a service outside of any network", w.put(service, network, listener,
 		w.rule("svc-1", "listener-1", "rule-1", 1, pathPrefix("/a"), forwardTo("tg-1"))), "nothing")
 	expect("the association", w.put(association), "in use, 1 targets")
 	expect("a second reference", w.put(w.defaultRule("svc-1", "listener-1", weighted(forwardTo("tg-1"), 0))), "nothing")
 	expect("one reference less", w.delete(w.rule("svc-1", "listener-1", "rule-1", 1, nil, nil)), "nothing")
 	expect("another weight", w.put(w.defaultRule("svc-1", "listener-1", weighted(forwardTo("tg-1"), 9))), "nothing")
-	expect("another target", w.put(target("tg-1", 2)), "in use, 2 targets")
-	expect("a draining target", w.put(draining(target("tg-1", 2))), "in use, 2 targets")
-	expect("a target less", w.delete(target("tg-1", 2)), "in use, 1 targets")
+	expect("another target", w.put(w.plus(target("tg-1", 2))), "in use, 2 targets")
+	expect("a draining target", w.put(w.plus(draining(target("tg-1", 2)))), "in use, 2 targets")
+	expect("a target less", w.put(w.minus(target("tg-1", 2))), "in use, 1 targets")
 	tagged := *group
 	tagged.Tags = map[string]string{"a": "b"}
 	expect("a tag", w.put(&tagged), "nothing")
@@ -267,10 +268,10 @@ func TestHealthIsToldOfTargetGroupsInUse(t *testing.T) {
 		Port: group.Config.Port, Protocol: group.Config.Protocol, ProtocolVersion: group.Config.ProtocolVersion}
 	expect("another health check", w.put(&checked), "in use, 1 targets")
 	expect("no association", w.delete(association), "unused")
-	expect("a target of an unused target group", w.put(target("tg-1", 3)), "nothing")
+	expect("a target of an unused target group", w.put(w.plus(target("tg-1", 3))), "nothing")
 	expect("the association again", w.put(association), "in use, 2 targets")
 	expect("a listener less", w.delete(listener), "unused")
 	expect("the listener again", w.put(listener), "in use, 2 targets")
 	expect("no target group", w.delete(&checked), "gone")
-	expect("its targets", w.delete(target("tg-1", 1), target("tg-1", 3)), "nothing")
+	expect("its targets", w.delete(w.plus(target("tg-1", 1))), "nothing")
 }

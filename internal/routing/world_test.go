@@ -132,6 +132,24 @@ func draining(t *lattice.Target) *lattice.Target {
 	return &copied
 }
 
+// plus returns the record of a target group's targets with some more, or with others of the same id and port in their place.
+func (w *world) plus(targets ...*lattice.Target) *lattice.Targets {
+	record := w.minus(targets...)
+	record.Members = append(record.Members, targets...)
+	return record
+}
+
+// minus returns the record of a target group's targets without some.
+func (w *world) minus(targets ...*lattice.Target) *lattice.Targets {
+	record := &lattice.Targets{Scope: targets[0].Scope, TargetGroupID: targets[0].TargetGroupID}
+	if stored, ok := w.records[record.Key()].(*lattice.Targets); ok {
+		record.Members = slices.DeleteFunc(slices.Clone(stored.Members), func(member *lattice.Target) bool {
+			return slices.ContainsFunc(targets, func(t *lattice.Target) bool { return t.Key() == member.Key() })
+		})
+	}
+	return record
+}
+
 // storefront puts a service with one listener on port 80, whose default rule forwards to the target groups, each of
 // which has three targets.
 func (w *world) storefront(targetGroups ...string) {
@@ -139,7 +157,7 @@ func (w *world) storefront(targetGroups ...string) {
 		w.listener("svc-1", "listener-1", shape.ListenerProtocolHttp, 80),
 		w.defaultRule("svc-1", "listener-1", forwardTo(targetGroups...)))
 	for _, id := range targetGroups {
-		w.put(w.targetGroup(id), target(id, 1), target(id, 2), target(id, 3))
+		w.put(w.targetGroup(id), w.plus(target(id, 1), target(id, 2), target(id, 3)))
 	}
 }
 
