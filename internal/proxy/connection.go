@@ -135,6 +135,16 @@ func (c *connection) advance() progress {
 			if x.start == x.end {
 				return needsBytes
 			}
+			if x.in[x.start] == '\r' && !x.blank {
+				// One empty line before a request is none of it (RFC 9112 2.2).
+				switch {
+				case x.end-x.start == 1:
+					return needsBytes
+				case x.in[x.start+1] == '\n':
+					x.start, x.blank = x.start+len("\r\n"), true
+					continue
+				}
+			}
 			n, err := x.request.Parse(x.in[x.start:x.end])
 			if err == http1.BadVersion && isHTTP2(x.in[x.start:x.end]) {
 				c.isHTTP2 = true

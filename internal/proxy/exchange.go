@@ -39,6 +39,7 @@ type exchange struct {
 
 	// parsed says that request is complete, and the exchange not begun.
 	parsed      bool
+	blank       bool // an empty line has come before the request
 	keepAlive   bool // the client's connection stays open
 	uploads     bool // the body is uploaded by another goroutine
 	continued   bool // the client has been told to continue
@@ -71,7 +72,7 @@ func (x *exchange) release(p *Proxy) {
 	if cap(x.out) > 4*headBufferBytes {
 		x.out = make([]byte, 0, headBufferBytes)
 	}
-	x.start, x.end, x.parsed = 0, 0, false
+	x.start, x.end, x.parsed, x.blank = 0, 0, false, false
 	x.plan = plan{}
 	p.exchanges.Put(x)
 }
@@ -121,7 +122,7 @@ func (x *exchange) more(n int) error {
 // next makes room for the next request, of which some may be there.
 func (x *exchange) next() {
 	x.request.Reset()
-	x.parsed = false
+	x.parsed, x.blank = false, false
 	if x.start == x.end {
 		x.start, x.end = 0, 0
 	}

@@ -142,6 +142,34 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	}
 }
 
+// Some clients end a body with a line end that nobody has counted (RFC 9112 2.2).
+func TestOneEmptyLineBeforeARequestIsIgnored(t *testing.T) {
+	w := newWorld(t)
+	address, requests := recording(t)
+	w.storefront(address)
+	c := w.dial()
+	for _, before := range []string{"\r\n", "", "\r\n"} {
+		c.send("%sPOST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 4\r\n\r\nbody", before, host)
+		if got := c.receive("POST"); got.StatusCode != 200 {
+			t.Fatalf("got %d", got.StatusCode)
+		}
+		next(t, requests)
+	}
+	for _, piece := range []string{"\r", "\nGET / HT", "TP/1.1\r\nHost: " + host + "\r\n\r\n"} {
+		time.Sleep(10 * time.Millisecond) // The pieces should come apart, but need not.
+		c.send("%s", piece)
+	}
+	if got := c.receive("GET"); got.StatusCode != 200 {
+		t.Fatalf("in pieces: got %d", got.StatusCode)
+	}
+	next(t, requests)
+	c.send("\r\n\r\nGET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+	if got := c.receive("GET"); got.StatusCode != 400 || !got.Close {
+		t.Fatalf("after two: got %d", got.StatusCode)
+	}
+	c.atEnd()
+}
+
 func TestAbsoluteRequestTargetNamesTheHost(t *testing.T) {
 	w := newWorld(t)
 	address, requests := recording(t)

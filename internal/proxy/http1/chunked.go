@@ -103,9 +103,11 @@ func (c *Chunked) Take(p []byte, framing bool) (kept, taken int, err error) {
 				c.state = afterLastCR
 				break
 			}
-			c.state = inTrailers
-			c.trailers = append(c.trailers[:0], b)
 			keep = false
+			c.state, c.trailers = inTrailers, c.trailers[:0]
+			if err := c.trailerByte(b); err != nil {
+				return w, i, err
+			}
 		case afterLastCR:
 			if b != '\n' {
 				return w, i, BadChunk
@@ -152,6 +154,9 @@ func (c *Chunked) trailerByte(b byte) error {
 	}
 	c.trailers = append(c.trailers, b)
 	n := len(c.trailers)
+	if b == '\n' && (n < 2 || c.trailers[n-2] != '\r') {
+		return BadLineEnd // At once: who ends lines like that waits for an answer, and will send no CRLF.
+	}
 	if b != '\n' || n < 4 || string(c.trailers[n-4:]) != "\r\n\r\n" {
 		return nil
 	}
