@@ -71,6 +71,11 @@ func (p *Proxy) bind() {
 }
 
 func (p *Proxy) listen(port *routing.Port) (*listener, error) {
+	for number := range p.listeners {
+		if same := p.cfg.BoundPort(number); same != 0 && same == p.cfg.BoundPort(port.Number) {
+			return nil, fmt.Errorf("%s is already bound for listener port %d", p.address(number), number)
+		}
+	}
 	bound, err := p.cfg.Listen(p.address(port.Number))
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -96,6 +97,25 @@ func TestPortThatCannotBeBoundIsAProblemAndTriedAgain(t *testing.T) {
 	}
 	if got := w.dialPort(80).get("/"); got.StatusCode != 404 {
 		t.Errorf("got %d", got.StatusCode)
+	}
+}
+
+// Who maps 80 to 8080 and then makes a listener on port 8080 should not have to look for another program.
+func TestProblemNamesTheListenerPortThatHasThePort(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := free.Addr().(*net.TCPAddr).Port
+	w := newWorld(t, func(cfg *Config) {
+		cfg.BoundPort = func(int) int { return number }
+		cfg.Listen = func(string) (net.Listener, error) { return free, nil }
+	})
+	w.service("svc-1", 80, respondWith(404))
+	w.service("svc-2", 8080, respondWith(500))
+	want := fmt.Sprintf("port 8080: 127.0.0.1:%d is already bound for listener port 80", number)
+	if problems := w.proxy.Problems(); len(problems) != 1 || problems[0] != want {
+		t.Errorf("problems %q, want %q", problems, want)
 	}
 }
 
