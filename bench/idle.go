@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"trellis/internal/proxy/socket"
 )
 
 // idleConnections is how many client connections are idle at the same time.
@@ -70,13 +72,37 @@ func openIdle(ctx context.Context, p *proxy, host string, l listener) (before, a
 			return 0, 0, fmt.Errorf("connection %d: %w", i, err)
 		}
 	}
-	select {
-	case <-ctx.Done():
-		return 0, 0, ctx.Err()
-	case <-time.After(time.Second): // So that what was only needed for the requests can be given back.
+	if after, err = settledMemory(ctx, p); err != nil {
+		return 0, 0, err
 	}
-	after, err = p.process.memory()
+	for i, conn := range conns {
+		if socket.Ended(socket.Raw(conn)) {
+			return 0, 0, fmt.Errorf("connection %d of %d was closed", i, len(conns))
+		}
+	}
 	return before, after, err
+}
+
+// settledMemory returns the proxy's memory once it falls no more: what was only needed for the requests is given back
+// within seconds.
+func settledMemory(ctx context.Context, p *proxy) (int64, error) {
+	least, err := p.process.memory()
+	for waited, unchanged := 0, 0; err == nil && waited < 60 && unchanged < 5; waited++ {
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(time.Second):
+		}
+		var now int64
+		now, err = p.process.memory()
+		if unchanged++; now < least-least/100 {
+			least, unchanged = now, 0
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	return p.process.memory()
 }
 
 // oneRequest makes a connection carry a request, and leaves it open.

@@ -139,7 +139,7 @@ func (b *builder) buildHTTP(ctx context.Context) (host string, err error) {
 	if b.network, err = b.create(ctx, "/servicenetworks", object{"name": "bench"}); err != nil {
 		return "", err
 	}
-	if b.service, err = b.createService(ctx, object{"name": "bench"}); err != nil {
+	if b.service, err = b.createService(ctx, object{"name": "bench", "idleTimeoutSeconds": 600}); err != nil {
 		return "", err
 	}
 	if b.group, err = b.createGroup(ctx, targetGroup("bench"), b.setting.HTTPBackends); err != nil {

@@ -35,6 +35,7 @@ type connection struct {
 	upload      upload
 
 	x         *exchange // nil while the connection is idle
+	begun     bool      // what the client speaks is known
 	inside    bool      // in onReadable: fd may be used, and reads from conn would wait for themselves
 	fd        uintptr
 	lingers   bool // there may be more to read, which must not make the kernel throw the answer away
@@ -54,23 +55,33 @@ func newConnection(l *listener, conn net.Conn) *connection {
 		c.source = address.AddrPort()
 	}
 	c.forwarded = appendForwarded(make([]byte, 0, 96), c.source.Addr(), l.port.Number, "http")
+	c.begun = !l.mayBeTLS()
 	c.enter(phaseIdle, c.idleMillis)
 	return c
 }
 
-// serve carries the connection's requests, one after the other, until the connection ends.
+// serve carries the connection's requests, one after the other, until the connection ends or takes a nap.
 func (c *connection) serve() {
-	defer c.end()
+	naps := false
+	defer func() {
+		if !naps {
+			c.end(recover())
+		}
+	}()
 	onReadable := c.onReadable
-	begun := !c.listener.mayBeTLS()
 	for {
 		var next progress
-		if !begun {
-			begun = true
+		if !c.begun {
+			c.begun = true
 			next = c.start()
 		} else if c.raw != nil {
 			err := c.raw.Read(onReadable)
 			c.inside = false
+			if err != nil && c.mayNap() {
+				naps = true
+				go c.nap()
+				return
+			}
 			if err != nil {
 				c.waitFailed(err)
 				return
@@ -254,8 +265,7 @@ func (c *connection) waitFailed(err error) {
 }
 
 // end closes the connection after its last exchange, or after a panic.
-func (c *connection) end() {
-	problem := recover()
+func (c *connection) end(problem any) {
 	if problem != nil {
 		c.proxy.cfg.Log.Error("panic in an exchange", "problem", problem, "stack", string(debug.Stack()))
 		c.broken = true

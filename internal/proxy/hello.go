@@ -58,7 +58,7 @@ func (c *connection) awaitFirst() error {
 		return err
 	}
 	var failed error
-	err := c.raw.Read(func(fd uintptr) bool {
+	read := func(fd uintptr) bool {
 		n, wait, err := socket.Read(fd, c.room())
 		if wait {
 			c.rest()
@@ -66,7 +66,11 @@ func (c *connection) awaitFirst() error {
 		}
 		c.x.end, failed = n, err
 		return true
-	})
+	}
+	err := c.raw.Read(read)
+	for err != nil && c.mayNap() { // Nothing would be won: this goroutine's stack is still small.
+		err = c.raw.Read(read)
+	}
 	if err == nil {
 		err = failed
 	}

@@ -82,6 +82,7 @@ func (c *connection) secure(serverName []byte, service *routing.Service) progres
 		c.lingers = true // An alert may be on its way.
 		return ended
 	}
+	dropBuffers(s.conn)
 	s.wire.early = []byte(string(s.wire.early)) // Nothing, unless the client sent more than it should.
 	x.start, x.end = 0, 0
 	c.rest()

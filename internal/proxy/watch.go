@@ -46,6 +46,7 @@ const (
 	causeLifetime       // the connection has lived too long
 	causeDrain          // the proxy is shutting down
 	causeBroken         // the proxy has waited long enough for its shutdown
+	causeNap            // nothing but that the connection has been idle for a while; see nap
 )
 
 // watch is how the sweeper and a connection's goroutine share what the connection waits for and until when. The
@@ -55,8 +56,10 @@ const (
 type watch struct {
 	word atomic.Uint64 // milliseconds of the deadline << 8 | cause << 4 | phase
 	mu   sync.Mutex    // held while waits are being ended
-	// swept is the word that the sweeper saw last. It belongs to the sweeper.
+	// swept is the word that the sweeper saw last, and idle how often since it changed, while the connection was idle.
+	// They belong to the sweeper.
 	swept uint64
+	idle  int
 }
 
 func watchWord(ph phase, deadline int64) uint64 { return uint64(deadline)<<8 | uint64(ph) }
@@ -71,8 +74,18 @@ func (c *connection) enter(ph phase, timeout int64) cause {
 	if wordCause(old) == causeNone {
 		return causeNone
 	}
+	return c.ended(wordCause(old))
+}
+
+// ended waits until the sweeper has ended a wait. A nap is nothing that the connection's goroutine need know of when it
+// has found something to do.
+func (c *connection) ended(why cause) cause {
 	c.watch.await()
-	return wordCause(old)
+	if why == causeNap {
+		c.accepted.SetReadDeadline(time.Time{})
+		return causeNone
+	}
+	return why
 }
 
 // await returns when the sweeper is done with the sockets.
@@ -89,6 +102,10 @@ func (w *watch) end(c *connection, word uint64, why cause) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.word.CompareAndSwap(word, word|uint64(why)<<4) {
+		return
+	}
+	if why == causeNap {
+		c.accepted.SetReadDeadline(past)
 		return
 	}
 	if wordPhase(word) != phaseTarget {
@@ -128,8 +145,14 @@ func (w *watch) sweepConnection(c *connection, now int64, draining bool) {
 		return
 	}
 	word := w.word.Load()
+	if wordCause(word) == causeNap {
+		return
+	}
 	seen := w.swept == word
 	w.swept = word
+	if w.idle++; !seen || wordPhase(word) != phaseIdle {
+		w.idle = 0
+	}
 	if wordCause(word) != causeNone {
 		if seen {
 			w.insist(c, word)
@@ -145,6 +168,8 @@ func (w *watch) sweepConnection(c *connection, now int64, draining bool) {
 		w.end(c, word, causeTimeout)
 	case ph == phaseIdle && (draining || c.listener.gone()) && !c.proxy.patient.Load():
 		w.end(c, word, causeDrain)
+	case w.idle == napTicks && c.transport != nil:
+		w.end(c, word, causeNap)
 	case ph == phaseTarget && seen && !uploading && c.transport != nil && socket.Ended(c.transport):
 		w.end(c, word, causeGone)
 	}

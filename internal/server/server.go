@@ -72,15 +72,10 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// gcPercent lets the heap grow to five times what is live before it is collected. The catalog's records are many
-// small objects that stay: with Go's default, a fifth of the CPU of loading and of writing them went into finding
-// that out again and again. The environment variable GOGC overrides it.
-const gcPercent = 400
-
 // Run builds a node, runs it until ctx ends, and stops it: exchanges in flight may finish within the drain timeout.
 func Run(ctx context.Context, cfg Config) error {
 	if _, set := os.LookupEnv("GOGC"); !set {
-		debug.SetGCPercent(gcPercent)
+		debug.SetGCPercent(busyPercent)
 	}
 	s, err := open(ctx, cfg)
 	if err != nil {
@@ -235,6 +230,7 @@ func (s *Server) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return api.serve(ctx) })
 	group.Go(func() error { return admin.serve(ctx) })
+	group.Go(func() error { return governMemory(ctx) })
 	stopControl := s.startControl(ctx, group)
 	group.Go(func() error {
 		defer end() // Another process serves.
