@@ -38,8 +38,8 @@ const (
 // Three processes of their own are the program, what measures, and what misbehaves.
 type faultWorld struct {
 	program   *trellistest.Process
-	prober    *helper
-	faults    *helper
+	prober    *subprocess
+	faults    *subprocess
 	port      int
 	good, bad string // hosts
 	refused   string // the host of a service with a target that nobody listens for
@@ -88,7 +88,7 @@ func newFaultWorld(t *testing.T) *faultWorld {
 		duration: min(faultTime*time.Duration(factor), maxFaultTime),
 	}
 	w.normal = normalTime * w.duration / faultTime
-	w.prober, w.faults = startHelper(t, helperProber), startHelper(t, helperFaults)
+	w.prober, w.faults = startSubprocess(t, proberProcess), startSubprocess(t, faultsProcess)
 	var goodPort, badPort int32
 	w.prober.call(t, "Prober.Open", struct{}{}, &goodPort)
 	w.faults.call(t, "Faults.Open", struct{}{}, &badPort)

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Faults is a helper process in which targets and clients misbehave.
+// Faults is a process of its own in which targets and clients misbehave.
 type Faults struct {
 	target *faultyTarget
 	stop   context.CancelFunc

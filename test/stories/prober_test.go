@@ -17,7 +17,7 @@ const (
 	maxProbeFailures = 5 // of a connection
 )
 
-// Prober is a helper process that makes requests to a service whose only target it is.
+// Prober is a process of its own that makes requests to a service whose only target it is.
 type Prober struct{}
 
 // Open starts the target and tells its port.

@@ -12,32 +12,32 @@ import (
 	"testing"
 )
 
-// helperVariable makes the test program a helper: a process of its own for what must not disturb the rest.
-const helperVariable = "TRELLIS_STORIES_HELPER"
+// subprocessVariable makes the test program a process of its own, for what must not disturb the rest.
+const subprocessVariable = "TRELLIS_STORIES_SUBPROCESS"
 
-// The helpers.
+// The processes, and what they answer calls with.
 const (
-	helperProber = "prober" // Prober
-	helperFaults = "faults" // Faults
+	proberProcess = "prober" // Prober
+	faultsProcess = "faults" // Faults
 )
 
-// TestMain runs the tests, or a helper of theirs, which answers calls on its standard input and output until that ends.
+// TestMain runs the tests, or a process of theirs, which answers calls on its standard input and output until that ends.
 func TestMain(m *testing.M) {
-	switch os.Getenv(helperVariable) {
+	switch os.Getenv(subprocessVariable) {
 	case "":
 		os.Exit(m.Run())
-	case helperProber:
-		serveHelper(new(Prober))
-	case helperFaults:
+	case proberProcess:
+		serveCalls(new(Prober))
+	case faultsProcess:
 		if err := giveWay(); err != nil {
 			fmt.Fprintln(os.Stderr, "giving way to other processes:", err)
 			os.Exit(1)
 		}
-		serveHelper(new(Faults))
+		serveCalls(new(Faults))
 	}
 }
 
-func serveHelper(receiver any) {
+func serveCalls(receiver any) {
 	server := rpc.NewServer()
 	if err := server.Register(receiver); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -73,37 +73,37 @@ func giveWay() error {
 	return syscall.Exec(program, os.Args, append(os.Environ(), done+"=1"))
 }
 
-// startHelper starts a helper, which ends with the test.
-func startHelper(t *testing.T, name string) *helper {
+// startSubprocess starts a process, which ends with the test.
+func startSubprocess(t *testing.T, name string) *subprocess {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program)
-	cmd.Env = append(os.Environ(), helperVariable+"="+name)
+	cmd.Env = append(os.Environ(), subprocessVariable+"="+name)
 	cmd.Stderr = os.Stderr
 	in := must(cmd.StdinPipe())(t)
 	out := must(cmd.StdoutPipe())(t)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	h := &helper{rpc.NewClient(pipes{out, in})}
+	s := &subprocess{rpc.NewClient(pipes{out, in})}
 	t.Cleanup(func() {
-		h.client.Close()
+		s.client.Close()
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("the helper %s: %v", name, err)
+			t.Errorf("the process %s: %v", name, err)
 		}
 	})
-	return h
+	return s
 }
 
-// helper calls a helper.
-type helper struct{ client *rpc.Client }
+// subprocess calls a process of its own.
+type subprocess struct{ client *rpc.Client }
 
-func (h *helper) call(t *testing.T, method string, args, reply any) {
+func (s *subprocess) call(t *testing.T, method string, args, reply any) {
 	t.Helper()
-	if err := h.client.Call(method, args, reply); err != nil {
+	if err := s.client.Call(method, args, reply); err != nil {
 		t.Fatalf("%s: %v", method, err)
 	}
 }
