@@ -24,8 +24,7 @@ func (c *Control) ListServiceNetworkVpcEndpointAssociations(_ context.Context, c
 		Index:      lattice.By("vpcendpoint", key.Scope, "servicenetwork", networkID),
 		MaxResults: in.MaxResults, NextToken: in.NextToken,
 	}
-	out := &shape.ListServiceNetworkVpcEndpointAssociationsResponse{}
-	err = c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.ListServiceNetworkVpcEndpointAssociationsResponse, error) {
 		n, ok := catalog.Get[*lattice.ServiceNetwork](v, key)
 		list := func(after catalog.Cursor, yield func(inventory.VPCEndpoint, catalog.Cursor) bool) {
 			if !ok {
@@ -37,7 +36,7 @@ func (c *Control) ListServiceNetworkVpcEndpointAssociations(_ context.Context, c
 				}
 			}
 		}
-		out.Items, out.NextToken, err = pageOf(q, list, func(e inventory.VPCEndpoint) (shape.ServiceNetworkEndpointAssociation, bool) {
+		items, next, err := pageOf(q, list, func(e inventory.VPCEndpoint) (shape.ServiceNetworkEndpointAssociation, bool) {
 			item := shape.ServiceNetworkEndpointAssociation{
 				Id:                 ptr("vpce-sn-asc-" + strings.TrimPrefix(e.ID, "vpce-")),
 				ServiceNetworkArn:  ptr(n.ARN()),
@@ -51,7 +50,6 @@ func (c *Control) ListServiceNetworkVpcEndpointAssociations(_ context.Context, c
 			}
 			return item, true
 		})
-		return err
+		return &shape.ListServiceNetworkVpcEndpointAssociationsResponse{Items: items, NextToken: next}, err
 	})
-	return out, err
 }

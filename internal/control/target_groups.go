@@ -42,14 +42,13 @@ func (c *Control) CreateTargetGroup(ctx context.Context, caller api.Caller, in *
 
 // GetTargetGroup returns a target group.
 func (c *Control) GetTargetGroup(_ context.Context, caller api.Caller, in *shape.GetTargetGroupRequest) (*shape.GetTargetGroupResponse, error) {
-	var out *shape.GetTargetGroupResponse
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.GetTargetGroupResponse, error) {
 		group, err := findTargetGroup(v, caller, in.TargetGroupIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		code, message := group.Lifecycle.Failure(c.now())
-		out = &shape.GetTargetGroupResponse{
+		return &shape.GetTargetGroupResponse{
 			Arn:            ptr(group.ARN()),
 			Config:         group.Config,
 			CreatedAt:      shape.NewTime(group.CreatedAt),
@@ -61,10 +60,8 @@ func (c *Control) GetTargetGroup(_ context.Context, caller api.Caller, in *shape
 			ServiceArns:    serviceARNs(v, group),
 			Status:         c.targetGroupStatus(group),
 			Type:           group.Type,
-		}
-		return nil
+		}, nil
 	})
-	return out, err
 }
 
 // ListTargetGroups returns a page of the target groups, of one VPC, of one type, or of both. The reference says that
@@ -81,20 +78,15 @@ func (c *Control) ListTargetGroups(_ context.Context, caller api.Caller, in *sha
 		Operation: "ListTargetGroups", Index: index, Filter: string(in.TargetGroupType),
 		MaxResults: in.MaxResults, NextToken: in.NextToken,
 	}
-	out := &shape.ListTargetGroupsResponse{}
-	err := c.read(func(v catalog.View) (err error) {
-		out.Items, out.NextToken, err = page(v, q, func(group *lattice.TargetGroup) (shape.TargetGroupSummary, bool) {
+	return read(c, func(v catalog.View) (*shape.ListTargetGroupsResponse, error) {
+		items, next, err := page(v, q, func(group *lattice.TargetGroup) (shape.TargetGroupSummary, bool) {
 			if in.TargetGroupType != "" && group.Type != in.TargetGroupType {
 				return shape.TargetGroupSummary{}, false
 			}
 			return c.targetGroupSummary(v, group), true
 		})
-		return err
+		return &shape.ListTargetGroupsResponse{Items: items, NextToken: next}, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 func (c *Control) targetGroupSummary(v catalog.View, group *lattice.TargetGroup) shape.TargetGroupSummary {
@@ -121,61 +113,50 @@ func (c *Control) targetGroupSummary(v catalog.View, group *lattice.TargetGroup)
 // UpdateTargetGroup changes the health check settings, the only part of a target group that can be changed. It is
 // done when it answers: the API has no status for a target group being updated.
 func (c *Control) UpdateTargetGroup(ctx context.Context, caller api.Caller, in *shape.UpdateTargetGroupRequest) (*shape.UpdateTargetGroupResponse, error) {
-	var out *shape.UpdateTargetGroupResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateTargetGroupResponse, error) {
 		group, err := findTargetGroup(tx, caller, in.TargetGroupIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		config, problems := lattice.UpdatedTargetGroupConfig(group, in.HealthCheck)
 		if err := invalid(problems); err != nil {
-			return err
+			return nil, err
 		}
 		if err := requireActive(group, c.now()); err != nil {
-			return err
+			return nil, err
 		}
 		changed := updated(group, c.now())
 		changed.Config = config
 		tx.Put(changed)
-		out = &shape.UpdateTargetGroupResponse{
+		return &shape.UpdateTargetGroupResponse{
 			Arn:    ptr(group.ARN()),
 			Config: config,
 			Id:     &group.ID,
 			Name:   &group.Name,
 			Status: c.targetGroupStatus(changed),
 			Type:   group.Type,
-		}
-		return nil
+		}, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 // DeleteTargetGroup deletes a target group that no rule uses and that has no targets. Another account's does not
 // exist for it: the model gives this operation, alone of all, no AccessDeniedException.
 func (c *Control) DeleteTargetGroup(ctx context.Context, caller api.Caller, in *shape.DeleteTargetGroupRequest) (*shape.DeleteTargetGroupResponse, error) {
-	var out *shape.DeleteTargetGroupResponse
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	out, err := change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteTargetGroupResponse, error) {
 		group, err := findTargetGroup(tx, caller, in.TargetGroupIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := c.checkTargetGroupDeletable(tx, group); err != nil {
-			return err
+			return nil, err
 		}
 		status := c.remove(tx, group)
-		out = &shape.DeleteTargetGroupResponse{Arn: ptr(group.ARN()), Id: &group.ID, Status: shape.TargetGroupStatus(status)}
-		return nil
+		return &shape.DeleteTargetGroupResponse{Arn: ptr(group.ARN()), Id: &group.ID, Status: shape.TargetGroupStatus(status)}, nil
 	})
 	if _, denied := errors.AsType[*shape.AccessDeniedException](err); denied {
 		return nil, api.NotFound(resourceTypes[lattice.KindTargetGroup], *in.TargetGroupIdentifier)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
+	return out, err
 }
 
 // checkTargetGroupDeletable refuses to delete a target group that is being created, that a rule or a default action
