@@ -647,7 +647,6 @@ func TestRefusedStreamIsTriedAgain(t *testing.T) {
 		}
 		framer.WriteHeaders(wire.HeadersFrameParam{StreamID: stream, BlockFragment: []byte{0x88}, EndStream: true, EndHeaders: true})
 	}))
-	// A body could come too late for the first attempt to hold it, and then there is no second.
 	if got := fetch(t, w.http2Client(), "POST", "/", nil); got.StatusCode != 200 {
 		t.Errorf("answer %v", got.Response)
 	}

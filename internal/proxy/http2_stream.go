@@ -175,25 +175,41 @@ func (st *stream) forward() {
 // to be another; else the client has been answered.
 func (st *stream) failed(err error) (again bool) {
 	x := st.x
-	attempt := upstream.Attempt{Err: err, Replayable: !x.uploads, Idempotent: isIdempotent(x.request.Method)}
+	attempt := upstream.Attempt{Err: err, Idempotent: isIdempotent(x.request.Method)}
 	attempt.Reused = st.dropTarget()
 	if why := st.interrupted(); why != causeNone {
 		st.refuse(st.causeRefusal(why))
 		return false
 	}
-	if broken, ok := errors.AsType[*upstream.BrokenError](err); ok && !broken.Sent {
+	attempt.Replayable = !x.uploads || st.takeBack()
+	broken, ok := errors.AsType[*upstream.BrokenError](err)
+	untouched := ok && !broken.Sent
+	if untouched {
 		attempt.Reused = true // It is as good as a connection that was closed meanwhile: nothing has been done.
 	}
 	switch decision := upstream.Decide(attempt); {
-	case decision == upstream.OtherTarget && !x.others && x.plan.chooseOther():
-		x.others = true
-		return true
+	case decision == upstream.GiveUp:
 	case decision == upstream.SameTarget && !x.repeated:
 		x.repeated = true
+		return true
+	case (decision == upstream.OtherTarget || untouched) && !x.others && x.plan.chooseOther():
+		x.others = true
 		return true
 	}
 	st.refuse(targetRefusal(err))
 	return false
+}
+
+// takeBack makes the body whole again, of which an upload that has been stopped has sent some. It says whether it is.
+func (st *stream) takeBack() bool {
+	n, ok := st.http.Rewind()
+	if ok {
+		st.x.uploads = false
+		st.received.Add(-int64(n))
+		st.awaits.Store(uploadNone)
+		st.last.Store(false)
+	}
+	return ok
 }
 
 // causeRefusal returns the answer to an exchange that was interrupted.
@@ -264,6 +280,9 @@ func (st *stream) begin() {
 	st.mu.Lock()
 	st.sends = true
 	st.mu.Unlock()
+	if st.x.uploads {
+		st.http.Forget()
+	}
 }
 
 // send sends a part of the response to the client.
@@ -338,6 +357,7 @@ func (st *stream) stopUpload() {
 // startUpload runs an upload on a goroutine of its own, since the target may answer at any time.
 func (st *stream) startUpload(upload func() error) {
 	st.x.uploads = true
+	st.http.Keep() // As long as there is no answer, the target may still refuse the request.
 	ended := make(chan struct{})
 	st.uploaded = ended
 	st.awaits.Store(uploadReads)

@@ -9,7 +9,7 @@
 // Heads are handed over as HTTP/1.1 would write them, so that one parser decides for all versions what is well formed.
 //
 // Invariant: the window of a peer grows only by what the other side of the proxy has taken, so that nothing here holds
-// more than a window per stream.
+// more than a window per stream, and KeptBytes of a request that may have to be sent again.
 package http2
 
 import (

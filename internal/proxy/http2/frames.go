@@ -174,7 +174,7 @@ func (c *Conn) processData(f *wire.DataFrame, now int64) error {
 	if len(data) > 0 {
 		c.budget.earnData(len(data))
 	}
-	if s.closed || s.readErr != nil {
+	if s.closed || s.readErr != nil || s.stopped != nil && !s.inbox.keeps {
 		c.credit(len(data)) // Nobody will take it.
 	} else {
 		s.inbox.write(c.endpoint, data)

@@ -8,10 +8,14 @@ type chunk struct {
 	start, end int
 }
 
-// inbox is the part of a body that has come and has not been taken.
+// inbox is the part of a body that has come and has not been taken. It may keep what has been taken, so that it can be
+// taken again.
 type inbox struct {
 	chunks []*chunk
 	length int
+	next   int // the chunk that is read next; those before it are kept
+	keeps  bool
+	kept   int // how much has been taken and is kept
 }
 
 func (b *inbox) write(e *Endpoint, p []byte) {
@@ -33,28 +37,63 @@ func (b *inbox) write(e *Endpoint, p []byte) {
 
 func (b *inbox) read(e *Endpoint, p []byte) (n int) {
 	for len(p) > 0 && b.length > 0 {
-		first := b.chunks[0]
-		k := copy(p, first.bytes[first.start:first.end])
-		first.start += k
+		c := b.chunks[b.next]
+		k := copy(p, c.bytes[c.start:c.end])
+		c.start += k
 		b.length -= k
 		n += k
 		p = p[k:]
-		if first.start == first.end {
-			e.chunks.Put(first)
-			copy(b.chunks, b.chunks[1:])
-			b.chunks[len(b.chunks)-1] = nil
-			b.chunks = b.chunks[:len(b.chunks)-1]
+		switch {
+		case c.start < c.end:
+		case !b.keeps:
+			b.free(e, 1)
+		case c.end == chunkBytes:
+			b.next++
 		}
+	}
+	if b.keeps {
+		b.kept += n
 	}
 	return n
 }
 
-// drop forgets everything. It returns how much that was.
-func (b *inbox) drop(e *Endpoint) int {
-	for _, c := range b.chunks {
+// free gives the first n chunks back.
+func (b *inbox) free(e *Endpoint, n int) {
+	for _, c := range b.chunks[:n] {
 		e.chunks.Put(c)
 	}
+	rest := copy(b.chunks, b.chunks[n:])
+	clear(b.chunks[rest:])
+	b.chunks = b.chunks[:rest]
+}
+
+// keep has what is taken from now on kept. Nothing must have been taken.
+func (b *inbox) keep() { b.keeps = true }
+
+// forget ends that, and drops what has been kept.
+func (b *inbox) forget(e *Endpoint) {
+	if b.next < len(b.chunks) && b.chunks[b.next].start == b.chunks[b.next].end {
+		b.next++
+	}
+	b.free(e, b.next)
+	b.keeps, b.next, b.kept = false, 0, 0
+}
+
+// rewind puts back what has been kept. It returns how much that was.
+func (b *inbox) rewind() (n int) {
+	for i := 0; i <= b.next && i < len(b.chunks); i++ {
+		b.chunks[i].start = 0
+	}
+	n = b.kept
+	b.length += n
+	b.next, b.kept = 0, 0
+	return n
+}
+
+// drop forgets everything. It returns how much there was to be taken.
+func (b *inbox) drop(e *Endpoint) int {
 	length := b.length
+	b.free(e, len(b.chunks))
 	*b = inbox{}
 	return length
 }

@@ -29,10 +29,12 @@ type Stream struct {
 	localEnded  bool
 	readErr     error // why nothing more can be read
 	sendErr     error // why nothing more can be sent
+	stopped     error // why nobody is to wait for more to read
 	recvWindow  int32
 	sendWindow  int32
 	owed        int // what the peer may send beyond recvWindow, but has not been told of
 	taken       int // what has been read, but not credited
+	repaid      int // how much of inbox has been credited, before it was put back
 	onBroken    func()
 	isWaiting   bool
 	answered    bool // a head has been sent
@@ -64,8 +66,8 @@ func (s *Stream) Head() (head []byte, ended bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(s.heads) == 0 {
-		if s.readErr != nil {
-			return nil, false, s.readErr
+		if err := s.ended(); err != nil {
+			return nil, false, err
 		}
 		if s.final {
 			return nil, false, errNoHead
@@ -83,17 +85,73 @@ func (s *Stream) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for s.inbox.length == 0 {
-		if s.readErr != nil {
-			return 0, s.readErr
+		if err := s.ended(); err != nil {
+			return 0, err
 		}
 		if s.remoteEnded {
 			return 0, io.EOF
 		}
 		s.readable.Wait()
 	}
+	if s.inbox.keeps {
+		if room := KeptBytes - s.inbox.kept; room > 0 {
+			p = p[:min(len(p), room)]
+		} else {
+			s.inbox.forget(c.endpoint)
+		}
+	}
 	n := s.inbox.read(c.endpoint, p)
-	s.taken += n
+	repaid := min(n, s.repaid)
+	s.repaid -= repaid
+	s.taken += n - repaid
 	return n, nil
+}
+
+// ended returns why nothing more is to be waited for, or nil.
+func (s *Stream) ended() error {
+	if s.readErr != nil {
+		return s.readErr
+	}
+	return s.stopped
+}
+
+// KeptBytes is how much of a body is kept: as much as fits into the window that a target's stream has at first (RFC 9113
+// 6.9.2), so that a target which has said nothing has not got more.
+const KeptBytes = 64 << 10
+
+// Keep has what is read from now on kept, until more than KeptBytes have been. It is to be called before Read.
+func (s *Stream) Keep() {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	s.inbox.keep()
+}
+
+// Forget ends what Keep has begun.
+func (s *Stream) Forget() {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	s.inbox.forget(s.conn.endpoint)
+}
+
+// Rewind has the body read again from its beginning, also after StopReading, if all of it is still there. n is how much
+// had been read. Nobody may be reading.
+func (s *Stream) Rewind() (n int, ok bool) {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	if !s.inbox.keeps || s.readErr != nil {
+		return 0, false
+	}
+	n = s.inbox.rewind()
+	s.repaid += n - s.taken
+	s.taken, s.stopped = 0, nil
+	return n, true
+}
+
+// dropInbox drops what has not been read. It returns how much of that the peer has to be credited.
+func (s *Stream) dropInbox() int {
+	n := s.inbox.drop(s.conn.endpoint) - s.repaid
+	s.repaid = 0
+	return n
 }
 
 // Await waits until Read has something to return.
@@ -101,7 +159,7 @@ func (s *Stream) Await() {
 	c := s.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for s.inbox.length == 0 && s.readErr == nil && !s.remoteEnded {
+	for s.inbox.length == 0 && s.ended() == nil && !s.remoteEnded {
 		s.readable.Wait()
 	}
 }
@@ -110,7 +168,7 @@ func (s *Stream) Await() {
 func (s *Stream) Ready() (n int, all bool) {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
-	return s.inbox.length, s.remoteEnded && s.readErr == nil
+	return s.inbox.length, s.remoteEnded && s.ended() == nil
 }
 
 // Trailers returns the trailers as lines and an empty line, or nil. It may be called once Read has returned io.EOF.
@@ -120,11 +178,13 @@ func (s *Stream) Trailers() []byte {
 	return s.trailers
 }
 
-// Credit lets the peer send n bytes more: as many as have been read and passed on.
+// Credit lets the peer send n bytes more: as many as have been read and passed on. Bytes that were read before Rewind
+// are not credited twice.
 func (s *Stream) Credit(n int) {
 	c := s.conn
 	c.mu.Lock()
 	defer c.unlock()
+	n = min(n, s.taken)
 	s.taken -= n
 	c.credit(n)
 	s.credit(n)
@@ -287,7 +347,7 @@ func (c *Conn) breakStream(s *Stream, err error) {
 	if !(c.client && s.remoteEnded) && s.readErr == nil {
 		s.readErr = err
 		s.heads = nil
-		c.credit(s.inbox.drop(c.endpoint))
+		c.credit(s.dropInbox())
 	}
 	c.remove(s, false)
 	s.readable.Broadcast()
@@ -313,14 +373,12 @@ func (c *Conn) reset(s *Stream, code wire.ErrCode, err error) {
 	c.breakStream(s, err)
 }
 
-// StopReading ends what anybody waits for to be read. The stream has to be closed afterwards.
+// StopReading ends what anybody waits for to be read. The stream has to be closed afterwards, but for Rewind.
 func (s *Stream) StopReading(err error) {
 	c := s.conn
 	c.mu.Lock()
 	defer c.unlock()
-	if s.readErr == nil {
-		s.readErr = err
-	}
+	s.stopped = err
 	s.readable.Broadcast()
 }
 
@@ -356,7 +414,7 @@ func (s *Stream) Close(code wire.ErrCode) {
 		return
 	}
 	s.closed = true
-	c.credit(s.inbox.drop(c.endpoint) + s.taken)
+	c.credit(s.dropInbox() + s.taken)
 	s.taken = 0
 	if !s.gone {
 		if s.localEnded && !c.client {
