@@ -226,6 +226,23 @@ func TestInterimResponsesArePassedOn(t *testing.T) {
 	}
 }
 
+func TestStatusLineIsWellFormedWithoutAReason(t *testing.T) {
+	for _, test := range []struct{ answer, want string }{
+		{"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 \r\n"},
+		{"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 \r\n"},
+		{"HTTP/1.0 200 Fine\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 Fine\r\n"},
+		{"HTTP/1.1 103\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 103 \r\n"},
+	} {
+		w := newWorld(t)
+		w.storefront(answering(t, test.answer))
+		c := w.dial()
+		c.send("GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+		if got, err := c.Reader.ReadString('\n'); got != test.want || err != nil {
+			t.Errorf("%q became %q, error %v", test.answer, got, err)
+		}
+	}
+}
+
 func TestHeadOfAnAnswerMayBeLarge(t *testing.T) {
 	w := newWorld(t)
 	value := strings.Repeat("v", 50_000)

@@ -103,8 +103,8 @@ func (x *exchange) appendRequestHead(dst, forwarded []byte) []byte {
 // appendResponseHead appends the head of the final response as the client gets it.
 func (x *exchange) appendResponseHead(dst []byte) []byte {
 	r := &x.response
-	dst = append(dst, "HTTP/1.1"...)
-	dst = appendFields(dst, &r.Head, len("HTTP/1.1"), &notToClient)
+	dst, from := appendStatus(dst, r)
+	dst = appendFields(dst, &r.Head, from, &notToClient)
 	switch {
 	case r.Status < 200 || r.Status == 204: // These have no body, and must not say how long it is (RFC 9110 8.6).
 	case x.chunksToClient():
@@ -121,6 +121,17 @@ func (x *exchange) appendResponseHead(dst []byte) []byte {
 	dst = appendLine(dst, "x-amzn-requestid: ", x.requestID)
 	dst = append(dst, x.explanation...)
 	return append(dst, "\r\n"...)
+}
+
+// appendStatus appends the beginning of a status line. The rest of the head follows from an offset.
+func appendStatus(dst []byte, r *http1.Response) (appended []byte, from int) {
+	const version, end = len("HTTP/1.1"), len("HTTP/1.1 200")
+	dst = append(dst, "HTTP/1.1"...)
+	dst = append(dst, r.Bytes[version:end]...)
+	if r.Bytes[end] == '\r' {
+		dst = append(dst, ' ') // It must stand there without a reason too (RFC 9112 4).
+	}
+	return dst, end
 }
 
 // appendConnection says whether the connection stays open, as far as the client's version does not.

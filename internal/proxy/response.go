@@ -91,8 +91,8 @@ func (c *connection) respondInterim() error {
 		return nil
 	}
 	// The request still stands in x.out, but is not needed any more: an answer has begun.
-	x.out = append(x.out[:0], "HTTP/1.1"...)
-	x.out = appendFields(x.out, &x.response.Head, len("HTTP/1.1"), &notToClient)
+	out, from := appendStatus(x.out[:0], &x.response)
+	x.out = appendFields(out, &x.response.Head, from, &notToClient)
 	x.out = append(x.out, "\r\n"...)
 	x.continued = x.continued || x.response.Status == 100
 	if err := c.write(x.out); err != nil {
