@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"fmt"
+	"net"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -66,6 +69,26 @@ func TestClientCannotSetOurHeadersWithUnderscores(t *testing.T) {
 	}
 	if id := request.Header.Get("x-amzn-requestid"); id == "mine" {
 		t.Errorf("x-amzn-requestid is %q", id)
+	}
+}
+
+func TestIPv6OnBothSides(t *testing.T) {
+	listener, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("this machine has no IPv6")
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		fmt.Fprintf(out, "%s for %s", in.Header.Get("X-Forwarded-For"), in.Host)
+	})}
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	w := newWorld(t, func(cfg *Config) { cfg.Address = "::1" })
+	w.storefront(listener.Addr().String())
+	if got := w.dial().get("/"); got.StatusCode != 200 || got.body != "::1 for "+host {
+		t.Errorf("got %d %q", got.StatusCode, got.body)
+	}
+	if record := w.accessLog(1)[0]; !record.Source.Addr().Is6() || record.Target.String() != listener.Addr().String() {
+		t.Errorf("record from %v to %v", record.Source, record.Target)
 	}
 }
 
