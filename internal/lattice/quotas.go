@@ -15,7 +15,7 @@ type Quota struct {
 	Text  string
 }
 
-// DefaultQuotas returns AWS's quotas by name (facts 6.5).
+// DefaultQuotas returns AWS's quotas by name (facts 6.5), but for the one of VPC endpoints.
 func DefaultQuotas() map[string]Quota {
 	return map[string]Quota{
 		"servicesPerRegion":                       {"L-620C821E", 2000, "services per Region"},
