@@ -34,7 +34,7 @@ type secured struct {
 // share the keys of session tickets, which crypto/tls replaces every day: a session can be resumed under another name,
 // but the name given then decides where the requests go (RFC 8446 4.6.1).
 func (p *Proxy) newTLSConfig() *tls.Config {
-	return &tls.Config{
+	return keepHTTP2FromOldSuites(&tls.Config{
 		MinVersion: tls.VersionTLS12,
 		// Those of AWS (UG https-listeners) with an ephemeral key, and the same for ECDSA. Those of TLS 1.3 are
 		// not a choice.
@@ -50,7 +50,7 @@ func (p *Proxy) newTLSConfig() *tls.Config {
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return hello.Conn.(*tlsWire).connection.certificate()
 		},
-	}
+	})
 }
 
 // certificate returns the certificate for the name that the client asked for.
