@@ -163,7 +163,7 @@ func (c *connection) advance() progress {
 			}
 			if err != nil {
 				if err == http1.BadRequestLine && isForeign(x.in[x.start:x.end]) {
-					c.refuseUnparsed(foreign)
+					c.refuseUnparsed(foreign, err)
 					return ended
 				}
 				c.refuseMalformed(err)
@@ -260,7 +260,7 @@ func (c *connection) waitFailed(err error) {
 	why := c.enter(phaseClient, lingerMillis)
 	if late && why == causeTimeout && c.x != nil {
 		c.conn.SetDeadline(time.Time{})
-		c.refuseUnparsed(lateClient)
+		c.refuseUnparsed(lateClient, errLateHead)
 	}
 }
 

@@ -132,6 +132,7 @@ func (x *exchange) next() {
 func (c *connection) exchange() bool {
 	x := c.x
 	x.parsed, x.uploads, x.continued, x.others, x.repeated = false, false, false, false, false
+	x.record.Failure, x.record.Problem = "", nil
 	if c.proxy.cfg.AccessLog != nil {
 		x.record = Record{Start: time.Now(), Received: int64(len(x.request.Bytes) + len(x.body))}
 	}
@@ -251,6 +252,7 @@ func (c *connection) failed(err error) (again, keep bool) {
 		x.repeated = true
 		return true, false
 	}
+	x.record.Problem = err
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return false, c.refuse(lateTarget)
 	}

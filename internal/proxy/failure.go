@@ -55,6 +55,9 @@ var (
 	stopping          = refusal{503, "service not available", InternalError}
 )
 
+// errLateHead says why a request without a whole head was given up.
+var errLateHead = errors.New("the head of the request did not come in time")
+
 // fixedResponse returns the answer of a rule with a fixed response. The text of 404 is AWS's; that of 500 is by
 // analogy.
 func fixedResponse(status int) refusal { return refusal{status: status, text: statusText(status)} }

@@ -191,4 +191,13 @@ func (x *exchange) explain() {
 	if pl.target != nil {
 		x.explanation = appendLine(x.explanation, "x-trellis-target: ", []byte(pl.target.Address.String()))
 	}
+	if x.record.Failure != "" {
+		x.explanation = appendLine(x.explanation, "x-trellis-failure: ", []byte(x.record.Failure))
+	}
+	switch {
+	case x.record.Problem != nil:
+		x.explanation = appendLine(x.explanation, "x-trellis-problem: ", []byte(x.record.Problem.Error()))
+	case pl.refused && pl.service == nil:
+		x.explanation = appendLine(x.explanation, "x-trellis-problem: ", []byte("no service answers to this host on this port"))
+	}
 }

@@ -73,6 +73,7 @@ func (m *multiplexed) handle(s *http2.Stream) {
 	}
 	if err != nil {
 		x.request.Reset()
+		x.record.Problem = err
 		st.refuse(violationRefusal(err))
 		return
 	}
@@ -196,6 +197,7 @@ func (st *stream) failed(err error) (again bool) {
 		x.others = true
 		return true
 	}
+	x.record.Problem = err
 	st.refuse(targetRefusal(err))
 	return false
 }
@@ -228,6 +230,7 @@ func (st *stream) causeRefusal(why cause) refusal {
 
 // refuseUnparsed answers a request of which nothing is known.
 func (st *stream) refuseUnparsed(err error) {
+	st.x.record.Problem = err
 	switch reset, ok := errors.AsType[*http2.ResetError](err); {
 	case errors.Is(err, http2.ErrHeadTooLarge):
 		st.refuse(malformed)
@@ -297,7 +300,7 @@ func (st *stream) send(block, data []byte, ended bool) error {
 }
 
 // breakResponse breaks off a response that has begun: the client must not take it for whole.
-func (st *stream) breakResponse(failure Failure, code wire.ErrCode) {
+func (st *stream) breakResponse(failure Failure, code wire.ErrCode, problem error) {
 	if why := st.interrupted(); why != causeNone {
 		r := st.causeRefusal(why)
 		failure, code = r.failure, wire.ErrCodeInternal
@@ -305,7 +308,7 @@ func (st *stream) breakResponse(failure Failure, code wire.ErrCode) {
 			code = wire.ErrCodeCancel
 		}
 	}
-	st.x.record.Failure = failure
+	st.x.record.Failure, st.x.record.Problem = failure, problem
 	st.http.Reset(code)
 	st.dropTarget()
 	st.stopUpload()
@@ -313,7 +316,7 @@ func (st *stream) breakResponse(failure Failure, code wire.ErrCode) {
 
 // clientFailed ends an exchange whose client takes no more.
 func (st *stream) clientFailed() {
-	st.breakResponse(ClientConnectionClosed, wire.ErrCodeCancel)
+	st.breakResponse(ClientConnectionClosed, wire.ErrCodeCancel, nil)
 }
 
 // dropTarget gives the target up. It says whether its connection had been used before.

@@ -257,7 +257,7 @@ func (st *stream) relayHTTP1(target *upstream.Conn, reusable bool) (trailers []b
 		if n > 0 {
 			var taken int
 			if kept, taken, err = body.Take(pooled.bytes[:n], false); err != nil {
-				st.breakResponse(TargetProtocolError, wire.ErrCodeInternal)
+				st.breakResponse(TargetProtocolError, wire.ErrCodeInternal, err)
 				return nil, err
 			}
 			st.reusable = reusable && body.Done() && taken == n
@@ -266,12 +266,12 @@ func (st *stream) relayHTTP1(target *upstream.Conn, reusable bool) (trailers []b
 				err = body.End()
 			}
 			if err != nil {
-				st.breakResponse(TargetConnectionClosed, wire.ErrCodeInternal)
+				st.breakResponse(TargetConnectionClosed, wire.ErrCodeInternal, err)
 				return nil, err
 			}
 		}
 		if trailers, err = st.trailersHTTP1(); err != nil {
-			st.breakResponse(TargetProtocolError, wire.ErrCodeInternal)
+			st.breakResponse(TargetProtocolError, wire.ErrCodeInternal, err)
 			return nil, err
 		}
 		if kept == 0 && !(body.Done() && trailers == nil) {

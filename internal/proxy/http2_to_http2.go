@@ -184,7 +184,7 @@ func (st *stream) relayPiece(peer *http2.Stream, block []byte) (ended bool, err 
 	n, err := peer.Read(pooled.bytes[:])
 	if err != nil && err != io.EOF {
 		failure, code := resetOf(err)
-		st.breakResponse(failure, code)
+		st.breakResponse(failure, code, err)
 		return false, err
 	}
 	st.touch()
@@ -192,7 +192,7 @@ func (st *stream) relayPiece(peer *http2.Stream, block []byte) (ended bool, err 
 	var trailers []byte
 	if ended = all && left == 0; ended {
 		if trailers, err = trailerBlock(peer.Trailers()); err != nil {
-			st.breakResponse(TargetProtocolError, wire.ErrCodeInternal)
+			st.breakResponse(TargetProtocolError, wire.ErrCodeInternal, err)
 			return false, err
 		}
 	}

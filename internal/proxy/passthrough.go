@@ -29,6 +29,9 @@ func (c *connection) passThrough(serverName []byte, service *routing.Service) {
 		r.ToTarget = time.Since(r.Start)
 		c.moveBytes(r)
 	}
+	if r.Failure != "" {
+		c.proxy.logFailure(r)
+	}
 	if log := c.proxy.cfg.AccessLog; log != nil {
 		r.Duration = time.Since(r.Start)
 		log(r)

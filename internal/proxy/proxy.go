@@ -102,6 +102,7 @@ type Proxy struct {
 	tls       *tls.Config // of all HTTPS listeners
 	date      atomic.Pointer[string]
 	clock     clock
+	failures  failureLog
 
 	// dialing ends when exchanges are broken off at the end of Shutdown.
 	dialing context.Context
@@ -180,6 +181,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	}
 	p.stop()
 	p.sweeper.Wait()
+	p.failures.sweep(p.cfg.Log)
 	p.pools.Close()
 	p.streams.Close()
 	p.mover.Close()

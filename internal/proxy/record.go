@@ -42,6 +42,8 @@ type Record struct {
 	Received int64
 	Sent     int64
 	Failure  Failure
+	// Problem says what a failure was exactly, as far as that is known.
+	Problem error
 
 	// TLS is nil on HTTP listeners.
 	TLS *TLS
@@ -58,14 +60,14 @@ func (c *connection) record(x *exchange) {
 
 func (c *connection) recordAs(x *exchange, protocol string) {
 	log := c.proxy.cfg.AccessLog
-	if log == nil {
+	r := &x.record
+	if log == nil && r.Failure == "" {
 		return
 	}
-	r := &x.record
-	r.Duration = time.Since(r.Start)
 	r.Source = c.source
 	r.Protocol = protocol
 	r.Service, r.Rule, r.Forward = x.plan.service, x.plan.rule, x.plan.forward
+	r.Target = netip.AddrPort{}
 	if x.plan.target != nil {
 		r.Target = x.plan.target.Address
 	}
@@ -75,5 +77,11 @@ func (c *connection) recordAs(x *exchange, protocol string) {
 	if c.secured != nil {
 		r.TLS = &c.secured.facts
 	}
-	log(r)
+	if r.Failure != "" {
+		c.proxy.logFailure(r)
+	}
+	if log != nil {
+		r.Duration = time.Since(r.Start)
+		log(r)
+	}
 }

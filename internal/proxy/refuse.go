@@ -60,13 +60,13 @@ func (x *exchange) appendRefusal(dst []byte, r refusal, date string) []byte {
 // refuseMalformed answers a request that could not be parsed. What it asked for is not known, nor where the next one
 // starts.
 func (c *connection) refuseMalformed(err error) {
-	c.refuseUnparsed(violationRefusal(err))
+	c.refuseUnparsed(violationRefusal(err), err)
 }
 
-func (c *connection) refuseUnparsed(r refusal) {
+func (c *connection) refuseUnparsed(r refusal, problem error) {
 	x := c.x
 	x.plan = plan{}
-	x.record = Record{}
+	x.record = Record{Problem: problem}
 	if c.proxy.cfg.AccessLog != nil {
 		x.record.Start = time.Now()
 		x.record.Received = int64(x.end - x.start)

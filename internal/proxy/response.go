@@ -162,15 +162,15 @@ func (c *connection) relay(reusable bool) bool {
 	room := pooled.bytes[answerRoom : len(pooled.bytes)-chunkRoom]
 	for !body.Done() {
 		if c.enter(phaseTarget, c.idleMillis) != causeNone {
-			return c.breakResponse(InternalError)
+			return c.breakResponse(InternalError, nil)
 		}
 		n, err := c.target.Read(room)
 		if n == 0 {
 			if err != io.EOF {
-				return c.breakResponse(TargetConnectionClosed)
+				return c.breakResponse(TargetConnectionClosed, err)
 			}
-			if body.End() != nil {
-				return c.breakResponse(TargetConnectionClosed)
+			if err := body.End(); err != nil {
+				return c.breakResponse(TargetConnectionClosed, err)
 			}
 			c.finishTarget(false)
 			if !chunks {
@@ -183,7 +183,7 @@ func (c *connection) relay(reusable bool) bool {
 		}
 		kept, taken, err := body.Take(room[:n], chunks)
 		if err != nil {
-			return c.breakResponse(TargetProtocolError)
+			return c.breakResponse(TargetProtocolError, err)
 		}
 		if body.Done() {
 			c.finishTarget(reusable && taken == n)
@@ -231,7 +231,7 @@ func (c *connection) finishTarget(reusable bool) {
 
 // breakResponse breaks off a response that has begun; the client sees a reset, since an orderly end could pass for the
 // end of the body.
-func (c *connection) breakResponse(failure Failure) bool {
+func (c *connection) breakResponse(failure Failure, problem error) bool {
 	x := c.x
 	if r, ok := c.uploadRefusal(); ok {
 		failure = r.failure
@@ -239,7 +239,7 @@ func (c *connection) breakResponse(failure Failure) bool {
 	if why := c.dropTarget(); why != causeNone {
 		failure = causeRefusal(why).failure
 	}
-	x.record.Failure = failure
+	x.record.Failure, x.record.Problem = failure, problem
 	c.broken = true
 	return false
 }

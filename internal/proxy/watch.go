@@ -190,6 +190,9 @@ func (p *Proxy) sweep() {
 				p.streams.Sweep()
 				p.retryBinding()
 			}
+			if turn%int(failureInterval/tick) == 0 {
+				p.failures.sweep(p.cfg.Log)
+			}
 		case <-p.dialing.Done():
 			return
 		}

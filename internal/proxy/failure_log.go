@@ -1,0 +1,80 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// failureInterval is how often the log tells of failures of the same kind.
+const failureInterval = 10 * time.Second
+
+// failureLog keeps failures that come again and again from filling the log.
+type failureLog struct {
+	mu   sync.Mutex // mu guards the field below.
+	seen map[failureKey]int
+}
+
+// failureKey is what failures of the same kind have in common.
+type failureKey struct {
+	failure     Failure
+	targetGroup string // its id, or that of the service
+}
+
+// logFailure tells the operator of a failed exchange: of the first of its kind at once, how many more there were after
+// failureInterval. What clients do wrong is for those who look for it.
+func (p *Proxy) logFailure(r *Record) {
+	level := slog.LevelWarn
+	switch r.Failure {
+	case ClientConnectionClosed, ClientProtocolError, ClientAccessDenied, ConnectionDurationExceeded:
+		level = slog.LevelDebug
+	}
+	if !p.cfg.Log.Enabled(context.Background(), level) || level > slog.LevelDebug && !p.failures.isNew(r) {
+		return
+	}
+	var service, targetGroup, target string
+	if r.Service != nil {
+		service = r.Service.ID
+	}
+	if r.Forward != nil {
+		targetGroup = r.Forward.TargetGroup.ID
+	}
+	if r.Target.IsValid() {
+		target = r.Target.String()
+	}
+	p.cfg.Log.Log(context.Background(), level, "exchange failed", "failure", r.Failure, "problem", r.Problem, "status", r.Status,
+		"method", string(r.Method), "path", string(r.Path), "service", service, "targetGroup", targetGroup, "target", target,
+		"source", r.Source.String(), "requestId", string(r.RequestID))
+}
+
+// isNew says whether a failure is the first of its kind for some time.
+func (l *failureLog) isNew(r *Record) bool {
+	key := failureKey{failure: r.Failure}
+	switch {
+	case r.Forward != nil:
+		key.targetGroup = r.Forward.TargetGroup.ID
+	case r.Service != nil:
+		key.targetGroup = r.Service.ID
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seen == nil {
+		l.seen = map[failureKey]int{}
+	}
+	l.seen[key]++
+	return l.seen[key] == 1
+}
+
+// sweep tells how many failures were not told of.
+func (l *failureLog) sweep(log *slog.Logger) {
+	l.mu.Lock()
+	seen := l.seen
+	l.seen = nil
+	l.mu.Unlock()
+	for key, times := range seen {
+		if times > 1 {
+			log.Warn("more exchanges failed", "failure", key.failure, "targetGroup", key.targetGroup, "times", times-1)
+		}
+	}
+}
