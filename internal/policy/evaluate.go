@@ -35,9 +35,13 @@ type Decision struct {
 // Evaluate returns the policy's decision: an explicit deny wins over any allow.
 func (d *Document) Evaluate(r Request) Decision {
 	decision := Decision{ImplicitDeny, -1}
+	expand := literally
+	if d.Version == variablesVersion {
+		expand = withVariables
+	}
 	for i := range d.Statements {
 		s := &d.Statements[i]
-		if decision.Outcome == Allowed && s.Effect == Allow || !s.applies(r) {
+		if decision.Outcome == Allowed && s.Effect == Allow || !s.applies(r, expand) {
 			continue
 		}
 		if s.Effect == Deny {
@@ -48,17 +52,26 @@ func (d *Document) Evaluate(r Request) Decision {
 	return decision
 }
 
-func (s *Statement) applies(r Request) bool {
+// expander turns what a policy says into what it means for a request. ok is false if it means nothing.
+type expander func(s string, r Request) (expanded string, ok bool)
+
+// variablesVersion is the first version of the policy language that has variables. In policies of the one before,
+// which are also those that name none, they are text like any other (IAM, Version).
+const variablesVersion = "2012-10-17"
+
+func literally(s string, _ Request) (string, bool) { return s, true }
+
+func (s *Statement) applies(r Request, expand expander) bool {
 	if s.Principals != nil && s.Principals.match(r) == s.Principals.Not {
 		return false
 	}
 	matches := func(patterns []string, value string, fold bool) bool {
 		return slices.ContainsFunc(patterns, func(pattern string) bool {
-			pattern = expand(pattern, r)
+			pattern, ok := expand(pattern, r)
 			if fold {
-				return like(strings.ToLower(value), strings.ToLower(pattern))
+				value, pattern = strings.ToLower(value), strings.ToLower(pattern)
 			}
-			return like(value, pattern)
+			return ok && like(value, pattern)
 		})
 	}
 	if matches(s.Actions, r.Action, true) == s.NotAction {
@@ -69,9 +82,11 @@ func (s *Statement) applies(r Request) bool {
 	}
 	for _, c := range s.Conditions {
 		values, present := r.Key(c.Key)
-		expected := make([]string, len(c.Values))
-		for i, v := range c.Values {
-			expected[i] = expand(v, r)
+		expected := make([]string, 0, len(c.Values))
+		for _, v := range c.Values {
+			if v, ok := expand(v, r); ok {
+				expected = append(expected, v)
+			}
 		}
 		if !c.Operator.holds(values, present, expected) {
 			return false
@@ -105,23 +120,24 @@ func role(principal string) string {
 	return "arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + strings.Join(path[1:len(path)-1], "/")
 }
 
-// expand replaces policy variables such as ${aws:PrincipalTag/team} by the request's values. A variable without a
-// value stays as it is, and so matches nothing; ${*}, ${?} and ${$} stand for the characters themselves.
-func expand(s string, r Request) string {
+// withVariables replaces policy variables such as ${aws:PrincipalTag/team} by the request's values. ok is false if one of them
+// has none: then nothing must match, not even a value that looks like the variable, which anybody can send. ${*}, ${?}
+// and ${$} stand for the characters themselves.
+func withVariables(s string, r Request) (expanded string, ok bool) {
 	if !strings.Contains(s, "${") {
-		return s
+		return s, true
 	}
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(s, "${")
 		b.WriteString(before)
 		if !found {
-			return b.String()
+			return b.String(), true
 		}
 		name, after, closed := strings.Cut(rest, "}")
 		if !closed {
 			b.WriteString("${" + rest)
-			return b.String()
+			return b.String(), true
 		}
 		name, fallback, hasFallback := strings.Cut(name, ", '")
 		switch values, present := r.Key(name); {
@@ -132,7 +148,7 @@ func expand(s string, r Request) string {
 		case hasFallback:
 			b.WriteString(strings.TrimSuffix(fallback, "'"))
 		default:
-			b.WriteString("${" + name + "}")
+			return "", false
 		}
 		s = after
 	}

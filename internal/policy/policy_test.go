@@ -66,14 +66,17 @@ func TestRequirementsOfAuthPolicies(t *testing.T) {
 
 func TestEvaluation(t *testing.T) {
 	keys := map[string][]string{
-		"aws:SourceIp":                  {"10.1.2.3"},
-		"vpc-lattice-svcs:Port":         {"443"},
-		"vpc-lattice-svcs:RequestPath":  {"/a"},
-		"aws:CurrentTime":               {"2026-06-01T00:00:00Z"},
-		"list":                          {"a", "b"},
-		"aws:PrincipalTag/team":         {"blue"},
-		"aws:PrincipalTag/star":         {"*"},
-		"vpc-lattice-svcs:SourceVpcArn": {"arn:aws:ec2:us-west-2:111122223333:vpc/vpc-1"},
+		"aws:SourceIp":                 {"10.1.2.3"},
+		"vpc-lattice-svcs:Port":        {"443"},
+		"vpc-lattice-svcs:RequestPath": {"/a"},
+		"aws:CurrentTime":              {"2026-06-01T00:00:00Z"},
+		"list":                         {"a", "b"},
+		"aws:PrincipalTag/team":        {"blue"},
+		"aws:PrincipalTag/star":        {"*"},
+		// What a client sends may look like a variable.
+		"vpc-lattice-svcs:RequestHeader/x": {"${none}"},
+		"vpc-lattice-svcs:RequestHeader/y": {"${none"},
+		"vpc-lattice-svcs:SourceVpcArn":    {"arn:aws:ec2:us-west-2:111122223333:vpc/vpc-1"},
 	}
 	request := Request{
 		Principal: "arn:aws:sts::111122223333:assumed-role/app/web/session", Account: "111122223333",
@@ -81,7 +84,7 @@ func TestEvaluation(t *testing.T) {
 		Key: func(name string) ([]string, bool) { v, ok := keys[name]; return v, ok },
 	}
 	condition := func(c string) string {
-		return `{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":` + c + `}}`
+		return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":` + c + `}}`
 	}
 	principal := func(p string) string {
 		return `{"Statement":{"Effect":"Allow",` + p + `,"Action":"*","Resource":"*"}}`
@@ -121,10 +124,17 @@ func TestEvaluation(t *testing.T) {
 		{"arn", condition(`{"ArnLike":{"vpc-lattice-svcs:SourceVpcArn":"arn:aws:ec2:*:*:vpc/*"}}`), Allowed},
 		{"no star of an arn reaches over a colon", condition(`{"ArnLike":{"vpc-lattice-svcs:SourceVpcArn":"arn:aws:*:vpc/vpc-1"}}`), ImplicitDeny},
 		{"all conditions must hold", condition(`{"StringEquals":{"vpc-lattice-svcs:RequestPath":"/a","none":"x"}}`), ImplicitDeny},
-		{"a variable", `{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"${aws:PrincipalTag/team}"}}}}`, Allowed},
-		{"a variable's star is no wildcard", `{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"${aws:PrincipalTag/star}"}}`, ImplicitDeny},
+		{"a variable", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"${aws:PrincipalTag/team}"}}}}`, Allowed},
+		{"a variable's star is no wildcard", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"${aws:PrincipalTag/star}"}}`, ImplicitDeny},
 		{"a variable's star equals a star", condition(`{"StringEquals":{"aws:PrincipalTag/star":"${*}"}}`), Allowed},
 		{"a variable without a value", condition(`{"StringLike":{"vpc-lattice-svcs:RequestPath":"${none}"}}`), ImplicitDeny},
+		{"a variable without a value is not even its own text", condition(`{"StringEquals":{"vpc-lattice-svcs:RequestHeader/x":"${none}"}}`), ImplicitDeny},
+		{"a resource with a variable without a value", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":["${none}*","*${none}"]}}`, ImplicitDeny},
+		{"one value of several has a variable without a value", condition(`{"StringEquals":{"vpc-lattice-svcs:RequestPath":["${none}","/a"]}}`), Allowed},
+		{"a variable without a value differs from everything", condition(`{"StringNotEquals":{"vpc-lattice-svcs:RequestPath":"${none}"}}`), Allowed},
+		{"a variable that is not closed", condition(`{"StringEquals":{"vpc-lattice-svcs:RequestHeader/y":"${none"}}`), Allowed},
+		{"a variable without a version is text", `{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"${aws:PrincipalTag/team}"}}}}`, ImplicitDeny},
+		{"a variable in the old version is text", `{"Version":"2008-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":{"StringEquals":{"vpc-lattice-svcs:RequestHeader/x":"${none}"}}}}`, Allowed},
 		{"a variable's default", condition(`{"StringLike":{"vpc-lattice-svcs:RequestPath":"${none, '/a'}"}}`), Allowed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
