@@ -200,7 +200,7 @@ func TestManyDeletionsEndTogether(t *testing.T) {
 // eventually waits for something that another goroutine brings about.
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
-	for range 2000 {
+	for range 20000 {
 		if condition() {
 			return
 		}
