@@ -72,7 +72,7 @@ func (w *world) grpcClient(options ...grpc.DialOption) *grpc.ClientConn {
 }
 
 func grpcContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }

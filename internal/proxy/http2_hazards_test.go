@@ -38,7 +38,7 @@ func (w *world) dialFrames(settings ...wire.Setting) *framesClient {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(50 * time.Second))
 	c := &framesClient{t: w.t, Conn: conn, Framer: wire.NewFramer(conn, bufio.NewReader(conn)), decoder: hpack.NewDecoder(4096, nil)}
 	c.encoder = hpack.NewEncoder(&c.block)
 	io.WriteString(conn, wire.ClientPreface)

@@ -132,7 +132,7 @@ func secureBackend(t testing.TB, cfg *tls.Config, serve func(conn *tls.Conn)) st
 			}
 			serving.Go(func() {
 				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(20 * time.Second))
+				conn.SetDeadline(time.Now().Add(50 * time.Second))
 				serve(tls.Server(conn, cfg))
 			})
 		}

@@ -220,7 +220,7 @@ func (w *world) dialPort(port int) *client {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(50 * time.Second))
 	return &client{w.t, conn, bufio.NewReader(conn)}
 }
 
@@ -295,7 +295,7 @@ func backend(t testing.TB, serve func(conn net.Conn, r *bufio.Reader)) string {
 			}
 			serving.Go(func() {
 				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(20 * time.Second))
+				conn.SetDeadline(time.Now().Add(50 * time.Second))
 				stop := context.AfterFunc(over, func() { conn.SetDeadline(past) })
 				defer stop()
 				serve(conn, bufio.NewReader(conn))
