@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -180,7 +181,7 @@ func (s signature) canonicalQuery(rawQuery string) string {
 	if rawQuery == "" {
 		return ""
 	}
-	var pairs []string
+	var pairs [][2]string
 	for part := range strings.SplitSeq(rawQuery, "&") {
 		if part == "" {
 			continue
@@ -190,10 +191,18 @@ func (s signature) canonicalQuery(rawQuery string) string {
 		if s.presigned && name == "X-Amz-Signature" {
 			continue
 		}
-		pairs = append(pairs, uriEncode(name, false)+"="+uriEncode(value, false))
+		pairs = append(pairs, [2]string{uriEncode(name, false), uriEncode(value, false)})
 	}
-	slices.Sort(pairs)
-	return strings.Join(pairs, "&")
+	// Not as they are joined: an equals sign comes behind hyphens, dots and digits, the end of a name before them.
+	slices.SortFunc(pairs, func(a, b [2]string) int { return cmp.Or(strings.Compare(a[0], b[0]), strings.Compare(a[1], b[1])) })
+	var query strings.Builder
+	for i, pair := range pairs {
+		if i > 0 {
+			query.WriteByte('&')
+		}
+		query.WriteString(pair[0] + "=" + pair[1])
+	}
+	return query.String()
 }
 
 // unescape decodes a query component, or returns it unchanged when it is no valid encoding: then the signature
