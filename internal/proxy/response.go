@@ -132,16 +132,23 @@ func (c *connection) respondFinal(from, end int) bool {
 		c.finishTarget(reusable && from+taken == end)
 	}
 	// Put the head right before the body, over what the target sent as head, so that one write sends both.
+	first := x.answer[from : from+kept]
 	if start := from - len(x.out); start >= 0 {
 		copy(x.answer[start:], x.out)
-		err = c.write(x.answer[start : from+kept])
-	} else if err = c.write(x.out); err == nil {
-		err = c.write(x.answer[from : from+kept])
+		first = x.answer[start : from+kept]
+	} else {
+		err = c.write(x.out)
+	}
+	// When the room was full there is more already, which goes along.
+	more := !body.Done() && end == len(x.answer)-chunkRoom && c.inside && c.secured == nil
+	if err == nil && !more {
+		err = c.write(first)
+		first = nil
 	}
 	if err != nil {
 		return c.clientFailed()
 	}
-	if !body.Done() && !c.relay(reusable) {
+	if !body.Done() && !c.relay(first, reusable) {
 		return c.conclude(false)
 	}
 	if body.Framing == http1.ByChunks && x.chunksToClient() && body.Chunks.HasTrailers() {
@@ -152,9 +159,9 @@ func (c *connection) respondFinal(from, end int) bool {
 	return c.conclude(x.keepAlive)
 }
 
-// relay passes the rest of a response's body on. It says whether the response is whole; the client of one that is not
-// must see that, and so must not get a last chunk or an orderly end.
-func (c *connection) relay(reusable bool) bool {
+// relay passes the rest of a response's body on, after what has not been sent of its beginning. It says whether the
+// response is whole; the client of one that is not must see that, and so must not get a last chunk or an orderly end.
+func (c *connection) relay(first []byte, reusable bool) bool {
 	x := c.x
 	body, chunks := &x.responseBody, x.chunksToClient()
 	pooled := c.proxy.getBuffer()
@@ -164,7 +171,18 @@ func (c *connection) relay(reusable bool) bool {
 		if c.enter(phaseTarget, c.idleMillis) != causeNone {
 			return c.breakResponse(InternalError, nil)
 		}
-		n, err := c.target.Read(room)
+		var n int
+		var err error
+		if len(first) == 0 {
+			n, err = c.target.Read(room)
+		} else if n, err = c.target.TryRead(room); n == 0 {
+			if c.write(first) != nil {
+				return c.clientBroke()
+			}
+			if first = nil; err == nil {
+				continue
+			}
+		}
 		if n == 0 {
 			if err != io.EOF {
 				return c.breakResponse(TargetConnectionClosed, err)
@@ -188,7 +206,7 @@ func (c *connection) relay(reusable bool) bool {
 		if body.Done() {
 			c.finishTarget(reusable && taken == n)
 		}
-		if kept == 0 {
+		if kept == 0 && len(first) == 0 {
 			continue
 		}
 		piece := room[:kept]
@@ -199,9 +217,10 @@ func (c *connection) relay(reusable bool) bool {
 			copy(pooled.bytes[answerRoom+kept:], "\r\n")
 			piece = pooled.bytes[start : answerRoom+kept+len("\r\n")]
 		}
-		if c.write(piece) != nil {
+		if c.writeBoth(first, piece) != nil {
 			return c.clientBroke()
 		}
+		first = nil
 	}
 	return true
 }
@@ -274,4 +293,23 @@ func (c *connection) write(b []byte) error {
 	}
 	_, err := c.conn.Write(b)
 	return err
+}
+
+// writeBoth sends two pieces as one. Either may be empty; only within onReadable may the first one not be.
+func (c *connection) writeBoth(first, second []byte) error {
+	if len(first) == 0 {
+		return c.write(second)
+	}
+	n, wait, err := socket.WriteBoth(c.fd, first, second)
+	c.x.record.Sent += int64(n)
+	if !wait || err != nil {
+		return err
+	}
+	if n < len(first) {
+		if err := c.write(first[n:]); err != nil {
+			return err
+		}
+		return c.write(second)
+	}
+	return c.write(second[n-len(first):])
 }

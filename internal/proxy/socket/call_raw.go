@@ -15,9 +15,21 @@ func read(fd uintptr, p []byte) (n int, err error) { return call(syscall.SYS_REA
 
 func write(fd uintptr, p []byte) (n int, err error) { return call(syscall.SYS_WRITE, fd, p) }
 
+// writeBoth writes from both, of which neither may be empty.
+func writeBoth(fd uintptr, p, q []byte) (n int, err error) {
+	both := [2]syscall.Iovec{{Base: &p[0]}, {Base: &q[0]}}
+	both[0].SetLen(len(p))
+	both[1].SetLen(len(q))
+	return rawCall(syscall.SYS_WRITEV, fd, unsafe.Pointer(&both), uintptr(len(both)))
+}
+
 func call(number, fd uintptr, p []byte) (int, error) {
+	return rawCall(number, fd, unsafe.Pointer(unsafe.SliceData(p)), uintptr(len(p)))
+}
+
+func rawCall(number, fd uintptr, p unsafe.Pointer, length uintptr) (int, error) {
 	for {
-		n, _, errno := syscall.RawSyscall(number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		n, _, errno := syscall.RawSyscall(number, fd, uintptr(p), length)
 		switch errno {
 		case 0:
 			return int(n), nil

@@ -61,5 +61,26 @@ func Write(fd uintptr, p []byte) (n int, wait bool, err error) {
 	return n, false, nil
 }
 
+// WriteBoth is Write for two pieces that the kernel takes as one.
+func WriteBoth(fd uintptr, p, q []byte) (n int, wait bool, err error) {
+	for n < len(p) {
+		m := 0
+		if len(q) > 0 {
+			m, err = writeBoth(fd, p[n:], q)
+		} else {
+			m, err = write(fd, p[n:])
+		}
+		if err == errWait {
+			return n, true, nil
+		}
+		if err != nil {
+			return n, false, err
+		}
+		n += m
+	}
+	m, wait, err := Write(fd, q[n-len(p):])
+	return n + m, wait, err
+}
+
 // Silent says whether there is nothing to read, neither bytes nor an end of the stream.
 func Silent(fd uintptr) bool { return peek(fd) }

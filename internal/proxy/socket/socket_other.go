@@ -13,6 +13,8 @@ func read(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
 func write(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
+func writeBoth(uintptr, []byte, []byte) (int, error) { return 0, errors.ErrUnsupported }
+
 func peek(uintptr) bool { return true }
 
 // Ended says whether the peer has closed its side. Here it cannot be seen.

@@ -24,6 +24,7 @@ type Conn struct {
 	onPeek func(fd uintptr)
 	silent bool
 	probe  [1]byte
+	onTry  func(fd uintptr) bool
 
 	// What follows is the state of Exchange, which raw.Read calls back.
 	onReadable func(fd uintptr) bool
@@ -47,6 +48,7 @@ func newConn(pool *Pool, conn net.Conn) *Conn {
 	c := &Conn{Conn: conn, pool: pool, raw: socket.Raw(conn)}
 	c.onReadable = c.step
 	c.onPeek = func(fd uintptr) { c.silent = socket.Silent(fd) }
+	c.onTry = c.try
 	return c
 }
 
@@ -237,4 +239,23 @@ func (c *Conn) Receive(answer []byte) (int, error) {
 		return 0, &BrokenError{Sent: true, Err: err}
 	}
 	return n, nil
+}
+
+// TryRead reads what has come already, which may be nothing.
+func (c *Conn) TryRead(b []byte) (int, error) {
+	if c.raw == nil {
+		return 0, nil
+	}
+	c.answer = b
+	err := c.raw.Read(c.onTry)
+	c.answer = nil
+	if err != nil {
+		return 0, err
+	}
+	return c.received, c.err
+}
+
+func (c *Conn) try(fd uintptr) (done bool) {
+	c.received, _, c.err = socket.Read(fd, c.answer)
+	return true
 }

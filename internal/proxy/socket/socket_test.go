@@ -1,0 +1,48 @@
+//go:build unix
+
+package socket
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"testing"
+)
+
+func TestBothPiecesArriveInOrderHoweverMuchFits(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	near, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	far, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+
+	var sent []byte
+	first, second := bytes.Repeat([]byte("1"), 50_000), bytes.Repeat([]byte("2"), 70_000)
+	if err := Raw(near).Control(func(fd uintptr) {
+		for waits := false; !waits; {
+			n, wait, err := WriteBoth(fd, first, second)
+			if err != nil || !wait && n != len(first)+len(second) {
+				t.Fatalf("%d bytes, wait: %t, %v", n, wait, err)
+			}
+			sent = append(sent, first[:min(n, len(first))]...)
+			sent = append(sent, second[:max(n-len(first), 0)]...)
+			waits = wait
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(sent))
+	if _, err := io.ReadFull(far, got); err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("%d bytes came, or others, %v", len(sent), err)
+	}
+}
