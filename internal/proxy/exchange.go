@@ -252,10 +252,10 @@ func (c *connection) failed(err error) (again, keep bool) {
 		x.repeated = true
 		return true, false
 	}
-	x.record.Problem = err
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return false, c.refuse(lateTarget)
 	}
+	x.record.Problem = err
 	return false, c.refuse(targetRefusal(err))
 }
 

@@ -30,33 +30,41 @@ type refusal struct {
 	status  int
 	text    string
 	failure Failure
+	problem error // what else there is to say, if nobody knows better
 }
 
 // The refusals. Which status AWS gives is documented for some of them only (facts in UG troubleshooting; A-189).
 var (
-	unknownHost = refusal{404, "Not Found", ""}
+	unknownHost = refusal{404, "Not Found", "", errUnknownHost}
 	// Auth policies are stored, and not evaluated yet. Whoever asks for authorization must not get traffic without it.
-	notAuthorized     = refusal{403, "AccessDeniedException: auth policies are not evaluated yet, so all requests to services and service networks of authType AWS_IAM are denied", ClientAccessDenied}
-	noTarget          = refusal{503, "service not available", TargetConnectionError}
-	noVersionForThis  = refusal{502, "Bad Gateway", TargetProtocolError}
-	cannotConnect     = refusal{500, "Internal Server Error", TargetConnectionError}
-	brokenByTarget    = refusal{502, "Bad Gateway", TargetConnectionClosed}
-	malformedByTarget = refusal{502, "Bad Gateway", TargetProtocolError}
-	lateTarget        = refusal{504, "Gateway Timeout", TargetDataTimeout}
-	lateClient        = refusal{408, "Request Timeout", ClientConnectionClosed}
-	clientGone        = refusal{400, "Bad Request", ClientConnectionClosed}
-	malformed         = refusal{400, "Bad Request", ClientProtocolError}
-	plainToHTTPS      = refusal{400, "This is an HTTPS listener", ClientProtocolError}
-	misdirected       = refusal{421, "Misdirected Request", ""}
-	wrongVersion      = refusal{505, "HTTP Version Not Supported", ClientProtocolError}
-	connectMethod     = refusal{501, "Not Implemented", ClientProtocolError}
-	foreign           = refusal{400, "", ClientProtocolError} // never sent
-	tooOld            = refusal{500, "Internal Server Error", ConnectionDurationExceeded}
-	stopping          = refusal{503, "service not available", InternalError}
+	notAuthorized     = refusal{403, "AccessDeniedException: auth policies are not evaluated yet, so all requests to services and service networks of authType AWS_IAM are denied", ClientAccessDenied, nil} // A-164
+	noTarget          = refusal{503, "service not available", TargetConnectionError, errNoTarget}
+	noVersionForThis  = refusal{502, "Bad Gateway", TargetProtocolError, errWrongVersion}
+	cannotConnect     = refusal{500, "Internal Server Error", TargetConnectionError, nil}
+	brokenByTarget    = refusal{502, "Bad Gateway", TargetConnectionClosed, nil}
+	malformedByTarget = refusal{502, "Bad Gateway", TargetProtocolError, nil}
+	lateTarget        = refusal{504, "Gateway Timeout", TargetDataTimeout, errSilence}
+	lateClient        = refusal{408, "Request Timeout", ClientConnectionClosed, nil}
+	clientGone        = refusal{400, "Bad Request", ClientConnectionClosed, nil}
+	malformed         = refusal{400, "Bad Request", ClientProtocolError, nil}
+	plainToHTTPS      = refusal{400, "This is an HTTPS listener", ClientProtocolError, nil}
+	misdirected       = refusal{421, "Misdirected Request", "", errOtherService}
+	wrongVersion      = refusal{505, "HTTP Version Not Supported", ClientProtocolError, nil}
+	connectMethod     = refusal{501, "Not Implemented", ClientProtocolError, nil}
+	foreign           = refusal{400, "", ClientProtocolError, nil} // never sent
+	tooOld            = refusal{500, "Internal Server Error", ConnectionDurationExceeded, nil}
+	stopping          = refusal{503, "service not available", InternalError, nil}
 )
 
-// errLateHead says why a request without a whole head was given up.
-var errLateHead = errors.New("the head of the request did not come in time")
+// What is wrong when no error says so.
+var (
+	errUnknownHost  = errors.New("no service answers to this host on this port")
+	errOtherService = errors.New("the host belongs to another service than the TLS server name")
+	errNoTarget     = errors.New("the target group has no target that requests can be sent to")
+	errWrongVersion = errors.New("the target group's protocol version cannot carry the request")
+	errSilence      = errors.New("nothing came from the target for the idle timeout")
+	errLateHead     = errors.New("the head of the request did not come in time")
+)
 
 // fixedResponse returns the answer of a rule with a fixed response. The text of 404 is AWS's; that of 500 is by
 // analogy.

@@ -73,7 +73,7 @@ func TestExplainHeadersSayWhyARequestFailed(t *testing.T) {
 	}{
 		{"svc-refusing.lattice.test", "TargetConnectionError", "connection refused"},
 		{"svc-malformed.lattice.test", "TargetProtocolError", "more than one Content-Length header"},
-		{"svc-empty.lattice.test", "TargetConnectionError", ""},
+		{"svc-empty.lattice.test", "TargetConnectionError", "the target group has no target"},
 		{"elsewhere.test", "", "no service answers to this host on this port"},
 	} {
 		c := w.dial()

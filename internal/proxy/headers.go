@@ -194,10 +194,7 @@ func (x *exchange) explain() {
 	if x.record.Failure != "" {
 		x.explanation = appendLine(x.explanation, "x-trellis-failure: ", []byte(x.record.Failure))
 	}
-	switch {
-	case x.record.Problem != nil:
+	if x.record.Problem != nil {
 		x.explanation = appendLine(x.explanation, "x-trellis-problem: ", []byte(x.record.Problem.Error()))
-	case pl.refused && pl.service == nil:
-		x.explanation = appendLine(x.explanation, "x-trellis-problem: ", []byte("no service answers to this host on this port"))
 	}
 }

@@ -245,7 +245,7 @@ func (st *stream) refuseUnparsed(err error) {
 
 // note records a refusal without an answer.
 func (st *stream) note(r refusal) {
-	st.x.record.Status, st.x.record.Failure = r.status, r.failure
+	st.x.record.note(r)
 }
 
 // refuse answers in the target's place.

@@ -17,7 +17,7 @@ import (
 func (c *connection) passThrough(serverName []byte, service *routing.Service) {
 	r := &Record{Start: time.Now(), Source: c.source, Protocol: "TLS", TLS: &TLS{ServerName: string(serverName)}}
 	c.idleMillis = service.IdleTimeout.Milliseconds()
-	if r.Failure = c.connectThrough(service); c.target == nil {
+	if r.Failure, r.Problem = c.connectThrough(service); c.target == nil {
 		c.alert(alertInternalError)
 	}
 	pl := c.x.plan
@@ -40,21 +40,21 @@ func (c *connection) passThrough(serverName []byte, service *routing.Service) {
 
 // connectThrough chooses a target and connects to it, or else to another one. Why it could not is what it
 // returns.
-func (c *connection) connectThrough(service *routing.Service) Failure {
+func (c *connection) connectThrough(service *routing.Service) (Failure, error) {
 	pl := &c.x.plan
 	*pl = plan{}
 	if pl.follow(service, http11, nil); pl.refused {
-		return pl.refusal.failure
+		return pl.refusal.failure, pl.refusal.problem
 	}
 	for others := false; ; others = true {
 		c.enter(phaseDial, 0)
 		target, err := pl.target.Connector.(*upstream.Pool).Dial(c.proxy.dialing)
 		if err == nil {
 			c.target = target
-			return ""
+			return "", nil
 		}
 		if others || !pl.chooseOther() {
-			return targetRefusal(err).failure
+			return targetRefusal(err).failure, err
 		}
 	}
 }

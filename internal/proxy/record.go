@@ -42,11 +42,19 @@ type Record struct {
 	Received int64
 	Sent     int64
 	Failure  Failure
-	// Problem says what a failure was exactly, as far as that is known.
+	// Problem says what was wrong exactly, as far as that is known.
 	Problem error
 
 	// TLS is nil on HTTP listeners.
 	TLS *TLS
+}
+
+// note takes up an answer that the proxy gives itself.
+func (r *Record) note(answer refusal) {
+	r.Status, r.Failure = answer.status, answer.failure
+	if r.Problem == nil {
+		r.Problem = answer.problem
+	}
 }
 
 // record hands the exchange to the access log.

@@ -9,7 +9,7 @@ import (
 // refuse answers in the target's place. It returns whether the connection stays open.
 func (c *connection) refuse(r refusal) bool {
 	x := c.x
-	x.record.Status, x.record.Failure = r.status, r.failure
+	x.record.note(r)
 	if c.target != nil {
 		c.dropTarget()
 	}
