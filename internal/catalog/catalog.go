@@ -2,9 +2,10 @@
 //
 // Reads are answered by the replica. Writes are mutations: functions that read through a transaction, change it,
 // and are joined with others into one etcd transaction. Every such transaction compares and bumps one head key, so
-// all mutations of all nodes on one etcd are serialisable. One watch feeds the replica, the Apply function (the
-// data plane) and then the waiting writers, in this order: who has got an answer finds its effect everywhere on
-// this node. The package knows nothing of operations or HTTP; control is its only caller besides the wiring.
+// all mutations of all nodes on one etcd are serialisable. What this node has stored, and what the watch brings of
+// others, goes to the replica, to the Apply function (the data plane) and then to the waiting writers, in this order:
+// who has got an answer finds its effect everywhere on this node. The package knows nothing of operations or HTTP;
+// control is its only caller besides the wiring.
 //
 // Invariant: the replica holds exactly the decodable records of one etcd revision, and Apply has had or is being
 // given exactly the changes up to it.
@@ -127,17 +128,19 @@ func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
 		done:    make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	handover := make(chan stored, 1)
 	committer := &committer{
 		kv:      s.kv,
 		replica: r,
 		calls:   c.calls,
+		stored:  handover,
 		limits:  limits{operations: cfg.MaxOperations - ownOperations, bytes: cfg.MaxBytes},
 		leases:  leases{lease: s.lease},
 		node:    rand.Text(),
 		fail:    c.fail,
 		log:     cfg.Log,
 	}
-	watch := &watch{kv: s.kv, watcher: s.watcher, replica: r, silent: make(chan struct{}, 1), fail: c.fail, log: cfg.Log}
+	watch := &watch{kv: s.kv, watcher: s.watcher, replica: r, stored: handover, silent: make(chan struct{}, 1), fail: c.fail, log: cfg.Log}
 	c.owned.Go(func() { committer.run(c.ctx) })
 	c.owned.Go(func() { watch.run(c.ctx) })
 	if s.stopped != nil {

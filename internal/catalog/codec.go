@@ -47,17 +47,25 @@ func decode(kv *mvccpb.KeyValue) (*row, error) {
 	if !ok {
 		return nil, fmt.Errorf("not the key of a record")
 	}
+	rec, err := decodeRecord(key, kv.Value)
+	if err != nil {
+		return nil, err
+	}
+	return &row{rec: rec, key: key, at: Cursor{Revision: kv.CreateRevision, Key: name}, modified: kv.ModRevision}, nil
+}
+
+func decodeRecord(key lattice.Key, value []byte) (lattice.Record, error) {
 	rec, ok := lattice.NewRecord(key.Kind)
 	if !ok {
 		return nil, fmt.Errorf("unknown kind %q", key.Kind)
 	}
-	if err := unmarshal(kv.Value, rec); err != nil {
+	if err := unmarshal(value, rec); err != nil {
 		return nil, err
 	}
 	if rec.Key() != key {
 		return nil, fmt.Errorf("the value is that of %s", rec.Key())
 	}
-	return &row{rec: rec, key: key, at: Cursor{Revision: kv.CreateRevision, Key: name}, modified: kv.ModRevision}, nil
+	return rec, nil
 }
 
 // unmarshal is json.Unmarshal, which would read the value of a record that reads itself twice.

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"log/slog"
+	"sync"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -22,6 +23,7 @@ type committer struct {
 	kv      clientv3.KV
 	replica *replica
 	calls   <-chan *call
+	stored  chan<- stored // to the watch; holds one
 	limits  limits
 	leases  leases
 	node    string // the name of this node, new at every start
@@ -73,7 +75,11 @@ func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) 
 	if len(b.calls) == 0 {
 		return rest, nil
 	}
+	var s stored
+	var decoding sync.WaitGroup
+	decoding.Go(func() { s.steps, s.err = b.overlay.steps() }) // while etcd waits for the disk
 	result, err := m.store(ctx, b)
+	decoding.Wait()
 	if err != nil {
 		return nil, err
 	}
@@ -84,9 +90,22 @@ func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) 
 	case !result.stored:
 		rest = append(b.calls, rest...)
 	default:
+		if s.revision = result.revision; s.err == nil {
+			select {
+			case m.stored <- s:
+			default: // The watch is not at work; it will see the revision when it is.
+			}
+		}
 		b.answer(result.revision, nil)
 	}
 	return rest, m.replica.seen.wait(result.revision, ctx, ctx)
+}
+
+// stored is what a batch that has been stored as a revision does to the table.
+type stored struct {
+	revision int64
+	steps    []step
+	err      error // The watch will say what is wrong.
 }
 
 // batch is the mutations of one transaction.

@@ -303,6 +303,26 @@ func (o *overlay) List(index lattice.Index, after Cursor, yield func(lattice.Rec
 	flush(Cursor{Revision: uncommitted, Key: "\xff"})
 }
 
+// steps returns what the overlay does to a table, but for the revision that stores it. The records are decoded from
+// what is stored: an empty list that a client sent would otherwise be one here, and none on other nodes.
+func (o *overlay) steps() ([]step, error) {
+	steps := make([]step, 0, len(o.order))
+	for _, key := range o.order {
+		e := o.entries[key]
+		switch {
+		case e.row != nil:
+			rec, err := decodeRecord(key, e.value)
+			if err != nil {
+				return nil, err
+			}
+			steps = append(steps, step{key: key, row: &row{rec: rec, key: key, at: e.row.at}})
+		case e.base != nil:
+			steps = append(steps, step{key: key})
+		}
+	}
+	return steps, nil
+}
+
 // ops returns the operations that store the overlay.
 func (o *overlay) ops(lease clientv3.LeaseID) []clientv3.Op {
 	ops := make([]clientv3.Op, 0, o.operations)

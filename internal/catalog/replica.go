@@ -69,6 +69,28 @@ func (r *replica) takeRevision(revision int64, events []*clientv3.Event) {
 		}
 	}
 
+	r.apply(revision, head, steps)
+}
+
+// takeStored applies a revision that this node has stored itself, so that its writers need not wait for the watch. Only
+// the revision that follows the replica's can be applied so. Any other comes by the watch, behind those that precede it.
+func (r *replica) takeStored(s stored) {
+	if s.revision != r.seen.now()+1 {
+		return
+	}
+	for _, step := range s.steps {
+		if row := step.row; row != nil {
+			row.modified = s.revision
+			if row.at.Revision == uncommitted {
+				row.at.Revision = s.revision
+			}
+		}
+	}
+	r.apply(s.revision, s.revision, s.steps)
+}
+
+// apply makes the steps of a revision. A head of -1 means that the head key was not touched.
+func (r *replica) apply(revision, head int64, steps []step) {
 	r.mu.Lock()
 	r.revision = revision
 	if head >= 0 {

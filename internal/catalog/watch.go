@@ -15,6 +15,7 @@ type watch struct {
 	kv      clientv3.KV
 	watcher clientv3.Watcher
 	replica *replica
+	stored  <-chan stored // what this node has stored
 	silent  chan struct{} // holds one: the watch has not said what it should have
 	fail    func(error)
 	log     *slog.Logger
@@ -76,8 +77,12 @@ func (w *watch) follow(ctx context.Context) error {
 			default:
 				w.replica.take(resp.Events)
 			}
+		case s := <-w.stored:
+			w.replica.takeStored(s)
 		case <-w.silent:
 			return errors.New("the watch was silent")
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -2,9 +2,12 @@ package catalog
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -98,15 +101,63 @@ func TestAWriterWithoutAWatchWaitsForIt(t *testing.T) {
 
 func TestASilentWatchIsReplaced(t *testing.T) {
 	t.Parallel()
-	s := testStore(t).shared()
+	s := testStore(t)
 	watcher := newFaultyWatcher(s.watcher)
 	watcher.mute = true
-	s.watcher = watcher
-	c := startOn(t, s, Config{})
-	put(t, c, group("a"))
-	if got := namesOf(c); len(got) != 1 {
-		t.Errorf("the replica has %q", got)
+	faulty := s.shared()
+	faulty.watcher = watcher
+	c, other := startOn(t, faulty, Config{}), startOn(t, s.shared(), Config{})
+	put(t, other, group("a"))
+	converge(t, other, c)
+	put(t, c, group("b"))
+	converge(t, c, other)
+}
+
+// Whether a node takes a revision up from what it stored or from what etcd delivers, and in whatever order others
+// write in between, must make no difference.
+func TestWhatANodeStoresAndWhatItIsToldMakeOneReplica(t *testing.T) {
+	s := testStore(t)
+	followedA, followedB := newFollower(t), newFollower(t)
+	a := startOn(t, s.shared(), Config{Apply: followedA.apply})
+	watcher := newFaultyWatcher(s.watcher)
+	faulty := s.shared()
+	faulty.watcher = watcher
+	b := startOn(t, faulty, Config{Apply: followedB.apply})
+	parent := service()
+	put(t, a, parent)
+	var running sync.WaitGroup
+	for n, c := range []*Catalog{a, b} {
+		for i := range 4 {
+			running.Go(func() {
+				for j := range 60 {
+					number := 1000*n + 100*i + j
+					commit(t, c, func(tx *Tx) {
+						tx.Put(rule(parent, number))
+						tx.PutExpiring(&lattice.Token{Scope: scope, Operation: "Test", Token: fmt.Sprint(number), Answer: json.RawMessage("{}")})
+					})
+					switch j % 4 {
+					case 1:
+						commit(t, c, func(tx *Tx) { tx.Delete(rule(parent, number-1).Key()) })
+					case 3:
+						commit(t, c, func(tx *Tx) {
+							tx.DeleteTree(lattice.KindRule, scope, parent.ID)
+							tx.Put(rule(parent, number))
+						})
+					}
+				}
+			})
+		}
 	}
+	for range 5 {
+		watcher.cut()
+		time.Sleep(5 * time.Millisecond)
+		watcher.mend()
+		time.Sleep(20 * time.Millisecond)
+	}
+	running.Wait()
+	converge(t, a, b, startOn(t, s.shared(), Config{}))
+	followedA.compare(a)
+	followedB.compare(b)
 }
 
 func TestWhatIsNoRecordIsSkipped(t *testing.T) {
