@@ -1,12 +1,10 @@
 package server
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +16,8 @@ import (
 	"trellis/test/trellistest"
 )
 
-// serviceOnPort80 makes a service whose HTTP listener answers 404, and returns its name.
-func (r *running) serviceOnPort80(t *testing.T) string {
+// serviceOnPort80 makes a service whose HTTP listener answers 404.
+func (r *running) serviceOnPort80(t *testing.T) {
 	t.Helper()
 	ctx, api := t.Context(), r.client(anybody())
 	network, err := api.CreateServiceNetwork(ctx, &vpclattice.CreateServiceNetworkInput{Name: new("home")})
@@ -38,7 +36,6 @@ func (r *running) serviceOnPort80(t *testing.T) string {
 		DefaultAction: &types.RuleActionMemberFixedResponse{Value: types.FixedResponseAction{StatusCode: new(int32(404))}}}); err != nil {
 		t.Fatal(err)
 	}
-	return *service.DnsEntry.DomainName
 }
 
 func TestAddressOfAnotherMachineStopsTheStart(t *testing.T) {
@@ -59,23 +56,14 @@ func TestAddressOfAnotherMachineStopsTheStart(t *testing.T) {
 
 func TestConnectionDurationIsAsConfigured(t *testing.T) {
 	node := start(t, "dev", "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)), "--connection-duration", "1s")
-	name := node.serviceOnPort80(t)
+	node.serviceOnPort80(t)
 	conn, err := net.Dial("tcp", node.server.proxy.Addr(80).String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(50 * time.Second)) // The idle timeout is a minute.
-	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", name)
-	reader := bufio.NewReader(conn)
-	response, err := http.ReadResponse(reader, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadAll(response.Body); err != nil || response.StatusCode != 404 {
-		t.Fatalf("got %d, error %v", response.StatusCode, err)
-	}
-	if _, err := reader.ReadByte(); err != io.EOF {
+	if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("after its time the connection gives %v, want its end", err)
 	}
 }
