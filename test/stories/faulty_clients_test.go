@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -23,6 +24,19 @@ type Faults struct {
 
 	mu     sync.Mutex // mu guards the field below.
 	report FaultReport
+}
+
+// elsewhere connects as from another machine. On the loopback a segment can have 64 KB, and so the kernel takes 2.6 MB
+// of an answer for a client that reads nothing, at once; over a network it is a twentieth of that.
+var elsewhere = net.Dialer{Control: limitSegments}
+
+func limitSegments(_, _ string, raw syscall.RawConn) error {
+	const ofEthernet = 1460
+	var err error
+	controlErr := raw.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, ofEthernet)
+	})
+	return errors.Join(controlErr, err)
 }
 
 // FaultArgs says who misbehaves, and how.
@@ -119,7 +133,7 @@ const patience = 300 * time.Millisecond
 
 // see makes a request on a new connection and says in a word what comes of it.
 func see(args FaultArgs, expected string) string {
-	conn, err := net.Dial("tcp", local(args.Port))
+	conn, err := elsewhere.Dial("tcp", local(args.Port))
 	if err != nil {
 		return "no connection: " + err.Error()
 	}
@@ -155,8 +169,10 @@ func see(args FaultArgs, expected string) string {
 
 // misbehave is a client that misbehaves, until ctx ends.
 func (f *Faults) misbehave(ctx context.Context, args FaultArgs, fault clientFault) {
-	time.Sleep(rand.N(args.Duration / 2))
-	conn, err := net.Dial("tcp", local(args.Port))
+	if !fault.atOnce {
+		time.Sleep(rand.N(args.Duration / 2))
+	}
+	conn, err := elsewhere.Dial("tcp", local(args.Port))
 	if err != nil {
 		f.note(0, "connecting: "+err.Error())
 		return
@@ -174,33 +190,37 @@ type clientFault struct {
 	// target is what the target does meanwhile; nil: answer.
 	target    func(conn net.Conn, reader *bufio.Reader) bool
 	misbehave func(ctx context.Context, args FaultArgs, conn net.Conn)
+	// atOnce says that all begin together, and not one after the other during half of the fault.
+	atOnce bool
 }
 
 const startOfBody = "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000000\r\n\r\n"
 
 func clientFaults() []clientFault {
+	readNothing := func(ctx context.Context, args FaultArgs, conn net.Conn) {
+		fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", args.Host)
+		<-ctx.Done()
+	}
 	return []clientFault{
-		{"send nothing", nil, func(_ context.Context, _ FaultArgs, conn net.Conn) { waitForEnd(conn) }},
-		{"stall in the head", nil, func(_ context.Context, args FaultArgs, conn net.Conn) {
+		{name: "send nothing", misbehave: func(_ context.Context, _ FaultArgs, conn net.Conn) { waitForEnd(conn) }},
+		{name: "stall in the head", misbehave: func(_ context.Context, args FaultArgs, conn net.Conn) {
 			fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nX-Part", args.Host)
 			waitForEnd(conn)
 		}},
-		{"send the head, a byte a second", nil, func(ctx context.Context, args FaultArgs, conn net.Conn) {
+		{name: "send the head, a byte a second", misbehave: func(ctx context.Context, args FaultArgs, conn net.Conn) {
 			drip(ctx, args, conn, fmt.Sprintf("GET / HTTP/1.1\r\nHost: %s\r\n\r\n", args.Host))
 		}},
-		{"stall in the body", nil, func(_ context.Context, args FaultArgs, conn net.Conn) {
+		{name: "stall in the body", misbehave: func(_ context.Context, args FaultArgs, conn net.Conn) {
 			fmt.Fprintf(conn, startOfBody+"only this", args.Host)
 			waitForEnd(conn)
 		}},
-		{"send the body, a byte a second", nil, func(ctx context.Context, args FaultArgs, conn net.Conn) {
+		{name: "send the body, a byte a second", misbehave: func(ctx context.Context, args FaultArgs, conn net.Conn) {
 			fmt.Fprintf(conn, startOfBody, args.Host)
 			drip(ctx, args, conn, "a body of a million bytes")
 		}},
-		{"read nothing of a large answer", answerMuch, func(ctx context.Context, args FaultArgs, conn net.Conn) {
-			fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", args.Host)
-			<-ctx.Done()
-		}},
-		{"read a large answer, a byte a second", answerMuch, func(ctx context.Context, args FaultArgs, conn net.Conn) {
+		{name: "read nothing of a large answer", target: answerMuch, misbehave: readNothing},
+		{name: "read nothing of it, all at once", target: answerMuch, misbehave: readNothing, atOnce: true},
+		{name: "read a large answer, a byte a second", target: answerMuch, misbehave: func(ctx context.Context, args FaultArgs, conn net.Conn) {
 			fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", args.Host)
 			for ctx.Err() == nil {
 				if _, err := conn.Read(make([]byte, 1)); err != nil {
@@ -209,20 +229,20 @@ func clientFaults() []clientFault {
 				pause(ctx, args)
 			}
 		}},
-		{"reset in the middle", nil, func(ctx context.Context, args FaultArgs, conn net.Conn) {
+		{name: "reset in the middle", misbehave: func(ctx context.Context, args FaultArgs, conn net.Conn) {
 			for ctx.Err() == nil {
 				fmt.Fprintf(conn, startOfBody+"only this", args.Host)
 				conn.(*net.TCPConn).SetLinger(0)
 				conn.Close()
 				pause(ctx, args)
 				var err error
-				if conn, err = net.Dial("tcp", local(args.Port)); err != nil {
+				if conn, err = elsewhere.Dial("tcp", local(args.Port)); err != nil {
 					return
 				}
 			}
 			conn.Close()
 		}},
-		{"send garbage", nil, func(_ context.Context, _ FaultArgs, conn net.Conn) {
+		{name: "send garbage", misbehave: func(_ context.Context, _ FaultArgs, conn net.Conn) {
 			io.WriteString(conn, "\x16\x03\x01 this is no HTTP\r\n\r\n")
 			waitForEnd(conn)
 		}},

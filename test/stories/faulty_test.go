@@ -2,6 +2,7 @@ package stories_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -22,7 +23,8 @@ type faultyTarget struct {
 }
 
 func startFaultyTarget() (*faultyTarget, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	config := net.ListenConfig{Control: limitSegments}
+	listener, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

@@ -92,6 +92,7 @@ func get(ctx context.Context, host string, dataPort int, path string) (status in
 		return 0, "", err
 	}
 	r.Host = host
+	r.Close = true // A connection that stays idle would hold an upgrade up.
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0, "", err

@@ -150,7 +150,8 @@ func newSoak(t *testing.T) *soak {
 		httpPort: trellistest.FreePort(t), httpsPort: trellistest.FreePort(t), churnPort: trellistest.FreePort(t),
 	}
 	writeInventory(t, s.inventory, soakHost)
-	s.process = trellistest.Start(t, trellistest.Build(t), "serve", "--data-dir", dir, "--deregistration-delay", "1s", "--drain-timeout", "10s",
+	// The drain timeout is so long that no client, however slow, finds a connection closed because it has been idle.
+	s.process = trellistest.Start(t, trellistest.Build(t), "serve", "--data-dir", dir, "--deregistration-delay", "1s", "--drain-timeout", "40s",
 		"--inventory", filepath.Join(s.inventory, "inventory.yaml"),
 		"--port-map", fmt.Sprintf("80=%d,443=%d,81=%d", s.httpPort, s.httpsPort, s.churnPort))
 	s.api = client(t, s.process.API, filepath.Join(dir, "credentials"))

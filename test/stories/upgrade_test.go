@@ -201,7 +201,7 @@ func TestNewProcessTakesOverWithoutLosingARequest(t *testing.T) {
 	dir := t.TempDir()
 	credentials := filepath.Join(dir, "credentials")
 	l := &traffic{port: trellistest.FreePort(t), tlsPort: trellistest.FreePort(t), authority: x509.NewCertPool()}
-	p := trellistest.Start(t, trellistest.Build(t), "serve", "--data-dir", dir, "--drain-timeout", "10s",
+	p := trellistest.Start(t, trellistest.Build(t), "serve", "--data-dir", dir, "--drain-timeout", "20s",
 		"--port-map", fmt.Sprintf("80=%d,443=%d", l.port, l.tlsPort))
 	c := client(t, p.API, credentials)
 	n := buildNetwork(t, c, backend.Listener.Addr().String())
@@ -291,7 +291,7 @@ func TestProcessGoesOnWhenTheNewProgramIsBroken(t *testing.T) {
 	dir := t.TempDir()
 	dataPort := trellistest.FreePort(t)
 	program := trellistest.Build(t)
-	p := trellistest.Start(t, program, "serve", "--data-dir", dir, "--drain-timeout", "6s", "--port-map", fmt.Sprintf("80=%d", dataPort))
+	p := trellistest.Start(t, program, "serve", "--data-dir", dir, "--drain-timeout", "12s", "--port-map", fmt.Sprintf("80=%d", dataPort))
 	c := client(t, p.API, filepath.Join(dir, "credentials"))
 	n := buildNetwork(t, c, backend.Listener.Addr().String())
 	awaitHealth(t, c, n, types.TargetStatusHealthy)
