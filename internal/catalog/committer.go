@@ -14,8 +14,8 @@ import (
 //     replica plus what the mutations before it in the batch wrote. A mutation that fails is rolled back.
 //  2. One etcd transaction stores the batch, on condition that the head key is as the replica knew it.
 //  3. If it is not, another node was faster: the replica catches up, and all mutations are evaluated again.
-//  4. Otherwise, as soon as the table has the revision, the next batch begins; the callers wait for Apply by
-//     themselves.
+//  4. Otherwise, as soon as the table has the revision, the next batch begins. The goroutine that applies the revision
+//     answers the callers.
 //
 // The answer to a mutation that failed or wrote nothing rests on the writes before it in the batch, and so waits
 // for their transaction like theirs.
@@ -90,22 +90,22 @@ func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) 
 	case !result.stored:
 		rest = append(b.calls, rest...)
 	default:
-		if s.revision = result.revision; s.err == nil {
-			select {
-			case m.stored <- s:
-			default: // The watch is not at work; it will see the revision when it is.
-			}
+		s.batch, s.revision = b, result.revision
+		select {
+		case m.stored <- s:
+		default: // The watch is not at work; it will see the revision when it is.
+			b.answer(result.revision, nil)
 		}
-		b.answer(result.revision, nil)
 	}
 	return rest, m.replica.seen.wait(result.revision, ctx, ctx)
 }
 
-// stored is what a batch that has been stored as a revision does to the table.
+// stored is a batch that has been stored as a revision, and what it does to the table.
 type stored struct {
+	batch    *batch // whose calls are to be answered once the table has it, since then they need not wait again
 	revision int64
 	steps    []step
-	err      error // The watch will say what is wrong.
+	err      error // why there are no steps
 }
 
 // batch is the mutations of one transaction.

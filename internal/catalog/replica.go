@@ -75,7 +75,7 @@ func (r *replica) takeRevision(revision int64, events []*clientv3.Event) {
 // takeStored applies a revision that this node has stored itself, so that its writers need not wait for the watch. Only
 // the revision that follows the replica's can be applied so. Any other comes by the watch, behind those that precede it.
 func (r *replica) takeStored(s stored) {
-	if s.revision != r.seen.now()+1 {
+	if s.err != nil || s.revision != r.seen.now()+1 {
 		return
 	}
 	for _, step := range s.steps {

@@ -79,6 +79,7 @@ func (w *watch) follow(ctx context.Context) error {
 			}
 		case s := <-w.stored:
 			w.replica.takeStored(s)
+			s.batch.answer(s.revision, nil)
 		case <-w.silent:
 			return errors.New("the watch was silent")
 		case <-ctx.Done():
