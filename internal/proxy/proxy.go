@@ -54,7 +54,7 @@ type Config struct {
 	// ConnectionDuration bounds the life of a client's connection. Default: 10 minutes (UG quotas).
 	ConnectionDuration time.Duration
 	// Upstream bounds the connections to targets. Defaults: 5 seconds to connect, 30 seconds idle, 256 idle and
-	// 8,192 connections per target.
+	// 8,192 connections per target, 2 of them made ready; a negative number means none.
 	Upstream upstream.Config
 }
 
@@ -84,6 +84,9 @@ func (cfg *Config) setDefaults() {
 	}
 	if cfg.Upstream.MaxIdle == 0 {
 		cfg.Upstream.MaxIdle = 256
+	}
+	if cfg.Upstream.Spare == 0 {
+		cfg.Upstream.Spare = 2
 	}
 	if cfg.Upstream.MaxConnections == 0 {
 		cfg.Upstream.MaxConnections = 8192

@@ -269,3 +269,26 @@ func TestManyClientsAtOnceGetTheirOwnAnswers(t *testing.T) {
 	}
 	clients.Wait()
 }
+
+func TestTargetThatHasBeenUsedHasConnectionsReady(t *testing.T) {
+	connected := make(chan struct{}, 10)
+	w := newWorld(t, func(cfg *Config) { cfg.Upstream.Spare = 2 })
+	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
+		connected <- struct{}{}
+		for readRequest(r) != nil {
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	}))
+	c := w.dial()
+	for range 3 {
+		if got := c.get("/"); got.body != "ok" {
+			t.Fatalf("got %d %q", got.StatusCode, got.body)
+		}
+	}
+	<-connected // For the first request.
+	select {
+	case <-connected:
+	case <-time.After(10 * time.Second):
+		t.Fatal("there is no spare connection")
+	}
+}

@@ -58,6 +58,9 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	for _, change := range change {
 		change(&cfg)
 	}
+	if cfg.Upstream.Spare == 0 {
+		cfg.Upstream.Spare = -1 // Most targets of the tests would take a spare connection for a request.
+	}
 	w.proxy = New(cfg)
 	w.router = routing.NewRouter(routing.Config{Connect: w.proxy.NewConnector, Log: cfg.Log})
 	w.put(&lattice.ServiceNetwork{Base: w.base("sn-1")})

@@ -13,7 +13,8 @@ import (
 // Conn is a connection to a target.
 type Conn struct {
 	net.Conn
-	// Reused says that the connection has carried an exchange before, so that the target may have closed it meanwhile.
+	// Reused says that the connection has been idle, most often after an exchange, so that the target may have closed it
+	// meanwhile.
 	Reused bool
 
 	pool      *Pool
@@ -119,7 +120,13 @@ func (nothing) Temporary() bool { return true }
 func (c *Conn) Address() netip.AddrPort { return c.pool.address }
 
 // Release gives the connection back for the next exchange. Everything of the last one must have been read.
-func (c *Conn) Release() { c.pool.put(c) }
+func (c *Conn) Release() {
+	first := !c.Reused
+	c.pool.put(c)
+	if first {
+		c.pool.warm()
+	}
+}
 
 // CloseWrite tells the target that no more will be sent.
 func (c *Conn) CloseWrite() error {

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Config bounds the pools. All fields must be set.
+// Config bounds the pools. All fields but Spare must be set.
 type Config struct {
 	// DialTimeout bounds connecting, the TLS handshake, and waiting for a connection to come free.
 	DialTimeout time.Duration
@@ -25,6 +25,8 @@ type Config struct {
 	// MaxIdle is how many are kept per target. MaxConnections is how many there may be per target, idle and in use.
 	MaxIdle        int
 	MaxConnections int
+	// Spare is how many connections to a target are made ready, idle ones included, once it has been used.
+	Spare int
 }
 
 // Pools makes pools and does what must be done now and then for all of them.
@@ -32,6 +34,11 @@ type Pools struct {
 	cfg Config
 	tls *tls.Config
 	now atomic.Int64 // nanoseconds of the last Sweep; read instead of the clock, since a second more or less is nothing
+
+	// warming ends with Close, and with it the making of spare connections.
+	warming context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup
 
 	mu     sync.Mutex // mu guards the fields below.
 	idling map[*Pool]struct{}
@@ -41,6 +48,7 @@ type Pools struct {
 // NewPools returns a maker of pools.
 func NewPools(cfg Config) *Pools {
 	p := &Pools{cfg: cfg, idling: make(map[*Pool]struct{})}
+	p.warming, p.stop = context.WithCancel(context.Background())
 	p.now.Store(time.Now().UnixNano())
 	p.tls = &tls.Config{
 		// Targets' certificates are not verified (UG https-listeners).
@@ -74,9 +82,11 @@ func (p *Pools) Close() {
 	pools := p.idling
 	p.idling = make(map[*Pool]struct{})
 	p.mu.Unlock()
+	p.stop()
 	for pool := range pools {
 		pool.Close()
 	}
+	p.running.Wait()
 }
 
 // setIdling notes whether a pool has idle connections, so that Sweep need not look at the others: there may be
@@ -106,6 +116,7 @@ type Pool struct {
 	open    int        // connections that are idle, in use or being made
 	waiting []chan *Conn
 	idling  bool // what setIdling was told
+	warming bool // spare connections are being made
 	closed  bool
 }
 

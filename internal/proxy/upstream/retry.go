@@ -35,7 +35,7 @@ var errUnasked = errors.New("the target closed the connection or sent an answer 
 // Attempt is what the decision to try again depends on.
 type Attempt struct {
 	Err error
-	// Reused says that the connection had carried an exchange before.
+	// Reused says that the connection had been idle before.
 	Reused bool
 	// Replayable says that all of the request that was taken from the client is still there.
 	Replayable bool

@@ -1,0 +1,59 @@
+package upstream
+
+// warm makes spare connections ready, in the background, so that requests that come at the same time as others need not
+// wait for one to be made. It is called when a new connection has carried its first exchange and is kept: a target that
+// keeps none might serve one connection after the other, and would wait for a request on the spare one.
+//
+// What is not used is closed like any idle connection. A target to which no connection can be made is left alone until
+// an exchange has made one again.
+func (p *Pool) warm() {
+	p.mu.Lock()
+	begins := !p.warming && p.lacksSpare()
+	p.warming = p.warming || begins
+	p.mu.Unlock()
+	if begins && !p.pools.inBackground(p.makeSpare) {
+		p.mu.Lock()
+		p.warming = false
+		p.mu.Unlock()
+	}
+}
+
+// inBackground runs a function unless the pools are closed. Close waits for it.
+func (p *Pools) inBackground(work func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.running.Go(work)
+	}
+	return !p.closed
+}
+
+func (p *Pool) makeSpare() {
+	for p.reserveSpare() {
+		c, err := p.dial(p.pools.warming)
+		if err != nil {
+			break
+		}
+		p.put(c)
+	}
+	p.mu.Lock()
+	p.warming = false
+	p.mu.Unlock()
+}
+
+// reserveSpare counts another spare connection as open, if there is to be one.
+func (p *Pool) reserveSpare() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	lacks := p.lacksSpare()
+	if lacks {
+		p.open++
+	}
+	return lacks
+}
+
+// lacksSpare says whether a spare connection is to be made. p.mu is held.
+func (p *Pool) lacksSpare() bool {
+	cfg := &p.pools.cfg
+	return !p.closed && len(p.idle) < min(cfg.Spare, cfg.MaxIdle) && p.open < cfg.MaxConnections
+}
