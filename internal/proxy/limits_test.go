@@ -3,10 +3,12 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -161,6 +163,24 @@ func TestConnectionsHaveALastHour(t *testing.T) {
 	waiting.atEnd()
 	if record := w.accessLog(2)[1]; record.Failure != ConnectionDurationExceeded {
 		t.Errorf("failure %q", record.Failure)
+	}
+}
+
+func TestUpgradedConnectionsHaveALastHourToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 2 * time.Second })
+	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
+		readHeadOnly(r)
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+		io.Copy(conn, r)
+	}))
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nHost: %s\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", host)
+	if _, err := io.ReadAll(c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("reading: %v", err)
+	}
+	if record := w.accessLog(1)[0]; record.Failure != ConnectionDurationExceeded || record.Status != 101 {
+		t.Errorf("record %d %q", record.Status, record.Failure)
 	}
 }
 

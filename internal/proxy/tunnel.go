@@ -28,11 +28,14 @@ func (c *connection) tunnel(from, end int) bool {
 		c.upload.state.Store(uploadNone)
 	}()
 	c.enter(phaseTunnel, c.idleMillis)
-	sent := c.pipe(c.conn, target, nil, func() { c.enter(phaseTunnel, c.idleMillis) })
+	why := causeNone
+	sent := c.pipe(c.conn, target, nil, func() { why = max(why, c.enter(phaseTunnel, c.idleMillis)) })
 	<-up
 	x.record.Sent += sent
 	x.start = x.end
-	c.dropTarget()
+	if why = max(why, c.dropTarget()); why > causeTimeout { // One that is idle for too long has not failed.
+		x.record.Failure = causeRefusal(why).failure
+	}
 	return c.conclude(false)
 }
 
