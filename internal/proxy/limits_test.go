@@ -184,6 +184,24 @@ func TestUpgradedConnectionsHaveALastHourToo(t *testing.T) {
 	}
 }
 
+func TestResponseThatNobodyReadsHasALastHourToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 2 * time.Second })
+	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
+		readHeadOnly(r)
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+		for block := make([]byte, 64<<10); ; {
+			if _, err := conn.Write(block); err != nil {
+				return
+			}
+		}
+	}))
+	w.dial().send("GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+	if record := w.accessLog(1)[0]; record.Failure != ConnectionDurationExceeded || record.Status != 200 {
+		t.Errorf("record %d %q", record.Status, record.Failure)
+	}
+}
+
 func TestShutdownLetsExchangesFinish(t *testing.T) {
 	w := newWorld(t)
 	arrived, release := make(chan struct{}), make(chan struct{})

@@ -263,9 +263,12 @@ func (c *connection) breakResponse(failure Failure, problem error) bool {
 	return false
 }
 
-// clientBroke breaks a response off because the client takes no more.
+// clientBroke breaks a response off because the client takes no more, or may take no more.
 func (c *connection) clientBroke() bool {
 	c.x.record.Failure = ClientConnectionClosed
+	if c.proxy.clock.now() >= c.endsAt {
+		c.x.record.Failure = ConnectionDurationExceeded
+	}
 	c.dropTarget()
 	c.broken = true
 	return false
