@@ -93,13 +93,29 @@ func TestReasonsForMissingErrorsAreAboutErrorsOfTheModel(t *testing.T) {
 // answersInTranscripts returns, by operation, the errors that it answers with somewhere, and success.
 func answersInTranscripts(t *testing.T) map[string]map[string]bool {
 	t.Helper()
-	files, err := filepath.Glob("testdata/*/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
 	shown := map[string]map[string]bool{}
 	for _, op := range bounds.Operations() {
 		shown[op.Name] = map[string]bool{}
+	}
+	for _, a := range transcribedAnswers(t) {
+		shown[a.operation][a.outcome] = true
+	}
+	return shown
+}
+
+// transcribedAnswer is an answer as a transcript shows it.
+type transcribedAnswer struct {
+	operation string
+	// outcome is the name of an error, or success.
+	outcome string
+	body    string
+}
+
+func transcribedAnswers(t *testing.T) (answers []transcribedAnswer) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
@@ -115,14 +131,15 @@ func answersInTranscripts(t *testing.T) map[string]map[string]bool {
 			if !found {
 				t.Fatalf("%s: what is the operation of\n%s", file, request)
 			}
-			status, name, _ := strings.Cut(strings.SplitN(answer, "\n", 2)[0], " ")
-			if name == "" && status == strconv.Itoa(op.Status) {
-				name = success
+			line, body, _ := strings.Cut(answer, "\n")
+			status, outcome, _ := strings.Cut(line, " ")
+			if outcome == "" && status == strconv.Itoa(op.Status) {
+				outcome = success
 			}
-			shown[op.Name][name] = true
+			answers = append(answers, transcribedAnswer{op.Name, outcome, body})
 		}
 	}
-	return shown
+	return answers
 }
 
 // requestedOperation returns the operation that the last request in some lines of a transcript is about.

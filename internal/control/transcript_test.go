@@ -71,9 +71,11 @@ import (
 //	@region eu-west-1                       where; us-west-2 at the start
 //	@txt $name.example.com $value           a TXT record that is published
 //	@endpoint vpce-01 ... Resource $rcfg    a VPC endpoint in the inventory, of the type Resource or ServiceNetwork; an
-//	                                        account behind it is its owner; - for the type takes it out again
+//	                                        account behind it is its owner, and a time behind that when it was
+//	                                        created; - for the type takes it out again
 //	@repeat 50 POST /targetgroups {...}     the same request many times, with %d counting from 1; each must succeed
 //	@policy {...}                           the identity policy of who calls; at the start it allows everything
+//	@creations-fail Code Why it is so.      what is created from now on fails
 //	@throttle                               the caller has used up what it may ask for in a second
 //	@panic                                  every operation has a bug that makes it panic
 
@@ -234,11 +236,18 @@ func (r scriptedRecords) LookupTXT(_ context.Context, name string) ([]string, er
 func (p *player) Current() *inventory.Snapshot { return p.inventory }
 
 // endpoint puts an endpoint into the inventory, or takes it out.
-func (p *player) endpoint(id, endpointType, to string, owner ...string) {
+func (p *player) endpoint(id, endpointType, to string, more ...string) {
+	owner, createdAt := "", ""
+	if len(more) > 0 {
+		owner = more[0]
+	}
+	if len(more) > 1 {
+		createdAt = ", createdAt: " + more[1]
+	}
 	delete(p.endpoints, id)
 	member := map[string]string{"Resource": "resourceConfiguration", "ServiceNetwork": "serviceNetwork"}[endpointType]
 	if member != "" {
-		p.endpoints[id] = fmt.Sprintf("{id: %s, vpc: vpc-01234567, type: %s, %s: %q, owner: %q}", id, endpointType, member, to, strings.Join(owner, ""))
+		p.endpoints[id] = fmt.Sprintf("{id: %s, vpc: vpc-01234567, type: %s, %s: %q, owner: %q%s}", id, endpointType, member, to, owner, createdAt)
 	}
 	text := "vpcs: [{id: vpc-01234567, cidrs: [10.0.0.0/16]}]\nvpcEndpoints: [" + strings.Join(slices.Collect(maps.Values(p.endpoints)), ", ") + "]"
 	var err error
@@ -334,7 +343,7 @@ func (p *player) send(method, path, body string) (status string, answer any) {
 
 // obey carries out a directive.
 func (p *player) obey(words []string) {
-	arguments := map[string]int{"advance": 1, "lifecycle-delay": 1, "deregistration-delay": 1, "quota": 2, "account": 1, "region": 1, "health": 3, "repeat": 3, "txt": 2, "endpoint": 3, "policy": 1, "throttle": 0, "panic": 0}
+	arguments := map[string]int{"advance": 1, "lifecycle-delay": 1, "deregistration-delay": 1, "quota": 2, "account": 1, "region": 1, "health": 3, "repeat": 3, "txt": 2, "endpoint": 3, "policy": 1, "creations-fail": 2, "throttle": 0, "panic": 0}
 	if least, ok := arguments[words[0]]; !ok || len(words) <= least {
 		p.fatalf("there is no such directive: %s", strings.Join(words, " "))
 	}
@@ -375,6 +384,8 @@ func (p *player) obey(words []string) {
 		p.repeat(words[1], words[2], words[3], strings.Join(words[4:], " "))
 	case "policy":
 		p.open(api.Config{Authorizer: p.authorizer(strings.Join(words[1:], " "))})
+	case "creations-fail":
+		p.control.FailCreation = func(lattice.Kind) (string, string) { return words[1], strings.Join(words[2:], " ") }
 	case "throttle":
 		p.open(api.Config{Limits: api.Limits{Rate: 1, Burst: 0}})
 	case "panic":
