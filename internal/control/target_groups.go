@@ -20,13 +20,15 @@ func (c *Control) CreateTargetGroup(ctx context.Context, caller api.Caller, in *
 		return nil, err
 	}
 	return create(ctx, c, caller, "CreateTargetGroup", in.ClientToken, in, func(tx *catalog.Tx) (*shape.CreateTargetGroupResponse, error) {
-		if err := c.checkIndexQuota(tx, "targetGroupsPerRegion", lattice.All(lattice.KindTargetGroup, caller.Scope()), ""); err != nil {
-			return nil, err
-		}
 		group := &lattice.TargetGroup{
 			Base:   c.newBase(caller, lattice.KindTargetGroup, in.Name, in.Tags),
 			Type:   in.Type,
 			Config: config,
+		}
+		if failed, ok := c.failedNamesake(tx, group); ok {
+			group.ID, group.CreatedAt = failed.ID, failed.CreatedAt
+		} else if err := c.checkIndexQuota(tx, "targetGroupsPerRegion", lattice.All(lattice.KindTargetGroup, caller.Scope()), ""); err != nil {
+			return nil, err
 		}
 		tx.Put(group)
 		return &shape.CreateTargetGroupResponse{
@@ -38,6 +40,17 @@ func (c *Control) CreateTargetGroup(ctx context.Context, caller api.Caller, in *
 			Type:   group.Type,
 		}, nil
 	})
+}
+
+// failedNamesake returns the target group of the same name that could not be created. The operation can be retried then
+// (API, CreateTargetGroupResponse), which of all creations this one alone can: it creates the same target group.
+func (c *Control) failedNamesake(tx *catalog.Tx, group *lattice.TargetGroup) (*lattice.TargetGroup, bool) {
+	key, held := tx.Holder(group.NameClaim())
+	if !held {
+		return nil, false
+	}
+	first, ok := catalog.Get[*lattice.TargetGroup](tx, key)
+	return first, ok && c.targetGroupStatus(first) == shape.TargetGroupStatusCreateFailed
 }
 
 // GetTargetGroup returns a target group.

@@ -75,7 +75,7 @@ import (
 //	                                        created; - for the type takes it out again
 //	@repeat 50 POST /targetgroups {...}     the same request many times, with %d counting from 1; each must succeed
 //	@policy {...}                           the identity policy of who calls; at the start it allows everything
-//	@creations-fail Code Why it is so.      what is created from now on fails
+//	@creations-fail Code Why it is so.      what is created from now on fails; - for the code ends that
 //	@throttle                               the caller has used up what it may ask for in a second
 //	@panic                                  every operation has a bug that makes it panic
 
@@ -343,7 +343,7 @@ func (p *player) send(method, path, body string) (status string, answer any) {
 
 // obey carries out a directive.
 func (p *player) obey(words []string) {
-	arguments := map[string]int{"advance": 1, "lifecycle-delay": 1, "deregistration-delay": 1, "quota": 2, "account": 1, "region": 1, "health": 3, "repeat": 3, "txt": 2, "endpoint": 3, "policy": 1, "creations-fail": 2, "throttle": 0, "panic": 0}
+	arguments := map[string]int{"advance": 1, "lifecycle-delay": 1, "deregistration-delay": 1, "quota": 2, "account": 1, "region": 1, "health": 3, "repeat": 3, "txt": 2, "endpoint": 3, "policy": 1, "creations-fail": 1, "throttle": 0, "panic": 0}
 	if least, ok := arguments[words[0]]; !ok || len(words) <= least {
 		p.fatalf("there is no such directive: %s", strings.Join(words, " "))
 	}
@@ -385,7 +385,8 @@ func (p *player) obey(words []string) {
 	case "policy":
 		p.open(api.Config{Authorizer: p.authorizer(strings.Join(words[1:], " "))})
 	case "creations-fail":
-		p.control.FailCreation = func(lattice.Kind) (string, string) { return words[1], strings.Join(words[2:], " ") }
+		code, message := strings.TrimPrefix(words[1], "-"), strings.Join(words[2:], " ")
+		p.control.FailCreation = func(lattice.Kind) (string, string) { return code, message }
 	case "throttle":
 		p.open(api.Config{Limits: api.Limits{Rate: 1, Burst: 0}})
 	case "panic":

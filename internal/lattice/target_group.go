@@ -26,4 +26,7 @@ func (g *TargetGroup) Indexes() []Index {
 	}
 	return g.indexes(indexes...)
 }
-func (g *TargetGroup) Claims() []Claim { return []Claim{g.nameClaim(KindTargetGroup, "")} }
+func (g *TargetGroup) Claims() []Claim { return []Claim{g.NameClaim()} }
+
+// NameClaim is the claim of the target group's name, unique within the account and Region.
+func (g *TargetGroup) NameClaim() Claim { return g.nameClaim(KindTargetGroup, "") }
