@@ -55,15 +55,15 @@ type pipes struct {
 func (p pipes) Write(b []byte) (int, error) { return p.out.Write(b) }
 func (p pipes) Close() error                { return errors.Join(p.out.Close(), p.ReadCloser.Close()) }
 
-// giveWay starts this program anew with the lowest priority: thousands of clients at fault would have machines of their
-// own, and must not take the processors from what is measured.
+// giveWay starts this program anew with a low priority: thousands of clients at fault would have machines of their own,
+// and must not take the processors from what is measured.
 func giveWay() error {
 	const done = "TRELLIS_STORIES_GIVES_WAY"
 	if os.Getenv(done) != "" {
 		return nil
 	}
 	runtime.LockOSThread() // On Linux the priority is the thread's, which the new program begins with.
-	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19); err != nil {
+	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 10); err != nil {
 		return err
 	}
 	program, err := os.Executable()
