@@ -140,6 +140,9 @@ func (st *stream) interrupt(why cause) {
 	st.mu.Unlock()
 	// Without the lock, since http2 may call interrupt of other streams.
 	if peer != nil {
+		if why == causeTimeout {
+			peer.Doubt()
+		}
 		peer.Break(errInterrupted)
 	}
 	if sends {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	wire "golang.org/x/net/http2"
@@ -55,6 +56,7 @@ type Conn struct {
 	block   block
 
 	running sync.WaitGroup // handlers and writers
+	heard   atomic.Int64   // when the last frame came
 
 	mu           sync.Mutex // mu guards the fields below, and what streams say that it guards.
 	calls        []func()   // to be called once mu is free

@@ -12,6 +12,7 @@ import (
 func (c *Conn) readFrame() error {
 	frame, err := c.framer.ReadFrame()
 	if err == nil {
+		c.heard.Store(c.endpoint.cfg.Now())
 		err = c.process(frame)
 	}
 	if err == nil {

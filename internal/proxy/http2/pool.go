@@ -318,7 +318,7 @@ func (c *Conn) openStream(block []byte, request Request) (s *Stream, isFirst boo
 		c.lastOwnID += 2
 	}
 	s = c.newStream(c.lastOwnID)
-	s.noBody = request.ToHead
+	s.noBody, s.opened = request.ToHead, c.endpoint.cfg.Now()
 	c.appendHeaders(s.id, block, request.Ended)
 	if request.Ended {
 		s.localEnded = true

@@ -14,7 +14,8 @@ const maxInterim = 10
 type Stream struct {
 	conn   *Conn
 	id     uint32
-	noBody bool // a response that has none, whatever its head says
+	noBody bool  // a response that has none, whatever its head says
+	opened int64 // when we have opened it
 
 	readable sync.Cond // that there is something to read, or nothing to wait for
 	writable sync.Cond // the same for sending
@@ -395,6 +396,14 @@ func (s *Stream) Break(err error) {
 	}
 	s.readable.Broadcast()
 	s.writable.Broadcast()
+}
+
+// Doubt has no more streams opened on the connection if nothing has come on it since this one was opened. The peer's
+// machine may be gone, which nobody would tell, and each request would wait for its timeout.
+func (s *Stream) Doubt() {
+	if c := s.conn; c.client && c.heard.Load() <= s.opened {
+		c.Drain()
+	}
 }
 
 // Err returns why nothing can be sent any more, or nil.
