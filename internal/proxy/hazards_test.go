@@ -185,10 +185,13 @@ func TestStaleUpstreamConnection(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
 			var connections atomic.Int32
+			closed := make(chan struct{})
 			w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
 				first := connections.Add(1) == 1
 				for i := 0; ; i++ {
 					if first && i == 1 && !test.seen {
+						conn.Close()
+						close(closed)
 						return
 					}
 					if readRequest(r) == nil || first && i == 1 {
@@ -200,6 +203,7 @@ func TestStaleUpstreamConnection(t *testing.T) {
 			c := w.dial()
 			c.get("/")
 			if !test.seen {
+				<-closed
 				time.Sleep(20 * time.Millisecond) // The end of the stream must have come.
 			}
 			c.send(test.request, host)
@@ -255,12 +259,14 @@ func TestUnaskedAnswerIsNotTakenForTheNext(t *testing.T) {
 		for _, later := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, later %v", protocol, later), func(t *testing.T) {
 				w := newWorld(t)
+				got, poisoned := make(chan struct{}), make(chan struct{})
 				serve := func(conn net.Conn, r *bufio.Reader) {
 					for readRequest(r) != nil {
 						if later {
 							io.WriteString(conn, answer)
-							time.Sleep(10 * time.Millisecond)
+							<-got
 							io.WriteString(conn, poison)
+							poisoned <- struct{}{}
 						} else {
 							io.WriteString(conn, answer+poison)
 						}
@@ -273,10 +279,14 @@ func TestUnaskedAnswerIsNotTakenForTheNext(t *testing.T) {
 				w.service("svc-1", 80, forwardTo("tg-1"), "tg-1")
 				c := w.dial()
 				for range 3 {
-					if got := c.get("/"); got.body != "ok" {
-						t.Fatalf("got %q", got.body)
+					if answer := c.get("/"); answer.body != "ok" {
+						t.Fatalf("got %q", answer.body)
 					}
-					time.Sleep(30 * time.Millisecond)
+					if later {
+						got <- struct{}{}
+						<-poisoned
+					}
+					time.Sleep(30 * time.Millisecond) // It must have come.
 				}
 			})
 		}

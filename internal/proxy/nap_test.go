@@ -35,14 +35,19 @@ func (w *world) awaitNap() {
 func (w *world) disturb(ctx context.Context) {
 	p := w.proxy
 	for ctx.Err() == nil {
-		p.mu.Lock()
-		for c := range p.connections {
-			if word := c.watch.word.Load(); wordPhase(word) == phaseIdle && wordCause(word) == causeNone {
-				c.watch.end(c, word, causeNap)
-			}
+		p.sendToNap()
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+// sendToNap does at once what the sweeper does when connections have been idle for a while.
+func (p *Proxy) sendToNap() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.connections {
+		if word := c.watch.word.Load(); wordPhase(word) == phaseIdle && wordCause(word) == causeNone {
+			c.watch.end(c, word, causeNap)
 		}
-		p.mu.Unlock()
-		runtime.Gosched()
 	}
 }
 
@@ -64,9 +69,10 @@ func TestConnectionServesAfterANap(t *testing.T) {
 func TestConnectionThatTakesANapIsClosedInTime(t *testing.T) {
 	w := newWorld(t)
 	w.storefront(answering(t, okAnswer))
-	w.setIdleTimeout(3)
+	w.setIdleTimeout(4)
 	c := w.dial()
 	c.get("/")
+	w.proxy.sendToNap()
 	w.awaitNap()
 	c.atEnd()
 }
@@ -76,6 +82,7 @@ func TestConnectionThatTakesANapEndsWithTheProxy(t *testing.T) {
 	w.https(answering(t, okAnswer))
 	c := w.dialTLS(host)
 	c.get("/")
+	w.proxy.sendToNap()
 	w.awaitNap()
 	if err := w.proxy.Shutdown(context.Background()); err != nil {
 		t.Error(err)
@@ -111,7 +118,7 @@ func TestNapsAtAnyMomentDisturbNothing(t *testing.T) {
 				<-ended
 			}()
 			c := test.dial(w)
-			for i := range 300 {
+			for i := range 150 {
 				if i%10 == 0 {
 					c.send("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", host, len(body), body)
 				} else {

@@ -183,9 +183,9 @@ func TestPassthroughWithoutTargetEndsInAnAlert(t *testing.T) {
 func TestPassthroughEndsWhenItIsIdle(t *testing.T) {
 	w := newSecureWorld(t)
 	w.passthrough(secureBackend(t, w.site(customHost), echoTLS))
-	w.setIdleTimeout(1)
+	w.setIdleTimeout(3)
 	c := w.dialTLS(customHost)
-	for range 15 { // It is not idle while bytes move.
+	for range 40 { // It is not idle while bytes move.
 		c.send("hello")
 		if _, err := io.ReadFull(c.Reader, make([]byte, 5)); err != nil {
 			t.Fatal(err)
@@ -201,7 +201,7 @@ func TestPassthroughEndsWhenItIsIdle(t *testing.T) {
 }
 
 func TestPassthroughEndsAfterItsLife(t *testing.T) {
-	w := newSecureWorld(t, func(cfg *Config) { cfg.ConnectionDuration = time.Second })
+	w := newSecureWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 3 * time.Second })
 	w.passthrough(secureBackend(t, w.site(customHost), echoTLS))
 	c := w.dialTLS(customHost)
 	for {
@@ -237,14 +237,16 @@ func TestPassthroughBreaksBothSides(t *testing.T) {
 	})
 	t.Run("when the client breaks", func(t *testing.T) {
 		w := newSecureWorld(t)
-		broken := make(chan error, 1)
+		connected, broken := make(chan struct{}), make(chan error, 1)
 		w.passthrough(backend(t, func(conn net.Conn, r *bufio.Reader) {
+			io.ReadFull(r, make([]byte, len(hello)))
+			close(connected)
 			_, err := io.ReadAll(r)
 			broken <- err
 		}))
 		c := w.dialPort(443)
 		c.send("%s", hello)
-		time.Sleep(50 * time.Millisecond)
+		<-connected
 		c.Conn.(*net.TCPConn).SetLinger(0)
 		c.Conn.Close()
 		if err := <-broken; !isReset(err) {

@@ -91,7 +91,7 @@ func TestAnswersToAClientThatReadsLateArriveWhole(t *testing.T) {
 		}
 	}))
 	c := w.dial()
-	const count = 300 // Together more than the buffers of the kernel hold.
+	const count = 150 // Together more than the buffers of the kernel hold.
 	c.send(strings.Repeat("GET / HTTP/1.1\r\nHost: "+host+"\r\n\r\n", count))
 	time.Sleep(200 * time.Millisecond) // Until they are full.
 	for i := range count {

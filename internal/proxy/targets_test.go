@@ -173,7 +173,7 @@ func TestConnectionsToATargetAreBounded(t *testing.T) {
 
 func TestBusyTargetRefusesInTime(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) {
-		cfg.Upstream = upstream.Config{MaxConnections: 1, DialTimeout: 200 * time.Millisecond}
+		cfg.Upstream = upstream.Config{MaxConnections: 1, DialTimeout: 2 * time.Second}
 	})
 	arrived := make(chan struct{})
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {

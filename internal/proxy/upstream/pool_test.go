@@ -202,9 +202,11 @@ func awaitWaiter(pool *Pool) {
 
 func TestWaitingEnds(t *testing.T) {
 	address, _ := listen(t)
-	pool := newPools(t, func(cfg *Config) { cfg.MaxConnections, cfg.DialTimeout = 1, 50*time.Millisecond }).New(address, false)
+	pools := newPools(t, func(cfg *Config) { cfg.MaxConnections = 1 })
+	pool := pools.New(address, false)
 	only := dial(t, pool)
 	defer only.Discard()
+	pools.cfg.DialTimeout = 50 * time.Millisecond // That is not enough for everybody to connect in.
 	if _, err := pool.Dial(context.Background()); !errors.Is(err, errBusy) {
 		t.Errorf("got %v", err)
 	}
