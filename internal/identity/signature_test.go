@@ -130,22 +130,37 @@ func TestSignedRequestsOfTheSDKAreAccepted(t *testing.T) {
 
 func TestPresignedRequestsAreAccepted(t *testing.T) {
 	a := openSigned(t)
-	r, err := http.NewRequest("GET", "http://h/targetgroups?maxResults=5&X-Amz-Expires=900", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	empty := sha256.Sum256(nil)
-	signed, _, err := v4.NewSigner().PresignHTTP(context.Background(), administrator, r, hex.EncodeToString(empty[:]), "vpc-lattice", "eu-west-1", time.Now().Add(-10*time.Minute))
-	if err != nil {
-		t.Fatal(err)
-	}
-	u, err := url.Parse(signed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	arrived := &http.Request{Method: "GET", URL: u, Host: u.Host, Header: http.Header{}}
-	if _, err := a.Authenticate(arrived, nil); err != nil {
-		t.Error(err)
+	session := aws.Credentials{AccessKeyID: "ASIDEXAMPLE", SecretAccessKey: "secret;with#marks", SessionToken: "the-token"}
+	for name, credentials := range map[string]aws.Credentials{"of a user": administrator, "of a session": session} {
+		t.Run(name, func(t *testing.T) {
+			r, err := http.NewRequest("GET", "http://h/targetgroups?maxResults=5&X-Amz-Expires=900", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			empty := sha256.Sum256(nil)
+			signed, _, err := v4.NewSigner().PresignHTTP(context.Background(), credentials, r, hex.EncodeToString(empty[:]), "vpc-lattice", "eu-west-1", time.Now().Add(-10*time.Minute))
+			if err != nil {
+				t.Fatal(err)
+			}
+			u, err := url.Parse(signed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			arrived := &http.Request{Method: "GET", URL: u, Host: u.Host, Header: http.Header{}}
+			caller, err := a.Authenticate(arrived, nil)
+			if err != nil || caller.AccessKeyID != credentials.AccessKeyID {
+				t.Errorf("the caller is %+v, error %v", caller, err)
+			}
+			// Without its token, or with another, a session is nobody.
+			query := u.Query()
+			if query.Has("X-Amz-Security-Token") {
+				query.Set("X-Amz-Security-Token", "another-token")
+				u.RawQuery = query.Encode()
+				if _, err := a.Authenticate(arrived, nil); err == nil {
+					t.Error("another session's token is accepted")
+				}
+			}
+		})
 	}
 }
 
