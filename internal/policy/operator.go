@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // operator is a condition operator: a comparison, and how it treats several and absent values.
@@ -216,9 +217,9 @@ func unmark(s string) string {
 	return s
 }
 
-// same says whether a character of a pattern is this character.
+// same says whether a byte of a pattern stands for this byte.
 func same(pattern, c byte) bool {
-	return pattern == '?' || pattern == c || pattern == markStar && c == '*' || pattern == markQuestion && c == '?'
+	return pattern == c || pattern == markStar && c == '*' || pattern == markQuestion && c == '?'
 }
 
 // like matches a pattern with * for any text and ? for any character.
@@ -230,6 +231,10 @@ func like(s, pattern string) bool {
 		switch {
 		case j < len(pattern) && pattern[j] == '*':
 			star, mark = j, i
+			j++
+		case j < len(pattern) && pattern[j] == '?':
+			_, size := utf8.DecodeRuneInString(s[i:])
+			i += size
 			j++
 		case j < len(pattern) && same(pattern[j], s[i]):
 			i++

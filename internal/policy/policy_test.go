@@ -73,6 +73,7 @@ func TestEvaluation(t *testing.T) {
 		"list":                         {"a", "b"},
 		"aws:PrincipalTag/team":        {"blue"},
 		"aws:PrincipalTag/star":        {"*"},
+		"aws:PrincipalTag/name":        {"Zürich"},
 		// What a client sends may look like a variable.
 		"vpc-lattice-svcs:RequestHeader/x": {"${none}"},
 		"vpc-lattice-svcs:RequestHeader/y": {"${none"},
@@ -111,6 +112,8 @@ func TestEvaluation(t *testing.T) {
 		{"number without quotes", condition(`{"NumericEquals":{"vpc-lattice-svcs:Port":443}}`), Allowed},
 		{"number range", condition(`{"NumericLessThan":{"vpc-lattice-svcs:Port":"443"}}`), ImplicitDeny},
 		{"like", condition(`{"StringLike":{"vpc-lattice-svcs:RequestPath":"/?"}}`), Allowed},
+		{"a question mark is a character, of however many bytes", condition(`{"StringLike":{"aws:PrincipalTag/name":"Z?rich"}}`), Allowed},
+		{"two are two", condition(`{"StringLike":{"aws:PrincipalTag/name":"*Z??rich"}}`), ImplicitDeny},
 		{"not equals", condition(`{"StringNotEquals":{"vpc-lattice-svcs:RequestPath":["/a","/b"]}}`), ImplicitDeny},
 		{"absent key fails", condition(`{"StringEquals":{"none":"x"}}`), ImplicitDeny},
 		{"absent key holds when negated", condition(`{"StringNotEquals":{"none":"x"}}`), Allowed},
