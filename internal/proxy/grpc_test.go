@@ -390,7 +390,7 @@ func TestTargetThatBreaksBreaksTheGRPCCall(t *testing.T) {
 
 func TestLargeGRPCMessagesPassBothWays(t *testing.T) {
 	_, conn := newGRPCWorld(t, &grpcService{unary: func(_ context.Context, in []byte) ([]byte, error) { return in, nil }})
-	message := bytes.Repeat([]byte("0123456789abcdef"), 20<<20/16)
+	message := bytes.Repeat([]byte("0123456789abcdef"), 6<<20/16)
 	out := new(wrapperspb.BytesValue)
 	if err := conn.Invoke(grpcContext(t), "/test.Echo/Unary", wrapperspb.Bytes(message), out); err != nil || !bytes.Equal(out.Value, message) {
 		t.Errorf("%d bytes came back, %v", len(out.Value), err)

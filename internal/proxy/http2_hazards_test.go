@@ -191,7 +191,7 @@ func TestCancellingIsNoAbuse(t *testing.T) {
 	w := newWorld(t)
 	w.storefront(answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
 	c := w.dialFrames()
-	for id := uint32(1); id < 4000; id += 4 {
+	for id := uint32(1); id < 2400; id += 4 {
 		c.request(id, false, "POST", "/")
 		c.WriteRSTStream(id, wire.ErrCodeCancel)
 		c.request(id+2, true, "GET", "/")
