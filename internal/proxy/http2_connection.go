@@ -82,8 +82,8 @@ func (m *multiplexed) sweep(now int64, draining bool) {
 	case now >= m.endsAt+lingerMillis:
 		m.frames.Abort()
 	case now >= m.endsAt:
+		m.frames.Drain() // First: the answers that follow should not be the first that the client hears of it.
 		m.interrupt(causeLifetime, func(*stream) bool { return true })
-		m.frames.Drain()
 	case draining || m.listener.gone() || m.isOld() || m.frames.Idle() >= m.idle.Load():
 		m.frames.Drain()
 	}
