@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -14,30 +15,67 @@ import (
 	"time"
 )
 
-// inventoryARNs are the certificates of writeInventory.
+// inventoryARNs are the certificates of an inventory.
 var inventoryARNs = [...]string{
 	"arn:aws:acm:us-west-2:000000000000:certificate/12345678-1234-1234-1234-123456789012",
 	"arn:aws:acm:us-west-2:000000000000:certificate/87654321-4321-4321-4321-210987654321",
 }
 
-// writeInventory writes an inventory file with certificates for a host.
-func writeInventory(t *testing.T, dir, host string) {
+// inventory is a folder with an inventory file of certificates for a host.
+type inventory struct {
+	dir, host string
+	versions  [len(inventoryARNs)]int // how often each certificate has been made
+}
+
+func newInventory(t *testing.T, host string) *inventory {
 	t.Helper()
+	n := &inventory{dir: t.TempDir(), host: host}
 	for i := range inventoryARNs {
-		writeCertificate(t, dir, i, host)
+		n.writePair(t, i)
+	}
+	n.write(t)
+	return n
+}
+
+// file is the inventory file.
+func (n *inventory) file() string { return filepath.Join(n.dir, "inventory.yaml") }
+
+// pair are the files of a certificate and of its key.
+func (n *inventory) pair(number int) (certificate, key string) {
+	name := fmt.Sprintf("%d-%d", number, n.versions[number])
+	return filepath.Join(n.dir, "certificate-"+name+".pem"), filepath.Join(n.dir, "key-"+name+".pem")
+}
+
+// replace makes one of the certificates anew. The pair has new files, so that who reads the inventory at any time,
+// such as a process that starts, finds two that belong together.
+func (n *inventory) replace(t *testing.T, number int) {
+	t.Helper()
+	n.versions[number]++
+	n.writePair(t, number)
+	n.write(t)
+}
+
+// write replaces the inventory file as a whole.
+func (n *inventory) write(t *testing.T) {
+	t.Helper()
+	text := []byte("certificates:\n")
+	for i, arn := range inventoryARNs {
+		certificate, key := n.pair(i)
+		text = fmt.Appendf(text, "  - arn: %s\n    certificate: %s\n    key: %s\n", arn, filepath.Base(certificate), filepath.Base(key))
+	}
+	if err := errors.Join(os.WriteFile(n.file()+".new", text, 0o600), os.Rename(n.file()+".new", n.file())); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// writeCertificate writes the PEM files of one of the certificates anew, and then the inventory file, each of which is
-// replaced as a whole.
-func writeCertificate(t *testing.T, dir string, number int, host string) {
+func (n *inventory) writePair(t *testing.T, number int) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{host},
+		SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{n.host},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 	}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -48,24 +86,11 @@ func writeCertificate(t *testing.T, dir string, number int, host string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inventory := []byte("certificates:\n")
-	for i, arn := range inventoryARNs {
-		inventory = fmt.Appendf(inventory, "  - arn: %s\n    certificate: certificate-%d.pem\n    key: key-%[2]d.pem\n", arn, i)
-	}
-	for _, file := range []struct {
-		name    string
-		content []byte
-	}{
-		{fmt.Sprintf("certificate-%d.pem", number), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})},
-		{fmt.Sprintf("key-%d.pem", number), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encodedKey})},
-		{"inventory.yaml", inventory},
-	} {
-		path := filepath.Join(dir, file.name)
-		if err := os.WriteFile(path+".new", file.content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(path+".new", path); err != nil {
-			t.Fatal(err)
-		}
+	certificateFile, keyFile := n.pair(number)
+	if err := errors.Join(
+		os.WriteFile(certificateFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}), 0o600),
+		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encodedKey}), 0o600),
+	); err != nil {
+		t.Fatal(err)
 	}
 }

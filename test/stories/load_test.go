@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -97,9 +96,7 @@ func startHTTP2Backend(t *testing.T) *backend {
 // startTLSBackend starts a backend with a certificate for the name of the TLS that is passed through.
 func startTLSBackend(t *testing.T) *backend {
 	t.Helper()
-	dir := t.TempDir()
-	writeCertificate(t, dir, 0, sealedHost)
-	certificate := must(tls.LoadX509KeyPair(filepath.Join(dir, "certificate-0.pem"), filepath.Join(dir, "key-0.pem")))(t)
+	certificate := must(tls.LoadX509KeyPair(newInventory(t, sealedHost).pair(0)))(t)
 	b := new(backend)
 	server := httptest.NewUnstartedServer(b)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}

@@ -47,7 +47,8 @@ func TestSixteenClientsOverTheSameNamesKeepTheInvariants(t *testing.T) {
 	for range raceClients {
 		running.Go(func() {
 			for ctx.Err() == nil {
-				if err := anyCall(ctx, c); err != nil && !isExpected(err) && ctx.Err() == nil {
+				// A call that is given up could change something after the rest has been looked at, so none is.
+				if err := anyCall(t.Context(), c); err != nil && !isExpected(err) {
 					t.Error(err)
 					return
 				}

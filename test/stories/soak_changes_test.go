@@ -194,9 +194,9 @@ func (s *soak) churnedClient() *keptClient {
 	return &keptClient{host: s.churned.host, dial: dialTCP(local(s.churnPort))}
 }
 
-// replaceCertificate replaces the files of a certificate, and touches the inventory.
+// replaceCertificate replaces a certificate in the inventory.
 func (s *soak) replaceCertificate(t *testing.T) bool {
-	writeCertificate(t, s.inventory, rand.IntN(len(inventoryARNs)), soakHost)
+	s.inventory.replace(t, rand.IntN(len(inventoryARNs)))
 	return true
 }
 

@@ -121,7 +121,7 @@ type soak struct {
 	httpPort, httpsPort, churnPort int
 	web, second, remote, sealed    *soakService // HTTP/1.1, HTTP/2 and gRPC to the targets, and TLS passed through
 	churned                        *soakService
-	inventory                      string // the folder of the inventory's files
+	inventory                      *inventory
 	changes                        []*soakChange
 
 	rules   map[int]string // ids, by priority
@@ -146,13 +146,12 @@ func newSoak(t *testing.T) *soak {
 	t.Helper()
 	dir := t.TempDir()
 	s := &soak{
-		rules: map[int]string{}, inventory: t.TempDir(),
+		rules: map[int]string{}, inventory: newInventory(t, soakHost),
 		httpPort: trellistest.FreePort(t), httpsPort: trellistest.FreePort(t), churnPort: trellistest.FreePort(t),
 	}
-	writeInventory(t, s.inventory, soakHost)
 	// The drain timeout is so long that no client, however slow, finds a connection closed because it has been idle.
 	s.process = trellistest.Start(t, trellistest.Build(t), "serve", "--data-dir", dir, "--deregistration-delay", "1s", "--drain-timeout", "40s",
-		"--inventory", filepath.Join(s.inventory, "inventory.yaml"),
+		"--inventory", s.inventory.file(),
 		"--port-map", fmt.Sprintf("80=%d,443=%d,81=%d", s.httpPort, s.httpsPort, s.churnPort))
 	s.api = client(t, s.process.API, filepath.Join(dir, "credentials"))
 	s.network = *must(s.api.CreateServiceNetwork(t.Context(), &vpclattice.CreateServiceNetworkInput{Name: aws.String("soak")}))(t).Id
