@@ -25,40 +25,32 @@ const (
 // RegisterTargets makes targets members of a target group, those that can be. A target that is registered already
 // stays as it is; one that is draining becomes a new member.
 func (c *Control) RegisterTargets(ctx context.Context, caller api.Caller, in *shape.RegisterTargetsRequest) (*shape.RegisterTargetsResponse, error) {
-	out := &shape.RegisterTargetsResponse{}
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.RegisterTargetsResponse, error) {
 		m, err := c.membership(tx, caller, in.TargetGroupIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
+		out := &shape.RegisterTargetsResponse{}
 		out.Successful, out.Unsuccessful = m.each(in.Targets, m.add)
 		m.put()
-		return c.checkQuota("targetsPerTargetGroup", m.registered, lattice.KindTargetGroup, m.group.ID)
+		return out, c.checkQuota("targetsPerTargetGroup", m.registered, lattice.KindTargetGroup, m.group.ID)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 // DeregisterTargets takes targets out of a target group. They get no new requests from now on; those that may have
 // requests under way are shown as DRAINING for a while.
 func (c *Control) DeregisterTargets(ctx context.Context, caller api.Caller, in *shape.DeregisterTargetsRequest) (*shape.DeregisterTargetsResponse, error) {
-	out := &shape.DeregisterTargetsResponse{}
-	err := c.commit(ctx, func(tx *catalog.Tx) error {
+	defer c.signalDue()
+	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeregisterTargetsResponse, error) {
 		m, err := c.membership(tx, caller, in.TargetGroupIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
+		out := &shape.DeregisterTargetsResponse{}
 		out.Successful, out.Unsuccessful = m.each(in.Targets, m.remove)
 		m.put()
-		return nil
+		return out, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	c.signalDue()
-	return out, nil
 }
 
 // membership is a target group whose targets a transaction changes.
@@ -207,11 +199,10 @@ func (m *membership) isInUse(target *lattice.Target) bool {
 // names. One that is named without a port is listed with each of its ports, one that is not registered is
 // not listed.
 func (c *Control) ListTargets(_ context.Context, caller api.Caller, in *shape.ListTargetsRequest) (*shape.ListTargetsResponse, error) {
-	out := &shape.ListTargetsResponse{}
-	err := c.read(func(v catalog.View) error {
+	return read(c, func(v catalog.View) (*shape.ListTargetsResponse, error) {
 		group, err := findTargetGroup(v, caller, in.TargetGroupIdentifier)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		filter := newTargetFilter(group, in.Targets)
 		q := query{
@@ -225,18 +216,14 @@ func (c *Control) ListTargets(_ context.Context, caller api.Caller, in *shape.Li
 				}
 			}
 		}
-		out.Items, out.NextToken, err = pageOf(q, list, func(target *lattice.Target) (shape.TargetSummary, bool) {
+		items, next, err := pageOf(q, list, func(target *lattice.Target) (shape.TargetSummary, bool) {
 			if !filter.admits(target) {
 				return shape.TargetSummary{}, false
 			}
 			return c.targetSummary(target), true
 		})
-		return err
+		return &shape.ListTargetsResponse{Items: items, NextToken: next}, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 // targetSummary shows a target. The reason code of a draining one is ours: AWS says that all states but
