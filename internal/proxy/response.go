@@ -168,8 +168,8 @@ func (c *connection) relay(first []byte, reusable bool) bool {
 	defer c.proxy.putBuffer(pooled)
 	room := pooled.bytes[answerRoom : len(pooled.bytes)-chunkRoom]
 	for !body.Done() {
-		if c.enter(phaseTarget, c.idleMillis) != causeNone {
-			return c.breakResponse(InternalError, nil)
+		if why := c.enter(phaseTarget, c.idleMillis); why != causeNone { // Just as the last wait was over.
+			return c.breakResponse(causeRefusal(why).failure, nil)
 		}
 		var n int
 		var err error
