@@ -15,7 +15,8 @@ import (
 // h2spec returns what the conformance suite says when it fails.
 func h2spec(t *testing.T, arguments ...string) {
 	t.Helper()
-	arguments = append([]string{"tool", "h2spec", "--strict", "--timeout", "10"}, arguments...)
+	// The timeout is for an answer that does not come.
+	arguments = append([]string{"tool", "h2spec", "--strict", "--timeout", "60"}, arguments...)
 	output, err := exec.CommandContext(t.Context(), "go", arguments...).CombinedOutput()
 	if err != nil {
 		text := string(output)

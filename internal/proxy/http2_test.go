@@ -127,7 +127,7 @@ func TestHTTP2RequestReachesATargetOfHTTP2(t *testing.T) {
 }
 
 func TestLargeBodiesPassBothWaysByHTTP2(t *testing.T) {
-	const size = 1 << 20
+	const size = 512 << 10
 	echo := http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) { io.Copy(out, in.Body) })
 	for _, test := range []struct {
 		name  string
