@@ -25,10 +25,11 @@ type Conn struct {
 	onPeek func(fd uintptr)
 	silent bool
 	probe  [1]byte
-	onTry  func(fd uintptr) bool
 
-	// What follows is the state of Exchange, which raw.Read calls back.
+	// What follows is the state of Exchange, Read and TryRead, which raw.Read calls back.
 	onReadable func(fd uintptr) bool
+	onBody     func(fd uintptr) bool
+	onTry      func(fd uintptr) bool
 	request    []byte
 	answer     []byte
 	received   int
@@ -49,7 +50,7 @@ func newConn(pool *Pool, conn net.Conn) *Conn {
 	c := &Conn{Conn: conn, pool: pool, raw: socket.Raw(conn)}
 	c.onReadable = c.step
 	c.onPeek = func(fd uintptr) { c.silent = socket.Silent(fd) }
-	c.onTry = c.try
+	c.onBody, c.onTry = c.readBody, c.tryBody
 	return c
 }
 
@@ -234,18 +235,25 @@ func (c *Conn) step(fd uintptr) (done bool) {
 		c.stage = receiving
 		return false
 	default:
-		c.received, wait, c.err = socket.Read(fd, c.answer)
-		return !wait
+		return c.readBody(fd)
 	}
 }
 
 // Receive returns the next bytes of the answer, of which none have come yet. The error is a *BrokenError.
 func (c *Conn) Receive(answer []byte) (int, error) {
-	n, err := c.Conn.Read(answer)
+	n, err := c.Read(answer)
 	if n == 0 && err != nil {
 		return 0, &BrokenError{Sent: true, Err: err}
 	}
 	return n, nil
+}
+
+// Read reads more of an answer.
+func (c *Conn) Read(b []byte) (int, error) {
+	if c.raw == nil {
+		return c.Conn.Read(b)
+	}
+	return c.readWith(c.onBody, b)
 }
 
 // TryRead reads what has come already, which may be nothing.
@@ -253,8 +261,12 @@ func (c *Conn) TryRead(b []byte) (int, error) {
 	if c.raw == nil {
 		return 0, nil
 	}
+	return c.readWith(c.onTry, b)
+}
+
+func (c *Conn) readWith(onReadable func(fd uintptr) bool, b []byte) (int, error) {
 	c.answer = b
-	err := c.raw.Read(c.onTry)
+	err := c.raw.Read(onReadable)
 	c.answer = nil
 	if err != nil {
 		return 0, err
@@ -262,7 +274,13 @@ func (c *Conn) TryRead(b []byte) (int, error) {
 	return c.received, c.err
 }
 
-func (c *Conn) try(fd uintptr) (done bool) {
-	c.received, _, c.err = socket.Read(fd, c.answer)
+func (c *Conn) readBody(fd uintptr) (done bool) {
+	var wait bool
+	c.received, wait, c.err = socket.Read(fd, c.answer)
+	return !wait
+}
+
+func (c *Conn) tryBody(fd uintptr) (done bool) {
+	c.readBody(fd)
 	return true
 }
