@@ -25,10 +25,10 @@ func TestClientThatReadsOnlyAfterItHasSentEverythingLearnsWhyTheConnectionEnded(
 			w := newWorld(t)
 			w.storefront(answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
 			c := w.dialFrames()
-			// More than sockets hold, of which all but the beginning comes after the end.
+			// All but the beginning comes after the end.
 			var one bytes.Buffer
 			test.flood(wire.NewFramer(&one, nil))
-			if _, err := c.Conn.Write(bytes.Repeat(one.Bytes(), 8<<20/one.Len())); err != nil {
+			if _, err := c.Conn.Write(bytes.Repeat(one.Bytes(), 2<<20/one.Len())); err != nil {
 				t.Fatalf("sending: %v", err)
 			}
 			if code := c.goneAway(); code != test.want {

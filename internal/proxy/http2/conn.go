@@ -26,7 +26,7 @@ const (
 	// drainMillis is how long a client may take to confirm that it knows of the end.
 	drainMillis = 1000
 	// closingTime is how long a peer that has broken the protocol may take for each part of what is written last.
-	closingTime = 5 * time.Second
+	closingTime = 10 * time.Second
 	// MaxDiscardBytes bounds what is read from a connection that has ended: a peer may send a connection's window ahead,
 	// and has sent before it can know of the end.
 	MaxDiscardBytes = 16 << 20
