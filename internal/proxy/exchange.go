@@ -26,11 +26,12 @@ type exchange struct {
 	// in holds what the client has sent: in[start:end] has not been taken up yet.
 	in         []byte
 	start, end int
-	out        []byte // the head for the target, with the body as far as it is there; later the head for the client
-	body       []byte // that part of the body, in in
-	answer     []byte // what the target has sent
-	small      [headBufferBytes]byte
-	answers    [answerBufferBytes]byte
+	out        []byte        // the head for the target, with the body as far as it is there; later the head for the client
+	body       []byte        // that part of the body, in in
+	answer     []byte        // what the target has sent
+	small      []byte        // what in is at first; nil for a stream, whose head comes otherwise
+	answers    []byte        // what answer is at first; nil for a stream
+	lent       *answerBuffer // what answer is of a stream whose target speaks HTTP/1.1
 
 	request      http1.Request
 	requestBody  http1.Body
@@ -53,10 +54,19 @@ type exchange struct {
 	record      Record
 }
 
+// answerBuffer is room for an answer. Streams take it only when they need it: there may be many that wait for long.
+type answerBuffer [answerBufferBytes]byte
+
 func newExchange() *exchange {
+	x := newStreamExchange()
+	x.small, x.answers = make([]byte, headBufferBytes), make([]byte, answerBufferBytes)
+	x.in, x.answer = x.small, x.answers
+	return x
+}
+
+// newStreamExchange returns an exchange for a stream of HTTP/2.
+func newStreamExchange() *exchange {
 	x := &exchange{out: make([]byte, 0, headBufferBytes)}
-	x.in = x.small[:]
-	x.answer = x.answers[:]
 	x.route.Headers = &x.request
 	x.request.Reset()
 	x.response.Reset()
@@ -68,13 +78,29 @@ func (x *exchange) release(p *Proxy) {
 	mangle(x.in)
 	mangle(x.out[:cap(x.out)])
 	mangle(x.answer)
-	x.in, x.answer = x.small[:], x.answers[:]
+	x.in, x.answer = x.small, x.answers
 	if cap(x.out) > 4*headBufferBytes {
 		x.out = make([]byte, 0, headBufferBytes)
 	}
 	x.start, x.end, x.parsed, x.blank = 0, 0, false, false
 	x.plan = plan{}
-	p.exchanges.Put(x)
+	if x.small != nil {
+		p.exchanges.Put(x)
+		return
+	}
+	if x.lent != nil {
+		p.answers.Put(x.lent)
+		x.lent = nil
+	}
+	p.streamExchanges.Put(x)
+}
+
+// borrowAnswer gives the exchange of a stream room for an answer.
+func (x *exchange) borrowAnswer(p *Proxy) {
+	if x.lent == nil {
+		x.lent = p.answers.Get().(*answerBuffer)
+		x.answer = x.lent[:]
+	}
 }
 
 // awaitsContinue says whether the client waits for a 100 (Continue). One that speaks HTTP/1.0 cannot (RFC 9110 10.1.1).

@@ -43,7 +43,7 @@ var errInterrupted = errors.New("the exchange was interrupted")
 // handle carries one exchange.
 func (m *multiplexed) handle(s *http2.Stream) {
 	p := m.proxy
-	st := &stream{m: m, http: s, x: p.exchanges.Get().(*exchange), idleMillis: m.idle.Load()}
+	st := &stream{m: m, http: s, x: p.streamExchanges.Get().(*exchange), idleMillis: m.idle.Load()}
 	st.touch()
 	m.add(st)
 	defer st.end()

@@ -34,6 +34,7 @@ func (st *stream) exchangeHTTP1(pool *upstream.Pool) error {
 		return err
 	}
 	st.touch()
+	x.borrowAnswer(st.m.proxy)
 	room := x.answer[answerRoom : len(x.answer)-chunkRoom]
 	x.record.ToTarget = st.sinceStart()
 	var n int

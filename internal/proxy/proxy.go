@@ -99,13 +99,17 @@ type Proxy struct {
 	pools     *upstream.Pools
 	http2     *http2.Endpoint
 	streams   *http2.Pools // connections to targets that speak HTTP/2
-	exchanges sync.Pool    // of *exchange
+	exchanges sync.Pool    // of *exchange, for connections
 	buffers   sync.Pool    // of *buffer
-	mover     *passthrough.Mover
-	tls       *tls.Config // of all HTTPS listeners
-	date      atomic.Pointer[string]
-	clock     clock
-	failures  failureLog
+
+	streamExchanges sync.Pool // of *exchange, for streams
+	answers         sync.Pool // of *answerBuffer, for streams
+
+	mover    *passthrough.Mover
+	tls      *tls.Config // of all HTTPS listeners
+	date     atomic.Pointer[string]
+	clock    clock
+	failures failureLog
 
 	// dialing ends when exchanges are broken off at the end of Shutdown.
 	dialing context.Context
@@ -137,6 +141,8 @@ func New(cfg Config) *Proxy {
 	p.mover = passthrough.NewMover()
 	p.tls = p.newTLSConfig()
 	p.exchanges.New = func() any { return newExchange() }
+	p.streamExchanges.New = func() any { return newStreamExchange() }
+	p.answers.New = func() any { return new(answerBuffer) }
 	p.buffers.New = func() any { return new(buffer) }
 	p.dialing, p.stop = context.WithCancel(context.Background())
 	p.clock.start(time.Now())
