@@ -1,8 +1,6 @@
 package lattice
 
 import (
-	"encoding/json"
-	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -53,21 +51,6 @@ func (t *Targets) Claims() []Claim { return nil }
 
 // DrainingTargets is the index of the records, of whatever scope, that have a target which is draining.
 var DrainingTargets = Index{Kind: KindTarget, By: "draining"}
-
-// UnmarshalJSON reads the record, and has its targets know whose they are.
-func (t *Targets) UnmarshalJSON(value []byte) error {
-	type plain Targets // without this method
-	if err := json.Unmarshal(value, (*plain)(t)); err != nil {
-		return err
-	}
-	for _, member := range t.Members {
-		if member == nil {
-			return errors.New("a target is null")
-		}
-		member.Scope, member.TargetGroupID = t.Scope, t.TargetGroupID
-	}
-	return nil
-}
 
 // Key identifies a target. It is below the key of the record. The id is escaped, since an ARN contains slashes.
 func (t *Target) Key() Key {
