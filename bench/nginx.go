@@ -11,21 +11,21 @@ import (
 var nginxConfig = template.Must(template.New("nginx.conf").Parse(nginxHead + `
   server_names_hash_bucket_size 256;
   upstream targets {
-    {{range .HTTPBackends}}server 127.0.0.1:{{.}};
+    {{range .HTTPBackends}}server 127.0.0.1:{{.}} max_fails=0;
     {{end}}
     keepalive 512;
     keepalive_requests 1000000000;
     keepalive_timeout 600s;
   }
   upstream sink {
-    {{range .SinkBackends}}server 127.0.0.1:{{.}};
+    {{range .SinkBackends}}server 127.0.0.1:{{.}} max_fails=0;
     {{end}}
     keepalive 512;
     keepalive_requests 1000000000;
     keepalive_timeout 600s;
   }
   upstream grpc {
-    {{range .GRPCBackends}}server 127.0.0.1:{{.}};
+    {{range .GRPCBackends}}server 127.0.0.1:{{.}} max_fails=0;
     {{end}}
     keepalive 512;
     keepalive_requests 1000000000;
