@@ -62,8 +62,11 @@ func runH2loadOnce(ctx context.Context, dir string, duration time.Duration, host
 			if _, err := fmt.Sscanf(rest, "%d total, %d started, %d done, %d succeeded, %d failed", &total, &started, &finished, &succeeded, &failed); err != nil {
 				return load{}, fmt.Errorf("h2load: %w\n%s", err, out)
 			}
-			if failed > 0 {
+			if failed > finished/1000 {
 				return load{}, fmt.Errorf("%d of %d requests failed: what would be measured is not proxying\n%s", failed, finished, out)
+			}
+			if failed > 0 { // nginx answers one of some ten thousand gRPC calls with 502.
+				progress("%d of %d requests failed", failed, finished)
 			}
 			l.requests = succeeded
 		}

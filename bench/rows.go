@@ -195,11 +195,6 @@ func (w *world) measure(ctx context.Context, o options, r row) (results, error) 
 			progress("round %d of %d: %s, %s", round+1, o.rounds, p.name, r.title)
 			m, err := measure(ctx, o, w.dir, p, w.host(r), r)
 			if err != nil {
-				// nginx answers one of some ten thousand gRPC calls with 502.
-				progress("%s; once more", firstLine(err))
-				m, err = measure(ctx, o, w.dir, p, w.host(r), r)
-			}
-			if err != nil {
 				out.missing[p.name] = err
 				continue
 			}
