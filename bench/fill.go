@@ -116,7 +116,7 @@ func (f filling) generate(yield func(lattice.Record)) {
 		yield(group)
 		targets := &lattice.Targets{Scope: scope, TargetGroupID: group.ID}
 		for t := range f.targetsPerGroup {
-			register(targets, fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), 8000+t, now)
+			targets.Register(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), int32(8000+t), now)
 		}
 		if f.targetsPerGroup > 0 {
 			yield(targets)
@@ -151,7 +151,7 @@ func (f filling) generate(yield func(lattice.Record)) {
 				weight = 100
 				targets := &lattice.Targets{Scope: scope, TargetGroupID: id}
 				for _, port := range f.ports {
-					register(targets, "127.0.0.1", port, now)
+					targets.Register("127.0.0.1", int32(port), now)
 				}
 				yield(targets)
 			}
@@ -162,11 +162,4 @@ func (f filling) generate(yield func(lattice.Record)) {
 		yield(listener)
 		yield(rule)
 	}
-}
-
-func register(targets *lattice.Targets, address string, port int, now time.Time) {
-	targets.Registrations++
-	targets.Members = append(targets.Members, &lattice.Target{
-		Scope: targets.Scope, TargetGroupID: targets.TargetGroupID, Number: targets.Registrations, ID: address, Port: int32(port), RegisteredAt: now,
-	})
 }

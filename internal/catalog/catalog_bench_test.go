@@ -99,10 +99,9 @@ func BenchmarkLoad(b *testing.B) {
 	for i := range groups {
 		g := group(fmt.Sprint("group-", i))
 		store(g)
-		members := &lattice.Targets{Scope: scope, TargetGroupID: g.ID, Registrations: int64(targets)}
+		members := &lattice.Targets{Scope: scope, TargetGroupID: g.ID}
 		for j := range targets {
-			members.Members = append(members.Members, &lattice.Target{
-				Number: int64(j + 1), ID: fmt.Sprintf("10.%d.%d.%d", i>>8&255, i&255, j), Port: 80, RegisteredAt: now})
+			members.Register(fmt.Sprintf("10.%d.%d.%d", i>>8&255, i&255, j), 80, now)
 		}
 		store(members)
 	}

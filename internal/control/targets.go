@@ -130,20 +130,12 @@ func (m *membership) add(in shape.Target, target member) *shape.TargetFailure {
 		return targetFailure(in, tooManyTargets, fmt.Sprintf("A target group of type %s can have only one target", m.group.Type))
 	}
 	m.registered++
-	m.record.Registrations++
 	if known {
 		m.record.Members[place] = nil
 	}
 	m.changed = true
 	m.places[target] = len(m.record.Members)
-	m.record.Members = append(m.record.Members, &lattice.Target{
-		Scope:         m.group.Scope,
-		TargetGroupID: m.group.ID,
-		Number:        m.record.Registrations,
-		ID:            target.id,
-		Port:          target.port,
-		RegisteredAt:  m.c.now(),
-	})
+	m.record.Register(target.id, target.port, m.c.now())
 	return nil
 }
 

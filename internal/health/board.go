@@ -1,7 +1,6 @@
 package health
 
 import (
-	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -122,9 +121,7 @@ func (c *Checker) Report(key lattice.Key) []TargetReport {
 			reports[i].Address, _ = locate(reports[i].Target)
 		}
 	}
-	slices.SortFunc(reports, func(a, b TargetReport) int {
-		return cmp.Or(strings.Compare(a.Target.ID, b.Target.ID), cmp.Compare(a.Target.Port, b.Target.Port))
-	})
+	slices.SortFunc(reports, func(a, b TargetReport) int { return a.Target.Compare(b.Target) })
 	return reports
 }
 

@@ -1,9 +1,11 @@
 package lattice
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -46,6 +48,14 @@ func (t *Targets) Indexes() []Index {
 	return nil
 }
 
+// Register appends a target to a record that nobody else has yet, as its latest registration.
+func (t *Targets) Register(id string, port int32, now time.Time) {
+	t.Registrations++
+	t.Members = append(t.Members, &Target{
+		Scope: t.Scope, TargetGroupID: t.TargetGroupID, Number: t.Registrations, ID: id, Port: port, RegisteredAt: now,
+	})
+}
+
 // Claims holds nothing: the key itself is what claims the target group.
 func (t *Targets) Claims() []Claim { return nil }
 
@@ -55,6 +65,11 @@ var DrainingTargets = Index{Kind: KindTarget, By: "draining"}
 // Key identifies a target. It is below the key of the record. The id is escaped, since an ARN contains slashes.
 func (t *Target) Key() Key {
 	return Key{KindTarget, t.Scope, t.TargetGroupID + "/" + url.PathEscape(t.ID) + ":" + strconv.Itoa(int(t.Port))}
+}
+
+// Compare orders targets by id and port, which tell those of one target group apart.
+func (t *Target) Compare(other *Target) int {
+	return cmp.Or(strings.Compare(t.ID, other.ID), cmp.Compare(t.Port, other.Port))
 }
 
 // Draining says whether the target has been deregistered.

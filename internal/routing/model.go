@@ -269,17 +269,17 @@ func (m *model) takeTargets(record *lattice.Targets, present bool) {
 	g.changed = true
 	var members []*lattice.Target
 	if present {
-		members = slices.SortedFunc(slices.Values(record.Members), byIDAndPort)
+		members = slices.SortedFunc(slices.Values(record.Members), (*lattice.Target).Compare)
 	}
 	before := g.targets
 	g.targets = make([]targetNode, 0, len(members))
 	for _, member := range members {
-		for len(before) > 0 && byIDAndPort(before[0].record, member) < 0 {
+		for len(before) > 0 && before[0].record.Compare(member) < 0 {
 			m.drop(before[0].target)
 			before = before[1:]
 		}
 		node := targetNode{record: member}
-		if len(before) > 0 && byIDAndPort(before[0].record, member) == 0 {
+		if len(before) > 0 && before[0].record.Compare(member) == 0 {
 			node.target = before[0].target
 			before = before[1:]
 		}
@@ -295,10 +295,6 @@ func (m *model) drop(target *Target) {
 	if target != nil {
 		m.goneTargets = append(m.goneTargets, target)
 	}
-}
-
-func byIDAndPort(a, b *lattice.Target) int {
-	return cmp.Or(strings.Compare(a.ID, b.ID), cmp.Compare(a.Port, b.Port))
 }
 
 // service returns a service's node, marked dirty. It makes the node if asked to, and returns nil otherwise when
