@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"runtime"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
+	"trellis/internal/proxy/socket"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 )
@@ -80,6 +83,9 @@ func (p *Proxy) listen(port *routing.Port) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	if socketOf, ok := bound.(syscall.Conn); ok {
+		socket.BoundUnsent(socketOf, bodyBufferBytes) // Those that are accepted inherit it.
+	}
 	return &listener{proxy: p, port: port, net: bound, ended: make(chan struct{})}, nil
 }
 
@@ -88,9 +94,17 @@ func (p *Proxy) address(listenerPort int) string {
 	return net.JoinHostPort(p.cfg.Address, strconv.Itoa(p.cfg.BoundPort(listenerPort)))
 }
 
-func listen(address string) (net.Listener, error) {
+// ListenConfig returns how a port of the data plane is to be bound.
+func ListenConfig() net.ListenConfig {
 	// The sweeper ends idle connections, so TCP's keep-alive probes would be system calls for nothing.
 	config := net.ListenConfig{KeepAlive: -1}
+	// A socket of Multipath TCP, Go's default, passes no options on to the connections that it accepts.
+	config.SetMultipathTCP(false)
+	return config
+}
+
+func listen(address string) (net.Listener, error) {
+	config := ListenConfig()
 	return config.Listen(context.Background(), "tcp", address)
 }
 
@@ -151,5 +165,7 @@ func (l *listener) accept() {
 		c := newConnection(l, conn)
 		l.proxy.add(c)
 		go c.serve()
+		// When thousands connect at once, those that are connected already get their turns in between.
+		runtime.Gosched()
 	}
 }

@@ -8,9 +8,14 @@ import (
 	"time"
 
 	"trellis/internal/proxy/passthrough"
+	"trellis/internal/proxy/socket"
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/routing"
 )
+
+// unsentTunnelBytes is how much may wait in the kernel for a side that takes nothing. With 64 KB moving cost a sixth more,
+// with 256 KB a little more.
+const unsentTunnelBytes = 1 << 20
 
 // passThrough carries a connection to a target of a TLS_PASSTHROUGH listener. The ClientHello that led here is in x.in,
 // and goes to the target as it is. For the access log the connection is one exchange.
@@ -66,6 +71,8 @@ func (c *connection) moveBytes(r *Record) {
 	c.upload.deadline.Store(c.proxy.clock.now() + c.idleMillis)
 	c.upload.state.Store(uploadReads)
 	c.enter(phaseTunnel, c.idleMillis)
+	socket.BoundUnsent(client, unsentTunnelBytes)
+	socket.BoundUnsent(target, unsentTunnelBytes)
 	early := x.in[x.start:x.end]
 	_, err := target.Write(early)
 	r.Received = int64(len(early))

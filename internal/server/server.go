@@ -137,8 +137,7 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		Address:   cfg.DataAddr,
 		BoundPort: cfg.boundPort,
 		Listen: func(address string) (net.Listener, error) {
-			// The proxy's sweeper ends idle connections, so it needs no probes of TCP.
-			return s.takeover.listen(net.ListenConfig{KeepAlive: -1}, dataSocket, address)
+			return s.takeover.listen(proxy.ListenConfig(), dataSocket, address)
 		},
 		Certificate:        s.certificates.Certificate,
 		ConnectionDuration: cfg.ConnectionDuration,

@@ -10,12 +10,25 @@ import (
 	"trellis/internal/proxy/socket"
 )
 
+// How much may wait in the kernel for a target that takes nothing, beside what is on its way; and how much of an answer
+// has to be taken until more than the least of it is received ahead, which is more than what the kernels on the way to a
+// client take in before that reads anything.
+const (
+	unsentBytes = 64 << 10
+	widenBytes  = 256 << 10
+)
+
 // Conn is a connection to a target.
 type Conn struct {
 	net.Conn
 	// Reused says that the connection has been idle, most often after an exchange, so that the target may have closed it
 	// meanwhile.
 	Reused bool
+
+	tcp     *net.TCPConn
+	bounded bool // bound has been called
+	taken   int  // how much of an answer has been read, until that is enough to widen the connection
+	widened bool
 
 	pool      *Pool
 	raw       syscall.RawConn // nil where Exchange must use Conn
@@ -46,8 +59,8 @@ const (
 	receiving
 )
 
-func newConn(pool *Pool, conn net.Conn) *Conn {
-	c := &Conn{Conn: conn, pool: pool, raw: socket.Raw(conn)}
+func newConn(pool *Pool, conn *net.TCPConn) *Conn {
+	c := &Conn{Conn: conn, tcp: conn, pool: pool, raw: socket.Raw(conn)}
 	c.onReadable = c.step
 	c.onPeek = func(fd uintptr) { c.silent = socket.Silent(fd) }
 	c.onBody, c.onTry = c.readBody, c.tryBody
@@ -122,6 +135,7 @@ func (c *Conn) Address() netip.AddrPort { return c.pool.address }
 
 // Release gives the connection back for the next exchange. Everything of the last one must have been read.
 func (c *Conn) Release() {
+	c.taken = 0
 	first := !c.Reused
 	c.pool.put(c)
 	if first {
@@ -164,6 +178,9 @@ func (c *Conn) stale() bool {
 // stream has ended, then nothing has been sent yet and any request can be sent again. The same read makes it safe to
 // wait without another one after sending: whatever comes later wakes the wait.
 func (c *Conn) Exchange(request, answer []byte) (int, error) {
+	if !c.bounded {
+		c.bound()
+	}
 	if c.raw == nil {
 		if err := c.send(request); err != nil {
 			return 0, err
@@ -177,6 +194,9 @@ func (c *Conn) Exchange(request, answer []byte) (int, error) {
 // Send sends a part of a request whose rest is sent by others. There must be room for an answer, although it is not
 // waited for. The error is a *BrokenError.
 func (c *Conn) Send(part, answer []byte) error {
+	if !c.bounded {
+		c.bound()
+	}
 	if c.raw == nil {
 		return c.send(part)
 	}
@@ -249,11 +269,32 @@ func (c *Conn) Receive(answer []byte) (int, error) {
 }
 
 // Read reads more of an answer.
-func (c *Conn) Read(b []byte) (int, error) {
+func (c *Conn) Read(b []byte) (n int, err error) {
 	if c.raw == nil {
-		return c.Conn.Read(b)
+		n, err = c.Conn.Read(b)
+	} else {
+		n, err = c.readWith(c.onBody, b)
 	}
-	return c.readWith(c.onBody, b)
+	if !c.widened {
+		if c.taken += n; c.taken > widenBytes {
+			c.widen()
+		}
+	}
+	return n, err
+}
+
+// bound bounds what the kernel buffers, before the first exchange.
+func (c *Conn) bound() {
+	c.bounded = true
+	socket.BoundUnsent(c.tcp, unsentBytes)
+	socket.HoldReceiveBuffer(c.tcp)
+}
+
+// widen lets the kernel receive as much ahead as it finds fit for the network. Before an answer has shown that somebody
+// takes it, that is 64 KB or so.
+func (c *Conn) widen() {
+	c.widened = true
+	socket.WidenReceiveBuffer(c.tcp, widenBytes)
 }
 
 // TryRead reads what has come already, which may be nothing.

@@ -209,7 +209,7 @@ func (p *Pool) dial(ctx context.Context) (*Conn, error) {
 		p.gone()
 		return nil, &DialError{p.address, err}
 	}
-	c := newConn(p, conn)
+	c := newConn(p, conn.(*net.TCPConn))
 	if p.tls {
 		if err := c.secure(ctx, p.pools.tls); err != nil {
 			conn.Close()

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package socket
+
+import "syscall"
+
+// BoundUnsent does nothing here: how much the system buffers is its own business.
+func BoundUnsent(syscall.Conn, int) {}
+
+// HoldReceiveBuffer does nothing here.
+func HoldReceiveBuffer(syscall.Conn) {}
+
+// WidenReceiveBuffer does nothing here.
+func WidenReceiveBuffer(syscall.Conn, int) {}
