@@ -117,6 +117,9 @@ type Proxy struct {
 	running sync.WaitGroup // accept loops and connections
 	sweeper sync.WaitGroup
 
+	sweeping sync.Mutex // sweeping is held during a sweep, which may wait for mu, and guards the field below.
+	swept    []*connection
+
 	mu          sync.Mutex // mu guards the fields below.
 	listeners   map[int]*listener
 	wanted      []*routing.Port

@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"maps"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +14,14 @@ import (
 // tick is how often the sweeper looks at every connection, and so how exact timeouts are. A deadline of the runtime
 // costs a timer's insertion and removal for every exchange; this costs a store.
 const tick = 250 * time.Millisecond
+
+// goneTicks is after how many ticks it is looked again whether a client still waits for its answer. It is a
+// system call for each that does.
+const goneTicks = 3
+
+// sweptAtOnce is after how many connections the sweeper lets others go first: a sweep of thousands takes milliseconds,
+// which requests would wait for.
+const sweptAtOnce = 32
 
 // clock is the time as the sweeper last saw it.
 type clock struct {
@@ -56,10 +67,10 @@ const (
 type watch struct {
 	word atomic.Uint64 // milliseconds of the deadline << 8 | cause << 4 | phase
 	mu   sync.Mutex    // held while waits are being ended
-	// swept is the word that the sweeper saw last, and idle how often since it changed, while the connection was idle.
-	// They belong to the sweeper.
+	// swept is the word that the sweeper saw last, and same how often it has seen the same one again. They belong to the
+	// sweeper.
 	swept uint64
-	idle  int
+	same  int
 }
 
 func watchWord(ph phase, deadline int64) uint64 { return uint64(deadline)<<8 | uint64(ph) }
@@ -148,13 +159,11 @@ func (w *watch) sweepConnection(c *connection, now int64, draining bool) {
 	if wordCause(word) == causeNap {
 		return
 	}
-	seen := w.swept == word
-	w.swept = word
-	if w.idle++; !seen || wordPhase(word) != phaseIdle {
-		w.idle = 0
+	if w.same++; w.swept != word {
+		w.swept, w.same = word, 0
 	}
 	if wordCause(word) != causeNone {
-		if seen {
+		if w.same > 0 {
 			w.insist(c, word)
 		}
 		return
@@ -168,9 +177,9 @@ func (w *watch) sweepConnection(c *connection, now int64, draining bool) {
 		w.end(c, word, causeTimeout)
 	case ph == phaseIdle && (draining || c.listener.gone()) && !c.proxy.patient.Load():
 		w.end(c, word, causeDrain)
-	case w.idle == napTicks && c.transport != nil:
+	case ph == phaseIdle && w.same == napTicks && c.transport != nil:
 		w.end(c, word, causeNap)
-	case ph == phaseTarget && seen && !uploading && c.transport != nil && socket.Ended(c.transport):
+	case ph == phaseTarget && w.same%goneTicks == 1 && !uploading && c.transport != nil && socket.Ended(c.transport):
 		w.end(c, word, causeGone)
 	}
 }
@@ -200,10 +209,18 @@ func (p *Proxy) sweep() {
 }
 
 func (p *Proxy) sweepConnections() {
+	p.sweeping.Lock()
+	defer p.sweeping.Unlock()
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	connections := slices.AppendSeq(p.swept[:0], maps.Keys(p.connections))
+	p.mu.Unlock()
 	now, draining := p.clock.now(), p.draining.Load()
-	for c := range p.connections {
+	for i, c := range connections {
+		if i%sweptAtOnce == sweptAtOnce-1 {
+			runtime.Gosched()
+		}
 		c.watch.sweepConnection(c, now, draining)
 	}
+	clear(connections) // Those that end are not to be kept in memory.
+	p.swept = connections
 }
