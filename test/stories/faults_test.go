@@ -37,16 +37,22 @@ const (
 // faultWorld is a program with a service whose traffic must not suffer, and one whose targets or clients misbehave.
 // Three processes of their own are the program, what measures, and what misbehaves.
 type faultWorld struct {
-	program   *trellistest.Process
-	prober    *subprocess
-	faults    *subprocess
+	prober   *subprocess
+	faults   *subprocess
+	servers  []*faultServer // the program, and what it is compared with
+	clients  int
+	duration time.Duration // of each fault
+	normal   time.Duration
+	table    []string
+}
+
+// faultServer is a proxy with these services.
+type faultServer struct {
+	name      string
+	program   *trellistest.Process // nil for one that is not ours
 	port      int
 	good, bad string // hosts
 	refused   string // the host of a service with a target that nobody listens for
-	clients   int
-	duration  time.Duration // of each fault
-	normal    time.Duration
-	table     []string
 }
 
 // TestFaultsOfTargetsAndClientsHarmNobodyElse lets targets and clients misbehave in each of many ways, and looks at the
@@ -55,36 +61,40 @@ type faultWorld struct {
 func TestFaultsOfTargetsAndClientsHarmNobodyElse(t *testing.T) {
 	t.Parallel()
 	w := newFaultWorld(t)
-	w.measure(t, "nothing", FaultArgs{})
+	measure := func(name string, fault FaultArgs) {
+		t.Run(name, func(t *testing.T) {
+			for _, server := range w.servers {
+				w.measureQuietly(t, server, name, fault)
+			}
+		})
+	}
+	measure("nothing", FaultArgs{})
 	for _, fault := range targetFaults() {
-		host := w.bad
-		if fault.behave == nil {
-			host = w.refused
-		}
-		w.measure(t, "target "+fault.name, FaultArgs{TargetFault: fault.name, Host: host})
+		measure("target "+fault.name, FaultArgs{TargetFault: fault.name, Refused: fault.behave == nil})
 	}
 	for _, fault := range clientFaults() {
-		w.measure(t, fmt.Sprintf("%d clients %s", w.clients, fault.name), FaultArgs{ClientFault: fault.name, Clients: w.clients, Host: w.bad})
+		measure(fmt.Sprintf("%d clients %s", w.clients, fault.name), FaultArgs{ClientFault: fault.name, Clients: w.clients})
 	}
 	// What misbehaved is gone, and the service that it was aimed at works.
-	c := &keptClient{host: w.bad, dial: dialTCP(local(w.port))}
+	c := &keptClient{host: w.servers[0].bad, dial: dialTCP(local(w.servers[0].port))}
 	defer c.close()
 	if err := c.get("/", greeting); err != nil {
 		t.Errorf("after all faults: %v", err)
 	}
 	t.Logf("the traffic of another service, %d requests a second, milliseconds; and the program's memory, MB\n%s\n%s\n%s", probeRate,
-		fmt.Sprintf(rowFormat, "", "", "normally", "", "meanwhile", "", "", "", "memory", ""),
-		fmt.Sprintf(rowFormat, "while", "requests", "p50", "p99", "p50", "p99", "ratio", "longest", "before", "peak"), strings.Join(w.table, "\n"))
+		fmt.Sprintf(rowFormat, "", "", "", "normally", "", "meanwhile", "", "", "", "memory", "", ""),
+		fmt.Sprintf(rowFormat, "while", "", "requests", "p50", "p99", "p50", "p99", "ratio", "longest", "before", "peak", "stolen"),
+		strings.Join(w.table, "\n"))
 }
 
 // rowFormat is a line of the table.
-const rowFormat = "  %-50s %8v %8v %8v %9v %8v %6v %8v %6v %6v"
+const rowFormat = "  %-46s %-8s %8v %8v %8v %9v %8v %6v %8v %6v %6v %7v"
 
 func newFaultWorld(t *testing.T) *faultWorld {
 	t.Helper()
 	factor := soakFactor(t)
 	w := &faultWorld{
-		port: trellistest.FreePort(t), clients: affordableClients(t, min(faultClients*factor, maxFaultClients)),
+		clients:  affordableClients(t, min(faultClients*factor, maxFaultClients)),
 		duration: min(faultTime*time.Duration(factor), maxFaultTime),
 	}
 	w.normal = normalTime * w.duration / faultTime
@@ -92,13 +102,24 @@ func newFaultWorld(t *testing.T) *faultWorld {
 	var goodPort, badPort int32
 	w.prober.call(t, "Prober.Open", struct{}{}, &goodPort)
 	w.faults.call(t, "Faults.Open", struct{}{}, &badPort)
+	ports := faultTargets{good: goodPort, bad: badPort, refused: int32(trellistest.FreePort(t))}
+	w.servers = append([]*faultServer{startFaultProgram(t, ports)}, startFaultPeers(t, ports)...)
+	return w
+}
+
+// faultTargets are the ports of the services' targets.
+type faultTargets struct{ good, bad, refused int32 }
+
+func startFaultProgram(t *testing.T, ports faultTargets) *faultServer {
+	t.Helper()
+	s := &faultServer{name: "trellis", port: trellistest.FreePort(t)}
 	// Without the race detector, which multiplies the memory.
-	w.program = trellistest.Start(t, trellistest.BuildFast(t), "dev", "--port-map", fmt.Sprintf("80=%d", w.port), "--drain-timeout", "1s", "--ca-dir", t.TempDir())
-	api := anybody(w.program.API)
+	s.program = trellistest.Start(t, trellistest.BuildFast(t), "dev", "--port-map", fmt.Sprintf("80=%d", s.port), "--drain-timeout", "1s", "--ca-dir", t.TempDir())
+	api := anybody(s.program.API)
 	network := must(api.CreateServiceNetwork(t.Context(), &vpclattice.CreateServiceNetworkInput{Name: aws.String("faults")}))(t)
 	build := func(name string, port int32) string { return buildFaultService(t, api, *network.Id, name, port) }
-	w.good, w.bad, w.refused = build("good", goodPort), build("bad", badPort), build("refused", int32(trellistest.FreePort(t)))
-	return w
+	s.good, s.bad, s.refused = build("good", ports.good), build("bad", ports.bad), build("refused", ports.refused)
+	return s
 }
 
 // affordableClients says how many clients there can be: each needs two files in the program, for its own connection and
@@ -142,45 +163,100 @@ func buildFaultService(t *testing.T, api *vpclattice.Client, network, name strin
 	return *service.DnsEntry.DomainName
 }
 
-// measure looks at the traffic of the good service before something happens and meanwhile, and adds a line to the table.
-func (w *faultWorld) measure(t *testing.T, name string, fault FaultArgs) {
+// What share of the processors' time may be stolen during a measurement, which is repeated otherwise, and how often.
+const (
+	maxStolen   = 0.002
+	maxMeasured = 3
+)
+
+// measureQuietly measures, and once more when the machine was taken away meanwhile: on a virtual one others may have
+// their turns, in which everything stands still.
+func (w *faultWorld) measureQuietly(t *testing.T, server *faultServer, name string, fault FaultArgs) {
 	t.Helper()
-	time.Sleep(w.normal / 3) // What the fault before has left behind is not normal.
-	normally := w.probe(t, name, w.normal)
-	before := residentBytes(t, w.program)
-	fault.Port, fault.Duration = w.port, w.duration
-	w.faults.call(t, "Faults.Begin", fault, new(struct{}))
-	highest := w.watchMemory(t)
-	meanwhile := w.probe(t, name, w.duration)
-	var report FaultReport
-	w.faults.call(t, "Faults.End", struct{}{}, &report)
-	peak := highest()
-	for _, problem := range report.Problems {
-		t.Errorf("while %s: %s", name, problem)
-	}
-	if report.Began < fault.Clients || fault != (FaultArgs{Port: fault.Port, Duration: fault.Duration}) && report.Began == 0 {
-		t.Errorf("while %s: %d of %d clients got to misbehave", name, report.Began, fault.Clients)
-	}
-	millis := func(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()*1e3) }
-	ratio := fmt.Sprintf("%.1f", float64(meanwhile.P99)/float64(normally.P99))
-	w.table = append(w.table, fmt.Sprintf(rowFormat, name, meanwhile.Requests, millis(normally.P50), millis(normally.P99),
-		millis(meanwhile.P50), millis(meanwhile.P99), ratio, millis(meanwhile.Max), before>>20, peak>>20))
-	if allowed := int64(fault.Clients)*maxFaultBytes + maxBytesAnywhere; peak-before > allowed {
-		t.Errorf("while %s the memory grew by %d MB, from %d MB; more than %d MB is too much", name, (peak-before)>>20, before>>20, allowed>>20)
+	for again := 1; ; again++ {
+		row, stolen := w.measure(t, server, name, fault)
+		if stolen <= maxStolen || again == maxMeasured || w.duration < maxFaultTime {
+			w.table = append(w.table, row)
+			return
+		}
 	}
 }
 
-func (w *faultWorld) probe(t *testing.T, name string, duration time.Duration) (probed Probed) {
+// measure looks at the traffic of the good service before something happens and meanwhile. It returns a line of the
+// table, and what share of the processors' time was stolen.
+func (w *faultWorld) measure(t *testing.T, server *faultServer, name string, fault FaultArgs) (row string, stolen float64) {
 	t.Helper()
-	w.prober.call(t, "Prober.Probe", ProbeArgs{Host: w.good, Port: w.port, Duration: duration}, &probed)
+	fault.Port, fault.Duration, fault.Host = server.port, w.duration, server.bad
+	if fault.Refused {
+		fault.Host = server.refused
+	}
+	time.Sleep(w.normal / 3) // What the fault before has left behind is not normal.
+	stolenSince := stolenTime(t)
+	normally := w.probe(t, server, name, w.normal)
+	before := residentBytes(t, server.program)
+	w.faults.call(t, "Faults.Begin", fault, new(struct{}))
+	highest := w.watchMemory(t, server.program)
+	meanwhile := w.probe(t, server, name, w.duration)
+	var report FaultReport
+	w.faults.call(t, "Faults.End", struct{}{}, &report)
+	peak := highest()
+	stolen = stolenSince()
+	if server.program != nil {
+		for _, problem := range report.Problems {
+			t.Errorf("while %s: %s", name, problem)
+		}
+		if report.Began < fault.Clients || fault.TargetFault != "" && report.Began == 0 {
+			t.Errorf("while %s: %d of %d clients got to misbehave", name, report.Began, fault.Clients)
+		}
+		if allowed := int64(fault.Clients)*maxFaultBytes + maxBytesAnywhere; peak-before > allowed {
+			t.Errorf("while %s the memory grew by %d MB, from %d MB; more than %d MB is too much", name, (peak-before)>>20, before>>20, allowed>>20)
+		}
+	}
+	millis := func(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()*1e3) }
+	ratio := fmt.Sprintf("%.1f", float64(meanwhile.P99)/float64(normally.P99))
+	return fmt.Sprintf(rowFormat, name, server.name, meanwhile.Requests, millis(normally.P50), millis(normally.P99),
+		millis(meanwhile.P50), millis(meanwhile.P99), ratio, millis(meanwhile.Max), before>>20, peak>>20,
+		fmt.Sprintf("%.1f %%", stolen*100)), stolen
+}
+
+func (w *faultWorld) probe(t *testing.T, server *faultServer, name string, duration time.Duration) (probed Probed) {
+	t.Helper()
+	w.prober.call(t, "Prober.Probe", ProbeArgs{Host: server.good, Port: server.port, Duration: duration}, &probed)
 	for _, failure := range probed.Failures {
-		t.Errorf("a request to another service, before or while %s: %s", name, failure)
+		t.Errorf("a request to another service of %s, before or while %s: %s", server.name, name, failure)
 	}
 	return probed
 }
 
+// stolenTime looks at how long the processors would have been used, but were taken away from this machine. What it
+// returns tells the share of that since.
+func stolenTime(t *testing.T) (since func() float64) {
+	t.Helper()
+	read := func() time.Duration {
+		if runtime.GOOS != "linux" {
+			return 0
+		}
+		stat, err := os.ReadFile("/proc/stat")
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		// cpu user nice system idle iowait irq softirq steal, in hundredths of a second (proc(5))
+		var ticks [8]int64
+		if _, err := fmt.Sscanf(string(stat), "cpu %d %d %d %d %d %d %d %d", &ticks[0], &ticks[1], &ticks[2], &ticks[3],
+			&ticks[4], &ticks[5], &ticks[6], &ticks[7]); err != nil {
+			t.Error(err)
+		}
+		return time.Duration(ticks[7]) * 10 * time.Millisecond
+	}
+	began, before := time.Now(), read()
+	return func() float64 {
+		return float64(read()-before) / (float64(time.Since(began)) * float64(runtime.NumCPU()))
+	}
+}
+
 // watchMemory watches how much memory the program has; highest ends that and tells the most.
-func (w *faultWorld) watchMemory(t *testing.T) (highest func() int64) {
+func (w *faultWorld) watchMemory(t *testing.T, program *trellistest.Process) (highest func() int64) {
 	t.Helper()
 	end, most := make(chan struct{}), make(chan int64)
 	go func() {
@@ -191,20 +267,20 @@ func (w *faultWorld) watchMemory(t *testing.T) (highest func() int64) {
 				most <- peak
 				return
 			case <-time.After(50 * time.Millisecond):
-				peak = max(peak, residentBytes(t, w.program))
+				peak = max(peak, residentBytes(t, program))
 			}
 		}
 	}()
 	return func() int64 {
 		close(end)
-		return max(<-most, residentBytes(t, w.program))
+		return max(<-most, residentBytes(t, program))
 	}
 }
 
 // residentBytes returns how much memory the program has, or 0 where that cannot be found out.
 func residentBytes(t *testing.T, p *trellistest.Process) int64 {
 	t.Helper()
-	if runtime.GOOS != "linux" {
+	if runtime.GOOS != "linux" || p == nil {
 		return 0
 	}
 	statm, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.PID()), "statm"))

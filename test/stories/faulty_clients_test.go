@@ -26,22 +26,34 @@ type Faults struct {
 	report FaultReport
 }
 
-// elsewhere connects as from another machine. On the loopback a segment can have 64 KB, and so the kernel takes 2.6 MB
-// of an answer for a client that reads nothing, at once; over a network it is a twentieth of that.
-var elsewhere = net.Dialer{Control: limitSegments}
+// elsewhere connects as from another machine.
+var elsewhere = net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+	return asElsewhere(raw, syscall.SO_RCVBUF)
+}}
 
-func limitSegments(_, _ string, raw syscall.RawConn) error {
-	const ofEthernet = 1460
-	var err error
-	controlErr := raw.Control(func(fd uintptr) {
-		err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, ofEthernet)
+// listenElsewhere listens as on another machine.
+var listenElsewhere = net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+	return asElsewhere(raw, syscall.SO_SNDBUF)
+}}
+
+// asElsewhere makes a socket behave as if its peer were on another machine. On the loopback a segment can have 64 KB, and
+// so the kernel takes 2.6 MB of an answer for a client that reads nothing, at once; over a network it is a twentieth of
+// that. And what it keeps of it would be the other machine's memory: here all sockets share a limit, at which the kernel
+// drops what anybody receives.
+func asElsewhere(raw syscall.RawConn, buffer int) error {
+	const ofEthernet, bufferBytes = 1460, 32 << 10
+	var segments, buffers error
+	err := raw.Control(func(fd uintptr) {
+		segments = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, ofEthernet)
+		buffers = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, buffer, bufferBytes)
 	})
-	return errors.Join(controlErr, err)
+	return errors.Join(err, segments, buffers)
 }
 
 // FaultArgs says who misbehaves, and how.
 type FaultArgs struct {
 	TargetFault, ClientFault string // one of the names, or neither
+	Refused                  bool   // the target is the one that nobody listens for
 	Clients                  int
 	Host                     string
 	Port                     int

@@ -23,8 +23,7 @@ type faultyTarget struct {
 }
 
 func startFaultyTarget() (*faultyTarget, error) {
-	config := net.ListenConfig{Control: limitSegments}
-	listener, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	listener, err := listenElsewhere.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

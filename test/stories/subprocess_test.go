@@ -63,7 +63,7 @@ func giveWay() error {
 		return nil
 	}
 	runtime.LockOSThread() // On Linux the priority is the thread's, which the new program begins with.
-	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 10); err != nil {
+	if err := lowestPriority(); err != nil {
 		return err
 	}
 	program, err := os.Executable()
