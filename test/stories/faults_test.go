@@ -2,6 +2,7 @@ package stories_test
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -82,13 +83,15 @@ func TestFaultsOfTargetsAndClientsHarmNobodyElse(t *testing.T) {
 		t.Errorf("after all faults: %v", err)
 	}
 	t.Logf("the traffic of another service, %d requests a second, milliseconds; and the program's memory, MB\n%s\n%s\n%s", probeRate,
-		fmt.Sprintf(rowFormat, "", "", "", "normally", "", "meanwhile", "", "", "", "memory", "", ""),
-		fmt.Sprintf(rowFormat, "while", "", "requests", "p50", "p99", "p50", "p99", "ratio", "longest", "before", "peak", "stolen"),
+		fmt.Sprintf(rowFormat, "", "", "", "normally", "", "arriving", "meanwhile", "", "", "", "memory", "", ""),
+		fmt.Sprintf(rowFormat, "while", "", "requests", "p50", "p99", "p99", "p50", "p99", "ratio", "longest", "before", "peak", "stolen"),
 		strings.Join(w.table, "\n"))
 }
 
 // rowFormat is a line of the table.
-const rowFormat = "  %-46s %-8s %8v %8v %8v %9v %8v %6v %8v %6v %6v %7v"
+const rowFormat = "  %-50s %-8s %8v %8v %8v %9v %9v %8v %6v %8v %6v %6v %7v"
+
+func millis(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()*1e3) }
 
 func newFaultWorld(t *testing.T) *faultWorld {
 	t.Helper()
@@ -163,27 +166,32 @@ func buildFaultService(t *testing.T, api *vpclattice.Client, network, name strin
 	return *service.DnsEntry.DomainName
 }
 
-// What share of the processors' time may be stolen during a measurement, which is repeated otherwise, and how often.
+// What share of the processors' time may be stolen during a measurement, which is repeated otherwise, and how often it is
+// made at most.
 const (
 	maxStolen   = 0.002
 	maxMeasured = 3
 )
 
-// measureQuietly measures, and once more when the machine was taken away meanwhile: on a virtual one others may have
-// their turns, in which everything stands still.
+// measureQuietly measures, and again when much of the machine was taken away meanwhile: on a virtual one others may have
+// their turns, in which everything stands still. The quietest measurement counts.
 func (w *faultWorld) measureQuietly(t *testing.T, server *faultServer, name string, fault FaultArgs) {
 	t.Helper()
-	for again := 1; ; again++ {
-		row, stolen := w.measure(t, server, name, fault)
-		if stolen <= maxStolen || again == maxMeasured || w.duration < maxFaultTime {
-			w.table = append(w.table, row)
-			return
+	quietest := math.Inf(1)
+	var row string
+	for measured := 0; quietest > maxStolen && measured < maxMeasured; measured++ {
+		if another, stolen := w.measure(t, server, name, fault); stolen < quietest {
+			row, quietest = another, stolen
+		}
+		if w.duration < maxFaultTime {
+			break // In a short run it is what the victims see that counts.
 		}
 	}
+	w.table = append(w.table, row)
 }
 
-// measure looks at the traffic of the good service before something happens and meanwhile. It returns a line of the
-// table, and what share of the processors' time was stolen.
+// measure looks at the traffic of the good service before something happens, while the clients at fault arrive, and with
+// all of them there. It returns a line of the table, and what share of the processors' time was stolen.
 func (w *faultWorld) measure(t *testing.T, server *faultServer, name string, fault FaultArgs) (row string, stolen float64) {
 	t.Helper()
 	fault.Port, fault.Duration, fault.Host = server.port, w.duration, server.bad
@@ -196,6 +204,10 @@ func (w *faultWorld) measure(t *testing.T, server *faultServer, name string, fau
 	before := residentBytes(t, server.program)
 	w.faults.call(t, "Faults.Begin", fault, new(struct{}))
 	highest := w.watchMemory(t, server.program)
+	arriving := "" // Only clients arrive.
+	if fault.Clients > 0 {
+		arriving = millis(w.probe(t, server, name, w.duration/2).P99)
+	}
 	meanwhile := w.probe(t, server, name, w.duration)
 	var report FaultReport
 	w.faults.call(t, "Faults.End", struct{}{}, &report)
@@ -212,10 +224,9 @@ func (w *faultWorld) measure(t *testing.T, server *faultServer, name string, fau
 			t.Errorf("while %s the memory grew by %d MB, from %d MB; more than %d MB is too much", name, (peak-before)>>20, before>>20, allowed>>20)
 		}
 	}
-	millis := func(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()*1e3) }
 	ratio := fmt.Sprintf("%.1f", float64(meanwhile.P99)/float64(normally.P99))
 	return fmt.Sprintf(rowFormat, name, server.name, meanwhile.Requests, millis(normally.P50), millis(normally.P99),
-		millis(meanwhile.P50), millis(meanwhile.P99), ratio, millis(meanwhile.Max), before>>20, peak>>20,
+		arriving, millis(meanwhile.P50), millis(meanwhile.P99), ratio, millis(meanwhile.Max), before>>20, peak>>20,
 		fmt.Sprintf("%.1f %%", stolen*100)), stolen
 }
 

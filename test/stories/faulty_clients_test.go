@@ -246,7 +246,8 @@ func clientFaults() []clientFault {
 				fmt.Fprintf(conn, startOfBody+"only this", args.Host)
 				conn.(*net.TCPConn).SetLinger(0)
 				conn.Close()
-				pause(ctx, args)
+				// With all of them, so many connections a second as arrive for the other faults.
+				wait(ctx, args.Duration/2)
 				var err error
 				if conn, err = elsewhere.Dial("tcp", local(args.Port)); err != nil {
 					return
@@ -272,10 +273,12 @@ func drip(ctx context.Context, args FaultArgs, conn net.Conn, text string) {
 }
 
 // pause waits for a second, or, if the fault does not last that long, for a part of it.
-func pause(ctx context.Context, args FaultArgs) {
+func pause(ctx context.Context, args FaultArgs) { wait(ctx, min(time.Second, args.Duration/8)) }
+
+func wait(ctx context.Context, duration time.Duration) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(min(time.Second, args.Duration/8)):
+	case <-time.After(duration):
 	}
 }
 
