@@ -8,7 +8,7 @@ import (
 
 // The kernel's buffers grow to megabytes for each connection, also for one whose peer takes nothing. When all of them
 // come near a limit of the machine, it drops what others receive (tcp(7), tcp_mem). These functions bound what waits
-// for nobody. A kernel that does not know an option buffers more.
+// for nobody. A kernel that does not know an option buffers more.
 
 // BoundUnsent lets a socket, or those that a listening one accepts, take bytes only as long as fewer than so many wait
 // for being sent; what is on its way is not bounded by it.
