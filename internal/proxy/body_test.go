@@ -354,6 +354,9 @@ func TestClientThatReadsNothingHoldsTheTargetUp(t *testing.T) {
 	}))
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+	if _, err := http.ReadResponse(c.Reader, nil); err != nil {
+		t.Fatal(err)
+	}
 	if got := <-taken; got > heldUp() {
 		t.Errorf("%d bytes were taken from the target, more than %d", got, heldUp())
 	}
