@@ -8,10 +8,10 @@ import (
 	"syscall"
 	"time"
 
-	"trellis/internal/proxy/http1"
-	"trellis/internal/proxy/http2"
 	"trellis/internal/proxy/socket"
 	"trellis/internal/proxy/upstream"
+	"trellis/internal/proxy/wire/http1"
+	"trellis/internal/proxy/wire/http2"
 )
 
 // connection is a client's connection. Its goroutine owns all of it but what the sweeper and an upload need to see.

@@ -5,8 +5,8 @@ import (
 	"os"
 	"time"
 
-	"trellis/internal/proxy/http1"
 	"trellis/internal/proxy/upstream"
+	"trellis/internal/proxy/wire/http1"
 	"trellis/internal/routing"
 )
 

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"trellis/internal/proxy/http1"
+	"trellis/internal/proxy/wire/http1"
 )
 
 func TestRequestReachesTheTargetAndTheAnswerTheClient(t *testing.T) {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"trellis/internal/proxy/http1"
 	"trellis/internal/proxy/upstream"
+	"trellis/internal/proxy/wire/http1"
 )
 
 // Failure says why an exchange failed, in the words of the access log (UG monitoring-access-logs: failureReason).

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"strconv"
 
-	"trellis/internal/proxy/http1"
+	"trellis/internal/proxy/wire/http1"
 )
 
 // names is a set of header names.

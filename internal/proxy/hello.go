@@ -3,8 +3,8 @@ package proxy
 import (
 	"errors"
 
-	"trellis/internal/proxy/clienthello"
 	"trellis/internal/proxy/socket"
+	"trellis/internal/proxy/wire/clienthello"
 	"trellis/internal/shape"
 )
 

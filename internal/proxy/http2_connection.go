@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"trellis/internal/proxy/http1"
-	"trellis/internal/proxy/http2"
+	"trellis/internal/proxy/wire/http1"
+	"trellis/internal/proxy/wire/http2"
 )
 
 // multiplexed is a client's connection that speaks HTTP/2. Each of its streams has a goroutine, which does for one

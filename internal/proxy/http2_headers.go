@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"strconv"
 
-	"trellis/internal/proxy/http1"
-	"trellis/internal/proxy/http2"
+	"trellis/internal/proxy/wire/http1"
+	"trellis/internal/proxy/wire/http2"
 )
 
 // appendBlockFields appends the fields of a head, without those that are meant for this hop.

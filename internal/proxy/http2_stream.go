@@ -10,9 +10,9 @@ import (
 
 	wire "golang.org/x/net/http2"
 
-	"trellis/internal/proxy/http1"
-	"trellis/internal/proxy/http2"
 	"trellis/internal/proxy/upstream"
+	"trellis/internal/proxy/wire/http1"
+	"trellis/internal/proxy/wire/http2"
 )
 
 // stream is an exchange that came by HTTP/2.

@@ -7,8 +7,8 @@ import (
 
 	wire "golang.org/x/net/http2"
 
-	"trellis/internal/proxy/http1"
 	"trellis/internal/proxy/upstream"
+	"trellis/internal/proxy/wire/http1"
 )
 
 // exchangeHTTP1 sends the request to a target that speaks HTTP/1.1, and the answer to the client. The error says that

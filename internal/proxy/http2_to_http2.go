@@ -7,9 +7,9 @@ import (
 
 	wire "golang.org/x/net/http2"
 
-	"trellis/internal/proxy/http1"
-	"trellis/internal/proxy/http2"
 	"trellis/internal/proxy/upstream"
+	"trellis/internal/proxy/wire/http1"
+	"trellis/internal/proxy/wire/http2"
 )
 
 // exchangeHTTP2 sends the request to a target that speaks HTTP/2, and the answer to the client. The error says that

@@ -20,9 +20,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"trellis/internal/proxy/http2"
 	"trellis/internal/proxy/passthrough"
 	"trellis/internal/proxy/upstream"
+	"trellis/internal/proxy/wire/http2"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 )

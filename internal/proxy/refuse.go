@@ -3,7 +3,7 @@ package proxy
 import (
 	"time"
 
-	"trellis/internal/proxy/http1"
+	"trellis/internal/proxy/wire/http1"
 )
 
 // refuse answers in the target's place. It returns whether the connection stays open.

@@ -3,7 +3,7 @@ package proxy
 import (
 	"math/rand/v2"
 
-	"trellis/internal/proxy/http1"
+	"trellis/internal/proxy/wire/http1"
 )
 
 // maxRequestIDBytes is where a client's request id is cut (UG monitoring-access-logs).

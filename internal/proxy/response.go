@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
-	"trellis/internal/proxy/http1"
 	"trellis/internal/proxy/socket"
 	"trellis/internal/proxy/upstream"
+	"trellis/internal/proxy/wire/http1"
 )
 
 // maxInterim bounds the interim responses of one exchange.

@@ -6,8 +6,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 
-	"trellis/internal/proxy/http1"
 	"trellis/internal/proxy/upstream"
+	"trellis/internal/proxy/wire/http1"
 )
 
 // maxDiscardBytes and lingerMillis bound how much of a request's body, and for how long, is read that nobody wants any
