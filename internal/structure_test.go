@@ -22,11 +22,7 @@ type importRule struct {
 	because  string
 }
 
-var (
-	controlPlane = []string{"internal/api", "internal/control", "internal/catalog", "internal/identity", "internal/policy"}
-	dataPlane    = []string{"internal/routing", "internal/health", "internal/proxy/...", "internal/certificate"}
-	everything   = []string{"cmd/...", "internal/...", "bench/...", "test/..."}
-)
+var everything = []string{"cmd/...", "internal/...", "bench/...", "test/..."}
 
 var importRules = []importRule{
 	{
@@ -54,16 +50,6 @@ var importRules = []importRule{
 		packages: []string{"internal/catalog"},
 		forbid:   []string{"internal/api", "internal/control", "net/http"},
 		because:  "the catalog keeps records, whoever asks for them; it must not know the API",
-	},
-	{
-		packages: dataPlane,
-		forbid:   controlPlane,
-		because:  "traffic must flow without the control plane, and must be testable without it",
-	},
-	{
-		packages: controlPlane,
-		forbid:   dataPlane,
-		because:  "the control plane tells the data plane of changes through what internal/server wires, and asks it nothing but target health",
 	},
 	{
 		packages: []string{"internal/routing"},
