@@ -92,5 +92,5 @@ func (c *Control) checkTargetGroupsOfService(v catalog.View, r *lattice.Rule) er
 			add(other.TargetGroupIDs)
 		}
 	}
-	return c.checkQuota("targetGroupsPerService", len(used), lattice.KindService, r.ServiceID)
+	return c.checkQuota(lattice.QuotaTargetGroupsPerService, len(used), lattice.KindService, r.ServiceID)
 }

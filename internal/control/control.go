@@ -55,7 +55,7 @@ type Control struct {
 	// due is signalled when a deletion or a drain has been begun, whose end Run has to see to.
 	due      chan struct{}
 	verifier verifier
-	quotas   map[string]lattice.Quota
+	quotas   lattice.QuotaTable
 }
 
 var _ api.Operations = (*Control)(nil)

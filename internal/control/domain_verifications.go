@@ -26,7 +26,7 @@ func (c *Control) StartDomainVerification(ctx context.Context, caller api.Caller
 			DomainName: *in.DomainName,
 		}
 		d.TXTName, d.TXTValue = lattice.NewTXTRecord()
-		if err := c.checkIndexQuota(tx, "domainVerificationsPerRegion", lattice.All(lattice.KindDomainVerification, d.Scope), ""); err != nil {
+		if err := c.checkIndexQuota(tx, lattice.QuotaDomainVerificationsPerRegion, lattice.All(lattice.KindDomainVerification, d.Scope), ""); err != nil {
 			return nil, err
 		}
 		tx.Put(d)

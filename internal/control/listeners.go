@@ -44,7 +44,7 @@ func (c *Control) CreateListener(ctx context.Context, caller api.Caller, in *sha
 			return nil, err
 		}
 		existing := tx.Count(lattice.By(lattice.KindListener, s.Scope, "service", s.ID))
-		if err := c.checkQuota("listenersPerService", existing+1, lattice.KindService, s.ID); err != nil {
+		if err := c.checkQuota(lattice.QuotaListenersPerService, existing+1, lattice.KindService, s.ID); err != nil {
 			return nil, err
 		}
 		tx.Put(l)

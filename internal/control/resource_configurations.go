@@ -43,7 +43,7 @@ func (c *Control) CreateResourceConfiguration(ctx context.Context, caller api.Ca
 		if err := setDomainVerification(tx, caller, r, in); err != nil {
 			return nil, err
 		}
-		if err := c.checkIndexQuota(tx, "resourceConfigurationsPerRegion", lattice.All(lattice.KindResourceConfiguration, r.Scope), ""); err != nil {
+		if err := c.checkIndexQuota(tx, lattice.QuotaResourceConfigurationsPerRegion, lattice.All(lattice.KindResourceConfiguration, r.Scope), ""); err != nil {
 			return nil, err
 		}
 		tx.Put(r)
@@ -121,7 +121,7 @@ func (c *Control) joinGroup(tx *catalog.Tx, caller api.Caller, r *lattice.Resour
 		return nil, api.Invalid("customDomainName", fmt.Sprintf("The customDomainName of a child must be a subdomain of the groupDomain of its group %s.", group.ID))
 	}
 	children := tx.Count(childrenOf(group))
-	if err := c.checkQuota("childResourceConfigurationsPerGroup", children+1, lattice.KindResourceConfiguration, group.ID); err != nil {
+	if err := c.checkQuota(lattice.QuotaChildResourceConfigurationsPerGroup, children+1, lattice.KindResourceConfiguration, group.ID); err != nil {
 		return nil, err
 	}
 	r.GroupID, r.ResourceGatewayID, r.Protocol = group.ID, g.ID, group.Protocol

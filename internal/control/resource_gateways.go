@@ -36,7 +36,7 @@ func (c *Control) CreateResourceGateway(ctx context.Context, caller api.Caller, 
 	return create(ctx, c, caller, "CreateResourceGateway", in.ClientToken, in, func(tx *catalog.Tx) (*shape.CreateResourceGatewayResponse, error) {
 		g := g
 		g.Base = c.newBase(caller, lattice.KindResourceGateway, in.Name, in.Tags)
-		if err := c.checkIndexQuota(tx, "resourceGatewaysPerVpc", lattice.By(lattice.KindResourceGateway, g.Scope, "vpc", g.VpcID), g.VpcID); err != nil {
+		if err := c.checkIndexQuota(tx, lattice.QuotaResourceGatewaysPerVpc, lattice.By(lattice.KindResourceGateway, g.Scope, "vpc", g.VpcID), g.VpcID); err != nil {
 			return nil, err
 		}
 		tx.Put(&g)

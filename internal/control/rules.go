@@ -38,7 +38,7 @@ func (c *Control) CreateRule(ctx context.Context, caller api.Caller, in *shape.C
 		}
 		// The default rule, which is among the existing ones, does not count (facts 3.3).
 		existing := tx.Count(lattice.By(lattice.KindRule, l.Scope, "listener", l.ID)) - 1
-		if err := c.checkQuota("rulesPerListener", existing+1, lattice.KindListener, l.ID); err != nil {
+		if err := c.checkQuota(lattice.QuotaRulesPerListener, existing+1, lattice.KindListener, l.ID); err != nil {
 			return nil, err
 		}
 		tx.Put(r)

@@ -38,7 +38,7 @@ func (c *Control) CreateServiceNetworkResourceAssociation(ctx context.Context, c
 			return nil, err
 		}
 		existing := tx.Count(resourcesOf(n, false))
-		if err := c.checkQuota("resourceConfigurationsPerServiceNetwork", existing+1, lattice.KindServiceNetwork, n.ID); err != nil {
+		if err := c.checkQuota(lattice.QuotaResourceConfigurationsPerServiceNetwork, existing+1, lattice.KindServiceNetwork, n.ID); err != nil {
 			return nil, err
 		}
 		tx.Put(a)

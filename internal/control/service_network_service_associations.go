@@ -38,7 +38,7 @@ func (c *Control) CreateServiceNetworkServiceAssociation(ctx context.Context, ca
 			return nil, err
 		}
 		existing := tx.Count(lattice.By(lattice.KindServiceNetworkServiceAssociation, n.Scope, "servicenetwork", n.ID))
-		if err := c.checkQuota("serviceAssociationsPerServiceNetwork", existing+1, lattice.KindServiceNetwork, n.ID); err != nil {
+		if err := c.checkQuota(lattice.QuotaServiceAssociationsPerServiceNetwork, existing+1, lattice.KindServiceNetwork, n.ID); err != nil {
 			return nil, err
 		}
 		tx.Put(a)

@@ -35,7 +35,7 @@ func (c *Control) CreateServiceNetworkVpcAssociation(ctx context.Context, caller
 			return nil, err
 		}
 		existing := tx.Count(lattice.By(lattice.KindServiceNetworkVpcAssociation, n.Scope, "servicenetwork", n.ID))
-		if err := c.checkQuota("vpcAssociationsPerServiceNetwork", existing+1, lattice.KindServiceNetwork, n.ID); err != nil {
+		if err := c.checkQuota(lattice.QuotaVpcAssociationsPerServiceNetwork, existing+1, lattice.KindServiceNetwork, n.ID); err != nil {
 			return nil, err
 		}
 		tx.Put(a)

@@ -22,7 +22,7 @@ func (c *Control) CreateServiceNetwork(ctx context.Context, caller api.Caller, i
 			AuthType:      cmp.Or(in.AuthType, shape.AuthTypeNone),
 			SharingConfig: in.SharingConfig,
 		}
-		if err := c.checkIndexQuota(tx, "serviceNetworksPerRegion", lattice.All(lattice.KindServiceNetwork, n.Scope), ""); err != nil {
+		if err := c.checkIndexQuota(tx, lattice.QuotaServiceNetworksPerRegion, lattice.All(lattice.KindServiceNetwork, n.Scope), ""); err != nil {
 			return nil, err
 		}
 		tx.Put(n)

@@ -28,7 +28,7 @@ func (c *Control) CreateService(ctx context.Context, caller api.Caller, in *shap
 		if err := checkCustomDomain(s); err != nil {
 			return nil, err
 		}
-		if err := c.checkIndexQuota(tx, "servicesPerRegion", lattice.All(lattice.KindService, s.Scope), ""); err != nil {
+		if err := c.checkIndexQuota(tx, lattice.QuotaServicesPerRegion, lattice.All(lattice.KindService, s.Scope), ""); err != nil {
 			return nil, err
 		}
 		tx.Put(s)

@@ -27,7 +27,7 @@ func (c *Control) CreateTargetGroup(ctx context.Context, caller api.Caller, in *
 		}
 		if failed, ok := c.failedNamesake(tx, group); ok {
 			group.ID, group.CreatedAt = failed.ID, failed.CreatedAt
-		} else if err := c.checkIndexQuota(tx, "targetGroupsPerRegion", lattice.All(lattice.KindTargetGroup, caller.Scope()), ""); err != nil {
+		} else if err := c.checkIndexQuota(tx, lattice.QuotaTargetGroupsPerRegion, lattice.All(lattice.KindTargetGroup, caller.Scope()), ""); err != nil {
 			return nil, err
 		}
 		tx.Put(group)

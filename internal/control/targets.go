@@ -33,7 +33,7 @@ func (c *Control) RegisterTargets(ctx context.Context, caller api.Caller, in *sh
 		out := &shape.RegisterTargetsResponse{}
 		out.Successful, out.Unsuccessful = m.each(in.Targets, m.add)
 		m.put()
-		return out, c.checkQuota("targetsPerTargetGroup", m.registered, lattice.KindTargetGroup, m.group.ID)
+		return out, c.checkQuota(lattice.QuotaTargetsPerTargetGroup, m.registered, lattice.KindTargetGroup, m.group.ID)
 	})
 }
 

@@ -359,13 +359,12 @@ func (p *player) obey(words []string) {
 	case "deregistration-delay":
 		p.control.DeregistrationDelay = p.duration(words[1])
 	case "quota":
-		quota, ok := p.control.quotas[words[1]]
+		id, ok := lattice.QuotaNamed(words[1])
 		limit, err := strconv.Atoi(words[2])
 		if !ok || err != nil {
 			p.fatalf("there is no such quota: %s", strings.Join(words[1:], " "))
 		}
-		quota.Limit = limit
-		p.control.quotas[words[1]] = quota
+		p.control.quotas[id].Limit = limit
 	case "account":
 		p.caller.Account = words[1]
 	case "region":

@@ -19,15 +19,23 @@ func TestQuotasAreCheckedAllAtOnce(t *testing.T) {
 			t.Errorf("%v does not name %s", err, want)
 		}
 	}
-	if got := good.InForce()["rulesPerListener"]; got.Limit != 100 || got.Code != "L-CF78395E" {
+	if got := good.InForce()[QuotaRulesPerListener]; got.Limit != 100 || got.Code != "L-CF78395E" {
 		t.Errorf("the quota in force is %+v", got)
 	}
 }
 
-func TestEveryCapIsThatOfAQuota(t *testing.T) {
-	for name, limit := range quotaCaps {
-		if quota, ok := DefaultQuotas()[name]; !ok || quota.Limit > limit {
-			t.Errorf("%s has the cap %d and the default %d", name, limit, quota.Limit)
+func TestEveryQuotaIsComplete(t *testing.T) {
+	names, codes := map[string]bool{}, map[string]bool{}
+	for id, q := range DefaultQuotas() {
+		if q.Name == "" || q.Code == "" || q.Text == "" || q.Limit < 1 || q.Max > 0 && q.Max < q.Limit {
+			t.Errorf("quota %d is %+v", id, q)
+		}
+		if names[q.Name] || codes[q.Code] {
+			t.Errorf("there are two quotas with the name %s or the code %s", q.Name, q.Code)
+		}
+		names[q.Name], codes[q.Code] = true, true
+		if found, ok := QuotaNamed(q.Name); !ok || found != QuotaID(id) {
+			t.Errorf("%s leads to the quota %d, not to %d", q.Name, found, id)
 		}
 	}
 }
