@@ -184,6 +184,10 @@ func (r *Router) settleListeners() {
 // a name that only changes hands is never without a service.
 func (r *Router) settleListener(l *listenerNode) {
 	var claims []claim
+	if l.record != nil && !l.servable() {
+		r.cfg.Log.Error("the listener has an unknown protocol; it is not served", "listener", l.record.ARN(),
+			"protocol", l.record.Protocol, "port", l.record.Port)
+	}
 	if l.reachable() {
 		l.compiled = r.compile(l)
 		claims = claimsOf(l.compiled)

@@ -212,12 +212,13 @@ func (m *model) takeListener(record *lattice.Listener, present bool) {
 	if l == nil {
 		return
 	}
-	if present != (l.record != nil) {
-		m.touchGroups(l)
-	}
+	before := l.servable()
 	l.record = nil
 	if present {
 		l.record = record
+	}
+	if before != l.servable() {
+		m.touchGroups(l)
 	}
 }
 
@@ -392,8 +393,18 @@ func (m *model) touchGroups(l *listenerNode) {
 	}
 }
 
-// reachable says whether requests can reach the listener.
-func (l *listenerNode) reachable() bool { return l.record != nil && l.service.network != nil }
+// reachable reports whether requests can reach the listener.
+func (l *listenerNode) reachable() bool { return l.servable() && l.service.network != nil }
+
+// servable reports whether there is a listener, and of a protocol that is known: another node of the cluster may run a
+// newer version of the program, which knows more of them.
+func (l *listenerNode) servable() bool {
+	if l.record == nil {
+		return false
+	}
+	_, known := protocolIndex(l.record.Protocol)
+	return known
+}
 
 // key returns the target group's key, also when there is no record.
 func (g *groupNode) key() lattice.Key { return lattice.TargetGroupKey(g.ref.scope, g.ref.id) }

@@ -73,9 +73,17 @@ func (p *Port) Lookup(host []byte) *Service {
 	return e.service.Load()
 }
 
-// Serves says whether a service of a protocol answers on the port.
+// Serves reports whether a service of a protocol answers on the port.
 func (p *Port) Serves(protocol shape.ListenerProtocol) bool {
-	return p.serving[protocolIndex(protocol)].Load() > 0
+	index, ok := protocolIndex(protocol)
+	return ok && p.serving[index].Load() > 0
+}
+
+// count adds to the claims of listeners of a protocol.
+func (p *Port) count(protocol shape.ListenerProtocol, n int64) {
+	if index, ok := protocolIndex(protocol); ok { // No other listener claims a name; see listenerNode.reachable.
+		p.serving[index].Add(n)
+	}
 }
 
 func (p *Port) find(name []byte) *entry {
@@ -125,7 +133,7 @@ func (p *Port) claim(name string, protocol shape.ListenerProtocol, l *listenerNo
 	})
 	e.claims = slices.Insert(e.claims, at, l)
 	e.service.Store(e.claims[0].compiled)
-	p.serving[protocolIndex(protocol)].Add(1)
+	p.count(protocol, 1)
 	return e.claims[0]
 }
 
@@ -147,7 +155,7 @@ func (p *Port) unclaim(name string, protocol shape.ListenerProtocol, l *listener
 	e := draft[name]
 	at := slices.Index(e.claims, l)
 	e.claims = slices.Delete(e.claims, at, at+1)
-	p.serving[protocolIndex(protocol)].Add(-1)
+	p.count(protocol, -1)
 	if len(e.claims) == 0 {
 		e.service.Store(nil)
 		delete(draft, name)
@@ -204,14 +212,15 @@ func isPort(b []byte) bool {
 	return true
 }
 
-// protocolIndex numbers the protocols of listeners.
-func protocolIndex(protocol shape.ListenerProtocol) int {
+// protocolIndex numbers the protocols of listeners. ok is false for one that is not known.
+func protocolIndex(protocol shape.ListenerProtocol) (index int, ok bool) {
 	switch protocol {
+	case shape.ListenerProtocolHttp:
+		return 0, true
 	case shape.ListenerProtocolHttps:
-		return 1
+		return 1, true
 	case shape.ListenerProtocolTlsPassthrough:
-		return 2
-	default:
-		return 0
+		return 2, true
 	}
+	return 0, false
 }

@@ -1,7 +1,9 @@
 package routing
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -138,6 +140,35 @@ func TestServiceAnswersOnlyInsideAServiceNetwork(t *testing.T) {
 	expect("without a listener", false)
 	w.put(listener)
 	expect("with the listener again", true)
+}
+
+func TestListenerOfAnUnknownProtocolIsLoggedAndNotServed(t *testing.T) {
+	w := newWorld(t)
+	var log bytes.Buffer
+	w.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	w.put(w.network("sn-1"), w.service("svc-1"), w.association("svc-1", "sn-1"), w.targetGroup("tg-1"),
+		w.listener("svc-1", "listener-1", "QUIC", 80), w.defaultRule("svc-1", "listener-1", forwardTo("tg-1")))
+	if len(w.Ports()) != 0 {
+		t.Errorf("%d ports are bound", len(w.Ports()))
+	}
+	if use := w.put(w.plus(target("tg-1", 1))); len(use) != 0 {
+		t.Errorf("its target group is in use: %v", use)
+	}
+	if got := log.String(); !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "QUIC") || !strings.Contains(got, "listener/listener-1") {
+		t.Errorf("the log does not tell of it:\n%s", got)
+	}
+	if use := w.put(w.listener("svc-1", "listener-1", shape.ListenerProtocolHttp, 80)); len(use) != 1 || !use[0].InUse {
+		t.Errorf("with a known protocol, its target group is not in use: %v", use)
+	}
+	w.put(w.listener("svc-1", "listener-2", "QUIC", 80))
+	port := w.Ports()[0]
+	if !port.Serves(shape.ListenerProtocolHttp) || port.Serves("QUIC") || port.Serves("") {
+		t.Error("the port does not serve HTTP alone")
+	}
+	w.delete(w.listener("svc-1", "listener-1", shape.ListenerProtocolHttp, 80))
+	if len(w.Ports()) != 0 {
+		t.Error("the port is bound for the listener of an unknown protocol")
+	}
 }
 
 func TestFirstServiceKeepsACustomDomainName(t *testing.T) {
