@@ -291,9 +291,12 @@ func (st *stream) releaseTarget() {
 	reusable := st.reusable
 	if st.uploaded != nil {
 		if st.last.Load() {
-			// The target has most likely answered to that piece, before the upload could see that it was sent.
+			// The target has most likely answered to that piece, before the upload could see that it was sent. A write that
+			// the target has taken succeeds all the same; one that waits for the target ends.
+			st.target.SetWriteDeadline(past)
 			<-st.uploaded
 			st.uploaded = nil
+			st.target.SetWriteDeadline(time.Time{})
 		}
 		st.stopUpload()
 		reusable = reusable && st.awaits.Load() == uploadNone

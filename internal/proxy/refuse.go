@@ -20,7 +20,7 @@ func (c *connection) refuse(r refusal) bool {
 	}
 	switch {
 	case x.uploads:
-		x.keepAlive = x.keepAlive && c.upload.outcome.Load() == uploadComplete
+		x.keepAlive = x.keepAlive && c.uploaded()
 	case !x.requestBody.Done():
 		x.keepAlive = false
 		c.lingers = true

@@ -113,7 +113,7 @@ func (c *connection) respondFinal(from, end int) bool {
 	if unframed && x.request.Minor == 0 {
 		x.keepAlive = false // Only the end of the connection can tell the client where the body ends.
 	}
-	if x.uploads && x.awaitsContinue() && !x.continued && c.upload.outcome.Load() == uploadRunning {
+	if x.uploads && x.awaitsContinue() && !x.continued && !c.uploaded() {
 		x.keepAlive = false // Whether the client will send the body now is anyone's guess (RFC 9110 10.1.1).
 	}
 
@@ -233,7 +233,7 @@ func appendChunkSize(dst []byte, size int) []byte {
 // finishTarget ends the use of the target's connection: all of the response has been read.
 func (c *connection) finishTarget(reusable bool) {
 	x := c.x
-	if x.uploads && c.upload.outcome.Load() != uploadComplete {
+	if x.uploads && !c.uploaded() {
 		// The target has answered and wants no more of the body.
 		c.upload.discards.Store(true)
 		reusable = false

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/proxy/wire/http1"
@@ -25,6 +26,7 @@ type upload struct {
 	deadline atomic.Int64 // and until when
 	outcome  atomic.Int32
 	discards atomic.Bool // the target has answered and wants no more
+	last     atomic.Bool // all of the body has been read; what is left is to write the last piece of it
 	ended    chan struct{}
 	received int64
 	pooled   *buffer
@@ -59,6 +61,7 @@ func (c *connection) startUpload() {
 	u.target, u.received, u.rest = c.target, 0, nil
 	u.outcome.Store(uploadRunning)
 	u.discards.Store(false)
+	u.last.Store(false)
 	u.pooled = c.proxy.getBuffer()
 	u.deadline.Store(c.proxy.clock.now() + c.idleMillis)
 	u.state.Store(uploadReads)
@@ -107,6 +110,9 @@ func (c *connection) copyBody() (outcome int32) {
 			return uploadMalformed
 		}
 		u.rest = piece[taken:n]
+		if body.Done() {
+			u.last.Store(true)
+		}
 		if !broken && !u.discards.Load() && kept > 0 {
 			u.wait(c, uploadWrites)
 			_, err := u.target.Write(piece[:kept])
@@ -133,6 +139,20 @@ func (c *connection) copyBody() (outcome int32) {
 func (u *upload) wait(c *connection, state int32) {
 	u.deadline.Store(c.proxy.clock.now() + c.idleMillis)
 	u.state.Store(state)
+}
+
+// uploaded reports whether all of the body has been sent. It does not wait for the client. A target that answers to the
+// last piece may be faster than the goroutine that sent it, so that one is waited for when nothing is left but to write.
+func (c *connection) uploaded() bool {
+	u := &c.upload
+	if u.outcome.Load() == uploadRunning && u.last.Load() {
+		// A write that the target has taken succeeds all the same; one that waits for the target ends.
+		u.target.SetWriteDeadline(past)
+		<-u.ended
+		u.ended <- struct{}{} // For awaitUpload.
+		u.target.SetWriteDeadline(time.Time{})
+	}
+	return u.outcome.Load() == uploadComplete
 }
 
 // uploadRefusal returns the answer to a request whose body the client failed to send.
