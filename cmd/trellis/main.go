@@ -36,6 +36,10 @@ func run() int {
 		return 0
 	}
 
+	log := server.NewLogger(command.Configuration.Common, os.Stderr)
+	for _, warning := range command.Warnings {
+		log.Warn(warning)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// A second signal ends the process at once.
@@ -49,7 +53,7 @@ func run() int {
 		Version:       version(),
 		Upgrade:       upgrade,
 		Out:           os.Stdout,
-		Log:           server.NewLogger(command.Configuration.Common, os.Stderr),
+		Log:           log,
 	})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "trellis: %v\n", err)

@@ -4,18 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
 
 // commandLine is the program's commands and flags.
 type commandLine struct {
-	Config kong.ConfigFlag `name:"config" placeholder:"FILE" help:"YAML file of settings; its keys are the names of the flags."`
+	Config      string      `name:"config" placeholder:"FILE" help:"YAML file of settings; its keys are the names of the flags."`
+	ShowVersion versionFlag `name:"version" env:"-" help:"Print the version."`
 
 	Dev struct {
 		Common
-		PortMap  map[int]int `name:"port-map" default:"80=8080,443=8443" help:"Listener port to bound port."`
+		PortMap  map[int]int `name:"port-map" default:"80=8080,443=8443" help:"Listener port to bound port; 0 is any free port."`
 		APIRate  float64     `name:"api-rate" default:"0" help:"How many API calls an account may make in a second on average; 0 means any number."`
 		AuditLog string      `name:"audit-log" default:"none" help:"File in which each call that changes something is recorded; - is standard output."`
 		Chaos    Chaos       `embed:"" prefix:"chaos-"`
@@ -24,7 +28,7 @@ type commandLine struct {
 
 	Serve struct {
 		Common
-		PortMap     map[int]int `name:"port-map" help:"Listener port to bound port."`
+		PortMap     map[int]int `name:"port-map" placeholder:"PORT=PORT,..." help:"Listener port to bound port, as in 80=8080; 0 is any free port."`
 		DataDir     string      `name:"data-dir" default:"./trellis-data" help:"Directory of the embedded etcd and the first credentials."`
 		APIRate     float64     `name:"api-rate" default:"10000" help:"How many API calls an account may make in a second on average; 0 means any number."`
 		AuditLog    string      `name:"audit-log" help:"File in which each call that changes something is recorded (default DATA_DIR/audit.log); - is standard output, none is nowhere."`
@@ -32,6 +36,19 @@ type commandLine struct {
 	} `cmd:"" help:"Run an application network: durable, signatures checked."`
 
 	Version struct{} `cmd:"" help:"Print the version."`
+
+	Help struct {
+		Command string `arg:"" optional:"" help:"The command to explain."`
+	} `cmd:"" help:"Show what a command does, and its flags."`
+}
+
+// versionFlag is --version: whatever else is on the command line, the version is what the operator asks for.
+type versionFlag bool
+
+// BeforeReset is called by the parser when the flag is set.
+func (versionFlag) BeforeReset(asked *versionFlag) error {
+	*asked = true
+	return nil
 }
 
 // Command is what the operator asks for.
@@ -40,6 +57,8 @@ type Command struct {
 	Name string
 	// Configuration is that of dev and serve.
 	Configuration Configuration
+	// Warnings are what the operator should know although it keeps nothing from running.
+	Warnings []string
 }
 
 // UsageError is a command line, environment or file that cannot be used. It lists all that is wrong.
@@ -55,27 +74,35 @@ var ErrHelp = errors.New("help was printed")
 func Parse(args []string, out io.Writer) (Command, error) {
 	var line commandLine
 	var helped bool
+	var version versionFlag
 	problems := &problems{}
 	parser, err := kong.New(&line, append(problems.mappers(),
 		kong.Name("trellis"),
 		kong.Description("An application network that speaks the Amazon VPC Lattice API and carries the traffic."),
-		kong.DefaultEnvars("TRELLIS"),
-		kong.Configuration(problems.readFile),
+		kong.DefaultEnvars(strings.TrimSuffix(variablePrefix, "_")),
+		kong.Resolvers(&problems.file),
 		kong.Writers(out, out),
 		kong.Exit(func(int) { helped = true }),
+		kong.Bind(&version),
 	)...)
 	if err != nil {
 		return Command{}, fmt.Errorf("declaring the command line: %w", err)
 	}
 	ctx, err := parser.Parse(args)
-	if helped {
+	switch {
+	case helped:
 		return Command{}, ErrHelp
+	case bool(version):
+		return Command{Name: "version"}, nil
+	case err != nil:
+		return Command{}, &UsageError{errors.Join(append(problems.all(nil), err)...)}
 	}
-	if err != nil {
-		return Command{}, &UsageError{errors.Join(append(problems.list, err)...)}
-	}
-	command := Command{Name: ctx.Command()}
+	command := Command{Name: ctx.Selected().Name}
 	switch command.Name {
+	case "help":
+		return Command{}, help(parser.Model, line.Help.Command, out)
+	case "version":
+		return command, nil
 	case "dev":
 		command.Configuration = Configuration{
 			Common: line.Dev.Common, PortMap: line.Dev.PortMap, Dev: true, Demo: line.Dev.Demo,
@@ -95,11 +122,28 @@ func Parse(args []string, out io.Writer) (Command, error) {
 		if command.Configuration.AuditLog == "" {
 			command.Configuration.AuditLog = filepath.Join(line.Serve.DataDir, "audit.log")
 		}
-	default:
-		return command, nil
 	}
-	if err := errors.Join(append(problems.list, command.Configuration.Validate())...); err != nil {
+	command.Configuration.check(problems.wrong)
+	if err := errors.Join(problems.all(ctx)...); err != nil {
 		return Command{}, &UsageError{err}
 	}
+	command.Warnings = unknownVariables(parser.Model, os.Environ())
 	return command, nil
+}
+
+// help shows what a command does, or what the program does when none is named.
+func help(app *kong.Application, command string, out io.Writer) error {
+	args := []string{"--help"}
+	if command != "" {
+		var names []string
+		for _, known := range app.Children {
+			names = append(names, known.Name)
+		}
+		if !slices.Contains(names, command) {
+			return &UsageError{fmt.Errorf("there is no command %q; the commands are %s", command, strings.Join(names, ", "))}
+		}
+		args = []string{command, "--help"}
+	}
+	_, err := Parse(args, out)
+	return err
 }

@@ -5,7 +5,6 @@
 package configuration
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -22,7 +21,7 @@ type Common struct {
 	APIAddr             string         `name:"api-addr" default:"127.0.0.1:7600" help:"Address of the Lattice API."`
 	AdminAddr           string         `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /explain, /ca.pem and /debug/pprof."`
 	DataAddr            string         `name:"data-addr" default:"127.0.0.1" help:"IP address that data-plane listeners bind to."`
-	Domain              string         `name:"domain" default:"localhost" help:"Parent of the generated service names. Names below localhost reach the loopback without any DNS."`
+	Domain              string         `name:"domain" default:"localhost" help:"Parent of the generated service names. Some clients, such as curl and browsers, find names below localhost without any DNS (README.md)."`
 	Region              string         `name:"region" default:"us-west-2" help:"Region of requests whose signature does not name one."`
 	Account             string         `name:"account" default:"000000000000" help:"Account of requests whose credentials do not name one."`
 	CADir               string         `name:"ca-dir" placeholder:"DIR" help:"Directory of the local certificate authority, ca.pem and ca-key.pem (default: serve DATA_DIR, dev the user's cache directory)."`
@@ -35,7 +34,7 @@ type Common struct {
 	DeregistrationDelay time.Duration  `name:"deregistration-delay" default:"1m" help:"How long a deregistered target is DRAINING."`
 	ConnectionDuration  time.Duration  `name:"connection-duration" default:"10m" help:"How long a client's connection to the data plane may live."`
 	DrainTimeout        time.Duration  `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
-	Quotas              lattice.Quotas `name:"quotas" help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
+	Quotas              lattice.Quotas `name:"quotas" placeholder:"QUOTA=N,..." help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
 	LogLevel            string         `name:"log-level" default:"info" help:"Least level that is logged: debug, info, warn or error."`
 	LogFormat           string         `name:"log-format" default:"text" help:"Form of the log: text or json."`
 }
@@ -70,12 +69,8 @@ var (
 	domainPattern  = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
 )
 
-// Validate names every setting that is wrong.
-func (c Configuration) Validate() error {
-	var problems []error
-	wrong := func(flag string, value any, want string) {
-		problems = append(problems, fmt.Errorf("--%s %v: %s", flag, value, want))
-	}
+// check calls wrong for every setting that is wrong.
+func (c Configuration) check(wrong func(flag string, value any, want string)) {
 	for _, address := range []struct{ flag, value string }{{"api-addr", c.APIAddr}, {"admin-addr", c.AdminAddr}} {
 		if _, err := net.ResolveTCPAddr("tcp", address.value); err != nil {
 			wrong(address.flag, address.value, "must be an address and a port, as in 127.0.0.1:7600")
@@ -112,10 +107,10 @@ func (c Configuration) Validate() error {
 	taken := map[int]int{}
 	for _, port := range slices.Sorted(maps.Keys(c.PortMap)) {
 		bound := c.PortMap[port]
-		if port < 1 || port > 65535 || bound < 1 || bound > 65535 {
-			wrong("port-map", fmt.Sprintf("%d=%d", port, bound), "ports must be between 1 and 65535")
+		if port < 1 || port > 65535 || bound < 0 || bound > 65535 {
+			wrong("port-map", fmt.Sprintf("%d=%d", port, bound), "ports must be between 1 and 65535; a listener port can also be bound as 0, which is any free port")
 		}
-		if other, ok := taken[bound]; ok {
+		if other, ok := taken[bound]; ok && bound != 0 {
 			wrong("port-map", fmt.Sprintf("%d=%d,%d=%d", other, bound, port, bound), "two listener ports cannot be bound as the same port")
 		}
 		taken[bound] = port
@@ -129,9 +124,8 @@ func (c Configuration) Validate() error {
 	c.checkAPI(wrong)
 	c.Chaos.check(wrong)
 	if err := c.Quotas.Check(); err != nil {
-		problems = append(problems, fmt.Errorf("--quotas: %w", err))
+		wrong("quotas", nil, err.Error())
 	}
-	return errors.Join(problems...)
 }
 
 // Level returns the log level as slog knows it.

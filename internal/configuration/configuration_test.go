@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +63,7 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 	}
 	for _, want := range []string{
 		`unknown key "colour"`, "--lifecycle-delay soon", "--drain-timeout 2h", "--account 12", "--api-addr here", "--port-map 80=x", "--connection-duration 5ms", `quota "apples"`, "--log-level loud",
-		"--chaos-throttle 0.6", "--chaos-create-failed 2", "--chaos-seed x", "--chaos-latency 1h", "--api-rate -1", "--api-concurrency -2", "--audit-log :",
+		"--chaos-throttle 0.6", "--chaos-create-failed 2", "--chaos-seed x", "--chaos-latency 1h", "--api-rate -1", "--api-concurrency -2", `--audit-log "":`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not tell of %s:\n%v", want, err)
@@ -103,5 +104,130 @@ func TestHelpIsNoError(t *testing.T) {
 	var out bytes.Buffer
 	if _, err := Parse([]string{"dev", "--help"}, &out); !errors.Is(err, ErrHelp) || !strings.Contains(out.String(), "--api-addr") {
 		t.Errorf("Parse says %v and prints %q", err, out.String())
+	}
+}
+
+func TestHelpIsACommandToo(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"help"}, "Commands:"},
+		{[]string{"help", "serve"}, "--data-dir"},
+		{[]string{"help", "help"}, "help [<command>]"},
+	} {
+		var out bytes.Buffer
+		if _, err := Parse(tc.args, &out); !errors.Is(err, ErrHelp) || !strings.Contains(out.String(), tc.want) {
+			t.Errorf("%q: Parse returns %v and prints\n%s\nwithout %q", tc.args, err, out.String(), tc.want)
+		}
+	}
+	_, err := Parse([]string{"help", "server"}, &bytes.Buffer{})
+	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), `no command "server"; the commands are dev, serve, version, help`) {
+		t.Errorf("help for an unknown command: %v", err)
+	}
+}
+
+func TestVersionCanBeAskedForAsAFlag(t *testing.T) {
+	for _, args := range [][]string{{"--version"}, {"version"}, {"serve", "--version"}} {
+		if command, err := Parse(args, &bytes.Buffer{}); err != nil || command.Name != "version" {
+			t.Errorf("%q: Parse returns %q, %v", args, command.Name, err)
+		}
+	}
+}
+
+// What the help shows can be typed as it is shown.
+func TestHelpShowsMapsAsTheyAreWritten(t *testing.T) {
+	for _, command := range []string{"dev", "serve"} {
+		var out bytes.Buffer
+		if _, err := Parse([]string{command, "--help"}, &out); !errors.Is(err, ErrHelp) {
+			t.Fatal(err)
+		}
+		if strings.Contains(out.String(), ";...") || !strings.Contains(out.String(), "--quotas=QUOTA=N,...") {
+			t.Errorf("%s:\n%s", command, out.String())
+		}
+	}
+}
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "trellis.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestProblemsOfTheFileNameFlagFileLineAndKey(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing.yaml")
+	if _, err := Parse([]string{"dev", "--config", missing}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "--config "+missing+": no such file or directory") {
+		t.Errorf("a missing file: %v", err)
+	}
+	for _, tc := range []struct{ text, want string }{
+		{"# comment\nregion: eu-west-1\napi-adr: 127.0.0.1:1\n", `--config FILE, line 3: unknown key "api-adr"; did you mean api-addr?`},
+		{"apiAddr: 127.0.0.1:1\n", `--config FILE, line 1: unknown key "apiAddr"; did you mean api-addr?`},
+		{"\ncompletely-different: 1\n", `--config FILE, line 2: unknown key "completely-different"; the keys are the names of the flags, which trellis help serve lists`},
+		{"region: a\n\nlifecycle-delay: soon\n", "--lifecycle-delay soon (line 3 of FILE): must be a duration such as 2s"},
+		{"account:\n  12\n", "--account 12 (line 1 of FILE): must be 12 digits"},
+		{"port-map:\n  80: 99999\n", "--port-map 80=99999 (line 1 of FILE): ports must be between"},
+		{"quotas:\n  apples: 1\n", `--quotas (line 1 of FILE): quota "apples" does not exist`},
+		{"region: a\nregion: b\n", `--config FILE, line 2: key "region" is there twice`},
+		{"region: [a\n", "--config FILE: yaml: line 1: "},
+		{"- region\n", "--config FILE, line 1: must be keys and values, as in region: us-west-2"},
+		{"region: a\n---\nregion: b\n", "--config FILE: there is a second YAML document, which would not be read"},
+		{"config: x\n", `--config FILE, line 1: unknown key "config"`},
+	} {
+		path := writeFile(t, tc.text)
+		_, err := Parse([]string{"dev", "--config", path}, &bytes.Buffer{})
+		if want := strings.ReplaceAll(tc.want, "FILE", path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v\nwant %s", tc.text, err, want)
+		}
+	}
+}
+
+func TestTheFileCanBeNamedByTheEnvironment(t *testing.T) {
+	t.Setenv("TRELLIS_CONFIG", writeFile(t, "account: 000011112222\ninventory:\nregion: eu-west-1\n"))
+	command, err := Parse([]string{"dev", "--region", "eu-west-3"}, &bytes.Buffer{})
+	if c := command.Configuration; err != nil || c.Account != "000011112222" || c.Inventory != "" || c.Region != "eu-west-3" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestProblemsOfTheEnvironmentNameTheVariable(t *testing.T) {
+	t.Setenv("TRELLIS_ACCOUNT", "12")
+	t.Setenv("TRELLIS_DRAIN_TIMEOUT", "soon")
+	_, err := Parse([]string{"dev"}, &bytes.Buffer{})
+	for _, want := range []string{"--account 12 (TRELLIS_ACCOUNT): must be 12 digits", "--drain-timeout soon (TRELLIS_DRAIN_TIMEOUT): must be a duration"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nwant %s", err, want)
+		}
+	}
+}
+
+func TestVariablesThatDoNotExistAreWarnedOf(t *testing.T) {
+	t.Setenv("TRELLIS_API_ADR", "127.0.0.1:1")
+	t.Setenv("TRELLIS_WHATEVER_ELSE", "1")
+	t.Setenv("TRELLIS_CHAOS_ERROR", "0.5") // A setting of dev.
+	// A Service of Kubernetes named trellis.
+	t.Setenv("TRELLIS_SERVICE_HOST", "10.0.0.1")
+	t.Setenv("TRELLIS_SERVICE_PORT_API", "7600")
+	t.Setenv("TRELLIS_PORT", "tcp://10.0.0.1:7600")
+	t.Setenv("TRELLIS_PORT_7600_TCP_ADDR", "10.0.0.1")
+	command, err := Parse([]string{"serve"}, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"environment variable TRELLIS_API_ADR has no meaning; did you mean TRELLIS_API_ADDR?",
+		"environment variable TRELLIS_WHATEVER_ELSE has no meaning; the variables are TRELLIS_ and the names of the flags, as in TRELLIS_API_ADDR",
+	}
+	if !slices.Equal(command.Warnings, want) {
+		t.Errorf("the warnings are %q, want %q", command.Warnings, want)
+	}
+}
+
+func TestAnyFreePortCanBeBound(t *testing.T) {
+	command, err := Parse([]string{"dev", "--port-map", "80=0,443=0"}, &bytes.Buffer{})
+	if port, ok := command.Configuration.PortMap[80]; err != nil || !ok || port != 0 {
+		t.Errorf("80 is mapped to %d (%t), %v", port, ok, err)
 	}
 }

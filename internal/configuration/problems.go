@@ -1,11 +1,7 @@
 package configuration
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -13,17 +9,63 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-	"go.yaml.in/yaml/v3"
 
 	"trellis/internal/lattice"
 )
 
 // problems collects what is wrong with values. The parser alone would stop at the first; so its mappers note a value
 // that cannot be read and go on, and all problems are told at once.
-type problems struct{ list []error }
+type problems struct {
+	file     file
+	settings []settingProblem
+}
 
-func (p *problems) note(format string, args ...any) {
-	p.list = append(p.list, fmt.Errorf(format, args...))
+// settingProblem is what is wrong with the value of a flag, wherever the value comes from.
+type settingProblem struct {
+	flag  string
+	value any
+	want  string
+}
+
+func (p *problems) wrong(flag string, value any, want string) {
+	p.settings = append(p.settings, settingProblem{flag, value, want})
+}
+
+// all returns all that is wrong. ctx is what the command line was understood as, nil if it was not understood.
+func (p *problems) all(ctx *kong.Context) []error {
+	list := p.file.problems
+	for _, s := range p.settings {
+		value := ""
+		switch s.value {
+		case nil: // want tells of it.
+		case "":
+			value = ` ""`
+		default:
+			value = fmt.Sprintf(" %v", s.value)
+		}
+		list = append(list, fmt.Errorf("--%s%s%s: %s", s.flag, value, p.origin(ctx, s.flag), s.want))
+	}
+	return list
+}
+
+// origin tells where the value of a flag comes from unless it is the command line, where the operator sees the flag itself.
+func (p *problems) origin(ctx *kong.Context, name string) string {
+	if line, ok := p.file.used[name]; ok {
+		return fmt.Sprintf(" (line %d of %s)", line, p.file.path)
+	}
+	if ctx == nil {
+		return ""
+	}
+	for _, flag := range ctx.Flags() {
+		if flag.Name != name {
+			continue
+		}
+		onCommandLine := slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return p.Flag == flag && !p.Resolved })
+		if variable, ok := setVariable(flag); ok && !onCommandLine {
+			return " (" + variable + ")"
+		}
+	}
+	return ""
 }
 
 // mappers read the types of flags that can be written wrongly.
@@ -47,7 +89,7 @@ func mapper[T any](p *problems, want string, parse func(string) (T, error)) kong
 		}
 		value, err := parse(text)
 		if err != nil {
-			p.note("--%s %s: must be %s", ctx.Value.Name, text, want)
+			p.wrong(ctx.Value.Name, text, "must be "+want)
 			return nil
 		}
 		target.Set(reflect.ValueOf(value))
@@ -91,66 +133,4 @@ func parsePortMap(text string) (map[int]int, error) {
 		ports[port] = bound
 	}
 	return ports, nil
-}
-
-// file resolves flags from a YAML file. Its keys are the flags' names.
-type file struct {
-	values   map[string]any
-	problems *problems
-}
-
-func (p *problems) readFile(r io.Reader) (kong.Resolver, error) {
-	var values map[string]any
-	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("reading the configuration file: %w", err)
-	}
-	return file{values, p}, nil
-}
-
-// Resolve returns the file's value for a flag, in the form in which the flag takes it on the command line.
-func (f file) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	value, ok := f.values[flag.Name]
-	// The parser would let the file override the environment.
-	if !ok || slices.ContainsFunc(flag.Envs, func(name string) bool { _, set := os.LookupEnv(name); return set }) {
-		return nil, nil
-	}
-	return flagText(value), nil
-}
-
-func flagText(value any) string {
-	var parts []string
-	switch value := value.(type) {
-	case map[string]any:
-		for _, key := range slices.Sorted(maps.Keys(value)) {
-			parts = append(parts, key+"="+flagText(value[key]))
-		}
-	case map[any]any:
-		for key, element := range value {
-			parts = append(parts, fmt.Sprint(key)+"="+flagText(element))
-		}
-		slices.Sort(parts)
-	case []any:
-		for _, element := range value {
-			parts = append(parts, flagText(element))
-		}
-	default:
-		return fmt.Sprint(value)
-	}
-	return strings.Join(parts, ",")
-}
-
-// Validate notes every key of the file that is no flag of any command.
-func (f file) Validate(app *kong.Application) error {
-	known := map[string]bool{}
-	for _, command := range append([]*kong.Node{app.Node}, app.Children...) {
-		for _, flag := range command.Flags {
-			known[flag.Name] = true
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(f.values)) {
-		if !known[key] {
-			f.problems.note("configuration file: unknown key %q", key)
-		}
-	}
-	return nil
 }

@@ -11,12 +11,9 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"trellis/internal/configuration"
 	"trellis/internal/health"
 )
-
-// takeoverVariable is the environment variable that tells a process that it is to take over from its parent: the
-// number of a file descriptor, which is its end of the channel between the two.
-const takeoverVariable = "TRELLIS_TAKEOVER"
 
 // The purposes of sockets that a process takes over.
 const (
@@ -41,16 +38,16 @@ type takeover struct {
 // openTakeover finds out whether to take over, and from whom.
 func openTakeover(ctx context.Context, log *slog.Logger) (*takeover, error) {
 	t := &takeover{log: log, sockets: map[string]net.Listener{}}
-	value, ok := os.LookupEnv(takeoverVariable)
+	value, ok := os.LookupEnv(configuration.TakeoverVariable)
 	if !ok {
 		return t, nil
 	}
-	if err := os.Unsetenv(takeoverVariable); err != nil { // Our own children are not meant.
+	if err := os.Unsetenv(configuration.TakeoverVariable); err != nil { // Our own children are not meant.
 		return t, err
 	}
 	fd, err := strconv.ParseUint(value, 10, 31)
 	if err != nil {
-		return t, fmt.Errorf("%s: %w", takeoverVariable, err)
+		return t, fmt.Errorf("%s: %w", configuration.TakeoverVariable, err)
 	}
 	if t.channel, err = openChannel(uintptr(fd)); err != nil {
 		return t, err

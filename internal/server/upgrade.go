@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"trellis/internal/configuration"
 )
 
 // The limits of an upgrade's steps. Only the calls under way hold anybody up; what is too slow otherwise is broken.
@@ -218,7 +220,7 @@ func startSuccessor(program string) (*successor, error) {
 	defer theirs.Close()
 	cmd := exec.Command(path)
 	cmd.Args = os.Args
-	cmd.Env = append(os.Environ(), takeoverVariable+"="+strconv.Itoa(3)) // The first of ExtraFiles.
+	cmd.Env = append(os.Environ(), configuration.TakeoverVariable+"="+strconv.Itoa(3)) // The first of ExtraFiles.
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs}
 	if err := cmd.Start(); err != nil {
