@@ -71,8 +71,8 @@ func parseAuthorization(r *http.Request, authorization string) (signature, error
 	return s, nil
 }
 
-// maxExpires is the longest life of a presigned request (SigV4 in general).
-const maxExpires = 7 * 24 * time.Hour
+// maxExpires is the longest life of a presigned request in seconds: a week (SigV4, query parameters).
+const maxExpires = 604800
 
 func parsePresigned(query url.Values) (signature, error) {
 	if name := query.Get("X-Amz-Algorithm"); name != algorithm {
@@ -88,10 +88,10 @@ func parsePresigned(query url.Values) (signature, error) {
 		return signature{}, refuse(codeIncomplete, "X-Amz-Date must be of the form 20260102T150405Z.")
 	}
 	seconds, err := strconv.Atoi(query.Get("X-Amz-Expires"))
-	s.Expires = time.Duration(seconds) * time.Second
-	if err != nil || seconds < 1 || s.Expires > maxExpires {
+	if err != nil || seconds < 1 || seconds > maxExpires {
 		return signature{}, refuse(codeIncomplete, "X-Amz-Expires must be between 1 and 604800 seconds.")
 	}
+	s.Expires = time.Duration(seconds) * time.Second
 	return s, nil
 }
 

@@ -164,6 +164,59 @@ func TestPresignedRequestsAreAccepted(t *testing.T) {
 	}
 }
 
+func TestPresignedRequestLivesAsLongAsItSays(t *testing.T) {
+	a := openSigned(t)
+	signedAt := time.Now().UTC().Truncate(time.Second)
+	for _, tc := range []struct {
+		expires string
+		age     time.Duration
+		code    string
+	}{
+		{"1", 0, ""},
+		{"1", time.Second, ""},
+		{"1", 2 * time.Second, codeExpired},
+		{"60", time.Minute, ""},
+		{"60", 61 * time.Second, codeExpired},
+		{"60", -5 * time.Minute, ""}, // The signer's clock is ahead.
+		{"60", -6 * time.Minute, codeExpired},
+		{"604800", 604800 * time.Second, ""},
+		{"604800", 604801 * time.Second, codeExpired},
+		{"604801", 0, codeIncomplete},
+		{"0", 0, codeIncomplete},
+		{"-1", 0, codeIncomplete},
+		{"", 0, codeIncomplete},
+		{"1.5", 0, codeIncomplete},
+		// The nanoseconds of this one overflow, to a time within the bounds.
+		{"18446744074", 0, codeIncomplete},
+	} {
+		a.now = func() time.Time { return signedAt.Add(tc.age) }
+		r, err := http.NewRequest("GET", "http://h/targetgroups?X-Amz-Expires="+tc.expires, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		empty := sha256.Sum256(nil)
+		signed, _, err := v4.NewSigner().PresignHTTP(context.Background(), administrator, r, hex.EncodeToString(empty[:]), "vpc-lattice", "eu-west-1", signedAt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(signed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if _, err := a.Authenticate(&http.Request{Method: "GET", URL: u, Host: u.Host, Header: http.Header{}}, nil); err != nil {
+			refused, ok := errors.AsType[*api.AuthenticationError](err)
+			if !ok {
+				t.Fatal(err)
+			}
+			got = refused.Code
+		}
+		if got != tc.code {
+			t.Errorf("X-Amz-Expires %q, %s after it was signed: %q, want %q", tc.expires, tc.age, got, tc.code)
+		}
+	}
+}
+
 func TestWrongSignaturesAreRefusedWithAWSCodes(t *testing.T) {
 	a := openSigned(t)
 	for _, tc := range []struct {

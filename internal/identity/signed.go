@@ -30,7 +30,8 @@ func refuse(code, message string) error {
 	return &api.AuthenticationError{Code: code, Message: message, Status: status}
 }
 
-// maxSkew is how far a request's time may be from ours (SigV4: 5 minutes).
+// maxSkew is how far a request's time may be from ours (SigV4: 5 minutes). How long a presigned request lives, it says
+// itself; it too must not come from further ahead.
 const maxSkew = 5 * time.Minute
 
 // Signed accepts requests that a known principal has signed with SigV4.
@@ -95,7 +96,7 @@ func (a *Signed) checkScope(s signature) error {
 	}
 	now, life := a.now(), maxSkew
 	if s.presigned {
-		life = max(life, s.Expires)
+		life = s.Expires // To the second: as at AWS, nothing is added for clocks that differ.
 	}
 	if s.Time.Before(now.Add(-life)) {
 		return refuse(codeExpired, fmt.Sprintf("The signature of %s has expired: it is %s here.", s.Time.Format(amzDateFormat), now.UTC().Format(amzDateFormat)))
