@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"gopkg.in/ini.v1"
 )
 
 // Credentials are the principals of a credentials file, which is in AWS's shared-credentials format so that
@@ -116,25 +114,21 @@ func modTime(file string) time.Time {
 // principals reads all sections.
 func (p *parser) principals() (map[string]Principal, error) {
 	p.modified[p.path] = modTime(p.path) // Before it is read: a change in between is seen at the next look.
-	file, err := ini.LoadSources(ini.LoadOptions{IgnoreInlineComment: true, AllowNonUniqueSections: true}, p.path)
+	text, err := os.ReadFile(p.path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the credentials file %s: %w", p.path, err)
+		return nil, fmt.Errorf("reading the credentials file: %w", err)
+	}
+	sections, err := parseSections(p.path, string(text))
+	if err != nil {
+		return nil, err // What else is wrong may follow from it.
 	}
 	principals := map[string]Principal{}
-	names := map[string]bool{}
 	var problems []error
-	for _, section := range file.Sections() {
-		if section.Name() == ini.DefaultSection && len(section.Keys()) == 0 {
-			continue
-		}
+	for _, section := range sections {
 		principal, err := p.principal(section)
 		if err != nil {
 			problems = append(problems, err)
 		}
-		if names[principal.Name] {
-			problems = append(problems, fmt.Errorf("credentials file %s, section [%s]: another section has the same name", p.path, principal.Name))
-		}
-		names[principal.Name] = true
 		if _, twice := principals[principal.AccessKeyID]; twice {
 			problems = append(problems, fmt.Errorf("credentials file %s, section [%s]: another section has the same %s", p.path, principal.Name, keyAccessKeyID))
 		}

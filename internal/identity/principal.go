@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"gopkg.in/ini.v1"
-
 	"trellis/internal/policy"
 )
 
@@ -92,6 +90,11 @@ const (
 	ownKeyPrefix    = "trellis_"
 )
 
+// isOurs reports whether a key has a meaning here. Those of other tools are passed over.
+func isOurs(key string) bool {
+	return key == keyAccessKeyID || key == keySecret || key == keySessionToken || strings.HasPrefix(key, ownKeyPrefix)
+}
+
 // parser reads the principals of a credentials file.
 type parser struct {
 	// path is the file's, account that of principals who do not say.
@@ -101,11 +104,10 @@ type parser struct {
 }
 
 // principal reads a section. The error joins all that is wrong with it.
-func (p *parser) principal(section *ini.Section) (Principal, error) {
-	// Value and not String, which would replace %(name)s, and a secret may hold that.
-	value := func(key string) string { return section.Key(key).Value() }
+func (p *parser) principal(s section) (Principal, error) {
+	value := func(key string) string { return s.values[key] }
 	principal := Principal{
-		Name:         section.Name(),
+		Name:         s.name,
 		Account:      value(keyAccount),
 		ARN:          value(keyARN),
 		AccessKeyID:  value(keyAccessKeyID),
@@ -137,7 +139,7 @@ func (p *parser) principal(section *ini.Section) (Principal, error) {
 	problem(err)
 	principal.Policies, err = p.policies(value(keyPolicy), value(keyPolicyFile))
 	problem(err)
-	for _, key := range section.KeyStrings() {
+	for _, key := range slices.Sorted(maps.Keys(s.values)) {
 		if strings.HasPrefix(key, ownKeyPrefix) && !slices.Contains([]string{keyAccount, keyARN, keyTags, keyPolicy, keyPolicyFile}, key) {
 			problem(fmt.Errorf("%s is no key that is known", key))
 		}

@@ -14,8 +14,8 @@ import (
 	"trellis/internal/policy"
 )
 
-// section returns a credentials file of one section, with more lines.
-func section(lines ...string) string {
+// reader returns a credentials file of one section, with more lines.
+func reader(lines ...string) string {
 	return "[reader]\naws_access_key_id = AKIDREADER\naws_secret_access_key = s\n" + strings.Join(lines, "\n") + "\n"
 }
 
@@ -43,7 +43,7 @@ const (
 )
 
 func TestPrincipalsHaveTagsAndPolicies(t *testing.T) {
-	c, err := openText(t, section("trellis_tags = team = blue , env=prod, empty=", "trellis_policy = "+allowReads, "trellis_policy_file = deny.json"), map[string]string{"deny.json": denySecrets})
+	c, err := openText(t, reader("trellis_tags = team = blue , env=prod, empty=", "trellis_policy = "+allowReads, "trellis_policy_file = deny.json"), map[string]string{"deny.json": denySecrets})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestPrincipalsHaveTagsAndPolicies(t *testing.T) {
 }
 
 func TestPrincipalWithoutPolicyMayDoNothing(t *testing.T) {
-	c, err := openText(t, section(), nil)
+	c, err := openText(t, reader(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestPrincipalWithoutPolicyMayDoNothing(t *testing.T) {
 
 func TestSecretsAreTakenAsTheyStand(t *testing.T) {
 	for _, secret := range []string{"a%(aws_access_key_id)sb", "a;b#c", "a = b", `a"b`, "a+/b="} {
-		c, err := openText(t, strings.Replace(section(), "= s\n", "= "+secret+"\n", 1), nil)
+		c, err := openText(t, strings.Replace(reader(), "= s\n", "= "+secret+"\n", 1), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,19 +91,19 @@ func TestSecretsAreTakenAsTheyStand(t *testing.T) {
 func TestWhatIsWrongWithACredentialsFileIsNamedWithItsSection(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
 		{"no secret", "[reader]\naws_access_key_id = A\n", "section [reader]: aws_access_key_id and aws_secret_access_key are needed"},
-		{"account", section("trellis_account = 12"), "section [reader]: trellis_account must be 12 digits"},
-		{"another account's ARN", section("trellis_arn = arn:aws:iam::111122223333:user/x"), "trellis_arn must be an ARN of the account 000000000000"},
-		{"no ARN", section("trellis_arn = reader"), "trellis_arn must be an ARN"},
-		{"tags", section("trellis_tags = team"), "section [reader]: trellis_tags must be of the form"},
-		{"tag twice", section("trellis_tags = team=a,Team=b"), "trellis_tags has the key Team twice"},
-		{"policy that is no JSON", section("trellis_policy = {"), "section [reader]: trellis_policy: the policy is not JSON"},
-		{"policy with a principal", section(`trellis_policy = {"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}`), "Statement[0].Principal does not belong into an identity policy"},
-		{"policy without resource", section(`trellis_policy = {"Statement":{"Effect":"Allow","Action":"*"}}`), "Statement[0].Resource is missing"},
-		{"policy of another service", section(`trellis_policy = {"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`), `Statement[0].Action is "s3:*"; it must begin with vpc-lattice: or vpc-lattice-svcs: or sts:`},
-		{"no policy file", section("trellis_policy_file = none.json"), "section [reader]: trellis_policy_file: open"},
-		{"unknown key", section("trellis_polcy = {}"), "section [reader]: trellis_polcy is no key that is known"},
-		{"same section twice", section() + section("trellis_account = 111122223333"), "section [reader]: another section has the same name"},
-		{"same key id twice", section() + strings.Replace(section(), "reader", "other", 1), "section [other]: another section has the same aws_access_key_id"},
+		{"account", reader("trellis_account = 12"), "section [reader]: trellis_account must be 12 digits"},
+		{"another account's ARN", reader("trellis_arn = arn:aws:iam::111122223333:user/x"), "trellis_arn must be an ARN of the account 000000000000"},
+		{"no ARN", reader("trellis_arn = reader"), "trellis_arn must be an ARN"},
+		{"tags", reader("trellis_tags = team"), "section [reader]: trellis_tags must be of the form"},
+		{"tag twice", reader("trellis_tags = team=a,Team=b"), "trellis_tags has the key Team twice"},
+		{"policy that is no JSON", reader("trellis_policy = {"), "section [reader]: trellis_policy: the policy is not JSON"},
+		{"policy with a principal", reader(`trellis_policy = {"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}`), "Statement[0].Principal does not belong into an identity policy"},
+		{"policy without resource", reader(`trellis_policy = {"Statement":{"Effect":"Allow","Action":"*"}}`), "Statement[0].Resource is missing"},
+		{"policy of another service", reader(`trellis_policy = {"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`), `Statement[0].Action is "s3:*"; it must begin with vpc-lattice: or vpc-lattice-svcs: or sts:`},
+		{"no policy file", reader("trellis_policy_file = none.json"), "section [reader]: trellis_policy_file: open"},
+		{"unknown key", reader("trellis_polcy = {}"), "section [reader]: trellis_polcy is no key that is known"},
+		{"same section twice", reader() + reader("trellis_account = 111122223333"), "section [reader]: another section has the same name"},
+		{"same key id twice", reader() + strings.Replace(reader(), "reader", "other", 1), "section [other]: another section has the same aws_access_key_id"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := openText(t, tc.text, nil)
@@ -127,7 +127,7 @@ func TestPolicyFileIsReadAgainAfterAChange(t *testing.T) {
 		}
 	}
 	now := time.Now()
-	write("credentials", section("trellis_policy_file = policy.json"), now)
+	write("credentials", reader("trellis_policy_file = policy.json"), now)
 	write("policy.json", allowReads, now)
 	var log bytes.Buffer
 	c, err := OpenCredentials(filepath.Join(dir, "credentials"), "000000000000", slog.New(slog.NewTextHandler(&log, nil)))
