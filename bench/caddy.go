@@ -49,7 +49,7 @@ func startCaddy(ctx context.Context, s setting) (*proxy, error) {
 		return nil, err
 	}
 	env := []string{"GOMAXPROCS=1", "XDG_CONFIG_HOME=" + s.Dir, "XDG_DATA_HOME=" + s.Dir}
-	p, err := startProxy(ctx, s, env, find("caddy"), "run", "--adapter", "caddyfile", "--config", config)
+	p, err := startProxy(ctx, s, versionOfCaddy(ctx, find("caddy")), env, find("caddy"), "run", "--adapter", "caddyfile", "--config", config)
 	if err != nil {
 		return nil, err
 	}

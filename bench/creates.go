@@ -37,8 +37,12 @@ type creation struct {
 // memory only. For Trellis, each answer means that the record is on the disk, in the replica and known to the data
 // plane. Server and clients share all cores.
 func benchCreates(ctx context.Context, o options, dir string) error {
-	trellis := func(ctx context.Context, dir string) (apiServer, error) { return startForCreates(ctx, o, dir) }
+	trellis := func(ctx context.Context, dir string) (apiServer, error) { return startForCreates(ctx, o.trellis, dir) }
 	makers := []maker{{"Trellis", 1, trellis}, {"Trellis", 16, trellis}}
+	if o.against != "" {
+		other := func(ctx context.Context, dir string) (apiServer, error) { return startForCreates(ctx, o.against, dir) }
+		makers = append(makers, maker{"other", 1, other}, maker{"other", 16, other})
+	}
 	moto, err := ensurePython(ctx, "moto", motoPackage)
 	if err == nil {
 		start := func(ctx context.Context, _ string) (apiServer, error) { return startMoto(ctx, moto) }
@@ -82,13 +86,13 @@ func benchCreates(ctx context.Context, o options, dir string) error {
 	return nil
 }
 
-func startForCreates(ctx context.Context, o options, dir string) (apiServer, error) {
+func startForCreates(ctx context.Context, program, dir string) (apiServer, error) {
 	ports, err := freePorts(2)
 	if err != nil {
 		return apiServer{}, err
 	}
 	// AWS's quota of target groups would end the measurement within a second.
-	p, api, err := startTrellis(ctx, "", nil, o.trellis, dir, ports[0], ports[1], "--quotas", "targetGroupsPerRegion=10000000")
+	p, api, err := startTrellis(ctx, "", nil, program, dir, ports[0], ports[1], "--quotas", "targetGroupsPerRegion=10000000")
 	if err != nil {
 		return apiServer{}, err
 	}

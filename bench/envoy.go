@@ -95,6 +95,6 @@ func startEnvoy(ctx context.Context, s setting) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startProxy(ctx, s, nil, programs[0], "--concurrency", "1", "--disable-hot-restart", "--log-level", "error",
+	return startProxy(ctx, s, versionOfEnvoy(ctx, programs[0]), nil, programs[0], "--concurrency", "1", "--disable-hot-restart", "--log-level", "error",
 		"--base-id", fmt.Sprint(s.Plain), "--config-path", config)
 }

@@ -2,6 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"text/template"
 )
 
@@ -30,7 +34,12 @@ frontend clients
   use_backend grpc if { req.hdr(host) -i {{.Host}} } { path ` + grpcPath + ` }
   use_backend sink if { req.hdr(host) -i {{.Host}} } { path ` + uploadPath + ` }
   use_backend targets if { req.hdr(host) -i {{.Host}} }
-backend targets
+  {{if .Hosts}}use_backend %[req.hdr(host),lower,map({{.Dir}}/hosts)]{{end}}
+{{range $i, $host := .Hosts}}backend targets{{$i}}
+  balance roundrobin
+  {{range $.HTTPBackends}}server target{{.}} 127.0.0.1:{{.}}
+  {{end}}
+{{end}}backend targets
   balance roundrobin
   {{range .HTTPBackends}}server target{{.}} 127.0.0.1:{{.}} check inter 5s
   {{end}}
@@ -60,5 +69,12 @@ func startHAProxy(ctx context.Context, s setting) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startProxy(ctx, s, nil, find("haproxy"), "-db", "-f", config)
+	var hosts strings.Builder
+	for i, host := range s.Hosts {
+		fmt.Fprintf(&hosts, "%s targets%d\n", host, i)
+	}
+	if err := os.WriteFile(filepath.Join(s.Dir, "hosts"), []byte(hosts.String()), 0o644); err != nil {
+		return nil, err
+	}
+	return startProxy(ctx, s, versionOfHAProxy(ctx, s.HAProxy), nil, s.HAProxy, "-db", "-f", config)
 }

@@ -32,7 +32,7 @@ func benchIdle(ctx context.Context, o options, dir string) error {
 		}
 		for _, p := range w.proxies {
 			progress("opening %d connections to %s, %s", idleConnections, p.name, l)
-			before, after, err := openIdle(ctx, p, w.setting.Host, l)
+			before, after, err := openIdle(ctx, p, p.host, l)
 			if err != nil {
 				fmt.Printf("| %-8s | %-8s | not available: %s\n", p.name, l, firstLine(err))
 				continue

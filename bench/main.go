@@ -28,6 +28,9 @@ type options struct {
 	rounds   int
 	duration time.Duration
 	trellis  string
+	against  string // another Trellis; empty: none
+	// The peers' programs.
+	nginx, haproxy string
 }
 
 // wants says whether a row of a part is to be measured.
@@ -39,6 +42,13 @@ func main() {
 	if len(os.Args) == 3 && os.Args[1] == sinkFlag {
 		fmt.Fprintln(os.Stderr, serveSink(os.Args[2]))
 		os.Exit(1)
+	}
+	if len(os.Args) > 1 && os.Args[1] == connectFlag {
+		if err := connectAgainAndAgain(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	o, err := parse()
 	if err != nil {
@@ -58,10 +68,13 @@ func parse() (options, error) {
 	var rows, proxies string
 	flag.StringVar(&o.part, "part", "all", "what to measure: data, control or all")
 	flag.StringVar(&rows, "rows", "", "regular expression of the rows to measure; empty: all")
-	flag.StringVar(&proxies, "proxies", strings.Join(allProxies, ","), "the proxies to measure")
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds; in each, every server is measured once")
-	flag.DurationVar(&o.duration, "duration", 2*time.Second, "how long one measurement takes")
+	flag.StringVar(&proxies, "proxies", strings.Join(defaultProxies, ","), "the proxies to measure")
+	flag.IntVar(&o.rounds, "rounds", 11, "rounds; in each, every server is measured once")
+	flag.DurationVar(&o.duration, "duration", time.Second, "how long one measurement takes, in whole seconds")
 	flag.StringVar(&o.trellis, "trellis", "", "a built trellis; empty: build it from this tree")
+	flag.StringVar(&o.against, "against", "", "another built trellis, which is measured beside the first as \"other\"")
+	flag.StringVar(&o.nginx, "nginx", "", "the nginx that is measured; empty: the installed one")
+	flag.StringVar(&o.haproxy, "haproxy", "", "the HAProxy that is measured; empty: the installed one")
 	list := flag.Bool("list", false, "list the rows")
 	flag.Parse()
 	if *list {
@@ -74,12 +87,15 @@ func parse() (options, error) {
 	}
 	o.proxies = strings.Split(proxies, ",")
 	for _, name := range o.proxies {
-		if !slices.Contains(allProxies, name) {
-			return o, fmt.Errorf("-proxies: %q is not one of %s", name, strings.Join(allProxies, ", "))
+		if !slices.Contains(defaultProxies, name) {
+			return o, fmt.Errorf("-proxies: %q is not one of %s", name, strings.Join(defaultProxies, ", "))
 		}
 	}
-	if !slices.Contains([]string{"all", "data", "control"}, o.part) || o.rounds < 1 || o.duration < time.Second {
-		return o, errors.New("-part is data, control or all; -rounds is at least 1; -duration is at least 1s")
+	if o.against != "" {
+		o.proxies = append(o.proxies, otherTrellis)
+	}
+	if !slices.Contains([]string{"all", "data", "control"}, o.part) || o.rounds < 1 || o.duration < time.Second || o.duration%time.Second != 0 {
+		return o, errors.New("-part is data, control or all; -rounds is at least 1; -duration is a number of whole seconds")
 	}
 	if runtime.GOOS != "linux" {
 		return o, errors.New("CPU time is read from /proc and processes are pinned with taskset: this needs Linux")
@@ -97,6 +113,7 @@ type benchmark struct {
 func benchmarks() []benchmark {
 	return []benchmark{
 		{"data", "idle", "memory for idle client connections", benchIdle},
+		{"data", "services", "requests to 500 services in turn, beside nginx and HAProxy", benchServices},
 		{"data", "scale", "10,000 services and 100,000 target groups", benchScale},
 		{"control", "creates", "CreateTargetGroup, beside moto", benchCreates},
 		{"control", "pages", "Get and List with 100,000 target groups", benchPages},
@@ -120,6 +137,14 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(dir)
 
+	for program, given := range map[string]*string{"nginx": &o.nginx, "haproxy": &o.haproxy} {
+		if *given == "" {
+			if err := ensureInstalled(ctx, program); err != nil {
+				return err
+			}
+			*given = find(program)
+		}
+	}
 	if o.trellis == "" {
 		o.trellis = filepath.Join(dir, "trellis")
 		if err := build(ctx, o.trellis); err != nil {

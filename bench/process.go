@@ -182,6 +182,22 @@ func memoryOf(pid int) (int64, error) {
 	return total, nil
 }
 
+// peakMemory returns the most bytes of memory that the process itself has had.
+func (p *process) peakMemory() (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			var kilobytes int64
+			_, err := fmt.Sscan(rest, &kilobytes)
+			return kilobytes << 10, err
+		}
+	}
+	return 0, fmt.Errorf("the kernel does not tell the peak memory of process %d", p.cmd.Process.Pid)
+}
+
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // freePorts returns ports that nobody listens on.

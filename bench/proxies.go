@@ -10,8 +10,14 @@ import (
 	"text/template"
 )
 
-// allProxies are those that are compared, in the order of the tables.
-var allProxies = []string{"nginx", "haproxy", "trellis", "envoy", "caddy"}
+// otherTrellis is the name of the Trellis that -against adds.
+const otherTrellis = "other"
+
+// defaultProxies are those that are compared unless the command line names some.
+var defaultProxies = []string{"nginx", "haproxy", "trellis", "envoy", "caddy"}
+
+// allProxies are all that can be compared, in the order of the tables.
+var allProxies = []string{"nginx", "haproxy", "trellis", otherTrellis, "envoy", "caddy"}
 
 // The paths that lead to other backends: that of the gRPC method, and that of uploads.
 const (
@@ -34,6 +40,8 @@ const (
 // proxy is one of those that are compared.
 type proxy struct {
 	name    string
+	version string // with that of its TLS library
+	host    string // the name of the service
 	ports   map[listener]int
 	process *process
 	// missing says what it does not do, and why.
@@ -49,16 +57,20 @@ type setting struct {
 	User string // Who serves, when the bench is run by root.
 
 	Host, PassthroughHost     string
+	Hosts                     []string // of further services, each with an upstream of its own to the same backends
 	Plain, TLS, Passthrough   int
 	HTTPBackends              []int
 	SinkBackends              []int // for uploads
 	GRPCBackends, TLSBackends []int
 	Certificate               string // the file of both certificate and key
+	Nginx, HAProxy            string // the peers' programs
 }
 
 // newSetting chooses the backends' ports.
-func newSetting(dir string) (setting, error) {
-	s := setting{Dir: dir, PassthroughHost: passthroughHost, Certificate: filepath.Join(dir, "certificate.pem")}
+func newSetting(o options, dir string) (setting, error) {
+	s := setting{
+		Dir: dir, PassthroughHost: passthroughHost, Certificate: filepath.Join(dir, "certificate.pem"), Nginx: o.nginx, HAProxy: o.haproxy,
+	}
 	ports, err := freePorts(8)
 	if err != nil {
 		return s, err
@@ -98,7 +110,7 @@ func startPeer(ctx context.Context, name string, s setting) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.name = name
+	p.name, p.host = name, s.Host
 	return p, nil
 }
 
@@ -118,7 +130,7 @@ func writeConfig(t *template.Template, s setting) (string, error) {
 	return f.Name(), f.Close()
 }
 
-func startProxy(ctx context.Context, s setting, env []string, program string, args ...string) (*proxy, error) {
+func startProxy(ctx context.Context, s setting, version string, env []string, program string, args ...string) (*proxy, error) {
 	p, err := start(coreOfProxy, env, program, args...)
 	if err != nil {
 		return nil, err
@@ -127,5 +139,5 @@ func startProxy(ctx context.Context, s setting, env []string, program string, ar
 		p.stop()
 		return nil, err
 	}
-	return &proxy{process: p, ports: map[listener]int{plain: s.Plain, tlsListener: s.TLS, passthrough: s.Passthrough}}, nil
+	return &proxy{version: version, process: p, ports: map[listener]int{plain: s.Plain, tlsListener: s.TLS, passthrough: s.Passthrough}}, nil
 }

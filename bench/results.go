@@ -1,74 +1,71 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
 // results are a row's measurements, by proxy.
 type results struct {
-	row     row
-	rounds  map[string][]measurement
-	missing map[string]error // why a proxy has none
+	row      row
+	rounds   map[string][]measurement
+	missing  map[string]error // why a proxy has none
+	versions map[string]string
 }
 
-// median returns a proxy's medians over the rounds; ok is false if it was not measured.
-func (r results) median(name string) (m measurement, ok bool) {
-	rounds := r.rounds[name]
-	if len(rounds) == 0 || r.missing[name] != nil {
-		return measurement{}, false
-	}
-	return measurement{
-		cpuPerRequest: medianOf(rounds, func(m measurement) time.Duration { return m.cpuPerRequest }),
-		perSecond:     medianOf(rounds, func(m measurement) float64 { return m.perSecond }),
-		p50:           medianOf(rounds, func(m measurement) time.Duration { return m.p50 }),
-		p99:           medianOf(rounds, func(m measurement) time.Duration { return m.p99 }),
-		busy:          medianOf(rounds, func(m measurement) float64 { return m.busy }),
-	}, true
-}
+// measured reports whether there are measurements of a proxy.
+func (r results) measured(name string) bool { return len(r.rounds[name]) > 0 && r.missing[name] == nil }
 
-// ratio returns a proxy's CPU per request as a multiple of that of the cheapest of others; 0 if there is none.
-func (r results) ratio(name string, others []string) float64 {
-	best := time.Duration(0)
-	for _, other := range others {
-		if m, ok := r.median(other); ok && (best == 0 || m.cpuPerRequest < best) {
-			best = m.cpuPerRequest
+// reference returns the peer that the row's goal is about: the cheapest of those that it names. It is empty if none of
+// them was measured.
+func (r results) reference() (name string) {
+	for _, peer := range r.row.than {
+		if r.measured(peer) && (name == "" || cpuMedian(r.rounds[peer]) < cpuMedian(r.rounds[name])) {
+			name = peer
 		}
 	}
-	m, ok := r.median(name)
-	if !ok || best == 0 {
-		return 0
-	}
-	return float64(m.cpuPerRequest) / float64(best)
+	return name
 }
 
-// figure formats a ratio, or says that there is none.
-func figure(ratio float64) string {
-	if ratio == 0 {
-		return "-"
+// ratio compares the CPU per request of two proxies.
+func (r results) ratio(name, to string) spread {
+	if !r.measured(name) || !r.measured(to) {
+		return spread{}
 	}
-	return fmt.Sprintf("%.2f", ratio)
+	return ratios(r.rounds[name], r.rounds[to])
 }
 
 func (r results) print(o options) {
-	streams := ""
-	if r.row.http2 {
-		streams = fmt.Sprintf(" of %d streams", r.row.streams)
+	load := fmt.Sprintf("%d connections", r.row.connections)
+	switch {
+	case r.row.http2:
+		load += fmt.Sprintf(" of %d streams", r.row.streams)
+	case r.row.connects:
+		load += " at a time"
 	}
-	fmt.Printf("\n%s: %s, %d connections%s\nmedians of %d rounds of %v; ratio to %s\n\n", r.row.name, r.row.title,
-		r.row.connections, streams, o.rounds, o.duration, strings.Join(r.row.than, " or "))
-	fmt.Printf("| %-8s | %11s | %5s | %10s | %9s | %9s | %9s |\n", "proxy", "CPU/request", "ratio", "requests/s", "p50", "p99", "core busy")
-	fmt.Printf("|----------|-------------|-------|------------|-----------|-----------|-----------|\n")
+	reference := r.reference()
+	fmt.Printf("\n%s: %s, %s\nmedians of %d rounds of %v; the ratio to %s within a round: median (quartiles)\n\n",
+		r.row.name, r.row.title, load, o.rounds, o.duration, cmp.Or(reference, "none"))
+	fmt.Printf("| %-8s | %11s | %-16s | %10s | %9s | %9s | %9s | %-36s |\n", "proxy", "CPU/request", "ratio", "requests/s", "p50", "p99", "core busy", "version, TLS library")
+	fmt.Printf("|----------|-------------|------------------|------------|-----------|-----------|-----------|--------------------------------------|\n")
 	for _, name := range allProxies {
-		m, ok := r.median(name)
+		rounds := r.rounds[name]
 		switch {
-		case ok:
-			fmt.Printf("| %-8s | %8.2f us | %5s | %10.0f | %9s | %9s | %7.0f %% |\n", name, microseconds(m.cpuPerRequest),
-				figure(r.ratio(name, r.row.than)), m.perSecond, latency(m.p50), latency(m.p99), m.busy*100)
+		case r.measured(name):
+			fmt.Printf("| %-8s | %8.2f us | %-16s | %10.0f | %9s | %9s | %7.0f %% | %-36s |\n", name, microseconds(cpuMedian(rounds)),
+				r.ratio(name, reference), medianOf(rounds, func(m measurement) float64 { return m.perSecond }),
+				latency(medianOf(rounds, func(m measurement) time.Duration { return m.p50 })),
+				latency(medianOf(rounds, func(m measurement) time.Duration { return m.p99 })),
+				100*medianOf(rounds, func(m measurement) float64 { return m.busy }), r.versions[name])
 		case r.missing[name] != nil:
 			fmt.Printf("| %-8s | not available: %s\n", name, firstLine(r.missing[name]))
 		}
+	}
+	if against := r.ratio("trellis", otherTrellis); against != (spread{}) {
+		fmt.Printf("\ntrellis to the other trellis: %s\n", against)
 	}
 	fmt.Println()
 }
@@ -87,21 +84,28 @@ func firstLine(err error) string {
 
 // printSummary prints one line for each row.
 func printSummary(o options, all []results) {
-	fmt.Printf("Summary: CPU per request, and Trellis's ratio to what its goal is about\n\n| %-12s |", "row")
-	for _, name := range allProxies {
+	names := slices.DeleteFunc(slices.Clone(allProxies), func(name string) bool { return !slices.Contains(o.proxies, name) && name != "trellis" })
+	fmt.Printf("Summary: CPU per request, and Trellis's ratio to the peer that its goal is about: median (quartiles)\n\n| %-12s |", "row")
+	for _, name := range names {
 		fmt.Printf(" %11s |", name)
 	}
-	fmt.Printf(" %5s | %4s | %-16s |\n|--------------|%s-------|------|------------------|\n", "ratio", "goal", "to", strings.Repeat("-------------|", len(allProxies)))
+	fmt.Printf(" %-16s | %4s | %-7s |\n|--------------|%s------------------|------|---------|\n", "ratio", "goal", "to", strings.Repeat("-------------|", len(names)))
 	for _, r := range all {
 		fmt.Printf("| %-12s |", r.row.name)
-		for _, name := range allProxies {
-			if m, ok := r.median(name); ok {
-				fmt.Printf(" %8.2f us |", microseconds(m.cpuPerRequest))
+		for _, name := range names {
+			if r.measured(name) {
+				fmt.Printf(" %8.2f us |", microseconds(cpuMedian(r.rounds[name])))
 			} else {
 				fmt.Printf(" %11s |", "-")
 			}
 		}
-		fmt.Printf(" %5s | %4.1f | %-16s |\n", figure(r.ratio("trellis", r.row.than)), r.row.goal, strings.Join(r.row.than, " or "))
+		fmt.Printf(" %-16s | %4.1f | %-7s |\n", r.ratio("trellis", r.reference()), r.row.goal, cmp.Or(r.reference(), "-"))
+	}
+	if o.against != "" {
+		fmt.Printf("\nTrellis's CPU per request to that of the other Trellis\n\n| %-12s | %-16s |\n|--------------|------------------|\n", "row", "ratio")
+		for _, r := range all {
+			fmt.Printf("| %-12s | %-16s |\n", r.row.name, r.ratio("trellis", otherTrellis))
+		}
 	}
 	fmt.Println()
 }

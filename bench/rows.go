@@ -20,7 +20,8 @@ type row struct {
 	answerBytes int
 	uploadBytes int
 	connections int
-	streams     int // at the same time on each connection of HTTP/2
+	streams     int  // at the same time on each connection of HTTP/2
+	connects    bool // each request has a connection of its own
 
 	// Trellis is to cost at most goal times as much as the cheapest of these.
 	goal float64
@@ -31,13 +32,17 @@ var both = []string{"nginx", "haproxy"}
 
 var rows = []row{
 	{name: "http1", title: "HTTP/1.1 keep-alive, answers of 128 bytes",
-		listener: plain, path: "/small", answerBytes: smallBytes, connections: 64, goal: 1, than: both},
+		listener: plain, path: "/small", answerBytes: smallBytes, connections: 64, goal: 0.9, than: both},
 	{name: "http1-tls", title: "HTTP/1.1 over TLS, answers of 128 bytes",
 		listener: tlsListener, path: "/small", answerBytes: smallBytes, connections: 64, goal: 1, than: both},
+	{name: "connect", title: "HTTP/1.1, each request on a new connection, answers of 128 bytes",
+		listener: plain, path: "/small", answerBytes: smallBytes, connections: 64, connects: true, goal: 1, than: both},
+	{name: "connect-tls", title: "HTTP/1.1 over TLS, each request after a full handshake, answers of 128 bytes",
+		listener: tlsListener, path: "/small", answerBytes: smallBytes, connections: 64, connects: true, goal: 1, than: both},
 	{name: "http2", title: "HTTP/2 over TLS to HTTP/1.1, answers of 128 bytes",
 		listener: tlsListener, http2: true, path: "/small", answerBytes: smallBytes, connections: 16, streams: 4, goal: 1.3, than: []string{"nginx"}},
 	{name: "grpc", title: "gRPC over TLS, unary, messages of 5 bytes",
-		listener: tlsListener, http2: true, grpc: true, path: grpcPath, answerBytes: len(grpcMessage), connections: 16, streams: 4, goal: 1, than: []string{"nginx"}},
+		listener: tlsListener, http2: true, grpc: true, path: grpcPath, answerBytes: len(grpcMessage), connections: 16, streams: 4, goal: 1, than: both},
 	{name: "download-64k", title: "HTTP/1.1 keep-alive, answers of 64 KB",
 		listener: plain, path: "/64k", answerBytes: bytes64K, connections: 64, goal: 1, than: both},
 	{name: "upload-64k", title: "HTTP/1.1 keep-alive, requests of 64 KB",
@@ -53,14 +58,6 @@ var rows = []row{
 // onlyOnce are the proxies that are measured in the first round only: nothing is held against them, and the time is
 // better spent on the others.
 var onlyOnce = []string{"envoy", "caddy"}
-
-// measurement is one run of the load through one proxy.
-type measurement struct {
-	cpuPerRequest time.Duration
-	perSecond     float64
-	p50, p99      time.Duration // 0: not known
-	busy          float64       // share of the core that the proxy used
-}
 
 // benchRows compares the proxies, row by row.
 func benchRows(ctx context.Context, o options, dir string) error {
@@ -100,7 +97,7 @@ func startWorld(ctx context.Context, o options, dir string) (_ *world, err error
 	if runtime.NumCPU() < 2 {
 		return nil, errors.New("this needs two cores, one for the proxy and one for the load")
 	}
-	if err := ensureInstalled(ctx, "nginx", "haproxy", "wrk", "h2load", "taskset"); err != nil {
+	if err := ensureInstalled(ctx, "nginx", "wrk", "h2load", "taskset"); err != nil {
 		return nil, err
 	}
 	w := &world{dir: dir, absent: make(map[string]error)}
@@ -109,7 +106,7 @@ func startWorld(ctx context.Context, o options, dir string) (_ *world, err error
 			w.stop()
 		}
 	}()
-	if w.setting, err = newSetting(dir); err != nil {
+	if w.setting, err = newSetting(o, dir); err != nil {
 		return nil, err
 	}
 	if err := writeCertificate(w.setting.Certificate, passthroughHost); err != nil {
@@ -122,17 +119,22 @@ func startWorld(ctx context.Context, o options, dir string) (_ *world, err error
 		return nil, err
 	}
 	// Trellis comes first: it generates the host name that all proxies use.
-	trellis, host, err := startTrellisProxy(ctx, o.trellis, w.setting)
+	trellis, err := startTrellisProxy(ctx, "trellis", o.trellis, w.setting)
 	if err != nil {
 		return nil, err
 	}
 	w.proxies = append(w.proxies, trellis)
-	w.setting.Host = host
+	w.setting.Host = trellis.host
 	for _, name := range o.proxies {
-		if name == trellis.name {
+		var p *proxy
+		switch name {
+		case trellis.name:
 			continue
+		case otherTrellis:
+			p, err = startTrellisProxy(ctx, name, o.against, w.setting)
+		default:
+			p, err = startPeer(ctx, name, w.setting)
 		}
-		p, err := startPeer(ctx, name, w.setting)
 		if err != nil && !slices.Contains(onlyOnce, name) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -159,89 +161,58 @@ func (w *world) stop() {
 	}
 }
 
-// host is the name under which a row's requests are sent.
-func (w *world) host(r row) string {
+// host is the name under which a row's requests are sent to a proxy.
+func (r row) host(p *proxy) string {
 	if r.listener == passthrough {
 		return passthroughHost
 	}
-	return w.setting.Host
+	return p.host
 }
 
 // measure measures a row with every proxy that can do it.
 func (w *world) measure(ctx context.Context, o options, r row) (results, error) {
-	out := results{row: r, rounds: make(map[string][]measurement), missing: make(map[string]error)}
+	out := results{row: r, rounds: make(map[string][]measurement), missing: make(map[string]error), versions: make(map[string]string)}
 	for name, err := range w.absent {
 		out.missing[name] = err
 	}
-	for round := range o.rounds {
-		// One after another and again, so that whatever slows the machine for a while slows them all.
-		for _, p := range w.proxies {
-			if out.missing[p.name] != nil || round > 0 && slices.Contains(onlyOnce, p.name) {
-				continue
+	var contestants []contestant
+	for _, p := range w.proxies {
+		out.versions[p.name] = p.version
+		err := p.missing[r.listener]
+		if err == nil {
+			err = checkAnswer(ctx, p, r.host(p), r)
+		}
+		if err != nil {
+			if r.name == rows[0].name && !slices.Contains(onlyOnce, p.name) {
+				return out, fmt.Errorf("%s: %w\n%s", p.name, err, p.process.output)
 			}
-			if round == 0 {
-				if p.missing[r.listener] != nil {
-					out.missing[p.name] = p.missing[r.listener]
-					continue
-				}
-				if err := checkAnswer(ctx, p, w.host(r), r); err != nil {
-					if r.name == rows[0].name && !slices.Contains(onlyOnce, p.name) {
-						return out, fmt.Errorf("%s: %w\n%s", p.name, err, p.process.output)
-					}
-					out.missing[p.name] = err
-					continue
-				}
-			}
-			progress("round %d of %d: %s, %s", round+1, o.rounds, p.name, r.title)
-			m, err := measure(ctx, o, w.dir, p, w.host(r), r)
-			if err != nil {
-				out.missing[p.name] = err
-				continue
-			}
-			out.rounds[p.name] = append(out.rounds[p.name], m)
+			out.missing[p.name] = err
+			continue
+		}
+		contestants = append(contestants, contestant{
+			name: p.name, proxy: p, send: r.sendTo(w.dir, p, r.host(p), nil), once: slices.Contains(onlyOnce, p.name),
+		})
+	}
+	rounds, failures := takeTurns(ctx, o, r.title, contestants)
+	for i, c := range contestants {
+		out.rounds[c.name] = rounds[i]
+		if failures[i] != nil {
+			out.missing[c.name] = failures[i]
 		}
 	}
 	return out, nil
 }
 
-// measure is one measurement of one proxy.
-func measure(ctx context.Context, o options, dir string, p *proxy, host string, r row) (measurement, error) {
-	send := runWrk
-	if r.http2 {
-		send = runH2load
+// sendTo returns the load of a row on a proxy, for one host or, over keep-alive connections, for several in turn.
+func (r row) sendTo(dir string, p *proxy, host string, hosts []string) func(context.Context, time.Duration) (load, error) {
+	return func(ctx context.Context, duration time.Duration) (load, error) {
+		switch port := p.ports[r.listener]; {
+		case r.connects && r.listener != plain:
+			return runConnect(ctx, duration, host, port, r)
+		case r.http2:
+			return runH2load(ctx, dir, duration, host, port, r)
+		default:
+			return runWrk(ctx, dir, duration, host, hosts, port, r)
+		}
 	}
-	return measureWith(ctx, o, p, func(ctx context.Context, duration time.Duration) (load, error) {
-		return send(ctx, dir, duration, host, p.ports[r.listener], r)
-	})
-}
-
-// measureWith is a measurement of a proxy under a load.
-func measureWith(ctx context.Context, o options, p *proxy, send func(context.Context, time.Duration) (load, error)) (measurement, error) {
-	// Connections to the backend are made, and memory is grown, before the clock runs.
-	if _, err := send(ctx, time.Second); err != nil {
-		return measurement{}, err
-	}
-	before, err := p.process.cpu()
-	if err != nil {
-		return measurement{}, err
-	}
-	l, err := send(ctx, o.duration)
-	if err != nil {
-		return measurement{}, err
-	}
-	after, err := p.process.cpu()
-	if err != nil {
-		return measurement{}, err
-	}
-	used := after - before
-	if used < l.duration/100 {
-		return measurement{}, fmt.Errorf("%v of CPU for %d requests: the kernel does not tell the time of all its processes", used, l.requests)
-	}
-	return measurement{
-		cpuPerRequest: used / time.Duration(l.requests),
-		perSecond:     float64(l.requests) / l.duration.Seconds(),
-		p50:           l.p50,
-		p99:           l.p99,
-		busy:          used.Seconds() / l.duration.Seconds(),
-	}, nil
 }

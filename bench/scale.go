@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,7 +12,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,7 +29,7 @@ func benchScale(ctx context.Context, o options, dir string) error {
 	if err := ensureInstalled(ctx, "nginx", "wrk", "taskset"); err != nil {
 		return err
 	}
-	s, err := newSetting(filepath.Join(dir, "scale"))
+	s, err := newSetting(o, filepath.Join(dir, "scale"))
 	if err != nil {
 		return err
 	}
@@ -41,43 +42,35 @@ func benchScale(ctx context.Context, o options, dir string) error {
 	}
 	defer backend.stop()
 
-	small, err := startScaled(ctx, o, s, "one service", filling{})
+	small, err := startScaled(ctx, o.trellis, s, "one service", filling{})
 	if err != nil {
 		return err
 	}
 	defer small.stop()
-	large, err := startScaled(ctx, o, s, "10,000 services", filling{targetGroups: fullGroups, services: scaleServices, ports: s.HTTPBackends})
+	large, err := startScaled(ctx, o.trellis, s, "10,000 services", filling{targetGroups: fullGroups, services: scaleServices, ports: s.HTTPBackends})
 	if err != nil {
 		return err
 	}
 	defer large.stop()
-	spread := *large
-	spread.name = fmt.Sprintf("%d of them", scaleSpread)
-	if spread.hosts, err = large.someHosts(ctx); err != nil {
+	hosts, err := large.someHosts(ctx)
+	if err != nil {
 		return err
 	}
 
 	r := rows[0]
-	stores := []*scaled{small, large, &spread}
-	rounds := make([][]measurement, len(stores))
-	for round := range o.rounds {
-		for i, store := range stores {
-			progress("round %d of %d: %s", round+1, o.rounds, store.name)
-			m, err := measureWith(ctx, o, store.proxy, func(ctx context.Context, duration time.Duration) (load, error) {
-				return runWrkOver(ctx, dir, duration, store.host, store.hosts, store.proxy.ports[plain], r)
-			})
-			if err != nil {
-				return fmt.Errorf("%s: %w", store.name, err)
-			}
-			rounds[i] = append(rounds[i], m)
-		}
+	contestants := []contestant{
+		{name: small.proxy.name, proxy: small.proxy, send: r.sendTo(dir, small.proxy, small.proxy.host, nil)},
+		{name: large.proxy.name, proxy: large.proxy, send: r.sendTo(dir, large.proxy, large.proxy.host, nil)},
+		{name: fmt.Sprintf("%d of them", len(hosts)), proxy: large.proxy, send: r.sendTo(dir, large.proxy, large.proxy.host, hosts)},
 	}
-	fmt.Printf("\nTrellis with many services: %s, medians of %d rounds of %v (goal: within 5 %% of one service)\n\n", r.title, o.rounds, o.duration)
-	fmt.Printf("| %-16s | %11s | %5s | %10s |\n|------------------|-------------|-------|------------|\n", "requests to", "CPU/request", "ratio", "requests/s")
-	base := medianOf(rounds[0], func(m measurement) time.Duration { return m.cpuPerRequest })
-	for i, store := range stores {
-		cpu := medianOf(rounds[i], func(m measurement) time.Duration { return m.cpuPerRequest })
-		fmt.Printf("| %-16s | %8.2f us | %5.2f | %10.0f |\n", store.name, microseconds(cpu), float64(cpu)/float64(base),
+	rounds, failures := takeTurns(ctx, o, "many services", contestants)
+	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	fmt.Printf("\nTrellis with many services: %s, medians of %d rounds of %v; the ratio within a round: median (quartiles) (goal: within 5 %% of one service)\n\n", r.title, o.rounds, o.duration)
+	fmt.Printf("| %-16s | %11s | %-16s | %10s |\n|------------------|-------------|------------------|------------|\n", "requests to", "CPU/request", "ratio", "requests/s")
+	for i, c := range contestants {
+		fmt.Printf("| %-16s | %8.2f us | %-16s | %10.0f |\n", c.name, microseconds(cpuMedian(rounds[i])), ratios(rounds[i], rounds[0]),
 			medianOf(rounds[i], func(m measurement) float64 { return m.perSecond }))
 	}
 	fmt.Printf("\nA change of weights, durable, until the traffic follows (goal: 10 ms); %d changes\n\n", weightChanges)
@@ -85,9 +78,9 @@ func benchScale(ctx context.Context, o options, dir string) error {
 	for _, store := range []*scaled{small, large} {
 		times, stale, err := store.changeWeights(ctx)
 		if err != nil {
-			return fmt.Errorf("%s: %w", store.name, err)
+			return fmt.Errorf("%s: %w", store.proxy.name, err)
 		}
-		fmt.Printf("| %-16s | %5.2f ms | %5.2f ms | %5.2f ms | %30d |\n", store.name,
+		fmt.Printf("| %-16s | %5.2f ms | %5.2f ms | %5.2f ms | %30d |\n", store.proxy.name,
 			milliseconds(times[len(times)/2]), milliseconds(times[len(times)*99/100]), milliseconds(times[len(times)-1]), stale)
 	}
 	fmt.Println()
@@ -96,19 +89,16 @@ func benchScale(ctx context.Context, o options, dir string) error {
 
 // scaled is a Trellis with a number of services.
 type scaled struct {
-	name  string
 	proxy *proxy
 	api   *apiClient
-	host  string
-	hosts []string // nil: host only
 
 	service, listener resource
 	groups            [2]resource // each has one of the backends
 }
 
 // startScaled starts a Trellis on a filled store, with a service of its own whose two target groups share the requests.
-func startScaled(ctx context.Context, o options, s setting, name string, f filling) (*scaled, error) {
-	s, err := s.forProxy("trellis-" + strconv.Itoa(f.services))
+func startScaled(ctx context.Context, program string, s setting, name string, f filling) (*scaled, error) {
+	s, err := s.forProxy(strings.ReplaceAll(name, " ", "-"))
 	if err != nil {
 		return nil, err
 	}
@@ -117,12 +107,12 @@ func startScaled(ctx context.Context, o options, s setting, name string, f filli
 			return nil, err
 		}
 	}
-	p, api, err := startTrellisOnCore(ctx, o.trellis, s, "--quotas",
+	p, api, err := startTrellisOnCore(ctx, program, s, "--quotas",
 		"targetGroupsPerRegion=1000000,servicesPerRegion=100000,serviceAssociationsPerServiceNetwork=100000")
 	if err != nil {
 		return nil, err
 	}
-	store := &scaled{name: name, api: api, proxy: &proxy{name: name, process: p, ports: map[listener]int{plain: s.Plain}}}
+	store := &scaled{api: api, proxy: &proxy{name: name, version: versionOfTrellis(ctx, program), process: p, ports: map[listener]int{plain: s.Plain}}}
 	if err := store.build(ctx, s); err != nil {
 		err = fmt.Errorf("%w\n%s", err, p.output)
 		store.stop()
@@ -139,7 +129,7 @@ func (store *scaled) build(ctx context.Context, s setting) (err error) {
 	if store.service, err = b.createService(ctx, object{"name": "bench"}); err != nil {
 		return err
 	}
-	store.host = store.service.DNSEntry.DomainName
+	store.proxy.host = store.service.DNSEntry.DomainName
 	for i := range store.groups {
 		name := fmt.Sprintf("bench-%d", i)
 		if store.groups[i], err = b.createGroup(ctx, uncheckedGroup(name, "HTTP", "HTTP1"), s.HTTPBackends[i:i+1]); err != nil {
@@ -217,7 +207,7 @@ func (store *scaled) changeWeights(ctx context.Context) (times []time.Duration, 
 		if err := store.api.call(ctx, http.MethodPatch, path, object{"defaultAction": action}, nil); err != nil {
 			return nil, 0, err
 		}
-		port, err := askWhich(conn, reader, store.host)
+		port, err := askWhich(conn, reader, store.proxy.host)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -2,41 +2,106 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 )
 
-// benchStarts measures how long `trellis serve` takes from its start until API and data plane serve, with many records
-// in its data directory, and how much memory it has then.
+// begun is what one start took.
+type begun struct {
+	time, cpu  time.Duration
+	peak, rest float64 // memory in MB: the most there was until it was ready, and what there is then
+}
+
+// benchStarts measures what `trellis serve` takes from its start until API and data plane serve, with many records in its
+// data directory.
 func benchStarts(ctx context.Context, o options, dir string) error {
 	data, err := fillOnce(ctx, dir)
 	if err != nil {
 		return err
 	}
-	var times []time.Duration
-	var memory int64
+	names, programs := []string{"trellis"}, []string{o.trellis}
+	if o.against != "" {
+		names, programs = append(names, otherTrellis), append(programs, o.against)
+	}
+	starts := make([][]begun, len(programs))
 	for round := range o.rounds {
-		progress("round %d of %d: start with %d target groups and %d targets", round+1, o.rounds, fullGroups, fullGroups*targetsPerGroup)
-		ports, err := freePorts(2)
-		if err != nil {
-			return err
-		}
-		began := time.Now()
-		p, api, err := startTrellis(ctx, "", nil, o.trellis, data, ports[0], ports[1])
-		if err != nil {
-			return err
-		}
-		times = append(times, time.Since(began))
-		memory, err = p.memory()
-		api.close()
-		p.stop()
-		if err != nil {
-			return err
+		for turn := range programs {
+			i := (round + turn) % len(programs)
+			progress("round %d of %d: start of %s with %d target groups and %d targets", round+1, o.rounds, names[i], fullGroups, fullGroups*targetsPerGroup)
+			one, err := startOnce(ctx, programs[i], data)
+			if err != nil {
+				return fmt.Errorf("%s: %w", names[i], err)
+			}
+			starts[i] = append(starts[i], one)
 		}
 	}
-	slices.Sort(times)
-	fmt.Printf("\nStart of trellis serve with %d target groups and %d targets: ready after %.2f s (median of %d; %.2f to %.2f; goal: 5), %d MB of memory\n\n",
-		fullGroups, fullGroups*targetsPerGroup, times[len(times)/2].Seconds(), len(times), times[0].Seconds(), times[len(times)-1].Seconds(), memory>>20)
+	size, err := sizeOf(data)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nStart of trellis serve with %d target groups and %d targets, %d MB of files; %d rounds: median (quartiles)\n\n",
+		fullGroups, fullGroups*targetsPerGroup, size>>20, o.rounds)
+	fmt.Printf("| %-8s | %-18s | %-18s | %-18s | %-18s |\n|----------|--------------------|--------------------|--------------------|--------------------|\n",
+		"server", "ready after, s", "CPU, s", "peak memory, MB", "memory, MB")
+	for i, name := range names {
+		fmt.Printf("| %-8s | %-18s | %-18s | %-18s | %-18s |\n", name,
+			spreadOf(figures(starts[i], func(b begun) float64 { return b.time.Seconds() })),
+			spreadOf(figures(starts[i], func(b begun) float64 { return b.cpu.Seconds() })),
+			spreadOf(figures(starts[i], func(b begun) float64 { return b.peak })),
+			spreadOf(figures(starts[i], func(b begun) float64 { return b.rest })))
+	}
+	fmt.Print("\ngoals: ready after 2 s, 500 MB of memory at most\n\n")
 	return nil
+}
+
+func figures[R any](rounds []R, figure func(R) float64) []float64 {
+	values := make([]float64, len(rounds))
+	for i, r := range rounds {
+		values[i] = figure(r)
+	}
+	return values
+}
+
+func startOnce(ctx context.Context, program, data string) (begun, error) {
+	ports, err := freePorts(2)
+	if err != nil {
+		return begun{}, err
+	}
+	began := time.Now()
+	p, api, err := startTrellis(ctx, "", nil, program, data, ports[0], ports[1])
+	if err != nil {
+		return begun{}, err
+	}
+	defer p.stop()
+	defer api.close()
+	one := begun{time: time.Since(began), cpu: p.lifetimeCPU()}
+	peak, err := p.peakMemory()
+	if err != nil {
+		return begun{}, err
+	}
+	now, err := p.memory()
+	one.peak, one.rest = float64(peak)/(1<<20), float64(now)/(1<<20)
+	return one, err
+}
+
+// sizeOf returns how many bytes the files of a directory have.
+func sizeOf(dir string) (size int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if errors.Is(err, os.ErrNotExist) {
+			return nil // etcd tidies up.
+		}
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	})
+	return size, err
 }

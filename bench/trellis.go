@@ -57,34 +57,34 @@ const (
 	portPassthrough = 8443
 )
 
-// startTrellisProxy starts a Trellis on one core that forwards to the backends, and returns the service's host name.
-func startTrellisProxy(ctx context.Context, program string, s setting) (*proxy, string, error) {
-	s, err := s.forProxy("trellis")
+// startTrellisProxy starts a Trellis on one core that forwards to the backends.
+func startTrellisProxy(ctx context.Context, name, program string, s setting) (*proxy, error) {
+	s, err := s.forProxy(name)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	p, api, err := startTrellisOnCore(ctx, program, s)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	defer api.close()
 	out := &proxy{
-		name: "trellis", process: p, missing: make(map[listener]error),
+		name: name, version: versionOfTrellis(ctx, program), process: p, missing: make(map[listener]error),
 		ports: map[listener]int{plain: s.Plain, tlsListener: s.TLS, passthrough: s.Passthrough},
 	}
 	b := builder{api: api, setting: s}
-	host, err := b.buildHTTP(ctx)
+	out.host, err = b.buildHTTP(ctx)
 	if err == nil {
 		err = p.awaitPort(ctx, s.Plain)
 	}
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, p.output)
 		p.stop()
-		return nil, "", err
+		return nil, err
 	}
 	out.missing[tlsListener] = b.buildTLS(ctx)
 	out.missing[passthrough] = b.buildPassthrough(ctx)
-	return out, host, nil
+	return out, nil
 }
 
 // startTrellisOnCore starts a Trellis as the proxies run: on one core.

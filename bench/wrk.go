@@ -45,13 +45,8 @@ type load struct {
 	p50, p99 time.Duration // 0: not known
 }
 
-// runWrk sends a row's requests over keep-alive connections, as fast as they are answered.
-func runWrk(ctx context.Context, dir string, duration time.Duration, host string, port int, r row) (load, error) {
-	return runWrkOver(ctx, dir, duration, host, nil, port, r)
-}
-
-// runWrkOver is runWrk for requests to several hosts in turn.
-func runWrkOver(ctx context.Context, dir string, duration time.Duration, host string, hosts []string, port int, r row) (load, error) {
+// runWrk sends a row's requests as fast as they are answered: to one host, or to several in turn.
+func runWrk(ctx context.Context, dir string, duration time.Duration, host string, hosts []string, port int, r row) (load, error) {
 	var quoted []string
 	for _, h := range hosts {
 		quoted = append(quoted, strconv.Quote(h))
@@ -64,9 +59,13 @@ func runWrkOver(ctx context.Context, dir string, duration time.Duration, host st
 	if r.listener != plain {
 		scheme = "https"
 	}
-	out, err := exec.CommandContext(ctx, find("taskset"), "-c", coreOfLoad, find("wrk"),
-		"-t", "1", "-c", strconv.Itoa(r.connections), "-d", strconv.Itoa(int(duration.Seconds())),
-		"-s", script, scheme+"://"+host+r.path).CombinedOutput()
+	args := []string{
+		"-c", coreOfLoad, find("wrk"), "-t", "1", "-c", strconv.Itoa(r.connections), "-d", strconv.Itoa(int(duration.Seconds())), "-s", script,
+	}
+	if r.connects {
+		args = append(args, "-H", "Connection: close") // wrk makes another connection then.
+	}
+	out, err := exec.CommandContext(ctx, find("taskset"), append(args, scheme+"://"+host+r.path)...).CombinedOutput()
 	if err != nil {
 		return load{}, fmt.Errorf("wrk: %w\n%s", err, out)
 	}
