@@ -32,6 +32,7 @@ type commandLine struct {
 		DataDir     string      `name:"data-dir" default:"./trellis-data" help:"Directory of the embedded etcd and the first credentials."`
 		APIRate     float64     `name:"api-rate" default:"10000" help:"How many API calls an account may make in a second on average; 0 means any number."`
 		AuditLog    string      `name:"audit-log" help:"File in which each call that changes something is recorded (default DATA_DIR/audit.log); - is standard output, none is nowhere."`
+		Regions     []string    `name:"regions" placeholder:"REGION,..." help:"Regions that signatures may be for (default: that of --region alone)."`
 		Credentials string      `name:"credentials" help:"File of principals and keys (default DATA_DIR/credentials). Created on first start with one administrator."`
 	} `cmd:"" help:"Run an application network: durable, signatures checked."`
 
@@ -111,7 +112,10 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	case "serve":
 		command.Configuration = Configuration{
 			Common: line.Serve.Common, PortMap: line.Serve.PortMap, DataDir: line.Serve.DataDir, Credentials: line.Serve.Credentials,
-			APIRate: line.Serve.APIRate, AuditLog: line.Serve.AuditLog,
+			APIRate: line.Serve.APIRate, AuditLog: line.Serve.AuditLog, Regions: line.Serve.Regions,
+		}
+		if len(command.Configuration.Regions) == 0 {
+			command.Configuration.Regions = []string{line.Serve.Region}
 		}
 		if command.Configuration.Credentials == "" {
 			command.Configuration.Credentials = filepath.Join(line.Serve.DataDir, "credentials")

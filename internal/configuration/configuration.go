@@ -50,6 +50,8 @@ type Configuration struct {
 	Demo bool
 	// DataDir holds the embedded etcd and the first credentials. Empty in dev.
 	DataDir string
+	// Regions are those that signatures may be for. Empty in dev, where any Region will do.
+	Regions []string
 	// Credentials is the file of principals and keys. Empty in dev.
 	Credentials string
 	// APIRate is how many API calls an account may make in a second on average; 0 means any number.
@@ -64,9 +66,7 @@ type Configuration struct {
 const maxConnectionDuration = 365 * 24 * time.Hour
 
 var (
-	accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
-	regionPattern  = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
-	domainPattern  = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+	domainPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
 )
 
 // check calls wrong for every setting that is wrong.
@@ -87,10 +87,15 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 	if !domainPattern.MatchString(c.Domain) || len(c.Domain) > 120 {
 		wrong("domain", c.Domain, "must be a domain name in lower case of at most 120 characters")
 	}
-	if !regionPattern.MatchString(c.Region) {
+	if !lattice.ValidRegion(c.Region) {
 		wrong("region", c.Region, "must be a Region, as in us-west-2")
 	}
-	if !accountPattern.MatchString(c.Account) {
+	for _, region := range c.Regions {
+		if region != c.Region && !lattice.ValidRegion(region) {
+			wrong("regions", region, "must be Regions, as in us-west-2,eu-west-1")
+		}
+	}
+	if !lattice.ValidAccount(c.Account) {
 		wrong("account", c.Account, "must be 12 digits")
 	}
 	for _, delay := range []struct {

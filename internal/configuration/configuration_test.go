@@ -231,3 +231,28 @@ func TestAnyFreePortCanBeBound(t *testing.T) {
 		t.Errorf("80 is mapped to %d (%t), %v", port, ok, err)
 	}
 }
+
+func TestServeAcceptsItsOwnRegionUnlessToldOtherwise(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"serve"}, []string{"us-west-2"}},
+		{[]string{"serve", "--region", "eu-west-1"}, []string{"eu-west-1"}},
+		{[]string{"serve", "--regions", "eu-west-1,us-gov-east-1"}, []string{"eu-west-1", "us-gov-east-1"}},
+		{[]string{"dev"}, nil},
+	} {
+		command, err := Parse(tc.args, &bytes.Buffer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := command.Configuration.Regions; !slices.Equal(got, tc.want) {
+			t.Errorf("%v: %v, want %v", tc.args, got, tc.want)
+		}
+	}
+	for _, args := range [][]string{{"serve", "--regions", "us-west-2,local"}, {"serve", "--region", "us;west"}, {"dev", "--region", "local"}} {
+		if _, err := Parse(args, &bytes.Buffer{}); !errors.As(err, new(*UsageError)) || strings.Count(err.Error(), "--region") != 1 {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}

@@ -78,7 +78,7 @@ func identifierPath(caller api.Caller, kind lattice.Kind, identifier *string) ([
 	case a.Scope.Account != caller.Account:
 		return nil, foreignAccount(caller, *identifier, a.Scope.Account)
 	case a.Scope != caller.Scope():
-		return nil, api.NotFound(resourceTypes[kind], *identifier)
+		return nil, elsewhere(caller, resourceTypes[kind], *identifier, a.Scope.Region)
 	}
 	return strings.Split(a.Path, "/"), nil
 }
@@ -87,6 +87,15 @@ func identifierPath(caller api.Caller, kind lattice.Kind, identifier *string) ([
 func foreignAccount(caller api.Caller, arn, owner string) error {
 	return api.AccessDenied(fmt.Sprintf("Account %s may not use %s: the resource belongs to account %s, which has not shared it.",
 		caller.Account, arn, owner))
+}
+
+// elsewhere is the error for an ARN of another Region than the request's. A Region knows nothing of what is in another
+// one, so nothing is found; the message says where to ask.
+func elsewhere(caller api.Caller, resourceType, arn, region string) error {
+	e := api.NotFound(resourceType, arn)
+	message := *e.Message + " The request is signed for the Region " + caller.Region + ", and the ARN is one of " + region + "."
+	e.Message = &message
+	return e
 }
 
 // filterID returns the id in the identifier that a list is asked for, or "" when it is not asked for one. What does

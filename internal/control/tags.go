@@ -94,6 +94,9 @@ func findByARN(v catalog.View, caller api.Caller, arn string) (lattice.Resource,
 	if !ok {
 		resourceType = "RESOURCE"
 	}
+	if a.Scope.Region != caller.Region {
+		return nil, elsewhere(caller, resourceType, arn, a.Scope.Region)
+	}
 	return nil, api.NotFound(resourceType, arn)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"trellis/internal/api"
+	"trellis/internal/lattice"
 )
 
 // Dev accepts any credentials, or none. The Region is the one in the signature's scope, and an access key id of 12
@@ -16,31 +17,27 @@ type Dev struct {
 	Account, Region string
 }
 
-// Authenticate implements api.Authenticator. It never refuses.
+// maxAccessKeyID is how long an access key id can be (IAM, AccessKey).
+const maxAccessKeyID = 128
+
+// Authenticate implements api.Authenticator. What it refuses is a Region that is none.
 func (d Dev) Authenticate(r *http.Request, _ []byte) (api.Caller, error) {
 	caller := api.Caller{Account: d.Account, Region: d.Region}
 	if c, ok := requestCredential(r); ok {
 		if c.Region != "" {
+			if err := checkRegion(c.Region, nil); err != nil {
+				return api.Caller{}, err
+			}
 			caller.Region = c.Region
 		}
-		if isAccount(c.AccessKeyID) {
+		if lattice.ValidAccount(c.AccessKeyID) {
 			caller.Account = c.AccessKeyID
 		}
-		caller.AccessKeyID = c.AccessKeyID
+		if len(c.AccessKeyID) <= maxAccessKeyID {
+			caller.AccessKeyID = c.AccessKeyID
+		}
 	}
 	caller.Principal = "arn:aws:iam::" + caller.Account + ":root"
 	caller.UserID = caller.Account
 	return caller, nil
-}
-
-func isAccount(s string) bool {
-	if len(s) != 12 {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return true
 }

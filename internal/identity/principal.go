@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"trellis/internal/lattice"
 	"trellis/internal/policy"
 )
 
@@ -126,7 +127,7 @@ func (p *parser) principal(s section) (Principal, error) {
 	if principal.Account == "" {
 		principal.Account = p.account
 	}
-	if !isAccount(principal.Account) {
+	if !lattice.ValidAccount(principal.Account) {
 		problem(fmt.Errorf("%s must be 12 digits", keyAccount))
 	}
 	if principal.ARN == "" {

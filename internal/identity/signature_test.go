@@ -45,7 +45,7 @@ func openSigned(t testing.TB) *Signed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewSigned(credentials, "vpc-lattice")
+	return NewSigned(credentials, nil, "vpc-lattice")
 }
 
 var administrator = aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
@@ -56,6 +56,7 @@ type signedRequest struct {
 	method, url string
 	body        string
 	service     string
+	region      string
 	at          time.Time
 	header      http.Header
 	// payloadHash is the body's, unless it is set.
@@ -76,6 +77,9 @@ func (s signedRequest) build(t testing.TB) (*http.Request, []byte) {
 	if s.service == "" {
 		s.service = "vpc-lattice"
 	}
+	if s.region == "" {
+		s.region = "eu-west-1"
+	}
 	if s.at.IsZero() {
 		s.at = time.Now()
 	}
@@ -92,7 +96,7 @@ func (s signedRequest) build(t testing.TB) (*http.Request, []byte) {
 	} else {
 		r.Header.Set("X-Amz-Content-Sha256", s.payloadHash)
 	}
-	if err := v4.NewSigner().SignHTTP(context.Background(), s.credentials, r, s.payloadHash, s.service, "eu-west-1", s.at); err != nil {
+	if err := v4.NewSigner().SignHTTP(context.Background(), s.credentials, r, s.payloadHash, s.service, s.region, s.at); err != nil {
 		t.Fatal(err)
 	}
 	// As it arrives at a server.
@@ -333,6 +337,7 @@ func TestDevTakesAccountAndRegionFromTheCredentialWithoutCheckingIt(t *testing.T
 	d := Dev{Account: "000000000000", Region: "us-west-2"}
 	for authorization, want := range map[string]string{
 		"": "000000000000/us-west-2",
+		"AWS4-HMAC-SHA256 Credential=AKID/20260102//vpc-lattice/aws4_request, SignedHeaders=host, Signature=x":                  "000000000000/us-west-2",
 		"AWS4-HMAC-SHA256 Credential=111122223333/20260102/eu-west-1/vpc-lattice/aws4_request, SignedHeaders=host, Signature=x": "111122223333/eu-west-1",
 		"AWS4-HMAC-SHA256 Credential=AKID/20260102/eu-west-1/vpc-lattice/aws4_request, SignedHeaders=host, Signature=x":         "000000000000/eu-west-1",
 		"nonsense": "000000000000/us-west-2",
@@ -344,6 +349,45 @@ func TestDevTakesAccountAndRegionFromTheCredentialWithoutCheckingIt(t *testing.T
 		}
 		if got := caller.Scope().String(); got != want {
 			t.Errorf("%q gives %s, want %s", authorization, got, want)
+		}
+	}
+}
+
+// strangeRegions are texts that must never become the Region of a record, a header or an ARN.
+var strangeRegions = []string{
+	"local", "us-west-2;SourceVpcArn=arn", "us-west-\xff", "us-west-2\n", "aws-global", strings.Repeat("us-west-2-", 1000), "us west 2",
+}
+
+func TestRegionOfASignatureHasTheFormOfOneInDevToo(t *testing.T) {
+	d := Dev{Account: "000000000000", Region: "us-west-2"}
+	for _, region := range strangeRegions {
+		r, _ := http.NewRequest("GET", "http://h/services", nil)
+		r.URL.RawQuery = url.Values{"X-Amz-Credential": {"AKID/20260102/" + region + "/vpc-lattice/aws4_request"}}.Encode()
+		_, err := d.Authenticate(r, nil)
+		refused, ok := errors.AsType[*api.AuthenticationError](err)
+		if !ok || refused.Code != codeMismatch || !strings.Contains(refused.Message, "Credential should be scoped to a valid Region") || len(refused.Message) > 300 {
+			t.Errorf("%.30q is answered %v", region, err)
+		}
+	}
+}
+
+func TestOnlyAcceptedRegionsAreServed(t *testing.T) {
+	all := openSigned(t)
+	one := NewSigned(all.credentials, []string{"us-west-2"}, "vpc-lattice")
+	r, body := signedRequest{}.build(t)
+	if _, err := all.Authenticate(r, body); err != nil {
+		t.Fatal(err)
+	}
+	_, err := one.Authenticate(r, body)
+	refused, ok := errors.AsType[*api.AuthenticationError](err)
+	if want := `Credential should be scoped to a valid Region, not "eu-west-1". This server serves us-west-2 (--regions).`; !ok || refused.Code != codeMismatch || refused.Message != want {
+		t.Errorf("another Region is answered %v, want %s", err, want)
+	}
+	// Who has a secret can sign for any text.
+	for _, region := range strangeRegions {
+		r, body := signedRequest{region: region}.build(t)
+		if _, err := all.Authenticate(r, body); err == nil {
+			t.Errorf("%.30q is accepted", region)
 		}
 	}
 }

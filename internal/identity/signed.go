@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"trellis/internal/api"
+	"trellis/internal/lattice"
 )
 
 // The codes with which AWS refuses requests that it cannot authenticate (common errors of the API reference).
@@ -37,15 +39,16 @@ const maxSkew = 5 * time.Minute
 // Signed accepts requests that a known principal has signed with SigV4.
 type Signed struct {
 	credentials *Credentials
+	regions     []string // Empty: any.
 	services    []string
 	now         func() time.Time
 	keys        signingKeys
 }
 
-// NewSigned returns an authenticator over a credentials file. services are the service names that a signature's
-// scope may hold.
-func NewSigned(credentials *Credentials, services ...string) *Signed {
-	return &Signed{credentials: credentials, services: services, now: time.Now}
+// NewSigned returns an authenticator over a credentials file. regions and services are what a signature's scope may
+// hold. No regions mean any: where nothing is stored by Region.
+func NewSigned(credentials *Credentials, regions []string, services ...string) *Signed {
+	return &Signed{credentials: credentials, regions: regions, services: services, now: time.Now}
 }
 
 // Authenticate implements api.Authenticator. The Region is the scope's, the account the principal's.
@@ -84,11 +87,10 @@ func (a *Signed) checkScope(s signature) error {
 	if s.Date != s.Time.Format("20060102") {
 		return refuse(codeMismatch, fmt.Sprintf("The credential's date %s is not the request's %s.", s.Date, s.Time.Format("20060102")))
 	}
-	known := false
-	for _, service := range a.services {
-		known = known || s.Service == service
+	if err := checkRegion(s.Region, a.regions); err != nil {
+		return err
 	}
-	if !known {
+	if !slices.Contains(a.services, s.Service) {
 		return refuse(codeMismatch, fmt.Sprintf("The credential is scoped to service %q; it must be scoped to %s.", s.Service, strings.Join(a.services, " or ")))
 	}
 	if !s.signs("host") {
@@ -106,6 +108,26 @@ func (a *Signed) checkScope(s signature) error {
 	}
 	return nil
 }
+
+// checkRegion refuses a Region that is none, or is not among those that are accepted, if there are any. AWS's services
+// answer so to the Region of another endpoint.
+func checkRegion(region string, accepted []string) error {
+	if len(accepted) > 0 && slices.Contains(accepted, region) || len(accepted) == 0 && lattice.ValidRegion(region) {
+		return nil
+	}
+	served := "A Region has a name such as us-west-2."
+	if len(accepted) > 0 {
+		served = "This server serves " + strings.Join(accepted, ", ") + " (--regions)."
+	}
+	shown := region
+	if len(shown) > maxShownRegion {
+		shown = shown[:maxShownRegion] + "..."
+	}
+	return refuse(codeMismatch, fmt.Sprintf("Credential should be scoped to a valid Region, not %q. %s", shown, served))
+}
+
+// maxShownRegion is how much of what a client calls a Region is shown to it.
+const maxShownRegion = 64
 
 // payloadHash returns the hash of the body, after checking that it is the one that the request declares, if any.
 // A body that is left unsigned on purpose is refused: A-114.

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// maxSigningKeys bounds the memory for derived keys: whoever has a secret can name any Region in a scope.
+// maxSigningKeys bounds the memory for derived keys: one for each secret, day, Region and service.
 const maxSigningKeys = 1024
 
 // signingKeys remembers the keys that are derived from secrets. A key holds for a day, and deriving it takes four HMACs,

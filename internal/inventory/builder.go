@@ -18,7 +18,6 @@ var (
 	vpcID       = regexp.MustCompile(`^vpc-([0-9a-z]{8}|[0-9a-z]{17})$`)
 	instanceID  = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
 	endpointID  = regexp.MustCompile(`^vpce-[0-9a-f]{17}$`)
-	accountID   = regexp.MustCompile(`^[0-9]{12}$`)
 	balancerARN = regexp.MustCompile(`^arn:[a-z0-9-]+:elasticloadbalancing:[a-z0-9-]+:\d{12}:loadbalancer/.+$`)
 	functionARN = regexp.MustCompile(`^arn:[a-z0-9-]+:lambda:[a-z0-9-]+:\d{12}:function:[a-zA-Z0-9_-]+(:(\$LATEST|[a-zA-Z0-9_-]+))?$`)
 	certARN     = regexp.MustCompile(`^arn:[a-z0-9-]+:acm:[a-z0-9-]+:\d{12}:certificate/.+$`)
@@ -164,7 +163,7 @@ func (b *builder) buildVPCEndpoints(f *file) {
 		element(b, "vpcEndpoints", i, "id", e.ID, endpointID, "vpce-0123456789abcdef0", seen)
 		seen[e.ID] = true
 		b.needVPC(e.VPC)
-		if e.Owner != "" && !accountID.MatchString(e.Owner) {
+		if e.Owner != "" && !lattice.ValidAccount(e.Owner) {
 			b.wrong("owner: %q must be an account, which has 12 digits", e.Owner)
 		}
 		endpoint := VPCEndpoint{ID: e.ID, VPC: e.VPC, Owner: e.Owner, CreatedAt: b.time(e.CreatedAt)}

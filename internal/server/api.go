@@ -34,9 +34,9 @@ func (s *Server) apiHandler() http.Handler {
 		anybody := identity.Dev{Account: s.cfg.Account, Region: s.cfg.Region}
 		cfg.Authenticator, forSTS.Authenticator = anybody, anybody
 	} else {
-		cfg.Authenticator = identity.NewSigned(s.credentials, "vpc-lattice")
+		cfg.Authenticator = identity.NewSigned(s.credentials, s.cfg.Regions, "vpc-lattice")
 		cfg.Authorizer = authorization.New(authorization.Config{Principals: s.credentials, Resources: stored{s.catalog}})
-		forSTS.Authenticator = identity.NewSigned(s.credentials, "sts")
+		forSTS.Authenticator = identity.NewSigned(s.credentials, nil, "sts")
 	}
 	forSTS.Next = api.NewHandler(cfg)
 	// In dev nothing else would keep a web page that somebody visits from changing what runs on the same machine.

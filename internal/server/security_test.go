@@ -183,6 +183,11 @@ func TestClientsMeetAWSsCodesForWrongSignatures(t *testing.T) {
 		}
 	}
 
+	elsewhere := node.client(aws.Config{Region: "eu-west-1", Credentials: with(func(*aws.Credentials) {})})
+	if _, err := elsewhere.ListServices(t.Context(), &vpclattice.ListServicesInput{}); code(t, err) != "SignatureDoesNotMatch" || !strings.Contains(err.Error(), "--regions") {
+		t.Errorf("a Region that is not served: %v", err)
+	}
+
 	now := time.Now()
 	for _, tc := range []struct {
 		name, service string
