@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -46,15 +46,25 @@ func decodeAnswer[T any](t testing.TB, res *http.Response) T {
 	return v
 }
 
-// says maps a kind of constraint to what a message about it may say.
-var says = map[bounds.Kind][]string{
-	bounds.OfType:     {"must be "},
-	bounds.IsRequired: {"is required"},
-	bounds.AtLeast:    {"must have ", "must be from "},
-	bounds.AtMost:     {"must have ", "must be from "},
-	bounds.Matches:    {"must match the pattern", "must be empty or match the pattern", "must consist of lower-case", "must be an ARN"},
-	bounds.OneOf:      {"must be one of"},
-	bounds.OneMember:  {"must have exactly one member"},
+// says returns what a message about a violation must say.
+func says(c apitest.Case) string {
+	const member = "failed to satisfy constraint: Member must "
+	switch c.Kind {
+	case bounds.IsRequired:
+		return member + "not be null"
+	case bounds.AtLeast:
+		return " greater than or equal to " + strconv.FormatInt(*c.Shape.Min, 10)
+	case bounds.AtMost:
+		return " less than or equal to " + strconv.FormatInt(*c.Shape.Max, 10)
+	case bounds.Matches:
+		return member + "satisfy regular expression pattern: " + c.Shape.Pattern
+	case bounds.OneOf:
+		return member + "satisfy enum value set: [" + strings.Join(c.Shape.Enum, ", ") + "]"
+	case bounds.OneMember:
+		return "must have exactly one member"
+	default:
+		return "must be "
+	}
 }
 
 func TestEveryViolationOfTheModelIsRefusedWithItsField(t *testing.T) {
@@ -75,8 +85,8 @@ func TestEveryViolationOfTheModelIsRefusedWithItsField(t *testing.T) {
 					continue
 				}
 				message := *answer.FieldList[0].Message
-				if !slices.ContainsFunc(says[c.Kind], func(s string) bool { return strings.Contains(message, s) }) {
-					t.Errorf("%s: the message is about something else: %s", c.Name, message)
+				if want := says(c); !strings.Contains(message, want) {
+					t.Errorf("%s: the message does not say %q: %s", c.Name, want, message)
 				}
 			}
 		})

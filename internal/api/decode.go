@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"math"
 	"net/url"
 	"sort"
 	"strconv"
@@ -85,7 +84,10 @@ func (d *decoder) err() error {
 		b.WriteByte('s')
 	}
 	b.WriteString(" detected:")
-	for _, field := range d.wrong {
+	for i, field := range d.wrong {
+		if i > 0 {
+			b.WriteByte(';')
+		}
 		b.WriteByte(' ')
 		b.WriteString(*field.Message)
 	}
@@ -166,7 +168,7 @@ func (v *value) member(name string) value {
 // required returns v, and remembers it as wrong if it is absent.
 func (v value) required() value {
 	if v.json == nil {
-		v.fail("A value at '" + v.path() + "' is required.")
+		v.fail("Value null at '" + v.path() + "' failed to satisfy constraint: Member must not be null")
 	}
 	return v
 }
@@ -202,10 +204,10 @@ func (v value) string(minimum, maximum int, p *pattern) *string {
 	if !ok {
 		return nil
 	}
-	if n := utf8.RuneCountInString(s); n < minimum || n > maximum {
-		v.wrongValue(s, "must have "+between(minimum, maximum, "character"))
+	if must := wrongLength(utf8.RuneCountInString(s), minimum, maximum); must != "" {
+		v.unsatisfied(s, must)
 	} else if p != nil && !p.match(s) {
-		v.wrongValue(s, p.must)
+		v.unsatisfied(s, p.must)
 	}
 	return &s
 }
@@ -221,15 +223,11 @@ func enum[E ~string](v value, values ...E) E {
 			return e
 		}
 	}
-	var b strings.Builder
-	b.WriteString("must be one of ")
+	names := make([]string, len(values))
 	for i, e := range values {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(string(e))
+		names[i] = string(e)
 	}
-	v.wrongValue(s, b.String())
+	v.unsatisfied(s, "satisfy enum value set: ["+strings.Join(names, ", ")+"]")
 	return ""
 }
 
@@ -261,8 +259,11 @@ func (v value) integer(minimum, maximum int32) *int32 {
 		v.wrongValue(digits, "must be a whole number")
 		return nil
 	}
-	if err != nil || n < int64(minimum) || n > int64(maximum) {
-		v.wrongValue(digits, "must be from "+strconv.Itoa(int(minimum))+" to "+strconv.Itoa(int(maximum)))
+	switch { // What an int32 cannot hold has been cut to the nearest that it can.
+	case n < int64(minimum) || err != nil && n < 0:
+		v.unsatisfied(digits, "have value greater than or equal to "+strconv.Itoa(int(minimum)))
+	case n > int64(maximum) || err != nil:
+		v.unsatisfied(digits, "have value less than or equal to "+strconv.Itoa(int(maximum)))
 	}
 	return new(int32(n))
 }
@@ -290,9 +291,8 @@ func list[T any](v value, minimum, maximum int, element func(value) *T) []T {
 		v.wrongType("a list")
 		return nil
 	}
-	if n := len(elements); n < minimum || n > maximum {
-		v.fail("The list at '" + v.path() + "' must have " + between(minimum, maximum, "element") +
-			"; it has " + strconv.Itoa(n) + ".")
+	if must := wrongLength(len(elements), minimum, maximum); must != "" {
+		v.unsatisfied(v.text(), must)
 		return nil
 	}
 	decoded := make([]T, 0, len(elements))
@@ -311,9 +311,8 @@ func stringMap(v value, minimum, maximum int, key, element func(value) *string) 
 		return nil
 	}
 	entries := v.json.(map[string]any)
-	if n := len(entries); n < minimum || n > maximum {
-		v.fail("The map at '" + v.path() + "' must have " + between(minimum, maximum, "entry") +
-			"; it has " + strconv.Itoa(n) + ".")
+	if must := wrongLength(len(entries), minimum, maximum); must != "" {
+		v.unsatisfied(v.text(), must)
 		return nil
 	}
 	keys := make([]string, 0, len(entries))
@@ -333,21 +332,24 @@ func stringMap(v value, minimum, maximum int, key, element func(value) *string) 
 	return decoded
 }
 
-// between words how many there must be of something.
-func between(minimum, maximum int, noun string) string {
-	plural := noun + "s"
-	if stem, ok := strings.CutSuffix(noun, "y"); ok {
-		plural = stem + "ies"
-	}
+// wrongLength words what a length must be if it is not from minimum to maximum, and returns "" if it is.
+func wrongLength(n, minimum, maximum int) string {
 	switch {
-	case minimum == maximum:
-		return "exactly " + strconv.Itoa(minimum) + " " + plural
-	case maximum == math.MaxInt:
-		return "at least " + strconv.Itoa(minimum) + " " + plural
-	case minimum == 0:
-		return "at most " + strconv.Itoa(maximum) + " " + plural
+	case n < minimum:
+		return "have length greater than or equal to " + strconv.Itoa(minimum)
+	case n > maximum:
+		return "have length less than or equal to " + strconv.Itoa(maximum)
 	}
-	return strconv.Itoa(minimum) + " to " + strconv.Itoa(maximum) + " " + plural
+	return ""
+}
+
+// text returns a list or a map as the client may have written it.
+func (v *value) text() string {
+	b, err := encode(v.json)
+	if err != nil { // It cannot be: the value was decoded from JSON.
+		return ""
+	}
+	return string(b)
 }
 
 // wrongType remembers v as wrong if it is present, and so of another type than the model's.
@@ -357,7 +359,13 @@ func (v *value) wrongType(wanted string) {
 	}
 }
 
-// wrongValue remembers v as wrong because it does not do what it must.
+// unsatisfied remembers v as wrong because it breaks a constraint of the model. The words are those that AWS's services
+// have in common, down to the missing full stop.
+func (v *value) unsatisfied(s, must string) {
+	v.fail("Value '" + shorten(s) + "' at '" + v.path() + "' failed to satisfy constraint: Member must " + must)
+}
+
+// wrongValue remembers v as wrong because it cannot be read as what it must be.
 func (v *value) wrongValue(s, must string) {
 	v.fail("Value '" + shorten(s) + "' at '" + v.path() + "' " + must + ".")
 }

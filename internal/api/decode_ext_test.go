@@ -59,18 +59,19 @@ func TestEveryWrongFieldIsNamed(t *testing.T) {
 
 func TestMessagesSayValueFieldAndConstraint(t *testing.T) {
 	tests := []struct{ name, body, want string }{
-		{"too short", `{"name":"ab","type":"IP"}`, "1 validation error detected: Value 'ab' at 'name' must have 3 to 128 characters."},
+		{"too short", `{"name":"ab","type":"IP"}`, "1 validation error detected: Value 'ab' at 'name' failed to satisfy constraint: Member must have length greater than or equal to 3"},
 		{"long values are cut", `{"name":"` + strings.Repeat("é", 200) + `","type":"IP"}`,
-			"1 validation error detected: Value '" + strings.Repeat("é", 64) + "...' at 'name' must have 3 to 128 characters."},
+			"1 validation error detected: Value '" + strings.Repeat("é", 64) + "...' at 'name' failed to satisfy constraint: Member must have length less than or equal to 128"},
 		{"name", `{"name":"tg-1","type":"IP"}`,
-			"1 validation error detected: Value 'tg-1' at 'name' must consist of lower-case letters, digits and single hyphens between them, and must not begin with tg-."},
-		{"enum", `{"name":"abc","type":"VM"}`, "1 validation error detected: Value 'VM' at 'type' must be one of IP, LAMBDA, INSTANCE, ALB."},
-		{"range", `{"name":"abc","type":"IP","config":{"port":65536}}`, "1 validation error detected: Value '65536' at 'config.port' must be from 1 to 65535."},
+			"1 validation error detected: Value 'tg-1' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: (?!tg-)(?![-])(?!.*[-]$)(?!.*[-]{2})[a-z0-9-]+ (lower-case letters, digits and single hyphens between them, without the prefix tg-)"},
+		{"enum", `{"name":"abc","type":"VM"}`, "1 validation error detected: Value 'VM' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [IP, LAMBDA, INSTANCE, ALB]"},
+		{"range", `{"name":"abc","type":"IP","config":{"port":65536}}`, "1 validation error detected: Value '65536' at 'config.port' failed to satisfy constraint: Member must have value less than or equal to 65535"},
+		{"below what can be held", `{"name":"abc","type":"IP","config":{"port":-99999999999}}`, "1 validation error detected: Value '-99999999999' at 'config.port' failed to satisfy constraint: Member must have value greater than or equal to 1"},
 		{"type", `{"name":"abc","type":"IP","config":{"port":"80"}}`, "1 validation error detected: The value at 'config.port' must be a whole number, not a string."},
 		{"union", `{"name":"abc","type":"IP","config":{"healthCheck":{"matcher":{}}}}`,
 			"1 validation error detected: The value at 'config.healthCheck.matcher' must have exactly one member of httpCode; it has 0."},
 		{"two", `{"type":"VM"}`,
-			"2 validation errors detected: A value at 'name' is required. Value 'VM' at 'type' must be one of IP, LAMBDA, INSTANCE, ALB."},
+			"2 validation errors detected: Value null at 'name' failed to satisfy constraint: Member must not be null; Value 'VM' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [IP, LAMBDA, INSTANCE, ALB]"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

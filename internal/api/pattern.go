@@ -14,12 +14,22 @@ type pattern struct {
 	must string
 }
 
+// satisfy words a pattern of the model for the message, in the model's dialect. hint is for readers who would not make
+// it out, and may be empty.
+func satisfy(text, hint string) string {
+	must := "satisfy regular expression pattern: " + text
+	if hint != "" {
+		must += " (" + hint + ")"
+	}
+	return must
+}
+
 // expression is a pattern that package regexp can match. The groups \A and \z, unlike ^ and $, never stand for
 // the ends of a line.
 func expression(text string) *pattern {
 	return &pattern{
 		match: regexp.MustCompile(`\A(?:` + text + `)\z`).MatchString,
-		must:  "must match the pattern " + text,
+		must:  satisfy(text, ""),
 	}
 }
 
@@ -27,21 +37,22 @@ func expression(text string) *pattern {
 // As it stands package regexp would take four times as long to match it (BenchmarkPattern).
 func optional(text string) *pattern {
 	p := expression("(?:" + text + ")?")
-	p.must = "must be empty or match the pattern " + text
+	p.must = satisfy(".*(^"+text+"$|(^$)).*", "")
 	return p
 }
 
 // name is the pattern of resource names, which uses look-ahead, and so has no form in package regexp:
 // (?!PREFIX)(?![-])(?!.*[-]$)(?!.*[-]{2})[a-z0-9-]+
 func name(forbiddenPrefix string) *pattern {
-	p := &pattern{
-		match: func(s string) bool { return isName(s, forbiddenPrefix) },
-		must:  "must consist of lower-case letters, digits and single hyphens between them",
-	}
+	text, hint := `(?![-])(?!.*[-]$)(?!.*[-]{2})[a-z0-9-]+`, "lower-case letters, digits and single hyphens between them"
 	if forbiddenPrefix != "" {
-		p.must += ", and must not begin with " + forbiddenPrefix
+		text = "(?!" + forbiddenPrefix + ")" + text
+		hint += ", without the prefix " + forbiddenPrefix
 	}
-	return p
+	return &pattern{
+		match: func(s string) bool { return isName(s, forbiddenPrefix) },
+		must:  satisfy(text, hint),
+	}
 }
 
 func isName(s, forbiddenPrefix string) bool {
@@ -63,14 +74,15 @@ func isName(s, forbiddenPrefix string) bool {
 // characters of one kind, which is more than package regexp repeats:
 // arn:[a-z0-9][-.a-z0-9]{0,62}:SERVICE:([a-z0-9][-.a-z0-9]{0,62})?:\d{12}?:[^/].{0,1023}
 func arn(service string) *pattern {
-	p := &pattern{
+	const part = `[a-z0-9][-.a-z0-9]{0,62}`
+	segment, hint := service, "an ARN of "+service
+	if service == "" {
+		segment, hint = part, "an ARN"
+	}
+	return &pattern{
 		match: func(s string) bool { return isARN(s, service) },
-		must:  "must be an ARN",
+		must:  satisfy("arn:"+part+":"+segment+":("+part+`)?:\d{12}?:[^/].{0,1023}`, hint),
 	}
-	if service != "" {
-		p.must = "must be an ARN of " + service
-	}
-	return p
 }
 
 func isARN(s, service string) bool {

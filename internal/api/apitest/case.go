@@ -13,8 +13,10 @@ type Case struct {
 	Name      string
 	Operation string
 	// Field is the path of the wrong value, as the answer's fieldList has to name it.
-	Field   string
-	Kind    bounds.Kind
+	Field string
+	Kind  bounds.Kind
+	// Shape is that of the value.
+	Shape   *bounds.Shape
 	Request Request
 }
 
@@ -43,7 +45,7 @@ func cases(op bounds.Operation, variants func(bounds.Constraint) []variant) []Ca
 			}
 			list = append(list, Case{
 				Name:      fmt.Sprintf("%s %s %s", field, c.Kind, v.name),
-				Operation: op.Name, Field: named, Kind: c.Kind,
+				Operation: op.Name, Field: named, Kind: c.Kind, Shape: c.Shape,
 				Request: assemble(op, input),
 			})
 		}
