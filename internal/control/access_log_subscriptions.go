@@ -25,18 +25,15 @@ func (c *Control) CreateAccessLogSubscription(ctx context.Context, caller api.Ca
 		s := &lattice.AccessLogSubscription{
 			Base:       c.newActiveBase(caller, lattice.KindAccessLogSubscription, nil, in.Tags),
 			ResourceID: resource.Meta().ID,
-			LogType:    in.ServiceNetworkLogType,
 		}
 		if err := setDestination(s, in.DestinationArn); err != nil {
 			return nil, err
 		}
-		switch {
-		case resource.Key().Kind == lattice.KindServiceNetwork:
-			s.LogType = cmp.Or(s.LogType, shape.ServiceNetworkLogTypeService)
-		case s.LogType != "":
-			return nil, api.Invalid("serviceNetworkLogType", "serviceNetworkLogType is supported for service networks only.")
+		// Nothing but a service network has log types. Clients name one all the same, as Terraform does.
+		if resource.Key().Kind == lattice.KindServiceNetwork {
+			s.LogType = cmp.Or(in.ServiceNetworkLogType, shape.ServiceNetworkLogTypeService)
 		}
-		if err := requireActive(resource, c.now()); err != nil {
+		if err := requireLasting(resource, c.now()); err != nil {
 			return nil, err
 		}
 		if key, held := tx.Holder(s.DestinationClaim()); held {
@@ -78,21 +75,22 @@ func (c *Control) GetAccessLogSubscription(_ context.Context, caller api.Caller,
 	})
 }
 
-// ListAccessLogSubscriptions lists the access log subscriptions of a resource.
+// ListAccessLogSubscriptions lists the access log subscriptions of a resource. AWS answers a ResourceNotFoundException if
+// there is no such resource, although the model does not list it.
 func (c *Control) ListAccessLogSubscriptions(_ context.Context, caller api.Caller, in *shape.ListAccessLogSubscriptionsRequest) (*shape.ListAccessLogSubscriptionsResponse, error) {
-	resourceID, _, err := attachableID(caller, in.ResourceIdentifier)
-	if err != nil {
-		return nil, err
-	}
-	q := query{
-		Operation:  "ListAccessLogSubscriptions",
-		Index:      subscriptionsOf(caller.Scope(), resourceID),
-		MaxResults: in.MaxResults,
-		NextToken:  in.NextToken,
-	}
 	return read(c, func(v catalog.View) (*shape.ListAccessLogSubscriptionsResponse, error) {
+		resource, err := findAttachable(v, caller, in.ResourceIdentifier)
+		if err != nil {
+			return nil, err
+		}
+		q := query{
+			Operation:  "ListAccessLogSubscriptions",
+			Index:      subscriptionsOf(caller.Scope(), resource.Meta().ID),
+			MaxResults: in.MaxResults,
+			NextToken:  in.NextToken,
+		}
 		items, next, err := page(v, q, func(s *lattice.AccessLogSubscription) (shape.AccessLogSubscriptionSummary, bool) {
-			return shape.AccessLogSubscriptionSummary(*accessLogSubscription(s, subscribed(v, s))), true
+			return shape.AccessLogSubscriptionSummary(*accessLogSubscription(s, resource)), true
 		})
 		return &shape.ListAccessLogSubscriptionsResponse{Items: items, NextToken: next}, err
 	})

@@ -12,25 +12,16 @@ import (
 // findAttachable returns the service, service network or resource configuration that an identifier, an id or an ARN,
 // names. Policies and access log subscriptions are attached to these.
 func findAttachable(v catalog.View, caller api.Caller, identifier *string) (lattice.Resource, error) {
-	path, kind, err := attachableID(caller, identifier)
+	kind, _ := lattice.KindOfID((*identifier)[strings.LastIndexByte(*identifier, '/')+1:])
+	path, err := identifierPath(caller, kind, identifier)
 	if err != nil {
 		return nil, err
 	}
-	rec, ok := catalog.Get[lattice.Resource](v, lattice.Key{Kind: kind, Scope: caller.Scope(), Path: path})
+	rec, ok := catalog.Get[lattice.Resource](v, lattice.Key{Kind: kind, Scope: caller.Scope(), Path: path[len(path)-1]})
 	if !ok {
 		return nil, api.NotFound(resourceTypes[kind], *identifier)
 	}
 	return rec, nil
-}
-
-// attachableID returns the id in an identifier of findAttachable, and the kind that its prefix tells.
-func attachableID(caller api.Caller, identifier *string) (string, lattice.Kind, error) {
-	kind, _ := lattice.KindOfID((*identifier)[strings.LastIndexByte(*identifier, '/')+1:])
-	path, err := identifierPath(caller, kind, identifier)
-	if err != nil {
-		return "", "", err
-	}
-	return path[len(path)-1], kind, nil
 }
 
 // dropAttachments deletes what is attached to a resource that is going: policies and access log subscriptions (API,

@@ -25,6 +25,12 @@ func claimConflict(err error) error {
 	return api.Conflict(resourceType, holder, fmt.Sprintf("The %s %s is already in use by %s %s.", claimed.Claim.Of, what, noun, holder))
 }
 
+// associationExists refuses a second association of the same pair. The text is AWS's for a resource configuration and a
+// service network, as seen in 2025; that of a service is taken to be the same.
+func associationExists(first lattice.Resource) error {
+	return api.Conflict(resourceTypes[first.Key().Kind], first.Meta().ID, "Association already exists")
+}
+
 // requireActive refuses to work on a resource to which something is being done, in AWS's words (facts 12.1).
 func requireActive(rec lattice.Resource, now time.Time) error {
 	status := rec.Meta().Lifecycle.Status(now)
@@ -34,6 +40,15 @@ func requireActive(rec lattice.Resource, now time.Time) error {
 	id := rec.Meta().ID
 	return api.Conflict(resourceTypes[rec.Key().Kind], id,
 		fmt.Sprintf("Invalid resource status for this operation, resource id %s, status: %s.", id, status))
+}
+
+// requireLasting refuses to attach something to a resource that is on its way out. One that is still being created can
+// have it: the AWS Gateway API Controller takes a conflict for another subscription, and does not try again.
+func requireLasting(rec lattice.Resource, now time.Time) error {
+	if rec.Meta().Lifecycle.Deleting() {
+		return requireActive(rec, now)
+	}
+	return nil
 }
 
 // requireDeletable refuses to delete a resource whose creation or update has not ended (API, for associations and

@@ -27,7 +27,8 @@ type Config struct {
 	// Domain is the parent of generated service names, such as "localhost".
 	Domain string
 	// LifecycleDelay is how long a resource stays CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS or DELETE_IN_PROGRESS.
-	// Zero means that the answer to the creation says CREATE_IN_PROGRESS and every later answer ACTIVE.
+	// Zero means that the answer to the creation says CREATE_IN_PROGRESS and every later answer ACTIVE; those to the
+	// creation of a resource gateway and a resource configuration say ACTIVE, as AWS's do.
 	LifecycleDelay time.Duration
 	// DeregistrationDelay is how long a deregistered target is shown as DRAINING. At AWS it is one minute (facts 1.6).
 	DeregistrationDelay time.Duration

@@ -21,7 +21,10 @@ func invalid(problems []lattice.FieldProblem) error {
 	fmt.Fprintf(&message, "%d validation errors detected:", len(problems))
 	fields := make([]shape.ValidationExceptionField, len(problems))
 	for i, p := range problems {
-		message.WriteString(" " + strings.TrimSuffix(p.Message, ".") + ".")
+		if i > 0 {
+			message.WriteByte(';')
+		}
+		message.WriteString(" " + strings.TrimSuffix(p.Message, "."))
 		fields[i] = shape.ValidationExceptionField{Name: &p.Field, Message: &p.Message}
 	}
 	return &shape.ValidationException{

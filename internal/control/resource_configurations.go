@@ -26,9 +26,12 @@ func (c *Control) CreateResourceConfiguration(ctx context.Context, caller api.Ca
 			Type:                in.Type,
 			PortRanges:          in.PortRanges,
 			Definition:          in.ResourceConfigurationDefinition,
-			AllowSharedNetworks: value(in.AllowAssociationToShareableServiceNetwork),
+			AllowSharedNetworks: in.AllowAssociationToShareableServiceNetwork == nil || *in.AllowAssociationToShareableServiceNetwork,
 			CustomDomainName:    value(in.CustomDomainName),
 			GroupDomain:         value(in.GroupDomain),
+		}
+		if r.Type == shape.ResourceConfigurationTypeSingle && len(r.PortRanges) == 0 {
+			r.PortRanges = []string{lattice.AllPorts} // as at AWS, by the examples of the AWS CLI
 		}
 		var group *lattice.ResourceConfiguration
 		var err error
@@ -66,7 +69,7 @@ func (c *Control) CreateResourceConfiguration(ctx context.Context, caller api.Ca
 			ResourceConfigurationDefinition: out.ResourceConfigurationDefinition,
 			ResourceConfigurationGroupId:    out.ResourceConfigurationGroupId,
 			ResourceGatewayId:               out.ResourceGatewayId,
-			Status:                          shape.ResourceConfigurationStatusCreateInProgress,
+			Status:                          out.Status,
 			Type:                            out.Type,
 		}, nil
 	})
@@ -82,7 +85,11 @@ func (c *Control) setGateway(tx *catalog.Tx, caller api.Caller, r *lattice.Resou
 		return err
 	}
 	r.ResourceGatewayID = g.ID
-	if r.Type != shape.ResourceConfigurationTypeArn {
+	switch r.Type {
+	case shape.ResourceConfigurationTypeArn: // It has none.
+	case shape.ResourceConfigurationTypeCidr:
+		r.Protocol = cmp.Or(in.Protocol, shape.ProtocolTypeTcpUdp)
+	default:
 		r.Protocol = cmp.Or(in.Protocol, shape.ProtocolTypeTcp)
 	}
 	return rejected(g.TypeProblem(r.Type), g.AddressProblem(r.Definition))

@@ -3,6 +3,8 @@ package control
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	"trellis/internal/api"
@@ -49,7 +51,7 @@ func (c *Control) CreateResourceGateway(ctx context.Context, caller api.Caller, 
 			Name:                        out.Name,
 			ResourceConfigDnsResolution: out.ResourceConfigDnsResolution,
 			SecurityGroupIds:            out.SecurityGroupIds,
-			Status:                      shape.ResourceGatewayStatusCreateInProgress,
+			Status:                      out.Status,
 			SubnetIds:                   out.SubnetIds,
 			VpcIdentifier:               out.VpcId,
 		}, nil
@@ -182,6 +184,16 @@ func configurationsOf(g *lattice.ResourceGateway) lattice.Index {
 	return lattice.By(lattice.KindResourceConfiguration, g.Scope, "resourcegateway", g.ID)
 }
 
+// defaultSecurityGroup returns the id of a VPC's default security group, which EC2 puts on interfaces that are given none:
+// the inventory's, or one that is derived from the id of the VPC, so that it is always the same.
+func (c *Control) defaultSecurityGroup(vpcID string) string {
+	if vpc, ok := c.inventory().VPC(vpcID); ok && vpc.DefaultSecurityGroup != "" {
+		return vpc.DefaultSecurityGroup
+	}
+	sum := sha256.Sum256([]byte("default security group of " + vpcID))
+	return "sg-" + hex.EncodeToString(sum[:9])[:17]
+}
+
 // resourceGateway returns all that the API shows of a resource gateway. None is managed by a service here.
 func (c *Control) resourceGateway(g *lattice.ResourceGateway) *shape.GetResourceGatewayResponse {
 	out := &shape.GetResourceGatewayResponse{
@@ -192,11 +204,14 @@ func (c *Control) resourceGateway(g *lattice.ResourceGateway) *shape.GetResource
 		LastUpdatedAt:               shape.NewTime(g.UpdatedAt),
 		Name:                        ptr(g.Name),
 		ResourceConfigDnsResolution: g.DNSResolution,
-		SecurityGroupIds:            append([]string{}, g.SecurityGroupIDs...), // an empty list is shown
+		SecurityGroupIds:            g.SecurityGroupIDs,
 		ServiceManaged:              ptr(false),
 		Status:                      shape.ResourceGatewayStatus(g.Lifecycle.Status(c.now())),
 		SubnetIds:                   g.SubnetIDs,
 		VpcId:                       ptr(g.VpcID),
+	}
+	if len(g.SecurityGroupIDs) == 0 {
+		out.SecurityGroupIds = []string{c.defaultSecurityGroup(g.VpcID)}
 	}
 	if g.IPv4AddressesPerENI != 0 {
 		out.Ipv4AddressesPerEni = ptr(g.IPv4AddressesPerENI)

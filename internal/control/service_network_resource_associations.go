@@ -98,8 +98,7 @@ func (c *Control) checkResourceAssociation(tx *catalog.Tx, n *lattice.ServiceNet
 		if err := requireActive(first, c.now()); err != nil {
 			return err
 		}
-		return api.Conflict(resourceTypes[key.Kind], first.ID,
-			fmt.Sprintf("Resource configuration %s is already associated with service network %s, by %s.", r.ID, n.ID, first.ID))
+		return associationExists(first)
 	}
 	if err := requireActive(r, c.now()); err != nil {
 		return err
@@ -111,8 +110,7 @@ func (c *Control) checkResourceAssociation(tx *catalog.Tx, n *lattice.ServiceNet
 	if r.IsChild() {
 		shares, _ = catalog.Get[*lattice.ResourceConfiguration](tx, lattice.ResourceConfigurationKey(r.Scope, r.GroupID))
 	}
-	// A network that was created without a sharingConfig is not shareable.
-	if n.SharingConfig != nil && value(n.SharingConfig.Enabled) && !shares.AllowSharedNetworks {
+	if n.IsShareable() && !shares.AllowSharedNetworks {
 		return api.Rejected(fmt.Sprintf("Service network %s can be shared. Resource configuration %s does not allow to be associated with it, unless allowAssociationToShareableServiceNetwork is true.", n.ID, r.ID))
 	}
 	if r.IsGroup() && tx.Count(associationsOf(r, false)) >= maxNetworksOfGroup {

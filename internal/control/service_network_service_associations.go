@@ -63,8 +63,7 @@ func (c *Control) checkServiceAssociation(tx *catalog.Tx, a *lattice.ServiceNetw
 		if err := requireActive(first, c.now()); err != nil {
 			return err
 		}
-		return api.Conflict(resourceTypes[key.Kind], first.ID,
-			fmt.Sprintf("Service %s is already associated with service network %s, by %s.", a.ServiceID, a.ServiceNetworkID, first.ID))
+		return associationExists(first)
 	}
 	claim, ok := a.DomainClaim()
 	if !ok {

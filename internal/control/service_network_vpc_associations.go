@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"trellis/internal/api"
 	"trellis/internal/catalog"
@@ -66,6 +67,9 @@ func (c *Control) checkVpcIsFree(tx *catalog.Tx, a *lattice.ServiceNetworkVpcAss
 		"VPC %s is already associated with service network %s, by %s. A VPC can be associated with one service network only.", a.VpcID, first.ServiceNetworkID, first.ID))
 }
 
+// everyDomain is what is shown as the specified domains of a preference that takes none.
+const everyDomain = "*"
+
 // checkDNSOptions checks that the DNS options belong together (API; A-051).
 func checkDNSOptions(a *lattice.ServiceNetworkVpcAssociation) error {
 	options := a.DNSOptions
@@ -78,6 +82,9 @@ func checkDNSOptions(a *lattice.ServiceNetworkVpcAssociation) error {
 	wants := options.PrivateDnsPreference == shape.PrivateDnsPreferenceVerifiedDomainsAndSpecifiedDomains ||
 		options.PrivateDnsPreference == shape.PrivateDnsPreferenceSpecifiedDomainsOnly
 	has := len(options.PrivateDnsSpecifiedDomains) > 0
+	if !wants && options.PrivateDnsPreference != "" && slices.Equal(options.PrivateDnsSpecifiedDomains, []string{everyDomain}) {
+		has = false // A client may send back what it was shown.
+	}
 	switch {
 	case has && !wants:
 		return api.Rejected("privateDnsSpecifiedDomains are supported only if privateDnsPreference is VERIFIED_DOMAINS_AND_SPECIFIED_DOMAINS or SPECIFIED_DOMAINS_ONLY.")
@@ -203,12 +210,12 @@ func (c *Control) vpcAssociation(v catalog.View, a *lattice.ServiceNetworkVpcAss
 		Arn:                ptr(a.ARN()),
 		CreatedAt:          shape.NewTime(a.CreatedAt),
 		CreatedBy:          ptr(a.Scope.Account),
-		DnsOptions:         a.DNSOptions,
+		DnsOptions:         shownDNSOptions(a.DNSOptions),
 		FailureCode:        present(failureCode),
 		FailureMessage:     present(failureMessage),
 		Id:                 ptr(a.ID),
 		LastUpdatedAt:      shape.NewTime(a.UpdatedAt),
-		PrivateDnsEnabled:  a.PrivateDNSEnabled,
+		PrivateDnsEnabled:  ptr(value(a.PrivateDNSEnabled)),
 		SecurityGroupIds:   append([]string{}, a.SecurityGroupIDs...), // an empty list is shown
 		ServiceNetworkArn:  ptr(n.ARN()),
 		ServiceNetworkId:   ptr(n.ID),
@@ -216,6 +223,20 @@ func (c *Control) vpcAssociation(v catalog.View, a *lattice.ServiceNetworkVpcAss
 		Status:             shape.ServiceNetworkVpcAssociationStatus(a.Lifecycle.Status(c.now())),
 		VpcId:              ptr(a.VpcID),
 	}
+}
+
+// shownDNSOptions returns DNS options as AWS shows them: an empty structure if there are none, and a star for the
+// preferences that are about all names (hashicorp/terraform-provider-aws pull request 45619).
+func shownDNSOptions(stored *shape.DnsOptions) *shape.DnsOptions {
+	var options shape.DnsOptions
+	if stored != nil {
+		options = *stored
+	}
+	switch options.PrivateDnsPreference {
+	case shape.PrivateDnsPreferenceVerifiedDomainsOnly, shape.PrivateDnsPreferenceAllDomains:
+		options.PrivateDnsSpecifiedDomains = []string{everyDomain}
+	}
+	return &options
 }
 
 func summariseVpcAssociation(a *shape.GetServiceNetworkVpcAssociationResponse) shape.ServiceNetworkVpcAssociationSummary {

@@ -49,7 +49,7 @@ func (c *Control) GetServiceNetwork(_ context.Context, caller api.Caller, in *sh
 			Name:                       ptr(n.Name),
 			NumberOfAssociatedServices: ptr(count.services),
 			NumberOfAssociatedVPCs:     ptr(count.vpcs),
-			SharingConfig:              n.SharingConfig,
+			SharingConfig:              &shape.SharingConfig{Enabled: ptr(n.IsShareable())},
 		}, nil
 	})
 }

@@ -173,7 +173,7 @@ func (c *Control) DeleteTargetGroup(ctx context.Context, caller api.Caller, in *
 }
 
 // checkTargetGroupDeletable refuses to delete a target group that is being created, that a rule or a default action
-// uses, or that has targets, draining ones included (facts 1.4). The texts are ours.
+// uses, or that has targets, draining ones included. The text about targets is AWS's, the other ours.
 func (c *Control) checkTargetGroupDeletable(v catalog.View, group *lattice.TargetGroup) error {
 	conflict := func(reason string) error {
 		return api.Conflict(resourceTypes[lattice.KindTargetGroup], group.ID, fmt.Sprintf("TargetGroup %s %s", group.ID, reason))
@@ -191,15 +191,8 @@ func (c *Control) checkTargetGroupDeletable(v catalog.View, group *lattice.Targe
 		}
 		return conflict(fmt.Sprintf("is used by %s of listener %s of service %s.", user, rule.ListenerID, rule.ServiceID))
 	}
-	registered := 0
-	for _, target := range targetsOf(v, group) {
-		if target.Draining() {
-			return conflict("has target(s) that are DRAINING.")
-		}
-		registered++
-	}
-	if registered > 0 {
-		return conflict("has registered target(s).")
+	if len(targetsOf(v, group)) > 0 {
+		return conflict("has targets registered with it")
 	}
 	return nil
 }

@@ -70,7 +70,8 @@ import (
 //	@account 210987654321                   who calls
 //	@region eu-west-1                       where; us-west-2 at the start
 //	@txt $name.example.com $value           a TXT record that is published
-//	@endpoint vpce-01 ... Resource $rcfg    a VPC endpoint in the inventory, of the type Resource or ServiceNetwork; an
+//	@endpoint vpce-01 ... Resource $rcfg    a VPC endpoint in the inventory, of the type Resource or ServiceNetwork, and
+//	                                        its VPC vpc-01234567 with the default security group sg-0def0def; an
 //	                                        account behind it is its owner, and a time behind that when it was
 //	                                        created; - for the type takes it out again
 //	@repeat 50 POST /targetgroups {...}     the same request many times, with %d counting from 1; each must succeed
@@ -249,7 +250,7 @@ func (p *player) endpoint(id, endpointType, to string, more ...string) {
 	if member != "" {
 		p.endpoints[id] = fmt.Sprintf("{id: %s, vpc: vpc-01234567, type: %s, %s: %q, owner: %q%s}", id, endpointType, member, to, owner, createdAt)
 	}
-	text := "vpcs: [{id: vpc-01234567, cidrs: [10.0.0.0/16]}]\nvpcEndpoints: [" + strings.Join(slices.Collect(maps.Values(p.endpoints)), ", ") + "]"
+	text := "vpcs: [{id: vpc-01234567, cidrs: [10.0.0.0/16], defaultSecurityGroup: sg-0def0def}]\nvpcEndpoints: [" + strings.Join(slices.Collect(maps.Values(p.endpoints)), ", ") + "]"
 	var err error
 	if p.inventory, err = inventory.Parse([]byte(text), os.ReadFile); err != nil {
 		p.fatalf("%v", err)

@@ -16,6 +16,7 @@ import (
 // The forms of ids and ARNs.
 var (
 	vpcID       = regexp.MustCompile(`^vpc-([0-9a-z]{8}|[0-9a-z]{17})$`)
+	groupID     = regexp.MustCompile(`^sg-([0-9a-z]{8}|[0-9a-z]{17})$`)
 	instanceID  = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
 	endpointID  = regexp.MustCompile(`^vpce-[0-9a-f]{17}$`)
 	balancerARN = regexp.MustCompile(`^arn:[a-z0-9-]+:elasticloadbalancing:[a-z0-9-]+:\d{12}:loadbalancer/.+$`)
@@ -84,7 +85,10 @@ func (b *builder) buildVPCs(f *file) {
 		if len(e.CIDRs) == 0 {
 			b.wrong("cidrs is missing; it lists the networks of the VPC, such as 10.0.0.0/16")
 		}
-		vpc := VPC{ID: e.ID}
+		vpc := VPC{ID: e.ID, DefaultSecurityGroup: e.DefaultSecurityGroup}
+		if vpc.DefaultSecurityGroup != "" && !groupID.MatchString(vpc.DefaultSecurityGroup) {
+			b.wrong("defaultSecurityGroup: %q must be like sg-0123456789abcdef0", vpc.DefaultSecurityGroup)
+		}
 		for _, text := range e.CIDRs {
 			network, err := netip.ParsePrefix(text)
 			if err != nil || network != network.Masked() {

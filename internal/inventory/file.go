@@ -16,6 +16,8 @@ type file struct {
 	VPCs []struct {
 		ID    string   `yaml:"id"`
 		CIDRs []string `yaml:"cidrs"`
+
+		DefaultSecurityGroup string `yaml:"defaultSecurityGroup"`
 	} `yaml:"vpcs"`
 	Instances []struct {
 		ID      string `yaml:"id"`

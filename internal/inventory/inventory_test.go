@@ -26,6 +26,7 @@ vpcs:
     cidrs: [10.0.0.0/16, "fd00:1::/64"]
   - id: vpc-11111111
     cidrs: [10.1.0.0/16]
+    defaultSecurityGroup: sg-0123456789abcdef0
 instances:
   - id: i-0123456789abcdef0
     address: 10.0.1.10
@@ -108,7 +109,7 @@ func TestEverythingInTheFileIsFound(t *testing.T) {
 	defer i.Close()
 	s := i.Current()
 
-	if vpc, ok := s.VPC("vpc-11111111"); !ok || vpc.CIDRs[0] != netip.MustParsePrefix("10.1.0.0/16") {
+	if vpc, ok := s.VPC("vpc-11111111"); !ok || vpc.CIDRs[0] != netip.MustParsePrefix("10.1.0.0/16") || vpc.DefaultSecurityGroup != "sg-0123456789abcdef0" {
 		t.Errorf("VPC: %v, %t", vpc, ok)
 	}
 	if instance, ok := s.Instance("i-0123456789abcdef0"); !ok || instance.Address != netip.MustParseAddr("10.0.1.10") || instance.VPC != "vpc-0123456789abcdef0" {
@@ -219,6 +220,7 @@ vpcs:
   - id: vpc-11111111
     cidrs: [10.1.0.0/16, 10.0.0.0/8]
   - id: vpc-11111111
+    defaultSecurityGroup: default
 instances:
   - address: ten
   - id: i-00000001
@@ -268,13 +270,14 @@ vpcEndpoints:
 	}
 	want := strings.TrimSpace(`
 line 2: field colour not found
-line 14: field name not found
-line 15: cannot unmarshal !!str ` + "`not a map`" + `
+line 15: field name not found
+line 16: cannot unmarshal !!str ` + "`not a map`" + `
 vpcs[0] (vpc-1): id must be like vpc-0123456789abcdef0
 vpcs[0] (vpc-1): cidrs: "10.0.0.1/16" must be a network, such as 10.0.0.0/16
 vpcs[1] (vpc-11111111): cidrs: 10.0.0.0/8 overlaps with 10.1.0.0/16 of vpc-11111111
 vpcs[2] (vpc-11111111): there is another element with this id
 vpcs[2] (vpc-11111111): cidrs is missing; it lists the networks of the VPC, such as 10.0.0.0/16
+vpcs[2] (vpc-11111111): defaultSecurityGroup: "default" must be like sg-0123456789abcdef0
 instances[0]: id is missing
 instances[0]: vpc is missing
 instances[0]: address: "ten" must be the IP address of one machine

@@ -28,6 +28,8 @@ type Snapshot struct {
 type VPC struct {
 	ID    string
 	CIDRs []netip.Prefix
+	// DefaultSecurityGroup is an id, or "" where the file does not say it.
+	DefaultSecurityGroup string
 }
 
 type vpcNetwork struct {

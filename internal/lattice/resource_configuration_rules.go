@@ -34,7 +34,7 @@ func ResourceConfigurationProblems(in *shape.CreateResourceConfigurationRequest)
 		{"customDomainName", in.CustomDomainName != nil, nil, types(typeSingle, typeChild)},
 		{"domainVerificationIdentifier", in.DomainVerificationIdentifier != nil, nil, types(typeSingle, typeGroup, typeChild)},
 		{"groupDomain", in.GroupDomain != nil, nil, types(typeGroup)},
-		{"portRanges", len(in.PortRanges) > 0, types(typeSingle, typeCIDR), types(typeGroup, typeChild)},
+		{"portRanges", len(in.PortRanges) > 0, types(typeCIDR), types(typeSingle, typeGroup, typeChild)},
 		{"protocol", in.Protocol != "", nil, types(typeSingle, typeGroup, typeChild, typeCIDR)},
 		{"resourceConfigurationDefinition", in.ResourceConfigurationDefinition != nil, types(typeSingle, typeChild, typeARN, typeCIDR), nil},
 		{"resourceConfigurationGroupIdentifier", in.ResourceConfigurationGroupIdentifier != nil, types(typeChild), nil},
@@ -64,9 +64,11 @@ func ResourceConfigurationProblems(in *shape.CreateResourceConfigurationRequest)
 
 func types(list ...shape.ResourceConfigurationType) []shape.ResourceConfigurationType { return list }
 
-// UnsupportedMember refuses a member that a type of resource configuration does not have.
-func UnsupportedMember(configuration shape.ResourceConfigurationType, member string) FieldProblem {
-	return FieldProblem{member, fmt.Sprintf("A resource configuration of type %s does not support %s.", configuration, member)}
+// UnsupportedMember refuses a member that a type of resource configuration does not have, in AWS's words
+// (hashicorp/terraform-provider-aws issue 46023). field is its path, which ends with its name.
+func UnsupportedMember(configuration shape.ResourceConfigurationType, field string) FieldProblem {
+	member := field[strings.LastIndexByte(field, '.')+1:]
+	return FieldProblem{field, fmt.Sprintf("Unexpected attribute %s for type %s", member, configuration)}
 }
 
 func domainProblems(field string, name *string) []FieldProblem {
@@ -79,6 +81,9 @@ func domainProblems(field string, name *string) []FieldProblem {
 	}
 	return []FieldProblem{{field, fmt.Sprintf("The value at '%s' must be a domain name. %s", field, problem)}}
 }
+
+// AllPorts is the port range of everything.
+const AllPorts = "1-65535"
 
 // PortRange is a range of ports, both ends of which belong to it.
 type PortRange struct{ From, To int }
@@ -136,7 +141,7 @@ func DefinitionProblems(configuration shape.ResourceConfigurationType, d *shape.
 		kind, supported = "arnResource", types(typeARN)
 	}
 	if !slices.Contains(supported, configuration) {
-		return wrong(kind, "A resource configuration of type %s does not support %s.", configuration, kind)
+		return []FieldProblem{UnsupportedMember(configuration, field+"."+kind)}
 	}
 	switch {
 	case d.DnsResource != nil:

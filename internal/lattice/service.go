@@ -22,6 +22,13 @@ func (n *ServiceNetwork) Clone() Resource { c := *n; return &c }
 func (n *ServiceNetwork) Indexes() []Index {
 	return n.indexes(All(KindServiceNetwork, n.Scope))
 }
+
+// IsShareable reports whether other accounts can get access to the service network, as they can unless it was created
+// with the contrary (UG create-service-network).
+func (n *ServiceNetwork) IsShareable() bool {
+	return n.SharingConfig == nil || n.SharingConfig.Enabled == nil || *n.SharingConfig.Enabled
+}
+
 func (n *ServiceNetwork) Claims() []Claim { return []Claim{n.nameClaim(KindServiceNetwork, "")} }
 
 // Service is a service: a host name with listeners.

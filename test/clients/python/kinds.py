@@ -58,7 +58,8 @@ class Life:
         check(re.fullmatch(self.declared["prefix"] + "-[0-9a-f]{17}", created["id"]), f"the id is {created['id']}")
         check(created["arn"].endswith("/" + created["id"]), f"the ARN is {created['arn']}")
         if self.declared["get"].get("status") == "ACTIVE":
-            check(created["status"] == "CREATE_IN_PROGRESS", f"the status is {created['status']}")
+            want = self.declared.get("createdAs", "CREATE_IN_PROGRESS")
+            check(created["status"] == want, f"the status is {created['status']}")
         self.created.append(created)
         self.scopes.append(scope)
 
