@@ -44,8 +44,7 @@ type exchange struct {
 	keepAlive   bool // the client's connection stays open
 	uploads     bool // the body is uploaded by another goroutine
 	continued   bool // the client has been told to continue
-	others      bool // another target has been tried
-	repeated    bool // the same target has been tried again
+	attempts    upstream.Attempts
 	route       routing.Request
 	plan        plan
 	requestID   []byte
@@ -157,7 +156,7 @@ func (x *exchange) next() {
 // exchange carries the request that has been parsed to its answer. It returns whether the connection stays open.
 func (c *connection) exchange() bool {
 	x := c.x
-	x.parsed, x.uploads, x.continued, x.others, x.repeated = false, false, false, false, false
+	x.parsed, x.uploads, x.continued, x.attempts = false, false, false, upstream.Attempts{}
 	x.record.Failure, x.record.Problem = "", nil
 	if c.proxy.cfg.AccessLog != nil {
 		x.record = Record{Start: time.Now(), Received: int64(len(x.request.Bytes) + len(x.body))}
@@ -224,7 +223,7 @@ func (c *connection) attempt() (int, error) {
 	x := c.x
 	pool := x.plan.target.Connector.(*upstream.Pool)
 	var target *upstream.Conn
-	if !x.repeated {
+	if !x.attempts.Again() {
 		target = pool.Idle()
 	}
 	if target == nil {
@@ -267,15 +266,10 @@ func (c *connection) failed(err error) (again, keep bool) {
 	if why != causeNone {
 		return false, c.refuse(causeRefusal(why))
 	}
-	decision := upstream.Decide(upstream.Attempt{
-		Err: err, Reused: reused, Replayable: !x.uploads, Idempotent: isIdempotent(x.request.Method),
-	})
-	switch {
-	case decision == upstream.OtherTarget && !x.others && x.plan.chooseOther():
-		x.others = true
-		return true, false
-	case decision == upstream.SameTarget && !x.repeated:
-		x.repeated = true
+	again, pause := x.retry(upstream.Attempt{Err: err, Reused: reused, Replayable: !x.uploads}, c.proxy.cfg.Upstream.DialTimeout)
+	if again {
+		c.enter(phaseDial, 0)
+		sleep(c.proxy.dialing, pause)
 		return true, false
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -283,15 +277,6 @@ func (c *connection) failed(err error) (again, keep bool) {
 	}
 	x.record.Problem = err
 	return false, c.refuse(targetRefusal(err))
-}
-
-// isIdempotent says whether a method may be repeated (RFC 9110 9.2.2).
-func isIdempotent(method []byte) bool {
-	switch string(method) {
-	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE":
-		return true
-	}
-	return false
 }
 
 // dropTarget closes the connection to the target, if there is one, and returns why the wait for it was ended.

@@ -78,8 +78,20 @@ func violationRefusal(err error) refusal {
 	return malformed
 }
 
+// clientError says that an attempt failed because of what the client sent, or did not send.
+type clientError struct{ Err error }
+
+func (e *clientError) Error() string { return "reading the request: " + e.Err.Error() }
+func (e *clientError) Unwrap() error { return e.Err }
+
 // targetRefusal returns the answer when an attempt on a target has failed for good.
 func targetRefusal(err error) refusal {
+	if client, ok := errors.AsType[*clientError](err); ok {
+		if _, ok := errors.AsType[http1.Violation](client.Err); ok {
+			return malformed
+		}
+		return clientGone
+	}
 	if _, ok := errors.AsType[*upstream.DialError](err); ok {
 		if errors.Is(err, context.Canceled) {
 			return stopping

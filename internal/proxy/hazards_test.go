@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"trellis/internal/lattice"
-	"trellis/internal/proxy/upstream"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 )
@@ -456,30 +455,5 @@ func TestHeaderValuesCannotSplit(t *testing.T) {
 	got := string(appendLine(nil, "x-amzn-lattice-target: ", []byte("a\r\nevil: 1\x00\nb")))
 	if want := "x-amzn-lattice-target: a  evil: 1  b\r\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-func TestRetryFollowsWhatWasSentAndReceived(t *testing.T) {
-	reset := errors.New("connection reset")
-	dial, unsent := &upstream.DialError{Err: reset}, &upstream.BrokenError{Err: reset}
-	sent, received := &upstream.BrokenError{Sent: true, Err: reset}, &upstream.BrokenError{Sent: true, Received: true, Err: reset}
-	for _, test := range []struct {
-		name    string
-		attempt upstream.Attempt
-		want    upstream.Decision
-	}{
-		{"no connection", upstream.Attempt{Err: dial, Replayable: true}, upstream.OtherTarget},
-		{"wrapped", upstream.Attempt{Err: fmt.Errorf("trying: %w", dial)}, upstream.OtherTarget},
-		{"fresh connection broke", upstream.Attempt{Err: sent, Replayable: true, Idempotent: true}, upstream.GiveUp},
-		{"reused, nothing sent", upstream.Attempt{Err: unsent, Reused: true, Replayable: true}, upstream.SameTarget},
-		{"reused, sent, idempotent", upstream.Attempt{Err: sent, Reused: true, Replayable: true, Idempotent: true}, upstream.SameTarget},
-		{"reused, sent, not idempotent", upstream.Attempt{Err: sent, Reused: true, Replayable: true}, upstream.GiveUp},
-		{"reused, sent, body gone", upstream.Attempt{Err: sent, Reused: true, Idempotent: true}, upstream.GiveUp},
-		{"reused, received", upstream.Attempt{Err: received, Reused: true, Replayable: true, Idempotent: true}, upstream.GiveUp},
-		{"something else", upstream.Attempt{Err: reset, Reused: true, Replayable: true, Idempotent: true}, upstream.GiveUp},
-	} {
-		if got := upstream.Decide(test.attempt); got != test.want {
-			t.Errorf("%s: got %d, want %d", test.name, got, test.want)
-		}
 	}
 }

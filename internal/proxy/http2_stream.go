@@ -54,7 +54,7 @@ func (m *multiplexed) handle(s *http2.Stream) {
 	x.plan, x.record = plan{}, Record{}
 	x.explanation = x.explanation[:0]
 	x.requestBody, x.body = http1.Body{}, nil
-	x.uploads, x.continued, x.others, x.repeated, x.keepAlive = false, false, false, false, true
+	x.uploads, x.continued, x.attempts, x.keepAlive = false, false, upstream.Attempts{}, true
 	if p.cfg.AccessLog != nil {
 		x.record.Start = time.Now()
 	}
@@ -179,25 +179,16 @@ func (st *stream) forward() {
 // to be another; else the client has been answered.
 func (st *stream) failed(err error) (again bool) {
 	x := st.x
-	attempt := upstream.Attempt{Err: err, Idempotent: isIdempotent(x.request.Method)}
-	attempt.Reused = st.dropTarget()
+	reused := st.dropTarget()
 	if why := st.interrupted(); why != causeNone {
 		st.refuse(st.causeRefusal(why))
 		return false
 	}
-	attempt.Replayable = !x.uploads || st.takeBack()
-	broken, ok := errors.AsType[*upstream.BrokenError](err)
-	untouched := ok && !broken.Sent
-	if untouched {
-		attempt.Reused = true // It is as good as a connection that was closed meanwhile: nothing has been done.
-	}
-	switch decision := upstream.Decide(attempt); {
-	case decision == upstream.GiveUp:
-	case decision == upstream.SameTarget && !x.repeated:
-		x.repeated = true
-		return true
-	case (decision == upstream.OtherTarget || untouched) && !x.others && x.plan.chooseOther():
-		x.others = true
+	attempt := upstream.Attempt{Err: err, Reused: reused, Replayable: !x.uploads || st.takeBack()}
+	again, pause := x.retry(attempt, st.m.proxy.cfg.Upstream.DialTimeout)
+	if again {
+		st.touch()
+		st.dial(func(ctx context.Context) error { sleep(ctx, pause); return nil })
 		return true
 	}
 	x.record.Problem = err
@@ -335,6 +326,7 @@ func (st *stream) dropTarget() (reused bool) {
 		target.Discard()
 	}
 	if peer != nil {
+		reused = peer.Reused()
 		peer.Close(wire.ErrCodeCancel)
 		st.stopUpload()
 	}

@@ -72,7 +72,7 @@ func (st *stream) readBody(length int) ([]byte, error) {
 	body = body[:start+length]
 	if length > 0 {
 		if _, err := io.ReadFull(st.http, body[start:]); err != nil {
-			return nil, &upstream.BrokenError{Err: err}
+			return nil, &clientError{err}
 		}
 		st.http.Credit(length)
 		st.received.Add(int64(length))
@@ -100,7 +100,7 @@ func (st *stream) appendEnd(dst []byte) []byte {
 
 // connectHTTP1 returns a connection to the target.
 func (st *stream) connectHTTP1(pool *upstream.Pool) (target *upstream.Conn, err error) {
-	if !st.x.repeated {
+	if !st.x.attempts.Again() {
 		target = pool.Idle()
 	}
 	if target == nil {

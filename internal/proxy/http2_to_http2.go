@@ -22,7 +22,7 @@ func (st *stream) exchangeHTTP2(pool *http2.Pool) error {
 		// The whole body is there: it goes out with the head, and can be sent again.
 		x.body = make([]byte, length)
 		if _, err := io.ReadFull(st.http, x.body); err != nil {
-			return &upstream.BrokenError{Err: err}
+			return &clientError{err}
 		}
 		st.http.Credit(length)
 		st.received.Add(int64(length))
@@ -31,11 +31,11 @@ func (st *stream) exchangeHTTP2(pool *http2.Pool) error {
 	if complete {
 		var err error
 		if trailers, err = trailerBlock(st.http.Trailers()); err != nil {
-			return &upstream.BrokenError{Err: err}
+			return &clientError{err}
 		}
 	}
 	x.out = st.appendRequestBlock(x.out[:0])
-	peer, isFirst, err := st.openHTTP2(pool, http2.Request{
+	peer, err := st.openHTTP2(pool, http2.Request{
 		Ended:  complete && len(x.body) == 0 && trailers == nil,
 		More:   complete && (len(x.body) > 0 || trailers != nil),
 		ToHead: string(x.request.Method) == "HEAD",
@@ -53,26 +53,26 @@ func (st *stream) exchangeHTTP2(pool *http2.Pool) error {
 			peer.Send(trailers, nil, true)
 		}
 	}
-	return st.respondHTTP2(peer, isFirst)
+	return st.respondHTTP2(peer)
 }
 
 // openHTTP2 opens a stream to the target.
-func (st *stream) openHTTP2(pool *http2.Pool, request http2.Request) (peer *http2.Stream, isFirst bool, err error) {
+func (st *stream) openHTTP2(pool *http2.Pool, request http2.Request) (peer *http2.Stream, err error) {
 	err = st.dial(func(ctx context.Context) (err error) {
-		peer, isFirst, err = pool.Open(ctx, st.x.out, request)
+		peer, err = pool.Open(ctx, st.x.out, request)
 		return err
 	})
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	st.mu.Lock()
 	st.peer = peer
 	isLate := st.why != causeNone
 	st.mu.Unlock()
 	if isLate {
-		return nil, false, &upstream.BrokenError{Err: errInterrupted}
+		return nil, &upstream.BrokenError{Err: errInterrupted}
 	}
-	return peer, isFirst, nil
+	return peer, nil
 }
 
 // uploadHTTP2 sends the body on as it comes. The client's window grows as the target takes it.
@@ -117,14 +117,14 @@ func (st *stream) uploadPiece(peer *http2.Stream) (ended bool, err error) {
 }
 
 // respondHTTP2 passes the answer on.
-func (st *stream) respondHTTP2(peer *http2.Stream, isFirst bool) error {
+func (st *stream) respondHTTP2(peer *http2.Stream) error {
 	x := st.x
 	ended := false
 	for interim := 0; ; interim++ {
 		var head []byte
 		var err error
 		if head, ended, err = peer.Head(); err != nil {
-			return peerError(err, isFirst)
+			return peerError(err, interim > 0)
 		}
 		st.touch()
 		x.response.Reset()
@@ -222,18 +222,18 @@ func (st *stream) finishPeer() {
 	}
 }
 
-// peerError turns the error of a stream without an answer into what upstream.Decide knows.
-func peerError(err error, isFirst bool) error {
+// peerError turns the error of a stream without an answer into what upstream.Attempts knows.
+func peerError(err error, received bool) error {
 	if _, ok := errors.AsType[*http2.UnprocessedError](err); ok {
-		return &upstream.BrokenError{Err: err}
+		return &upstream.BrokenError{Received: received, Err: err}
 	}
 	if reset, ok := errors.AsType[*http2.ResetError](err); ok {
 		if !reset.ByPeer {
 			return http1.UnexpectedEnd
 		}
-		return &upstream.BrokenError{Sent: true, Received: true, Err: err}
+		received = true // It is an answer of a kind.
 	}
-	return &upstream.BrokenError{Sent: true, Received: isFirst, Err: err}
+	return &upstream.BrokenError{Sent: true, Received: received, Err: err}
 }
 
 // resetOf says how a client is told that its response broke off.

@@ -51,14 +51,14 @@ func (c *connection) connectThrough(service *routing.Service) (Failure, error) {
 	if pl.follow(service, http11, nil); pl.refused {
 		return pl.refusal.failure, pl.refusal.problem
 	}
-	for others := false; ; others = true {
+	for c.x.attempts = (upstream.Attempts{}); ; {
 		c.enter(phaseDial, 0)
 		target, err := pl.target.Connector.(*upstream.Pool).Dial(c.proxy.dialing)
 		if err == nil {
 			c.target = target
 			return "", nil
 		}
-		if others || !pl.chooseOther() {
+		if again, _ := c.x.retry(upstream.Attempt{Err: err}, 0); !again {
 			return targetRefusal(err).failure, err
 		}
 	}

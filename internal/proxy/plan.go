@@ -88,17 +88,13 @@ func serviceFor(port *routing.Port, serverName, host []byte) (*routing.Service, 
 	return service, nil
 }
 
-// chooseOther chooses another target of the same target group. It says whether there is one.
+// chooseOther chooses another target of the same target group. It reports whether there is one.
 func (pl *plan) chooseOther() bool {
-	failed := pl.target
-	// The next one by turn may be the same again when others take turns at the same time.
-	for range 3 {
-		if next := pl.forward.TargetGroup.Next(); next != nil && next != failed {
-			pl.target = next
-			return true
-		}
+	next := pl.forward.TargetGroup.NextOther(pl.target)
+	if next != nil {
+		pl.target = next
 	}
-	return false
+	return next != nil
 }
 
 func (pl *plan) refuse(r refusal) { pl.refused, pl.refusal = true, r }

@@ -74,6 +74,22 @@ func (g *TargetGroup) Next() *Target {
 	}
 }
 
+// NextOther returns another target than the one that Next has returned, or nil if there is none.
+func (g *TargetGroup) NextOther(than *Target) *Target {
+	p := g.picker.Load()
+	if p == nil || len(p.targets) == 0 {
+		return nil
+	}
+	n := uint64(len(p.targets))
+	turn := g.turn.Add(1) - 1
+	for i := range n {
+		if t := p.targets[(turn+i)%n]; t != than {
+			return t
+		}
+	}
+	return nil
+}
+
 // ResolveLiteral resolves the targets of target groups of type IP whose id is the literal of an address.
 func ResolveLiteral(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, bool) {
 	if group.Type != shape.TargetGroupTypeIp {

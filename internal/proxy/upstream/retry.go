@@ -3,6 +3,8 @@ package upstream
 import (
 	"errors"
 	"net/netip"
+	"os"
+	"time"
 )
 
 // DialError says that no connection to a target could be had. Nothing was sent.
@@ -18,7 +20,7 @@ func (e *DialError) Unwrap() error { return e.Err }
 
 // BrokenError says that a connection broke before the head of an answer was complete.
 type BrokenError struct {
-	// Sent says that some of the request may have reached the target.
+	// Sent says that the target may have seen the request.
 	Sent bool
 	// Received says that some of an answer has come.
 	Received bool
@@ -32,14 +34,14 @@ func (e *BrokenError) Unwrap() error { return e.Err }
 // must not be taken for the answer to the next request.
 var errUnasked = errors.New("the target closed the connection or sent an answer that nobody asked for")
 
-// Attempt is what the decision to try again depends on.
+// Attempt is a failed attempt to get an answer from a target.
 type Attempt struct {
 	Err error
-	// Reused says that the connection had been idle before.
+	// Reused reports whether the connection had carried an exchange before, or had been idle.
 	Reused bool
-	// Replayable says that all of the request that was taken from the client is still there.
+	// Replayable reports whether all of the request that was taken from the client is still there.
 	Replayable bool
-	// Idempotent says that the request may have its effect twice (RFC 9110 9.2.2).
+	// Idempotent reports whether the request may have its effect twice (RFC 9110 9.2.2).
 	Idempotent bool
 }
 
@@ -48,30 +50,80 @@ type Decision uint8
 
 // The decisions.
 const (
-	GiveUp     Decision = iota
-	SameTarget          // on a new connection
-	OtherTarget
+	GiveUp        Decision = iota
+	SameTarget             // on another connection
+	OtherTarget            // or none
+	RatherAnother          // another target if there is one, else the same
 )
 
-// Decide says what follows a failed attempt; the caller bounds how often.
+// Attempts is what has been tried for one request. The zero value is for a request that nothing has been tried for.
+type Attempts struct {
+	same      bool // the target was asked again although it may have seen the request
+	other     bool // another target was asked
+	untouched int  // how often no target has looked at the request
+	since     time.Time
+}
+
+// Again reports whether the target has been asked before, so that a connection which has been idle must not be trusted.
+func (t *Attempts) Again() bool { return t.same || t.untouched > 0 }
+
+// Decide says what follows a failed attempt, and after what pause. It is the same for all versions of HTTP.
 //
-//   - No connection: another target, since nothing was sent.
-//   - A connection that was used before broke before anything of an answer came: the target most likely closed it at
-//     the same moment. If the request cannot have reached it, any request may be sent again; else only one that is
-//     idempotent.
+//   - No connection could be made: another target, once. Nothing was sent.
+//   - No target has looked at the request (it was not sent, or HTTP/2 says so: RFC 9113 8.7): again, whatever the method,
+//     until the patience ends. The second time it is rather another target.
+//   - A connection broke before anything of an answer came, and the request is idempotent: if the connection had been used
+//     before, the target most likely closed it at the same moment, so the same target gets the request again, once. If
+//     it was new, another target does, once.
 //   - Anything else may be the request's own doing, so it is not repeated.
 //
-// AWS does not say what it repeats.
-func Decide(a Attempt) Decision {
+// AWS does not say what it repeats.
+func (t *Attempts) Decide(a Attempt, now time.Time, patience time.Duration) (Decision, time.Duration) {
 	if _, ok := errors.AsType[*DialError](a.Err); ok {
-		return OtherTarget
+		return t.another(), 0
 	}
 	broken, ok := errors.AsType[*BrokenError](a.Err)
-	if !ok || broken.Received || !a.Reused || !a.Replayable {
+	switch {
+	case !ok || broken.Received || !a.Replayable:
+		return GiveUp, 0
+	case !broken.Sent:
+		return t.insist(now, patience)
+	case !a.Idempotent || errors.Is(a.Err, os.ErrDeadlineExceeded):
+		return GiveUp, 0
+	case a.Reused && !t.same:
+		t.same = true
+		return SameTarget, 0
+	default:
+		return t.another(), 0
+	}
+}
+
+// another decides for another target, once.
+func (t *Attempts) another() Decision {
+	if t.other {
 		return GiveUp
 	}
-	if !broken.Sent || a.Idempotent {
-		return SameTarget
+	t.other = true
+	return OtherTarget
+}
+
+// insist decides for another attempt after one that no target has looked at.
+func (t *Attempts) insist(now time.Time, patience time.Duration) (Decision, time.Duration) {
+	if t.untouched++; t.untouched == 1 {
+		t.since = now
+		return SameTarget, 0
 	}
-	return GiveUp
+	if now.Sub(t.since) >= patience {
+		return GiveUp, 0
+	}
+	// The first attempts follow at once. A target that goes on refusing is not asked all the time.
+	pause := time.Duration(0)
+	if t.untouched > 3 {
+		pause = time.Millisecond << min(t.untouched-4, 6)
+	}
+	if t.untouched == 2 && !t.other {
+		t.other = true
+		return RatherAnother, pause
+	}
+	return SameTarget, pause
 }

@@ -85,10 +85,14 @@ type Conn struct {
 	lastTaken    uint32 // later streams of the peer are not taken any more
 	goneAway     bool   // the peer takes no more streams
 	full         bool   // somebody had to be sent away
+	answered     bool   // the target has sent a response
+	queued       uint64 // how many bytes have been taken from out to be written
+	begun        uint64 // how many of them may have been sent
 	idleSince    int64
 	headSince    int64 // since when a head is incomplete, or 0
 	greeted      bool  // the peer's SETTINGS have come
 	err          error // why the connection has ended
+	writeErr     error // why nothing can be written any more, although there may be something to be read
 	aborted      bool
 	lastWords    time.Duration // how long each of the last writes may take; 0 as long as the connection is in use
 }
@@ -220,7 +224,10 @@ func (c *Conn) finish(err error) (lingers bool) {
 		c.lastWords = c.endpoint.cfg.StallTimeout // A response may be among what is left to be written.
 		lingers = true
 	default:
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+		switch {
+		case c.writeErr != nil:
+			err = c.writeErr
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
 			err = errGone
 		}
 		c.abort(err)
@@ -267,7 +274,11 @@ func (c *Conn) abort(err error) {
 
 func (c *Conn) breakStreams(err error) {
 	for _, s := range c.streams {
-		c.breakStream(s, err)
+		if c.client && s.writtenAt >= c.begun {
+			c.breakStream(s, &UnprocessedError{err})
+		} else {
+			c.breakStream(s, err)
+		}
 	}
 }
 

@@ -456,6 +456,7 @@ func (c *Conn) takeResponse(b *block) error {
 	case len(s.heads) > maxInterim:
 		return &streamError{s.id, wire.ErrCodeEnhanceYourCalm, "too many interim responses"}
 	}
+	c.answered = true
 	s.heads = append(s.heads, b.appendText(make([]byte, 0, len(b.lines)+64)))
 	if s.final = b.status >= 200; s.final {
 		if s.remaining = b.length; s.noBody || b.status == 204 || b.status == 304 {

@@ -100,7 +100,7 @@ func FuzzFrames(f *testing.F) {
 		client := e.newConn(&memoryConn{in: bytes.NewReader(in)}, nil)
 		client.client, client.streamWindow, client.connWindow = true, 64<<10, targetConnWindow
 		client.introduce()
-		s, _, err := client.openStream(head, Request{Ended: true})
+		s, err := client.openStream(head, Request{Ended: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -74,12 +74,13 @@ func (c *Conn) writeAll() {
 	for c.out != nil && !c.aborted {
 		out := c.out
 		c.out = nil
-		err := c.writeFrames(out.frames)
-		c.endpoint.release(out)
-		if err != nil {
-			c.abort(err)
-			break
+		c.queued += uint64(len(out.frames))
+		if c.writeErr == nil {
+			if err := c.writeFrames(out.frames); err != nil {
+				c.writeFailed(err)
+			}
 		}
+		c.endpoint.release(out)
 		c.wakeNext()
 	}
 	if c.lastWords > 0 {
@@ -87,6 +88,34 @@ func (c *Conn) writeAll() {
 	}
 	c.writing = false
 	c.written.Broadcast()
+}
+
+// appended returns how many bytes have been given to be written in all.
+func (c *Conn) appended() uint64 {
+	if c.out == nil {
+		return c.queued
+	}
+	return c.queued + uint64(len(c.out.frames))
+}
+
+// lastWordsTime is how long a target that takes no more may take to say what it has to say.
+const lastWordsTime = time.Second
+
+// writeFailed ends a connection that takes nothing any more. A target may have said before, in what has not been read yet,
+// which requests it has looked at.
+func (c *Conn) writeFailed(err error) {
+	if !c.client || c.err != nil {
+		c.abort(err)
+		return
+	}
+	c.writeErr, c.goneAway = err, true
+	c.conn.SetReadDeadline(time.Now().Add(lastWordsTime))
+	for _, s := range c.streams {
+		if s.writtenAt >= c.begun {
+			c.breakStream(s, &UnprocessedError{err})
+		}
+	}
+	c.endIfIdle()
 }
 
 // writeFrames writes in parts, so that a peer is given the time for what it takes and not for all of it.
@@ -98,10 +127,12 @@ func (c *Conn) writeFrames(frames []byte) error {
 		if c.lastWords > 0 {
 			c.conn.SetWriteDeadline(time.Now().Add(c.lastWords))
 		}
+		c.begun += uint64(len(part))
 		c.mu.Unlock()
-		_, err := c.conn.Write(part)
+		n, err := c.conn.Write(part)
 		c.mu.Lock()
 		if err != nil {
+			c.begun -= uint64(len(part) - n)
 			return err
 		}
 	}

@@ -107,8 +107,8 @@ var (
 )
 
 // Open opens a stream with a request's header block on a connection that has room, making one if need be. The error is
-// a *upstream.DialError. isFirst says that nothing has been exchanged with the target on this connection.
-func (p *Pool) Open(ctx context.Context, block []byte, request Request) (s *Stream, isFirst bool, err error) {
+// a *upstream.DialError.
+func (p *Pool) Open(ctx context.Context, block []byte, request Request) (s *Stream, err error) {
 	for waited := false; ; waited = true {
 		p.mu.Lock()
 		conns := p.conns
@@ -118,8 +118,8 @@ func (p *Pool) Open(ctx context.Context, block []byte, request Request) (s *Stre
 		freed := p.freed
 		p.mu.Unlock()
 		for _, c := range conns {
-			if s, isFirst, err = c.openStream(block, request); err == nil {
-				return s, isFirst, nil
+			if s, err = c.openStream(block, request); err == nil {
+				return s, nil
 			}
 		}
 		if !waited {
@@ -128,7 +128,7 @@ func (p *Pool) Open(ctx context.Context, block []byte, request Request) (s *Stre
 			defer cancel()
 		}
 		if err := p.await(ctx, conns, freed); err != nil {
-			return nil, false, &upstream.DialError{Address: p.address, Err: err}
+			return nil, &upstream.DialError{Address: p.address, Err: err}
 		}
 	}
 }
@@ -300,25 +300,25 @@ type Request struct {
 }
 
 // openStream opens a stream if there is room.
-func (c *Conn) openStream(block []byte, request Request) (s *Stream, isFirst bool, err error) {
+func (c *Conn) openStream(block []byte, request Request) (s *Stream, err error) {
 	c.mu.Lock()
 	defer c.unlock()
 	switch {
 	case c.err != nil:
-		return nil, false, c.err
+		return nil, c.err
 	case c.draining || c.goneAway || c.lastOwnID > maxStreamID-2:
-		return nil, false, errEnded
+		return nil, errEnded
 	case uint32(len(c.streams)) >= c.peerStreams:
 		c.full = true
-		return nil, false, errFull
+		return nil, errFull
 	}
-	if isFirst = c.lastOwnID == 0; isFirst {
+	if c.lastOwnID == 0 {
 		c.lastOwnID = 1
 	} else {
 		c.lastOwnID += 2
 	}
 	s = c.newStream(c.lastOwnID)
-	s.noBody, s.opened = request.ToHead, c.endpoint.cfg.Now()
+	s.noBody, s.opened, s.reused, s.writtenAt = request.ToHead, c.endpoint.cfg.Now(), c.answered, c.appended()
 	c.appendHeaders(s.id, block, request.Ended)
 	if request.Ended {
 		s.localEnded = true
@@ -326,5 +326,5 @@ func (c *Conn) openStream(block []byte, request Request) (s *Stream, isFirst boo
 	if !request.More {
 		c.write()
 	}
-	return s, isFirst, nil
+	return s, nil
 }

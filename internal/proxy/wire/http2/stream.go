@@ -16,6 +16,7 @@ type Stream struct {
 	id     uint32
 	noBody bool  // a response that has none, whatever its head says
 	opened int64 // when we have opened it
+	reused bool  // a target had answered on the connection before
 
 	readable sync.Cond // that there is something to read, or nothing to wait for
 	writable sync.Cond // the same for sending
@@ -38,8 +39,9 @@ type Stream struct {
 	repaid      int // how much of inbox has been credited, before it was put back
 	onBroken    func()
 	isWaiting   bool
-	answered    bool // a head has been sent
-	gone        bool // it is not in conn.streams any more
+	answered    bool   // a head has been sent
+	writtenAt   uint64 // where in all that the connection writes the stream begins, if we have opened it
+	gone        bool   // it is not in conn.streams any more
 	closed      bool
 }
 
@@ -405,6 +407,9 @@ func (s *Stream) Doubt() {
 		c.Drain()
 	}
 }
+
+// Reused reports whether the target had answered to another request on the stream's connection before.
+func (s *Stream) Reused() bool { return s.reused }
 
 // Err returns why nothing can be sent any more, or nil.
 func (s *Stream) Err() error {
