@@ -19,11 +19,12 @@ type commandLine struct {
 
 	Dev struct {
 		Common
-		PortMap  map[int]int `name:"port-map" default:"80=8080,443=8443" help:"Listener port to bound port; 0 is any free port."`
-		APIRate  float64     `name:"api-rate" default:"0" help:"How many API calls an account may make in a second on average; 0 means any number."`
-		AuditLog string      `name:"audit-log" default:"none" help:"File in which each call that changes something is recorded; - is standard output."`
-		Chaos    Chaos       `embed:"" prefix:"chaos-"`
-		Demo     bool        `name:"demo" help:"Also build a small sample network, and print the curl lines that show it."`
+		PortMap     map[int]int `name:"port-map" default:"80=8080,443=8443" help:"Listener port to bound port; 0 is any free port."`
+		APIRate     float64     `name:"api-rate" default:"0" help:"How many API calls an account may make in a second on average; 0 means any number."`
+		AuditLog    string      `name:"audit-log" default:"none" help:"File in which each call that changes something is recorded; - is standard output."`
+		Chaos       Chaos       `embed:"" prefix:"chaos-"`
+		AllowRemote bool        `name:"allow-remote" help:"Let addresses be other than the loopback's: whoever reaches the API may do anything, without credentials."`
+		Demo        bool        `name:"demo" help:"Also build a small sample network, and print the curl lines that show it."`
 	} `cmd:"" help:"Run on this machine for development and tests: ephemeral, loopback only, any credentials."`
 
 	Serve struct {
@@ -106,7 +107,7 @@ func Parse(args []string, out io.Writer) (Command, error) {
 		return command, nil
 	case "dev":
 		command.Configuration = Configuration{
-			Common: line.Dev.Common, PortMap: line.Dev.PortMap, Dev: true, Demo: line.Dev.Demo,
+			Common: line.Dev.Common, PortMap: line.Dev.PortMap, Dev: true, Demo: line.Dev.Demo, AllowRemote: line.Dev.AllowRemote,
 			APIRate: line.Dev.APIRate, AuditLog: line.Dev.AuditLog, Chaos: line.Dev.Chaos,
 		}
 	case "serve":

@@ -21,6 +21,7 @@ type Common struct {
 	APIAddr             string         `name:"api-addr" default:"127.0.0.1:7600" help:"Address of the Lattice API."`
 	AdminAddr           string         `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /explain, /ca.pem and /debug/pprof."`
 	DataAddr            string         `name:"data-addr" default:"127.0.0.1" help:"IP address that data-plane listeners bind to."`
+	AllowedHosts        []string       `name:"allowed-hosts" placeholder:"NAME,..." help:"Names under which the API port of dev and the admin port may be addressed, beside IP addresses and names below localhost; .internal stands for all names below it."`
 	Domain              string         `name:"domain" default:"localhost" help:"Parent of the generated service names. Some clients, such as curl and browsers, find names below localhost without any DNS (README.md)."`
 	Region              string         `name:"region" default:"us-west-2" help:"Region of requests whose signature does not name one."`
 	Account             string         `name:"account" default:"000000000000" help:"Account of requests whose credentials do not name one."`
@@ -46,6 +47,8 @@ type Configuration struct {
 	PortMap map[int]int
 	// Dev: everything is ephemeral, any credentials are accepted, and responses say which way they took.
 	Dev bool
+	// AllowRemote: dev may listen beyond the loopback.
+	AllowRemote bool
 	// Demo also builds a sample network. It has a meaning in dev only.
 	Demo bool
 	// DataDir holds the embedded etcd and the first credentials. Empty in dev.
@@ -66,14 +69,23 @@ type Configuration struct {
 const maxConnectionDuration = 365 * 24 * time.Hour
 
 var (
+	hostPattern   = regexp.MustCompile(`^\.?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
 	domainPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
 )
 
 // check calls wrong for every setting that is wrong.
 func (c Configuration) check(wrong func(flag string, value any, want string)) {
 	for _, address := range []struct{ flag, value string }{{"api-addr", c.APIAddr}, {"admin-addr", c.AdminAddr}} {
-		if _, err := net.ResolveTCPAddr("tcp", address.value); err != nil {
+		resolved, err := net.ResolveTCPAddr("tcp", address.value)
+		if err != nil {
 			wrong(address.flag, address.value, "must be an address and a port, as in 127.0.0.1:7600")
+			continue
+		}
+		c.checkLoopback(address.flag, address.value, resolved.IP, wrong)
+	}
+	for _, host := range c.AllowedHosts {
+		if !hostPattern.MatchString(host) || len(host) > 253 {
+			wrong("allowed-hosts", host, "must be names without ports, as in trellis.example; .internal stands for all names below it")
 		}
 	}
 	if c.DNSResolver != "" {
@@ -81,8 +93,10 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 			wrong("dns-resolver", c.DNSResolver, "must be an address and a port, as in 10.0.0.2:53")
 		}
 	}
-	if net.ParseIP(c.DataAddr) == nil {
+	if address := net.ParseIP(c.DataAddr); address == nil {
 		wrong("data-addr", c.DataAddr, "must be an IP address, as in 127.0.0.1")
+	} else {
+		c.checkLoopback("data-addr", c.DataAddr, address, wrong)
 	}
 	if !domainPattern.MatchString(c.Domain) || len(c.Domain) > 120 {
 		wrong("domain", c.Domain, "must be a domain name in lower case of at most 120 characters")
@@ -130,6 +144,13 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 	c.Chaos.check(wrong)
 	if err := c.Quotas.Check(); err != nil {
 		wrong("quotas", nil, err.Error())
+	}
+}
+
+// checkLoopback keeps dev to this machine unless the operator wants otherwise. A nil address is any.
+func (c Configuration) checkLoopback(flag, value string, address net.IP, wrong func(flag string, value any, want string)) {
+	if c.Dev && !c.AllowRemote && !address.IsLoopback() {
+		wrong(flag, value, "is not the loopback's, and in dev whoever reaches the ports may do anything without credentials; --allow-remote permits that")
 	}
 }
 

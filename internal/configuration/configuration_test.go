@@ -256,3 +256,38 @@ func TestServeAcceptsItsOwnRegionUnlessToldOtherwise(t *testing.T) {
 		}
 	}
 }
+
+func TestDevListensBeyondTheLoopbackOnlyWhenToldSo(t *testing.T) {
+	for _, tc := range []struct {
+		args    []string
+		refused string
+	}{
+		{[]string{"dev", "--api-addr", "localhost:0", "--admin-addr", "[::1]:0", "--data-addr", "127.0.0.2"}, ""},
+		{[]string{"dev", "--api-addr", "0.0.0.0:7600"}, "--api-addr 0.0.0.0:7600"},
+		{[]string{"dev", "--api-addr", ":7600"}, "--api-addr :7600"},
+		{[]string{"dev", "--admin-addr", "192.0.2.1:7601"}, "--admin-addr 192.0.2.1:7601"},
+		{[]string{"dev", "--data-addr", "::"}, "--data-addr ::"},
+		{[]string{"dev", "--data-addr", "::", "--api-addr", ":7600", "--allow-remote"}, ""},
+		{[]string{"serve", "--api-addr", "0.0.0.0:7600", "--admin-addr", ":7601", "--data-addr", "::"}, ""},
+	} {
+		_, err := Parse(tc.args, &bytes.Buffer{})
+		switch {
+		case tc.refused == "" && err != nil:
+			t.Errorf("%v: %v", tc.args, err)
+		case tc.refused != "" && (err == nil || !strings.Contains(err.Error(), tc.refused) || !strings.Contains(err.Error(), "--allow-remote")):
+			t.Errorf("%v: %v, want something with %s", tc.args, err, tc.refused)
+		}
+	}
+}
+
+func TestAllowedHostsAreNames(t *testing.T) {
+	command, err := Parse([]string{"dev", "--allowed-hosts", "trellis,my_service.example,.Internal"}, &bytes.Buffer{})
+	if err != nil || len(command.Configuration.AllowedHosts) != 3 {
+		t.Errorf("%v %v", command.Configuration.AllowedHosts, err)
+	}
+	for _, host := range []string{"trellis:7600", "http://trellis", "*.internal", ".", "a..b", "a b"} {
+		if _, err := Parse([]string{"serve", "--allowed-hosts", host}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "--allowed-hosts "+host) {
+			t.Errorf("%q: %v", host, err)
+		}
+	}
+}

@@ -39,8 +39,15 @@ func (s *Server) apiHandler() http.Handler {
 		forSTS.Authenticator = identity.NewSigned(s.credentials, nil, "sts")
 	}
 	forSTS.Next = api.NewHandler(cfg)
-	// In dev nothing else would keep a web page that somebody visits from changing what runs on the same machine.
-	return http.NewCrossOriginProtection().Handler(sts.NewHandler(forSTS))
+	return &gate{
+		next: sts.NewHandler(forSTS),
+		// A signature, which covers the host, is more than a page can make up.
+		anyHost: !s.cfg.Dev,
+		hosts:   s.allowedHosts(),
+		refuse: func(w http.ResponseWriter, r *http.Request, message string) {
+			api.Refuse(w, r, cfg.Log, api.AccessDenied(message))
+		},
+	}
 }
 
 // openCredentials reads the credentials that callers may have. In dev there are none: anybody may call.

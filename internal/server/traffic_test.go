@@ -44,7 +44,7 @@ func TestAddressOfAnotherMachineStopsTheStart(t *testing.T) {
 		listener.Close()
 		t.Skip("this machine opens ports on any address")
 	}
-	command, err := configuration.Parse([]string{"dev", "--data-addr", elsewhere, "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}, io.Discard)
+	command, err := configuration.Parse([]string{"dev", "--data-addr", elsewhere, "--allow-remote", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
