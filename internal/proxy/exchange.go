@@ -221,14 +221,16 @@ var errSpoilt = errors.New("the connection was idle for too long")
 // answerRoom.
 func (c *connection) attempt() (int, error) {
 	x := c.x
-	pool := x.plan.target.Connector.(*upstream.Pool)
+	pool, err := byteConnections(x.plan.target)
+	if err != nil {
+		return 0, err
+	}
 	var target *upstream.Conn
 	if !x.attempts.Again() {
 		target = pool.Idle()
 	}
 	if target == nil {
 		c.enter(phaseDial, 0)
-		var err error
 		if target, err = pool.Dial(c.proxy.dialing); err != nil {
 			return 0, err
 		}

@@ -53,6 +53,7 @@ var (
 	connectMethod     = refusal{501, "Not Implemented", ClientProtocolError, nil}
 	foreign           = refusal{400, "", ClientProtocolError, nil} // never sent
 	tooOld            = refusal{500, "Internal Server Error", ConnectionDurationExceeded, nil}
+	internalFault     = refusal{500, "Internal Server Error", InternalError, nil}
 	stopping          = refusal{503, "service not available", InternalError, nil}
 )
 
@@ -97,6 +98,9 @@ func targetRefusal(err error) refusal {
 			return stopping
 		}
 		return cannotConnect
+	}
+	if _, ok := errors.AsType[*connectorError](err); ok {
+		return internalFault
 	}
 	if _, ok := errors.AsType[http1.Violation](err); ok {
 		return malformedByTarget

@@ -162,12 +162,13 @@ func (st *stream) interrupted() cause {
 // forward sends the request to its target and the answer to the client.
 func (st *stream) forward() {
 	for {
-		var err error
-		switch connector := st.x.plan.target.Connector.(type) {
-		case *upstream.Pool:
-			err = st.exchangeHTTP1(connector)
-		case *http2.Pool:
-			err = st.exchangeHTTP2(connector)
+		http1, http2, err := poolsOf(st.x.plan.target)
+		switch {
+		case err != nil:
+		case http1 != nil:
+			err = st.exchangeHTTP1(http1)
+		default:
+			err = st.exchangeHTTP2(http2)
 		}
 		if err == nil || !st.failed(err) {
 			return

@@ -52,11 +52,12 @@ func (c *connection) connectThrough(service *routing.Service) (Failure, error) {
 		return pl.refusal.failure, pl.refusal.problem
 	}
 	for c.x.attempts = (upstream.Attempts{}); ; {
-		c.enter(phaseDial, 0)
-		target, err := pl.target.Connector.(*upstream.Pool).Dial(c.proxy.dialing)
+		pool, err := byteConnections(pl.target)
 		if err == nil {
-			c.target = target
-			return "", nil
+			c.enter(phaseDial, 0)
+			if c.target, err = pool.Dial(c.proxy.dialing); err == nil {
+				return "", nil
+			}
 		}
 		if again, _ := c.x.retry(upstream.Attempt{Err: err}, 0); !again {
 			return targetRefusal(err).failure, err

@@ -1,0 +1,69 @@
+package proxy
+
+import (
+	"strings"
+	"testing"
+
+	"trellis/internal/lattice"
+	"trellis/internal/routing"
+)
+
+// novel is a connector of a kind that the proxy does not know.
+type novel struct{}
+
+func (novel) Close() {}
+
+// connectBy has targets connected to by something else from now on.
+func (w *world) connectBy(connect func(*routing.Target) routing.Connector) {
+	w.router = routing.NewRouter(routing.Config{Connect: connect})
+	for _, record := range w.records {
+		w.router.Apply([]lattice.Change{{New: record}})
+	}
+	w.proxy.SetPorts(w.router.Ports())
+}
+
+func TestTargetWithAnUnknownConnectorIsAnsweredFor(t *testing.T) {
+	w := newWorld(t)
+	w.storefront(refusing(t))
+	w.connectBy(func(*routing.Target) routing.Connector { return novel{} })
+	c := w.dial()
+	for range 2 { // The connection goes on.
+		if got := c.get("/"); got.StatusCode != 500 {
+			t.Errorf("HTTP/1.1: %d", got.StatusCode)
+		}
+	}
+	if got := fetch(t, w.http2Client(), "GET", "/", nil); got.StatusCode != 500 {
+		t.Errorf("HTTP/2: %d", got.StatusCode)
+	}
+	for _, record := range w.accessLog(3) {
+		if record.Failure != InternalError || record.Problem == nil || !strings.Contains(record.Problem.Error(), "proxy.novel") {
+			t.Errorf("record %q, %v", record.Failure, record.Problem)
+		}
+	}
+}
+
+func TestConnectorOfHTTP2DoesNotServeHTTP1(t *testing.T) {
+	w := newWorld(t)
+	w.storefront(refusing(t))
+	w.connectBy(func(target *routing.Target) routing.Connector { return w.proxy.streams.New(target.Address, false) })
+	if got := w.dial().get("/"); got.StatusCode != 500 {
+		t.Errorf("got %d", got.StatusCode)
+	}
+	if record := w.accessLog(1)[0]; record.Failure != InternalError || !strings.Contains(record.Problem.Error(), "*http2.Pool") {
+		t.Errorf("record %q, %v", record.Failure, record.Problem)
+	}
+}
+
+func TestPassthroughToAnUnknownConnectorIsEndedAndRecorded(t *testing.T) {
+	w := newSecureWorld(t)
+	w.passthrough(refusing(t))
+	w.connectBy(func(*routing.Target) routing.Connector { return novel{} })
+	c := w.dialPort(443)
+	c.Conn.Write(recordHello(t, w.client(customHost)))
+	if b, err := c.Reader.ReadByte(); err != nil || b != 21 {
+		t.Errorf("byte %d, %v; want an alert", b, err)
+	}
+	if record := w.accessLog(1)[0]; record.Failure != InternalError || !strings.Contains(record.Problem.Error(), "proxy.novel") {
+		t.Errorf("record %q, %v", record.Failure, record.Problem)
+	}
+}
