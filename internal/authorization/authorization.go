@@ -58,7 +58,7 @@ func (a *Authorizer) Authorize(call api.Call) error {
 		}
 		outcome := principal.Evaluate(policy.Request{
 			Principal: call.Caller.Principal, Account: call.Caller.Account,
-			Action: action, Resource: q.resource, Key: keys.values,
+			Action: action, Resource: q.resource, Key: keys.values, Ambiguous: keys.ambiguous,
 		})
 		if outcome != policy.Allowed {
 			return denied(call.Caller.Principal, action, q.resource, outcome)

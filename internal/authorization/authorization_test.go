@@ -29,6 +29,7 @@ const (
 	green    = "tg-11111111111111111"
 	service  = "svc-" + seventy
 	network  = "sn-" + seventy
+	twofold  = "svc-22222222222222222" // has tags whose keys differ in case only
 	listener = "listener-" + seventy
 	rule     = "rule-" + seventy
 )
@@ -46,6 +47,7 @@ func resources() stored {
 	s := stored{}
 	for _, r := range []lattice.Resource{
 		&lattice.Service{Base: lattice.Base{ID: service, Scope: scope, Tags: map[string]string{"team": "blue", "Env": "prod"}}},
+		&lattice.Service{Base: lattice.Base{ID: twofold, Scope: scope, Tags: map[string]string{"team": "blue", "Team": "red"}}},
 		&lattice.ServiceNetwork{Base: lattice.Base{ID: network, Scope: scope, Tags: map[string]string{"team": "green"}}},
 		&lattice.ServiceNetworkServiceAssociation{Base: lattice.Base{ID: "snsa-" + seventy, Scope: scope}, ServiceID: service, ServiceNetworkID: network},
 		&lattice.ServiceNetworkVpcAssociation{Base: lattice.Base{ID: "snva-" + seventy, Scope: scope}, ServiceNetworkID: network, VpcID: "vpc-" + seventy},
@@ -198,6 +200,49 @@ func TestPoliciesDecideByActionResourceAndConditions(t *testing.T) {
 		{"only over TLS", allow("GetService", "*", `"Bool":{"aws:SecureTransport":"true"}`), getService, "", false},
 		{"when", allow("GetService", "*", `"DateGreaterThan":{"aws:CurrentTime":"2026-01-01T00:00:00Z"}`, `"DateLessThan":{"aws:EpochTime":"2026-07-01"}`), getService, "", true},
 		{"too late", allow("GetService", "*", `"DateLessThan":{"aws:CurrentTime":"2026-01-01T00:00:00Z"}`), getService, "", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			status, message := call(t, tc.statement, tc.request, tc.body)
+			if allowed := status < 300; allowed != tc.allowed || !allowed && status != 403 {
+				t.Errorf("answered %d %s, want allowed to be %t", status, message, tc.allowed)
+			}
+		})
+	}
+}
+
+func TestTagsWhoseKeysDifferInCaseOnlyEvadeNoPolicy(t *testing.T) {
+	const (
+		create = "POST /services"
+		both   = `{"name":"web","tags":{"team":"blue","Team":"red"}}`
+		get    = "GET /services/" + twofold
+		is     = `"StringEquals":`
+	)
+	deny := func(condition string) string {
+		return `[` + allow("*", "*") + `,{"Effect":"Deny","Action":"*","Resource":"*","Condition":{` + condition + `}}]`
+	}
+	for _, tc := range []struct {
+		name, statement, request, body string
+		allowed                        bool
+	}{
+		{"one key in the policy's case", allow("CreateService", "*", is+`{"aws:RequestTag/team":"blue"}`), create, `{"name":"web","tags":{"team":"blue"}}`, true},
+		{"one key in another case", allow("CreateService", "*", is+`{"aws:RequestTag/team":"blue"}`), create, `{"name":"web","tags":{"TEAM":"blue"}}`, true},
+		{"both keys", allow("CreateService", "*", is+`{"aws:RequestTag/team":"blue"}`), create, both, false},
+		{"both keys, both in another case", allow("CreateService", "*", is+`{"aws:RequestTag/tEAM":"blue"}`), create, `{"name":"web","tags":{"TEAM":"blue","team":"red"}}`, false},
+		{"both keys with the same value", allow("CreateService", "*", is+`{"aws:RequestTag/team":"blue"}`), create, `{"name":"web","tags":{"team":"blue","Team":"blue"}}`, false},
+		{"an allow for what is not red", allow("CreateService", "*", `"StringNotEquals":{"aws:RequestTag/team":"red"}`), create, both, false},
+		{"an allow that does not ask", allow("CreateService", "*"), create, both, true},
+		{"an allow about another key", allow("CreateService", "*", `"Null":{"aws:RequestTag/color":"true"}`), create, both, true},
+		{"a deny of what is red", deny(is + `{"aws:RequestTag/team":"red"}`), create, both, false},
+		{"a deny of what is not blue", deny(`"StringNotEquals":{"aws:RequestTag/team":"blue"}`), create, both, false},
+		{"a deny of another key", deny(is + `{"aws:RequestTag/color":"red"}`), create, both, true},
+		{"a deny of another operation", `[` + allow("*", "*") + `,{"Effect":"Deny","Action":"vpc-lattice:DeleteService","Resource":"*","Condition":{"StringEquals":{"aws:RequestTag/team":"red"}}}]`, create, both, true},
+		{"a deny with a second condition that fails", deny(is + `{"aws:RequestTag/team":"red","aws:username":"bob"}`), create, both, true},
+		{"a resource with both", allow("GetService", "*", is+`{"aws:ResourceTag/team":"blue"}`), get, "", false},
+		{"a deny about a resource with both", deny(is + `{"aws:ResourceTag/team":"red"}`), get, "", false},
+		{"a variable for both", allow("GetService", "*", is+`{"aws:PrincipalTag/team":"${aws:ResourceTag/team}"}`), get, "", false},
+		{"a variable with a default for both", allow("GetService", "*", is+`{"aws:PrincipalTag/team":"${aws:ResourceTag/team, 'blue'}"}`), get, "", false},
+		{"a deny with a variable for both", deny(is + `{"aws:PrincipalTag/team":"${aws:ResourceTag/team}"}`), get, "", false},
+		{"a deny of a resource named by both", `[` + allow("*", "*") + `,{"Effect":"Deny","Action":"*","Resource":"` + prefix + `service/*${aws:ResourceTag/team}"}]`, get, "", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			status, message := call(t, tc.statement, tc.request, tc.body)

@@ -30,7 +30,7 @@ func (k conditionKeys) values(name string) (values []string, present bool) {
 	caller := k.call.Caller
 	one := func(value string) ([]string, bool) { return []string{value}, value != "" }
 	if prefix, tag, found := strings.Cut(name, "/"); found {
-		value, present := k.tag(strings.ToLower(prefix), tag)
+		value, present := tagValue(k.tagSet(strings.ToLower(prefix)), tag)
 		return []string{value}, present
 	}
 	switch lower := strings.ToLower(name); lower {
@@ -82,31 +82,44 @@ func (k conditionKeys) service(lower string) (values []string, present bool) {
 	return nil, false
 }
 
-// tag returns the value of a tag of the request, the resource or the caller.
-func (k conditionKeys) tag(prefix, key string) (value string, present bool) {
+// tagSet returns the tags that a condition key is about.
+func (k conditionKeys) tagSet(prefix string) map[string]string {
 	switch prefix {
 	case "aws:requesttag":
-		return tagValue(requestTags(k.call.Input), key)
+		return requestTags(k.call.Input)
 	case "aws:resourcetag":
-		if k.resource == nil {
-			return "", false
+		if k.resource != nil {
+			return k.resource.Meta().Tags
 		}
-		return tagValue(k.resource.Meta().Tags, key)
 	case "aws:principaltag":
-		return tagValue(k.tags, key)
+		return k.tags
 	}
-	return "", false
+	return nil
 }
 
-// tagValue returns a tag's value. A key in another case is taken when there is none in the same: the names of
-// condition keys, of which it is a part, are compared without regard to it.
-func tagValue(tags map[string]string, key string) (value string, present bool) {
-	if value, present = tags[key]; present {
-		return value, true
+// ambiguous reports whether a condition key is about several tags, whose keys differ in case only. Of those IAM takes one
+// or the other, and which one it does not say (IAM, Controlling access to AWS resources using tags); here, whoever
+// chooses the tags must not choose the answer.
+func (k conditionKeys) ambiguous(name string) bool {
+	prefix, tag, found := strings.Cut(name, "/")
+	if !found {
+		return false
 	}
-	for _, k := range slices.Sorted(maps.Keys(tags)) {
+	count := 0
+	for key := range k.tagSet(strings.ToLower(prefix)) {
+		if strings.EqualFold(key, tag) {
+			count++
+		}
+	}
+	return count > 1
+}
+
+// tagValue returns a tag's value. The names of condition keys, of which its key is a part, are compared without regard to
+// case.
+func tagValue(tags map[string]string, key string) (value string, present bool) {
+	for k, value := range tags {
 		if strings.EqualFold(k, key) {
-			return tags[k], true
+			return value, true
 		}
 	}
 	return "", false

@@ -14,7 +14,12 @@ type Request struct {
 	// Key returns the values of a condition key, whose name is compared without regard to case by IAM; the name is
 	// given as the policy spells it. present is false when the request has no such key.
 	Key func(name string) (values []string, present bool)
+	// Ambiguous reports whether a request has several values of which IAM would take one or the other for that of a key.
+	// Whatever depends on such a key cannot be decided: no statement allows by it, and any denies. Nil means never.
+	Ambiguous func(name string) bool
 }
+
+func (r Request) isAmbiguous(name string) bool { return r.Ambiguous != nil && r.Ambiguous(name) }
 
 // Outcome is what a policy says.
 type Outcome int
@@ -52,47 +57,75 @@ func (d *Document) Evaluate(r Request) Decision {
 	return decision
 }
 
-// expander turns what a policy says into what it means for a request. ok is false if it means nothing.
-type expander func(s string, r Request) (expanded string, ok bool)
+// expander turns what a policy says into what it means for a request.
+type expander func(s string, r Request) (expanded string, is meaning)
+
+// meaning is what can be known of what a text in a policy means.
+type meaning int
+
+const (
+	known meaning = iota
+	// nothing: a variable in it has no value.
+	nothing
+	// undecided: a variable in it is ambiguous.
+	undecided
+)
 
 // variablesVersion is the first version of the policy language that has variables. In policies of the one before,
 // which are also those that name none, they are text like any other (IAM, Version).
 const variablesVersion = "2012-10-17"
 
-func literally(s string, _ Request) (string, bool) { return s, true }
+func literally(s string, _ Request) (string, meaning) { return s, known }
 
 func (s *Statement) applies(r Request, expand expander) bool {
 	if s.Principals != nil && s.Principals.match(r) == s.Principals.Not {
 		return false
 	}
-	matches := func(patterns []string, value string, fold bool) bool {
+	// What cannot be decided is taken as it denies more.
+	denies := s.Effect == Deny
+	matches := func(patterns []string, value string, fold, not bool) bool {
 		return slices.ContainsFunc(patterns, func(pattern string) bool {
-			pattern, ok := expand(pattern, r)
+			pattern, is := expand(pattern, r)
+			if is == undecided {
+				return denies != not
+			}
 			if fold {
 				value, pattern = strings.ToLower(value), strings.ToLower(pattern)
 			}
-			return ok && like(value, pattern)
+			return is == known && like(value, pattern)
 		})
 	}
-	if matches(s.Actions, r.Action, true) == s.NotAction {
+	if matches(s.Actions, r.Action, true, s.NotAction) == s.NotAction {
 		return false
 	}
-	if len(s.Resources) > 0 && matches(s.Resources, r.Resource, false) == s.NotResource {
+	if len(s.Resources) > 0 && matches(s.Resources, r.Resource, false, s.NotResource) == s.NotResource {
 		return false
 	}
-	for _, c := range s.Conditions {
-		values, present := r.Key(c.Key)
-		expected := make([]string, 0, len(c.Values))
-		for _, v := range c.Values {
-			if v, ok := expand(v, r); ok {
-				expected = append(expected, v)
-			}
-		}
-		if !c.Operator.holds(values, present, expected) {
+	for i := range s.Conditions {
+		holds, decided := s.Conditions[i].holds(r, expand)
+		if decided && !holds || !decided && !denies {
 			return false
 		}
 	}
 	return true
+}
+
+// holds reports whether a condition holds for a request, if that can be decided.
+func (c *Condition) holds(r Request, expand expander) (holds, decided bool) {
+	if r.isAmbiguous(c.Key) {
+		return false, false
+	}
+	values, present := r.Key(c.Key)
+	expected := make([]string, 0, len(c.Values))
+	for _, v := range c.Values {
+		switch v, is := expand(v, r); is {
+		case known:
+			expected = append(expected, v)
+		case undecided:
+			return false, false
+		}
+	}
+	return c.Operator.holds(values, present, expected), true
 }
 
 func (p *Principals) match(r Request) bool {
@@ -120,26 +153,29 @@ func role(principal string) string {
 	return "arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + strings.Join(path[1:len(path)-1], "/")
 }
 
-// withVariables replaces policy variables such as ${aws:PrincipalTag/team} by the request's values. ok is false if one of them
-// has none: then nothing must match, not even a value that looks like the variable, which anybody can send. ${*}, ${?}
-// and ${$} stand for the characters themselves.
-func withVariables(s string, r Request) (expanded string, ok bool) {
+// withVariables replaces policy variables such as ${aws:PrincipalTag/team} by the request's values. If one of them has none,
+// nothing must match, not even a value that looks like the variable, which anybody can send. ${*}, ${?} and ${$} stand for
+// the characters themselves.
+func withVariables(s string, r Request) (expanded string, is meaning) {
 	if !strings.Contains(s, "${") {
-		return s, true
+		return s, known
 	}
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(s, "${")
 		b.WriteString(before)
 		if !found {
-			return b.String(), true
+			return b.String(), known
 		}
 		name, after, closed := strings.Cut(rest, "}")
 		if !closed {
 			b.WriteString("${" + rest)
-			return b.String(), true
+			return b.String(), known
 		}
 		name, fallback, hasFallback := strings.Cut(name, ", '")
+		if r.isAmbiguous(name) {
+			return "", undecided
+		}
 		switch values, present := r.Key(name); {
 		case name == "*", name == "?", name == "$":
 			b.WriteString(marker.Replace(name))
@@ -148,7 +184,7 @@ func withVariables(s string, r Request) (expanded string, ok bool) {
 		case hasFallback:
 			b.WriteString(strings.TrimSuffix(fallback, "'"))
 		default:
-			return "", false
+			return "", nothing
 		}
 		s = after
 	}

@@ -91,6 +91,9 @@ func TestPolicyInTheDocumentationDoesWhatItSays(t *testing.T) {
 		"change its own":             {second(blue.UpdateService(ctx, &vpclattice.UpdateServiceInput{ServiceIdentifier: &mine, AuthType: "AWS_IAM"})), ""},
 		"change another's":           {second(blue.UpdateService(ctx, &vpclattice.UpdateServiceInput{ServiceIdentifier: &others, AuthType: "AWS_IAM"})), denied},
 		"tag its own":                {second(blue.TagResource(ctx, &vpclattice.TagResourceInput{ResourceArn: &mineARN, Tags: map[string]string{"color": "red"}})), ""},
+		"create one with two tags":   {third(createService(blue, "bucket", map[string]string{"team": "blue", "Team": "green"})), denied},
+		"tag its own in capitals":    {second(blue.TagResource(ctx, &vpclattice.TagResourceInput{ResourceArn: &mineARN, Tags: map[string]string{"Team": "green"}})), denied},
+		"untag its own in capitals":  {second(blue.UntagResource(ctx, &vpclattice.UntagResourceInput{ResourceArn: &mineARN, TagKeys: []string{"TEAM"}})), denied},
 		"give its own away":          {second(blue.TagResource(ctx, &vpclattice.TagResourceInput{ResourceArn: &mineARN, Tags: map[string]string{"team": "red"}})), denied},
 		"delete another's":           {second(blue.DeleteService(ctx, &vpclattice.DeleteServiceInput{ServiceIdentifier: &others})), denied},
 		"the operator does it all":   {second(operator.DeleteService(ctx, &vpclattice.DeleteServiceInput{ServiceIdentifier: &others})), ""},
@@ -103,7 +106,7 @@ func TestPolicyInTheDocumentationDoesWhatItSays(t *testing.T) {
 
 	// The audit log's goroutine may still be writing.
 	var entries []audit.Entry
-	for len(entries) < 12 {
+	for len(entries) < 15 {
 		entries = readAudit(t, auditLog)
 		time.Sleep(time.Millisecond)
 	}
