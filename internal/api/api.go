@@ -41,6 +41,7 @@ func (c Caller) Scope() lattice.Scope {
 // Authenticator finds out who sent a request.
 type Authenticator interface {
 	// Authenticate returns the caller, all but what the handler sets, or an error: an exception of package shape or
-	// an *AuthenticationError. It MUST NOT read the request's body, which the handler has read already.
-	Authenticate(r *http.Request, body []byte) (Caller, error)
+	// an *AuthenticationError. It MUST NOT read r.Body but call body, whose errors it returns as they are, and only when
+	// all that needs no body is right with the request.
+	Authenticate(r *http.Request, body func() ([]byte, error)) (Caller, error)
 }

@@ -31,7 +31,7 @@ func (creates) CreateService(context.Context, api.Caller, *shape.CreateServiceRe
 // alice is an Authenticator that knows one caller.
 type alice struct{}
 
-func (alice) Authenticate(r *http.Request, _ []byte) (api.Caller, error) {
+func (alice) Authenticate(r *http.Request, _ func() ([]byte, error)) (api.Caller, error) {
 	if r.Header.Get("X-Nobody") != "" {
 		return api.Caller{}, &api.AuthenticationError{Code: "InvalidClientTokenId", Message: "No."}
 	}

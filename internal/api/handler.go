@@ -20,9 +20,6 @@ import (
 	"trellis/internal/shape"
 )
 
-// defaultMaxBodyBytes is far above the largest input, an auth policy of 100 KB.
-const defaultMaxBodyBytes = 1 << 20
-
 // Config says what a handler works with.
 type Config struct {
 	Operations    Operations
@@ -39,6 +36,8 @@ type Config struct {
 	Log *slog.Logger
 	// MaxBodyBytes is the size of the largest body that is read. 0 means 1 MiB.
 	MaxBodyBytes int64
+	// TotalBodyBytes bounds the memory of all bodies beyond 16 KiB each. 0 means 64 MiB.
+	TotalBodyBytes int64
 }
 
 // NewHandler returns the handler of the whole API. It must not stand behind an http.ServeMux, which would
@@ -50,12 +49,18 @@ func NewHandler(cfg Config) http.Handler {
 	if cfg.MaxBodyBytes == 0 {
 		cfg.MaxBodyBytes = defaultMaxBodyBytes
 	}
-	return &handler{cfg: cfg, throttle: newThrottle(cfg.Limits)}
+	if cfg.TotalBodyBytes == 0 {
+		cfg.TotalBodyBytes = defaultTotalBodyBytes
+	}
+	h := &handler{cfg: cfg, throttle: newThrottle(cfg.Limits)}
+	h.bodies.give(int(cfg.TotalBodyBytes))
+	return h
 }
 
 type handler struct {
 	cfg      Config
 	throttle *throttle
+	bodies   bodyMemory
 }
 
 // exchange is one request and its answer.
@@ -63,6 +68,7 @@ type exchange struct {
 	*handler
 	w       http.ResponseWriter
 	r       *http.Request
+	body    body
 	started time.Time
 	// operation and caller are unknown (nil and empty) until the request has been routed and authenticated, input
 	// until it has been checked, output until the operation has returned it.
@@ -74,9 +80,14 @@ type exchange struct {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := &exchange{handler: h, w: w, r: r, started: time.Now()}
+	e.body = body{w: w, r: r, max: h.cfg.MaxBodyBytes, memory: &h.bodies}
+	defer e.body.release()
 	e.caller.RequestID = NewRequestID()
 	w.Header().Set("X-Amzn-Requestid", e.caller.RequestID)
 	body, err := e.answer()
+	if !e.body.complete {
+		LeaveBody(w)
+	}
 	if err != nil {
 		e.writeError(err)
 		return
@@ -88,6 +99,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer carries the request out: route, authenticate, decode, authorize, call, encode. A panic becomes an error.
+// The body is read only when nothing else is left to be wrong with the request: anybody can send one.
 func (e *exchange) answer() (body []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -100,11 +112,11 @@ func (e *exchange) answer() (body []byte, err error) {
 	if e.operation == nil {
 		return nil, unknownOperation(e.r.Method, path)
 	}
-	in, err := e.readBody()
-	if err != nil {
+	if err := e.authenticate(); err != nil {
 		return nil, err
 	}
-	if err := e.authenticate(in); err != nil {
+	in, err := e.body.get()
+	if err != nil {
 		return nil, err
 	}
 	if err := e.throttle.admit(e.caller.Account, e.started); err != nil {
@@ -126,8 +138,8 @@ func (e *exchange) answer() (body []byte, err error) {
 }
 
 // authenticate finds out who calls.
-func (e *exchange) authenticate(body []byte) error {
-	caller, err := e.cfg.Authenticator.Authenticate(e.r, body)
+func (e *exchange) authenticate() error {
+	caller, err := e.cfg.Authenticator.Authenticate(e.r, e.body.get)
 	if err != nil {
 		return err
 	}
@@ -167,23 +179,6 @@ func (e *exchange) carryOut(d *decoder) (any, error) {
 		return nil, err
 	}
 	return out, fate.After()
-}
-
-// readBody reads the whole body, which is needed before anything else: the signature covers it.
-func (e *exchange) readBody() ([]byte, error) {
-	var b bytes.Buffer
-	if n := e.r.ContentLength; n > 0 && n <= e.cfg.MaxBodyBytes {
-		b.Grow(int(n) + bytes.MinRead)
-	}
-	_, err := b.ReadFrom(http.MaxBytesReader(e.w, e.r.Body, e.cfg.MaxBodyBytes))
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		// 400 and not 413, for which the API has no error.
-		return nil, unparsable("The body must not be larger than " + strconv.FormatInt(e.cfg.MaxBodyBytes, 10) + " bytes.")
-	}
-	if err != nil {
-		return nil, unparsable("The body cannot be read: it ends too early or its framing is wrong.")
-	}
-	return b.Bytes(), nil
 }
 
 // writeError is the one place in which an error becomes an answer. An error that is not meant for the client is

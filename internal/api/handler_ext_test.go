@@ -229,8 +229,12 @@ type doorkeeper struct {
 	body []byte
 }
 
-func (d *doorkeeper) Authenticate(_ *http.Request, body []byte) (api.Caller, error) {
-	d.body = bytes.Clone(body)
+func (d *doorkeeper) Authenticate(_ *http.Request, body func() ([]byte, error)) (api.Caller, error) {
+	text, err := body()
+	if err != nil {
+		return api.Caller{}, err
+	}
+	d.body = bytes.Clone(text)
 	return api.Caller{Account: "000000000001"}, d.err
 }
 

@@ -17,7 +17,7 @@ import (
 // anyAccount is an Authenticator that believes the request who it is from.
 type anyAccount struct{}
 
-func (anyAccount) Authenticate(r *http.Request, _ []byte) (api.Caller, error) {
+func (anyAccount) Authenticate(r *http.Request, _ func() ([]byte, error)) (api.Caller, error) {
 	return api.Caller{Account: r.Header.Get("X-Account")}, nil
 }
 

@@ -64,7 +64,7 @@ func resources() stored {
 // authenticated is an Authenticator that knows one caller.
 type authenticated struct{ arn string }
 
-func (a authenticated) Authenticate(*http.Request, []byte) (api.Caller, error) {
+func (a authenticated) Authenticate(*http.Request, func() ([]byte, error)) (api.Caller, error) {
 	return api.Caller{Account: account, Region: region, Principal: a.arn, AccessKeyID: keyID, UserID: "AIDAEXAMPLE"}, nil
 }
 

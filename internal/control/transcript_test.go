@@ -202,7 +202,9 @@ func (p *player) open(cfg api.Config) {
 }
 
 // Authenticate lets everybody in, as the caller that the transcript names.
-func (p *player) Authenticate(*http.Request, []byte) (api.Caller, error) { return p.caller, nil }
+func (p *player) Authenticate(*http.Request, func() ([]byte, error)) (api.Caller, error) {
+	return p.caller, nil
+}
 
 // scriptedHealth is the status of targets as a transcript says. Without a word, a target is not in use.
 type scriptedHealth map[string]scriptedStatus

@@ -21,7 +21,7 @@ type Dev struct {
 const maxAccessKeyID = 128
 
 // Authenticate implements api.Authenticator. What it refuses is a Region that is none.
-func (d Dev) Authenticate(r *http.Request, _ []byte) (api.Caller, error) {
+func (d Dev) Authenticate(r *http.Request, _ func() ([]byte, error)) (api.Caller, error) {
 	caller := api.Caller{Account: d.Account, Region: d.Region}
 	if c, ok := requestCredential(r); ok {
 		if c.Region != "" {

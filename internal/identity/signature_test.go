@@ -121,7 +121,7 @@ func TestSignedRequestsOfTheSDKAreAccepted(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r, body := tc.request.build(t)
-			got, err := a.Authenticate(r, body)
+			got, err := a.Authenticate(r, given(body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +151,7 @@ func TestPresignedRequestsAreAccepted(t *testing.T) {
 				t.Fatal(err)
 			}
 			arrived := &http.Request{Method: "GET", URL: u, Host: u.Host, Header: http.Header{}}
-			caller, err := a.Authenticate(arrived, nil)
+			caller, err := a.Authenticate(arrived, given(nil))
 			if err != nil || caller.AccessKeyID != credentials.AccessKeyID {
 				t.Errorf("the caller is %+v, error %v", caller, err)
 			}
@@ -160,7 +160,7 @@ func TestPresignedRequestsAreAccepted(t *testing.T) {
 			if query.Has("X-Amz-Security-Token") {
 				query.Set("X-Amz-Security-Token", "another-token")
 				u.RawQuery = query.Encode()
-				if _, err := a.Authenticate(arrived, nil); err == nil {
+				if _, err := a.Authenticate(arrived, given(nil)); err == nil {
 					t.Error("another session's token is accepted")
 				}
 			}
@@ -208,7 +208,7 @@ func TestPresignedRequestLivesAsLongAsItSays(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := ""
-		if _, err := a.Authenticate(&http.Request{Method: "GET", URL: u, Host: u.Host, Header: http.Header{}}, nil); err != nil {
+		if _, err := a.Authenticate(&http.Request{Method: "GET", URL: u, Host: u.Host, Header: http.Header{}}, given(nil)); err != nil {
 			refused, ok := errors.AsType[*api.AuthenticationError](err)
 			if !ok {
 				t.Fatal(err)
@@ -260,7 +260,7 @@ func TestWrongSignaturesAreRefusedWithAWSCodes(t *testing.T) {
 			if tc.tamper != nil {
 				tc.tamper(r, &body)
 			}
-			_, err := a.Authenticate(r, body)
+			_, err := a.Authenticate(r, given(body))
 			refused, ok := errors.AsType[*api.AuthenticationError](err)
 			if !ok || refused.Code != tc.code {
 				t.Errorf("refused with %v, want %s", err, tc.code)
@@ -343,7 +343,7 @@ func TestDevTakesAccountAndRegionFromTheCredentialWithoutCheckingIt(t *testing.T
 		"nonsense": "000000000000/us-west-2",
 	} {
 		r.Header.Set("Authorization", authorization)
-		caller, err := d.Authenticate(r, nil)
+		caller, err := d.Authenticate(r, given(nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -363,7 +363,7 @@ func TestRegionOfASignatureHasTheFormOfOneInDevToo(t *testing.T) {
 	for _, region := range strangeRegions {
 		r, _ := http.NewRequest("GET", "http://h/services", nil)
 		r.URL.RawQuery = url.Values{"X-Amz-Credential": {"AKID/20260102/" + region + "/vpc-lattice/aws4_request"}}.Encode()
-		_, err := d.Authenticate(r, nil)
+		_, err := d.Authenticate(r, given(nil))
 		refused, ok := errors.AsType[*api.AuthenticationError](err)
 		if !ok || refused.Code != codeMismatch || !strings.Contains(refused.Message, "Credential should be scoped to a valid Region") || len(refused.Message) > 300 {
 			t.Errorf("%.30q is answered %v", region, err)
@@ -375,10 +375,10 @@ func TestOnlyAcceptedRegionsAreServed(t *testing.T) {
 	all := openSigned(t)
 	one := NewSigned(all.credentials, []string{"us-west-2"}, "vpc-lattice")
 	r, body := signedRequest{}.build(t)
-	if _, err := all.Authenticate(r, body); err != nil {
+	if _, err := all.Authenticate(r, given(body)); err != nil {
 		t.Fatal(err)
 	}
-	_, err := one.Authenticate(r, body)
+	_, err := one.Authenticate(r, given(body))
 	refused, ok := errors.AsType[*api.AuthenticationError](err)
 	if want := `Credential should be scoped to a valid Region, not "eu-west-1". This server serves us-west-2 (--regions).`; !ok || refused.Code != codeMismatch || refused.Message != want {
 		t.Errorf("another Region is answered %v, want %s", err, want)
@@ -386,7 +386,7 @@ func TestOnlyAcceptedRegionsAreServed(t *testing.T) {
 	// Who has a secret can sign for any text.
 	for _, region := range strangeRegions {
 		r, body := signedRequest{region: region}.build(t)
-		if _, err := all.Authenticate(r, body); err == nil {
+		if _, err := all.Authenticate(r, given(body)); err == nil {
 			t.Errorf("%.30q is accepted", region)
 		}
 	}
@@ -400,8 +400,46 @@ func FuzzSignature(f *testing.F) {
 		r := &http.Request{Method: "GET", Host: "h", URL: &url.URL{Path: path, RawQuery: query}, Header: http.Header{}}
 		r.Header["Authorization"] = []string{authorization}
 		r.Header["X-Amz-Date"] = []string{date}
-		if _, err := a.Authenticate(r, nil); err == nil {
+		if _, err := a.Authenticate(r, given(nil)); err == nil {
 			t.Error("a request that nobody signed was accepted")
 		}
 	})
+}
+
+// given returns a body that has been read.
+func given(body []byte) func() ([]byte, error) {
+	return func() ([]byte, error) { return body, nil }
+}
+
+// Anybody can send a body. What is wrong with a request's head is found without one.
+func TestBodyIsReadOnlyWhenTheRestOfTheSignatureIsRight(t *testing.T) {
+	unknown := aws.Credentials{AccessKeyID: "AKIDOTHER", SecretAccessKey: "secret"}
+	for name, tc := range map[string]struct {
+		request signedRequest
+		change  func(*http.Request)
+		reads   bool
+	}{
+		"right":           {reads: true},
+		"wrong signature": {reads: true, change: func(r *http.Request) { r.Header.Set("X-Amz-Date", r.Header.Get("X-Amz-Date")); r.URL.Path = "/other" }},
+		"not signed":      {change: func(r *http.Request) { r.Header.Del("Authorization") }},
+		"malformed":       {change: func(r *http.Request) { r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=x") }},
+		"unknown key":     {request: signedRequest{credentials: unknown}},
+		"expired":         {request: signedRequest{at: time.Now().Add(-time.Hour)}},
+		"another service": {request: signedRequest{service: "s3"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, body := tc.request.build(t)
+			if tc.change != nil {
+				tc.change(r)
+			}
+			read := false
+			_, err := openSigned(t).Authenticate(r, func() ([]byte, error) {
+				read = true
+				return body, nil
+			})
+			if read != tc.reads {
+				t.Errorf("the body was read: %v, %v", read, err)
+			}
+		})
+	}
 }

@@ -52,7 +52,7 @@ func NewSigned(credentials *Credentials, regions []string, services ...string) *
 }
 
 // Authenticate implements api.Authenticator. The Region is the scope's, the account the principal's.
-func (a *Signed) Authenticate(r *http.Request, body []byte) (api.Caller, error) {
+func (a *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (api.Caller, error) {
 	s, err := parseSignature(r)
 	if err != nil {
 		return api.Caller{}, err
@@ -64,7 +64,11 @@ func (a *Signed) Authenticate(r *http.Request, body []byte) (api.Caller, error) 
 	if !ok || !hmac.Equal([]byte(principal.SessionToken), []byte(s.SessionToken)) {
 		return api.Caller{}, refuse(codeUnknownKey, "The access key id or the session token is not known here. The keys are in the credentials file that the server names at its start.")
 	}
-	payloadHash, err := payloadHash(r, s, body)
+	payload, err := body()
+	if err != nil {
+		return api.Caller{}, err
+	}
+	payloadHash, err := payloadHash(r, s, payload)
 	if err != nil {
 		return api.Caller{}, err
 	}

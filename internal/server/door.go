@@ -156,6 +156,9 @@ const (
 	apiWriteTimeout      = 5 * time.Minute // Profiles of the admin port take their time.
 	apiIdleTimeout       = 2 * time.Minute
 	apiShutdownTimeout   = 5 * time.Second
+	// apiHeadBytes is more than UntagResource needs for 200 keys of 128 characters. Go's default of 1 MiB would be
+	// held by whoever sends a head and does not end it.
+	apiHeadBytes = 32 << 10
 )
 
 // serve runs the HTTP server until ctx ends, and lets requests under way finish.
@@ -166,6 +169,7 @@ func (d *door) serve(ctx context.Context) error {
 		ReadTimeout:       apiReadTimeout,
 		WriteTimeout:      apiWriteTimeout,
 		IdleTimeout:       apiIdleTimeout,
+		MaxHeaderBytes:    apiHeadBytes,
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {
 			case http.StateNew:

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"trellis/internal/api"
 )
@@ -25,7 +26,7 @@ const (
 	// namespace is that of its answers.
 	namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 	// maxBodyBytes is far above any request to GetCallerIdentity.
-	maxBodyBytes = 64 << 10
+	maxBodyBytes = 16 << 10
 )
 
 // Config says what a handler works with.
@@ -63,6 +64,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Metadata:  metadata{requestID},
 		}
 	}
+	api.LeaveBody(w) // Who is refused need not have sent it.
 	write(w, r, status, out)
 	h.cfg.Log.Debug("sts request", "request_id", requestID, "status", status)
 }
@@ -78,16 +80,23 @@ func isQueryRequest(r *http.Request) bool {
 
 // identify checks the request and returns who made it. Nobody needs a permission for that, as at AWS.
 func (h *handler) identify(w http.ResponseWriter, r *http.Request) (api.Caller, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	if err != nil {
-		return api.Caller{}, &refusal{Type: "Sender", Code: "MalformedInput", Message: "The body cannot be read, or is too large.", status: http.StatusBadRequest}
-	}
-	caller, err := h.cfg.Authenticator.Authenticate(r, body)
+	read := sync.OnceValues(func() ([]byte, error) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+		if err != nil {
+			return nil, &refusal{Type: "Sender", Code: "MalformedInput", Message: "The body cannot be read, or is too large.", status: http.StatusBadRequest}
+		}
+		return body, nil
+	})
+	caller, err := h.cfg.Authenticator.Authenticate(r, read)
 	if err != nil {
 		return api.Caller{}, err
 	}
 	parameters := r.URL.Query()
 	if r.Method == http.MethodPost {
+		body, err := read()
+		if err != nil {
+			return api.Caller{}, err
+		}
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
 			return api.Caller{}, &refusal{Type: "Sender", Code: "MalformedQueryString", Message: "The body is no form.", status: http.StatusBadRequest}

@@ -17,7 +17,7 @@ import (
 // knows is an Authenticator that knows one caller, or refuses everybody.
 type knows struct{ err error }
 
-func (k knows) Authenticate(*http.Request, []byte) (api.Caller, error) {
+func (k knows) Authenticate(*http.Request, func() ([]byte, error)) (api.Caller, error) {
 	return api.Caller{Account: "111122223333", Principal: "arn:aws:iam::111122223333:user/a&b", UserID: "AIDAEXAMPLE"}, k.err
 }
 
