@@ -31,30 +31,31 @@ type refusal struct {
 	text    string
 	failure Failure
 	problem error // what else there is to say, if nobody knows better
+	byRule  bool  // the answer of a rule, which clients of gRPC get as it is too
 }
 
 // The refusals. Which status AWS gives is documented for some of them only (facts in UG troubleshooting; A-189).
 var (
-	unknownHost = refusal{404, "Not Found", "", errUnknownHost}
+	unknownHost = refusal{status: 404, text: "Not Found", problem: errUnknownHost}
 	// Auth policies are stored, and not evaluated yet. Whoever asks for authorization must not get traffic without it.
-	notAuthorized     = refusal{403, "AccessDeniedException: auth policies are not evaluated yet, so all requests to services and service networks of authType AWS_IAM are denied", ClientAccessDenied, nil} // A-164
-	noTarget          = refusal{503, "service not available", TargetConnectionError, errNoTarget}
-	noVersionForThis  = refusal{502, "Bad Gateway", TargetProtocolError, errWrongVersion}
-	cannotConnect     = refusal{500, "Internal Server Error", TargetConnectionError, nil}
-	brokenByTarget    = refusal{502, "Bad Gateway", TargetConnectionClosed, nil}
-	malformedByTarget = refusal{502, "Bad Gateway", TargetProtocolError, nil}
-	lateTarget        = refusal{504, "Gateway Timeout", TargetDataTimeout, errSilence}
-	lateClient        = refusal{408, "Request Timeout", ClientConnectionClosed, nil}
-	clientGone        = refusal{400, "Bad Request", ClientConnectionClosed, nil}
-	malformed         = refusal{400, "Bad Request", ClientProtocolError, nil}
-	plainToHTTPS      = refusal{400, "This is an HTTPS listener", ClientProtocolError, nil}
-	misdirected       = refusal{421, "Misdirected Request", "", errOtherService}
-	wrongVersion      = refusal{505, "HTTP Version Not Supported", ClientProtocolError, nil}
-	connectMethod     = refusal{501, "Not Implemented", ClientProtocolError, nil}
-	foreign           = refusal{400, "", ClientProtocolError, nil} // never sent
-	tooOld            = refusal{500, "Internal Server Error", ConnectionDurationExceeded, nil}
-	internalFault     = refusal{500, "Internal Server Error", InternalError, nil}
-	stopping          = refusal{503, "service not available", InternalError, nil}
+	notAuthorized     = refusal{status: 403, text: "AccessDeniedException: auth policies are not evaluated yet, so all requests to services and service networks of authType AWS_IAM are denied", failure: ClientAccessDenied} // A-164
+	noTarget          = refusal{status: 503, text: "service not available", failure: TargetConnectionError, problem: errNoTarget}
+	noVersionForThis  = refusal{status: 502, text: "Bad Gateway", failure: TargetProtocolError, problem: errWrongVersion}
+	cannotConnect     = refusal{status: 500, text: "Internal Server Error", failure: TargetConnectionError}
+	brokenByTarget    = refusal{status: 502, text: "Bad Gateway", failure: TargetConnectionClosed}
+	malformedByTarget = refusal{status: 502, text: "Bad Gateway", failure: TargetProtocolError}
+	lateTarget        = refusal{status: 504, text: "Gateway Timeout", failure: TargetDataTimeout, problem: errSilence}
+	lateClient        = refusal{status: 408, text: "Request Timeout", failure: ClientConnectionClosed}
+	clientGone        = refusal{status: 400, text: "Bad Request", failure: ClientConnectionClosed}
+	malformed         = refusal{status: 400, text: "Bad Request", failure: ClientProtocolError}
+	plainToHTTPS      = refusal{status: 400, text: "This is an HTTPS listener", failure: ClientProtocolError}
+	misdirected       = refusal{status: 421, text: "Misdirected Request", problem: errOtherService}
+	wrongVersion      = refusal{status: 505, text: "HTTP Version Not Supported", failure: ClientProtocolError}
+	connectMethod     = refusal{status: 501, text: "Not Implemented", failure: ClientProtocolError}
+	foreign           = refusal{status: 400, failure: ClientProtocolError} // never sent
+	tooOld            = refusal{status: 500, text: "Internal Server Error", failure: ConnectionDurationExceeded}
+	internalFault     = refusal{status: 500, text: "Internal Server Error", failure: InternalError}
+	stopping          = refusal{status: 503, text: "service not available", failure: InternalError}
 )
 
 // What is wrong when no error says so.
@@ -69,7 +70,9 @@ var (
 
 // fixedResponse returns the answer of a rule with a fixed response. The text of 404 is AWS's; that of 500 is by
 // analogy.
-func fixedResponse(status int) refusal { return refusal{status: status, text: statusText(status)} }
+func fixedResponse(status int) refusal {
+	return refusal{status: status, text: statusText(status), byRule: true}
+}
 
 // violationRefusal returns the answer to a malformed request.
 func violationRefusal(err error) refusal {

@@ -43,7 +43,7 @@ func (p *Proxy) logFailure(r *Record) {
 	if r.Target.IsValid() {
 		target = r.Target.String()
 	}
-	p.cfg.Log.Log(context.Background(), level, "exchange failed", "failure", r.Failure, "problem", r.Problem, "status", r.Status,
+	p.cfg.Log.Log(context.Background(), level, "exchange failed", "failure", r.Failure, "problem", r.Problem, "status", r.Status, "grpcStatus", r.GRPCStatus,
 		"method", string(r.Method), "path", string(r.Path), "service", service, "targetGroup", targetGroup, "target", target,
 		"source", r.Source.String(), "requestId", string(r.RequestID))
 }

@@ -448,7 +448,7 @@ func TestProtocolMatrix(t *testing.T) {
 		{shape.TargetGroupProtocolVersionGrpc, "POST", "application/grpc", 404},
 		{shape.TargetGroupProtocolVersionHttp2, "GET", "", 404},
 		{shape.TargetGroupProtocolVersionHttp2, "POST", "application/grpc+proto", 404},
-		{shape.TargetGroupProtocolVersionHttp1, "POST", "application/grpc", 502},
+		{shape.TargetGroupProtocolVersionHttp1, "POST", "application/grpc", 200}, // With a status of gRPC.
 		{shape.TargetGroupProtocolVersionHttp1, "POST", "application/grpc-web", 404},
 	} {
 		w.targetGroup("tg-1", shape.TargetGroupProtocolHttp)

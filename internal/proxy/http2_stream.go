@@ -256,15 +256,20 @@ func (st *stream) refuse(r refusal) {
 	if st.m.proxy.cfg.Explain {
 		x.explain()
 	}
-	block := http2.AppendStatus(x.out[:0], r.status)
-	block = http2.AppendField(block, []byte("date"), []byte(*st.m.proxy.date.Load()))
-	block = http2.AppendField(block, []byte("content-type"), []byte("text/plain"))
-	block = appendLengthField(block, int64(len(r.text)))
-	x.out = st.appendOwnFields(block)
-	text := []byte(r.text)
-	if string(x.request.Method) == "HEAD" {
-		text = nil
+	block, text := x.out[:0], []byte(nil)
+	if x.speaksGRPC() && !r.byRule {
+		x.record.Status, x.record.GRPCStatus = 200, int(r.grpc())
+		block = appendGRPCStatus(block, r.grpc(), r.text)
+	} else {
+		block = http2.AppendStatus(block, r.status)
+		block = http2.AppendField(block, []byte("content-type"), []byte("text/plain"))
+		block = appendLengthField(block, int64(len(r.text)))
+		if string(x.request.Method) != "HEAD" {
+			text = []byte(r.text)
+		}
 	}
+	block = http2.AppendField(block, []byte("date"), []byte(*st.m.proxy.date.Load()))
+	x.out = st.appendOwnFields(block)
 	if st.send(x.out, text, true) != nil && r.failure == "" {
 		x.record.Failure = ClientConnectionClosed
 	}

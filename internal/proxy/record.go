@@ -38,6 +38,8 @@ type Record struct {
 	RequestID []byte
 
 	Status int
+	// GRPCStatus is the status code of gRPC of an answer that the proxy has made itself for a client of gRPC; else 0.
+	GRPCStatus int
 	// Received and Sent count the bytes of heads and bodies from and to the client.
 	Received int64
 	Sent     int64

@@ -20,12 +20,12 @@ func (g *TargetGroup) Carries(by Version, request *Request) bool {
 	case shape.TargetGroupProtocolVersionHttp2:
 		return by == HTTP2
 	default:
-		return by == HTTP1 || !isGRPC(request)
+		return by == HTTP1 || !IsGRPC(request)
 	}
 }
 
-// isGRPC says whether a request that came by HTTP/2 is one of gRPC.
-func isGRPC(request *Request) bool {
+// IsGRPC reports whether a request that came by HTTP/2 is one of gRPC.
+func IsGRPC(request *Request) bool {
 	if string(request.Method) != "POST" || request.Headers == nil {
 		return false
 	}
