@@ -130,6 +130,11 @@ func Throttled(retryAfterSeconds int32, message string) *shape.ThrottlingExcepti
 	return e
 }
 
+// Unavailable is an InternalServerException that says why changes cannot be stored, and asks the client to wait.
+func Unavailable(retryAfterSeconds int32, message string) *shape.InternalServerException {
+	return &shape.InternalServerException{Message: &message, RetryAfterSeconds: &retryAfterSeconds}
+}
+
 // unparsable is a ValidationException for a request that cannot be read at all.
 func unparsable(message string) *shape.ValidationException {
 	return &shape.ValidationException{Message: &message, Reason: shape.ValidationExceptionReasonCannotParse}

@@ -31,11 +31,19 @@ type answer struct {
 // nothing is answered without a transaction: like Read it may miss what another node has just committed.
 //
 // When ctx ends first, Commit returns its error at once, and whether the mutation was stored is not known. The same
-// holds for ErrClosed.
+// holds for ErrClosed. When nothing can be stored, or that turns out while Commit waits, it returns an
+// *UnavailableError, which says whether the mutation may yet be stored.
 func (c *Catalog) Commit(ctx context.Context, fn func(tx *Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := c.Err(); err != nil {
+		return err
+	}
+	if err := c.condition.now(); err != nil {
+		return err
+	}
+	failure := c.condition.next()
 	call := &call{
 		turn:      make(chan *overlay),
 		evaluated: make(chan struct{}),
@@ -45,20 +53,26 @@ func (c *Catalog) Commit(ctx context.Context, fn func(tx *Tx) error) error {
 	defer close(call.left)
 	select {
 	case c.calls <- call:
+	case <-failure.begun:
+		return failure.err
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-c.ctx.Done():
 		return c.Err()
 	}
+	evaluated := false
 	for {
 		select {
 		case o := <-call.turn:
+			evaluated = true
 			call.evaluate(o, fn)
 		case a := <-call.answer:
 			if a.err != nil {
 				return a.err
 			}
 			return c.replica.applied.wait(a.revision, ctx, c.ctx)
+		case <-failure.begun:
+			return failure.err.after(evaluated)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-c.ctx.Done():

@@ -59,14 +59,15 @@ var ErrClosed = errors.New("catalog: closed")
 
 // Catalog is a node's access to the records.
 type Catalog struct {
-	store   *store
-	replica *replica
-	calls   chan *call
-	log     *slog.Logger
+	store     *store
+	replica   *replica
+	condition *condition
+	calls     chan *call
+	log       *slog.Logger
 
 	ctx    context.Context // ends with the catalog; its cause says why
 	cancel context.CancelCauseFunc
-	owned  sync.WaitGroup // the committer, the watch, and who looks after the store
+	owned  sync.WaitGroup // the committer, the watch, the watchdog, and who looks after the embedded server
 	closed sync.Once
 	done   chan struct{}
 }
@@ -81,7 +82,7 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	if len(cfg.Endpoints) > 0 {
 		s, err = dial(ctx, cfg)
 	} else {
-		s, err = embedded(ctx, cfg)
+		s, err = openEmbedded(ctx, cfg)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
@@ -121,11 +122,12 @@ func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
 		return nil, fmt.Errorf("load the records: %w", err)
 	}
 	c := &Catalog{
-		store:   s,
-		replica: r,
-		calls:   make(chan *call, cfg.MaxOperations),
-		log:     cfg.Log,
-		done:    make(chan struct{}),
+		store:     s,
+		replica:   r,
+		condition: newCondition(cfg.Log),
+		calls:     make(chan *call, cfg.MaxOperations),
+		log:       cfg.Log,
+		done:      make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	handover := make(chan stored, 1)
@@ -141,23 +143,15 @@ func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
 		log:     cfg.Log,
 	}
 	watch := &watch{kv: s.kv, watcher: s.watcher, replica: r, stored: handover, silent: make(chan struct{}, 1), fail: c.fail, log: cfg.Log}
+	watchdog := &watchdog{kv: s.kv, replica: r, embedded: s.embedded, condition: c.condition, storing: &committer.storing, silent: watch.silent}
 	c.owned.Go(func() { committer.run(c.ctx) })
 	c.owned.Go(func() { watch.run(c.ctx) })
-	if s.stopped != nil {
-		c.owned.Go(c.guard)
-	} else {
-		c.owned.Go(func() { watch.check(c.ctx) })
+	c.owned.Go(func() { watchdog.run(c.ctx) })
+	if s.embedded != nil {
+		committer.room = s.embedded.room.check
+		c.owned.Go(func() { s.embedded.run(c.ctx, c.condition) })
 	}
 	return c, nil
-}
-
-// guard ends the catalog when the embedded server ends by itself.
-func (c *Catalog) guard() {
-	select {
-	case <-c.store.stopped:
-		c.fail(errors.New("the embedded etcd server stopped"))
-	case <-c.ctx.Done():
-	}
 }
 
 // fail ends the catalog for a reason that it cannot repair.
@@ -203,6 +197,18 @@ func (c *Catalog) Healthy(ctx context.Context) error {
 	}
 	if err := c.replica.applied.wait(resp.Kvs[0].ModRevision, ctx, c.ctx); err != nil {
 		return fmt.Errorf("catalog: the replica is behind at revision %d of %d: %w", c.Revision(), resp.Kvs[0].ModRevision, err)
+	}
+	return nil
+}
+
+// Writable returns nil if changes can be stored, as far as this node knows, and else why not. It does not ask etcd, and
+// answers at once.
+func (c *Catalog) Writable() error {
+	if err := c.Err(); err != nil {
+		return err
+	}
+	if err := c.condition.now(); err != nil {
+		return err.Err
 	}
 	return nil
 }

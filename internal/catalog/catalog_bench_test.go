@@ -67,7 +67,7 @@ func BenchmarkCommitDurable(b *testing.B) {
 
 // BenchmarkLoad measures what a start with 100,000 target groups of five targets each costs.
 func BenchmarkLoad(b *testing.B) {
-	s, err := embedded(b.Context(), Config{Ephemeral: true, Log: slog.New(slog.DiscardHandler)})
+	s, err := openEmbedded(b.Context(), Config{Ephemeral: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

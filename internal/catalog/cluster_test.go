@@ -20,7 +20,7 @@ import (
 // testCluster starts an etcd server that is reached over the network, and returns its endpoints.
 func testCluster(t testing.TB) []string {
 	t.Helper()
-	cfg := embeddedConfig(Config{Ephemeral: true, Log: testLog(t)}, t.TempDir())
+	cfg := embeddedConfig(Config{Ephemeral: true, Log: testLog(t)}, t.TempDir(), func(error) {})
 	loopback := []url.URL{{Scheme: "http", Host: "127.0.0.1:0"}}
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = loopback, loopback
 	server, err := embed.StartEtcd(cfg)

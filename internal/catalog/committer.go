@@ -26,8 +26,10 @@ type committer struct {
 	stored  chan<- stored // to the watch; holds one
 	limits  limits
 	leases  leases
-	node    string // the name of this node, new at every start
-	batches uint64 // how many transactions were tried
+	node    string       // the name of this node, new at every start
+	batches uint64       // how many transactions were tried
+	room    func() error // why there is none for another transaction; nil where that is not for us to know
+	storing stopwatch    // a transaction
 	fail    func(error)
 	log     *slog.Logger
 }
@@ -75,10 +77,18 @@ func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) 
 	if len(b.calls) == 0 {
 		return rest, nil
 	}
+	if m.room != nil {
+		if err := m.room(); err != nil {
+			b.answer(0, unavailable(err))
+			return rest, nil
+		}
+	}
 	var s stored
 	var decoding sync.WaitGroup
 	decoding.Go(func() { s.steps, s.err = b.overlay.steps() }) // while etcd waits for the disk
+	m.storing.start()
 	result, err := m.store(ctx, b)
+	m.storing.stop()
 	decoding.Wait()
 	if err != nil {
 		return nil, err

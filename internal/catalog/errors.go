@@ -34,3 +34,56 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("catalog: mutation of %d operations and %d bytes is more than the %d operations and %d bytes that fit into a transaction",
 		e.Operations, e.Bytes, e.MaxOperations, e.MaxBytes)
 }
+
+// UnavailableError is returned by Commit when etcd cannot store changes. What is stored can be read meanwhile.
+type UnavailableError struct {
+	// Reason says why in a few words that anybody may read.
+	Reason string
+	// Unknown: the mutation may have been stored, or be stored yet.
+	Unknown bool
+	// Err has the particulars, such as names of files.
+	Err error
+}
+
+func (e *UnavailableError) Error() string {
+	if e.Unknown {
+		return "catalog: whether the change has been stored is not known: " + e.Err.Error()
+	}
+	return "catalog: the change cannot be stored: " + e.Err.Error()
+}
+
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// after returns the error for a mutation that has, or has not, been evaluated before.
+func (e *UnavailableError) after(evaluated bool) *UnavailableError {
+	changed := *e
+	changed.Unknown = evaluated
+	return &changed
+}
+
+// NoRoomError says that a file system has too little room for a store.
+type NoRoomError struct {
+	Dir        string
+	Need, Free int64  // bytes, or inodes
+	Of         string // what is needed: "bytes" or "inodes"
+}
+
+func (e *NoRoomError) Error() string {
+	if e.Of == inodes {
+		return fmt.Sprintf("the file system of %s has %d free inodes, and the store needs %d", e.Dir, e.Free, e.Need)
+	}
+	return fmt.Sprintf("the file system of %s has %.1f MB free, and the store needs %.1f MB", e.Dir, float64(e.Free)/1e6, float64(e.Need)/1e6)
+}
+
+// StoreError says that the embedded store cannot be opened as it is.
+type StoreError struct {
+	Dir string // the directory of etcd's files
+	Err error
+}
+
+func (e *StoreError) Error() string {
+	return fmt.Sprintf("the embedded store in %s cannot be opened: %v. If the disk is sound, its files are damaged: "+
+		"put a backup of %[1]s in its place, or move it away to begin with an empty store", e.Dir, e.Err)
+}
+
+func (e *StoreError) Unwrap() error { return e.Err }

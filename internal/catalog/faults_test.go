@@ -11,12 +11,18 @@ import (
 // testStore starts an embedded server that the catalogs of a test share.
 func testStore(t testing.TB) *store {
 	t.Helper()
-	s, err := embedded(t.Context(), Config{Ephemeral: true, Log: testLog(t)})
+	s, err := openEmbedded(t.Context(), Config{Ephemeral: true, Log: testLog(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
 	return s
+}
+
+// raw returns a client of a store's embedded server.
+func raw(s *store) *clientv3.Client {
+	server, _, _ := s.embedded.now()
+	return server.client
 }
 
 // shared returns a store that can be changed and closed without effect on s.
@@ -64,7 +70,7 @@ func (txn *faultyTxn) Commit() (*clientv3.TxnResponse, error) { return txn.kv.fa
 
 // faultyWatcher delivers nothing while it is cut.
 type faultyWatcher struct {
-	clientv3.Watcher
+	watcher
 
 	mu     sync.Mutex // mu guards the fields below.
 	cuts   []context.CancelFunc
@@ -72,10 +78,10 @@ type faultyWatcher struct {
 	mute   bool          // watches begin, and say nothing
 }
 
-func newFaultyWatcher(w clientv3.Watcher) *faultyWatcher {
+func newFaultyWatcher(w watcher) *faultyWatcher {
 	mended := make(chan struct{})
 	close(mended)
-	return &faultyWatcher{Watcher: w, mended: mended}
+	return &faultyWatcher{watcher: w, mended: mended}
 }
 
 func (w *faultyWatcher) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
@@ -91,7 +97,7 @@ func (w *faultyWatcher) Watch(ctx context.Context, key string, opts ...clientv3.
 	}
 	select {
 	case <-mended:
-		return w.Watcher.Watch(ctx, key, opts...)
+		return w.watcher.Watch(ctx, key, opts...)
 	case <-ctx.Done():
 		closed := make(chan clientv3.WatchResponse)
 		close(closed)

@@ -19,7 +19,7 @@ func testMembers(t *testing.T) (members []*embed.Etcd, endpoints []string) {
 	var configs []*embed.Config
 	var initial []string
 	for i := range 3 {
-		cfg := embeddedConfig(Config{Ephemeral: true, Log: testLog(t)}, t.TempDir())
+		cfg := embeddedConfig(Config{Ephemeral: true, Log: testLog(t)}, t.TempDir(), func(error) {})
 		cfg.Name = fmt.Sprintf("member-%d", i)
 		cfg.TickMs, cfg.ElectionMs = 50, 500
 		peer := []url.URL{{Scheme: "http", Host: freeAddress(t)}}

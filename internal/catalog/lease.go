@@ -13,9 +13,14 @@ import (
 // record is kept this much longer than promised at most.
 const leasePeriod = 10 * time.Minute
 
+// granter grants leases.
+type granter interface {
+	Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrantResponse, error)
+}
+
 // leases hands out the lease for the records that are to expire. It belongs to the committer's goroutine.
 type leases struct {
-	lease clientv3.Lease
+	lease granter
 	id    clientv3.LeaseID
 	until time.Time // when the next lease is due
 }

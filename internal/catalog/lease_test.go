@@ -33,7 +33,7 @@ func TestExpiringRecordsShareALeaseAndGoWithIt(t *testing.T) {
 	if other := leaseOf(second.Key()); other != lease || lease == clientv3.NoLease {
 		t.Errorf("the leases are %x and %x", lease, other)
 	}
-	left, err := s.lease.TimeToLive(t.Context(), lease)
+	left, err := raw(s).TimeToLive(t.Context(), lease)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestExpiringRecordsShareALeaseAndGoWithIt(t *testing.T) {
 		t.Errorf("the lease is for %s: a record put at the end of its period would be kept for too short a time", granted)
 	}
 
-	if _, err := s.lease.Revoke(t.Context(), lease); err != nil { // as if it had expired
+	if _, err := raw(s).Revoke(t.Context(), lease); err != nil { // as if it had expired
 		t.Fatal(err)
 	}
 	commit(t, c, func(tx *Tx) { tx.PutExpiring(token("third")) }) // needs a new lease

@@ -2,27 +2,81 @@ package catalog
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"runtime"
+	"syscall"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
-// zapLogger returns the logger for etcd's client and server: their warnings and worse go to log.
-func zapLogger(log *slog.Logger) *zap.Logger {
-	return zap.New(&slogCore{log: log.With("component", "etcd")})
+// zapLogger returns the logger for etcd's client and server: their warnings and worse go to log. Where etcd would end
+// the process, or panic, lost is called, and nothing but the goroutine ends. It is also called when etcd has met a full
+// disk, which it goes on with until it needs the file that it could not make.
+func zapLogger(log *slog.Logger, lost func(error)) *zap.Logger {
+	end := lastWords(lost)
+	core := &slogCore{log: log.With("component", "etcd"), lost: lost}
+	return zap.New(core, zap.WithFatalHook(end), zap.WithPanicHook(end))
+}
+
+// lastWords takes the place of os.Exit and panic in etcd.
+type lastWords func(error)
+
+// OnWrite implements zapcore.CheckWriteHook. It does not return, since whoever logs so cannot go on; unless the
+// goroutine is ending already, and this is what it has deferred: that others wait for.
+func (lost lastWords) OnWrite(checked *zapcore.CheckedEntry, fields []zapcore.Field) {
+	lost(entryError(checked.Entry, fields))
+	if !ending() {
+		runtime.Goexit()
+	}
+}
+
+// ending reports whether the calling goroutine has called runtime.Goexit.
+func ending() bool {
+	callers := make([]uintptr, 64)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(0, callers)])
+	for {
+		frame, more := frames.Next()
+		if frame.Function == "runtime.Goexit" {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
+// entryError returns an entry as an error, which wraps the one that the entry is about.
+func entryError(entry zapcore.Entry, fields []zapcore.Field) error {
+	if err := errorOf(fields); err != nil {
+		return fmt.Errorf("%s: %w", entry.Message, err)
+	}
+	return errors.New(entry.Message)
+}
+
+// errorOf returns the error among the fields, or nil.
+func errorOf(fields []zapcore.Field) error {
+	for _, field := range fields {
+		if err, ok := field.Interface.(error); ok && field.Type == zapcore.ErrorType {
+			return err
+		}
+	}
+	return nil
 }
 
 // slogCore is a zap core that writes to a slog logger.
 type slogCore struct {
 	log    *slog.Logger
+	lost   func(error)
 	fields []zapcore.Field
 }
 
 func (c *slogCore) Enabled(level zapcore.Level) bool { return level >= zapcore.WarnLevel }
 
 func (c *slogCore) With(fields []zapcore.Field) zapcore.Core {
-	return &slogCore{log: c.log, fields: append(c.fields[:len(c.fields):len(c.fields)], fields...)}
+	return &slogCore{log: c.log, lost: c.lost, fields: append(c.fields[:len(c.fields):len(c.fields)], fields...)}
 }
 
 func (c *slogCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
@@ -51,6 +105,9 @@ func (c *slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 		level = slog.LevelError
 	}
 	c.log.LogAttrs(context.Background(), level, entry.Message, attributes...)
+	if entry.Level >= zapcore.ErrorLevel && errors.Is(errorOf(fields), syscall.ENOSPC) {
+		c.lost(entryError(entry, fields))
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"log/slog"
 	"time"
 )
 
@@ -31,10 +32,23 @@ func (r *retry) limit() time.Duration {
 	return r.attempt
 }
 
+// level is the level at which the failure of an attempt is logged: the first one matters.
+func (r *retry) level() slog.Level {
+	if r.next == 0 {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
 // pause waits before the next attempt. It returns why the context has ended if that is first.
 func (r *retry) pause(ctx context.Context) error {
 	r.next = min(max(2*r.next, firstPause), lastPause)
-	timer := time.NewTimer(r.next)
+	return sleep(ctx, r.next)
+}
+
+// sleep waits. It returns why the context has ended if that is first.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -11,11 +11,11 @@ import (
 
 // store is an etcd as the catalog uses it: the embedded server or a cluster.
 type store struct {
-	kv      clientv3.KV
-	watcher clientv3.Watcher
-	lease   clientv3.Lease
-	stopped <-chan struct{} // closed when the embedded server ends; nil for a cluster
-	close   func()
+	kv       clientv3.KV
+	watcher  watcher
+	lease    granter
+	embedded *embedded // nil for a cluster
+	close    func()
 }
 
 // dialTimeout is how long a cluster may take to answer at the start.
@@ -30,7 +30,7 @@ func dial(ctx context.Context, cfg Config) (*store, error) {
 		DialTimeout:          dialTimeout,
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 5 * time.Second,
-		Logger:               zapLogger(cfg.Log),
+		Logger:               zapLogger(cfg.Log, func(error) {}),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to etcd at %s: %w", endpoints, err)

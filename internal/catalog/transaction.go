@@ -41,7 +41,7 @@ func (m *committer) store(ctx context.Context, b *batch) (result, error) {
 			return result{refused: fmt.Errorf("catalog: etcd refuses a lease: %w", err)}, nil
 		}
 		if err != nil {
-			m.log.Warn("etcd grants no lease; all writes wait", "error", err)
+			m.log.Log(ctx, retry.level(), "etcd grants no lease; all writes wait", "error", err)
 			if err := retry.pause(ctx); err != nil {
 				return result{}, err
 			}
@@ -104,7 +104,7 @@ func (m *committer) settle(ctx context.Context, b *batch, name string, cause err
 		case refused(err):
 			return result{refused: fmt.Errorf("catalog: whether the transaction was stored is not known: %w", errors.Join(cause, err))}, nil
 		}
-		m.log.Warn("etcd does not answer; all writes wait", "error", err)
+		m.log.Log(ctx, retry.level(), "etcd does not answer; all writes wait", "error", err)
 		if err := retry.pause(ctx); err != nil {
 			return result{}, err
 		}

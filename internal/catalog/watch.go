@@ -10,10 +10,15 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
+// watcher begins watches.
+type watcher interface {
+	Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan
+}
+
 // watch feeds the replica with what is written to etcd, by whomever.
 type watch struct {
 	kv      clientv3.KV
-	watcher clientv3.Watcher
+	watcher watcher
 	replica *replica
 	stored  <-chan stored // what this node has stored
 	silent  chan struct{} // holds one: the watch has not said what it should have
@@ -21,7 +26,7 @@ type watch struct {
 	log     *slog.Logger
 }
 
-// watchPatience is how often a watch is checked, and how long it may be late.
+// watchPatience is how long a watch may be late.
 const watchPatience = 3 * time.Second
 
 // run follows etcd until the context ends. A watch that breaks is begun again after the replica's revision; if
@@ -86,36 +91,4 @@ func (w *watch) follow(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// check looks every now and then whether the watch has delivered what was written. A member of a cluster that hangs
-// can keep the connection alive and say nothing; another watch may get another member.
-func (w *watch) check(ctx context.Context) {
-	ticker := time.NewTicker(watchPatience)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-		if w.late(ctx) {
-			select {
-			case w.silent <- struct{}{}:
-			default:
-			}
-		}
-	}
-}
-
-// late says whether etcd has a head that the replica does not get to see.
-func (w *watch) late(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, watchPatience)
-	defer cancel()
-	resp, err := w.kv.Get(ctx, headKey, clientv3.WithKeysOnly())
-	if err != nil || len(resp.Kvs) == 0 {
-		return false // Who writes will say so.
-	}
-	revision := resp.Kvs[0].ModRevision
-	return w.replica.seen.wait(revision, ctx, ctx) != nil
 }

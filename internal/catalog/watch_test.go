@@ -225,17 +225,3 @@ func TestAStoreThatWentBackIsNoticed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-func TestTheEndOfTheEmbeddedServerEndsTheCatalog(t *testing.T) {
-	s := testStore(t).shared()
-	stopped := make(chan struct{})
-	s.stopped = stopped
-	c := startOn(t, s, Config{})
-	put(t, c, group("a"))
-	close(stopped)
-	<-c.Done()
-	err := c.Commit(t.Context(), func(tx *Tx) error { return nil })
-	if err == nil || errors.Is(err, ErrClosed) || err.Error() != c.Err().Error() {
-		t.Errorf("got %v, and %v", err, c.Err())
-	}
-}

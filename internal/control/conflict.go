@@ -11,6 +11,22 @@ import (
 	"trellis/internal/lattice"
 )
 
+// unavailableRetrySeconds is when a client may try again what could not be stored.
+const unavailableRetrySeconds = 5
+
+// commitError turns what the catalog says of a transaction into what the client is told: that something cannot be stored
+// at all, or who holds a claim. Other errors pass unchanged.
+func commitError(err error) error {
+	unavailable, ok := errors.AsType[*catalog.UnavailableError](err)
+	switch {
+	case ok && unavailable.Unknown:
+		return errors.Join(api.Unavailable(unavailableRetrySeconds, "Whether the change has been stored is not known: "+unavailable.Reason+". Traffic goes on."), err)
+	case ok:
+		return errors.Join(api.Unavailable(unavailableRetrySeconds, "The change cannot be stored: "+unavailable.Reason+". Traffic goes on."), err)
+	}
+	return claimConflict(err)
+}
+
 // claimConflict turns the catalog's refusal of a claim into the ConflictException that names who holds it.
 // Other errors pass unchanged.
 func claimConflict(err error) error {

@@ -100,10 +100,10 @@ func (c *Control) read(fn func(v catalog.View) error) error {
 	return err
 }
 
-// commit runs fn in a transaction. A claim that another record holds becomes the ConflictException that tells of it.
+// commit runs fn in a transaction.
 func (c *Control) commit(ctx context.Context, fn func(tx *catalog.Tx) error) error {
 	if err := c.Catalog.Commit(ctx, fn); err != nil {
-		return claimConflict(err)
+		return commitError(err)
 	}
 	// Only with a delay can fn have begun something that Run has to end.
 	if c.LifecycleDelay > 0 {

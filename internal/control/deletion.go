@@ -78,6 +78,8 @@ func (c *Control) endAllDue(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 			return
+		case errors.As(err, new(*catalog.UnavailableError)): // The catalog has logged it.
+			next = dueInterval
 		case err != nil:
 			c.Log.Error("ending deletions and drains", "error", err)
 			next = dueInterval

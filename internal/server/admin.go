@@ -8,8 +8,12 @@ import (
 
 // readiness is the answer of /readyz.
 type readiness struct {
+	// Ready: the data plane carries traffic. That needs no catalog once it has been loaded, so a node whose catalog has
+	// trouble stays ready (A-451).
 	Ready bool `json:"ready"`
-	// Catalog is empty when the catalog answers.
+	// Writes: the API stores changes.
+	Writes bool `json:"writes"`
+	// Catalog says why it does not.
 	Catalog string `json:"catalog,omitempty"`
 	// Problems of the data plane, such as ports that cannot be bound, do not make a node unready: the rest serves.
 	Problems []string `json:"problems,omitempty"`
@@ -36,12 +40,14 @@ func (s *Server) adminHandler() http.Handler {
 	}}
 }
 
-func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	answer := readiness{Ready: true, Problems: s.proxy.Problems(), Version: s.cfg.Version}
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	answer := readiness{Ready: true, Writes: true, Problems: s.proxy.Problems(), Version: s.cfg.Version}
 	status := http.StatusOK
-	if err := s.catalog.Healthy(r.Context()); err != nil {
-		answer.Ready, answer.Catalog = false, err.Error()
-		status = http.StatusServiceUnavailable
+	if err := s.catalog.Writable(); err != nil {
+		answer.Writes, answer.Catalog = false, err.Error()
+	}
+	if s.catalog.Err() != nil { // The node is about to stop.
+		answer.Ready, status = false, http.StatusServiceUnavailable
 	}
 	writeJSON(w, status, answer)
 }
