@@ -28,6 +28,9 @@ var resourceTypes = map[lattice.Kind]string{
 	lattice.KindTargetGroup:                       "TARGET_GROUP",
 }
 
+// resourceTypeDomainName is the word for a custom domain name, which is no resource of its own.
+const resourceTypeDomainName = "CUSTOM_DOMAIN_NAME"
+
 // find returns the resource that an identifier, an id or an ARN, names in the caller's scope. parents are the
 // identifiers of the resources around it, outermost first: the service of a listener, the service and the
 // listener of a rule. The model's patterns have been checked, so an ARN here is of the right kind.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"trellis/internal/api"
 	"trellis/internal/catalog"
@@ -16,6 +18,9 @@ func (c *Control) CreateService(ctx context.Context, caller api.Caller, in *shap
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
 	}
+	if err := checkCertificate(caller, in.CertificateArn); err != nil {
+		return nil, err
+	}
 	return create(ctx, c, caller, "CreateService", in.ClientToken, in, func(tx *catalog.Tx) (*shape.CreateServiceResponse, error) {
 		s := &lattice.Service{
 			Base:               c.newBase(caller, lattice.KindService, in.Name, in.Tags),
@@ -26,6 +31,9 @@ func (c *Control) CreateService(ctx context.Context, caller api.Caller, in *shap
 		}
 		s.DomainName = lattice.GeneratedDomainName(s.Name, s.ID, s.Scope.Region, c.Domain)
 		if err := checkCustomDomain(s); err != nil {
+			return nil, err
+		}
+		if err := checkNameIsFree(tx, s); err != nil {
 			return nil, err
 		}
 		if err := c.checkIndexQuota(tx, lattice.QuotaServicesPerRegion, lattice.All(lattice.KindService, s.Scope), ""); err != nil {
@@ -87,6 +95,9 @@ func (c *Control) ListServices(_ context.Context, caller api.Caller, in *shape.L
 // UpdateService changes the given members at once: there is no status for an update in progress. With no member
 // given it changes nothing.
 func (c *Control) UpdateService(ctx context.Context, caller api.Caller, in *shape.UpdateServiceRequest) (*shape.UpdateServiceResponse, error) {
+	if err := checkCertificate(caller, in.CertificateArn); err != nil {
+		return nil, err
+	}
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateServiceResponse, error) {
 		s, err := find[*lattice.Service](tx, caller, lattice.KindService, in.ServiceIdentifier)
 		if err != nil {
@@ -152,6 +163,51 @@ func checkCustomDomain(s *lattice.Service) error {
 		return api.Invalid("customDomainName", fmt.Sprintf("The value at 'customDomainName' must be the name of a host. %s", problem))
 	}
 	return nil
+}
+
+// checkCertificate refuses a certificate of another account: who knew its ARN could speak for its names.
+func checkCertificate(caller api.Caller, arn *string) error {
+	if value(arn) == "" {
+		return nil
+	}
+	// The model's pattern makes the account the fifth part, which may be empty.
+	if account := strings.Split(*arn, ":")[4]; account != caller.Account {
+		return api.Invalid("certificateArn", fmt.Sprintf("Value '%s' at 'certificateArn' must be the ARN of a certificate of account %s.", *arn, caller.Account))
+	}
+	return nil
+}
+
+// checkNameIsFree refuses a custom domain name that belongs to another account. Which one that is, or which
+// service, is not for this caller to know.
+func checkNameIsFree(v catalog.View, s *lattice.Service) error {
+	if s.CustomDomainName == "" {
+		return nil
+	}
+	name := lattice.CanonicalDomainName(s.CustomDomainName)
+	domain, verified := lattice.VerifiedBy(name, func(domain string) (accounts []string) {
+		for d := range catalog.All[*lattice.DomainVerification](v, lattice.VerificationsOf(domain)) {
+			accounts = append(accounts, d.Scope.Account)
+		}
+		return accounts
+	})
+	if len(verified) > 0 && !slices.Contains(verified, s.Scope.Account) {
+		return api.Conflict(resourceTypeDomainName, s.CustomDomainName, fmt.Sprintf(
+			"The custom domain name %s lies within the domain %s, which another account has verified. Verify a domain that covers the name with StartDomainVerification first.", s.CustomDomainName, domain))
+	}
+	var claimants []string
+	for other := range catalog.All[*lattice.Service](v, lattice.ServicesNamed(name)) {
+		claimants = append(claimants, other.Scope.Account)
+	}
+	if lattice.DomainNameOwner(append(claimants, s.Scope.Account), verified) == s.Scope.Account {
+		return nil
+	}
+	message := fmt.Sprintf("The custom domain name %s is already in use by a service of another account", s.CustomDomainName)
+	if len(verified) > 0 {
+		message += ", which has verified the domain too."
+	} else {
+		message += ". If the domain is yours, verify it with StartDomainVerification first."
+	}
+	return api.Conflict(resourceTypeDomainName, s.CustomDomainName, message)
 }
 
 // service returns all that the API shows of a service.

@@ -189,7 +189,27 @@ func newPlayer(t *testing.T, file string) *player {
 		Now: func() time.Time { return p.now }, Log: slog.New(slog.DiscardHandler),
 	})
 	p.open(api.Config{})
+	t.Cleanup(p.leave)
 	return p
+}
+
+// leave deletes what others could not have at the same time: domain names belong to one account.
+func (p *player) leave() {
+	err := store.Commit(context.Background(), func(tx *catalog.Tx) error {
+		for _, account := range p.real {
+			for _, region := range []string{"us-west-2", "eu-west-1"} {
+				for _, kind := range []lattice.Kind{lattice.KindService, lattice.KindDomainVerification} {
+					for _, rec := range slices.Collect(catalog.All[lattice.Record](tx, lattice.All(kind, lattice.Scope{Account: account, Region: region}))) {
+						tx.Delete(rec.Key())
+					}
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		p.t.Error(err)
+	}
 }
 
 // open makes the handler anew, with what a transcript wants of it.

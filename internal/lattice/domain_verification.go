@@ -32,6 +32,8 @@ func (d *DomainVerification) Indexes() []Index {
 	indexes := []Index{All(KindDomainVerification, d.Scope)}
 	if d.VerifiedAt.IsZero() {
 		indexes = append(indexes, UnverifiedDomains)
+	} else {
+		indexes = append(indexes, VerificationsOf(CanonicalDomainName(d.DomainName)))
 	}
 	return d.indexes(indexes...)
 }
@@ -43,6 +45,12 @@ func (d *DomainVerification) Claims() []Claim {
 
 // UnverifiedDomains is the index of all domain verifications, of whatever scope, whose record has not been found.
 var UnverifiedDomains = Index{Kind: KindDomainVerification, By: "unverified"}
+
+// VerificationsOf is the index of the verifications of a domain that have succeeded, of whatever scope. The domain is
+// canonical.
+func VerificationsOf(domain string) Index {
+	return Index{Kind: KindDomainVerification, By: "verified", Value: domain}
+}
 
 // Status returns the state of the verification at a time. Like that of a Lifecycle it follows from the time.
 func (d *DomainVerification) Status(now time.Time) shape.VerificationStatus {

@@ -50,8 +50,18 @@ func (s *Service) Key() Key        { return ServiceKey(s.Scope, s.ID) }
 func (s *Service) ARN() string     { return arn(s.Scope, "service/"+s.ID) }
 func (s *Service) Clone() Resource { c := *s; return &c }
 func (s *Service) Indexes() []Index {
-	return s.indexes(All(KindService, s.Scope))
+	indexes := []Index{All(KindService, s.Scope)}
+	if s.CustomDomainName != "" {
+		indexes = append(indexes, ServicesNamed(CanonicalDomainName(s.CustomDomainName)))
+	}
+	return s.indexes(indexes...)
 }
+
+// ServicesNamed is the index of the services with a custom domain name, of whatever scope. The name is canonical.
+func ServicesNamed(domainName string) Index {
+	return Index{Kind: KindService, By: "customdomainname", Value: domainName}
+}
+
 func (s *Service) Claims() []Claim { return []Claim{s.nameClaim(KindService, "")} }
 
 // DefaultIdleTimeoutSeconds is how long a connection to a service may be idle when the client does not say (API).

@@ -174,24 +174,37 @@ func (r *Router) available(t *Target) bool {
 	return r.cfg.Health == nil || r.cfg.Health.Available(t.Key)
 }
 
+// settleListeners compiles listeners and lets requests follow. Names are claimed before others are given up, so that a
+// name that only changes hands is never without a service.
 func (r *Router) settleListeners() {
-	for _, l := range r.model.dirtyListeners {
-		r.settleListener(l)
+	claims := make([][]claim, len(r.model.dirtyListeners))
+	for i, l := range r.model.dirtyListeners {
+		claims[i] = r.claimNames(l)
+	}
+	for i, l := range r.model.dirtyListeners {
+		for _, c := range l.claims {
+			if !slices.Contains(claims[i], c) {
+				r.ports[c.port].unclaim(c.name, c.protocol, l)
+			}
+		}
+		l.claims = claims[i]
+		if !l.reachable() {
+			l.compiled = nil
+		}
 	}
 }
 
-// settleListener compiles a listener and lets requests follow. Names are claimed before others are given up, so that
-// a name that only changes hands is never without a service.
-func (r *Router) settleListener(l *listenerNode) {
-	var claims []claim
+// claimNames compiles a listener and makes it answer to the names that it returns.
+func (r *Router) claimNames(l *listenerNode) []claim {
 	if l.record != nil && !l.servable() {
 		r.cfg.Log.Error("the listener has an unknown protocol; it is not served", "listener", l.record.ARN(),
 			"protocol", l.record.Protocol, "port", l.record.Port)
 	}
-	if l.reachable() {
-		l.compiled = r.compile(l)
-		claims = claimsOf(l.compiled)
+	if !l.reachable() {
+		return nil
 	}
+	l.compiled = r.compile(l)
+	claims := r.claimsOf(l)
 	for _, c := range claims {
 		if slices.Contains(l.claims, c) {
 			r.ports[c.port].swap(c.name, l)
@@ -207,23 +220,24 @@ func (r *Router) settleListener(l *listenerNode) {
 				"port", c.port, "service", l.service.ref.id, "holder", holder.service.ref.id)
 		}
 	}
-	for _, c := range l.claims {
-		if !slices.Contains(claims, c) {
-			r.ports[c.port].unclaim(c.name, c.protocol, l)
-		}
-	}
-	l.claims = claims
-	if !l.reachable() {
-		l.compiled = nil
-	}
+	return claims
 }
 
 // claimsOf returns the names to which a listener answers. A TLS_PASSTHROUGH listener answers to the custom domain
-// name only (UG tls-listeners).
-func claimsOf(s *Service) []claim {
-	names := []string{s.DomainName, s.CustomDomainName}
-	if s.Protocol == shape.ListenerProtocolTlsPassthrough {
-		names = names[1:]
+// name only (UG tls-listeners), and no listener to one that belongs to another account.
+func (r *Router) claimsOf(l *listenerNode) []claim {
+	s := l.compiled
+	var names []string
+	if s.Protocol != shape.ListenerProtocolTlsPassthrough {
+		names = append(names, s.DomainName)
+	}
+	switch owner := r.model.names.owner(l.service.record); owner {
+	case "":
+	case l.service.ref.scope.Account:
+		names = append(names, s.CustomDomainName)
+	default:
+		r.cfg.Log.Warn("the custom domain name belongs to another account", "host", s.CustomDomainName,
+			"port", s.Port, "service", s.ARN, "owner", owner)
 	}
 	var claims []claim
 	for _, name := range names {

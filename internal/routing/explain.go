@@ -181,8 +181,8 @@ func whyNobody(rule *Rule, request *Request, targetGroups []TargetGroupExplanati
 func (r *Router) whyUnknown(port int, name string) string {
 	var oldest *serviceNode
 	for _, s := range r.model.services {
-		named := s.record != nil && name != "" &&
-			(name == canonicalName(s.record.DomainName) || name == canonicalName(s.record.CustomDomainName))
+		named := s.record != nil && name != "" && (name == canonicalName(s.record.DomainName) ||
+			name == customName(s.record) && r.model.names.owner(s.record) == s.ref.scope.Account)
 		if named && (oldest == nil || older(&s.record.Base, &oldest.record.Base) < 0) {
 			oldest = s
 		}

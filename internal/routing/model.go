@@ -18,6 +18,7 @@ type model struct {
 	services map[ref]*serviceNode
 	networks map[ref]*networkNode
 	groups   map[ref]*groupNode
+	names    names
 
 	dirtyServices  []*serviceNode
 	dirtyListeners []*listenerNode
@@ -97,6 +98,7 @@ func newModel() model {
 		services: map[ref]*serviceNode{},
 		networks: map[ref]*networkNode{},
 		groups:   map[ref]*groupNode{},
+		names:    newNames(),
 	}
 }
 
@@ -110,6 +112,7 @@ func (m *model) take(change lattice.Change) {
 	case *lattice.ServiceNetworkVpcAssociation:
 		m.removeVpcAssociation(old)
 	}
+	m.names.takeVerification(change)
 	record, present := change.New, live(change.New)
 	if record == nil {
 		record = change.Old
@@ -157,10 +160,11 @@ func (m *model) takeService(record *lattice.Service, present bool) {
 	if s == nil {
 		return
 	}
-	s.record = nil
-	if present {
-		s.record = record
+	if !present {
+		record = nil
 	}
+	m.names.rename(s, record)
+	s.record = record
 }
 
 func (m *model) takeNetwork(record *lattice.ServiceNetwork, present bool) {

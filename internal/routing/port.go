@@ -34,8 +34,8 @@ type Port struct {
 // entry is what a host name leads to. A recompilation swaps its pointer.
 type entry struct {
 	service atomic.Pointer[Service]
-	// claims are the listeners that answer to the name, the first of which serves it: that of the service that was
-	// created first. The router's lock guards it.
+	// claims are the listeners that answer to the name, all of one account, the first of which serves it: that of the
+	// service that was created first. The router's lock guards it.
 	claims []*listenerNode
 }
 

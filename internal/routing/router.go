@@ -90,6 +90,7 @@ func (r *Router) Apply(changes []lattice.Change) []Use {
 	for _, change := range changes {
 		r.model.take(change)
 	}
+	r.model.names.settle(r.model.touchService)
 	r.settleNetworks()
 	r.settleServices()
 	uses := r.settleTargetGroups()

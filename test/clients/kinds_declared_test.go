@@ -67,11 +67,11 @@ func kinds() []kind {
 		{
 			name: "Service", prefix: "svc", resourceType: "SERVICE", count: 6, quotaCode: "L-620C821E",
 			create: func(_ *world, n int) any {
-				return &vpclattice.CreateServiceInput{Name: name("service-%d", n), CustomDomainName: name("service-%d.example.com", n)}
+				return &vpclattice.CreateServiceInput{Name: name("service-%d", n), CustomDomainName: name("service-%d.go.example.com", n)}
 			},
 			get: func(_ *world, n int) any {
 				return &vpclattice.GetServiceOutput{
-					Name: name("service-%d", n), CustomDomainName: name("service-%d.example.com", n),
+					Name: name("service-%d", n), CustomDomainName: name("service-%d.go.example.com", n),
 					AuthType: types.AuthTypeNone, Status: types.ServiceStatusActive, DnsEntry: &types.DnsEntry{},
 				}
 			},
@@ -120,7 +120,7 @@ func kinds() []kind {
 				return &vpclattice.GetServiceNetworkServiceAssociationOutput{
 					ServiceId: aws.String(w.of("Service", n).id), ServiceArn: aws.String(w.of("Service", n).arn), ServiceName: name("service-%d", n),
 					ServiceNetworkId: aws.String(w.of("ServiceNetwork", 1).id), ServiceNetworkName: aws.String("network-1"),
-					CustomDomainName: name("service-%d.example.com", n), Status: types.ServiceNetworkServiceAssociationStatusActive, DnsEntry: &types.DnsEntry{},
+					CustomDomainName: name("service-%d.go.example.com", n), Status: types.ServiceNetworkServiceAssociationStatusActive, DnsEntry: &types.DnsEntry{},
 				}
 			},
 			list: func(c *vpclattice.Client, w *world) lister {

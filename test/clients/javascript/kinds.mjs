@@ -10,14 +10,17 @@ const pageSize = 2;
 const nobody = "999999999999";
 const sdk = new SDK(process.env.TRELLIS_API);
 
-// expand puts the number and what is needed in the places that $n, $x and $x.arn mark.
+// expand puts the number, the client and what is needed in the places that $n, $client, $x and $x.arn mark.
 function expand(value, n, scope) {
   if (Array.isArray(value)) return value.map((v) => expand(v, n, scope));
   if (value !== null && typeof value === "object") {
     return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, expand(v, n, scope)]));
   }
   if (typeof value !== "string") return value;
-  const text = value.replace(/\$(\w+)(\.arn)?/g, (_, name, arn) => (name === "n" ? n : scope[name][arn ? "arn" : "id"]));
+  const text = value.replace(
+    /\$(\w+)(\.arn)?/g,
+    (_, name, arn) => ({ n, client: "javascript" })[name] ?? scope[name][arn ? "arn" : "id"],
+  );
   return text.startsWith("#") ? Number(text.slice(1)) : text;
 }
 

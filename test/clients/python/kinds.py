@@ -16,6 +16,7 @@ from network import VPC, check, step
 DECLARED = json.loads(Path(__file__).parent.with_name("kinds.json").read_text())
 KINDS = DECLARED["kinds"]
 POLICIES = DECLARED["policies"]
+CLIENT = sys.argv[1]
 PAGE = 2
 NOBODY = "999999999999"
 
@@ -193,7 +194,7 @@ def variant(kind, n, of):
 
 
 def expand(value, n, scope):
-    """Puts the number and what is needed in the places that $n, $x and $x.arn mark."""
+    """Puts the number, the client and what is needed in the places that $n, $client, $x and $x.arn mark."""
     if isinstance(value, dict):
         return {k: expand(v, n, scope) for k, v in value.items()}
     if isinstance(value, list):
@@ -202,7 +203,7 @@ def expand(value, n, scope):
         return value
     text = re.sub(
         r"\$(\w+)(\.arn)?",
-        lambda m: str(n) if m[1] == "n" else scope[m[1]]["arn" if m[2] else "id"],
+        lambda m: {"n": str(n), "client": CLIENT}.get(m[1]) or scope[m[1]]["arn" if m[2] else "id"],
         value,
     )
     return int(text[1:]) if text.startswith("#") else text

@@ -1,0 +1,128 @@
+package routing
+
+import (
+	"slices"
+
+	"trellis/internal/lattice"
+)
+
+// nameNode is a custom domain name and the account to which it belongs. Only services of that account answer to it.
+type nameNode struct {
+	claimants []*serviceNode // whose records have the name, in order of creation
+	owner     string
+}
+
+// names knows to whom custom domain names belong. It has all that services claim, whether they can be reached or not:
+// a service must not get a name from another account because that account's is out of reach for a while.
+type names struct {
+	nodes map[string]*nameNode
+	// verified are the accounts that have verified a domain, once for each verification.
+	verified map[string][]string
+	dirty    map[string]bool
+	// allDirty says that domains have been verified, or are no longer: any name may have changed hands.
+	allDirty bool
+}
+
+func newNames() names {
+	return names{nodes: map[string]*nameNode{}, verified: map[string][]string{}, dirty: map[string]bool{}}
+}
+
+// rename takes a service out of the claimants of the name that it has had, before its record is replaced, and puts it
+// among those of the one that it has now. The same name keeps its node: most changes of a service are others.
+func (n *names) rename(s *serviceNode, record *lattice.Service) {
+	before, after := customName(s.record), customName(record)
+	if before == after {
+		return
+	}
+	if node := n.nodes[before]; node != nil {
+		node.claimants = slices.DeleteFunc(node.claimants, func(other *serviceNode) bool { return other == s })
+		n.dirty[before] = true
+	}
+	if after == "" {
+		return
+	}
+	node := n.nodes[after]
+	if node == nil {
+		node = &nameNode{}
+		n.nodes[after] = node
+	}
+	at, _ := slices.BinarySearchFunc(node.claimants, record, func(other *serviceNode, record *lattice.Service) int {
+		return older(&other.record.Base, &record.Base)
+	})
+	node.claimants = slices.Insert(node.claimants, at, s)
+	n.dirty[after] = true
+}
+
+// customName returns the custom domain name of a service as Lookup compares it, or "" if there is none.
+func customName(record *lattice.Service) string {
+	if record == nil {
+		return ""
+	}
+	return canonicalName(record.CustomDomainName)
+}
+
+// takeVerification takes up that a domain has been verified, or is no longer.
+func (n *names) takeVerification(change lattice.Change) {
+	before, hadBefore := verification(change.Old)
+	after, hasAfter := verification(change.New)
+	if hadBefore == hasAfter {
+		return // A domain never becomes another one.
+	}
+	n.allDirty = true
+	if hasAfter {
+		domain := canonicalName(after.DomainName)
+		n.verified[domain] = append(n.verified[domain], after.Scope.Account)
+		return
+	}
+	domain := canonicalName(before.DomainName)
+	accounts := n.verified[domain]
+	if at := slices.Index(accounts, before.Scope.Account); at >= 0 {
+		accounts = slices.Delete(accounts, at, at+1)
+	}
+	if n.verified[domain] = accounts; len(accounts) == 0 {
+		delete(n.verified, domain)
+	}
+}
+
+func verification(record lattice.Record) (d *lattice.DomainVerification, verified bool) {
+	d, ok := record.(*lattice.DomainVerification)
+	return d, ok && !d.VerifiedAt.IsZero()
+}
+
+// settle finds out to whom the names belong that may have changed hands, and calls changed with the claimants of those
+// that have.
+func (n *names) settle(changed func(s *serviceNode)) {
+	if n.allDirty {
+		for name := range n.nodes {
+			n.dirty[name] = true
+		}
+	}
+	for name := range n.dirty {
+		node := n.nodes[name]
+		if len(node.claimants) == 0 {
+			delete(n.nodes, name)
+			continue
+		}
+		accounts := make([]string, len(node.claimants))
+		for i, s := range node.claimants {
+			accounts[i] = s.ref.scope.Account
+		}
+		_, verified := lattice.VerifiedBy(name, func(domain string) []string { return n.verified[domain] })
+		if owner := lattice.DomainNameOwner(accounts, verified); owner != node.owner {
+			node.owner = owner
+			for _, s := range node.claimants {
+				changed(s)
+			}
+		}
+	}
+	clear(n.dirty)
+	n.allDirty = false
+}
+
+// owner returns the account to which the custom domain name of a service belongs, or "" if it has no such name.
+func (n *names) owner(record *lattice.Service) string {
+	if node := n.nodes[customName(record)]; node != nil {
+		return node.owner
+	}
+	return ""
+}
