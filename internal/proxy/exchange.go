@@ -169,7 +169,7 @@ func (c *connection) exchange() bool {
 		return c.refuse(connectMethod)
 	}
 	x.route.Method, x.route.Path = x.request.Method, x.request.Path
-	x.plan.choose(c.listener.port, c.serverName(), http11, x.request.Host, &x.route)
+	x.plan.choose(c.listener.port, c.serverName(), http11, &x.request, &x.route)
 	if x.plan.service != nil {
 		c.idleMillis = x.plan.service.IdleTimeout.Milliseconds()
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/proxy/wire/http1"
@@ -44,6 +45,7 @@ var (
 	cannotConnect     = refusal{status: 500, text: "Internal Server Error", failure: TargetConnectionError}
 	brokenByTarget    = refusal{status: 502, text: "Bad Gateway", failure: TargetConnectionClosed}
 	malformedByTarget = refusal{status: 502, text: "Bad Gateway", failure: TargetProtocolError}
+	loop              = refusal{status: 508, text: "Loop Detected", failure: TargetConnectionError, problem: errLoop}
 	lateTarget        = refusal{status: 504, text: "Gateway Timeout", failure: TargetDataTimeout, problem: errSilence}
 	lateClient        = refusal{status: 408, text: "Request Timeout", failure: ClientConnectionClosed}
 	clientGone        = refusal{status: 400, text: "Bad Request", failure: ClientConnectionClosed}
@@ -64,6 +66,7 @@ var (
 	errOtherService = errors.New("the host belongs to another service than the TLS server name")
 	errNoTarget     = errors.New("the target group has no target that requests can be sent to")
 	errWrongVersion = errors.New("the target group's protocol version cannot carry the request")
+	errLoop         = fmt.Errorf("the request has passed through Trellis %d times: the target leads back to a listener, of this node or of another, from which the request came; register what serves it", maxHops)
 	errSilence      = errors.New("nothing came from the target for the idle timeout")
 	errLateHead     = errors.New("the head of the request did not come in time")
 )
@@ -148,6 +151,8 @@ func statusText(status int) string {
 		return "Gateway Timeout"
 	case 505:
 		return "HTTP Version Not Supported"
+	case 508:
+		return "Loop Detected"
 	default:
 		return "Unknown"
 	}

@@ -97,6 +97,7 @@ func (x *exchange) appendRequestHead(dst, forwarded []byte) []byte {
 	dst = appendLine(dst, "x-amzn-lattice-network: ", x.plan.service.Network.Source().LatticeNetwork)
 	dst = appendLine(dst, "x-amzn-lattice-target: ", x.plan.forward.LatticeTarget)
 	dst = appendLine(dst, "x-amzn-requestid: ", x.requestID)
+	dst = append(dst, "cdn-loop: "+http1.LoopName+"\r\n"...)
 	return append(dst, "\r\n"...)
 }
 

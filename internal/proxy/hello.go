@@ -39,7 +39,7 @@ func (c *connection) start() progress {
 			return c.alert(violation.Alert())
 		}
 		if n > 0 {
-			return c.startTLS(name)
+			return c.startTLS(name, n)
 		}
 		if n, _ = c.conn.Read(c.room()); n == 0 {
 			return ended // Who takes so long would not understand an alert either.
@@ -77,8 +77,9 @@ func (c *connection) awaitFirst() error {
 	return err
 }
 
-// startTLS goes on with a client that asks for a server name, or must (UG https-listeners, tls-listeners; A-305).
-func (c *connection) startTLS(name []byte) progress {
+// startTLS goes on with a client that asks for a server name, or must (UG https-listeners, tls-listeners; A-305). Its
+// ClientHello takes n bytes.
+func (c *connection) startTLS(name []byte, n int) progress {
 	if len(name) == 0 {
 		return c.alert(alertMissingExtension) // RFC 8446 9.2
 	}
@@ -87,7 +88,7 @@ func (c *connection) startTLS(name []byte) progress {
 	case service == nil || service.Protocol == shape.ListenerProtocolHttp:
 		return c.alert(alertUnrecognizedName)
 	case service.Protocol == shape.ListenerProtocolTlsPassthrough:
-		c.passThrough(name, service)
+		c.passThrough(name, c.x.in[c.x.start:c.x.start+n], service)
 		return ended
 	case c.proxy.cfg.Certificate == nil:
 		return c.alert(alertInternalError)

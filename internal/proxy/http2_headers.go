@@ -76,7 +76,8 @@ func (st *stream) appendRequestBlock(dst []byte) []byte {
 	dst = appendLines(dst, st.m.forwarded)
 	dst = http2.AppendField(dst, []byte("x-amzn-lattice-network"), x.plan.service.Network.Source().LatticeNetwork)
 	dst = http2.AppendField(dst, []byte("x-amzn-lattice-target"), x.plan.forward.LatticeTarget)
-	return http2.AppendField(dst, []byte("x-amzn-requestid"), x.requestID)
+	dst = http2.AppendField(dst, []byte("x-amzn-requestid"), x.requestID)
+	return http2.AppendField(dst, []byte("cdn-loop"), []byte(http1.LoopName))
 }
 
 // trailerBlock returns trailers, lines and an empty line, as a header block; nil when none are left of them.

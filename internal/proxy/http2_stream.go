@@ -84,7 +84,7 @@ func (m *multiplexed) handle(s *http2.Stream) {
 		return
 	}
 	x.route.Method, x.route.Path = x.request.Method, x.request.Path
-	x.plan.choose(m.listener.port, m.serverName(), http20, x.request.Host, &x.route)
+	x.plan.choose(m.listener.port, m.serverName(), http20, &x.request, &x.route)
 	if x.plan.service != nil {
 		st.idleMillis = x.plan.service.IdleTimeout.Milliseconds()
 		m.idle.Store(st.idleMillis)

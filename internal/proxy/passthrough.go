@@ -19,10 +19,18 @@ const unsentTunnelBytes = 1 << 20
 
 // passThrough carries a connection to a target of a TLS_PASSTHROUGH listener. The ClientHello that led here is in x.in,
 // and goes to the target as it is. For the access log the connection is one exchange.
-func (c *connection) passThrough(serverName []byte, service *routing.Service) {
+func (c *connection) passThrough(serverName, hello []byte, service *routing.Service) {
 	r := &Record{Start: time.Now(), Source: c.source, Protocol: "TLS", TLS: &TLS{ServerName: string(serverName)}}
 	c.idleMillis = service.IdleTimeout.Milliseconds()
-	if r.Failure, r.Problem = c.connectThrough(service); c.target == nil {
+	key, ok := c.proxy.hellos.enter(hello)
+	if ok {
+		defer c.proxy.hellos.leave(key)
+		r.Failure, r.Problem = c.connectThrough(service)
+	} else {
+		c.x.plan = plan{service: service}
+		r.Failure, r.Problem = loop.failure, loop.problem
+	}
+	if c.target == nil {
 		c.alert(alertInternalError)
 	}
 	pl := c.x.plan

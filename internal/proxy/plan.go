@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 
+	"trellis/internal/proxy/wire/http1"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 )
@@ -25,14 +26,17 @@ const (
 )
 
 // choose finds out where a request on a port goes. The server name is that of the TLS connection; nil if there is none.
-func (pl *plan) choose(port *routing.Port, serverName []byte, spoken routing.Version, host []byte, request *routing.Request) {
+func (pl *plan) choose(port *routing.Port, serverName []byte, spoken routing.Version, head *http1.Request, request *routing.Request) {
 	*pl = plan{}
-	service, refusal := serviceFor(port, serverName, host)
+	service, refusal := serviceFor(port, serverName, head.Host)
 	if refusal != nil {
 		pl.refuse(*refusal)
 		return
 	}
 	pl.follow(service, spoken, request)
+	if !pl.refused && head.Hops >= maxHops {
+		pl.refuse(loop)
+	}
 }
 
 // follow finds out where a request to a service goes. It is nil on a TLS_PASSTHROUGH listener.

@@ -106,6 +106,7 @@ type Proxy struct {
 	answers         sync.Pool // of *answerBuffer, for streams
 
 	mover    *passthrough.Mover
+	hellos   hellos // of connections that are passed through
 	tls      *tls.Config // of all HTTPS listeners
 	date     atomic.Pointer[string]
 	clock    clock
@@ -142,6 +143,7 @@ func New(cfg Config) *Proxy {
 	p.http2 = http2.NewEndpoint(p.http2Config())
 	p.streams = p.http2.NewPools()
 	p.mover = passthrough.NewMover()
+	p.hellos = newHellos()
 	p.tls = p.newTLSConfig()
 	p.exchanges.New = func() any { return newExchange() }
 	p.streamExchanges.New = func() any { return newStreamExchange() }

@@ -15,6 +15,9 @@ import "bytes"
 // MaxHeadBytes bounds a head, first line included: more than 60 KB of headers are refused (UG troubleshooting; A-185).
 const MaxHeadBytes = 60 << 10
 
+// LoopName is how CDN-Loop lines name Trellis.
+const LoopName = "trellis"
+
 // Field is one header line, as offsets into the bytes of its head. MaxHeadBytes keeps them within 16 bits.
 type Field struct {
 	Start      uint16 // of the line, which is where the name starts
@@ -48,6 +51,8 @@ type Head struct {
 	TETrailers bool
 	// Continue says that the sender of the head waits for a 100 (Continue) before it sends the body.
 	Continue bool
+	// Hops is how many times the message has passed through a Trellis: how often CDNLoop lines name it.
+	Hops int
 
 	host      int16 // index of the Host line, or -1
 	line      int   // where the first line starts that has not been parsed
@@ -226,6 +231,8 @@ func (h *Head) interpret(name Name, value []byte) error {
 			return BadTransferEncoding
 		}
 		h.Chunked = true
+	case CDNLoop:
+		options(value, h.passed)
 	case Connection:
 		options(value, h.connectionOption)
 		if h.named > h.maxFields { // They are compared with every line.
@@ -239,6 +246,14 @@ func (h *Head) interpret(name Name, value []byte) error {
 		h.Continue = h.Continue || EqualFold(value, "100-continue")
 	}
 	return nil
+}
+
+// passed takes up an element of a CDN-Loop line: a name, and parameters behind semicolons (RFC 8586 2).
+func (h *Head) passed(through []byte) {
+	name, _, _ := bytes.Cut(through, []byte(";"))
+	if EqualFold(trim(name), LoopName) {
+		h.Hops++
+	}
 }
 
 func (h *Head) connectionOption(option []byte) {

@@ -6,6 +6,7 @@ type Name uint8
 // The names. Other is any that is passed on as it is.
 const (
 	Other Name = iota
+	CDNLoop
 	Connection
 	ContentLength
 	Expect
@@ -49,6 +50,10 @@ func nameOf(name []byte) Name {
 			return Upgrade
 		case EqualFold(name, "trailer"):
 			return Trailer
+		}
+	case 8:
+		if EqualFold(name, "cdn-loop") {
+			return CDNLoop
 		}
 	case 10:
 		switch {
