@@ -13,6 +13,7 @@ import (
 func startTrellis(ctx context.Context, core string, env []string, program, dir string, apiPort, adminPort int, args ...string) (*process, *apiClient, error) {
 	p, err := start(core, env, program, append([]string{
 		"serve", "--data-dir", dir, "--api-addr", loopback(apiPort), "--admin-addr", loopback(adminPort), "--api-rate", "0",
+		"--allow-targets", "127.0.0.0/8",
 	}, args...)...)
 	if err != nil {
 		return nil, nil, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,12 +30,13 @@ type commandLine struct {
 
 	Serve struct {
 		Common
-		PortMap     map[int]int `name:"port-map" placeholder:"PORT=PORT,..." help:"Listener port to bound port, as in 80=8080; 0 is any free port."`
-		DataDir     string      `name:"data-dir" default:"./trellis-data" help:"Directory of the embedded etcd and the first credentials."`
-		APIRate     float64     `name:"api-rate" default:"10000" help:"How many API calls an account may make in a second on average; 0 means any number."`
-		AuditLog    string      `name:"audit-log" help:"File in which each call that changes something is recorded (default DATA_DIR/audit.log); - is standard output, none is nowhere."`
-		Regions     []string    `name:"regions" placeholder:"REGION,..." help:"Regions that signatures may be for (default: that of --region alone)."`
-		Credentials string      `name:"credentials" help:"File of principals and keys (default DATA_DIR/credentials). Created on first start with one administrator."`
+		PortMap      map[int]int    `name:"port-map" placeholder:"PORT=PORT,..." help:"Listener port to bound port, as in 80=8080; 0 is any free port."`
+		DataDir      string         `name:"data-dir" default:"./trellis-data" help:"Directory of the embedded etcd and the first credentials."`
+		APIRate      float64        `name:"api-rate" default:"10000" help:"How many API calls an account may make in a second on average; 0 means any number."`
+		AuditLog     string         `name:"audit-log" help:"File in which each call that changes something is recorded (default DATA_DIR/audit.log); - is standard output, none is nowhere."`
+		Regions      []string       `name:"regions" placeholder:"REGION,..." help:"Regions that signatures may be for (default: that of --region alone)."`
+		AllowTargets []netip.Prefix `name:"allow-targets" placeholder:"NETWORK,..." help:"Networks whose loopback and link-local addresses targets may have, as in 127.0.0.0/8,::1/128 (default none: this node would reach itself)."`
+		Credentials  string         `name:"credentials" help:"File of principals and keys (default DATA_DIR/credentials). Created on first start with one administrator."`
 	} `cmd:"" help:"Run an application network: durable, signatures checked."`
 
 	Version struct{} `cmd:"" help:"Print the version."`
@@ -113,7 +115,7 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	case "serve":
 		command.Configuration = Configuration{
 			Common: line.Serve.Common, PortMap: line.Serve.PortMap, DataDir: line.Serve.DataDir, Credentials: line.Serve.Credentials,
-			APIRate: line.Serve.APIRate, AuditLog: line.Serve.AuditLog, Regions: line.Serve.Regions,
+			APIRate: line.Serve.APIRate, AuditLog: line.Serve.AuditLog, Regions: line.Serve.Regions, AllowTargets: line.Serve.AllowTargets,
 		}
 		if len(command.Configuration.Regions) == 0 {
 			command.Configuration.Regions = []string{line.Serve.Region}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"time"
@@ -45,6 +46,8 @@ type Configuration struct {
 	Common
 	// PortMap maps listener ports to the ports that are bound for them. Other listener ports are bound as they are.
 	PortMap map[int]int
+	// AllowTargets are the networks whose loopback and link-local addresses targets may have. In dev all may.
+	AllowTargets []netip.Prefix
 	// Dev: everything is ephemeral, any credentials are accepted, and responses say which way they took.
 	Dev bool
 	// AllowRemote: dev may listen beyond the loopback.

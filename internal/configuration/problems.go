@@ -2,6 +2,7 @@ package configuration
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strconv"
@@ -76,6 +77,7 @@ func (p *problems) mappers() []kong.Option {
 		mapper(p, "a number", func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }),
 		mapper(p, "a whole number that is not negative", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }),
 		mapper(p, "ports such as 80=8080,443=8443", parsePortMap),
+		mapper(p, "networks such as 127.0.0.0/8,::1/128", parseNetworks),
 		mapper(p, "quotas such as targetGroupsPerRegion=1000", parseQuotas),
 	}
 }
@@ -117,6 +119,24 @@ func pairs(text string) (map[string]int, error) {
 func parseQuotas(text string) (lattice.Quotas, error) {
 	numbers, err := pairs(text)
 	return lattice.Quotas(numbers), err
+}
+
+// parseNetworks reads "10.0.0.0/8,::1". An address is a network of one.
+func parseNetworks(text string) ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		if address, err := netip.ParseAddr(part); err == nil {
+			networks = append(networks, netip.PrefixFrom(address, address.BitLen()))
+			continue
+		}
+		network, err := netip.ParsePrefix(part)
+		if err != nil {
+			return nil, err
+		}
+		networks = append(networks, network.Masked())
+	}
+	return networks, nil
 }
 
 func parsePortMap(text string) (map[int]int, error) {

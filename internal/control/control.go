@@ -24,6 +24,8 @@ type Config struct {
 	Catalog *catalog.Catalog
 	// Health tells the status of targets.
 	Health TargetHealth
+	// Addresses decides which addresses targets and resources may have.
+	Addresses lattice.AddressPolicy
 	// Domain is the parent of generated service names, such as "localhost".
 	Domain string
 	// LifecycleDelay is how long a resource stays CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS or DELETE_IN_PROGRESS.

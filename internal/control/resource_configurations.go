@@ -17,6 +17,7 @@ import (
 // group from the start (UG resource-configuration).
 func (c *Control) CreateResourceConfiguration(ctx context.Context, caller api.Caller, in *shape.CreateResourceConfigurationRequest) (*shape.CreateResourceConfigurationResponse, error) {
 	problems := append(lattice.ResourceConfigurationProblems(in), tagProblems(in.Tags)...)
+	problems = append(problems, c.Addresses.DefinitionProblems(in.ResourceConfigurationDefinition)...)
 	if err := invalid(problems); err != nil {
 		return nil, err
 	}
@@ -252,7 +253,7 @@ func (c *Control) UpdateResourceConfiguration(ctx context.Context, caller api.Ca
 
 // updateResourceConfiguration returns the resource configuration as an update leaves it.
 func (c *Control) updateResourceConfiguration(tx *catalog.Tx, r *lattice.ResourceConfiguration, in *shape.UpdateResourceConfigurationRequest) (*lattice.ResourceConfiguration, error) {
-	if err := invalid(r.UpdateProblems(in)); err != nil {
+	if err := invalid(append(r.UpdateProblems(in), c.Addresses.DefinitionProblems(in.ResourceConfigurationDefinition)...)); err != nil {
 		return nil, err
 	}
 	now := c.now()

@@ -119,7 +119,7 @@ func (m *membership) each(targets []shape.Target, change func(in shape.Target, t
 }
 
 func (m *membership) add(in shape.Target, target member) *shape.TargetFailure {
-	if problem := lattice.TargetProblem(m.group, in); problem != "" {
+	if problem := lattice.TargetProblem(m.group, in, m.c.Addresses); problem != "" {
 		return targetFailure(in, unsupportedTarget, problem)
 	}
 	place, known := m.places[target]

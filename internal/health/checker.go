@@ -19,6 +19,7 @@ import (
 	"sync"
 
 	"trellis/internal/lattice"
+	"trellis/internal/outbound"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 )
@@ -32,7 +33,9 @@ type Config struct {
 	// it may call the Checker, except Close. Changes that come while it runs are joined to one call per group.
 	OnChange func(targetGroup lattice.Key)
 	// Resolve finds the address that a target gets traffic on. It MUST NOT block. Nil is routing.ResolveLiteral.
-	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, bool)
+	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error)
+	// Dialer connects to the targets. Nil is one that connects to any address.
+	Dialer *outbound.Dialer
 	// Prober asks the targets. Nil means over the network.
 	Prober Prober
 	// Concurrency is how many probes may be on their way at once; a quarter of them may be of one group. 0 means
@@ -45,7 +48,7 @@ type Config struct {
 // Checker probes targets and knows their health. Its methods may be called from any goroutine.
 type Checker struct {
 	onChange    func(targetGroup lattice.Key)
-	resolve     func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, bool)
+	resolve     func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error)
 	prober      Prober
 	concurrency int
 	log         *slog.Logger
@@ -83,7 +86,10 @@ func NewChecker(cfg Config) *Checker {
 		c.resolve = routing.ResolveLiteral
 	}
 	if c.prober == nil {
-		c.prober = newHTTPProber()
+		if cfg.Dialer == nil {
+			cfg.Dialer = outbound.New(outbound.Config{})
+		}
+		c.prober = newHTTPProber(cfg.Dialer)
 	}
 	if c.concurrency == 0 {
 		c.concurrency = defaultConcurrency

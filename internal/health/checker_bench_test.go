@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"trellis/internal/outbound"
 	"trellis/internal/routing"
 )
 
@@ -21,7 +22,7 @@ func BenchmarkProbe(b *testing.B) {
 				server.Start()
 			}
 			defer server.Close()
-			prober, probe := newHTTPProber(), Probe{Address: addressOf(server), HTTPS: https, Path: "/"}
+			prober, probe := newHTTPProber(outbound.New(outbound.Config{})), Probe{Address: addressOf(server), HTTPS: https, Path: "/"}
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := prober.Probe(b.Context(), probe); err != nil {

@@ -385,11 +385,11 @@ func TestCheckThatCannotBeMadeSaysNothing(t *testing.T) {
 
 func TestTargetWithoutAKnownAddressIsUnhealthy(t *testing.T) {
 	var address atomic.Pointer[netip.AddrPort]
-	resolve := func(*lattice.TargetGroup, *lattice.Target) (netip.AddrPort, bool) {
+	resolve := func(*lattice.TargetGroup, *lattice.Target) (netip.AddrPort, error) {
 		if known := address.Load(); known != nil {
-			return *known, true
+			return *known, nil
 		}
-		return netip.AddrPort{}, false
+		return netip.AddrPort{}, errors.New("the inventory does not know it")
 	}
 	inBubble(t, Config{Resolve: resolve}, func(t *testing.T, c *Checker, s *script) {
 		g := groupWith("tg-1", withThresholds(2, 2))
@@ -397,7 +397,7 @@ func TestTargetWithoutAKnownAddressIsUnhealthy(t *testing.T) {
 		c.Apply(inUse(g, instance))
 		pass(time.Minute)
 		wantUnhealthy(t, c, instance)
-		if got, want := c.Report(g.Key())[0].Last.Failure, "the address of i-0123456789abcdef0 is not known"; got != want {
+		if got, want := c.Report(g.Key())[0].Last.Failure, "the inventory does not know it"; got != want {
 			t.Errorf("failure %q, want %q", got, want)
 		}
 		address.Store(new(netip.MustParseAddrPort("10.1.2.3:80"))) // learned later, while the record stays as it is.
@@ -541,7 +541,7 @@ func TestCloseStopsProbesAndWaitsForThem(t *testing.T) {
 }
 
 func TestCheckerProbesOverTheNetwork(t *testing.T) {
-	server := serveHTTP(t, http1, false, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	server := serveHTTP(t, speakHTTP1, false, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	address := addressOf(server)
 	target := &lattice.Target{Scope: scope, TargetGroupID: "tg-1", ID: address.Addr().String(), Port: int32(address.Port())}
 	g := groupWith("tg-1", func(hc *shape.HealthCheckConfig) { hc.Matcher = &shape.Matcher{HttpCode: new("201-204")} })

@@ -1,53 +1,60 @@
 package health
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
+	"net/url"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"trellis/internal/outbound"
+	"trellis/internal/proxy/wire/http1"
+	"trellis/internal/proxy/wire/http2"
 )
 
 // userAgent is how checks introduce themselves.
 const userAgent = "Trellis-HealthChecker/1.0"
 
+// maxExcerptBytes is how much of a body readers of a report see.
+const maxExcerptBytes = 256
+
+// The phases of a probe, as its error names them.
 const (
-	// maxHeaderBytes is how large the header of an answer may be, informational answers before it included.
-	maxHeaderBytes = 64 << 10
-	// maxBodyBytes is how much of a body is read at most; readers of a report see the first maxExcerptBytes of it.
-	maxBodyBytes    = 4 << 10
-	maxExcerptBytes = 256
+	connecting = "connecting"
+	sending    = "sending the request"
+	awaiting   = "waiting for the answer"
+	reading    = "waiting for the body"
 )
 
-// httpProber probes over HTTP/1.1 and HTTP/2, each time on a connection of its own.
+// httpProber probes over HTTP/1.1 and HTTP/2, each time on a connection of its own. It reads answers with what reads
+// those to requests: a target whose answers no request could use must not pass.
 type httpProber struct {
-	dialer net.Dialer
-	tls    *tls.Config // for HTTP/1.1.
-	http2  *http.Transport
+	dialer   *outbound.Dialer
+	tls      *tls.Config // for HTTP/1.1
+	http2TLS *tls.Config
+	http2    *http2.Endpoint
+	answers  sync.Pool // of *http1Answer
 }
 
-func newHTTPProber() *httpProber {
-	dialer := net.Dialer{KeepAlive: -1}
-	var protocols http.Protocols
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
+func newHTTPProber(dialer *outbound.Dialer) *httpProber {
+	began := time.Now()
 	return &httpProber{
-		dialer: dialer,
-		// UG target-groups: the certificates of targets are not validated.
-		tls: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}},
-		http2: &http.Transport{
-			Protocols:              &protocols,
-			DialContext:            dialer.DialContext,
-			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true},
-			DisableCompression:     true, // Do not ask for a compression that nobody will undo.
-			MaxResponseHeaderBytes: maxHeaderBytes,
-		},
+		dialer:   dialer,
+		tls:      outbound.TLSConfig("http/1.1"),
+		http2TLS: outbound.TLSConfig("h2"),
+		http2: http2.NewEndpoint(http2.Config{
+			Now:          func() int64 { return time.Since(began).Milliseconds() },
+			MaxStreams:   1,
+			TargetWindow: 16 << 10,
+			MaxHeadBytes: http1.MaxHeadBytes,
+		}),
+		answers: sync.Pool{New: func() any { return newHTTP1Answer() }},
 	}
 }
 
@@ -55,93 +62,120 @@ func newHTTPProber() *httpProber {
 // any other. The answer's head and the first bytes of its body must arrive before ctx is done; nobody waits
 // for the rest of the body, which does not change the verdict.
 func (p *httpProber) Probe(ctx context.Context, probe Probe) (Answer, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, probe.URL(), nil)
+	parsed, err := url.Parse(probe.URL())
 	if err != nil {
 		return Answer{}, fmt.Errorf("making the request: %w", err)
 	}
-	request.Header.Set("User-Agent", userAgent)
-	request.Close = true
+	conn, err := p.connect(ctx, probe)
+	if err != nil {
+		return Answer{}, failure(ctx, connecting, err)
+	}
+	defer conn.Close()
 	if probe.HTTP2 {
-		return p.askHTTP2(request)
+		return p.askHTTP2(ctx, conn, probe, parsed.RequestURI())
 	}
-	return p.askHTTP1(request)
+	return p.askHTTP1(ctx, conn, probe, parsed.RequestURI())
 }
 
-// askHTTP1 does without http.Transport, which logs what a target says that speaks first, as many protocols other than
-// HTTP do, and starts two goroutines for each connection.
-func (p *httpProber) askHTTP1(request *http.Request) (Answer, error) {
-	ctx := request.Context()
-	conn, err := p.dialer.DialContext(ctx, "tcp", request.URL.Host)
+// connect returns a new connection to the target, with TLS if the probe is to use it.
+func (p *httpProber) connect(ctx context.Context, probe Probe) (net.Conn, error) {
+	conn, err := p.dialer.Connect(ctx, probe.Address)
 	if err != nil {
-		return Answer{}, failure(ctx, "connecting", err)
+		return nil, err
 	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // wakes reads and writes.
+	if !probe.HTTPS {
+		return conn, nil
+	}
+	config := p.tls
+	if probe.HTTP2 {
+		config = p.http2TLS
+	}
+	secured := tls.Client(conn, config)
+	err = secured.HandshakeContext(ctx)
+	if err == nil && probe.HTTP2 && secured.ConnectionState().NegotiatedProtocol != "h2" {
+		err = errors.New("the target does not agree to HTTP/2 (ALPN)")
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
+func (p *httpProber) askHTTP1(ctx context.Context, conn net.Conn, probe Probe, target string) (Answer, error) {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // It wakes reads and writes.
 	defer stop()
+	request := "GET " + target + " HTTP/1.1\r\nHost: " + probe.Address.String() + "\r\nUser-Agent: " + userAgent + "\r\nConnection: close\r\n\r\n"
+	if _, err := io.WriteString(conn, request); err != nil {
+		return Answer{}, failure(ctx, sending, err)
+	}
+	reader := p.answers.Get().(*http1Answer)
+	defer func() {
+		reader.rest()
+		p.answers.Put(reader)
+	}()
+	answer, phase, err := reader.read(conn)
+	if err != nil {
+		return Answer{}, failure(ctx, phase, err)
+	}
+	return answer, nil
+}
 
-	stream := conn
-	if request.URL.Scheme == "https" {
-		secure := tls.Client(conn, p.tls)
-		if err := secure.HandshakeContext(ctx); err != nil {
-			return Answer{}, failure(ctx, "connecting", err)
+// askHTTP2 is askHTTP1 for HTTP/2.
+func (p *httpProber) askHTTP2(ctx context.Context, conn net.Conn, probe Probe, target string) (Answer, error) {
+	block := http2.AppendRequest(nil, []byte("GET"), probe.HTTPS, []byte(probe.Address.String()), []byte(target), nil)
+	block = http2.AppendField(block, []byte("user-agent"), []byte(userAgent))
+	var answer Answer
+	phase := awaiting
+	err := p.http2.Ask(ctx, conn, block, func(stream *http2.Stream) (err error) {
+		answer, phase, err = readHTTP2(stream)
+		return err
+	})
+	if err != nil {
+		return Answer{}, failure(ctx, phase, err)
+	}
+	return answer, nil
+}
+
+// readHTTP2 reads the final answer and the first piece of its body. With an error it returns the phase that failed.
+func readHTTP2(stream *http2.Stream) (answer Answer, phase string, err error) {
+	var response http1.Response
+	ended := false
+	for interim := 0; ; interim++ {
+		var head []byte
+		if head, ended, err = stream.Head(); err != nil {
+			return Answer{}, awaiting, err
 		}
-		stream = secure
-	}
-	if err := request.Write(stream); err != nil {
-		return Answer{}, failure(ctx, "sending the request", err)
-	}
-	limited := &io.LimitedReader{R: stream, N: maxHeaderBytes}
-	response, err := readFinalResponse(bufio.NewReader(limited), request)
-	if limited.N == 0 {
-		return Answer{}, fmt.Errorf("waiting for the answer: its header exceeds %d bytes", maxHeaderBytes)
-	}
-	if err != nil {
-		return Answer{}, failure(ctx, "waiting for the answer", err)
-	}
-	// The body is not closed: that would wait for its end. There is nothing to free but the connection.
-	limited.N = maxBodyBytes
-	return readAnswer(ctx, response)
-}
-
-// readFinalResponse leaves informational responses out. There is no limit to them but that of the header's size.
-func readFinalResponse(r *bufio.Reader, request *http.Request) (*http.Response, error) {
-	for {
-		response, err := http.ReadResponse(r, request)
-		if err != nil || response.StatusCode >= 200 || response.StatusCode == http.StatusSwitchingProtocols {
-			return response, err
+		response.Reset()
+		n, err := response.Parse(head)
+		if err == nil && n != len(head) {
+			err = http1.BadLineEnd
+		}
+		if err == nil && response.Status < 200 && interim == http1.MaxInterim {
+			err = http1.UnexpectedStatus
+		}
+		if err != nil {
+			return Answer{}, awaiting, err
+		}
+		if response.Status >= 200 {
+			break
 		}
 	}
+	var body []byte
+	if !ended {
+		body = make([]byte, maxExcerptBytes)
+		n, err := stream.Read(body)
+		if n == 0 && err != nil && err != io.EOF {
+			return Answer{}, reading, err
+		}
+		body = body[:n]
+	}
+	return Answer{StatusCode: response.Status, Body: excerpt(body)}, "", nil
 }
 
-func (p *httpProber) askHTTP2(request *http.Request) (Answer, error) {
-	ctx := request.Context()
-	conn, err := p.http2.NewClientConn(ctx, request.URL.Scheme, request.URL.Host)
-	if err != nil {
-		return Answer{}, failure(ctx, "connecting", err)
-	}
-	defer conn.Close()
-	response, err := conn.RoundTrip(request)
-	if err != nil {
-		return Answer{}, failure(ctx, "waiting for the answer", err)
-	}
-	defer response.Body.Close()
-	// Without ALPN net/http falls back to HTTP/1.1, but requests would be sent over HTTP/2.
-	if response.ProtoMajor != 2 {
-		return Answer{}, fmt.Errorf("the target speaks %s, not HTTP/2", response.Proto)
-	}
-	return readAnswer(ctx, response)
-}
-
-// readAnswer reads the first piece of the body: most bodies come in one with the head, and reading them spares the
-// target a reset connection.
-func readAnswer(ctx context.Context, response *http.Response) (Answer, error) {
-	body := make([]byte, maxBodyBytes)
-	n, err := response.Body.Read(body)
-	if n == 0 && err != nil && !errors.Is(err, io.EOF) {
-		return Answer{}, failure(ctx, "waiting for the body", err)
-	}
-	excerpt := strings.ToValidUTF8(string(body[:min(n, maxExcerptBytes)]), "\uFFFD")
-	return Answer{StatusCode: response.StatusCode, Body: excerpt}, nil
+// excerpt returns the beginning of a body, for people to read.
+func excerpt(body []byte) string {
+	return strings.ToValidUTF8(string(body[:min(len(body), maxExcerptBytes)]), "\uFFFD")
 }
 
 // failure says why there is no answer, and during which phase.

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"trellis/internal/outbound"
 )
 
 // within is more time than any answer needs that comes at all.
@@ -76,16 +78,16 @@ func ask(t *testing.T, probe Probe) (Answer, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	answer, err := newHTTPProber().Probe(ctx, probe)
+	answer, err := newHTTPProber(outbound.New(outbound.Config{})).Probe(ctx, probe)
 	if ctx.Err() != nil {
 		t.Error("the probe waited for something that never comes")
 	}
 	return answer, err
 }
 
-func http1(p *http.Protocols) { p.SetHTTP1(true) }
-func http2(p *http.Protocols) { p.SetHTTP2(true) }
-func h2c(p *http.Protocols)   { p.SetUnencryptedHTTP2(true) }
+func speakHTTP1(p *http.Protocols) { p.SetHTTP1(true) }
+func speakHTTP2(p *http.Protocols) { p.SetHTTP2(true) }
+func speakH2C(p *http.Protocols)   { p.SetUnencryptedHTTP2(true) }
 
 func TestProbeSpeaksEveryProtocol(t *testing.T) {
 	for _, test := range []struct {
@@ -94,10 +96,10 @@ func TestProbeSpeaksEveryProtocol(t *testing.T) {
 		https, http2 bool
 		proto        string
 	}{
-		{"HTTP/1.1", http1, false, false, "HTTP/1.1"},
-		{"HTTP/1.1 over TLS with an unknown certificate", http1, true, false, "HTTP/1.1"},
-		{"HTTP/2 with prior knowledge", h2c, false, true, "HTTP/2.0"},
-		{"HTTP/2 over TLS", http2, true, true, "HTTP/2.0"},
+		{"HTTP/1.1", speakHTTP1, false, false, "HTTP/1.1"},
+		{"HTTP/1.1 over TLS with an unknown certificate", speakHTTP1, true, false, "HTTP/1.1"},
+		{"HTTP/2 with prior knowledge", speakH2C, false, true, "HTTP/2.0"},
+		{"HTTP/2 over TLS", speakHTTP2, true, true, "HTTP/2.0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got *http.Request
@@ -139,10 +141,10 @@ func TestEveryProbeHasItsOwnConnectionAndClosesIt(t *testing.T) {
 		enable       func(*http.Protocols)
 		https, http2 bool
 	}{
-		{"HTTP/1.1", http1, false, false},
-		{"HTTP/1.1 over TLS", http1, true, false},
-		{"HTTP/2", h2c, false, true},
-		{"HTTP/2 over TLS", http2, true, true},
+		{"HTTP/1.1", speakHTTP1, false, false},
+		{"HTTP/1.1 over TLS", speakHTTP1, true, false},
+		{"HTTP/2", speakH2C, false, true},
+		{"HTTP/2 over TLS", speakHTTP2, true, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			opened, closed := make(chan struct{}, 8), make(chan struct{}, 8)
@@ -163,7 +165,7 @@ func TestEveryProbeHasItsOwnConnectionAndClosesIt(t *testing.T) {
 				server.Start()
 			}
 			t.Cleanup(server.Close)
-			prober := newHTTPProber()
+			prober := newHTTPProber(outbound.New(outbound.Config{}))
 			for range 3 {
 				answer, err := prober.Probe(t.Context(), Probe{Address: addressOf(server), HTTPS: test.https, HTTP2: test.http2, Path: "/"})
 				if err != nil || answer.StatusCode != http.StatusNotFound {
@@ -177,7 +179,7 @@ func TestEveryProbeHasItsOwnConnectionAndClosesIt(t *testing.T) {
 }
 
 func TestProbeDoesNotFollowRedirects(t *testing.T) {
-	server := serveHTTP(t, http1, false, func(w http.ResponseWriter, r *http.Request) {
+	server := serveHTTP(t, speakHTTP1, false, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" {
 			t.Error("the redirect was followed")
 		}
@@ -190,8 +192,8 @@ func TestProbeDoesNotFollowRedirects(t *testing.T) {
 }
 
 func TestProbeFailsWithoutAnAnswer(t *testing.T) {
-	plain := serveHTTP(t, http1, false, func(http.ResponseWriter, *http.Request) {})
-	secure := serveHTTP(t, http1, true, func(http.ResponseWriter, *http.Request) {})
+	plain := serveHTTP(t, speakHTTP1, false, func(http.ResponseWriter, *http.Request) {})
+	secure := serveHTTP(t, speakHTTP1, true, func(http.ResponseWriter, *http.Request) {})
 	withoutALPN := httptest.NewUnstartedServer(http.NotFoundHandler())
 	withoutALPN.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
 	withoutALPN.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
@@ -216,11 +218,11 @@ func TestProbeFailsWithoutAnAnswer(t *testing.T) {
 	}{
 		{"refused", Probe{Address: refused}, "connection refused"},
 		{"closed without a word", Probe{Address: answerRaw(t, "")}, "waiting for the answer"},
-		{"garbage", Probe{Address: answerRaw(t, "\x00\x01\x02 no HTTP at all\r\n\r\n")}, "malformed HTTP"},
+		{"garbage", Probe{Address: answerRaw(t, "\x00\x01\x02 no HTTP at all\r\n\r\n")}, "malformed status line"},
 		{"another protocol's greeting", Probe{Address: serveRaw(t, func(conn net.Conn) {
 			io.WriteString(conn, "SSH-2.0-OpenSSH_9.9\r\n")
 			io.Copy(io.Discard, conn)
-		})}, "malformed HTTP"},
+		})}, "malformed status line"},
 		{"endless header", Probe{Address: serveRaw(t, func(conn net.Conn) {
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
 			for range 1 << 20 {
@@ -228,13 +230,13 @@ func TestProbeFailsWithoutAnAnswer(t *testing.T) {
 					return
 				}
 			}
-		})}, "exceeds 65536 bytes"},
+		})}, "too many headers"},
 		{"body that breaks before it starts", Probe{Address: answerRaw(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")}, "waiting for the body"},
 		{"TLS asked, plain spoken", Probe{Address: addressOf(plain), HTTPS: true}, "connecting"},
 		{"plain asked, TLS spoken over HTTP/2", Probe{Address: addressOf(secure), HTTP2: true}, "waiting for the answer"},
 		{"HTTP/2 asked, HTTP/1.1 spoken", Probe{Address: addressOf(plain), HTTP2: true}, "waiting for the answer"},
 		{"HTTP/2 over TLS asked, HTTP/1.1 offered", Probe{Address: addressOf(secure), HTTPS: true, HTTP2: true}, "no application protocol"},
-		{"HTTP/2 over TLS asked, nothing offered", Probe{Address: addressOf(withoutALPN), HTTPS: true, HTTP2: true}, "not HTTP/2"},
+		{"HTTP/2 over TLS asked, nothing offered", Probe{Address: addressOf(withoutALPN), HTTPS: true, HTTP2: true}, "does not agree to HTTP/2"},
 		{"malformed path", Probe{Address: addressOf(plain), Path: "/%zz"}, "invalid URL escape"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -273,7 +275,7 @@ func TestProbeEndsAtItsTimeout(t *testing.T) {
 				outOfTime(errors.New("out of time"))
 				io.Copy(io.Discard, conn)
 			})
-			_, err := newHTTPProber().Probe(ctx, Probe{Address: address, HTTP2: test.http2, Path: "/"})
+			_, err := newHTTPProber(outbound.New(outbound.Config{})).Probe(ctx, Probe{Address: address, HTTP2: test.http2, Path: "/"})
 			if err == nil || !strings.HasSuffix(err.Error(), ": out of time") {
 				t.Errorf("error %v", err)
 			}

@@ -71,9 +71,9 @@ func (c *Checker) probe(ctx context.Context, t *target, record *lattice.Target, 
 // ask asks a target and judges its answer. isMade is false when nothing was learned about the target.
 func (c *Checker) ask(ctx context.Context, record *lattice.Target, q question, locate locator) (result *Result, isMade bool) {
 	result = &Result{StartedAt: time.Now()}
-	address, ok := locate(record)
-	if !ok { // Routing cannot reach it either.
-		result.Failure = fmt.Sprintf("the address of %s is not known", record.ID)
+	address, err := locate(record)
+	if err != nil { // Routing cannot reach it either.
+		result.Failure = err.Error()
 		return result, true
 	}
 	probe := Probe{Address: address, HTTPS: q.https, HTTP2: q.http2, Path: q.path}
@@ -117,17 +117,17 @@ func (c *Checker) count(t *target, result *Result, isMade bool) {
 }
 
 // locator finds the address that probes of a target go to.
-type locator func(*lattice.Target) (netip.AddrPort, bool)
+type locator func(*lattice.Target) (netip.AddrPort, error)
 
 // locator returns the locator of a group as its record is now. Targets are looked up for every probe, since an
 // instance may get another address while its record stays as it is.
 func (c *Checker) locator(g *group) locator {
 	record, port := g.record, g.settings.port
-	return func(t *lattice.Target) (netip.AddrPort, bool) {
-		address, ok := c.resolve(record, t)
-		if ok && port != 0 {
+	return func(t *lattice.Target) (netip.AddrPort, error) {
+		address, err := c.resolve(record, t)
+		if err == nil && port != 0 {
 			address = netip.AddrPortFrom(address.Addr(), port)
 		}
-		return address, ok
+		return address, err
 	}
 }

@@ -47,7 +47,7 @@ var (
 
 // TargetProblem says why something cannot be a target of a group, or nothing if it can. Whether an instance, a load
 // balancer or a function exists, and in which VPC and account, is not looked at.
-func TargetProblem(group *TargetGroup, in shape.Target) string {
+func TargetProblem(group *TargetGroup, in shape.Target, addresses AddressPolicy) string {
 	switch group.Type {
 	case shape.TargetGroupTypeInstance:
 		if !instanceID.MatchString(*in.Id) {
@@ -65,15 +65,15 @@ func TargetProblem(group *TargetGroup, in shape.Target) string {
 			return "The target of a LAMBDA target group must have no port"
 		}
 	default:
-		return addressProblem(*in.Id, group.Config.IpAddressType)
+		return addressProblem(*in.Id, group.Config.IpAddressType, addresses)
 	}
 	return ""
 }
 
 // addressProblem refuses addresses that are none of one machine in a VPC. AWS refuses public ones (UG
-// register-targets); those of IPv6 cannot be told from a VPC's. Loopback addresses are not possible at AWS, but
-// what people run on their own machine here.
-func addressProblem(id string, family shape.IpAddressType) string {
+// register-targets); those of IPv6 cannot be told from a VPC's. Loopback and link-local addresses are not possible at AWS
+// either, but what people run on their own machine here; addresses decides on them.
+func addressProblem(id string, family shape.IpAddressType, addresses AddressPolicy) string {
 	address, err := netip.ParseAddr(id)
 	switch {
 	case err != nil || address.Zone() != "":
@@ -84,6 +84,9 @@ func addressProblem(id string, family shape.IpAddressType) string {
 		return "Targets must be addresses of one machine"
 	case address.Is4() && !address.IsPrivate() && !address.IsLoopback() && !address.IsLinkLocalUnicast() && !inRanges(address, sharedRanges):
 		return "Targets must not be publicly routable IP addresses"
+	}
+	if err := addresses.Check(address); err != nil {
+		return err.Error()
 	}
 	return ""
 }

@@ -46,7 +46,7 @@ func TestTargetsHaveTheFormOfTheirTargetGroup(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for id, ok := range test.targets {
-				if problem := TargetProblem(test.group, shape.Target{Id: &id}); ok != (problem == "") {
+				if problem := TargetProblem(test.group, shape.Target{Id: &id}, AddressPolicy{Local: true}); ok != (problem == "") {
 					t.Errorf("%s: %q", id, problem)
 				}
 			}

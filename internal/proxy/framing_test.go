@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"trellis/internal/proxy/wire/http1"
 )
 
 func TestMalformedRequestIsRefusedAndTheConnectionClosed(t *testing.T) {
@@ -54,7 +56,7 @@ func TestMalformedAnswerBecomesBadGateway(t *testing.T) {
 		{"folded line", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n"},
 		{"malformed chunk with the head", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"},
 		{"upgrade that nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"},
-		{"interim responses without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", maxInterim+1)},
+		{"interim responses without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", http1.MaxInterim+1)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)

@@ -31,6 +31,9 @@ func (x *exchange) speaksGRPC() bool {
 // status themselves (https://grpc.github.io/grpc/core/md_doc_http-grpc-status-mapping.html) but where we know better: see
 //
 func (r refusal) grpc() grpcCode {
+	if r == loop {
+		return grpcInternal // Clients try the codes again that mean a target without a connection.
+	}
 	switch r.failure {
 	case TargetConnectionError, ConnectionDurationExceeded:
 		return grpcUnavailable

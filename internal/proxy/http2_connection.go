@@ -24,6 +24,7 @@ type multiplexed struct {
 // http2Config bounds HTTP/2. A client may have 250 streams, each with 128 KB in our hands per direction.
 func (p *Proxy) http2Config() http2.Config {
 	return http2.Config{
+		Dialer:         p.cfg.Upstream.Dialer,
 		Now:            p.clock.now,
 		MaxStreams:     250,
 		StreamWindow:   128 << 10,

@@ -181,7 +181,7 @@ func (st *stream) respondHTTP1(target *upstream.Conn, n int) error {
 		if x.response.Status >= 200 {
 			break
 		}
-		if interim == maxInterim || x.response.Status == 101 {
+		if interim == http1.MaxInterim || x.response.Status == 101 {
 			return http1.UnexpectedStatus
 		}
 		if x.response.Status != 100 || x.awaitsContinue() {

@@ -138,7 +138,7 @@ func (st *stream) respondHTTP2(peer *http2.Stream) error {
 		if x.response.Status >= 200 {
 			break
 		}
-		if interim == maxInterim {
+		if interim == http1.MaxInterim {
 			return http1.UnexpectedStatus
 		}
 		if x.response.Status != 100 || x.awaitsContinue() {

@@ -50,6 +50,19 @@ func (p *Proxy) SetPorts(ports []*routing.Port) {
 	}
 	maps.DeleteFunc(p.problems, func(number int, _ error) bool { return wanted[number] == nil })
 	p.bind()
+	p.tellBound()
+}
+
+// tellBound calls Config.OnBound. p.mu is held.
+func (p *Proxy) tellBound() {
+	if p.cfg.OnBound == nil {
+		return
+	}
+	bound := make([]net.Addr, 0, len(p.listeners))
+	for _, l := range p.listeners {
+		bound = append(bound, l.net.Addr())
+	}
+	p.cfg.OnBound(bound)
 }
 
 // bind binds the wanted ports that are not bound. p.mu is held.
@@ -114,6 +127,7 @@ func (p *Proxy) retryBinding() {
 	defer p.mu.Unlock()
 	if len(p.problems) > 0 && !p.draining.Load() {
 		p.bind()
+		p.tellBound()
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"trellis/internal/outbound"
 	"trellis/internal/proxy/passthrough"
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/proxy/wire/http2"
@@ -40,6 +41,9 @@ type Config struct {
 	Certificate func(name, arn string) (*tls.Certificate, error)
 	// Address is the host that listeners bind to. Empty means all addresses.
 	Address string
+	// OnBound is called with the addresses that are bound whenever these have changed. It must not block, nor call the
+	// proxy. Nil means that nobody wants to know.
+	OnBound func(bound []net.Addr)
 	// BoundPort returns the port that is bound for a listener's port. Nil means the same; 0 means any free one.
 	BoundPort func(listenerPort int) int
 	// Listen opens a TCP port. Nil means as usual.
@@ -53,8 +57,9 @@ type Config struct {
 	IdleTimeout time.Duration
 	// ConnectionDuration bounds the life of a client's connection. Default: 10 minutes (UG quotas).
 	ConnectionDuration time.Duration
-	// Upstream bounds the connections to targets. Defaults: 5 seconds to connect, 30 seconds idle, 256 idle and
-	// 8,192 connections per target, 2 of them made ready; a negative number means none.
+	// Upstream makes and bounds the connections to targets. Defaults: a Dialer that connects to any address, 5 seconds to
+	// connect, 30 seconds idle, 256 idle and 8,192 connections per target, 2 of them made ready; a
+	// negative number means none.
 	Upstream upstream.Config
 }
 
@@ -82,6 +87,9 @@ func (cfg *Config) setDefaults() {
 			*d.value = d.initial
 		}
 	}
+	if cfg.Upstream.Dialer == nil {
+		cfg.Upstream.Dialer = outbound.New(outbound.Config{})
+	}
 	if cfg.Upstream.MaxIdle == 0 {
 		cfg.Upstream.MaxIdle = 256
 	}
@@ -106,7 +114,7 @@ type Proxy struct {
 	answers         sync.Pool // of *answerBuffer, for streams
 
 	mover    *passthrough.Mover
-	hellos   hellos // of connections that are passed through
+	hellos   hellos      // of connections that are passed through
 	tls      *tls.Config // of all HTTPS listeners
 	date     atomic.Pointer[string]
 	clock    clock

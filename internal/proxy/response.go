@@ -12,9 +12,6 @@ import (
 	"trellis/internal/proxy/wire/http1"
 )
 
-// maxInterim bounds the interim responses of one exchange.
-const maxInterim = 10
-
 // respond carries the answer, of which n bytes have come, to the client. It returns whether the connection stays open.
 func (c *connection) respond(n int) bool {
 	x := c.x
@@ -29,7 +26,7 @@ func (c *connection) respond(n int) bool {
 		if status := x.response.Status; status >= 200 || status == 101 {
 			break
 		}
-		if interim == maxInterim {
+		if interim == http1.MaxInterim {
 			_, keep := c.failed(http1.UnexpectedStatus)
 			return keep
 		}

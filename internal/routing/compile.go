@@ -146,17 +146,22 @@ func (r *Router) connect(g *groupNode, t *targetNode) bool {
 	if t.target != nil && g.record.Type == shape.TargetGroupTypeIp {
 		return true // The id is the address.
 	}
-	address, ok := r.cfg.Resolve(g.record, t.record)
+	address, err := r.cfg.Resolve(g.record, t.record)
 	if t.target != nil {
-		if ok && t.target.Address == address {
+		if err == nil && t.target.Address == address {
 			return true
 		}
 		r.model.goneTargets = append(r.model.goneTargets, t.target)
 		t.target = nil
 	}
-	if !ok {
+	if err != nil {
+		if problem := err.Error(); problem != t.problem {
+			t.problem = problem
+			r.cfg.Log.Warn("the target gets no requests", "targetGroup", g.ref.id, "target", t.record.ID, "port", t.record.Port, "problem", problem)
+		}
 		return false
 	}
+	t.problem = ""
 	t.target = &Target{
 		Key:     t.record.Key(),
 		Group:   g.compiled,

@@ -58,6 +58,8 @@ type TargetExplanation struct {
 	Port    int         `json:"port,omitempty"`
 	Address string      `json:"address,omitempty"`
 	State   TargetState `json:"state"`
+	// Problem says why a target is unroutable.
+	Problem string `json:"problem,omitempty"`
 }
 
 // TargetState is how routing sees a target.
@@ -68,7 +70,7 @@ const (
 	TargetAvailable   TargetState = "available"
 	TargetUnavailable TargetState = "unavailable" // says health
 	TargetDraining    TargetState = "draining"
-	TargetUnroutable  TargetState = "unroutable" // no address is known
+	TargetUnroutable  TargetState = "unroutable" // there is no address to send requests to
 )
 
 // Explain says where a request would go and why. It takes nobody's turn.
@@ -131,6 +133,9 @@ func (r *Router) explainTargetGroup(g *groupNode) TargetGroupExplanation {
 		target := TargetExplanation{ID: t.record.ID, Port: int(t.record.Port), State: r.state(t)}
 		if target.State == TargetAvailable || target.State == TargetUnavailable {
 			target.Address = t.target.Address.String()
+		}
+		if target.State == TargetUnroutable {
+			target.Problem = t.problem
 		}
 		e.Targets[i] = target
 	}

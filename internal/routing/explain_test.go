@@ -50,7 +50,7 @@ func TestExplainSaysWhyARequestGoesWhereItGoes(t *testing.T) {
 				{ID: "10.0.0.1", Port: 80, State: TargetDraining},
 				{ID: "10.0.0.2", Port: 80, Address: "10.0.0.2:80", State: TargetUnavailable},
 				{ID: "10.0.0.3", Port: 80, Address: "10.0.0.3:80", State: TargetAvailable},
-				{ID: "somewhere", Port: 80, State: TargetUnroutable},
+				{ID: "somewhere", Port: 80, State: TargetUnroutable, Problem: `"somewhere" is not an IP address`},
 			}},
 			{ARN: arns + "targetgroup/tg-2", Weight: 10, Share: 0.25, FailOpen: true, Targets: []TargetExplanation{
 				{ID: "10.0.0.1", Port: 80, Address: "10.0.0.1:80", State: TargetUnavailable},

@@ -91,6 +91,8 @@ type groupUser struct {
 type targetNode struct {
 	record *lattice.Target
 	target *Target // nil until the target group is in use, and while the target cannot be resolved
+	// problem tells why the target cannot be resolved.
+	problem string
 }
 
 func newModel() model {
@@ -285,7 +287,7 @@ func (m *model) takeTargets(record *lattice.Targets, present bool) {
 		}
 		node := targetNode{record: member}
 		if len(before) > 0 && before[0].record.Compare(member) == 0 {
-			node.target = before[0].target
+			node.target, node.problem = before[0].target, before[0].problem
 			before = before[1:]
 		}
 		g.targets = append(g.targets, node)

@@ -29,9 +29,9 @@ type Config struct {
 	// Connect makes what the data plane keeps for a target. It is called once per target, when the target first
 	// belongs to a target group in use, with the router's lock held: it must not block. Nil means nothing is kept.
 	Connect func(t *Target) Connector
-	// Resolve finds a target's address; false means that the target cannot be routed to. Nil is ResolveLiteral.
+	// Resolve finds a target's address. The error tells why the target cannot be routed to. Nil is ResolveLiteral.
 	// It is asked again for targets that are not addresses whenever their group changes.
-	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, bool)
+	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error)
 	// Log gets what is wrong with records. Nil means slog.Default.
 	Log *slog.Logger
 }

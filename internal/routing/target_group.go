@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 
@@ -91,20 +92,20 @@ func (g *TargetGroup) NextOther(than *Target) *Target {
 }
 
 // ResolveLiteral resolves the targets of target groups of type IP whose id is the literal of an address.
-func ResolveLiteral(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, bool) {
+func ResolveLiteral(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error) {
 	if group.Type != shape.TargetGroupTypeIp {
-		return netip.AddrPort{}, false
+		return netip.AddrPort{}, fmt.Errorf("the address of %s is not known", target.ID)
 	}
 	address, err := netip.ParseAddr(target.ID)
 	if err != nil || address.Zone() != "" {
-		return netip.AddrPort{}, false
+		return netip.AddrPort{}, fmt.Errorf("%q is not an IP address", target.ID)
 	}
 	port := target.Port
 	if port == 0 && group.Config != nil && group.Config.Port != nil {
 		port = *group.Config.Port
 	}
 	if port < 1 || port > 65535 {
-		return netip.AddrPort{}, false
+		return netip.AddrPort{}, fmt.Errorf("%d is not a port between 1 and 65535", port)
 	}
-	return netip.AddrPortFrom(address.Unmap(), uint16(port)), true
+	return netip.AddrPortFrom(address.Unmap(), uint16(port)), nil
 }

@@ -185,9 +185,9 @@ func TestOnlyAddressesCanBeRoutedTo(t *testing.T) {
 		{"an instance", &lattice.TargetGroup{Type: shape.TargetGroupTypeInstance}, "i-0123456789abcdef0", 80, ""},
 		{"a function", &lattice.TargetGroup{Type: shape.TargetGroupTypeLambda}, "10.0.0.1", 0, ""},
 	} {
-		address, ok := ResolveLiteral(test.group, &lattice.Target{ID: test.id, Port: test.port})
-		if got := address.String(); ok != (test.want != "") || ok && got != test.want {
-			t.Errorf("%s resolves to %s, %v; want %q", test.name, got, ok, test.want)
+		address, err := ResolveLiteral(test.group, &lattice.Target{ID: test.id, Port: test.port})
+		if got := address.String(); (err == nil) != (test.want != "") || err == nil && got != test.want {
+			t.Errorf("%s resolves to %s, %v; want %q", test.name, got, err, test.want)
 		}
 	}
 }

@@ -23,26 +23,38 @@ func (s *Server) openInventory() (err error) {
 }
 
 // resolve finds the address of a target: its id for type IP, and else what the inventory says of the instance or the
-// load balancer. Its port is the target's own.
-func (s *Server) resolve(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, bool) {
+// load balancer. Its port is the target's own. What has been registered may have become an address that no target may
+// have: the inventory changes, and so does --allow-targets from one start to the next.
+func (s *Server) resolve(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error) {
+	at, err := s.locate(group, target)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	if err := s.addresses.Check(at.Addr()); err != nil {
+		return netip.AddrPort{}, err
+	}
+	return at, nil
+}
+
+func (s *Server) locate(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error) {
 	var address netip.Addr
 	switch group.Type {
 	case shape.TargetGroupTypeInstance:
 		instance, ok := s.inventory.Current().Instance(target.ID)
 		if !ok {
-			return netip.AddrPort{}, false
+			return netip.AddrPort{}, fmt.Errorf("the inventory (--inventory) has no instance %s", target.ID)
 		}
 		address = instance.Address
 	case shape.TargetGroupTypeAlb:
 		balancer, ok := s.inventory.Current().LoadBalancer(target.ID)
 		if !ok {
-			return netip.AddrPort{}, false
+			return netip.AddrPort{}, fmt.Errorf("the inventory (--inventory) has no load balancer %s", target.ID)
 		}
 		address = balancer.Address
 	default:
 		return routing.ResolveLiteral(group, target)
 	}
-	return netip.AddrPortFrom(address, uint16(target.Port)), true
+	return netip.AddrPortFrom(address, uint16(target.Port)), nil
 }
 
 // knownCertificate returns the certificate of an ARN that the inventory has.

@@ -26,7 +26,9 @@ import (
 	"trellis/internal/identity"
 	"trellis/internal/inventory"
 	"trellis/internal/lattice"
+	"trellis/internal/outbound"
 	"trellis/internal/proxy"
+	"trellis/internal/proxy/upstream"
 	"trellis/internal/routing"
 )
 
@@ -49,6 +51,8 @@ type Server struct {
 	catalog     *catalog.Catalog
 	control     *control.Control
 	router      *routing.Router
+	addresses   lattice.AddressPolicy
+	dialer      *outbound.Dialer
 	checker     *health.Checker
 	proxy       *proxy.Proxy
 	demo        *demo
@@ -127,12 +131,16 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 
+	s.openDialer()
 	s.checker = health.NewChecker(health.Config{
+		Dialer:   s.dialer,
 		Log:      s.log.With("part", "health"),
 		OnChange: func(targetGroup lattice.Key) { s.router.HealthChanged(targetGroup) },
 		Resolve:  s.resolve,
 	})
 	s.proxy = proxy.New(proxy.Config{
+		OnBound:   s.dataPortsBound,
+		Upstream:  upstream.Config{Dialer: s.dialer},
 		Log:       s.log.With("part", "proxy"),
 		Address:   cfg.DataAddr,
 		BoundPort: cfg.boundPort,
@@ -178,6 +186,7 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	}
 	s.control = control.New(control.Config{
 		Catalog:             s.catalog,
+		Addresses:           s.addresses,
 		Endpoints:           s.inventory,
 		Resolver:            resolver,
 		Health:              s.checker,

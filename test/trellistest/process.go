@@ -72,6 +72,9 @@ type Process struct {
 func Start(t testing.TB, program, command string, args ...string) *Process {
 	t.Helper()
 	p := &Process{t: t, exited: make(chan struct{})}
+	if command == "serve" { // The targets of tests are on the loopback.
+		args = append([]string{"--allow-targets", "127.0.0.0/8,::1/128"}, args...)
+	}
 	p.cmd = exec.Command(program, append([]string{command, "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}, args...)...)
 	p.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
 	// Pipes of our own, since a process that takes over writes to them too when the first one has ended.

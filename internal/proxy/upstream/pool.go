@@ -9,15 +9,18 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"trellis/internal/outbound"
 )
 
-// Config bounds the pools. All fields but Spare must be set.
+// Config bounds the pools. All fields but Dialer and Spare must be set.
 type Config struct {
+	// Dialer connects to targets. Nil is one that connects to any address.
+	Dialer *outbound.Dialer
 	// DialTimeout bounds connecting, the TLS handshake, and waiting for a connection to come free.
 	DialTimeout time.Duration
 	// IdleTimeout is how long a connection is kept for the next exchange.
@@ -47,16 +50,13 @@ type Pools struct {
 
 // NewPools returns a maker of pools.
 func NewPools(cfg Config) *Pools {
-	p := &Pools{cfg: cfg, idling: make(map[*Pool]struct{})}
+	if cfg.Dialer == nil {
+		cfg.Dialer = outbound.New(outbound.Config{})
+	}
+	p := &Pools{cfg: cfg, tls: outbound.TLSConfig("http/1.1"), idling: make(map[*Pool]struct{})}
+	p.tls.ClientSessionCache = tls.NewLRUClientSessionCache(1024)
 	p.warming, p.stop = context.WithCancel(context.Background())
 	p.now.Store(time.Now().UnixNano())
-	p.tls = &tls.Config{
-		// Targets' certificates are not verified (UG https-listeners).
-		InsecureSkipVerify: true,
-		MinVersion:         tls.VersionTLS12,
-		NextProtos:         []string{"http/1.1"},
-		ClientSessionCache: tls.NewLRUClientSessionCache(1024),
-	}
 	return p
 }
 
@@ -202,14 +202,12 @@ func (p *Pool) taken(ctx context.Context, c *Conn) (*Conn, error) {
 func (p *Pool) dial(ctx context.Context) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.pools.cfg.DialTimeout)
 	defer cancel()
-	// Idle connections are watched by Sweep, so TCP's keep-alive probes would be system calls for nothing.
-	dialer := net.Dialer{KeepAlive: -1}
-	conn, err := dialer.DialContext(ctx, "tcp", p.address.String())
+	conn, err := p.pools.cfg.Dialer.Connect(ctx, p.address)
 	if err != nil {
 		p.gone()
 		return nil, &DialError{p.address, err}
 	}
-	c := newConn(p, conn.(*net.TCPConn))
+	c := newConn(p, conn)
 	if p.tls {
 		if err := c.secure(ctx, p.pools.tls); err != nil {
 			conn.Close()

@@ -3,6 +3,9 @@ package http1
 // MaxResponseFields bounds the header lines of a response.
 const MaxResponseFields = 250
 
+// MaxInterim bounds the interim responses of one exchange.
+const MaxInterim = 10
+
 // Response is the head of a response.
 type Response struct {
 	Head

@@ -15,10 +15,14 @@ package http2
 import (
 	"sync"
 	"time"
+
+	"trellis/internal/outbound"
 )
 
-// Config bounds what peers may do. All fields must be set.
+// Config bounds what peers may do. All fields must be set; Dialer is needed by Pools only.
 type Config struct {
+	// Dialer connects to targets.
+	Dialer *outbound.Dialer
 	// Now returns a time in milliseconds that never goes back. It need not be exact.
 	Now func() int64
 	// MaxStreams is how many streams a client may have open at once.

@@ -12,6 +12,7 @@ import (
 
 	wire "golang.org/x/net/http2"
 
+	"trellis/internal/outbound"
 	"trellis/internal/proxy/upstream"
 )
 
@@ -28,17 +29,9 @@ type Pools struct {
 
 // NewPools returns a maker of pools.
 func (e *Endpoint) NewPools() *Pools {
-	return &Pools{
-		endpoint: e,
-		open:     make(map[*Pool]struct{}),
-		tls: &tls.Config{
-			// Targets' certificates are not verified (UG https-listeners).
-			InsecureSkipVerify: true,
-			MinVersion:         tls.VersionTLS12,
-			NextProtos:         []string{wire.NextProtoTLS},
-			ClientSessionCache: tls.NewLRUClientSessionCache(256),
-		},
-	}
+	p := &Pools{endpoint: e, open: make(map[*Pool]struct{}), tls: outbound.TLSConfig(wire.NextProtoTLS)}
+	p.tls.ClientSessionCache = tls.NewLRUClientSessionCache(256)
+	return p
 }
 
 // Sweep ends connections that have been idle for too long, and what lasts too long. It is to be called now and then.
@@ -185,14 +178,12 @@ func (p *Pool) run(d *dial) {
 		p.forget(nil)
 		return
 	}
-	cfg := &p.pools.endpoint.cfg
-	c := p.pools.endpoint.newConn(conn, nil)
-	c.client, c.streamWindow, c.connWindow = true, int32(cfg.TargetWindow), targetConnWindow
+	c := p.pools.endpoint.client(conn)
 	c.onRoom = p.announceRoom
 	// How many streams the target takes is known only then.
 	c.onGreeting = func() { p.dialed(d, c, nil) }
 	c.introduce()
-	conn.SetReadDeadline(time.Now().Add(cfg.DialTimeout))
+	conn.SetReadDeadline(time.Now().Add(p.pools.endpoint.cfg.DialTimeout))
 	p.mu.Lock()
 	p.greeting = c
 	p.mu.Unlock()
@@ -225,10 +216,12 @@ func (p *Pool) dialed(d *dial, c *Conn, err error) {
 func (p *Pool) connect() (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.pools.endpoint.cfg.DialTimeout)
 	defer cancel()
-	dialer := net.Dialer{KeepAlive: -1}
-	conn, err := dialer.DialContext(ctx, "tcp", p.address.String())
-	if err != nil || !p.tls {
-		return conn, err
+	conn, err := p.pools.endpoint.cfg.Dialer.Connect(ctx, p.address)
+	if err != nil {
+		return nil, err
+	}
+	if !p.tls {
+		return conn, nil
 	}
 	secured := tls.Client(conn, p.pools.tls)
 	if err = secured.HandshakeContext(ctx); err == nil && secured.ConnectionState().NegotiatedProtocol != wire.NextProtoTLS {

@@ -1,0 +1,201 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
+	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
+
+	"trellis/test/trellistest"
+)
+
+// serviceInFront makes a service with a listener on port 80 in front of a target group, which it returns with the
+// service's host name.
+func serviceInFront(t *testing.T, api *vpclattice.Client, groupType types.TargetGroupType, check *types.HealthCheckConfig) (group, host string) {
+	t.Helper()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	created, err := api.CreateTargetGroup(ctx, &vpclattice.CreateTargetGroupInput{Name: new("files"), Type: groupType,
+		Config: &types.TargetGroupConfig{Protocol: types.TargetGroupProtocolHttp, Port: new(int32(80)), VpcIdentifier: new("vpc-0123456789abcdef0"), HealthCheck: check}})
+	must(err)
+	network, err := api.CreateServiceNetwork(ctx, &vpclattice.CreateServiceNetworkInput{Name: new("home")})
+	must(err)
+	service, err := api.CreateService(ctx, &vpclattice.CreateServiceInput{Name: new("files")})
+	must(err)
+	_, err = api.CreateServiceNetworkServiceAssociation(ctx, &vpclattice.CreateServiceNetworkServiceAssociationInput{
+		ServiceIdentifier: service.Id, ServiceNetworkIdentifier: network.Id})
+	must(err)
+	_, err = api.CreateListener(ctx, &vpclattice.CreateListenerInput{ServiceIdentifier: service.Id, Name: new("http"), Protocol: types.ListenerProtocolHttp,
+		DefaultAction: &types.RuleActionMemberForward{Value: types.ForwardAction{TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: created.Id}}}}})
+	must(err)
+	return *created.Id, *service.DnsEntry.DomainName
+}
+
+// register makes an address the only target of a group, and returns the failure message if it cannot be one.
+func register(t *testing.T, api *vpclattice.Client, group string, address net.Addr) string {
+	t.Helper()
+	before, err := api.ListTargets(t.Context(), &vpclattice.ListTargetsInput{TargetGroupIdentifier: &group})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range before.Items {
+		if _, err := api.DeregisterTargets(t.Context(), &vpclattice.DeregisterTargetsInput{TargetGroupIdentifier: &group,
+			Targets: []types.Target{{Id: target.Id, Port: target.Port}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tcp := address.(*net.TCPAddr)
+	out, err := api.RegisterTargets(t.Context(), &vpclattice.RegisterTargetsInput{TargetGroupIdentifier: &group,
+		Targets: []types.Target{{Id: new(tcp.IP.String()), Port: new(int32(tcp.Port))}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out.Unsuccessful) > 0 {
+		return *out.Unsuccessful[0].FailureMessage
+	}
+	return ""
+}
+
+// ask sends a request to the service on port 80.
+func (r *running) ask(t *testing.T, host, path string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequest("GET", "http://"+r.server.proxy.Addr(80).String()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = host
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, response.Body)
+	response.Body.Close()
+	return response
+}
+
+// explained waits until /explain says something about the service.
+func (r *running) explained(t *testing.T, host, want string) {
+	t.Helper()
+	var text []byte
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		response, err := http.Get("http://" + r.server.adminListener.Addr().String() + "/explain?host=" + host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err = io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || !json.Valid(text) {
+			t.Fatalf("/explain: %v %s", err, text)
+		}
+		if strings.Contains(string(text), want) {
+			return
+		}
+	}
+	t.Errorf("/explain does not say %q:\n%s", want, text)
+}
+
+func TestServeReachesNothingOfItselfThroughTargets(t *testing.T) {
+	node, credentials, _ := documented(t, "--allow-targets", "127.0.0.0/8", "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
+	api := node.client(profile(t, credentials, "operator"))
+	group, host := serviceInFront(t, api, types.TargetGroupTypeIp, &types.HealthCheckConfig{HealthCheckIntervalSeconds: new(int32(5)), Path: new("/healthz")})
+	for what, address := range map[string]net.Addr{
+		"API":        node.server.apiListener.Addr(),
+		"admin":      node.server.adminListener.Addr(),
+		"data-plane": node.server.proxy.Addr(80),
+	} {
+		if problem := register(t, api, group, address); problem != "" {
+			t.Fatalf("%s: %s", what, problem)
+		}
+		problem := address.String() + " is the " + what + " port of this node, which cannot be a target"
+		if response := node.ask(t, host, "/healthz"); response.StatusCode != http.StatusInternalServerError {
+			t.Errorf("%s: a request is answered %d", what, response.StatusCode)
+		}
+		node.explained(t, host, problem)
+	}
+	if !strings.Contains(node.log.String(), "port of this node, which cannot be a target") {
+		t.Error("the log does not tell")
+	}
+}
+
+func TestServeRefusesLoopbackTargets(t *testing.T) {
+	node, credentials, _ := documented(t)
+	api := node.client(profile(t, credentials, "operator"))
+	group, _ := serviceInFront(t, api, types.TargetGroupTypeIp, nil)
+	for _, address := range []string{"127.0.0.1", "127.9.9.9", "169.254.169.254"} {
+		problem := register(t, api, group, &net.TCPAddr{IP: net.ParseIP(address), Port: 80})
+		if !strings.HasPrefix(problem, address+" is a ") || !strings.Contains(problem, "--allow-targets") {
+			t.Errorf("%s: %q", address, problem)
+		}
+	}
+	gateway, err := api.CreateResourceGateway(t.Context(), &vpclattice.CreateResourceGatewayInput{Name: new("gateway"),
+		VpcIdentifier: new("vpc-0123456789abcdef0"), SubnetIds: []string{"subnet-0123456789abcdef0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = api.CreateResourceConfiguration(t.Context(), &vpclattice.CreateResourceConfigurationInput{Name: new("store"), Type: types.ResourceConfigurationTypeSingle,
+		ResourceGatewayIdentifier: gateway.Id, PortRanges: []string{"2379"},
+		ResourceConfigurationDefinition: &types.ResourceConfigurationDefinitionMemberIpResource{Value: types.IpResource{IpAddress: new("127.0.0.1")}}})
+	if got := code(t, err); got != "ValidationException" || !strings.Contains(err.Error(), "--allow-targets") {
+		t.Errorf("a resource on the loopback gives %v", err)
+	}
+}
+
+func TestServeSendsNothingToAnInstanceOnTheLoopback(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "inventory.yaml")
+	text := "vpcs:\n  - id: vpc-0123456789abcdef0\n    cidrs: [10.0.0.0/8]\n" +
+		"instances:\n  - id: i-0123456789abcdef0\n    vpc: vpc-0123456789abcdef0\n    address: ::1\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	node, credentials, _ := documented(t, "--inventory", file, "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
+	api := node.client(profile(t, credentials, "operator"))
+	group, host := serviceInFront(t, api, types.TargetGroupTypeInstance, &types.HealthCheckConfig{HealthCheckIntervalSeconds: new(int32(5))})
+	if _, err := api.RegisterTargets(t.Context(), &vpclattice.RegisterTargetsInput{TargetGroupIdentifier: &group, Targets: []types.Target{{Id: new("i-0123456789abcdef0")}}}); err != nil {
+		t.Fatal(err)
+	}
+	if response := node.ask(t, host, "/"); response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a request is answered %d", response.StatusCode)
+	}
+	const problem = "::1 is a loopback address, which targets must not have unless trellis serve is started with --allow-targets"
+	node.explained(t, host, `"problem": "`+problem)
+	node.explained(t, host, `"failure": "`+problem)
+	if !strings.Contains(node.log.String(), problem) {
+		t.Error("the log does not tell")
+	}
+}
+
+func TestDevReachesItsDataPlaneThroughTargetsButNotItsAPI(t *testing.T) {
+	node := start(t, "dev", "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
+	api := node.client(anybody())
+	group, host := serviceInFront(t, api, types.TargetGroupTypeIp, nil)
+	for what, address := range map[string]net.Addr{"API": node.server.apiListener.Addr(), "admin": node.server.adminListener.Addr()} {
+		if problem := register(t, api, group, address); problem != "" {
+			t.Fatalf("%s: %s", what, problem)
+		}
+		response := node.ask(t, host, "/healthz")
+		if problem := response.Header.Get("x-trellis-problem"); response.StatusCode != http.StatusInternalServerError || !strings.Contains(problem, "is the "+what+" port of this node") {
+			t.Errorf("%s: a request is answered %d, problem %q", what, response.StatusCode, problem)
+		}
+	}
+	if problem := register(t, api, group, node.server.proxy.Addr(80)); problem != "" {
+		t.Fatal(problem)
+	}
+	response := node.ask(t, host, "/")
+	if problem := response.Header.Get("x-trellis-problem"); response.StatusCode != http.StatusLoopDetected || !strings.Contains(problem, "leads back") {
+		t.Errorf("a request that goes round is answered %d, problem %q", response.StatusCode, problem)
+	}
+}
