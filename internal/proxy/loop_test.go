@@ -162,3 +162,9 @@ func TestManyClientsArePassedThroughAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestClientOfGRPCIsNotToldToTryALoopAgain(t *testing.T) {
+	if code := loop.grpc(); code != grpcInternal {
+		t.Errorf("the status of gRPC is %d, want INTERNAL", code)
+	}
+}
