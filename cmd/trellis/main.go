@@ -40,7 +40,15 @@ func run() int {
 	for _, warning := range command.Warnings {
 		log.Warn(warning)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ending := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	reload := make(chan os.Signal, 1)
+	switch {
+	case !command.Configuration.Dev:
+		signal.Notify(reload, syscall.SIGHUP)
+	case !signal.Ignored(syscall.SIGHUP): // nohup has it ignored.
+		ending = append(ending, syscall.SIGHUP) // The terminal is closed.
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ending...)
 	defer stop()
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
@@ -52,6 +60,7 @@ func run() int {
 		Configuration: command.Configuration,
 		Version:       version(),
 		Upgrade:       upgrade,
+		Reload:        reload,
 		Out:           os.Stdout,
 		Log:           log,
 	})

@@ -64,6 +64,7 @@ const (
 type Log struct {
 	cfg     Config
 	entries chan Entry
+	reopen  chan chan error
 	stop    chan struct{}
 	done    chan struct{}
 
@@ -84,7 +85,7 @@ func Open(cfg Config) (*Log, error) {
 	if cfg.Keep == 0 {
 		cfg.Keep = defaultKeep
 	}
-	l := &Log{cfg: cfg, entries: make(chan Entry, queueLength), stop: make(chan struct{}), done: make(chan struct{})}
+	l := &Log{cfg: cfg, entries: make(chan Entry, queueLength), reopen: make(chan chan error), stop: make(chan struct{}), done: make(chan struct{})}
 	if cfg.Path != "" {
 		if err := os.MkdirAll(filepath.Dir(cfg.Path), 0o700); err != nil {
 			return nil, fmt.Errorf("creating the audit log's folder: %w", err)
@@ -103,6 +104,18 @@ func (l *Log) Record(e Entry) {
 	case l.entries <- e:
 	case <-l.done:
 		// A call that outlived the server's shutdown.
+	}
+}
+
+// Reopen goes on in a file of the log's path, which is another one when somebody has moved the file away. What was
+// recorded before is in the old one.
+func (l *Log) Reopen() error {
+	done := make(chan error, 1)
+	select {
+	case l.reopen <- done:
+		return <-done
+	case <-l.done:
+		return nil
 	}
 }
 
@@ -134,6 +147,11 @@ func (l *Log) run() {
 			if err := l.file.Sync(); err != nil {
 				l.cfg.Log.Error("the audit log cannot be synced", "error", err)
 			}
+		case done := <-l.reopen:
+			for range len(l.entries) {
+				l.writeAll(<-l.entries)
+			}
+			done <- l.replaceFile()
 		case <-l.stop:
 			for {
 				select {

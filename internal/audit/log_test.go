@@ -193,3 +193,26 @@ func TestCallThatOutlivesTheLogDoesNotHang(t *testing.T) {
 		l.Record(Entry{})
 	}
 }
+
+func TestAFileThatWasMovedAwayIsLeftAtReopen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l := open(t, Config{Path: path})
+	l.Record(Entry{RequestID: "before"})
+	moved := path + ".moved"
+	if err := os.Rename(path, moved); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	l.Record(Entry{RequestID: "after"})
+	shut(t, l)
+	for name, want := range map[string]string{moved: "before", path: "after"} {
+		if got := readEntries(t, name); len(got) != 1 || got[0].RequestID != want {
+			t.Errorf("%s holds %+v, want entry %s alone", name, got, want)
+		}
+	}
+	if err := l.Reopen(); err != nil {
+		t.Errorf("once closed: %v", err)
+	}
+}

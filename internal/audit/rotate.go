@@ -32,7 +32,15 @@ func (l *Log) rotate() error {
 	if err := os.Rename(l.cfg.Path, l.numbered(1)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	return l.replaceFile()
+}
+
+// replaceFile opens the file anew, and closes the one that was open. On failure the log goes on in that.
+func (l *Log) replaceFile() error {
 	old := l.file
+	if old == nil {
+		return nil
+	}
 	if err := l.openFile(); err != nil {
 		return err
 	}

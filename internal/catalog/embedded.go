@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -49,25 +50,20 @@ func openEmbedded(ctx context.Context, cfg Config) (_ *store, err error) {
 	}()
 
 	dir := cfg.DataDir
+	var lock io.Closer
 	if dir == "" {
-		if dir, err = os.MkdirTemp("", "trellis-"); err != nil {
+		removeAbandoned(cfg.Log)
+		if dir, lock, err = makeTemporary(); err != nil {
 			return nil, err
 		}
 		undo = append(undo, func() { os.RemoveAll(dir) })
-	} else if err := os.MkdirAll(dir, 0o700); err != nil {
+	} else if lock, err = lockDirectory(dir); err != nil {
 		return nil, err
-	}
-	// etcd would wait for its own lock for ever.
-	lock, err := fileutil.TryLockFile(filepath.Join(dir, "etcd.lock"), os.O_WRONLY|os.O_CREATE, 0o600)
-	if errors.Is(err, fileutil.ErrLocked) {
-		return nil, fmt.Errorf("the data directory %s is in use by another process", dir)
-	} else if err != nil {
-		return nil, fmt.Errorf("lock the data directory: %w", err)
 	}
 	undo = append(undo, func() { lock.Close() })
 
 	e := &embedded{cfg: cfg, dir: filepath.Join(dir, "etcd"), log: cfg.Log, started: make(chan struct{})}
-	e.room.dir = e.dir
+	e.room = room{dir: e.dir, temporary: cfg.Ephemeral}
 	need := int64(reserveBytes)
 	if !fileutil.Exist(filepath.Join(e.dir, "member")) {
 		need = newStoreBytes
@@ -222,6 +218,8 @@ func embeddedConfig(cfg Config, dir string, lost func(error)) *embed.Config {
 	// A single member is its own leader after an election timeout, which nothing but the start waits for.
 	c.TickMs, c.ElectionMs = 20, 100
 	c.UnsafeNoFsync = cfg.Ephemeral
+	// Bound the files of the log, each of which is open, and what of it is in memory: entries may have 1 MB.
+	c.SnapshotCount, c.SnapshotCatchUpEntries = 2000, 100
 	c.MaxTxnOps = max(uint(cfg.MaxOperations), DefaultMaxOperations)
 	c.QuotaBackendBytes = 8 << 30
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, "10m"

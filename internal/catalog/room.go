@@ -40,7 +40,8 @@ func checkRoom(dir string, need int64) error {
 
 // room looks after the room of a store.
 type room struct {
-	dir string // of etcd
+	dir       string // of etcd
+	temporary bool   // nothing is to be reserved
 	// reservedFor is the size of the database that room was reserved for last.
 	reservedFor int64
 }
@@ -51,6 +52,9 @@ func (r *room) check() error { return checkRoom(r.dir, reserveBytes) }
 // reserve keeps room for the database within its file, which the file system gives to nobody else. It is what etcd can
 // go on with when the disk is full: it compacts, and deletes what has expired.
 func (r *room) reserve() error {
+	if r.temporary {
+		return nil
+	}
 	size, err := reserveBeyond(filepath.Join(r.dir, "member", "snap", "db"), r.reservedFor, databaseBytes)
 	switch {
 	case errors.Is(err, syscall.ENOSPC):

@@ -74,17 +74,29 @@ func (c *Credentials) Principal(accessKeyID string) (Principal, bool) {
 	return p, ok
 }
 
+// Reload reads the file again, whether or not it seems to have changed. On an error, which is logged too, what was read
+// before stays in force.
+func (c *Credentials) Reload() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reload()
+	return c.lastProblem
+}
+
 // look reads the file again if it, or the file of a policy, has changed. The caller holds mu.
 func (c *Credentials) look() {
-	changed := false
 	for file, at := range c.modified {
-		changed = changed || !modTime(file).Equal(at)
+		if !modTime(file).Equal(at) {
+			c.reload()
+			return
+		}
 	}
-	if !changed {
-		return
-	}
+}
+
+// reload reads the file again. The caller holds mu.
+func (c *Credentials) reload() {
 	if c.lastProblem = c.read(); c.lastProblem != nil {
-		c.log.Error("the credentials file has changed and cannot be read; what was read before stays in force", "error", c.lastProblem)
+		c.log.Error("the credentials file cannot be read again; what was read before stays in force", "error", c.lastProblem)
 		return
 	}
 	c.log.Info("the credentials file has been read again", "file", c.path, "principals", len(c.principals))

@@ -31,13 +31,14 @@ type Inventory struct {
 	// mu guards the fields below.
 	onChange []func(*Snapshot)
 
-	stop  context.CancelFunc
-	owned sync.WaitGroup // the watch
+	reload chan chan error
+	stop   context.CancelFunc
+	owned  sync.WaitGroup // the watch
 }
 
 // Open reads an inventory file and watches it until Close. The error names everything that is wrong with it.
 func Open(path string, log *slog.Logger) (*Inventory, error) {
-	i := &Inventory{path: path, log: log}
+	i := &Inventory{path: path, log: log, reload: make(chan chan error)}
 	seen := reading{}
 	snapshot, err := i.read(seen)
 	if err != nil {
@@ -90,7 +91,19 @@ func (i *Inventory) read(r reading) (*Snapshot, error) {
 	return snapshot, nil
 }
 
-// watch reads the file again whenever it, or a file that it names, has changed.
+// Reload reads the file again, whether or not it has changed. On an error, which is logged too, what was known before
+// stays in force.
+func (i *Inventory) Reload(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case i.reload <- done:
+		return <-done
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// watch reads the file again whenever it, or a file that it names, has changed, and when it is asked to.
 func (i *Inventory) watch(ctx context.Context, seen reading) {
 	ticks := time.NewTicker(pollInterval)
 	defer ticks.Stop()
@@ -98,26 +111,34 @@ func (i *Inventory) watch(ctx context.Context, seen reading) {
 		select {
 		case <-ctx.Done():
 			return
+		case done := <-i.reload:
+			seen = reading{}
+			done <- i.update(seen)
 		case <-ticks.C:
-		}
-		if seen.isCurrent() {
-			continue
-		}
-		seen = reading{}
-		snapshot, err := i.read(seen)
-		if err != nil {
-			i.log.Error("the inventory cannot be used; what was known before stays in force", "error", err)
-			continue
-		}
-		i.current.Store(snapshot)
-		i.log.Info("the inventory has changed", "file", i.path)
-		i.mu.Lock()
-		notify := i.onChange
-		i.mu.Unlock()
-		for _, fn := range notify {
-			fn(snapshot)
+			if !seen.isCurrent() {
+				seen = reading{}
+				_ = i.update(seen) // It has been logged.
+			}
 		}
 	}
+}
+
+// update makes what is in the file the current snapshot.
+func (i *Inventory) update(seen reading) error {
+	snapshot, err := i.read(seen)
+	if err != nil {
+		i.log.Error("the inventory cannot be used; what was known before stays in force", "error", err)
+		return err
+	}
+	i.current.Store(snapshot)
+	i.log.Info("the inventory has been read again", "file", i.path)
+	i.mu.Lock()
+	notify := i.onChange
+	i.mu.Unlock()
+	for _, fn := range notify {
+		fn(snapshot)
+	}
+	return nil
 }
 
 // reading is what files contained when they were read, by name. Contents are compared rather than times: no change is

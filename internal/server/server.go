@@ -71,6 +71,8 @@ type Config struct {
 	Version string
 	// Upgrade gets a value when a new process is to take over from this one. Nil means never.
 	Upgrade <-chan os.Signal
+	// Reload gets a value when files are to be read and opened again. Nil means never.
+	Reload <-chan os.Signal
 	// Out gets what the operator is shown at the start, Log the rest.
 	Out io.Writer
 	Log *slog.Logger
@@ -239,6 +241,7 @@ func (s *Server) run(ctx context.Context) error {
 	group.Go(func() error { return api.serve(ctx) })
 	group.Go(func() error { return admin.serve(ctx) })
 	group.Go(func() error { return governMemory(ctx) })
+	group.Go(func() error { return s.reloads(ctx) })
 	stopControl := s.startControl(ctx, group)
 	group.Go(func() error {
 		defer end() // Another process serves.

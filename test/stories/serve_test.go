@@ -85,6 +85,12 @@ func must[T any](v T, err error) func(t *testing.T) T {
 	}
 }
 
+func createGroup(t *testing.T, c *vpclattice.Client, name string) error {
+	t.Helper()
+	_, err := c.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{Name: &name, Type: types.TargetGroupTypeLambda})
+	return err
+}
+
 // get sends a request for a host to the data plane.
 func get(ctx context.Context, host string, dataPort int, path string) (status int, body string, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", dataPort, path), nil)

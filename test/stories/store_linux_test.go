@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
-	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -91,12 +90,6 @@ func awaitReady(t *testing.T, p *trellistest.Process, what string, want func(rea
 			t.Fatalf("%s: /readyz still answers %+v", what, r)
 		}
 	}
-}
-
-func createGroup(t *testing.T, c *vpclattice.Client, name string) error {
-	t.Helper()
-	_, err := c.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{Name: &name, Type: types.TargetGroupTypeLambda})
-	return err
 }
 
 // wantUnavailable checks that an error is a 5xx that says why.

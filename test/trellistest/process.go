@@ -127,11 +127,17 @@ func Start(t testing.TB, program, command string, args ...string) *Process {
 // Stop asks the program to stop, waits until it has, and fails the test unless it ended well.
 func (p *Process) Stop() {
 	p.t.Helper()
+	p.StopBy(syscall.SIGTERM)
+}
+
+// StopBy is Stop by another signal.
+func (p *Process) StopBy(signal syscall.Signal) {
+	p.t.Helper()
 	if p.killed {
 		return
 	}
 	p.killed = true
-	_ = syscall.Kill(p.PID(), syscall.SIGTERM)
+	_ = syscall.Kill(p.PID(), signal)
 	p.awaitExit()
 	p.outputs.Wait()
 	if p.t.Failed() {
