@@ -14,7 +14,7 @@ var planes = map[string][]string{
 		"internal/control", "internal/identity", "internal/sts",
 	},
 	"data plane": {
-		"internal/certificate", "internal/health", "internal/outbound", "internal/proxy/...", "internal/routing",
+		"internal/certificate", "internal/health", "internal/outbound/...", "internal/proxy/...", "internal/routing",
 	},
 	"shared": {
 		"internal/inventory", "internal/lattice", "internal/policy", "internal/shape",

@@ -90,11 +90,7 @@ func (p *httpProber) connect(ctx context.Context, probe Probe) (net.Conn, error)
 	if probe.HTTP2 {
 		config = p.http2TLS
 	}
-	secured := tls.Client(conn, config)
-	err = secured.HandshakeContext(ctx)
-	if err == nil && probe.HTTP2 && secured.ConnectionState().NegotiatedProtocol != "h2" {
-		err = errors.New("the target does not agree to HTTP/2 (ALPN)")
-	}
+	secured, err := outbound.Secure(ctx, conn, config)
 	if err != nil {
 		conn.Close()
 		return nil, err

@@ -1,6 +1,12 @@
 package outbound
 
-import "crypto/tls"
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+)
 
 // TLSConfig returns the configuration of connections to targets on which the protocol is spoken, for traffic and for
 // health checks alike. The certificates of targets are not verified (UG target-groups), and no server name is sent:
@@ -24,4 +30,42 @@ func TLSConfig(protocol string) *tls.Config {
 			tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
 		},
 	}
+}
+
+// Secure makes the TLS handshake with a target. A target that does not agree to HTTP/2 is none to whom that can be spoken;
+// one that agrees to nothing speaks HTTP/1.1.
+func Secure(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
+	secured := tls.Client(conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		if isAboutCertificate(ctx, secured, err) {
+			err = &CertificateError{err}
+		}
+		return nil, err
+	}
+	if config.NextProtos[0] == "h2" && secured.ConnectionState().NegotiatedProtocol != "h2" {
+		return nil, errNotHTTP2
+	}
+	return secured, nil
+}
+
+var errNotHTTP2 = errors.New("the target does not agree to HTTP/2 (ALPN)")
+
+// CertificateError tells that crypto/tls could not take a target's certificate. It verifies none, but parses all of them,
+// and what it refuses as malformed it refuses whatever its configuration says (golang/go#65829). Serial numbers that are
+// negative pass, by the godebug line of go.mod.
+type CertificateError struct{ Err error }
+
+func (e *CertificateError) Error() string {
+	return "the target's certificate cannot be used: " + e.Err.Error() + "; give the target another one, or pass TLS through to it (TLS_PASSTHROUGH)"
+}
+func (e *CertificateError) Unwrap() error { return e.Err }
+
+// isAboutCertificate reports whether a handshake has failed after the target's choice of version and before its
+// certificate was taken, though the connection lasts and the target has not refused: crypto/tls has no type for it.
+func isAboutCertificate(ctx context.Context, conn *tls.Conn, err error) bool {
+	if _, ok := errors.AsType[net.Error](err); ok || ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return false
+	}
+	state := conn.ConnectionState()
+	return state.Version != 0 && len(state.PeerCertificates) == 0
 }

@@ -1,11 +1,14 @@
 package server
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,12 +18,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
 
+	"trellis/internal/outbound/outboundtest"
 	"trellis/test/trellistest"
 )
 
-// serviceInFront makes a service with a listener on port 80 in front of a target group, which it returns with the
+// serviceInFront makes a service with a listener on the port of its protocol in front of a target group, which it returns with the
 // service's host name.
-func serviceInFront(t *testing.T, api *vpclattice.Client, groupType types.TargetGroupType, check *types.HealthCheckConfig) (group, host string) {
+func serviceInFront(t *testing.T, api *vpclattice.Client, groupType types.TargetGroupType, protocol types.ListenerProtocol, config types.TargetGroupConfig) (group, host string) {
 	t.Helper()
 	ctx := t.Context()
 	must := func(err error) {
@@ -29,8 +33,12 @@ func serviceInFront(t *testing.T, api *vpclattice.Client, groupType types.Target
 			t.Fatal(err)
 		}
 	}
+	config.VpcIdentifier, config.Port = new("vpc-0123456789abcdef0"), new(int32(80))
+	if config.Protocol == "" {
+		config.Protocol = types.TargetGroupProtocolHttp
+	}
 	created, err := api.CreateTargetGroup(ctx, &vpclattice.CreateTargetGroupInput{Name: new("files"), Type: groupType,
-		Config: &types.TargetGroupConfig{Protocol: types.TargetGroupProtocolHttp, Port: new(int32(80)), VpcIdentifier: new("vpc-0123456789abcdef0"), HealthCheck: check}})
+		Config: &config})
 	must(err)
 	network, err := api.CreateServiceNetwork(ctx, &vpclattice.CreateServiceNetworkInput{Name: new("home")})
 	must(err)
@@ -39,7 +47,7 @@ func serviceInFront(t *testing.T, api *vpclattice.Client, groupType types.Target
 	_, err = api.CreateServiceNetworkServiceAssociation(ctx, &vpclattice.CreateServiceNetworkServiceAssociationInput{
 		ServiceIdentifier: service.Id, ServiceNetworkIdentifier: network.Id})
 	must(err)
-	_, err = api.CreateListener(ctx, &vpclattice.CreateListenerInput{ServiceIdentifier: service.Id, Name: new("http"), Protocol: types.ListenerProtocolHttp,
+	_, err = api.CreateListener(ctx, &vpclattice.CreateListenerInput{ServiceIdentifier: service.Id, Name: new("front"), Protocol: protocol,
 		DefaultAction: &types.RuleActionMemberForward{Value: types.ForwardAction{TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: created.Id}}}}})
 	must(err)
 	return *created.Id, *service.DnsEntry.DomainName
@@ -111,7 +119,7 @@ func (r *running) explained(t *testing.T, host, want string) {
 func TestServeReachesNothingOfItselfThroughTargets(t *testing.T) {
 	node, credentials, _ := documented(t, "--allow-targets", "127.0.0.0/8", "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
 	api := node.client(profile(t, credentials, "operator"))
-	group, host := serviceInFront(t, api, types.TargetGroupTypeIp, &types.HealthCheckConfig{HealthCheckIntervalSeconds: new(int32(5)), Path: new("/healthz")})
+	group, host := serviceInFront(t, api, types.TargetGroupTypeIp, types.ListenerProtocolHttp, types.TargetGroupConfig{HealthCheck: &types.HealthCheckConfig{HealthCheckIntervalSeconds: new(int32(5)), Path: new("/healthz")}})
 	for what, address := range map[string]net.Addr{
 		"API":        node.server.apiListener.Addr(),
 		"admin":      node.server.adminListener.Addr(),
@@ -134,7 +142,7 @@ func TestServeReachesNothingOfItselfThroughTargets(t *testing.T) {
 func TestServeRefusesLoopbackTargets(t *testing.T) {
 	node, credentials, _ := documented(t)
 	api := node.client(profile(t, credentials, "operator"))
-	group, _ := serviceInFront(t, api, types.TargetGroupTypeIp, nil)
+	group, _ := serviceInFront(t, api, types.TargetGroupTypeIp, types.ListenerProtocolHttp, types.TargetGroupConfig{})
 	for _, address := range []string{"127.0.0.1", "127.9.9.9", "169.254.169.254"} {
 		problem := register(t, api, group, &net.TCPAddr{IP: net.ParseIP(address), Port: 80})
 		if !strings.HasPrefix(problem, address+" is a ") || !strings.Contains(problem, "--allow-targets") {
@@ -163,7 +171,7 @@ func TestServeSendsNothingToAnInstanceOnTheLoopback(t *testing.T) {
 	}
 	node, credentials, _ := documented(t, "--inventory", file, "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
 	api := node.client(profile(t, credentials, "operator"))
-	group, host := serviceInFront(t, api, types.TargetGroupTypeInstance, &types.HealthCheckConfig{HealthCheckIntervalSeconds: new(int32(5))})
+	group, host := serviceInFront(t, api, types.TargetGroupTypeInstance, types.ListenerProtocolHttp, types.TargetGroupConfig{HealthCheck: &types.HealthCheckConfig{HealthCheckIntervalSeconds: new(int32(5))}})
 	if _, err := api.RegisterTargets(t.Context(), &vpclattice.RegisterTargetsInput{TargetGroupIdentifier: &group, Targets: []types.Target{{Id: new("i-0123456789abcdef0")}}}); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +189,7 @@ func TestServeSendsNothingToAnInstanceOnTheLoopback(t *testing.T) {
 func TestDevReachesItsDataPlaneThroughTargetsButNotItsAPI(t *testing.T) {
 	node := start(t, "dev", "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
 	api := node.client(anybody())
-	group, host := serviceInFront(t, api, types.TargetGroupTypeIp, nil)
+	group, host := serviceInFront(t, api, types.TargetGroupTypeIp, types.ListenerProtocolHttp, types.TargetGroupConfig{})
 	for what, address := range map[string]net.Addr{"API": node.server.apiListener.Addr(), "admin": node.server.adminListener.Addr()} {
 		if problem := register(t, api, group, address); problem != "" {
 			t.Fatalf("%s: %s", what, problem)
@@ -197,5 +205,43 @@ func TestDevReachesItsDataPlaneThroughTargetsButNotItsAPI(t *testing.T) {
 	response := node.ask(t, host, "/")
 	if problem := response.Header.Get("x-trellis-problem"); response.StatusCode != http.StatusLoopDetected || !strings.Contains(problem, "leads back") {
 		t.Errorf("a request that goes round is answered %d, problem %q", response.StatusCode, problem)
+	}
+}
+
+func TestTargetWhoseSerialNumberIsNegativeServesAndPassesItsChecks(t *testing.T) {
+	for _, version := range []types.TargetGroupProtocolVersion{types.TargetGroupProtocolVersionHttp1, types.TargetGroupProtocolVersionHttp2} {
+		t.Run(string(version), func(t *testing.T) {
+			backend := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
+			backend.TLS = &tls.Config{Certificates: []tls.Certificate{outboundtest.WithNegativeSerial(t)}}
+			backend.EnableHTTP2 = true
+			backend.StartTLS()
+			defer backend.Close()
+			node := start(t, "dev", "--port-map", fmt.Sprintf("443=%d", trellistest.FreePort(t)))
+			api := node.client(anybody())
+			group, host := serviceInFront(t, api, types.TargetGroupTypeIp, types.ListenerProtocolHttps, types.TargetGroupConfig{
+				Protocol: types.TargetGroupProtocolHttps, ProtocolVersion: version,
+				HealthCheck: &types.HealthCheckConfig{Enabled: new(true), Protocol: types.TargetGroupProtocolHttps, ProtocolVersion: types.HealthCheckProtocolVersion(version)},
+			})
+			if problem := register(t, api, group, backend.Listener.Addr()); problem != "" {
+				t.Fatal(problem)
+			}
+			client := http.Client{Transport: &http.Transport{
+				TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+				ForceAttemptHTTP2: true,
+				DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, network, node.server.proxy.Addr(443).String())
+				},
+			}}
+			defer client.CloseIdleConnections()
+			response, err := client.Get("https://" + host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				t.Errorf("answered %d: %s", response.StatusCode, response.Header.Get("x-trellis-problem"))
+			}
+			node.explained(t, host+"&port=443", `"status": "HEALTHY"`)
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"syscall"
 
+	"trellis/internal/outbound"
 	"trellis/internal/proxy/socket"
 )
 
@@ -70,8 +71,8 @@ func newConn(pool *Pool, conn *net.TCPConn) *Conn {
 // secure makes the connection one of TLS.
 func (c *Conn) secure(ctx context.Context, config *tls.Config) error {
 	c.probed = newProbed(c.Conn, c.raw)
-	secured := tls.Client(c.probed, config)
-	if err := secured.HandshakeContext(ctx); err != nil {
+	secured, err := outbound.Secure(ctx, c.probed, config)
+	if err != nil {
 		return err
 	}
 	c.Conn, c.raw = secured, nil

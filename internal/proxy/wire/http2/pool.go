@@ -223,10 +223,7 @@ func (p *Pool) connect() (net.Conn, error) {
 	if !p.tls {
 		return conn, nil
 	}
-	secured := tls.Client(conn, p.pools.tls)
-	if err = secured.HandshakeContext(ctx); err == nil && secured.ConnectionState().NegotiatedProtocol != wire.NextProtoTLS {
-		err = errNotH2
-	}
+	secured, err := outbound.Secure(ctx, conn, p.pools.tls)
 	if err != nil {
 		conn.Close()
 		return nil, err
