@@ -11,7 +11,7 @@ import (
 var planes = map[string][]string{
 	"control plane": {
 		"internal/api/...", "internal/audit", "internal/authorization", "internal/catalog", "internal/chaos",
-		"internal/control", "internal/identity", "internal/sts",
+		"internal/control", "internal/identity", "internal/misdirected", "internal/sts", "internal/tagging",
 	},
 	"data plane": {
 		"internal/certificate", "internal/health", "internal/outbound/...", "internal/proxy/...", "internal/routing",

@@ -47,6 +47,11 @@ var importRules = []importRule{
 		because:  "it judges a call by its input and the caller's policies, however it came and wherever resources are kept",
 	},
 	{
+		packages: []string{"internal/tagging", "internal/misdirected"},
+		forbid:   []string{"internal/control", "go.etcd.io/etcd/..."},
+		because:  "they stand beside the API on its port: they know how clients are answered and what is stored, not what operations do",
+	},
+	{
 		packages: []string{"internal/catalog"},
 		forbid:   []string{"internal/api", "internal/control", "net/http"},
 		because:  "the catalog keeps records, whoever asks for them; it must not know the API",

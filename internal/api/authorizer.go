@@ -14,7 +14,9 @@ type Authorizer interface {
 
 // Call is an operation that somebody wants carried out.
 type Call struct {
-	Caller    Caller
+	Caller Caller
+	// Service is the prefix of the action. Empty means vpc-lattice.
+	Service   string
 	Operation string
 	// Resource is the ARN of what the operation is about, in the partition aws whatever the client wrote. What is
 	// to be created or listed has a star for its id.

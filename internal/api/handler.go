@@ -52,14 +52,14 @@ func NewHandler(cfg Config) http.Handler {
 	if cfg.TotalBodyBytes == 0 {
 		cfg.TotalBodyBytes = defaultTotalBodyBytes
 	}
-	h := &handler{cfg: cfg, throttle: newThrottle(cfg.Limits)}
+	h := &handler{cfg: cfg, throttle: NewThrottle(cfg.Limits)}
 	h.bodies.give(int(cfg.TotalBodyBytes))
 	return h
 }
 
 type handler struct {
 	cfg      Config
-	throttle *throttle
+	throttle *Throttle
 	bodies   bodyMemory
 }
 
@@ -119,7 +119,7 @@ func (e *exchange) answer() (body []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.throttle.admit(e.caller.Account, e.started); err != nil {
+	if err := e.throttle.Admit(e.caller.Account, e.started); err != nil {
 		return nil, err
 	}
 	if err := d.parseQuery(e.r.URL.RawQuery); err != nil {
@@ -167,7 +167,7 @@ func (e *exchange) carryOut(d *decoder) (any, error) {
 	if err := fate.Before(ctx); err != nil {
 		return nil, err
 	}
-	leave, err := e.throttle.enter(ctx)
+	leave, err := e.throttle.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -26,8 +26,8 @@ const (
 	maxBuckets = 1024
 )
 
-// throttle keeps to Limits.
-type throttle struct {
+// Throttle keeps to Limits. Each service that is answered has one of its own, as at AWS.
+type Throttle struct {
 	limits Limits
 	slots  chan struct{} // has an element for each operation under way; nil: any number.
 
@@ -35,17 +35,18 @@ type throttle struct {
 	buckets map[string]*rate.Limiter
 }
 
-func newThrottle(limits Limits) *throttle {
-	t := &throttle{limits: limits, buckets: map[string]*rate.Limiter{}}
+// NewThrottle returns a throttle that keeps to limits.
+func NewThrottle(limits Limits) *Throttle {
+	t := &Throttle{limits: limits, buckets: map[string]*rate.Limiter{}}
 	if limits.Concurrency > 0 {
 		t.slots = make(chan struct{}, limits.Concurrency)
 	}
 	return t
 }
 
-// admit counts a call of an account. The error is a ThrottlingException that says when the next call will be admitted,
+// Admit counts a call of an account. The error is a ThrottlingException that says when the next call will be admitted,
 // also of operations for which the model has none.
-func (t *throttle) admit(account string, now time.Time) error {
+func (t *Throttle) Admit(account string, now time.Time) error {
 	if t.limits.Rate == 0 {
 		return nil
 	}
@@ -58,7 +59,7 @@ func (t *throttle) admit(account string, now time.Time) error {
 }
 
 // bucket returns an account's bucket of tokens.
-func (t *throttle) bucket(account string, now time.Time) *rate.Limiter {
+func (t *Throttle) bucket(account string, now time.Time) *rate.Limiter {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if b, ok := t.buckets[account]; ok {
@@ -74,7 +75,7 @@ func (t *throttle) bucket(account string, now time.Time) *rate.Limiter {
 
 // forget drops the buckets that are full again, which are as good as new ones. If that leaves too many, it drops any
 // others up to a quarter of them, whose accounts get their bursts anew. The caller holds mu.
-func (t *throttle) forget(now time.Time) {
+func (t *Throttle) forget(now time.Time) {
 	for account, b := range t.buckets {
 		if b.TokensAt(now) >= float64(b.Burst()) {
 			delete(t.buckets, account)
@@ -88,8 +89,8 @@ func (t *throttle) forget(now time.Time) {
 	}
 }
 
-// enter waits until an operation may begin. leave must be called at its end.
-func (t *throttle) enter(ctx context.Context) (leave func(), err error) {
+// Enter waits until an operation may begin. leave must be called at its end.
+func (t *Throttle) Enter(ctx context.Context) (leave func(), err error) {
 	if t.slots == nil {
 		return func() {}, nil
 	}

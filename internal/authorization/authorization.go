@@ -6,6 +6,7 @@
 package authorization
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -51,7 +52,7 @@ func New(cfg Config) *Authorizer {
 func (a *Authorizer) Authorize(call api.Call) error {
 	// The credentials may have changed since the signature was checked: then the caller has no policies any more.
 	principal, _ := a.cfg.Principals.Principal(call.Caller.AccessKeyID)
-	action := "vpc-lattice:" + actionOf(call.Operation)
+	action := cmp.Or(call.Service, "vpc-lattice") + ":" + actionOf(call.Operation)
 	for _, q := range questions(call) {
 		keys := conditionKeys{
 			call: call, tags: principal.Tags, request: q.keys, arn: q.resource, resource: a.stored(q.resource), now: a.cfg.Now(),

@@ -1,9 +1,6 @@
 package control
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 
 	"trellis/internal/api"
@@ -64,38 +61,21 @@ func pageOf[R, S any](q query, list func(after catalog.Cursor, yield func(item R
 	return items, ptr(q.token(last)), nil
 }
 
-// token encodes a position. It carries a digest of the question, so that a token of another list is refused
-// rather than answered from the middle of nowhere. It is no secret: a position shows nothing beyond the list itself.
-func (q query) token(at catalog.Cursor) string {
-	b := q.digest(at)
-	b = binary.AppendUvarint(b, uint64(at.Revision))
-	return base64.RawURLEncoding.EncodeToString(append(b, at.Key...))
-}
+func (q query) token(at catalog.Cursor) string { return at.Token(q.question()) }
 
 func (q query) cursor() (catalog.Cursor, error) {
 	if q.NextToken == nil {
 		return catalog.Cursor{}, nil
 	}
-	refused := api.Invalid("nextToken", fmt.Sprintf(
-		"The token is not one that %s gave for this query. Ask for the first page without a token, and repeat the query's other parameters unchanged.", q.Operation))
-	b, err := base64.RawURLEncoding.DecodeString(*q.NextToken)
-	if err != nil || len(b) < digestSize {
-		return catalog.Cursor{}, refused
-	}
-	revision, n := binary.Uvarint(b[digestSize:])
-	if n <= 0 {
-		return catalog.Cursor{}, refused
-	}
-	at := catalog.Cursor{Revision: int64(revision), Key: string(b[digestSize+n:])}
-	if q.token(at) != *q.NextToken {
-		return catalog.Cursor{}, refused
+	at, ok := catalog.ParseToken(*q.NextToken, q.question())
+	if !ok {
+		return catalog.Cursor{}, api.Invalid("nextToken", fmt.Sprintf(
+			"The token is not one that %s gave for this query. Ask for the first page without a token, and repeat the query's other parameters unchanged.", q.Operation))
 	}
 	return at, nil
 }
 
-const digestSize = 12
-
-func (q query) digest(at catalog.Cursor) []byte {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%v\x00%s\x00%d\x00%s", q.Operation, q.Index, q.Filter, at.Revision, at.Key))
-	return sum[:digestSize]
+// question is what a token answers.
+func (q query) question() string {
+	return fmt.Sprintf("%s\x00%v\x00%s", q.Operation, q.Index, q.Filter)
 }

@@ -24,6 +24,13 @@ func requestCredential(r *http.Request) (credential, bool) {
 	return parseCredential(r.URL.Query().Get("X-Amz-Credential"))
 }
 
+// RequestedService returns the name of the AWS service for which a request is signed, "" if it is not signed. It does not
+// check the signature.
+func RequestedService(r *http.Request) string {
+	c, _ := requestCredential(r)
+	return c.Service
+}
+
 // parseCredential parses "AKID/20260102/us-west-2/vpc-lattice/aws4_request". The key id may itself contain
 // slashes, so the parts are counted from the end.
 func parseCredential(s string) (credential, bool) {

@@ -184,7 +184,7 @@ func parsePolicy(text string) (*policy.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d, d.Require(policy.Requirements{ActionPrefixes: []string{"vpc-lattice:", "vpc-lattice-svcs:", "sts:"}, Resource: true})
+	return d, d.Require(policy.Requirements{ActionPrefixes: []string{"vpc-lattice:", "vpc-lattice-svcs:", "sts:", "tag:"}, Resource: true})
 }
 
 // maxTags is how many tags a user or role may have (IAM).

@@ -135,8 +135,14 @@ func (b *Base) Meta() *Base { return b }
 // Deleting is the index of all resources, of whatever kind and scope, whose deletion is under way.
 var Deleting = Index{By: "deleting"}
 
-// indexes returns the given indexes, and Deleting if the resource is being deleted.
+// Tagged is the index of a scope's resources of all kinds that have tags.
+func Tagged(scope Scope) Index { return Index{Scope: scope, By: "tagged"} }
+
+// indexes returns the given indexes, Deleting if the resource is being deleted, and Tagged if it has tags.
 func (b *Base) indexes(list ...Index) []Index {
+	if len(b.Tags) > 0 {
+		list = append(list, Tagged(b.Scope))
+	}
 	if b.Lifecycle.Deleting() {
 		list = append(list, Deleting)
 	}

@@ -13,10 +13,12 @@ import (
 	"trellis/internal/chaos"
 	"trellis/internal/identity"
 	"trellis/internal/lattice"
+	"trellis/internal/misdirected"
 	"trellis/internal/sts"
+	"trellis/internal/tagging"
 )
 
-// apiHandler returns what answers on the API port: STS, and behind it the operations.
+// apiHandler returns what answers on the API port: what tells services apart, STS, and behind it the operations.
 func (s *Server) apiHandler() http.Handler {
 	burst := s.cfg.APIBurst
 	if burst == 0 {
@@ -30,17 +32,24 @@ func (s *Server) apiHandler() http.Handler {
 		Log:        s.log.With("part", "api"),
 	}
 	forSTS := sts.Config{Log: s.log.With("part", "sts")}
+	forTagging := tagging.Config{
+		Catalog: s.catalog, Throttle: api.NewThrottle(cfg.Limits), Log: s.log.With("part", "tagging"),
+	}
 	if s.cfg.Dev {
 		anybody := identity.Dev{Account: s.cfg.Account, Region: s.cfg.Region}
-		cfg.Authenticator, forSTS.Authenticator = anybody, anybody
+		cfg.Authenticator, forSTS.Authenticator, forTagging.Authenticator = anybody, anybody, anybody
 	} else {
 		cfg.Authenticator = identity.NewSigned(s.credentials, s.cfg.Regions, "vpc-lattice")
 		cfg.Authorizer = authorization.New(authorization.Config{Principals: s.credentials, Resources: stored{s.catalog}})
 		forSTS.Authenticator = identity.NewSigned(s.credentials, nil, "sts")
+		forTagging.Authenticator = identity.NewSigned(s.credentials, s.cfg.Regions, "tagging")
+		forTagging.Authorizer = cfg.Authorizer
 	}
 	forSTS.Next = api.NewHandler(cfg)
 	return &gate{
-		next: sts.NewHandler(forSTS),
+		next: misdirected.NewHandler(misdirected.Config{
+			Next: sts.NewHandler(forSTS), Tagging: tagging.NewHandler(forTagging), Log: s.log.With("part", "api"),
+		}),
 		// A signature, which covers the host, is more than a page can make up.
 		anyHost: !s.cfg.Dev,
 		hosts:   s.allowedHosts(),

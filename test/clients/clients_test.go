@@ -67,6 +67,7 @@ func TestRealClients(t *testing.T) {
 	t.Run("EveryClientDetachesEndpoints", e.endpoints)
 	t.Run("Boto3MeetsEveryRefusalAsItsOwnException", e.boto3Refusals)
 	t.Run("AWSCommandLineRunsAsAProgram", e.commandLine)
+	t.Run("Boto3SendsTheRequestsForAllServices", e.allServices)
 	t.Run("EveryClientMeetsThrottlingAndFailure", e.trouble)
 }
 
@@ -96,6 +97,33 @@ func (e environment) boto3Refusals(t *testing.T) {
 	t.Parallel()
 	p := trellistest.Start(t, e.trellis, "dev", "--quotas", "targetGroupsPerRegion=30", "--deregistration-delay", "0s")
 	run(t, append(asAccount(p, "any"), "TRELLIS_TARGET_GROUPS=30"), e.python(), "python/refusals.py")
+}
+
+// allServices sends to one server what boto3 has for any service of AWS.
+func (e environment) allServices(t *testing.T) {
+	t.Parallel()
+	credentials := filepath.Join(t.TempDir(), "credentials")
+	writeFile(t, credentials, `[all]
+aws_access_key_id     = AKIDALLALLALLALLALLA
+aws_secret_access_key = secret of who may do everything
+trellis_account       = 111111111111
+trellis_policy        = {"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}
+
+[narrow]
+aws_access_key_id     = AKIDNARROWNARROWNARR
+aws_secret_access_key = secret of who may not ask for tags
+trellis_account       = 111111111111
+trellis_policy        = {"Statement":{"Effect":"Allow","Action":"vpc-lattice:*","Resource":"*"}}
+
+[tags]
+aws_access_key_id     = AKIDTAGSTAGSTAGSTAGS
+aws_secret_access_key = secret of who may ask for resources by tags
+trellis_account       = 111111111111
+trellis_policy        = {"Statement":{"Effect":"Allow","Action":"tag:GetResources","Resource":"*"}}
+`)
+	p := trellistest.Start(t, e.trellis, "serve", "--data-dir", t.TempDir(), "--credentials", credentials)
+	run(t, []string{"AWS_ENDPOINT_URL=" + p.API, "TRELLIS_API=" + p.API, "AWS_SHARED_CREDENTIALS_FILE=" + credentials, "AWS_PROFILE=all"},
+		e.python(), "python/services.py")
 }
 
 // everyKind takes every kind of resource through its life with each client. Two of them sign their requests for
