@@ -42,6 +42,10 @@ type Config struct {
 	Endpoints []string
 	// TLS is used towards endpoints whose scheme is https.
 	TLS *tls.Config
+	// User and Password are those of an etcd that has users. They may be empty.
+	User, Password string
+	// Prefix is put before all keys in a cluster. Catalogs of different prefixes know nothing of each other.
+	Prefix string
 	// Apply is called with the changes of each revision, in order, from one goroutine, and before the writers are
 	// answered. The first call, from within Open, has every record as new. May be nil.
 	Apply func([]lattice.Change)

@@ -134,7 +134,7 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	if err := errors.Join(problems.all(ctx)...); err != nil {
 		return Command{}, &UsageError{err}
 	}
-	command.Warnings = unknownVariables(parser.Model, os.Environ())
+	command.Warnings = append(unknownVariables(parser.Model, os.Environ()), command.Configuration.Etcd.warnings()...)
 	return command, nil
 }
 

@@ -27,7 +27,7 @@ type Common struct {
 	Region              string         `name:"region" default:"us-west-2" help:"Region of requests whose signature does not name one."`
 	Account             string         `name:"account" default:"000000000000" help:"Account of requests whose credentials do not name one."`
 	CADir               string         `name:"ca-dir" placeholder:"DIR" help:"Directory of the local certificate authority, ca.pem and ca-key.pem (default: serve DATA_DIR, dev the user's cache directory)."`
-	EtcdEndpoints       []string       `name:"etcd-endpoints" help:"Use this etcd cluster instead of the embedded server, as in http://10.0.0.1:2379."`
+	Etcd                Etcd           `embed:"" prefix:"etcd-"`
 	APIConcurrency      int            `name:"api-concurrency" default:"256" help:"How many API operations are carried out at once; 0 means any number. Others wait for a second at most."`
 	APIBurst            int            `name:"api-burst" default:"0" help:"How many API calls an account may make at once; 0 means as many as --api-rate."`
 	Inventory           string         `name:"inventory" placeholder:"FILE" help:"YAML file of what AWS would know: VPCs, instances, load balancers, certificates, endpoints (docs/inventory.md). Read again when it changes."`
@@ -143,6 +143,7 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 	if !slices.Contains([]string{"text", "json"}, c.LogFormat) {
 		wrong("log-format", c.LogFormat, "must be text or json")
 	}
+	c.Etcd.check(wrong)
 	c.checkAPI(wrong)
 	c.Chaos.check(wrong)
 	if err := c.Quotas.Check(); err != nil {

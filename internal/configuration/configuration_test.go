@@ -45,7 +45,7 @@ func TestFlagsOverrideEnvironmentOverridesFile(t *testing.T) {
 	}
 	c := command.Configuration
 	if c.APIAddr != "127.0.0.1:3" || c.Region != "eu-west-2" || c.Account != "111122223333" || len(c.PortMap) != 1 || c.PortMap[80] != 81 ||
-		len(c.EtcdEndpoints) != 2 || c.Quotas["targetGroupsPerRegion"] != 7 {
+		len(c.Etcd.Endpoints) != 2 || c.Quotas["targetGroupsPerRegion"] != 7 {
 		t.Errorf("%+v", c)
 	}
 }

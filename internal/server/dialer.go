@@ -11,7 +11,7 @@ import (
 // ports, its etcd, and what listens on the loopback or answers on the link.
 func (s *Server) openDialer() {
 	s.addresses = lattice.AddressPolicy{Local: s.cfg.Dev, Allowed: s.cfg.AllowTargets}
-	s.dialer = outbound.New(outbound.Config{Permit: s.addresses.Check, Stores: s.cfg.EtcdEndpoints})
+	s.dialer = outbound.New(outbound.Config{Permit: s.addresses.Check, Stores: s.cfg.Etcd.Endpoints})
 	s.dialer.SetOwn("API", s.apiListener.Addr())
 	s.dialer.SetOwn("admin", s.adminListener.Addr())
 }

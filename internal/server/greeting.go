@@ -50,8 +50,8 @@ func (s *Server) dataPorts() string {
 
 // store tells where records are kept.
 func (s *Server) store() string {
-	if len(s.cfg.EtcdEndpoints) > 0 {
-		return "etcd at " + strings.Join(s.cfg.EtcdEndpoints, ", ")
+	if len(s.cfg.Etcd.Endpoints) > 0 {
+		return "etcd at " + strings.Join(s.cfg.Etcd.Endpoints, ", ")
 	}
 	return s.cfg.DataDir
 }

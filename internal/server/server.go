@@ -164,6 +164,10 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		s.inventory.OnChange(func(*inventory.Snapshot) { s.router.AddressesChanged() })
 	}
 
+	records := catalog.Config{DataDir: cfg.DataDir, Ephemeral: cfg.Dev, Apply: s.apply, Log: s.log.With("part", "catalog")}
+	if err = s.clusterAccess(&records); err != nil {
+		return s, err
+	}
 	known, err := s.takeover.prepared(ctx)
 	if err != nil {
 		return s, err
@@ -171,15 +175,9 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	s.checker.Restore(known)
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	s.catalog, err = catalog.Open(opening, catalog.Config{
-		DataDir:   cfg.DataDir,
-		Ephemeral: cfg.Dev,
-		Endpoints: cfg.EtcdEndpoints,
-		Apply:     s.apply,
-		Log:       s.log.With("part", "catalog"),
-	})
+	s.catalog, err = catalog.Open(opening, records)
 	if err != nil {
-		return s, fmt.Errorf("opening the catalog: %w", err)
+		return s, openError(err)
 	}
 	s.takeover.close()
 	resolver := control.Resolver(net.DefaultResolver)

@@ -73,7 +73,7 @@ func (s *Server) upgrades(ctx context.Context, api, admin *door, stopControl fun
 // upgradeObstacle says why this process cannot be replaced, or nothing.
 func (s *Server) upgradeObstacle() string {
 	switch {
-	case s.cfg.Dev && len(s.cfg.EtcdEndpoints) == 0:
+	case s.cfg.Dev && len(s.cfg.Etcd.Endpoints) == 0:
 		return "dev keeps its records in this process only"
 	case s.cfg.Demo:
 		return "the targets of the demo network are in this process"

@@ -27,15 +27,21 @@ type member struct {
 	cmd      *exec.Cmd
 }
 
-// startCluster starts an etcd cluster of three.
-func startCluster(t *testing.T) []*member {
+// etcdProgram returns the path of an etcd server.
+func etcdProgram(t *testing.T) string {
 	t.Helper()
 	out, err := exec.Command("../../scripts/etcd.sh").Output()
 	if err != nil {
 		exit, _ := errors.AsType[*exec.ExitError](err)
 		t.Fatalf("scripts/etcd.sh: %v\n%s", err, exit.Stderr)
 	}
-	program := strings.TrimSpace(string(out))
+	return strings.TrimSpace(string(out))
+}
+
+// startCluster starts an etcd cluster of three.
+func startCluster(t *testing.T) []*member {
+	t.Helper()
+	program := etcdProgram(t)
 	var peers []string
 	members := make([]*member, 3)
 	for i := range members {

@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +108,21 @@ func get(ctx context.Context, host string, dataPort int, path string) (status in
 	defer response.Body.Close()
 	b, err := io.ReadAll(response.Body)
 	return response.StatusCode, string(b), err
+}
+
+// failsToStart runs a program that must not start, and returns what it says.
+func failsToStart(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, program, append(args, "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")...).CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
+		t.Fatalf("the program ends with %v\n%s", err, out)
+	}
+	if strings.Contains(string(out), "goroutine ") {
+		t.Errorf("there is a stack trace:\n%s", out)
+	}
+	return string(out)
 }
 
 func TestAcknowledgedRecordsSurviveAKillAndTrafficFlowsAgain(t *testing.T) {

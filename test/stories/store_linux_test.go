@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -181,21 +180,6 @@ func TestTrafficGoesOnWhileTheDiskIsFull(t *testing.T) {
 		t.Errorf("after a restart there are the target groups %v", names)
 	}
 	expectAnswer(t, n.host, dataPort)
-}
-
-// failsToStart runs a program that must not start, and returns what it says.
-func failsToStart(t *testing.T, program string, args ...string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, program, append(args, "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")...).CombinedOutput()
-	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
-		t.Fatalf("the program ends with %v\n%s", err, out)
-	}
-	if strings.Contains(string(out), "goroutine ") {
-		t.Errorf("there is a stack trace:\n%s", out)
-	}
-	return string(out)
 }
 
 func TestAStartWithoutRoomSaysHowMuchIsMissing(t *testing.T) {
