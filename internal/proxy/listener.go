@@ -74,7 +74,8 @@ func (p *Proxy) bind() {
 		l, err := p.listen(port)
 		if err != nil {
 			if p.problems[port.Number] == nil {
-				p.cfg.Log.Error("port cannot be bound; trying again", "port", port.Number, "error", err)
+				problem := p.problem(port, err)
+				p.cfg.Log.Error("port cannot be bound; trying again", "port", port.Number, "address", problem.Address, "listeners", someOf(problem.Listeners), "error", err)
 			}
 			p.problems[port.Number] = err
 			continue
@@ -92,7 +93,7 @@ func (p *Proxy) listen(port *routing.Port) (*listener, error) {
 			return nil, fmt.Errorf("%s is already bound for listener port %d", p.address(number), number)
 		}
 	}
-	bound, err := p.cfg.Listen(p.address(port.Number))
+	bound, err := p.cfg.Listen(port.Number, p.address(port.Number))
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +102,9 @@ func (p *Proxy) listen(port *routing.Port) (*listener, error) {
 	}
 	return &listener{proxy: p, port: port, net: bound, ended: make(chan struct{})}, nil
 }
+
+// someOf keeps a line of the log short.
+func someOf(arns []string) []string { return arns[:min(len(arns), 3)] }
 
 // address is where a listener's port is bound.
 func (p *Proxy) address(listenerPort int) string {
@@ -116,7 +120,7 @@ func ListenConfig() net.ListenConfig {
 	return config
 }
 
-func listen(address string) (net.Listener, error) {
+func listen(_ int, address string) (net.Listener, error) {
 	config := ListenConfig()
 	return config.Listen(context.Background(), "tcp", address)
 }
@@ -131,15 +135,42 @@ func (p *Proxy) retryBinding() {
 	}
 }
 
-// Problems says which ports cannot be bound, and why.
-func (p *Proxy) Problems() []string {
+// Problem is a port that cannot be bound. It is tried again and again.
+type Problem struct {
+	Port    int    // of the listeners
+	Address string // that cannot be bound
+	// Listeners are the ARNs of those that answer on the port, in order.
+	Listeners []string
+	Err       error
+}
+
+func (p Problem) String() string {
+	listeners := ""
+	switch n := len(p.Listeners); {
+	case n == 1:
+		listeners = fmt.Sprintf(" (%s)", p.Listeners[0])
+	case n > 1:
+		listeners = fmt.Sprintf(" (%s and %d more)", p.Listeners[0], n-1)
+	}
+	return fmt.Sprintf("listener port %d%s cannot be bound: %v", p.Port, listeners, p.Err)
+}
+
+// Problems returns the ports that cannot be bound, in order.
+func (p *Proxy) Problems() []Problem {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var problems []string
-	for _, number := range slices.Sorted(maps.Keys(p.problems)) {
-		problems = append(problems, fmt.Sprintf("port %d: %v", number, p.problems[number]))
+	var problems []Problem
+	for _, port := range p.wanted {
+		if err := p.problems[port.Number]; err != nil {
+			problems = append(problems, p.problem(port, err))
+		}
 	}
+	slices.SortFunc(problems, func(a, b Problem) int { return a.Port - b.Port })
 	return problems
+}
+
+func (p *Proxy) problem(port *routing.Port, err error) Problem {
+	return Problem{Port: port.Number, Address: p.address(port.Number), Listeners: port.Listeners(), Err: err}
 }
 
 func (l *listener) close() {

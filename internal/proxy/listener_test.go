@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
-	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,8 +82,10 @@ func TestPortThatCannotBeBoundIsAProblemAndTriedAgain(t *testing.T) {
 	w.service("svc-1", 80, respondWith(404))
 	w.service("svc-2", 81, respondWith(500))
 	problems := w.proxy.Problems()
-	if len(problems) != 1 || !strings.HasPrefix(problems[0], "port 80: ") || !strings.Contains(problems[0], strconv.Itoa(number)) {
-		t.Fatalf("problems %q", problems)
+	arn := w.records[lattice.ListenerKey(scope, "svc-1", "listener-svc-1")].(*lattice.Listener).ARN()
+	if len(problems) != 1 || problems[0].Port != 80 || problems[0].Address != "127.0.0.1:"+strconv.Itoa(number) ||
+		!slices.Equal(problems[0].Listeners, []string{arn}) || !errors.Is(problems[0].Err, syscall.EADDRINUSE) {
+		t.Fatalf("problems %+v", problems)
 	}
 	c := w.dialPort(81)
 	c.send("GET / HTTP/1.1\r\nHost: svc-2.lattice.test\r\n\r\n")
@@ -109,12 +113,13 @@ func TestProblemNamesTheListenerPortThatHasThePort(t *testing.T) {
 	number := free.Addr().(*net.TCPAddr).Port
 	w := newWorld(t, func(cfg *Config) {
 		cfg.BoundPort = func(int) int { return number }
-		cfg.Listen = func(string) (net.Listener, error) { return free, nil }
+		cfg.Listen = func(int, string) (net.Listener, error) { return free, nil }
 	})
 	w.service("svc-1", 80, respondWith(404))
 	w.service("svc-2", 8080, respondWith(500))
-	want := fmt.Sprintf("port 8080: 127.0.0.1:%d is already bound for listener port 80", number)
-	if problems := w.proxy.Problems(); len(problems) != 1 || problems[0] != want {
+	arn := w.records[lattice.ListenerKey(scope, "svc-2", "listener-svc-2")].(*lattice.Listener).ARN()
+	want := fmt.Sprintf("listener port 8080 (%s) cannot be bound: 127.0.0.1:%d is already bound for listener port 80", arn, number)
+	if problems := w.proxy.Problems(); len(problems) != 1 || problems[0].String() != want {
 		t.Errorf("problems %q, want %q", problems, want)
 	}
 }
@@ -134,7 +139,7 @@ func TestProblemGoesWithItsPort(t *testing.T) {
 	}
 	w.delete(lattice.ListenerKey(scope, "svc-1", "listener-svc-1"))
 	if problems := w.proxy.Problems(); len(problems) != 0 {
-		t.Errorf("problems %q", problems)
+		t.Errorf("problems %v", problems)
 	}
 }
 

@@ -46,8 +46,8 @@ type Config struct {
 	OnBound func(bound []net.Addr)
 	// BoundPort returns the port that is bound for a listener's port. Nil means the same; 0 means any free one.
 	BoundPort func(listenerPort int) int
-	// Listen opens a TCP port. Nil means as usual.
-	Listen func(address string) (net.Listener, error)
+	// Listen opens a TCP port for a listener's port. Nil means as usual.
+	Listen func(listenerPort int, address string) (net.Listener, error)
 	// Explain adds x-trellis-* headers to responses, which say where the request went.
 	Explain bool
 

@@ -6,14 +6,13 @@ import (
 	"time"
 )
 
-// Listeners returns the sockets that are bound, by the address that Config.Listen was called with. Who accepts on one
-// of them too, by another descriptor, goes on doing so when the proxy has closed its own.
-func (p *Proxy) Listeners() map[string]net.Listener {
+// Listeners returns the sockets that are bound, by the listeners' port. Who accepts on one of them too, by another descriptor, goes on doing so when the proxy has closed its own.
+func (p *Proxy) Listeners() map[int]net.Listener {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sockets := make(map[string]net.Listener, len(p.listeners))
+	sockets := make(map[int]net.Listener, len(p.listeners))
 	for number, l := range p.listeners {
-		sockets[p.address(number)] = l.net
+		sockets[number] = l.net
 	}
 	return sockets
 }

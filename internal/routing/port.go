@@ -86,6 +86,24 @@ func (p *Port) count(protocol shape.ListenerProtocol, n int64) {
 	}
 }
 
+// Listeners returns the ARNs of the listeners that serve a name on the port, in order. It goes through all names.
+func (p *Port) Listeners() []string {
+	var arns []string
+	for i := range p.shards {
+		shard := p.shards[i].Load()
+		if shard == nil {
+			continue
+		}
+		for _, e := range *shard {
+			if service := e.service.Load(); service != nil {
+				arns = append(arns, service.ListenerARN)
+			}
+		}
+	}
+	slices.Sort(arns)
+	return slices.Compact(arns)
+}
+
 func (p *Port) find(name []byte) *entry {
 	shard := p.shards[p.shardOf(name)].Load()
 	if shard == nil {

@@ -2,8 +2,10 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 )
 
 // readiness is the answer of /readyz.
@@ -15,33 +17,56 @@ type readiness struct {
 	Writes bool `json:"writes"`
 	// Catalog says why it does not.
 	Catalog string `json:"catalog,omitempty"`
-	// Problems of the data plane, such as ports that cannot be bound, do not make a node unready: the rest serves.
+	// Problems are ports that cannot be bound. They do not make a node unready: the rest serves, and whoever may create a
+	// listener could otherwise take every node out of service (A-520).
 	Problems []string `json:"problems,omitempty"`
 	Version  string   `json:"version"`
 }
 
-// adminHandler serves the admin port.
+// adminPage is what can be asked on the admin port.
+type adminPage struct {
+	path    string
+	purpose string
+	handler http.HandlerFunc
+}
+
+func (s *Server) adminPages() []adminPage {
+	return []adminPage{
+		{"/healthz", "whether the process answers", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_, _ = w.Write([]byte("ok\n"))
+		}},
+		{"/readyz", "whether this node serves, and its problems", s.readyz},
+		{"/ports", "how the ports of listeners are bound", s.ports},
+		{"/explain", "where a request would go and why: /explain?host=NAME&port=80&method=GET&path=/&header=name:value", s.explain},
+		{"/ca.pem", "the certificate of the local authority, which clients of HTTPS listeners trust", s.authorityPEM},
+		{"/debug/pprof/", "profiles of the process", pprof.Index},
+		{"/debug/pprof/cmdline", "", pprof.Cmdline},
+		{"/debug/pprof/profile", "", pprof.Profile},
+		{"/debug/pprof/symbol", "", pprof.Symbol},
+		{"/debug/pprof/trace", "", pprof.Trace},
+	}
+}
+
+// adminHandler serves the admin port. GET / says what there is.
 func (s *Server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = w.Write([]byte("ok\n"))
-	})
-	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.HandleFunc("GET /explain", s.explain)
-	mux.HandleFunc("GET /ca.pem", s.authorityPEM)
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	var text strings.Builder
+	fmt.Fprintf(&text, "This is the admin port of Trellis %s. The API is at http://%s.\n\n", s.cfg.Version, s.apiListener.Addr())
+	for _, page := range s.adminPages() {
+		mux.HandleFunc("GET "+page.path, page.handler)
+		if page.purpose != "" {
+			fmt.Fprintf(&text, "GET %-14s %s\n", page.path, page.purpose)
+		}
+	}
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { describe(w, text.String()) })
 	return &gate{next: mux, hosts: s.allowedHosts(), refuse: func(w http.ResponseWriter, _ *http.Request, message string) {
 		http.Error(w, message, http.StatusForbidden)
 	}}
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	answer := readiness{Ready: true, Writes: true, Problems: s.proxy.Problems(), Version: s.cfg.Version}
+	answer := readiness{Ready: true, Writes: true, Problems: s.portProblems(), Version: s.cfg.Version}
 	status := http.StatusOK
 	if err := s.catalog.Writable(); err != nil {
 		answer.Writes, answer.Catalog = false, err.Error()

@@ -18,7 +18,7 @@ import (
 	"trellis/internal/tagging"
 )
 
-// apiHandler returns what answers on the API port: what tells services apart, STS, and behind it the operations.
+// apiHandler returns what answers on the API port: what it is, what tells services apart, STS, and behind it the operations.
 func (s *Server) apiHandler() http.Handler {
 	burst := s.cfg.APIBurst
 	if burst == 0 {
@@ -47,9 +47,9 @@ func (s *Server) apiHandler() http.Handler {
 	}
 	forSTS.Next = api.NewHandler(cfg)
 	return &gate{
-		next: misdirected.NewHandler(misdirected.Config{
+		next: s.describeAPI(misdirected.NewHandler(misdirected.Config{
 			Next: sts.NewHandler(forSTS), Tagging: tagging.NewHandler(forTagging), Log: s.log.With("part", "api"),
-		}),
+		})),
 		// A signature, which covers the host, is more than a page can make up.
 		anyHost: !s.cfg.Dev,
 		hosts:   s.allowedHosts(),

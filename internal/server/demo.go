@@ -36,8 +36,9 @@ func (s *Server) openDemo(ctx context.Context) error {
 	if b.err != nil {
 		return b.err
 	}
-	url := fmt.Sprintf("http://%s:%d", s.cfg.DataAddr, s.cfg.boundPort(demoListenerPort))
+	url := "http://" + s.boundAddress(demoListenerPort)
 	out := s.cfg.Out
+	s.showProblems()
 	fmt.Fprintf(out, "\nThe service shop forwards to the target groups blue (weight 75) and green (weight 25):\n")
 	fmt.Fprintf(out, "  curl -H 'Host: %s' %s/\n", host, url)
 	fmt.Fprintf(out, "A rule by path prefix forwards to the target group orders:\n")
@@ -45,7 +46,7 @@ func (s *Server) openDemo(ctx context.Context) error {
 	fmt.Fprintf(out, "A rule by header forwards to green alone:\n")
 	fmt.Fprintf(out, "  curl -H 'Host: %s' -H 'x-version: green' %s/\n", host, url)
 	fmt.Fprintf(out, "The same by HTTPS, for which the local certificate authority vouches:\n")
-	fmt.Fprintf(out, "  curl --cacert %s --connect-to ::%s:%d https://%s/\n", s.authority.File(), s.cfg.DataAddr, s.cfg.boundPort(demoSecurePort), host)
+	fmt.Fprintf(out, "  curl --cacert %s --connect-to ::%s https://%s/\n", s.authority.File(), s.boundAddress(demoSecurePort), host)
 	fmt.Fprintf(out, "The x-trellis headers of an answer say which way it took, and the admin port what would happen:\n")
 	fmt.Fprintf(out, "  curl -i -H 'Host: %s' %s/\n", host, url)
 	fmt.Fprintf(out, "  curl -G http://%s/explain -d method=GET -d host=%s -d port=%d -d path=/orders/7\n", s.adminListener.Addr(), host, demoListenerPort)

@@ -15,6 +15,8 @@ import (
 // explanation is the answer of /explain: what routing would do, and what the health checks saw last.
 type explanation struct {
 	routing.Explanation
+	// Bound is the address at which the port can be reached; it is empty when no listener has the port or it cannot be bound.
+	Bound string `json:"bound,omitempty"`
 	// Health is what is known about the targets of each target group, by its ARN.
 	Health map[string][]health.TargetReport `json:"health,omitempty"`
 }
@@ -43,6 +45,14 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		Path:    []byte(path),
 		Headers: headers,
 	})}
+	if address := s.proxy.Addr(port); address != nil {
+		answer.Bound = address.String()
+	}
+	for _, problem := range s.proxy.Problems() {
+		if problem.Port == port {
+			answer.Problem = problem.String()
+		}
+	}
 	for _, group := range answer.TargetGroups {
 		if arn, ok := lattice.ParseARN(group.ARN); ok {
 			answer.Health[group.ARN] = s.checker.Report(arn.Key())

@@ -3,10 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"maps"
-	"net"
-	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -22,6 +18,7 @@ func (s *Server) greet(ctx context.Context) error {
 	fmt.Fprintf(out, "  API    %s\n", api)
 	fmt.Fprintf(out, "  admin  http://%s\n", s.adminListener.Addr())
 	fmt.Fprintf(out, "  data   %s\n", s.dataPorts())
+	s.showProblems()
 	fmt.Fprintf(out, "  CA     %s (clients of HTTPS listeners trust it: curl --cacert %[1]s)\n", s.authority.File())
 	if !s.cfg.Dev {
 		fmt.Fprintf(out, "  store  %s\n", s.store())
@@ -33,19 +30,6 @@ func (s *Server) greet(ctx context.Context) error {
 		return nil
 	}
 	return s.openDemo(ctx)
-}
-
-// dataPorts tells how listener ports are bound.
-func (s *Server) dataPorts() string {
-	if len(s.cfg.PortMap) == 0 {
-		return "listener port N on " + net.JoinHostPort(s.cfg.DataAddr, "N")
-	}
-	var parts []string
-	for _, port := range slices.Sorted(maps.Keys(s.cfg.PortMap)) {
-		bound := net.JoinHostPort(s.cfg.DataAddr, strconv.Itoa(s.cfg.PortMap[port]))
-		parts = append(parts, fmt.Sprintf("listener port %d on %s", port, bound))
-	}
-	return strings.Join(append(parts, "others as they are"), ", ")
 }
 
 // store tells where records are kept.

@@ -20,6 +20,7 @@ import (
 type running struct {
 	// url is that of the API.
 	url    string
+	out    *text // the greeting
 	log    *text
 	server *Server
 }
@@ -34,8 +35,8 @@ func start(t *testing.T, args ...string) *running {
 	if command.Configuration.CADir == "" {
 		command.Configuration.CADir = t.TempDir()
 	}
-	log := &text{}
-	cfg := Config{Configuration: command.Configuration, Version: "test", Out: &text{}, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	log, out := &text{}, &text{}
+	cfg := Config{Configuration: command.Configuration, Version: "test", Out: out, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	s, err := open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +53,8 @@ func start(t *testing.T, args ...string) *running {
 			t.Error(err)
 		}
 	})
-	return &running{url: "http://" + s.apiListener.Addr().String(), log: log, server: s}
+	await(t, func() bool { return strings.Contains(log.String(), "msg=serving") })
+	return &running{url: "http://" + s.apiListener.Addr().String(), out: out, log: log, server: s}
 }
 
 // text is written by several goroutines and read by the test.

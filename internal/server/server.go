@@ -44,6 +44,9 @@ type Server struct {
 	apiListener   net.Listener
 	adminListener net.Listener
 
+	portsInUse    []proxy.Problem // what tryMappedPorts found
+	shownProblems map[int]bool    // by listener port
+
 	audit       *audit.Log // nil when nothing is recorded.
 	chaos       *chaos.Chaos
 	credentials *identity.Credentials // nil in dev.
@@ -100,7 +103,7 @@ func Run(ctx context.Context, cfg Config) error {
 // open opens the sockets first, so that an address in use is told at once, and then the catalog, whose first
 // changes bring up the data plane.
 func open(ctx context.Context, cfg Config) (s *Server, err error) {
-	s = &Server{cfg: cfg, log: cfg.Log}
+	s = &Server{cfg: cfg, log: cfg.Log, shownProblems: map[int]bool{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -109,16 +112,22 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	if s.takeover, err = openTakeover(ctx, s.log); err != nil {
 		return s, err
 	}
-	if s.apiListener, err = s.takeover.listen(net.ListenConfig{}, apiSocket, cfg.APIAddr); err != nil {
-		return s, fmt.Errorf("opening the API port (--api-addr): %w", err)
+	if s.apiListener, err = s.listenOwn(ctx, apiSocket, "api-addr", cfg.APIAddr); err != nil {
+		return s, err
 	}
-	if s.adminListener, err = s.takeover.listen(net.ListenConfig{}, adminSocket, cfg.AdminAddr); err != nil {
-		return s, fmt.Errorf("opening the admin port (--admin-addr): %w", err)
+	if s.adminListener, err = s.listenOwn(ctx, adminSocket, "admin-addr", cfg.AdminAddr); err != nil {
+		return s, err
 	}
 	if err = s.tryDataAddress(ctx); err != nil {
 		return s, err
 	}
+	if s.portsInUse, err = s.tryMappedPorts(ctx); err != nil {
+		return s, err
+	}
 
+	if err = s.tryDataDir(); err != nil {
+		return s, err
+	}
 	if s.audit, err = s.openAudit(); err != nil {
 		return s, err
 	}
@@ -141,14 +150,12 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		Resolve:  s.resolve,
 	})
 	s.proxy = proxy.New(proxy.Config{
-		OnBound:   s.dataPortsBound,
-		Upstream:  upstream.Config{Dialer: s.dialer},
-		Log:       s.log.With("part", "proxy"),
-		Address:   cfg.DataAddr,
-		BoundPort: cfg.boundPort,
-		Listen: func(address string) (net.Listener, error) {
-			return s.takeover.listen(proxy.ListenConfig(), dataSocket, address)
-		},
+		OnBound:            s.dataPortsBound,
+		Upstream:           upstream.Config{Dialer: s.dialer},
+		Log:                s.log.With("part", "proxy"),
+		Address:            cfg.DataAddr,
+		BoundPort:          cfg.boundPort,
+		Listen:             s.listenData,
 		Certificate:        s.certificates.Certificate,
 		ConnectionDuration: cfg.ConnectionDuration,
 		Explain:            cfg.Dev,

@@ -75,9 +75,8 @@ func (t *takeover) receiveUntil(ctx context.Context, last messageKind) (known []
 	}
 }
 
-// listen opens a port, or takes over the socket of the old process that is bound to it.
-func (t *takeover) listen(config net.ListenConfig, purpose, address string) (net.Listener, error) {
-	name := socketName(purpose, address)
+// listen opens a port, or takes over the socket of that name from the old process.
+func (t *takeover) listen(config net.ListenConfig, name, address string) (net.Listener, error) {
 	t.mu.Lock()
 	socket, ok := t.sockets[name]
 	delete(t.sockets, name)

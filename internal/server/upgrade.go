@@ -128,8 +128,8 @@ func (s *Server) release(ctx context.Context, next *successor) (ready message, e
 			next.end()
 		}
 	}()
-	for address, socket := range s.proxy.Listeners() {
-		if err := next.send(ctx, message{Kind: messageSocket, Socket: socketName(dataSocket, address)}, socket); err != nil {
+	for port, socket := range s.proxy.Listeners() {
+		if err := next.send(ctx, message{Kind: messageSocket, Socket: s.cfg.dataSocketName(port)}, socket); err != nil {
 			return ready, err
 		}
 	}

@@ -1,0 +1,41 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// tryDataDir creates the data directory and tries to write in it, if anything is kept there. Each of its files would
+// otherwise be blamed on the flag that names that file, whose default is in the data directory.
+func (s *Server) tryDataDir() error {
+	dir := s.cfg.DataDir
+	if dir == "" || !s.keepsFilesIn(dir) {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("--data-dir %s: %w", dir, err)
+	}
+	file, err := os.CreateTemp(dir, ".writable-")
+	if err != nil {
+		return fmt.Errorf("--data-dir %s: files cannot be written there: %w", dir, err)
+	}
+	file.Close()
+	if err := os.Remove(file.Name()); err != nil {
+		return fmt.Errorf("--data-dir %s: %w", dir, err)
+	}
+	return nil
+}
+
+// keepsFilesIn reports whether anything that is written lies in the data directory.
+func (s *Server) keepsFilesIn(dir string) bool {
+	if len(s.cfg.Etcd.Endpoints) == 0 {
+		return true
+	}
+	for _, path := range []string{s.cfg.Credentials, s.cfg.AuditLog, s.cfg.CADir + "/ca.pem"} {
+		if filepath.Dir(filepath.Clean(path)) == filepath.Clean(dir) {
+			return true
+		}
+	}
+	return false
+}
