@@ -1,8 +1,6 @@
 package server
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -220,8 +218,7 @@ func TestPortsSayWhatTheyAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	body, _ := io.ReadAll(response.Body)
-	if response.StatusCode == http.StatusOK || !json.Valid(bytes.TrimSpace(body)) {
-		t.Errorf("a signed GET / is answered %s: %s", response.Status, body)
+	if response.StatusCode == http.StatusOK || response.Header.Get("Server") == serverName {
+		t.Errorf("a signed GET / is answered %s by what describes the port", response.Status)
 	}
 }
