@@ -59,7 +59,8 @@ func TestAFullDiskRefusesChangesUntilThereIsRoom(t *testing.T) {
 	followed := newFollower(t)
 	c := start(t, Config{DataDir: filepath.Join(dir, "data"), Apply: followed.apply})
 	put(t, c, group("before"))
-	server := serverOf(c)
+	// Whether etcd itself lives through it depends on whether it was about to write to its database; the next test is
+	// about one that does not.
 	remove := fill(t, dir)
 	err := c.Commit(t.Context(), func(tx *Tx) error { tx.Put(group("refused")); return nil })
 	refused, ok := errors.AsType[*UnavailableError](err)
@@ -73,9 +74,6 @@ func TestAFullDiskRefusesChangesUntilThereIsRoom(t *testing.T) {
 	commitSoon(t, c, func(tx *Tx) { tx.Put(group("after")) })
 	if got, want := namesOf(c), []string{"before", "after"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
-	}
-	if serverOf(c) != server {
-		t.Error("the server has not lived through it")
 	}
 	followed.compare(c)
 }
