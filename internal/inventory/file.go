@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
+	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -66,27 +70,86 @@ func Parse(data []byte, readFile func(name string) ([]byte, error)) (*Snapshot, 
 // decode returns what could be understood of a text, nil if it is no YAML, and what is wrong with its form.
 func decode(data []byte) (*file, []error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	decoder.KnownFields(true)
+	var document yaml.Node
 	var f file
-	err := decoder.Decode(&f)
+	err := decoder.Decode(&document)
 	if err == io.EOF { // an empty file
 		return &f, nil
-	}
-	if wrong, ok := errors.AsType[*yaml.TypeError](err); ok {
-		var problems []error
-		for _, text := range wrong.Errors {
-			// Go's names of types say nothing to who writes the file.
-			text, _, _ = strings.Cut(text, " in type ")
-			text, _, _ = strings.Cut(text, " into ")
-			problems = append(problems, errors.New(text))
-		}
-		return &f, problems
 	}
 	if err != nil {
 		return nil, []error{err}
 	}
-	if decoder.Decode(new(yaml.Node)) != io.EOF {
-		return &f, []error{fmt.Errorf("there is a second YAML document, which would not be read")}
+	problems := unknownKeys(&document)
+	if wrong, ok := errors.AsType[*yaml.TypeError](document.Decode(&f)); ok {
+		for _, text := range wrong.Errors {
+			// Go's names of types say nothing to who writes the file.
+			text, _, _ = strings.Cut(text, " into ")
+			problems = append(problems, errors.New(text))
+		}
 	}
-	return &f, nil
+	if decoder.Decode(new(yaml.Node)) != io.EOF {
+		problems = append(problems, fmt.Errorf("there is a second YAML document, which would not be read"))
+	}
+	return &f, problems
+}
+
+// unknownKeys says which keys of a document mean nothing, and which there are in their place.
+func unknownKeys(document *yaml.Node) (problems []error) {
+	root := document.Content[0]
+	lists := keysOf(reflect.TypeFor[file]())
+	for name, list := range pairs(root) {
+		element, known := lists[name.Value]
+		if !known {
+			problems = append(problems, fmt.Errorf("line %d: there is no list %q; the lists are %s", name.Line, name.Value, names(lists)))
+			continue
+		}
+		if list.Kind != yaml.SequenceNode {
+			continue
+		}
+		keys := keysOf(element.Elem())
+		for _, node := range list.Content {
+			for key := range pairs(node) {
+				if _, known := keys[key.Value]; !known {
+					problems = append(problems, fmt.Errorf("line %d: there is no key %q in an element of %s; the keys are %s",
+						key.Line, key.Value, name.Value, names(keys)))
+				}
+			}
+		}
+	}
+	return problems
+}
+
+// pairs goes through the keys and values of a mapping, without what it merges in (<<). Anything else has none.
+func pairs(node *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
+	return func(yield func(key, value *yaml.Node) bool) {
+		if node = resolved(node); node.Kind != yaml.MappingNode {
+			return
+		}
+		for i := 0; i < len(node.Content); i += 2 {
+			if key := node.Content[i]; key.ShortTag() != "!!merge" && !yield(key, resolved(node.Content[i+1])) {
+				return
+			}
+		}
+	}
+}
+
+// resolved returns what an alias stands for.
+func resolved(node *yaml.Node) *yaml.Node {
+	if node.Kind == yaml.AliasNode {
+		return node.Alias
+	}
+	return node
+}
+
+// keysOf returns the types of a structure's fields by their names in YAML.
+func keysOf(structure reflect.Type) map[string]reflect.Type {
+	keys := map[string]reflect.Type{}
+	for i := range structure.NumField() {
+		keys[structure.Field(i).Tag.Get("yaml")] = structure.Field(i).Type
+	}
+	return keys
+}
+
+func names(keys map[string]reflect.Type) string {
+	return strings.Join(slices.Sorted(maps.Keys(keys)), ", ")
 }

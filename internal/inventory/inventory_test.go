@@ -269,8 +269,8 @@ vpcEndpoints:
 		t.Fatal("it was accepted")
 	}
 	want := strings.TrimSpace(`
-line 2: field colour not found
-line 15: field name not found
+line 2: there is no list "colour"; the lists are certificates, functions, instances, loadBalancers, vpcEndpoints, vpcs
+line 15: there is no key "name" in an element of instances; the keys are address, id, vpc
 line 16: cannot unmarshal !!str ` + "`not a map`" + `
 vpcs[0] (vpc-1): id must be like vpc-0123456789abcdef0
 vpcs[0] (vpc-1): cidrs: "10.0.0.1/16" must be a network, such as 10.0.0.0/16
@@ -382,4 +382,11 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("snapshot %v, error %v", s, err)
 		}
 	})
+}
+
+func TestElementsCanBeWrittenOnceAndMerged(t *testing.T) {
+	snapshot, err := Parse([]byte("vpcs:\n  - &first\n    id: vpc-11111111\n    cidrs: [10.0.0.0/16]\n  - <<: *first\n    id: vpc-22222222\n    cidrs: [10.1.0.0/16]\n"), os.ReadFile)
+	if err != nil || snapshot == nil {
+		t.Errorf("it is refused: %v", err)
+	}
 }
