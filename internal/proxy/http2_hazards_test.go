@@ -149,6 +149,24 @@ func TestFloodsEndTheConnection(t *testing.T) {
 				f.WriteData(1, false, nil)
 			}
 		}},
+		{"empty DATA on a stream that was reset", func(c *framesClient, f *wire.Framer) {
+			c.requestThatIsReset(f, 1)
+			for range 50000 {
+				f.WriteData(1, false, nil)
+			}
+		}},
+		{"HEADERS on a stream that was reset", func(c *framesClient, f *wire.Framer) {
+			c.requestThatIsReset(f, 1)
+			for range 50000 {
+				f.WriteHeaders(wire.HeadersFrameParam{StreamID: 1, BlockFragment: c.encode("a", "b"), EndHeaders: true})
+			}
+		}},
+		{"GOAWAY", func(c *framesClient, f *wire.Framer) {
+			c.request(1, false, "POST", "/")
+			for range 50000 {
+				f.WriteGoAway(0, wire.ErrCodeNo, nil)
+			}
+		}},
 		{"window updates", func(c *framesClient, f *wire.Framer) {
 			c.request(1, false, "POST", "/")
 			for range 50000 {
@@ -184,6 +202,13 @@ func TestFloodsEndTheConnection(t *testing.T) {
 			}
 		})
 	}
+}
+
+// requestThatIsReset sends a request that the proxy resets: its body is longer than its head says.
+func (c *framesClient) requestThatIsReset(f *wire.Framer, id uint32) {
+	f.WriteHeaders(wire.HeadersFrameParam{StreamID: id, EndHeaders: true, BlockFragment: c.encode(
+		":method", "POST", ":scheme", "http", ":authority", host, ":path", "/", "content-length", "1")})
+	f.WriteData(id, false, []byte("ab"))
 }
 
 // A client that cancels now and then, and finishes other streams, must not be taken for an attacker.

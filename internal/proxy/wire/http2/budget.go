@@ -7,7 +7,8 @@ const (
 	// Rapid reset (CVE-2023-44487) needs thousands; a client whose deadlines pass needs a few.
 	resetBurst      = 500
 	resetsPerSecond = 100
-	// controlBurst bounds PING, SETTINGS, PRIORITY and empty DATA frames, window updates and frames of unknown types.
+	// controlBurst bounds PING, SETTINGS, PRIORITY, GOAWAY and empty DATA frames, window updates, header blocks of
+	// streams that have been reset, and frames of unknown types.
 	controlBurst      = 10000
 	controlsPerSecond = 1000
 	// maxBlockFrames and maxBlockBytes bound one header block, CONTINUATION frames included (CVE-2024-27316).

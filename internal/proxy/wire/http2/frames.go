@@ -88,6 +88,9 @@ func (c *Conn) process(frame wire.Frame) error {
 	case *wire.RSTStreamFrame:
 		return c.processReset(f, now)
 	case *wire.GoAwayFrame:
+		if err := c.budget.control(now); err != nil {
+			return err
+		}
 		return c.processGoAway(f)
 	case *wire.PushPromiseFrame:
 		return protocolError("PUSH_PROMISE") // We have not allowed it, and a client may not.
@@ -139,7 +142,11 @@ func (c *Conn) processData(f *wire.DataFrame, now int64) error {
 	if s == nil {
 		c.credit(size)
 		if closed, ok := c.closedHow(id); ok && closed.reset || c.settled && id > c.lastTaken {
-			return nil // It was on its way.
+			// It was on its way. Data has its price in bytes; frames without any must have one too.
+			if len(f.Data()) == 0 {
+				return c.budget.control(now)
+			}
+			return nil
 		}
 		return &streamError{id, wire.ErrCodeStreamClosed, "DATA on a closed stream"}
 	}
@@ -378,8 +385,9 @@ func (c *Conn) processFragment(fragment []byte, ended bool) error {
 		return c.takeResponse(b)
 	case trailerBlock:
 		return c.takeTrailers(b)
+	default: // It has cost a decoding, and leads to nothing.
+		return c.budget.control(c.endpoint.cfg.Now())
 	}
-	return nil
 }
 
 // takeRequest starts a stream.
