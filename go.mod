@@ -11,7 +11,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/config v1.33.16
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.16
 	github.com/aws/aws-sdk-go-v2/service/sts v1.51.9
-	github.com/aws/aws-sdk-go-v2/service/vpclattice v1.21.2
+	github.com/aws/aws-sdk-go-v2/service/vpclattice v1.25.5
 	github.com/aws/smithy-go v1.28.9
 	github.com/google/btree v1.1.3
 	github.com/google/go-cmp v0.7.0
