@@ -147,7 +147,7 @@ func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
 		log:     cfg.Log,
 	}
 	watch := &watch{kv: s.kv, watcher: s.watcher, replica: r, stored: handover, silent: make(chan struct{}, 1), fail: c.fail, log: cfg.Log}
-	watchdog := &watchdog{kv: s.kv, replica: r, embedded: s.embedded, condition: c.condition, storing: &committer.storing, silent: watch.silent}
+	watchdog := &watchdog{kv: s.kv, replica: r, embedded: s.embedded, failure: s.failure, condition: c.condition, storing: &committer.storing, silent: watch.silent}
 	c.owned.Go(func() { committer.run(c.ctx) })
 	c.owned.Go(func() { watch.run(c.ctx) })
 	c.owned.Go(func() { watchdog.run(c.ctx) })

@@ -223,6 +223,6 @@ func embeddedConfig(cfg Config, dir string, lost func(error)) *embed.Config {
 	c.MaxTxnOps = max(uint(cfg.MaxOperations), DefaultMaxOperations)
 	c.QuotaBackendBytes = 8 << 30
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, "10m"
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(cfg.Log, lost))
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(serverLogger(cfg.Log, lost))
 	return c
 }

@@ -6,19 +6,60 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
-// zapLogger returns the logger for etcd's client and server: their warnings and worse go to log. Where etcd would end
-// the process, or panic, lost is called, and nothing but the goroutine ends. It is also called when etcd has met a full
-// disk, which it goes on with until it needs the file that it could not make.
-func zapLogger(log *slog.Logger, lost func(error)) *zap.Logger {
+// serverLogger returns the logger for an etcd server: its warnings and worse go to log. Where etcd would end the process,
+// or panic, lost is called, and nothing but the goroutine ends. It is also called when etcd has met a full disk, which it
+// goes on with until it needs the file that it could not make.
+func serverLogger(log *slog.Logger, lost func(error)) *zap.Logger {
 	end := lastWords(lost)
-	core := &slogCore{log: log.With("component", "etcd"), lost: lost}
+	core := &slogCore{log: log.With("component", "etcd"), most: slog.LevelError, seen: func(entry zapcore.Entry, fields []zapcore.Field) {
+		if entry.Level >= zapcore.ErrorLevel && errors.Is(errorOf(fields), syscall.ENOSPC) {
+			lost(entryError(entry, fields))
+		}
+	}}
 	return zap.New(core, zap.WithFatalHook(end), zap.WithPanicHook(end))
+}
+
+// clientLogger returns the logger for an etcd client. It tells of each attempt that fails, which is too much for the log;
+// but it alone knows why, for what the caller gets in the end is that its time is over.
+func clientLogger(log *slog.Logger, failure *lastFailure) *zap.Logger {
+	end := lastWords(failure.set)
+	core := &slogCore{log: log.With("component", "etcd"), most: slog.LevelDebug, seen: func(_ zapcore.Entry, fields []zapcore.Field) {
+		if err := errorOf(fields); err != nil {
+			failure.set(err)
+		}
+	}}
+	return zap.New(core, zap.WithFatalHook(end), zap.WithPanicHook(end))
+}
+
+// lastFailure is the last one of the attempts of an etcd client that failed.
+type lastFailure struct {
+	mu  sync.Mutex // mu guards the fields below.
+	err error
+	at  time.Time
+}
+
+func (f *lastFailure) set(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err, f.at = err, time.Now()
+}
+
+// explain adds the failure to an error of the client, if it was after a time.
+func (f *lastFailure) explain(err error, after time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil || f.at.Before(after) {
+		return err
+	}
+	return fmt.Errorf("%w; the last attempt: %w", err, f.err)
 }
 
 // lastWords takes the place of os.Exit and panic in etcd.
@@ -69,14 +110,15 @@ func errorOf(fields []zapcore.Field) error {
 // slogCore is a zap core that writes to a slog logger.
 type slogCore struct {
 	log    *slog.Logger
-	lost   func(error)
+	most   slog.Level                           // the highest level that is used
+	seen   func(zapcore.Entry, []zapcore.Field) // is told of each entry
 	fields []zapcore.Field
 }
 
 func (c *slogCore) Enabled(level zapcore.Level) bool { return level >= zapcore.WarnLevel }
 
 func (c *slogCore) With(fields []zapcore.Field) zapcore.Core {
-	return &slogCore{log: c.log, lost: c.lost, fields: append(c.fields[:len(c.fields):len(c.fields)], fields...)}
+	return &slogCore{log: c.log, most: c.most, seen: c.seen, fields: append(c.fields[:len(c.fields):len(c.fields)], fields...)}
 }
 
 func (c *slogCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
@@ -104,10 +146,8 @@ func (c *slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	case entry.Level > zapcore.WarnLevel:
 		level = slog.LevelError
 	}
-	c.log.LogAttrs(context.Background(), level, entry.Message, attributes...)
-	if entry.Level >= zapcore.ErrorLevel && errors.Is(errorOf(fields), syscall.ENOSPC) {
-		c.lost(entryError(entry, fields))
-	}
+	c.log.LogAttrs(context.Background(), min(level, c.most), entry.Message, attributes...)
+	c.seen(entry, fields)
 	return nil
 }
 

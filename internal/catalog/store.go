@@ -16,7 +16,8 @@ type store struct {
 	kv       clientv3.KV
 	watcher  watcher
 	lease    granter
-	embedded *embedded // nil for a cluster
+	embedded *embedded    // nil for a cluster
+	failure  *lastFailure // of the client of a cluster; nil for an embedded server
 	close    func()
 }
 
@@ -31,6 +32,7 @@ func dial(ctx context.Context, cfg Config) (*store, error) {
 	if err := tryTLS(ctx, cfg); err != nil {
 		return nil, err
 	}
+	failure := &lastFailure{}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:            cfg.Endpoints,
 		TLS:                  cfg.TLS,
@@ -39,12 +41,12 @@ func dial(ctx context.Context, cfg Config) (*store, error) {
 		DialTimeout:          dialTimeout,
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 5 * time.Second,
-		Logger:               zapLogger(cfg.Log, func(error) {}),
+		Logger:               clientLogger(cfg.Log, failure),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to etcd at %s: %w", endpoints, accessError(err))
 	}
-	s := &store{kv: client.KV, watcher: client.Watcher, lease: client.Lease, close: func() { client.Close() }}
+	s := &store{kv: client.KV, watcher: client.Watcher, lease: client.Lease, failure: failure, close: func() { client.Close() }}
 	if cfg.Prefix != "" {
 		s.kv, s.watcher = namespace.NewKV(client.KV, cfg.Prefix), namespace.NewWatcher(client.Watcher, cfg.Prefix)
 	}
@@ -53,7 +55,7 @@ func dial(ctx context.Context, cfg Config) (*store, error) {
 		if access, ok := errors.AsType[*AccessError](accessError(err)); ok {
 			return nil, fmt.Errorf("use the keys below %s of etcd at %s: %w", cfg.Prefix+prefix, endpoints, access)
 		}
-		return nil, fmt.Errorf("etcd at %s does not answer: %w", endpoints, err)
+		return nil, fmt.Errorf("etcd at %s does not answer: %w", endpoints, failure.explain(err, time.Time{}))
 	}
 	return s, nil
 }

@@ -24,7 +24,8 @@ const (
 type watchdog struct {
 	kv        clientv3.KV
 	replica   *replica
-	embedded  *embedded // nil for a cluster
+	embedded  *embedded    // nil for a cluster
+	failure   *lastFailure // of the client of a cluster; nil for an embedded server
 	condition *condition
 	storing   *stopwatch      // the transaction under way
 	silent    chan<- struct{} // to the watch
@@ -64,6 +65,9 @@ func (w *watchdog) look(ctx context.Context) *UnavailableError {
 	if err == nil {
 		w.answered = time.Now()
 		return nil
+	}
+	if w.failure != nil {
+		err = w.failure.explain(err, w.answered)
 	}
 	if silence := time.Since(w.answered); silence > askPatience && ctx.Err() == nil {
 		return &UnavailableError{

@@ -113,6 +113,8 @@ func TestTrafficGoesOnWhileTheDiskIsFull(t *testing.T) {
 		fmt.Fprint(w, "hello")
 	}))
 	defer backend.Close()
+	answerSlow := sync.OnceFunc(func() { close(release) })
+	defer answerSlow()
 	dataPort := trellistest.FreePort(t)
 	program := trellistest.Build(t)
 	data := filepath.Join(disk, "data")
@@ -135,6 +137,11 @@ func TestTrafficGoesOnWhileTheDiskIsFull(t *testing.T) {
 	<-arrived
 	stop := make(chan struct{})
 	var traffic sync.WaitGroup
+	stopTraffic := sync.OnceFunc(func() {
+		close(stop)
+		traffic.Wait()
+	})
+	defer stopTraffic()
 	traffic.Go(func() {
 		for {
 			select {
@@ -163,12 +170,11 @@ func TestTrafficGoesOnWhileTheDiskIsFull(t *testing.T) {
 	if err := createGroup(t, c, "accepted"); err != nil {
 		t.Error(err)
 	}
-	close(release)
+	answerSlow()
 	if err := <-slow; err != nil {
 		t.Errorf("the request in flight: %v", err)
 	}
-	close(stop)
-	traffic.Wait()
+	stopTraffic()
 
 	p.Kill()
 	_, c = start()
@@ -227,9 +233,9 @@ func TestADamagedStoreIsNamed(t *testing.T) {
 
 func TestWritesFailSoonWhileTheClusterHangs(t *testing.T) {
 	t.Parallel()
-	member := startCluster(t)[:3]
+	members := startCluster(t)
 	var endpoints []string
-	for _, m := range member {
+	for _, m := range members {
 		endpoints = append(endpoints, m.endpoint)
 	}
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
@@ -240,7 +246,7 @@ func TestWritesFailSoonWhileTheClusterHangs(t *testing.T) {
 	c := client(t, p.API, filepath.Join(dir, "credentials"))
 	n := buildNetwork(t, c, backend.Listener.Addr().String())
 
-	for _, m := range member {
+	for _, m := range members {
 		if err := m.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
@@ -257,7 +263,7 @@ func TestWritesFailSoonWhileTheClusterHangs(t *testing.T) {
 		t.Errorf("%d target groups can be read, want 1", len(groups.Items))
 	}
 
-	for _, m := range member {
+	for _, m := range members {
 		if err := m.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
@@ -265,6 +271,15 @@ func TestWritesFailSoonWhileTheClusterHangs(t *testing.T) {
 	awaitReady(t, p, "etcd goes on", func(r readiness) bool { return r.Writes })
 	if err := createGroup(t, c, "accepted"); err != nil {
 		t.Error(err)
+	}
+	expectAnswer(t, n.host, dataPort)
+
+	for _, m := range members {
+		m.kill()
+	}
+	gone := awaitReady(t, p, "etcd is gone", func(r readiness) bool { return !r.Writes })
+	if !strings.Contains(gone.Catalog, "connection refused") {
+		t.Errorf("/readyz answers %+v", gone)
 	}
 	expectAnswer(t, n.host, dataPort)
 }
