@@ -9,6 +9,7 @@
 package api
 
 import (
+	"net"
 	"net/http"
 
 	"trellis/internal/lattice"
@@ -23,7 +24,7 @@ type Caller struct {
 	// AccessKeyID is the key with which the request was signed, if it was. It is no secret.
 	AccessKeyID string
 
-	// What follows is set by the handler.
+	// What follows is set by the handler, with CameBy.
 
 	// RequestID is the UUID that the answer carries and the log names.
 	RequestID string
@@ -36,6 +37,15 @@ type Caller struct {
 // Scope returns the account and Region in which the call takes place.
 func (c Caller) Scope() lattice.Scope {
 	return lattice.Scope{Account: c.Account, Region: c.Region}
+}
+
+// CameBy takes up what the request itself tells of the call. What a header says of the address is not believed: anybody
+// can send it.
+func (c *Caller) CameBy(r *http.Request, requestID string) {
+	c.RequestID, c.Secure = requestID, r.TLS != nil
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		c.SourceIP = host
+	}
 }
 
 // Authenticator finds out who sent a request.

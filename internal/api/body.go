@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -111,6 +112,18 @@ func (b *body) grow(read []byte, end int64) ([]byte, error) {
 	}
 	b.charged += more
 	return append(make([]byte, 0, size), read...), nil
+}
+
+// BodyOnce returns what reads a request's body, of at most max bytes, when it is called for the first time. failure is its
+// error if the body is larger, or cannot be read. It is for the services beside this API, whose requests are small.
+func BodyOnce(w http.ResponseWriter, r *http.Request, max int64, failure error) func() ([]byte, error) {
+	return sync.OnceValues(func() ([]byte, error) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, max))
+		if err != nil {
+			return nil, failure
+		}
+		return body, nil
+	})
 }
 
 // LeaveBody is to be called before a request is answered whose body has not been read. Before it sends the answer,

@@ -73,7 +73,7 @@ type unknownOperationError struct {
 }
 
 func unknownOperation(method, path string) error {
-	return &unknownOperationError{"No operation of the API is " + shorten(method) + " " + shorten(path) + "."}
+	return &unknownOperationError{"No operation of the API is " + Shorten(method, shownCharacters) + " " + Shorten(path, shownCharacters) + "."}
 }
 
 func (e *unknownOperationError) Error() string     { return e.ErrorCode() + ": " + e.Message }

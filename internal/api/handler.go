@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -143,12 +142,7 @@ func (e *exchange) authenticate() error {
 	if err != nil {
 		return err
 	}
-	caller.RequestID = e.caller.RequestID
-	caller.Secure = e.r.TLS != nil
-	// What a header says of the address is not believed: anybody can send it.
-	if host, _, err := net.SplitHostPort(e.r.RemoteAddr); err == nil {
-		caller.SourceIP = host
-	}
+	caller.CameBy(e.r, e.caller.RequestID)
 	e.caller, e.authenticated = caller, true
 	return nil
 }

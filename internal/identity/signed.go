@@ -123,11 +123,7 @@ func checkRegion(region string, accepted []string) error {
 	if len(accepted) > 0 {
 		served = "This server serves " + strings.Join(accepted, ", ") + " (--regions)."
 	}
-	shown := region
-	if len(shown) > maxShownRegion {
-		shown = shown[:maxShownRegion] + "..."
-	}
-	return refuse(codeMismatch, fmt.Sprintf("Credential should be scoped to a valid Region, not %q. %s", shown, served))
+	return refuse(codeMismatch, fmt.Sprintf("Credential should be scoped to a valid Region, not %q. %s", api.Shorten(region, maxShownRegion), served))
 }
 
 // maxShownRegion is how much of what a client calls a Region is shown to it.

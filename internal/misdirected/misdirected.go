@@ -171,11 +171,5 @@ func inCBOR(message, _ string) (string, []byte) {
 	return cborType, body
 }
 
-// shorten keeps what a client sent from filling its answer and the log.
-func shorten(s string) string {
-	const longest = 64
-	if len(s) > longest {
-		return strings.ToValidUTF8(s[:longest], "") + "..."
-	}
-	return strings.ToValidUTF8(s, "?")
-}
+// shorten keeps what a client sent from filling its answer and the log. CBOR takes valid texts only.
+func shorten(s string) string { return strings.ToValidUTF8(api.Shorten(s, 64), "?") }

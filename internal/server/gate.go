@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"trellis/internal/api"
 )
 
 // gate keeps web pages out of a port. A browser lets a page send requests to any address, this machine's loopback
@@ -43,7 +45,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !g.anyHost && !g.admits(r.Host):
 		host := hostName(r.Host)
 		g.refuse(w, r, fmt.Sprintf("This port does not know itself by the name %q, which may be a web page's way to get at it. "+
-			"If the name is yours, start Trellis with --allowed-hosts %[1]s.", shorten(host)))
+			"If the name is yours, start Trellis with --allowed-hosts %[1]s.", api.Shorten(host, longestName)))
 	case fromAnotherOrigin(r):
 		g.refuse(w, r, "The request comes from a web page of another origin, and none of those may use this port.")
 	default:
@@ -95,11 +97,5 @@ func fromAnotherOrigin(r *http.Request) bool {
 	}
 }
 
-// shorten keeps what a client sent from filling its answer.
-func shorten(s string) string {
-	const longest = 253 // A name's (RFC 1035 2.3.4).
-	if len(s) > longest {
-		return s[:longest] + "..."
-	}
-	return s
-}
+// longestName is that of a host name (RFC 1035 2.3.4).
+const longestName = 253

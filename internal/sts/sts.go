@@ -9,13 +9,11 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"io"
 	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 
 	"trellis/internal/api"
 )
@@ -64,7 +62,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Metadata:  metadata{requestID},
 		}
 	}
-	api.LeaveBody(w) // Who is refused need not have sent it.
+	api.LeaveBody(w) // A client that is refused need not have sent it.
 	write(w, r, status, out)
 	h.cfg.Log.Debug("sts request", "request_id", requestID, "status", status)
 }
@@ -80,13 +78,8 @@ func isQueryRequest(r *http.Request) bool {
 
 // identify checks the request and returns who made it. Nobody needs a permission for that, as at AWS.
 func (h *handler) identify(w http.ResponseWriter, r *http.Request) (api.Caller, error) {
-	read := sync.OnceValues(func() ([]byte, error) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-		if err != nil {
-			return nil, &refusal{Type: "Sender", Code: "MalformedInput", Message: "The body cannot be read, or is too large.", status: http.StatusBadRequest}
-		}
-		return body, nil
-	})
+	read := api.BodyOnce(w, r, maxBodyBytes,
+		&refusal{Type: "Sender", Code: "MalformedInput", Message: "The body cannot be read, or is too large.", status: http.StatusBadRequest})
 	caller, err := h.cfg.Authenticator.Authenticate(r, read)
 	if err != nil {
 		return api.Caller{}, err
@@ -112,17 +105,13 @@ func (h *handler) identify(w http.ResponseWriter, r *http.Request) (api.Caller, 
 	case action != "GetCallerIdentity" || asked != version:
 		//
 		return api.Caller{}, &refusal{Type: "Sender", Code: "InvalidAction", status: http.StatusBadRequest,
-			Message: "Could not find operation " + shorten(action) + " for version " + shorten(asked) + ". The only one here is GetCallerIdentity for version " + version + "."}
+			Message: "Could not find operation " + api.Shorten(action, shownCharacters) + " for version " + api.Shorten(asked, shownCharacters) + ". The only one here is GetCallerIdentity for version " + version + "."}
 	}
 	return caller, nil
 }
 
-func shorten(s string) string {
-	if len(s) > 64 {
-		return strings.ToValidUTF8(s[:64], "") + "..."
-	}
-	return s
-}
+// shownCharacters is how much of what a client sent stands in a message.
+const shownCharacters = 64
 
 // refusalOf returns what an error is answered with.
 func refusalOf(err error) *refusal {

@@ -8,12 +8,9 @@ package tagging
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"trellis/internal/api"
@@ -95,7 +92,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "", http.StatusInternalServerError)
 		return
 	}
-	api.LeaveBody(w) // Who is refused need not have sent it.
+	api.LeaveBody(w) // A client that is refused need not have sent it.
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.WriteHeader(status)
 	// A client that has gone away does not read it.
@@ -110,21 +107,12 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, requestID strin
 		return nil, &refusal{Code: "UnknownOperationException", Message: "Of the Resource Groups Tagging API there are GetResources, GetTagKeys and " +
 			"GetTagValues here, by AWS JSON 1.1. Change tags with TagResource and UntagResource of VPC Lattice."}
 	}
-	read := sync.OnceValues(func() ([]byte, error) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-		if err != nil {
-			return nil, &refusal{Code: "SerializationException", Message: "The body cannot be read, or is too large."}
-		}
-		return body, nil
-	})
+	read := api.BodyOnce(w, r, maxBodyBytes, &refusal{Code: "SerializationException", Message: "The body cannot be read, or is too large."})
 	caller, err := h.cfg.Authenticator.Authenticate(r, read)
 	if err != nil {
 		return nil, err
 	}
-	caller.RequestID, caller.Secure = requestID, r.TLS != nil
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		caller.SourceIP = host
-	}
+	caller.CameBy(r, requestID)
 	if err := h.cfg.Throttle.Admit(caller.Account, time.Now()); err != nil {
 		return nil, err
 	}
