@@ -10,7 +10,8 @@ import (
 // to the one that came first. Both planes ask here: the control plane before a service gets a name, the data
 // plane for names that several accounts have had since before this was so, or that have changed hands.
 
-// CanonicalDomainName returns a custom domain name as names are compared.
+// CanonicalDomainName returns a host or domain name as names are compared, by the data plane too. They are of ASCII
+//
 func CanonicalDomainName(name string) string {
 	return strings.ToLower(strings.TrimSuffix(name, "."))
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 
+	"trellis/internal/lattice"
 	"trellis/internal/proxy/socket"
 	"trellis/internal/routing"
 )
@@ -56,7 +57,7 @@ func (p *Proxy) newTLSConfig() *tls.Config {
 // certificate returns the certificate for the name that the client asked for.
 func (c *connection) certificate() (*tls.Certificate, error) {
 	name, service := strings.ToLower(string(c.secured.serverName)), c.secured.service
-	if name == strings.ToLower(strings.TrimSuffix(service.CustomDomainName, ".")) {
+	if name == lattice.CanonicalDomainName(service.CustomDomainName) {
 		return c.proxy.cfg.Certificate(name, service.CertificateARN)
 	}
 	return c.proxy.cfg.Certificate(name, "")

@@ -246,7 +246,7 @@ func (r *Router) claimsOf(l *listenerNode) []claim {
 	}
 	var claims []claim
 	for _, name := range names {
-		c := claim{port: s.Port, protocol: s.Protocol, name: canonicalName(name)}
+		c := claim{port: s.Port, protocol: s.Protocol, name: lattice.CanonicalDomainName(name)}
 		if c.name != "" && len(c.name) <= maxHostBytes && !slices.Contains(claims, c) {
 			claims = append(claims, c)
 		}

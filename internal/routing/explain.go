@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
 
@@ -186,7 +187,7 @@ func whyNobody(rule *Rule, request *Request, targetGroups []TargetGroupExplanati
 func (r *Router) whyUnknown(port int, name string) string {
 	var oldest *serviceNode
 	for _, s := range r.model.services {
-		named := s.record != nil && name != "" && (name == canonicalName(s.record.DomainName) ||
+		named := s.record != nil && name != "" && (name == lattice.CanonicalDomainName(s.record.DomainName) ||
 			name == customName(s.record) && r.model.names.owner(s.record) == s.ref.scope.Account)
 		if named && (oldest == nil || older(&s.record.Base, &oldest.record.Base) < 0) {
 			oldest = s

@@ -58,7 +58,7 @@ func customName(record *lattice.Service) string {
 	if record == nil {
 		return ""
 	}
-	return canonicalName(record.CustomDomainName)
+	return lattice.CanonicalDomainName(record.CustomDomainName)
 }
 
 // takeVerification takes up that a domain has been verified, or is no longer.
@@ -70,11 +70,11 @@ func (n *names) takeVerification(change lattice.Change) {
 	}
 	n.allDirty = true
 	if hasAfter {
-		domain := canonicalName(after.DomainName)
+		domain := lattice.CanonicalDomainName(after.DomainName)
 		n.verified[domain] = append(n.verified[domain], after.Scope.Account)
 		return
 	}
-	domain := canonicalName(before.DomainName)
+	domain := lattice.CanonicalDomainName(before.DomainName)
 	accounts := n.verified[domain]
 	if at := slices.Index(accounts, before.Scope.Account); at >= 0 {
 		accounts = slices.Delete(accounts, at, at+1)

@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"trellis/internal/shape"
@@ -213,9 +212,6 @@ func hostName(host []byte) []byte {
 	}
 	return host[:end]
 }
-
-// canonicalName returns a configured host name as Lookup compares it.
-func canonicalName(name string) string { return strings.TrimSuffix(foldString(name), ".") }
 
 // isPort says whether b is a colon and up to five digits. RFC 3986 3.2.3 admits none.
 func isPort(b []byte) bool {
