@@ -18,7 +18,7 @@ import (
 // or panic, lost is called, and nothing but the goroutine ends. It is also called when etcd has met a full disk, which it
 // goes on with until it needs the file that it could not make.
 func serverLogger(log *slog.Logger, lost func(error)) *zap.Logger {
-	end := lastWords(lost)
+	end := endHook(lost)
 	core := &slogCore{log: log.With("component", "etcd"), most: slog.LevelError, seen: func(entry zapcore.Entry, fields []zapcore.Field) {
 		if entry.Level >= zapcore.ErrorLevel && errors.Is(errorOf(fields), syscall.ENOSPC) {
 			lost(entryError(entry, fields))
@@ -30,7 +30,7 @@ func serverLogger(log *slog.Logger, lost func(error)) *zap.Logger {
 // clientLogger returns the logger for an etcd client. It tells of each attempt that fails, which is too much for the log;
 // but it alone knows why, for what the caller gets in the end is that its time is over.
 func clientLogger(log *slog.Logger, failure *lastFailure) *zap.Logger {
-	end := lastWords(failure.set)
+	end := endHook(failure.set)
 	core := &slogCore{log: log.With("component", "etcd"), most: slog.LevelDebug, seen: func(_ zapcore.Entry, fields []zapcore.Field) {
 		if err := errorOf(fields); err != nil {
 			failure.set(err)
@@ -62,12 +62,12 @@ func (f *lastFailure) explain(err error, after time.Time) error {
 	return fmt.Errorf("%w; the last attempt: %w", err, f.err)
 }
 
-// lastWords takes the place of os.Exit and panic in etcd.
-type lastWords func(error)
+// endHook takes the place of os.Exit and panic in etcd.
+type endHook func(error)
 
 // OnWrite implements zapcore.CheckWriteHook. It does not return, since whoever logs so cannot go on; unless the
 // goroutine is ending already, and this is what it has deferred: that others wait for.
-func (lost lastWords) OnWrite(checked *zapcore.CheckedEntry, fields []zapcore.Field) {
+func (lost endHook) OnWrite(checked *zapcore.CheckedEntry, fields []zapcore.Field) {
 	lost(entryError(checked.Entry, fields))
 	if !ending() {
 		runtime.Goexit()

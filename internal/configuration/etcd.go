@@ -72,16 +72,21 @@ func (c Etcd) check(wrong func(flag string, value any, want string)) {
 
 // endpointScheme returns the scheme of an endpoint, which is http without one. ok is false if it is none.
 func endpointScheme(endpoint string) (scheme string, ok bool) {
-	scheme, address, found := strings.Cut(endpoint, "://")
-	if !found {
-		scheme, address = "http", endpoint
-	}
+	scheme, address := splitEndpoint(endpoint)
 	u, err := url.Parse(scheme + "://" + address)
 	if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" || u.Hostname() == "" {
 		return scheme, false
 	}
 	_, err = net.LookupPort("tcp", u.Port())
 	return scheme, u.Port() != "" && err == nil && (scheme == "http" || scheme == "https")
+}
+
+// splitEndpoint returns what stands before and behind :// in an endpoint. Without that, etcd's client takes it for http.
+func splitEndpoint(endpoint string) (scheme, address string) {
+	if scheme, address, found := strings.Cut(endpoint, "://"); found {
+		return scheme, address
+	}
+	return "http", endpoint
 }
 
 // withoutPassword hides the password that somebody may have written into an endpoint.
@@ -113,10 +118,7 @@ func (c Etcd) warnings() []string {
 
 // onLoopback reports whether an endpoint is on this machine.
 func onLoopback(endpoint string) bool {
-	_, address, found := strings.Cut(endpoint, "://")
-	if !found {
-		address = endpoint
-	}
+	_, address := splitEndpoint(endpoint)
 	host, _, err := net.SplitHostPort(strings.TrimSuffix(address, "/"))
 	if err != nil {
 		return false

@@ -258,8 +258,9 @@ func (st *stream) refuse(r refusal) {
 	}
 	block, text := x.out[:0], []byte(nil)
 	if x.speaksGRPC() && !r.byRule {
-		x.record.Status, x.record.GRPCStatus = 200, int(r.grpc())
-		block = appendGRPCStatus(block, r.grpc(), r.text)
+		code := r.grpc()
+		x.record.Status, x.record.GRPCStatus = 200, int(code)
+		block = appendGRPCStatus(block, code, r.text)
 	} else {
 		block = http2.AppendStatus(block, r.status)
 		block = http2.AppendField(block, []byte("content-type"), []byte("text/plain"))

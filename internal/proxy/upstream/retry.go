@@ -87,7 +87,7 @@ func (t *Attempts) Decide(a Attempt, now time.Time, patience time.Duration) (Dec
 	case !ok || broken.Received || !a.Replayable:
 		return GiveUp, 0
 	case !broken.Sent:
-		return t.insist(now, patience)
+		return t.untouchedAgain(now, patience)
 	case !a.Idempotent || errors.Is(a.Err, os.ErrDeadlineExceeded):
 		return GiveUp, 0
 	case a.Reused && !t.same:
@@ -107,8 +107,8 @@ func (t *Attempts) another() Decision {
 	return OtherTarget
 }
 
-// insist decides for another attempt after one that no target has looked at.
-func (t *Attempts) insist(now time.Time, patience time.Duration) (Decision, time.Duration) {
+// untouchedAgain decides what follows an attempt in which no target has looked at the request.
+func (t *Attempts) untouchedAgain(now time.Time, patience time.Duration) (Decision, time.Duration) {
 	if t.untouched++; t.untouched == 1 {
 		t.since = now
 		return SameTarget, 0

@@ -98,8 +98,8 @@ func (c *Conn) appended() uint64 {
 	return c.queued + uint64(len(c.out.frames))
 }
 
-// lastWordsTime is how long a target that takes no more may take to say what it has to say.
-const lastWordsTime = time.Second
+// finalReadTime is how long is read from a target that takes no more: it may have sent a GOAWAY before.
+const finalReadTime = time.Second
 
 // writeFailed ends a connection that takes nothing any more. A target may have said before, in what has not been read yet,
 // which requests it has looked at.
@@ -109,7 +109,7 @@ func (c *Conn) writeFailed(err error) {
 		return
 	}
 	c.writeErr, c.goneAway = err, true
-	c.conn.SetReadDeadline(time.Now().Add(lastWordsTime))
+	c.conn.SetReadDeadline(time.Now().Add(finalReadTime))
 	for _, s := range c.streams {
 		if s.writtenAt >= c.begun {
 			c.breakStream(s, &UnprocessedError{err})
