@@ -74,6 +74,22 @@ var backendConfig = template.Must(template.New("backend.conf").Parse(nginxHead +
 }
 `))
 
+// startBackendFor starts what wrk needs to measure proxies with services of their own: a setting, and its backends.
+func startBackendFor(ctx context.Context, o options, dir string) (setting, *process, error) {
+	if err := ensureInstalled(ctx, "nginx", "wrk", "taskset"); err != nil {
+		return setting{}, nil, err
+	}
+	s, err := newSetting(o, dir)
+	if err != nil {
+		return s, nil, err
+	}
+	if err := writeCertificate(s.Certificate, passthroughHost); err != nil {
+		return s, nil, err
+	}
+	backend, err := startBackend(ctx, s)
+	return s, backend, err
+}
+
 func startBackend(ctx context.Context, s setting) (*process, error) {
 	s.Dir = filepath.Join(s.Dir, "backend")
 	config, err := writeConfig(backendConfig, s)

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -46,7 +43,7 @@ func runConnect(ctx context.Context, duration time.Duration, host string, port i
 type connector struct {
 	address string
 	tls     *tls.Config // nil: no TLS
-	request string
+	request []byte
 	answer  int // bytes of the body
 }
 
@@ -65,7 +62,7 @@ func connectAgainAndAgain(args []string) error {
 	}
 	c := connector{
 		address: loopback(*port), answer: *answer,
-		request: fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", *path, *host),
+		request: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", *path, *host),
 	}
 	if *secure {
 		// Nothing to resume sessions from: all handshakes are full ones. One key exchange that all servers know, since
@@ -103,19 +100,7 @@ func (c connector) once() error {
 	if c.tls != nil {
 		conn = tls.Client(conn, c.tls)
 	}
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := io.WriteString(conn, c.request); err != nil {
-		return err
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	n, err := io.Copy(io.Discard, response.Body)
-	if err == nil && (response.StatusCode != http.StatusOK || int(n) != c.answer) {
-		err = fmt.Errorf("the answer is %s with %d bytes", response.Status, n)
-	}
+	response, err := roundTrip(conn, c.request, c.answer)
 	if err == nil && !response.Close {
 		err = fmt.Errorf("the server means to keep the connection: %q", strings.Join(response.Header["Connection"], ","))
 	}

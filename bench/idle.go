@@ -107,21 +107,27 @@ func settledMemory(ctx context.Context, p *proxy) (int64, error) {
 
 // oneRequest makes a connection carry a request, and leaves it open.
 func oneRequest(conn net.Conn, host string, l listener, request []byte) error {
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if l == tlsListener {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: host})
 	}
+	_, err := roundTrip(conn, request, smallBytes)
+	return err
+}
+
+// roundTrip sends a request, and reads a response whose body must have so many bytes.
+func roundTrip(conn net.Conn, request []byte, bodyBytes int) (*http.Response, error) {
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := conn.Write(request); err != nil {
-		return err
+		return nil, err
 	}
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer response.Body.Close()
 	n, err := io.Copy(io.Discard, response.Body)
-	if err == nil && (response.StatusCode != http.StatusOK || n != smallBytes) {
+	if err == nil && (response.StatusCode != http.StatusOK || int(n) != bodyBytes) {
 		err = fmt.Errorf("the answer is %s with %d bytes", response.Status, n)
 	}
-	return err
+	return response, err
 }

@@ -26,17 +26,7 @@ const (
 // benchScale compares what a request costs with one service configured and with many, and measures how long a change
 // of weights takes to reach the traffic.
 func benchScale(ctx context.Context, o options, dir string) error {
-	if err := ensureInstalled(ctx, "nginx", "wrk", "taskset"); err != nil {
-		return err
-	}
-	s, err := newSetting(o, filepath.Join(dir, "scale"))
-	if err != nil {
-		return err
-	}
-	if err := writeCertificate(s.Certificate, passthroughHost); err != nil {
-		return err
-	}
-	backend, err := startBackend(ctx, s)
+	s, backend, err := startBackendFor(ctx, o, filepath.Join(dir, "scale"))
 	if err != nil {
 		return err
 	}

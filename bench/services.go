@@ -10,17 +10,7 @@ import (
 // benchServices compares what requests to many services in turn cost with requests to one of them, for each proxy with the
 // same services. Each has a target group, or upstream, of its own, and so connections of its own to the backends.
 func benchServices(ctx context.Context, o options, dir string) error {
-	if err := ensureInstalled(ctx, "nginx", "wrk", "taskset"); err != nil {
-		return err
-	}
-	s, err := newSetting(o, filepath.Join(dir, "services"))
-	if err != nil {
-		return err
-	}
-	if err := writeCertificate(s.Certificate, passthroughHost); err != nil {
-		return err
-	}
-	backend, err := startBackend(ctx, s)
+	s, backend, err := startBackendFor(ctx, o, filepath.Join(dir, "services"))
 	if err != nil {
 		return err
 	}
