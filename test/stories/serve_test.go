@@ -197,15 +197,8 @@ func TestServeRefusesUnsignedAndWronglySignedRequests(t *testing.T) {
 
 func TestTerminationLetsExchangesInFlightFinish(t *testing.T) {
 	t.Parallel()
-	arrived, release := make(chan struct{}), make(chan struct{})
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/slow" {
-			close(arrived)
-			<-release
-		}
-		fmt.Fprint(w, "hello")
-	}))
-	defer backend.Close()
+	backend, arrived, answerSlow := slowBackend(t)
+	defer answerSlow()
 	dataPort := trellistest.FreePort(t)
 	p := trellistest.Start(t, trellistest.Build(t), "dev", "--port-map", fmt.Sprintf("80=%d", dataPort))
 	n := buildNetwork(t, vpclattice.New(vpclattice.Options{
@@ -213,7 +206,7 @@ func TestTerminationLetsExchangesInFlightFinish(t *testing.T) {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "any", SecretAccessKey: "any"}, nil
 		}),
-	}), backend.Listener.Addr().String())
+	}), backend)
 
 	answered := make(chan error, 1)
 	go func() {
@@ -239,7 +232,7 @@ func TestTerminationLetsExchangesInFlightFinish(t *testing.T) {
 		refused = errors.As(err, new(*net.OpError))
 		time.Sleep(10 * time.Millisecond)
 	}
-	close(release)
+	answerSlow()
 	if err := <-answered; err != nil {
 		t.Errorf("the exchange in flight failed: %v", err)
 	}

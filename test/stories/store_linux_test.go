@@ -104,16 +104,7 @@ func wantUnavailable(t *testing.T, err error, why string) {
 func TestTrafficGoesOnWhileTheDiskIsFull(t *testing.T) {
 	t.Parallel()
 	disk := smallDisk(t, "100m")
-	arrived, release := make(chan struct{}), make(chan struct{})
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/slow" {
-			close(arrived)
-			<-release
-		}
-		fmt.Fprint(w, "hello")
-	}))
-	defer backend.Close()
-	answerSlow := sync.OnceFunc(func() { close(release) })
+	backend, arrived, answerSlow := slowBackend(t)
 	defer answerSlow()
 	dataPort := trellistest.FreePort(t)
 	program := trellistest.Build(t)
@@ -123,7 +114,7 @@ func TestTrafficGoesOnWhileTheDiskIsFull(t *testing.T) {
 		return p, client(t, p.API, filepath.Join(data, "credentials"))
 	}
 	p, c := start()
-	n := buildNetwork(t, c, backend.Listener.Addr().String())
+	n := buildNetwork(t, c, backend)
 	expectAnswer(t, n.host, dataPort)
 
 	slow := make(chan error, 1)
