@@ -32,7 +32,7 @@ type answer struct {
 //
 // When ctx ends first, Commit returns its error at once, and whether the mutation was stored is not known. The same
 // holds for ErrClosed. When nothing can be stored, or that turns out while Commit waits, it returns an
-// *UnavailableError, which says whether the mutation may yet be stored.
+// *UnavailableError, whose Unknown reports whether the mutation may yet be stored.
 func (c *Catalog) Commit(ctx context.Context, fn func(tx *Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

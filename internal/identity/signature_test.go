@@ -383,7 +383,7 @@ func TestOnlyAcceptedRegionsAreServed(t *testing.T) {
 	if want := `Credential should be scoped to a valid Region, not "eu-west-1". This server serves us-west-2 (--regions).`; !ok || refused.Code != codeMismatch || refused.Message != want {
 		t.Errorf("another Region is answered %v, want %s", err, want)
 	}
-	// Who has a secret can sign for any text.
+	// A client with a secret can sign for any text.
 	for _, region := range strangeRegions {
 		r, body := signedRequest{region: region}.build(t)
 		if _, err := all.Authenticate(r, given(body)); err == nil {

@@ -38,7 +38,7 @@ func (d *Dialer) SetOwn(what string, addresses ...net.Addr) {
 	d.own.Store(&places)
 }
 
-// accepts reports whether what listens at an address gets the connections to another one. Who connects to the
+// accepts reports whether a listener at one address gets the connections that are made to another. A connection to the
 // unspecified address reaches the loopback.
 func (d *Dialer) accepts(listening, to netip.Addr) bool {
 	switch {

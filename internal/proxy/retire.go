@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Listeners returns the sockets that are bound, by the listeners' port. Who accepts on one of them too, by another descriptor, goes on doing so when the proxy has closed its own.
+// Listeners returns the sockets that are bound, by the listeners' port. A process that accepts on one of them by another
+// descriptor can go on when the proxy has closed its own.
 func (p *Proxy) Listeners() map[int]net.Listener {
 	p.mu.Lock()
 	defer p.mu.Unlock()
