@@ -2,14 +2,17 @@ package server
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,7 +22,9 @@ import (
 type door struct {
 	tcp     *net.TCPListener
 	handler http.Handler
-	log     *slog.Logger
+	// pass is a secret by which a successor knows that a request was passed on by us, and not made up by a client.
+	pass string
+	log  *slog.Logger
 
 	mu          sync.Mutex // mu guards the fields below.
 	isShut      bool
@@ -30,8 +35,8 @@ type door struct {
 	changed     chan struct{} // closed, and replaced, when one of the above has changed
 }
 
-func newDoor(listener net.Listener, handler http.Handler, log *slog.Logger) *door {
-	return &door{tcp: listener.(*net.TCPListener), handler: handler, log: log, changed: make(chan struct{})}
+func newDoor(listener net.Listener, handler http.Handler, pass string, log *slog.Logger) *door {
+	return &door{tcp: listener.(*net.TCPListener), handler: handler, pass: pass, log: log, changed: make(chan struct{})}
 }
 
 // update changes what mu guards.
@@ -79,14 +84,18 @@ func (d *door) reopen() {
 	d.update(func() { d.isShut = false })
 }
 
+// sourceHeader holds the secret of the doors and the address that a request came from.
+const sourceHeader = "X-Trellis-Source"
+
 // passTo sends requests that still come to us on to the successor at an address, which accepts the connections of the
-// same port. Each of ours ends with the response.
+// same port, with the address that they came from. Each connection of ours ends with the response.
 func (d *door) passTo(address string) {
 	target := &url.URL{Scheme: "http", Host: address}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host // It is signed.
+			r.Out.Header.Set(sourceHeader, d.pass+" "+r.In.RemoteAddr)
 		},
 		Transport: &http.Transport{DisableCompression: true},
 		ErrorLog:  slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
@@ -99,6 +108,23 @@ func (d *door) passTo(address string) {
 	})
 }
 
+// restoreSource gives a request that another door has passed on the address that it came from, for who asks where it
+// comes from. What a client says of that without knowing the secret is dropped.
+func (d *door) restoreSource(r *http.Request) {
+	values, ok := r.Header[sourceHeader]
+	if !ok {
+		return
+	}
+	delete(r.Header, sourceHeader)
+	pass, source, _ := strings.Cut(values[0], " ")
+	if len(values) != 1 || subtle.ConstantTimeCompare([]byte(pass), []byte(d.pass)) == 0 {
+		return
+	}
+	if _, err := netip.ParseAddrPort(source); err == nil {
+		r.RemoteAddr = source
+	}
+}
+
 // empty waits until there are no connections.
 func (d *door) empty(ctx context.Context) error {
 	return d.await(ctx, func() bool { return d.connections == 0 })
@@ -106,6 +132,7 @@ func (d *door) empty(ctx context.Context) error {
 
 // ServeHTTP implements http.Handler.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.restoreSource(r)
 	var successor http.Handler
 	err := d.await(r.Context(), func() bool {
 		successor = d.successor

@@ -8,9 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
+
+// testPass is what the doors of tests know each other by.
+const testPass = "the-secret-of-the-tests"
 
 // openDoor serves a handler on a door until the test is over, and returns its URL.
 func openDoor(t *testing.T, handler http.HandlerFunc) (d *door, url string) {
@@ -19,7 +23,7 @@ func openDoor(t *testing.T, handler http.HandlerFunc) (d *door, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d = newDoor(listener, handler, slog.New(slog.DiscardHandler))
+	d = newDoor(listener, handler, testPass, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- d.serve(ctx) }()
@@ -107,6 +111,55 @@ func TestShutDoorIsNotIdleWhileACallIsUnderWay(t *testing.T) {
 	if err := d.idle(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestSuccessorSeesWhereAPassedCallComesFrom(t *testing.T) {
+	var source string
+	var headers http.Header
+	serves := func(w http.ResponseWriter, r *http.Request) { source, headers = r.RemoteAddr, r.Header }
+	first, url := openDoor(t, serves)
+	second, _ := openDoor(t, serves)
+	third, _ := openDoor(t, serves)
+	// Linux answers on all of 127.0.0.0/8, so that a client can be told from the processes.
+	client := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 9, 9, 9)}}).DialContext}}
+	send := func(header ...string) {
+		t.Helper()
+		request, err := http.NewRequest("GET", url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			request.Header.Add(header[i], header[i+1])
+		}
+		source = ""
+		res, err := client.Do(request)
+		if err != nil {
+			t.Skipf("no client at another address of the loopback: %v", err)
+		}
+		res.Body.Close()
+		if !strings.HasPrefix(source, "127.9.9.9:") {
+			t.Errorf("with the header %v the call comes from %q", header, source)
+		}
+		if len(headers.Values(sourceHeader)) > 0 {
+			t.Errorf("the handler sees %v", headers.Values(sourceHeader))
+		}
+	}
+	forged := []string{sourceHeader, "10.1.2.3:4", "Connection", "keep-alive, " + sourceHeader}
+	guessed := []string{sourceHeader, "some-other-secret 10.1.2.3:4"}
+	send()
+	send(forged...)
+	send(guessed...)
+	first.passTo(second.Addr().String())
+	send()
+	send(forged...)
+	send(guessed...)
+	// The successor's successor.
+	second.passTo(third.Addr().String())
+	send()
+	send(guessed...)
+	// Who knows the secret is believed, but for nonsense.
+	send(sourceHeader, testPass+" nowhere")
+	send(sourceHeader, testPass+" 10.1.2.3:4", sourceHeader, testPass+" 10.1.2.3:5")
 }
 
 func TestDoorPassesCallsOnOldConnectionsToTheSuccessor(t *testing.T) {

@@ -20,8 +20,10 @@ const (
 type message struct {
 	Kind messageKind `json:"kind"`
 	// Socket is the purpose of the socket that comes with the message, and the address as it was configured.
-	Socket string         `json:"socket,omitempty"`
-	Known  []health.Known `json:"known,omitempty"`
+	Socket string `json:"socket,omitempty"`
+	// Pass is a secret by which the new process knows requests that the old one passes on.
+	Pass  string         `json:"pass,omitempty"`
+	Known []health.Known `json:"known,omitempty"`
 	// API and Admin are where the new process serves.
 	API   string `json:"api,omitempty"`
 	Admin string `json:"admin,omitempty"`

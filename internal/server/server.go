@@ -235,8 +235,8 @@ func (c Config) boundPort(listenerPort int) int {
 
 // run serves until ctx ends or a part fails.
 func (s *Server) run(ctx context.Context) error {
-	api := newDoor(s.apiListener, s.apiHandler(), s.log.With("part", "api"))
-	admin := newDoor(s.adminListener, s.adminHandler(), s.log.With("part", "admin"))
+	api := newDoor(s.apiListener, s.apiHandler(), s.takeover.pass, s.log.With("part", "api"))
+	admin := newDoor(s.adminListener, s.adminHandler(), s.takeover.pass, s.log.With("part", "admin"))
 	if s.takeover.channel != nil {
 		api.shut() // Until the old process is out of the way.
 	}

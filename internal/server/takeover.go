@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
@@ -29,7 +30,9 @@ func socketName(purpose, address string) string { return purpose + " " + address
 // takeover is what a new process knows of the one that it takes over from. Without one, everything is opened anew.
 type takeover struct {
 	channel *channel // nil when there is nobody to take over from, and once that is done
-	log     *slog.Logger
+	// pass is a secret of this process, the one that it takes over from and those that will take over from it. See door.
+	pass string
+	log  *slog.Logger
 
 	mu      sync.Mutex // mu guards the field below.
 	sockets map[string]net.Listener
@@ -37,7 +40,7 @@ type takeover struct {
 
 // openTakeover finds out whether to take over, and from whom.
 func openTakeover(ctx context.Context, log *slog.Logger) (*takeover, error) {
-	t := &takeover{log: log, sockets: map[string]net.Listener{}}
+	t := &takeover{pass: rand.Text(), log: log, sockets: map[string]net.Listener{}}
 	value, ok := os.LookupEnv(configuration.TakeoverVariable)
 	if !ok {
 		return t, nil
@@ -69,6 +72,9 @@ func (t *takeover) receiveUntil(ctx context.Context, last messageKind) (known []
 			t.mu.Unlock()
 		}
 		known = append(known, m.Known...)
+		if m.Pass != "" {
+			t.pass = m.Pass
+		}
 		if m.Kind == last {
 			return known, nil
 		}

@@ -201,7 +201,7 @@ func (s *Server) prepare(ctx context.Context, next *successor) error {
 			return err
 		}
 	}
-	if err := next.send(ctx, message{Kind: messageBegin}, nil); err != nil {
+	if err := next.send(ctx, message{Kind: messageBegin, Pass: s.takeover.pass}, nil); err != nil {
 		return err
 	}
 	_, err := next.receive(ctx, messagePrepared)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -215,6 +216,8 @@ func TestNewProcessTakesOverWithoutLosingARequest(t *testing.T) {
 	l.authority.AppendCertsFromPEM(must(os.ReadFile(filepath.Join(dir, "ca.pem")))(t))
 	awaitHealth(t, c, n, types.TargetStatusHealthy)
 
+	far := clientAt(t, p.API, credentials, farAddress)
+	createFarGroup(t, far, "far-before")
 	stopLoad := l.start(t)
 	stopCalls := callAPI(t, c)
 	stream := startStream(t, n.host, l.port)
@@ -226,13 +229,17 @@ func TestNewProcessTakesOverWithoutLosingARequest(t *testing.T) {
 	for i := range 2 {
 		time.Sleep(300 * time.Millisecond)
 		began := time.Now()
+		called := make(chan struct{})
 		time.AfterFunc(3*time.Second, sync.OnceFunc(func() {
+			defer close(called)
+			createFarGroup(t, far, fmt.Sprintf("far-after-%d", i)) // On the connection to the old process.
 			if i == 0 {
 				close(backend.end) // The stream has gone through the old process up to now.
 			}
 		}))
 		p.Upgrade()
 		t.Logf("replaced after %s", time.Since(began))
+		<-called
 		if i == 0 {
 			if body := <-stream; !strings.HasSuffix(body, "line\nend\n") {
 				t.Errorf("the stream ended with %q", body[max(0, len(body)-100):])
@@ -245,12 +252,55 @@ func TestNewProcessTakesOverWithoutLosingARequest(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	names := stopCalls()
 	stopLoad()
+	for name, source := range creators(t, filepath.Join(dir, "audit.log")) {
+		if want := "127.0.0.1"; strings.HasPrefix(name, "far-") && source != farAddress || strings.HasPrefix(name, "group-") && source != want {
+			t.Errorf("the audit log says that %s was created from %s", name, source)
+		}
+	}
 	groups := listGroups(t, c)
-	for _, name := range names {
+	for _, name := range append(names, "far-before", "far-after-0", "far-after-1") {
 		if _, ok := groups[name]; !ok {
 			t.Errorf("%s was created and is not there", name)
 		}
 	}
+}
+
+// farAddress is another address of the loopback than the one from which clients connect by default.
+const farAddress = "127.9.9.9"
+
+// clientAt returns a client that connects from an address.
+func clientAt(t *testing.T, api, credentials, address string) *vpclattice.Client {
+	t.Helper()
+	transport := &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}).DialContext}
+	return vpclattice.New(client(t, api, credentials).Options(), func(o *vpclattice.Options) {
+		o.HTTPClient = &http.Client{Transport: transport}
+	})
+}
+
+func createFarGroup(t *testing.T, c *vpclattice.Client, name string) {
+	t.Helper()
+	if _, err := c.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{Name: &name, Type: types.TargetGroupTypeLambda}); err != nil {
+		t.Errorf("creating %s: %v", name, err)
+	}
+}
+
+// creators returns the address from which each target group was created, by its name, as the audit log has it.
+func creators(t *testing.T, auditLog string) map[string]string {
+	t.Helper()
+	sources := map[string]string{}
+	for line := range bytes.Lines(must(os.ReadFile(auditLog))(t)) {
+		var entry struct {
+			Operation, SourceIP string
+			Parameters          struct{ Name string }
+		}
+		if err := json.Unmarshal(line, &entry); err != nil {
+			t.Fatal(err)
+		}
+		if entry.Operation == "CreateTargetGroup" {
+			sources[entry.Parameters.Name] = entry.SourceIP
+		}
+	}
+	return sources
 }
 
 // startStream asks for the stream; the body comes when it has ended.
