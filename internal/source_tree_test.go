@@ -16,8 +16,9 @@ import (
 // sourceTree is what the rules look at: all text of the project, and its Go packages. It is read from the files rather
 // than from `go list`, so that files behind build tags are seen too.
 type sourceTree struct {
-	files    []sourceFile
-	packages map[string]*goPackage // by folder, as in internal/api
+	files     []sourceFile
+	packages  map[string]*goPackage // by folder, as in internal/api
+	positions *token.FileSet
 }
 
 type sourceFile struct {
@@ -69,8 +70,7 @@ func readSourceTree(t *testing.T) *sourceTree {
 	}
 	defer root.Close()
 
-	tree := &sourceTree{packages: map[string]*goPackage{}}
-	fileSet := token.NewFileSet()
+	tree := &sourceTree{packages: map[string]*goPackage{}, positions: token.NewFileSet()}
 	err = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -87,7 +87,7 @@ func readSourceTree(t *testing.T) *sourceTree {
 		}
 		file := sourceFile{path: path, text: string(text)}
 		if filepath.Ext(path) == ".go" {
-			file.ast, err = parser.ParseFile(fileSet, path, text, parser.ParseComments)
+			file.ast, err = parser.ParseFile(tree.positions, path, text, parser.ParseComments)
 			if err != nil {
 				return err
 			}

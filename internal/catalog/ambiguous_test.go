@@ -62,7 +62,7 @@ func (n *faultyNetwork) commit(commit func() (*clientv3.TxnResponse, error)) (*c
 		return nil, rpctypes.ErrLeaderChanged
 	case later:
 		n.inFlight.Go(func() {
-			time.Sleep(rand.N(100 * time.Millisecond))
+			time.Sleep(rand.N(100 * time.Millisecond)) // Sleeps: how late the commit comes.
 			commit()
 		})
 		return nil, context.DeadlineExceeded

@@ -5,23 +5,22 @@ import (
 	"slices"
 	"syscall"
 	"testing"
-	"time"
 
 	"go.uber.org/zap"
+
+	"trellis/test/trellistest"
 )
 
 // commitSoon commits a mutation as soon as changes can be stored, and fails the test if that takes too long.
 func commitSoon(t *testing.T, c *Catalog, fn func(tx *Tx)) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	trellistest.Await(t, func() bool {
 		err := c.Commit(t.Context(), func(tx *Tx) error { fn(tx); return nil })
-		if err == nil {
-			return
-		}
-		if !errors.As(err, new(*UnavailableError)) || time.Now().After(deadline) {
+		if err != nil && !errors.As(err, new(*UnavailableError)) {
 			t.Fatal(err)
 		}
-	}
+		return err == nil
+	}, "changes can be stored")
 }
 
 // serverOf returns the embedded server of a catalog.

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"trellis/internal/lattice"
+	"trellis/test/trellistest"
 )
 
 func TestALostWatchIsTakenUpAgain(t *testing.T)            { testLostWatch(t, false) }
@@ -126,10 +127,12 @@ func TestWhatANodeStoresAndWhatItIsToldMakeOneReplica(t *testing.T) {
 	parent := service()
 	put(t, a, parent)
 	var running sync.WaitGroup
+	var stored atomic.Int64
 	for n, c := range []*Catalog{a, b} {
 		for i := range 4 {
 			running.Go(func() {
 				for j := range 60 {
+					stored.Add(1)
 					number := 1000*n + 100*i + j
 					commit(t, c, func(tx *Tx) {
 						tx.Put(rule(parent, number))
@@ -149,10 +152,11 @@ func TestWhatANodeStoresAndWhatItIsToldMakeOneReplica(t *testing.T) {
 		}
 	}
 	for range 5 {
-		watcher.cut()
-		time.Sleep(5 * time.Millisecond)
-		watcher.mend()
-		time.Sleep(20 * time.Millisecond)
+		for _, change := range []func(){watcher.cut, watcher.mend} {
+			change()
+			before := stored.Load()
+			trellistest.Await(t, func() bool { return stored.Load() >= before+20 }, "others write in between")
+		}
 	}
 	running.Wait()
 	converge(t, a, b, startOn(t, s.shared(), Config{}))

@@ -13,6 +13,7 @@ import (
 	"trellis/internal/catalog"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
+	"trellis/test/trellistest"
 )
 
 // newTestControl returns operations on the tests' catalog, and a caller in an account of its own.
@@ -200,11 +201,5 @@ func TestManyDeletionsEndTogether(t *testing.T) {
 // eventually waits for something that another goroutine brings about.
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
-	for range 20000 {
-		if condition() {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatal("it did not happen")
+	trellistest.Await(t, condition, "another goroutine brings it about")
 }

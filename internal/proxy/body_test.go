@@ -396,7 +396,7 @@ func TestTrailersOfRequestsArePassedOn(t *testing.T) {
 	for _, pause := range []bool{false, true} {
 		c.send("POST / HTTP/1.1\r\nHost: %s\r\nTE: trailers\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n", host)
 		if pause {
-			time.Sleep(20 * time.Millisecond)
+			awaitArrival(t, c.Conn)
 		}
 		c.send("3\r\nabc\r\n0\r\nX-Sum: 6\r\nContent-Length: 99\r\n\r\n")
 		c.receive("POST")

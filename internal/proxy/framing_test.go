@@ -7,7 +7,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"trellis/internal/proxy/wire/http1"
 )
@@ -158,7 +157,7 @@ func TestOneEmptyLineBeforeARequestIsIgnored(t *testing.T) {
 		next(t, requests)
 	}
 	for _, piece := range []string{"\r", "\nGET / HT", "TP/1.1\r\nHost: " + host + "\r\n\r\n"} {
-		time.Sleep(10 * time.Millisecond) // The pieces should come apart, but need not.
+		awaitArrival(t, c.Conn) // The pieces should come apart, but need not.
 		c.send("%s", piece)
 	}
 	if got := c.receive("GET"); got.StatusCode != 200 {
@@ -278,7 +277,7 @@ func TestBytesMayArriveOneByOne(t *testing.T) {
 			text := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n" + request.body + "\r\n0\r\nX-Sum: 7\r\n\r\n"
 			for i := range text {
 				io.WriteString(conn, text[i:i+1])
-				time.Sleep(100 * time.Microsecond)
+				awaitArrival(t, conn)
 			}
 		}
 	}))
@@ -289,7 +288,7 @@ func TestBytesMayArriveOneByOne(t *testing.T) {
 	} {
 		for i := range request {
 			c.send("%s", request[i:i+1])
-			time.Sleep(100 * time.Microsecond)
+			awaitArrival(t, c.Conn)
 		}
 		got := c.receive("POST")
 		if got.body != "body" || got.Trailer.Get("X-Sum") != "7" {

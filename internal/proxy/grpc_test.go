@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"trellis/internal/shape"
+	"trellis/test/trellistest"
 )
 
 // grpcService is a gRPC service that the tests script.
@@ -418,14 +419,7 @@ func TestSlowGRPCReaderHoldsTheTargetBackAndNobodyElse(t *testing.T) {
 	for range 5 {
 		open(t, ctx, slow, "Server").CloseSend()
 	}
-	// Until nothing has moved for a second. A test that looks too early proves less, but does not fail.
-	for before, quiet := int64(0), 0; quiet < 5 && ctx.Err() == nil; time.Sleep(200 * time.Millisecond) {
-		if now := sent.Load(); now == 0 || now != before {
-			before, quiet = now, 0
-		} else {
-			quiet++
-		}
-	}
+	trellistest.AwaitStill(t, sent.Load)
 	if got := sent.Load(); got == 0 || got > 5*(512<<10) {
 		t.Errorf("the target could send %d bytes that nobody has read", got)
 	}

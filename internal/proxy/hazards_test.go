@@ -33,7 +33,7 @@ func TestTruncatedUpstreamBodyBreaksTheResponse(t *testing.T) {
 				w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
 					if readRequest(r) != nil {
 						io.WriteString(conn, test.response)
-						time.Sleep(20 * time.Millisecond)
+						awaitArrival(t, conn)
 					}
 				}))
 				c := w.dial()
@@ -77,12 +77,14 @@ func TestEarlyResponseIsForwarded(t *testing.T) {
 // The target answers and reads no more, while the client goes on sending.
 func TestReplyDoesNotDrainTheRequest(t *testing.T) {
 	w := newWorld(t)
+	answered := make(chan struct{})
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
 		readHeadOnly(r)
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		conn.Read(make([]byte, 1))
-		time.Sleep(100 * time.Millisecond)
+		<-answered
 	}))
+	defer close(answered)
 	c := w.dial()
 	c.send("POST / HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\n", host)
 	go func() {
@@ -187,7 +189,8 @@ func TestStaleUpstreamConnection(t *testing.T) {
 				first := connections.Add(1) == 1
 				for i := 0; ; i++ {
 					if first && i == 1 && !test.seen {
-						conn.Close()
+						conn.(*net.TCPConn).CloseWrite()
+						awaitArrival(t, conn)
 						close(closed)
 						return
 					}
@@ -201,7 +204,6 @@ func TestStaleUpstreamConnection(t *testing.T) {
 			c.get("/")
 			if !test.seen {
 				<-closed
-				time.Sleep(20 * time.Millisecond) // The end of the stream must have come.
 			}
 			c.send(test.request, host)
 			if got := c.receive("GET"); got.StatusCode != test.want {
@@ -263,10 +265,11 @@ func TestUnaskedAnswerIsNotTakenForTheNext(t *testing.T) {
 							io.WriteString(conn, answer)
 							<-got
 							io.WriteString(conn, poison)
-							poisoned <- struct{}{}
 						} else {
 							io.WriteString(conn, answer+poison)
 						}
+						awaitArrival(t, conn)
+						poisoned <- struct{}{}
 					}
 				}
 				if protocol == shape.TargetGroupProtocolHttps {
@@ -281,9 +284,8 @@ func TestUnaskedAnswerIsNotTakenForTheNext(t *testing.T) {
 					}
 					if later {
 						got <- struct{}{}
-						<-poisoned
 					}
-					time.Sleep(30 * time.Millisecond) // It must have come.
+					<-poisoned
 				}
 			})
 		}
@@ -428,7 +430,7 @@ func TestIdleConnectionCostsUnder16KB(t *testing.T) {
 		}
 		clients[i] = conn
 	}
-	time.Sleep(50 * time.Millisecond) // The last one must have come to rest.
+	w.awaitPhase("idle", func(ph phase) bool { return ph == phaseIdle })
 	cost := (int64(measure()) - int64(before)) / count
 	t.Logf("%d bytes per idle connection, its client included", cost)
 	if cost > 16<<10 {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"trellis/test/trellistest"
 )
 
 func TestSilentTargetTimesOut(t *testing.T) {
@@ -89,7 +91,7 @@ func TestTricklingHeadTimesOut(t *testing.T) {
 		if _, err := io.WriteString(c.Conn, "x"); err != nil {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // Sleeps: a client's pace.
 	}
 	t.Error("the connection is still open")
 }
@@ -104,7 +106,7 @@ func TestTimeoutsDoNotEndWhatMoves(t *testing.T) {
 		}
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n")
 		for range 40 {
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) // Sleeps: a target's pace.
 			io.WriteString(conn, "x")
 		}
 	}))
@@ -112,7 +114,7 @@ func TestTimeoutsDoNotEndWhatMoves(t *testing.T) {
 	c := w.dial()
 	c.send("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 40\r\n\r\n", host)
 	for range 40 {
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // Sleeps: a client's pace.
 		c.send("x")
 	}
 	if got := c.receive("POST"); got.StatusCode != 200 || len(got.body) != 40 || got.err != nil {
@@ -244,23 +246,22 @@ func TestShutdownLetsExchangesFinish(t *testing.T) {
 // awaitBusy returns when no connection is idle any more.
 func (w *world) awaitBusy() {
 	w.t.Helper()
-	busy := func() bool {
+	w.awaitPhase("busy", func(ph phase) bool { return ph != phaseIdle && ph != phaseDial })
+}
+
+// awaitPhase returns when there are connections, and all are in a phase.
+func (w *world) awaitPhase(name string, in func(phase) bool) {
+	w.t.Helper()
+	trellistest.Await(w.t, func() bool {
 		w.proxy.mu.Lock()
 		defer w.proxy.mu.Unlock()
 		for c := range w.proxy.connections {
-			if ph := wordPhase(c.watch.word.Load()); ph == phaseIdle || ph == phaseDial {
+			if !in(wordPhase(c.watch.word.Load())) {
 				return false
 			}
 		}
 		return len(w.proxy.connections) > 0
-	}
-	for range 1000 {
-		if busy() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	w.t.Fatal("a connection is still idle")
+	}, "all connections are %s", name)
 }
 
 func TestShutdownEndsWithItsContext(t *testing.T) {

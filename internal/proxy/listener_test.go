@@ -10,10 +10,10 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
+	"trellis/test/trellistest"
 )
 
 func TestPortsComeAndGo(t *testing.T) {
@@ -93,12 +93,7 @@ func TestPortThatCannotBeBoundIsAProblemAndTriedAgain(t *testing.T) {
 		t.Errorf("the other port answers %d", got.StatusCode)
 	}
 	taken.Close()
-	for range 500 {
-		if len(w.proxy.Problems()) == 0 {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	trellistest.Await(t, func() bool { return len(w.proxy.Problems()) == 0 }, "the port is bound")
 	if got := w.dialPort(80).get("/"); got.StatusCode != 404 {
 		t.Errorf("got %d", got.StatusCode)
 	}

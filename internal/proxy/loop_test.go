@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
+	"trellis/test/trellistest"
 )
 
 // closeCircle registers the proxy's own listener as the only target of svc-1.
@@ -146,11 +146,7 @@ func TestConnectionThatIsPassedThroughInACircleIsNoticed(t *testing.T) {
 		defer w.proxy.hellos.mu.Unlock()
 		return len(w.proxy.hellos.open)
 	}
-	for deadline := time.Now().Add(time.Minute); counted() != 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections are still counted", counted())
-		}
-	}
+	trellistest.Await(t, func() bool { return counted() == 0 }, "no connection is counted any more")
 }
 
 func TestManyClientsArePassedThroughAtOnce(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"trellis/test/trellistest"
 )
 
 const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -21,14 +23,8 @@ const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 func (w *world) awaitNap() {
 	w.t.Helper()
 	waiting := regexp.MustCompile(`rawConn\)\.Read\(.*\n.*\n.*\(\*connection\)\.nap\(`)
-	for range 1000 {
-		stacks := make([]byte, 1<<20)
-		if waiting.Match(stacks[:runtime.Stack(stacks, true)]) {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	w.t.Fatal("no connection takes a nap")
+	stacks := make([]byte, 1<<20)
+	trellistest.Await(w.t, func() bool { return waiting.Match(stacks[:runtime.Stack(stacks, true)]) }, "a connection takes a nap")
 }
 
 // disturb makes connections take a nap whenever they are idle, if only for a moment, until the test is over.
@@ -36,7 +32,7 @@ func (w *world) disturb(ctx context.Context) {
 	p := w.proxy
 	for ctx.Err() == nil {
 		p.sendToNap()
-		time.Sleep(100 * time.Microsecond)
+		time.Sleep(100 * time.Microsecond) // Sleeps: how often it disturbs.
 	}
 }
 

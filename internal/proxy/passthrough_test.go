@@ -190,7 +190,7 @@ func TestPassthroughEndsWhenItIsIdle(t *testing.T) {
 		if _, err := io.ReadFull(c.Reader, make([]byte, 5)); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // Sleeps: a client's pace.
 	}
 	if _, err := c.Reader.ReadByte(); err == nil {
 		t.Fatal("more came")
@@ -211,7 +211,7 @@ func TestPassthroughEndsAfterItsLife(t *testing.T) {
 		if _, err := c.Reader.ReadByte(); err != nil {
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // Sleeps: a client's pace.
 	}
 	if r := w.accessLog(1)[0]; r.Failure != ConnectionDurationExceeded {
 		t.Fatalf("the access log has %+v", r)

@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"time"
+
+	"trellis/test/trellistest"
 )
 
 // What fills the room for the first bytes of an answer makes the proxy look for more, but not wait for it.
@@ -84,16 +86,18 @@ func TestAnswerThatFillsTheRoomIsNotHeldBack(t *testing.T) {
 func TestAnswersToAClientThatReadsLateArriveWhole(t *testing.T) {
 	body := noise(100_000)
 	w := newWorld(t)
+	var written atomic.Int64
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
 		answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 		for readRequest(r) != nil {
-			conn.Write(answer)
+			n, _ := conn.Write(answer)
+			written.Add(int64(n))
 		}
 	}))
 	c := w.dial()
 	const count = 150 // Together more than the buffers of the kernel hold.
 	c.send(strings.Repeat("GET / HTTP/1.1\r\nHost: "+host+"\r\n\r\n", count))
-	time.Sleep(200 * time.Millisecond) // Until they are full.
+	trellistest.AwaitStill(t, written.Load) // They are full.
 	for i := range count {
 		if got := c.receive("GET"); got.err != nil || got.body != string(body) {
 			t.Fatalf("answer %d: %d bytes, %v", i, len(got.body), got.err)

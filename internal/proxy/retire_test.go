@@ -5,6 +5,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"trellis/test/trellistest"
 )
 
 func TestRetiringClosesIdleConnectionsWithTheResponseToTheirNextRequest(t *testing.T) {
@@ -25,7 +27,9 @@ func TestRetiringClosesIdleConnectionsWithTheResponseToTheirNextRequest(t *testi
 		conn.Close()
 		t.Error("the proxy says that it accepts no more connections, and does")
 	}
-	time.Sleep(4 * tick) // Sweeps, which must leave the connection alone.
+	before := w.proxy.clock.now()
+	// Sweeps must leave the connection alone.
+	trellistest.Await(t, func() bool { return w.proxy.clock.now() >= before+4*tick.Milliseconds() }, "four sweeps")
 	if got := c.get("/"); !got.Close || got.StatusCode != 404 {
 		t.Errorf("the answer is %d, close: %v", got.StatusCode, got.Close)
 	}

@@ -134,7 +134,7 @@ func leaving(t testing.TB, after int, taken *atomic.Int64) string {
 		answer := func(id uint32) {
 			delete(bodies, id)
 			answering.Go(func() {
-				time.Sleep(time.Millisecond) // So that others are under way when the connection ends.
+				time.Sleep(time.Millisecond) // Sleeps: a target takes its time, so that others are under way when the connection ends.
 				writing.Lock()
 				defer writing.Unlock()
 				framer.WriteHeaders(wire.HeadersFrameParam{StreamID: id, BlockFragment: []byte{0x88}, EndHeaders: true, EndStream: true})

@@ -103,7 +103,6 @@ func TestHTTPSTargetsAreNotVerified(t *testing.T) {
 	if n := connections.Load(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
-	time.Sleep(10 * time.Millisecond)
 	server.CloseClientConnections()
 	if got := c.get("/"); got.StatusCode != 200 {
 		t.Errorf("after the target closed: got %d", got.StatusCode)
@@ -150,7 +149,7 @@ func TestConnectionsToATargetAreBounded(t *testing.T) {
 			}
 		}
 		for readRequest(r) != nil {
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(5 * time.Millisecond) // Sleeps: a target takes its time, so that others have to wait.
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		}
 	}))

@@ -235,7 +235,7 @@ func TestHTTPAndHTTPSShareAPort(t *testing.T) {
 	// A head in pieces, of which the first is one byte.
 	pieces := w.dialPort(443)
 	pieces.send("G")
-	time.Sleep(20 * time.Millisecond)
+	awaitArrival(t, pieces.Conn)
 	pieces.send("ET / HTTP/1.1\r\nHost: svc-2.lattice.test\r\n\r\n")
 	if got := pieces.receive("GET"); got.body != "plain" {
 		t.Fatalf("got %q", got.body)
@@ -400,7 +400,7 @@ func TestRequestMayComeInManyRecords(t *testing.T) {
 		for i, b := range []byte("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n") {
 			c.send("%c", b)
 			if i%10 == 0 {
-				time.Sleep(time.Millisecond)
+				awaitArrival(t, c.Conn)
 			}
 		}
 		if got := c.receive("GET"); got.body != "ok" {

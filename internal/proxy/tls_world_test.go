@@ -166,7 +166,7 @@ func (s slowly) Write(p []byte) (int, error) {
 			return i, err
 		}
 		if i%100 == 0 {
-			time.Sleep(time.Millisecond) // So that the pieces do not come together.
+			time.Sleep(time.Millisecond) // Sleeps: a client's pace, so that the pieces do not come together.
 		}
 	}
 	return len(p), nil

@@ -19,6 +19,7 @@ import (
 	"trellis/internal/lattice"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
+	"trellis/test/trellistest"
 )
 
 var scope = lattice.Scope{Account: "111122223333", Region: "us-west-2"}
@@ -191,17 +192,14 @@ func respondWith(status int32) *shape.RuleAction {
 // records returns what the access log got once it has n entries.
 func (w *world) accessLog(n int) []Record {
 	w.t.Helper()
-	for range 500 {
+	var got []Record
+	trellistest.Await(w.t, func() bool {
 		w.mu.Lock()
-		got := append([]Record(nil), w.recorded...)
-		w.mu.Unlock()
-		if len(got) >= n {
-			return got
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	w.t.Fatalf("the access log has not got %d entries", n)
-	return nil
+		defer w.mu.Unlock()
+		got = slices.Clone(w.recorded)
+		return len(got) >= n
+	}, "the access log has %d entries", n)
+	return got
 }
 
 // client is a connection to the proxy.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"trellis/internal/routing"
 	"trellis/test/trellistest"
@@ -74,10 +73,6 @@ func TestInstanceTargetsFollowTheInventoryFile(t *testing.T) {
 	}
 	for _, at := range []string{"127.0.0.1", "127.0.0.2"} {
 		write(instance(at))
-		for deadline := time.Now().Add(time.Minute); address() != at+":"+backendPort; time.Sleep(20 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("the instance's address is %q, want that of the file: %s", address(), at)
-			}
-		}
+		trellistest.Await(t, func() bool { return address() == at+":"+backendPort }, "the instance's address is that of the file, %s", at)
 	}
 }

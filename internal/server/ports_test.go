@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"trellis/internal/configuration"
 	"trellis/test/trellistest"
@@ -97,7 +96,7 @@ func TestPortThatCannotBeBoundIsShownEverywhereUntilItIs(t *testing.T) {
 		t.Errorf("the node is not ready: %s", response.Status)
 	}
 	taken.Close()
-	await(t, func() bool { return node.server.proxy.Addr(80) != nil })
+	trellistest.Await(t, func() bool { return node.server.proxy.Addr(80) != nil }, "the port is bound")
 	if _, body := get(t, node.admin()+"/readyz"); strings.Contains(body, "problems") {
 		t.Errorf("the problem stays:\n%s", body)
 	}
@@ -157,20 +156,6 @@ func TestPrivilegedPortSaysWhatHelps(t *testing.T) {
 	}
 	if !errors.Is(err, syscall.EACCES) {
 		t.Error("the cause is lost")
-	}
-}
-
-// await waits until a condition holds.
-func await(t *testing.T, condition func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for limit := time.After(time.Minute); !condition(); {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatal("it does not come to hold")
-		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 
 	"trellis/internal/configuration"
+	"trellis/test/trellistest"
 )
 
 // running is a node that runs within the test.
@@ -53,7 +54,7 @@ func start(t *testing.T, args ...string) *running {
 			t.Error(err)
 		}
 	})
-	await(t, func() bool { return strings.Contains(log.String(), "msg=serving") })
+	trellistest.Await(t, func() bool { return strings.Contains(log.String(), "msg=serving") }, "the node serves")
 	return &running{url: "http://" + s.apiListener.Addr().String(), out: out, log: log, server: s}
 }
 

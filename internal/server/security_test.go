@@ -23,6 +23,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"trellis/internal/audit"
+	"trellis/test/trellistest"
 )
 
 // documented starts a node with the credentials and the policy of docs/security.md, and returns it, the path of the
@@ -106,10 +107,10 @@ func TestPolicyInTheDocumentationDoesWhatItSays(t *testing.T) {
 
 	// The audit log's goroutine may still be writing.
 	var entries []audit.Entry
-	for len(entries) < 15 {
+	trellistest.Await(t, func() bool {
 		entries = readAudit(t, auditLog)
-		time.Sleep(time.Millisecond)
-	}
+		return len(entries) >= 15
+	}, "the audit log has 15 entries")
 	first := entries[0]
 	if first.Principal != "arn:aws:iam::111122223333:user/pipelines/blue" || first.Operation != "CreateService" || first.Status != 201 || first.ID != mine || first.ARN != mineARN || first.AccessKeyID != "AKIAI44QH8DHBEXAMPLE" || first.SourceIP != "127.0.0.1" {
 		t.Errorf("the first entry of the audit log is %+v", first)

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
@@ -98,22 +97,18 @@ func (r *running) ask(t *testing.T, host, path string) *http.Response {
 // explained waits until /explain says something about the service.
 func (r *running) explained(t *testing.T, host, want string) {
 	t.Helper()
-	var text []byte
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	trellistest.Await(t, func() bool {
 		response, err := http.Get("http://" + r.server.adminListener.Addr().String() + "/explain?host=" + host)
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err = io.ReadAll(response.Body)
+		text, err := io.ReadAll(response.Body)
 		response.Body.Close()
 		if err != nil || !json.Valid(text) {
 			t.Fatalf("/explain: %v %s", err, text)
 		}
-		if strings.Contains(string(text), want) {
-			return
-		}
-	}
-	t.Errorf("/explain does not say %q:\n%s", want, text)
+		return strings.Contains(string(text), want)
+	}, "/explain says %q of %s", want, host)
 }
 
 func TestServeReachesNothingOfItselfThroughTargets(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
@@ -90,15 +89,10 @@ func createReachable(t *testing.T, c *vpclattice.Client) reachable {
 // awaitEndpoints waits until the inventory with the endpoints has been read.
 func awaitEndpoints(t *testing.T, c *vpclattice.Client, r reachable) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+	trellistest.Await(t, func() bool {
 		list := must(c.ListServiceNetworkVpcEndpointAssociations(t.Context(), &vpclattice.ListServiceNetworkVpcEndpointAssociationsInput{ServiceNetworkIdentifier: &r.network}))(t)
-		if len(list.Items) > 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the endpoints of the inventory are not listed")
-		}
-	}
+		return len(list.Items) > 0
+	}, "the endpoints of the inventory are listed")
 }
 
 // detachEndpoint does with the SDK for Go what the other programs do.

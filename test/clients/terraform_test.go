@@ -334,7 +334,11 @@ func (tf *terraform) manage(m managed) *configured {
 			if m.retry == nil || !m.retry(err) {
 				return err
 			}
-			time.Sleep(100 * time.Millisecond)
+			select {
+			case <-ctx.Done():
+				return err
+			case <-time.After(100 * time.Millisecond):
+			}
 		}
 		if m.deleting != nil {
 			if err := (waiter{pending: m.deleting, state: status}).wait(ctx); err != nil {

@@ -72,7 +72,8 @@ func (m *member) kill() {
 // leader returns the member that leads. On a busy machine there is none now and then, until another one is elected.
 func leader(t *testing.T, members []*member) *member {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	var leads *member
+	trellistest.Await(t, func() bool {
 		for _, m := range members {
 			c, err := clientv3.New(clientv3.Config{Endpoints: []string{m.endpoint}, Logger: zap.NewNop()})
 			if err != nil {
@@ -84,12 +85,12 @@ func leader(t *testing.T, members []*member) *member {
 				t.Fatal(err)
 			}
 			if status.Leader == status.Header.MemberId {
-				return m
+				leads = m
 			}
 		}
-	}
-	t.Fatal("the cluster has no leader")
-	return nil
+		return leads != nil
+	}, "the cluster has a leader")
+	return leads
 }
 
 // TestLosingTheLeaderOfTheClusterLosesNothingAcknowledged kills the leader of an etcd cluster while clients write.
@@ -127,11 +128,15 @@ func TestLosingTheLeaderOfTheClusterLosesNothingAcknowledged(t *testing.T) {
 					previous = time.Now()
 				}
 				mu.Unlock()
-				time.Sleep(5 * time.Millisecond)
+				time.Sleep(5 * time.Millisecond) // Sleeps: a client's pace.
 			}
 		})
 	}
-	time.Sleep(200 * time.Millisecond)
+	trellistest.Await(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(acknowledged) >= 40
+	}, "creations are acknowledged")
 	leader(t, members).kill()
 	running.Wait()
 	t.Logf("%d creations were acknowledged; the longest time without one was %s", len(acknowledged), lastGap)

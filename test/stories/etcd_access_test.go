@@ -153,7 +153,7 @@ func TestTwoInstallationsShareAnEtcdAndDoNotSeeEachOther(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond) // Sleeps: a client's pace.
 	}
 	for name, i := range installations {
 		if err := createGroup(t, i.client, "same-name"); err != nil {
@@ -174,19 +174,13 @@ func TestTwoInstallationsShareAnEtcdAndDoNotSeeEachOther(t *testing.T) {
 	awaitGroups := func(want int) {
 		t.Helper()
 		c := client(t, other.API, filepath.Join(installations["a"].dir, "credentials"))
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-			got := len(must(c.ListTargetGroups(t.Context(), &vpclattice.ListTargetGroupsInput{}))(t).Items)
-			if got == want {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("the other node has %d target groups, want %d", got, want)
-			}
-		}
+		trellistest.Await(t, func() bool {
+			return len(must(c.ListTargetGroups(t.Context(), &vpclattice.ListTargetGroupsInput{}))(t).Items) == want
+		}, "the other node has %d target groups", want)
 	}
 	have := len(must(installations["a"].client.ListTargetGroups(t.Context(), &vpclattice.ListTargetGroupsInput{}))(t).Items)
 	awaitGroups(have)
-	time.Sleep(4 * time.Second) // The watch outlives its token.
+	time.Sleep(4 * time.Second) // Sleeps: etcd's clock is its own. The watch outlives its token.
 	if err := createGroup(t, installations["a"].client, "last"); err != nil {
 		t.Error(err)
 	}
@@ -221,16 +215,13 @@ func TestAnEtcdThatCannotBeUsedIsToldSoon(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	trellistest.Await(t, func() bool {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(expired, "https://"))
 		if err == nil {
 			conn.Close()
-			break
 		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+		return err == nil
+	}, "etcd listens on %s", expired)
 
 	program := trellistest.BuildFast(t)
 	certified := []string{"--etcd-ca", a.path("ca.pem"), "--etcd-cert", a.path("client.pem"), "--etcd-key", a.path("client-key.pem")}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"trellis/test/trellistest"
 )
@@ -96,14 +95,11 @@ func startFaultPeers(t *testing.T, ports faultTargets) (peers []*faultServer) {
 
 func awaitPort(t *testing.T, port int) {
 	t.Helper()
-	for limit := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	trellistest.Await(t, func() bool {
 		conn, err := net.Dial("tcp", local(port))
 		if err == nil {
 			conn.Close()
-			return
 		}
-		if time.Now().After(limit) {
-			t.Fatal(err)
-		}
-	}
+		return err == nil
+	}, "somebody listens on port %d", port)
 }

@@ -198,7 +198,7 @@ func (w *faultWorld) measure(t *testing.T, server *faultServer, name string, fau
 	if fault.Refused {
 		fault.Host = server.refused
 	}
-	time.Sleep(w.normal / 3) // What the fault before has left behind is not normal.
+	time.Sleep(w.normal / 3) // Sleeps: a measurement's pause. What the fault before has left behind is not normal.
 	stolenSince := stolenTime(t)
 	normally := w.probe(t, server, name, w.normal)
 	before := residentBytes(t, server.program)

@@ -129,7 +129,7 @@ func (f *Faults) hit(ctx context.Context, args FaultArgs, fault targetFault) {
 			return
 		}
 		f.note(1, "")
-		time.Sleep(20 * time.Millisecond) // The fault is to be seen in the times, not the load.
+		time.Sleep(20 * time.Millisecond) // Sleeps: a client's pace. The fault is to be seen in the times, not the load.
 	}
 }
 
@@ -182,7 +182,7 @@ func see(args FaultArgs, expected string) string {
 // misbehave is a client that misbehaves, until ctx ends.
 func (f *Faults) misbehave(ctx context.Context, args FaultArgs, fault clientFault) {
 	if !fault.atOnce {
-		time.Sleep(rand.N(args.Duration / 2))
+		time.Sleep(rand.N(args.Duration / 2)) // Sleeps: when the client begins.
 	}
 	conn, err := elsewhere.Dial("tcp", local(args.Port))
 	if err != nil {

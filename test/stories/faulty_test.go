@@ -168,7 +168,7 @@ func targetFaults() []targetFault {
 		{name: "resets in the body", expected: brokenBody, or: "502", behave: func(conn net.Conn, reader *bufio.Reader) bool {
 			if readRequest(reader) {
 				io.WriteString(conn, part)
-				time.Sleep(10 * time.Millisecond) // Or else the reset could overtake the head.
+				time.Sleep(10 * time.Millisecond) // Sleeps: a target's pace. Or else the reset could overtake the head.
 			}
 			reset(conn)
 			return false

@@ -62,7 +62,7 @@ func TestKillsDuringWritesLoseNothingAndLeaveNothingHalfDone(t *testing.T) {
 		for _, w := range writers {
 			running.Go(func() { w.writeUntilKilled(t, c) })
 		}
-		time.Sleep(time.Duration(50+rand.IntN(250)) * time.Millisecond)
+		time.Sleep(time.Duration(50+rand.IntN(250)) * time.Millisecond) // Sleeps: when the kill comes, wherever that meets the writers.
 		p.Kill()
 		running.Wait()
 		p, c = start()

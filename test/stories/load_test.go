@@ -125,7 +125,7 @@ func (l *load) run(ctx context.Context) error {
 			return err
 		}
 		l.requests.Add(1)
-		time.Sleep(time.Millisecond) // Other tests need the processors too.
+		time.Sleep(time.Millisecond) // Sleeps: the pace of the load. Other tests need the processors too.
 	}
 	return nil
 }
@@ -228,7 +228,7 @@ func (c *keptClient) readSlowly(path, want string) error {
 			if err != nil {
 				return fmt.Errorf("after %d bytes of the body: %w", body.Len(), err)
 			}
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(5 * time.Millisecond) // Sleeps: a client that reads slowly.
 		}
 		if body.String() != want {
 			return fmt.Errorf("the body of %d bytes is not what was expected", body.Len())
@@ -295,7 +295,7 @@ func (c *keptClient) upgradeAndEcho(messages int) error {
 		if !bytes.Equal(got, message) {
 			return errors.New("a message comes back changed")
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // Sleeps: a client's pace.
 	}
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		return err

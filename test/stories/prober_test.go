@@ -67,7 +67,7 @@ func (p *Prober) Probe(args ProbeArgs, reply *Probed) error {
 			for ; due.Before(began.Add(args.Duration)) && len(failures) < maxProbeFailures; due = due.Add(period) {
 				sent := due
 				if wait := time.Until(due); wait > 0 {
-					time.Sleep(wait)
+					time.Sleep(wait)  // Sleeps: the pace of the probes.
 					sent = time.Now() // If it is later than due it is not the proxy's fault.
 				}
 				if err := c.get("/", greeting); err != nil {

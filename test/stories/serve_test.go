@@ -227,11 +227,10 @@ func TestTerminationLetsExchangesInFlightFinish(t *testing.T) {
 		p.Stop()
 	}()
 	// Once no new connection is taken, the program is draining.
-	for refused := false; !refused; {
+	trellistest.Await(t, func() bool {
 		_, _, err := get(t.Context(), n.host, dataPort, "/")
-		refused = errors.As(err, new(*net.OpError))
-		time.Sleep(10 * time.Millisecond)
-	}
+		return errors.As(err, new(*net.OpError))
+	}, "no new connection is taken")
 	answerSlow()
 	if err := <-answered; err != nil {
 		t.Errorf("the exchange in flight failed: %v", err)

@@ -20,11 +20,7 @@ import (
 // awaitLog waits until a process has logged something.
 func awaitLog(t *testing.T, p *trellistest.Process, what string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !strings.Contains(p.Log(), what); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the program does not log %q:\n%s", what, p.Log())
-		}
-	}
+	trellistest.Await(t, func() bool { return strings.Contains(p.Log(), what) }, "the program logs %q", what)
 }
 
 func TestHangupHasServeReadItsFilesAgain(t *testing.T) {

@@ -75,7 +75,7 @@ func TestNoRequestFailsWhileTheNetworkChanges(t *testing.T) {
 			if change.make(t) {
 				change.count++
 				changes++
-				time.Sleep(rand.N(2 * soakPause))
+				time.Sleep(rand.N(2 * soakPause)) // Sleeps: the pace of changes.
 			}
 		}
 		done = time.Since(began) >= duration && changes >= soakChanges*factor && isClosed(replaced)

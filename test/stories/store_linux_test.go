@@ -80,15 +80,12 @@ func ready(t *testing.T, p *trellistest.Process) (r readiness) {
 // awaitReady waits until the admin port answers what is wanted of it.
 func awaitReady(t *testing.T, p *trellistest.Process, what string, want func(readiness) bool) readiness {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		r := ready(t, p)
-		if want(r) {
-			return r
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: /readyz still answers %+v", what, r)
-		}
-	}
+	var r readiness
+	trellistest.Await(t, func() bool {
+		r = ready(t, p)
+		return want(r)
+	}, "/readyz answers: %s", what)
+	return r
 }
 
 // wantUnavailable checks that an error is a 5xx that says why.
@@ -140,7 +137,7 @@ func TestTrafficGoesOnWhileTheDiskIsFull(t *testing.T) {
 				return
 			default:
 				expectAnswer(t, n.host, dataPort)
-				time.Sleep(5 * time.Millisecond)
+				time.Sleep(5 * time.Millisecond) // Sleeps: a client's pace.
 			}
 		}
 	})

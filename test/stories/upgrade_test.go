@@ -87,8 +87,15 @@ func (l *traffic) run(ctx context.Context, what string, transport *http.Transpor
 			l.failed(what, err)
 		}
 		l.sent.Add(1)
-		time.Sleep(pause)
+		time.Sleep(pause) // Sleeps: the pace of the load.
 	}
+}
+
+// awaitMore waits until the load has gone on for a while.
+func (l *traffic) awaitMore(t *testing.T) {
+	t.Helper()
+	before := l.sent.Load()
+	trellistest.Await(t, func() bool { return l.sent.Load() >= before+50 }, "50 more requests are answered")
 }
 
 func (l *traffic) one(client *http.Client, secure, http2 bool, body []byte) error {
@@ -185,7 +192,7 @@ func callAPI(t *testing.T, c *vpclattice.Client) (stop func() (names []string)) 
 			}
 			longest = max(longest, time.Since(began))
 			names = append(names, name)
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond) // Sleeps: a client's pace.
 		}
 		t.Logf("%d target groups were created; the longest wait was %s", len(names), longest)
 		done <- names
@@ -227,7 +234,7 @@ func TestNewProcessTakesOverWithoutLosingARequest(t *testing.T) {
 		t.Fatalf("the stream ended at once with %q", body)
 	}
 	for i := range 2 {
-		time.Sleep(300 * time.Millisecond)
+		l.awaitMore(t)
 		began := time.Now()
 		called := make(chan struct{})
 		time.AfterFunc(3*time.Second, sync.OnceFunc(func() {
@@ -249,7 +256,7 @@ func TestNewProcessTakesOverWithoutLosingARequest(t *testing.T) {
 			t.Errorf("the target is %s", summary.Status)
 		}
 	}
-	time.Sleep(300 * time.Millisecond)
+	l.awaitMore(t)
 	names := stopCalls()
 	stopLoad()
 	for name, source := range creators(t, filepath.Join(dir, "audit.log")) {
@@ -328,11 +335,7 @@ func health(t *testing.T, c *vpclattice.Client, n network) types.TargetSummary {
 
 func awaitHealth(t *testing.T, c *vpclattice.Client, n network, want types.TargetStatus) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); health(t, c, n).Status != want; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the target does not become %s", want)
-		}
-	}
+	trellistest.Await(t, func() bool { return health(t, c, n).Status == want }, "the target is %s", want)
 }
 
 func TestProcessGoesOnWhenTheNewProgramIsBroken(t *testing.T) {
@@ -362,11 +365,7 @@ func TestProcessGoesOnWhenTheNewProgramIsBroken(t *testing.T) {
 	for i, broken := range []string{"no program at all", "#!/bin/sh\nexit 1\n", "#!/bin/sh\nkill -9 $$\n"} {
 		replace([]byte(broken))
 		_ = syscall.Kill(p.PID(), syscall.SIGUSR2)
-		for deadline := time.Now().Add(time.Minute); strings.Count(p.Log(), failed) == i; time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("the program does not say that %q has failed", broken)
-			}
-		}
+		trellistest.Await(t, func() bool { return strings.Count(p.Log(), failed) > i }, "the program says that %q has failed", broken)
 	}
 	expectAnswer(t, n.host, dataPort)
 	must(c.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{Name: aws.String("afterwards"), Type: types.TargetGroupTypeLambda}))(t)
@@ -393,11 +392,7 @@ func TestDevWithItsOwnStoreIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	p := trellistest.Start(t, trellistest.Build(t), "dev")
 	_ = syscall.Kill(p.PID(), syscall.SIGUSR2)
-	for deadline := time.Now().Add(time.Minute); !strings.Contains(p.Log(), "cannot be replaced by a new one"); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the program does not say that it cannot be replaced")
-		}
-	}
+	awaitLog(t, p, "cannot be replaced by a new one")
 	conn, err := net.Dial("tcp", strings.TrimPrefix(p.API, "http://"))
 	if err != nil {
 		t.Fatal(err)

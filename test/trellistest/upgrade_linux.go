@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // Upgrade asks the program to let a new process take over, waits until that serves, and then until the old one has
@@ -15,11 +14,7 @@ func (p *Process) Upgrade() {
 	line := "this process has taken over"
 	before := strings.Count(p.Log(), line)
 	_ = syscall.Kill(p.PID(), syscall.SIGUSR2)
-	for deadline := time.Now().Add(startLimit); strings.Count(p.Log(), line) == before; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			p.t.Fatalf("no new process took over\n%s", p.Log())
-		}
-	}
+	Await(p.t, func() bool { return strings.Count(p.Log(), line) > before }, "a new process takes over")
 	_, after, _ := strings.Cut(p.Log()[strings.LastIndex(p.Log(), line):], "pid=")
 	pid, err := strconv.Atoi(strings.Fields(after)[0])
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"trellis/test/trellistest"
 )
 
 // connected returns the two ends of a TCP connection.
@@ -204,9 +206,9 @@ func TestSenderThatResetsEndsTheMove(t *testing.T) {
 }
 
 func TestDeadlineEndsTheMove(t *testing.T) {
-	for name, spoil := range map[string]func(l *line){
-		"of the source": func(l *line) { l.src.SetDeadline(time.Unix(1, 0)) },
-		"of the destination, which takes nothing": func(l *line) {
+	for name, spoil := range map[string]func(t *testing.T, l *line){
+		"of the source": func(_ *testing.T, l *line) { l.src.SetDeadline(time.Unix(1, 0)) },
+		"of the destination, which takes nothing": func(t *testing.T, l *line) {
 			go func() {
 				for {
 					if _, err := l.sender.Write(make([]byte, 1<<20)); err != nil {
@@ -214,15 +216,13 @@ func TestDeadlineEndsTheMove(t *testing.T) {
 					}
 				}
 			}()
-			for last := int64(-1); l.moved.Load() != last; time.Sleep(100 * time.Millisecond) {
-				last = l.moved.Load()
-			}
+			trellistest.AwaitStill(t, l.moved.Load)
 			l.dst.SetDeadline(time.Unix(1, 0))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLine(t)
-			spoil(l)
+			spoil(t, l)
 			if err := l.end(t); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Fatalf("error %v", err)
 			}

@@ -3,7 +3,8 @@ package passthrough
 import (
 	"os"
 	"testing"
-	"time"
+
+	"trellis/test/trellistest"
 )
 
 // openFiles returns how many file descriptors the process has.
@@ -22,23 +23,11 @@ func (p *pipes) count() int {
 	return len(p.kept)
 }
 
-// eventually waits until something is so.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for range 500 {
-		if is() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal(what)
-}
-
 func TestConnectionThatIsSilentHoldsNoPipe(t *testing.T) {
 	l := newLine(t)
 	go l.sender.Write(make([]byte, 1<<20))
 	l.receive(t, 1<<20)
-	eventually(t, "the pipe was not given back", func() bool { return l.mover.pipes.count() == 1 })
+	trellistest.Await(t, func() bool { return l.mover.pipes.count() == 1 }, "the pipe is given back")
 }
 
 func TestPipeWithLeftoversIsNotUsedAgain(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"trellis/test/trellistest"
 )
 
 // listen returns a target that keeps its connections, and hands them to the test.
@@ -136,16 +138,12 @@ func TestSweepClosesWhatTheTargetHasClosed(t *testing.T) {
 	defer other.Close()
 	stays.Release()
 	gone.Release()
-	for i := range 100 {
-		pools.Sweep(time.Now().Add(time.Duration(i) * 100 * time.Millisecond))
+	trellistest.Await(t, func() bool {
+		pools.Sweep(time.Now())
 		pool.mu.Lock()
-		left := len(pool.idle)
-		pool.mu.Unlock()
-		if left == 1 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		defer pool.mu.Unlock()
+		return len(pool.idle) == 1
+	}, "one idle connection is left")
 	if got := pool.Idle(); got != stays {
 		t.Error("what is left is not the connection that is open")
 	}
@@ -163,7 +161,7 @@ func TestWhoWaitsGetsTheNextConnection(t *testing.T) {
 		}
 		got <- c
 	}()
-	awaitWaiter(pool)
+	awaitWaiter(t, pool)
 	only.Release()
 	if c := <-got; c != only {
 		t.Error("the waiting one did not get the connection")
@@ -176,7 +174,7 @@ func TestWhoWaitsGetsTheNextConnection(t *testing.T) {
 		}
 		got <- c
 	}()
-	awaitWaiter(pool)
+	awaitWaiter(t, pool)
 	only.Discard()
 	c := <-got
 	if c == only || c.Reused {
@@ -188,16 +186,13 @@ func TestWhoWaitsGetsTheNextConnection(t *testing.T) {
 	}
 }
 
-func awaitWaiter(pool *Pool) {
-	for {
+func awaitWaiter(t *testing.T, pool *Pool) {
+	t.Helper()
+	trellistest.Await(t, func() bool {
 		pool.mu.Lock()
-		waiting := len(pool.waiting)
-		pool.mu.Unlock()
-		if waiting > 0 {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
+		defer pool.mu.Unlock()
+		return len(pool.waiting) > 0
+	}, "somebody waits for a connection")
 }
 
 func TestWaitingEnds(t *testing.T) {
@@ -269,7 +264,7 @@ func TestExchangeSendsNothingOnAConnectionThatHasEnded(t *testing.T) {
 		if unasked == "" {
 			other.(*net.TCPConn).CloseWrite()
 		}
-		time.Sleep(20 * time.Millisecond)
+		trellistest.Await(t, c.stale, "what the target does shows")
 		_, err := c.Exchange([]byte("request"), make([]byte, 100))
 		if broken, ok := errors.AsType[*BrokenError](err); !ok || broken.Sent || broken.Received {
 			t.Errorf("got %v", err)

@@ -4,7 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"time"
+
+	"trellis/test/trellistest"
 )
 
 func withSpare(spare int) func(*Config) {
@@ -14,18 +15,13 @@ func withSpare(spare int) func(*Config) {
 // counts returns how many connections are idle and open once no more are being made.
 func (p *Pool) counts(t *testing.T) (idle, open int) {
 	t.Helper()
-	for range 1000 {
+	trellistest.Await(t, func() bool {
 		p.mu.Lock()
-		warming := p.warming
+		defer p.mu.Unlock()
 		idle, open = len(p.idle), p.open
-		p.mu.Unlock()
-		if !warming {
-			return idle, open
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatal("spare connections are still being made")
-	return 0, 0
+		return !p.warming
+	}, "no spare connections are being made")
+	return idle, open
 }
 
 func TestFirstUseMakesSpareConnectionsReady(t *testing.T) {

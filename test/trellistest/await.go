@@ -1,0 +1,36 @@
+package trellistest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// awaitLimit only keeps what never comes from hanging a test. Machines can be very busy.
+const awaitLimit = 2 * time.Minute
+
+// Await waits until a condition holds, and fails the test if it does not come to hold. The condition is asked again and
+// again, on the test's goroutine; what says, for the failure, what is waited for.
+func Await(t testing.TB, condition func() bool, what string, args ...any) {
+	t.Helper()
+	again := time.NewTicker(2 * time.Millisecond)
+	defer again.Stop()
+	for limit := time.Now().Add(awaitLimit); !condition(); <-again.C {
+		if time.Now().After(limit) {
+			t.Fatalf("in %s it has not come to be so: %s", awaitLimit, fmt.Sprintf(what, args...))
+		}
+	}
+}
+
+// AwaitStill waits until a count that grows has begun to, and then does not for half a second: what makes it grow has to
+// wait for something. On a machine that is too busy it may return early; the test proves less then, and must not fail.
+func AwaitStill(t testing.TB, count func() int64) {
+	t.Helper()
+	last, since := int64(0), time.Now()
+	Await(t, func() bool {
+		if now := count(); now == 0 || now != last {
+			last, since = now, time.Now()
+		}
+		return time.Since(since) >= 500*time.Millisecond
+	}, "a count stands still")
+}
