@@ -179,6 +179,60 @@ func TestFloodsEndTheConnection(t *testing.T) {
 				f.WriteContinuation(1, false, nil)
 			}
 		}},
+		{"small DATA on a stream that was reset", func(c *framesClient, f *wire.Framer) {
+			c.requestThatIsReset(f, 1)
+			for range 50000 {
+				f.WriteData(1, false, []byte("x"))
+			}
+		}},
+		{"DATA of padding alone", func(c *framesClient, f *wire.Framer) {
+			c.request(1, false, "POST", "/")
+			for range 50000 {
+				f.WriteDataPadded(1, false, nil, []byte{0})
+			}
+		}},
+		{"RST_STREAM on a stream that was reset", func(c *framesClient, f *wire.Framer) {
+			c.requestThatIsReset(f, 1)
+			for range 50000 {
+				f.WriteRSTStream(1, wire.ErrCodeCancel)
+			}
+		}},
+		{"window updates on a stream that was reset", func(c *framesClient, f *wire.Framer) {
+			c.requestThatIsReset(f, 1)
+			for range 50000 {
+				f.WriteWindowUpdate(1, 1)
+			}
+		}},
+		{"unknown frames", func(c *framesClient, f *wire.Framer) {
+			for range 50000 {
+				f.WriteRawFrame(0xfa, 0, 0, nil)
+			}
+		}},
+		{"empty CONTINUATION in requests", func(c *framesClient, f *wire.Framer) {
+			for id := uint32(1); id < 20000; id += 2 {
+				f.WriteHeaders(wire.HeadersFrameParam{StreamID: id, BlockFragment: c.encode(":method", "GET", ":scheme", "http", ":authority", host, ":path", "/"), EndStream: true})
+				for range 50 {
+					f.WriteContinuation(id, false, nil)
+				}
+				f.WriteContinuation(id, true, nil)
+			}
+		}},
+		{"PING between small DATA", func(c *framesClient, f *wire.Framer) {
+			c.request(1, false, "POST", "/")
+			for range 50000 {
+				f.WritePing(true, [8]byte{})
+				f.WriteData(1, false, []byte("x"))
+			}
+		}},
+		{"settings, many to a frame", func(c *framesClient, f *wire.Framer) {
+			settings := make([]wire.Setting, 30)
+			for i := range settings {
+				settings[i] = wire.Setting{ID: wire.SettingInitialWindowSize, Val: uint32(i)}
+			}
+			for range 5000 {
+				f.WriteSettings(settings...)
+			}
+		}},
 		{"malformed requests", func(c *framesClient, f *wire.Framer) {
 			for id := uint32(1); id < 20000; id += 2 {
 				f.WriteHeaders(wire.HeadersFrameParam{StreamID: id, BlockFragment: c.encode(":method", "GET"), EndStream: true, EndHeaders: true})

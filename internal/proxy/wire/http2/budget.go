@@ -7,8 +7,8 @@ const (
 	// Rapid reset (CVE-2023-44487) needs thousands; a client whose deadlines pass needs a few.
 	resetBurst      = 500
 	resetsPerSecond = 100
-	// controlBurst bounds PING, SETTINGS, PRIORITY, GOAWAY and empty DATA frames, window updates, header blocks of
-	// streams that have been reset, and frames of unknown types.
+	// controlBurst bounds frames that move nothing: PING, GOAWAY, PRIORITY, CONTINUATION and empty DATA frames, window
+	// updates, each setting of SETTINGS, frames of unknown types, and a client's frames for streams that have ended.
 	controlBurst      = 10000
 	controlsPerSecond = 1000
 	// maxBlockFrames and maxBlockBytes bound one header block, CONTINUATION frames included (CVE-2024-27316).
@@ -18,10 +18,11 @@ const (
 	maxControlBytes = 256 << 10
 )
 
-// budget counts what a peer has spent. It belongs to the goroutine that reads, but for resets, which conn.mu guards.
+// budget counts what a peer has spent. conn.mu guards it.
 type budget struct {
 	resets   int
 	controls int
+	received int // bytes of bodies that nothing has been paid back for
 	since    int64
 }
 
@@ -37,9 +38,11 @@ func (b *budget) forgive(now int64) {
 	b.resets, b.controls = max(b.resets, 0), max(b.controls, 0)
 }
 
-func (b *budget) control(now int64) error {
+func (b *budget) control(now int64) error { return b.spend(now, 1) }
+
+func (b *budget) spend(now int64, cost int) error {
 	b.forgive(now)
-	if b.controls++; b.controls > controlBurst {
+	if b.controls += cost; b.controls > controlBurst {
 		return tooMuch("too many control frames")
 	}
 	return nil
@@ -59,7 +62,15 @@ func (b *budget) earn() {
 	b.controls = max(b.controls-10, 0)
 }
 
-// earnData pays back for n bytes of bodies, in either direction.
-func (b *budget) earnData(n int) {
+// earnSent pays back for a frame with n bytes of a body that the peer gets.
+func (b *budget) earnSent(n int) {
 	b.controls = max(b.controls-1-n/1024, 0)
+}
+
+// earnReceived pays back for n bytes of bodies that the peer has sent. Frames with a byte each earn nothing, or they would pay
+// for a flood of others.
+func (b *budget) earnReceived(n int) {
+	b.received += n
+	b.controls = max(b.controls-b.received/1024, 0)
+	b.received %= 1024
 }

@@ -53,11 +53,30 @@ func (c *Conn) spendReset(now int64) error {
 	return c.budget.reset(now)
 }
 
+// spendControl is budget.control without c.mu.
+func (c *Conn) spendControl() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.budget.control(c.endpoint.cfg.Now())
+}
+
+// spendLate counts a frame for a stream that we have ended, which may have been on its way. Of a target many are, since its
+// connection is shared by clients that cancel requests.
+func (c *Conn) spendLate(now int64) error {
+	if c.client {
+		return nil
+	}
+	return c.budget.control(now)
+}
+
 func (c *Conn) process(frame wire.Frame) error {
 	switch f := frame.(type) {
 	case *wire.HeadersFrame:
 		return c.processHeaders(f)
 	case *wire.ContinuationFrame:
+		if err := c.spendControl(); err != nil {
+			return err
+		}
 		return c.processFragment(f.HeaderBlockFragment(), f.HeadersEnded())
 	}
 	c.mu.Lock()
@@ -87,11 +106,6 @@ func (c *Conn) process(frame wire.Frame) error {
 		return c.processWindowUpdate(f)
 	case *wire.RSTStreamFrame:
 		return c.processReset(f, now)
-	case *wire.GoAwayFrame:
-		if err := c.budget.control(now); err != nil {
-			return err
-		}
-		return c.processGoAway(f)
 	case *wire.PushPromiseFrame:
 		return protocolError("PUSH_PROMISE") // We have not allowed it, and a client may not.
 	}
@@ -99,7 +113,12 @@ func (c *Conn) process(frame wire.Frame) error {
 		return err
 	}
 	switch f := frame.(type) {
+	case *wire.GoAwayFrame:
+		return c.processGoAway(f)
 	case *wire.SettingsFrame:
+		if err := c.budget.spend(now, f.NumSettings()); err != nil {
+			return err
+		}
 		return c.processSettings(f)
 	case *wire.PingFrame:
 		c.processPing(f)
@@ -142,11 +161,7 @@ func (c *Conn) processData(f *wire.DataFrame, now int64) error {
 	if s == nil {
 		c.credit(size)
 		if closed, ok := c.closedHow(id); ok && closed.reset || c.settled && id > c.lastTaken {
-			// It was on its way. Data has its price in bytes; frames without any must have one too.
-			if len(f.Data()) == 0 {
-				return c.budget.control(now)
-			}
-			return nil
+			return c.spendLate(now) // It was on its way.
 		}
 		return &streamError{id, wire.ErrCodeStreamClosed, "DATA on a closed stream"}
 	}
@@ -180,7 +195,7 @@ func (c *Conn) processData(f *wire.DataFrame, now int64) error {
 		}
 	}
 	if len(data) > 0 {
-		c.budget.earnData(len(data))
+		c.budget.earnReceived(len(data))
 	}
 	if s.closed || s.readErr != nil || s.stopped != nil && !s.inbox.keeps {
 		c.credit(len(data)) // Nobody will take it.
@@ -347,13 +362,13 @@ func (c *Conn) classify(id uint32, ended bool) (blockKind, error) {
 		} else if !ok && !c.client {
 			return 0, protocolError("stream opened out of turn")
 		}
-		return ignoredBlock, nil
+		return ignoredBlock, c.spendLate(c.headSince)
 	case c.client || id%2 == 0:
 		return 0, protocolError("stream that the peer may not open")
 	}
 	c.lastPeerID = id
 	if c.settled && id > c.lastTaken {
-		return ignoredBlock, nil
+		return ignoredBlock, c.spendLate(c.headSince)
 	}
 	return requestBlock, nil
 }
@@ -385,9 +400,8 @@ func (c *Conn) processFragment(fragment []byte, ended bool) error {
 		return c.takeResponse(b)
 	case trailerBlock:
 		return c.takeTrailers(b)
-	default: // It has cost a decoding, and leads to nothing.
-		return c.budget.control(c.endpoint.cfg.Now())
 	}
+	return nil
 }
 
 // takeRequest starts a stream.

@@ -226,7 +226,7 @@ func (s *Stream) Send(block, data []byte, ended bool) error {
 	if block != nil {
 		c.appendHeaders(s.id, block, ended && len(data) == 0)
 		s.answered = true
-		c.budget.earnData(len(block))
+		c.budget.earnSent(len(block))
 	}
 	if err := s.sendData(data, ended); err != nil {
 		return err
@@ -251,7 +251,7 @@ func (s *Stream) sendData(data []byte, ended bool) error {
 		c.appendData(s.id, data[:n], ended && n == len(data))
 		s.sendWindow -= int32(n)
 		c.sendWindow -= int64(n)
-		c.budget.earnData(n)
+		c.budget.earnSent(n)
 		data = data[n:]
 		s.leave() // Others come first, if there are any.
 	}
