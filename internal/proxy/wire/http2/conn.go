@@ -66,8 +66,11 @@ type Conn struct {
 	writingSince int64
 	waiting      []*Stream // which wait for sendWindow or for room in out, in turn
 	streams      map[uint32]*Stream
-	handlers     int
-	starting     []*Stream // whose handlers are to be started
+	handlers     int       // streams that are being handled, or about to be
+	starting     []*Stream // which are to be handled
+	idle         []handler // the last is the one that was busy last
+	unused       int       // how many of idle have not been needed since the last Sweep
+	finished     bool      // no stream will start any more
 	lastPeerID   uint32    // the highest stream that the peer has opened
 	lastOwnID    uint32    // the highest stream that we have opened
 	closed       []closedStream
@@ -252,6 +255,8 @@ func (c *Conn) finish(err error) (lingers bool) {
 		c.endpoint.release(c.out)
 		c.out = nil
 	}
+	c.finished = true
+	c.dismiss(len(c.idle))
 	return lingers
 }
 
@@ -329,6 +334,7 @@ func (c *Conn) Sweep() {
 	if c.err != nil {
 		return
 	}
+	c.dismissUnused()
 	now, cfg := c.endpoint.cfg.Now(), &c.endpoint.cfg
 	switch {
 	case c.writing && now-c.writingSince > cfg.StallTimeout.Milliseconds():

@@ -438,32 +438,12 @@ func (c *Conn) takeRequest(b *block) error {
 	return nil
 }
 
-// start starts the handlers of the streams that have come.
-func (c *Conn) start() {
-	for i, s := range c.starting {
-		c.starting[i] = nil
-		c.running.Go(func() { c.run(s) })
-	}
-	c.starting = c.starting[:0]
-}
-
 // ErrHeadTooLarge says that a request's head is larger than Config.MaxHeadBytes.
 var ErrHeadTooLarge = errors.New("the head is too large")
 
 // closeUnopened notes that a stream has been refused.
 func (c *Conn) closeUnopened(id uint32) {
 	c.remove(&Stream{conn: c, id: id}, true)
-}
-
-// run lets the handler work on a stream.
-func (c *Conn) run(s *Stream) {
-	defer func() {
-		s.Close(wire.ErrCodeInternal)
-		c.mu.Lock()
-		c.handlers--
-		c.mu.Unlock()
-	}()
-	c.handle(s)
 }
 
 func (c *Conn) takeResponse(b *block) error {
