@@ -59,13 +59,23 @@ func (k Key) String() string {
 	return string(k.Kind) + "/" + k.Scope.Account + "/" + k.Scope.Region + "/" + k.Path
 }
 
+// Append appends the key as String returns it.
+func (k Key) Append(to []byte) []byte {
+	for _, part := range [...]string{string(k.Kind), k.Scope.Account, k.Scope.Region} {
+		to = append(append(to, part...), '/')
+	}
+	return append(to, k.Path...)
+}
+
 // ParseKey is the inverse of Key.String.
 func ParseKey(s string) (Key, bool) {
-	parts := strings.SplitN(s, "/", 4)
-	if len(parts) != 4 || parts[3] == "" {
+	kind, rest, _ := strings.Cut(s, "/")
+	account, rest, _ := strings.Cut(rest, "/")
+	region, path, _ := strings.Cut(rest, "/")
+	if path == "" {
 		return Key{}, false
 	}
-	return Key{Kind: Kind(parts[0]), Scope: Scope{Account: parts[1], Region: parts[2]}, Path: parts[3]}, true
+	return Key{Kind: Kind(kind), Scope: Scope{Account: account, Region: region}, Path: path}, true
 }
 
 // Record is a stored thing.
