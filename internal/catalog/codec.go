@@ -41,39 +41,17 @@ func encode(rec lattice.Record) ([]byte, error) {
 }
 
 // decode returns the record of an etcd key and value.
-func decode(kv *mvccpb.KeyValue) (*row, error) {
+func decode(d *lattice.Decoder, kv *mvccpb.KeyValue) (*row, error) {
 	name := string(kv.Key[len(prefix):])
 	key, ok := lattice.ParseKey(name)
 	if !ok {
 		return nil, fmt.Errorf("not the key of a record")
 	}
-	rec, err := decodeRecord(key, kv.Value)
+	rec, err := d.Decode(key, kv.Value)
 	if err != nil {
 		return nil, err
 	}
-	return &row{rec: rec, key: key, at: Cursor{Revision: kv.CreateRevision, Key: name}, modified: kv.ModRevision}, nil
-}
-
-func decodeRecord(key lattice.Key, value []byte) (lattice.Record, error) {
-	rec, ok := lattice.NewRecord(key.Kind)
-	if !ok {
-		return nil, fmt.Errorf("unknown kind %q", key.Kind)
-	}
-	if err := unmarshal(value, rec); err != nil {
-		return nil, err
-	}
-	if rec.Key() != key {
-		return nil, fmt.Errorf("the value is that of %s", rec.Key())
-	}
-	return rec, nil
-}
-
-// unmarshal is json.Unmarshal, which would read the value of a record that reads itself twice.
-func unmarshal(value []byte, rec lattice.Record) error {
-	if own, ok := rec.(json.Unmarshaler); ok {
-		return own.UnmarshalJSON(value)
-	}
-	return json.Unmarshal(value, rec)
+	return &row{rec: rec, at: Cursor{Revision: kv.CreateRevision, Key: name}, modified: kv.ModRevision}, nil
 }
 
 // kvOf returns what the i-th operation of a transaction, the get of one key, has found; zero for nothing.

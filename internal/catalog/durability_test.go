@@ -46,8 +46,8 @@ func dump(c *Catalog) (list []string) {
 		for index, tree := range t.lists.trees {
 			list = append(list, fmt.Sprintln(index, tree.Len()))
 		}
-		for claim, key := range t.claims {
-			list = append(list, fmt.Sprintln(claim, key))
+		for claim, holder := range t.claims {
+			list = append(list, fmt.Sprintln(claim, holder.at.Key))
 		}
 	})
 	slices.Sort(list)

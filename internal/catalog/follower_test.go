@@ -52,7 +52,7 @@ func (f *follower) compare(c *Catalog) {
 			f.t.Errorf("Apply knows %d records, the replica %d", len(f.records), len(rows))
 		}
 		for key, r := range rows {
-			if f.records[key] != r.rec {
+			if f.records[r.key()] != r.rec {
 				f.t.Errorf("Apply has another %s than the replica", key)
 			}
 		}

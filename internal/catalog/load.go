@@ -10,6 +10,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"trellis/internal/lattice"
 )
 
 // A listing is asked for in pages, of which there are few: for each, etcd counts all keys that follow, which makes
@@ -53,8 +55,9 @@ func listOnce(ctx context.Context, kv clientv3.KV) (*listing, error) {
 	queue := make(chan *chunk, runtime.GOMAXPROCS(0))
 	for range runtime.GOMAXPROCS(0) {
 		decoders.Go(func() {
+			d := lattice.NewDecoder()
 			for c := range queue {
-				c.decode()
+				c.decode(d)
 			}
 		})
 	}
@@ -107,13 +110,13 @@ func listOnce(ctx context.Context, kv clientv3.KV) (*listing, error) {
 	return l, nil
 }
 
-func (c *chunk) decode() {
+func (c *chunk) decode(d *lattice.Decoder) {
 	c.rows = make([]*row, len(c.kvs))
 	for i, kv := range c.kvs {
 		if !isRecordKey(kv.Key) {
 			continue
 		}
-		r, err := decode(kv)
+		r, err := decode(d, kv)
 		if err != nil {
 			if c.errors == nil {
 				c.errors = make(map[string]error)

@@ -167,8 +167,8 @@ func (o *overlay) put(rec lattice.Record, value []byte, expiring bool) {
 			o.split(t) // etcd refuses a put within a deleted range
 		}
 	}
-	r := &row{rec: rec, key: key, at: Cursor{Revision: uncommitted, Key: name}}
-	e := &entry{base: o.base.rows[key], row: r, value: value, expiring: expiring}
+	r := &row{rec: rec, at: Cursor{Revision: uncommitted, Key: name}}
+	e := &entry{base: o.base.row(key), row: r, value: value, expiring: expiring}
 	if e.base != nil {
 		r.at = e.base.at
 	}
@@ -181,8 +181,10 @@ func (o *overlay) delete(key lattice.Key) {
 	switch {
 	case written && e.row != nil:
 		o.write(key, &entry{base: e.base})
-	case !written && o.base.rows[key] != nil:
-		o.write(key, &entry{base: o.base.rows[key]})
+	case !written:
+		if base := o.base.row(key); base != nil {
+			o.write(key, &entry{base: base})
+		}
 	}
 }
 
@@ -203,8 +205,9 @@ func (o *overlay) deleteTree(root lattice.Key) {
 		o.write(key, e)
 	}
 	o.base.tree(root, func(r *row) {
-		if e, written := o.entries[r.key]; !written || e.row != nil {
-			drop(r.key, r)
+		key := r.key()
+		if e, written := o.entries[key]; !written || e.row != nil {
+			drop(key, r)
 		}
 	})
 	for _, key := range o.order {
@@ -243,7 +246,7 @@ func (o *overlay) claimed() error {
 
 // holder returns who holds a claim besides a key.
 func (o *overlay) holder(claim lattice.Claim, besides lattice.Key) (lattice.Key, bool) {
-	if key, ok := o.base.claims[claim]; ok && key != besides && o.entries[key] == nil {
+	if key, ok := o.base.Holder(claim); ok && key != besides && o.entries[key] == nil {
 		return key, true
 	}
 	for _, key := range o.claims[claim] {
@@ -288,14 +291,14 @@ func (o *overlay) List(index lattice.Index, after Cursor, yield func(lattice.Rec
 		for more && len(puts) > 0 && puts[0].at.Compare(before) < 0 {
 			r := puts[0]
 			puts = puts[1:]
-			if e := o.entries[r.key]; e != nil && e.row == r {
+			if e := o.entries[r.key()]; e != nil && e.row == r {
 				more = yield(r.rec, r.at)
 			}
 		}
 	}
 	o.base.lists.ascend(index, after, func(r *row) bool {
 		flush(r.at)
-		if more && o.entries[r.key] == nil {
+		if more && o.entries[r.key()] == nil {
 			more = yield(r.rec, r.at)
 		}
 		return more
@@ -307,15 +310,16 @@ func (o *overlay) List(index lattice.Index, after Cursor, yield func(lattice.Rec
 // what is stored: an empty list that a client sent would otherwise be one here, and none on other nodes.
 func (o *overlay) steps() ([]step, error) {
 	steps := make([]step, 0, len(o.order))
+	var decoder lattice.Decoder
 	for _, key := range o.order {
 		e := o.entries[key]
 		switch {
 		case e.row != nil:
-			rec, err := decodeRecord(key, e.value)
+			rec, err := decoder.Decode(key, e.value)
 			if err != nil {
 				return nil, err
 			}
-			steps = append(steps, step{key: key, row: &row{rec: rec, key: key, at: e.row.at}})
+			steps = append(steps, step{key: key, row: &row{rec: rec, at: e.row.at}})
 		case e.base != nil:
 			steps = append(steps, step{key: key})
 		}

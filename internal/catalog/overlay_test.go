@@ -120,8 +120,8 @@ func TestAnOverlayIsWhatIsStoredWithWhatIsWritten(t *testing.T) {
 		want := &naive{records: map[lattice.Key]lattice.Record{}, places: map[lattice.Key]Cursor{}, stored: map[lattice.Key]Cursor{}}
 		for i := range w.random.IntN(20) {
 			rec := w.record()
-			if key := rec.Key(); base.rows[key] == nil {
-				r := &row{rec: rec, key: key, at: Cursor{int64(i / 3), key.String()}}
+			if key := rec.Key(); base.row(key) == nil {
+				r := &row{rec: rec, at: Cursor{int64(i / 3), key.String()}}
 				base.add(r)
 				base.claim(r)
 				want.records[key], want.places[key], want.stored[key] = rec, r.at, r.at
@@ -130,12 +130,12 @@ func TestAnOverlayIsWhatIsStoredWithWhatIsWritten(t *testing.T) {
 		for _, rec := range want.records { // The base has each claim once.
 			for _, claim := range rec.Claims() {
 				for _, key := range want.holders(claim)[1:] {
-					base.unclaim(base.rows[key])
-					base.remove(base.rows[key])
+					base.unclaim(base.row(key))
+					base.remove(base.row(key))
 					want.delete(key)
 					delete(want.stored, key)
 				}
-				base.claim(base.rows[want.holders(claim)[0]])
+				base.claim(base.row(want.holders(claim)[0]))
 			}
 		}
 
@@ -233,7 +233,7 @@ func compareStores(t *testing.T, want *naive, o *overlay) {
 	t.Helper()
 	keys := map[string]bool{}
 	for key := range o.base.rows {
-		keys[prefix+key.String()] = true
+		keys[prefix+key] = true
 	}
 	ops := o.ops(0)
 	if len(ops) != o.operations {

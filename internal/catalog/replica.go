@@ -118,7 +118,7 @@ func (r *replica) decodeEvent(event *clientv3.Event) (step, bool) {
 	if event.Type == clientv3.EventTypeDelete {
 		return step{key: key}, ok
 	}
-	decoded, err := decode(event.Kv)
+	decoded, err := decode(new(lattice.Decoder), event.Kv)
 	if err != nil {
 		r.skip(string(event.Kv.Key), err)
 	}
@@ -138,7 +138,7 @@ func (r *replica) change(steps []step) []lattice.Change {
 	changes := make([]lattice.Change, 0, len(steps))
 	for _, s := range steps {
 		var change lattice.Change
-		if old := r.table.rows[s.key]; old != nil {
+		if old := r.table.row(s.key); old != nil {
 			r.table.unclaim(old)
 			r.table.remove(old)
 			change.Old = old.rec
@@ -198,7 +198,7 @@ func (r *replica) relist(ctx context.Context, kv clientv3.KV) error {
 func (r *replica) compare(rows []*row) (*table, []lattice.Change) {
 	old := r.table // No lock: only this goroutine changes it.
 	for i, row := range rows {
-		if before := old.rows[row.key]; before != nil && before.modified == row.modified {
+		if before := old.rows[row.at.Key]; before != nil && before.modified == row.modified {
 			rows[i] = before
 		}
 	}
@@ -210,7 +210,7 @@ func (r *replica) compare(rows []*row) (*table, []lattice.Change) {
 	var keys sync.WaitGroup
 	keys.Go(func() {
 		for _, row := range rows {
-			fresh.rows[row.key] = row
+			fresh.rows[row.at.Key] = row
 			fresh.byKey.ReplaceOrInsert(row)
 		}
 	})
@@ -227,7 +227,7 @@ func (r *replica) compare(rows []*row) (*table, []lattice.Change) {
 		}
 	}
 	for _, row := range byCreation {
-		switch before := old.rows[row.key]; {
+		switch before := old.rows[row.at.Key]; {
 		case before == nil:
 			changes = append(changes, lattice.Change{New: row.rec})
 		case before != row:

@@ -9,39 +9,49 @@ import (
 // row is a record in its place. It is never changed.
 type row struct {
 	rec lattice.Record
-	key lattice.Key
-	at  Cursor // at.Key is key.String()
+	at  Cursor // at.Key is what the record's key is as a string
 	// modified is the revision that wrote the record.
 	modified int64
 }
 
+func (r *row) key() lattice.Key {
+	key, _ := lattice.ParseKey(r.at.Key)
+	return key
+}
+
 // table is a set of records with their indexes and claims. The replica's mutex guards its own.
 type table struct {
-	rows   map[lattice.Key]*row
+	rows   map[string]*row     // by at.Key
 	byKey  *btree.BTreeG[*row] // by at.Key, for DeleteTree
 	lists  lists
-	claims map[lattice.Claim]lattice.Key
+	claims map[lattice.Claim]*row // which holds it
 }
 
 func newTable(size int) *table {
 	return &table{
-		rows:   make(map[lattice.Key]*row, size),
+		rows:   make(map[string]*row, size),
 		byKey:  btree.NewG(treeDegree, func(a, b *row) bool { return a.at.Key < b.at.Key }),
 		lists:  newLists(),
-		claims: make(map[lattice.Claim]lattice.Key, size),
+		claims: make(map[lattice.Claim]*row),
 	}
+}
+
+// row returns the row of a key, or nil.
+func (t *table) row(key lattice.Key) *row {
+	var name [256]byte // Longer ones need more.
+	return t.rows[string(key.Append(name[:0]))]
 }
 
 // add takes in a row whose key the table has not.
 func (t *table) add(r *row) {
-	t.rows[r.key] = r
+	t.rows[r.at.Key] = r
 	t.byKey.ReplaceOrInsert(r)
 	t.lists.add(r)
 }
 
 // remove takes out a row.
 func (t *table) remove(r *row) {
-	delete(t.rows, r.key)
+	delete(t.rows, r.at.Key)
 	t.byKey.Delete(r)
 	t.lists.remove(r)
 }
@@ -51,10 +61,10 @@ func (t *table) remove(r *row) {
 func (t *table) claim(r *row) bool {
 	free := true
 	for _, claim := range r.rec.Claims() {
-		if holder, held := t.claims[claim]; held && holder != r.key {
+		if holder, held := t.claims[claim]; held && holder.at.Key != r.at.Key {
 			free = false
 		}
-		t.claims[claim] = r.key
+		t.claims[claim] = r
 	}
 	return free
 }
@@ -62,7 +72,7 @@ func (t *table) claim(r *row) bool {
 // unclaim removes the claims of a row. All that a revision releases is removed before what it claims is entered.
 func (t *table) unclaim(r *row) {
 	for _, claim := range r.rec.Claims() {
-		if t.claims[claim] == r.key {
+		if holder := t.claims[claim]; holder != nil && holder.at.Key == r.at.Key {
 			delete(t.claims, claim)
 		}
 	}
@@ -70,8 +80,8 @@ func (t *table) unclaim(r *row) {
 
 // Get is part of View.
 func (t *table) Get(key lattice.Key) (lattice.Record, bool) {
-	r, ok := t.rows[key]
-	if !ok {
+	r := t.row(key)
+	if r == nil {
 		return nil, false
 	}
 	return r.rec, true
@@ -87,13 +97,16 @@ func (t *table) Count(index lattice.Index) int { return t.lists.count(index) }
 
 // Holder is part of View.
 func (t *table) Holder(claim lattice.Claim) (lattice.Key, bool) {
-	key, ok := t.claims[claim]
-	return key, ok
+	r := t.claims[claim]
+	if r == nil {
+		return lattice.Key{}, false
+	}
+	return r.key(), true
 }
 
 // tree yields the rows of a kind whose path is the given one or below it, in order of their keys.
 func (t *table) tree(root lattice.Key, yield func(*row)) {
-	if r, ok := t.rows[root]; ok {
+	if r := t.row(root); r != nil {
 		yield(r)
 	}
 	from, to := below(root.String())
