@@ -69,6 +69,7 @@ func (r *Router) settleServices() {
 func (r *Router) settleTargetGroups() []Use {
 	var uses []Use
 	for _, g := range r.model.dirtyGroups {
+		r.model.arrange(g)
 		wasInUse := g.inUse
 		g.inUse = g.record != nil && slices.ContainsFunc(g.users, func(u groupUser) bool { return u.listener.reachable() })
 		r.settleTargetGroup(g, g.inUse && !wasInUse)

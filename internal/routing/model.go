@@ -71,9 +71,12 @@ type networkNode struct {
 }
 
 type groupNode struct {
-	ref      ref
-	record   *lattice.TargetGroup
-	targets  []targetNode // by id and port
+	ref     ref
+	record  *lattice.TargetGroup
+	members *lattice.Targets // nil if there are none
+	// targets are those of arranged, by id and port; arranged is members, unless nothing has used the target group yet.
+	targets  []targetNode
+	arranged *lattice.Targets
 	users    []groupUser
 	compiled *TargetGroup // nil until the target group is first in use
 	inUse    bool
@@ -267,16 +270,29 @@ func (m *model) takeTargetGroup(record *lattice.TargetGroup, present bool) {
 	}
 }
 
-// takeTargets replaces a target group's targets. Those that stay keep what the data plane holds for them.
 func (m *model) takeTargets(record *lattice.Targets, present bool) {
 	g := m.group(ref{record.Scope, record.TargetGroupID}, present)
 	if g == nil {
 		return
 	}
 	g.changed = true
-	var members []*lattice.Target
+	g.members = nil
 	if present {
-		members = slices.SortedFunc(slices.Values(record.Members), (*lattice.Target).Compare)
+		g.members = record
+	}
+	m.arrange(g) // One after the other: what goes and comes again within a batch is not the same.
+}
+
+// arrange brings a target group's targets in line with its record. Those that stay keep what the data plane holds for
+// them. Nothing is done for target groups that nothing has used: there may be very many.
+func (m *model) arrange(g *groupNode) {
+	if g.arranged == g.members || len(g.users) == 0 && g.compiled == nil {
+		return
+	}
+	g.arranged = g.members
+	var members []*lattice.Target
+	if g.members != nil {
+		members = slices.SortedFunc(slices.Values(g.members.Members), (*lattice.Target).Compare)
 	}
 	before := g.targets
 	g.targets = make([]targetNode, 0, len(members))
@@ -450,7 +466,7 @@ func (m *model) sweep() {
 	}
 	for _, g := range m.dirtyGroups {
 		g.dirty, g.changed = false, false
-		if g.record == nil && len(g.targets) == 0 && len(g.users) == 0 {
+		if g.record == nil && g.members == nil && len(g.users) == 0 {
 			delete(m.groups, g.ref)
 		}
 	}
