@@ -6,6 +6,7 @@ import (
 
 	"trellis/internal/lattice"
 	"trellis/internal/routing"
+	"trellis/internal/shape"
 )
 
 // novel is a connector of a kind that the proxy does not know.
@@ -42,14 +43,22 @@ func TestTargetWithAnUnknownConnectorIsAnsweredFor(t *testing.T) {
 	}
 }
 
+// http2Carrier returns a carrier of HTTP/2 for a target of a group of HTTP/1.1.
+func http2Carrier(w *world, target *routing.Target) routing.Connector {
+	speaking := *target
+	group := routing.TargetGroup{ProtocolVersion: shape.TargetGroupProtocolVersionHttp2}
+	speaking.Group = &group
+	return w.proxy.NewConnector(&speaking)
+}
+
 func TestConnectorOfHTTP2DoesNotServeHTTP1(t *testing.T) {
 	w := newWorld(t)
 	w.storefront(refusing(t))
-	w.connectBy(func(target *routing.Target) routing.Connector { return w.proxy.streams.New(target.Address, false) })
+	w.connectBy(func(target *routing.Target) routing.Connector { return http2Carrier(w, target) })
 	if got := w.dial().get("/"); got.StatusCode != 500 {
 		t.Errorf("got %d", got.StatusCode)
 	}
-	if record := w.accessLog(1)[0]; record.Failure != InternalError || !strings.Contains(record.Problem.Error(), "*http2.Pool") {
+	if record := w.accessLog(1)[0]; record.Failure != InternalError || !strings.Contains(record.Problem.Error(), "*upstream.HTTP2Pool") {
 		t.Errorf("record %q, %v", record.Failure, record.Problem)
 	}
 }

@@ -221,7 +221,7 @@ var errSpoilt = errors.New("the connection was idle for too long")
 // answerRoom.
 func (c *connection) attempt() (int, error) {
 	x := c.x
-	pool, err := byteConnections(x.plan.target)
+	pool, err := upstream.ConnectionsTo(x.plan.target)
 	if err != nil {
 		return 0, err
 	}

@@ -105,7 +105,7 @@ func targetRefusal(err error) refusal {
 		}
 		return cannotConnect
 	}
-	if _, ok := errors.AsType[*connectorError](err); ok {
+	if _, ok := errors.AsType[*upstream.UnknownCarrierError](err); ok {
 		return internalFault
 	}
 	if _, ok := errors.AsType[http1.Violation](err); ok {

@@ -24,18 +24,14 @@ type multiplexed struct {
 // http2Config bounds HTTP/2. A client may have 250 streams, each with 128 KB in our hands per direction.
 func (p *Proxy) http2Config() http2.Config {
 	return http2.Config{
-		Dialer:         p.cfg.Upstream.Dialer,
-		Now:            p.clock.now,
-		MaxStreams:     250,
-		StreamWindow:   128 << 10,
-		ConnWindow:     8 << 20,
-		TargetWindow:   128 << 10,
-		MaxHeadBytes:   http1.MaxHeadBytes,
-		HeadTimeout:    p.cfg.HeadTimeout,
-		StallTimeout:   p.cfg.IdleTimeout,
-		DialTimeout:    p.cfg.Upstream.DialTimeout,
-		IdleTimeout:    p.cfg.Upstream.IdleTimeout,
-		MaxConnections: 64,
+		Now:          p.clock.now,
+		MaxStreams:   250,
+		StreamWindow: 128 << 10,
+		ConnWindow:   8 << 20,
+		TargetWindow: 128 << 10,
+		MaxHeadBytes: http1.MaxHeadBytes,
+		HeadTimeout:  p.cfg.HeadTimeout,
+		StallTimeout: p.cfg.IdleTimeout,
 	}
 }
 

@@ -162,7 +162,7 @@ func (st *stream) interrupted() cause {
 // forward sends the request to its target and the answer to the client.
 func (st *stream) forward() {
 	for {
-		http1, http2, err := poolsOf(st.x.plan.target)
+		http1, http2, err := upstream.Of(st.x.plan.target)
 		switch {
 		case err != nil:
 		case http1 != nil:

@@ -13,7 +13,7 @@ import (
 
 // exchangeHTTP1 sends the request to a target that speaks HTTP/1.1, and the answer to the client. The error says that
 // the client has got nothing of an answer.
-func (st *stream) exchangeHTTP1(pool *upstream.Pool) error {
+func (st *stream) exchangeHTTP1(pool upstream.Connections) error {
 	x := st.x
 	body := x.body // Not nil when this is another attempt.
 	x.out = x.appendRequestHead(x.out[:0], st.m.forwarded)
@@ -99,7 +99,7 @@ func (st *stream) appendEnd(dst []byte) []byte {
 }
 
 // connectHTTP1 returns a connection to the target.
-func (st *stream) connectHTTP1(pool *upstream.Pool) (target *upstream.Conn, err error) {
+func (st *stream) connectHTTP1(pool upstream.Connections) (target *upstream.Conn, err error) {
 	if !st.x.attempts.Again() {
 		target = pool.Idle()
 	}

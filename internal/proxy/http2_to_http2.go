@@ -14,7 +14,7 @@ import (
 
 // exchangeHTTP2 sends the request to a target that speaks HTTP/2, and the answer to the client. The error says that
 // the client has got nothing of an answer.
-func (st *stream) exchangeHTTP2(pool *http2.Pool) error {
+func (st *stream) exchangeHTTP2(pool *upstream.HTTP2Pool) error {
 	x := st.x
 	length, complete := st.http.Ready()
 	complete = complete && length <= bodyBufferBytes/2
@@ -57,7 +57,7 @@ func (st *stream) exchangeHTTP2(pool *http2.Pool) error {
 }
 
 // openHTTP2 opens a stream to the target.
-func (st *stream) openHTTP2(pool *http2.Pool, request http2.Request) (peer *http2.Stream, err error) {
+func (st *stream) openHTTP2(pool *upstream.HTTP2Pool, request http2.Request) (peer *http2.Stream, err error) {
 	err = st.dial(func(ctx context.Context) (err error) {
 		peer, err = pool.Open(ctx, st.x.out, request)
 		return err

@@ -60,7 +60,7 @@ func (c *connection) connectThrough(service *routing.Service) (Failure, error) {
 		return pl.refusal.failure, pl.refusal.problem
 	}
 	for c.x.attempts = (upstream.Attempts{}); ; {
-		pool, err := byteConnections(pl.target)
+		pool, err := upstream.ConnectionsTo(pl.target)
 		if err == nil {
 			c.enter(phaseDial, 0)
 			if c.target, err = pool.Dial(c.proxy.dialing); err == nil {

@@ -25,7 +25,6 @@ import (
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/proxy/wire/http2"
 	"trellis/internal/routing"
-	"trellis/internal/shape"
 )
 
 // Config is what a Proxy is built from.
@@ -58,7 +57,7 @@ type Config struct {
 	// ConnectionDuration bounds the life of a client's connection. Default: 10 minutes (UG quotas).
 	ConnectionDuration time.Duration
 	// Upstream makes and bounds the connections to targets. Defaults: a Dialer that connects to any address, 5 seconds to
-	// connect, 30 seconds idle, 256 idle and 8,192 connections per target, 2 of them made ready; a
+	// connect, 30 seconds idle, 256 idle and 8,192 connections of HTTP/1.1 and 64 of HTTP/2 per target, 2 of them made ready; a
 	// negative number means none.
 	Upstream upstream.Config
 }
@@ -99,6 +98,9 @@ func (cfg *Config) setDefaults() {
 	if cfg.Upstream.MaxConnections == 0 {
 		cfg.Upstream.MaxConnections = 8192
 	}
+	if cfg.Upstream.MaxHTTP2Connections == 0 {
+		cfg.Upstream.MaxHTTP2Connections = 64
+	}
 }
 
 // Proxy is the data plane of a node.
@@ -106,9 +108,8 @@ type Proxy struct {
 	cfg       Config
 	pools     *upstream.Pools
 	http2     *http2.Endpoint
-	streams   *http2.Pools // connections to targets that speak HTTP/2
-	exchanges sync.Pool    // of *exchange, for connections
-	buffers   sync.Pool    // of *buffer
+	exchanges sync.Pool // of *exchange, for connections
+	buffers   sync.Pool // of *buffer
 
 	streamExchanges sync.Pool // of *exchange, for streams
 	answers         sync.Pool // of *answerBuffer, for streams
@@ -143,13 +144,13 @@ func New(cfg Config) *Proxy {
 	cfg.setDefaults()
 	p := &Proxy{
 		cfg:         cfg,
-		pools:       upstream.NewPools(cfg.Upstream),
 		listeners:   make(map[int]*listener),
 		problems:    make(map[int]error),
 		connections: make(map[*connection]struct{}),
 	}
 	p.http2 = http2.NewEndpoint(p.http2Config())
-	p.streams = p.http2.NewPools()
+	p.cfg.Upstream.HTTP2 = p.http2
+	p.pools = upstream.NewPools(p.cfg.Upstream)
 	p.mover = passthrough.NewMover()
 	p.hellos = newHellos()
 	p.tls = p.newTLSConfig()
@@ -164,15 +165,9 @@ func New(cfg Config) *Proxy {
 	return p
 }
 
-// NewConnector returns a pool of connections to a target. It is routing.Config.Connect.
+// NewConnector returns the way of requests to a target. It is routing.Config.Connect.
 func (p *Proxy) NewConnector(t *routing.Target) routing.Connector {
-	if t.Group != nil {
-		switch t.Group.ProtocolVersion {
-		case shape.TargetGroupProtocolVersionHttp2, shape.TargetGroupProtocolVersionGrpc:
-			return p.streams.New(t.Address, t.TLS)
-		}
-	}
-	return p.pools.New(t.Address, t.TLS)
+	return p.pools.New(t)
 }
 
 // Shutdown stops accepting connections, closes idle ones, lets exchanges in flight finish, and returns when all
@@ -205,7 +200,6 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.sweeper.Wait()
 	p.failures.sweep(p.cfg.Log)
 	p.pools.Close()
-	p.streams.Close()
 	p.mover.Close()
 	return err
 }

@@ -196,7 +196,6 @@ func (p *Proxy) sweep() {
 			if turn%int(time.Second/tick) == 0 {
 				p.setDate(now)
 				p.pools.Sweep(now)
-				p.streams.Sweep()
 				p.retryBinding()
 			}
 			if turn%int(failureInterval/tick) == 0 {

@@ -6,18 +6,10 @@ import (
 	"sync"
 )
 
-// client returns our side of a connection to a target.
-func (e *Endpoint) client(conn net.Conn) *Conn {
-	c := e.newConn(conn, nil)
-	c.client, c.streamWindow, c.connWindow = true, int32(e.cfg.TargetWindow), targetConnWindow
-	return c
-}
-
 // Ask makes a request without a body on a connection that is used for nothing else, and calls read with its stream. When
 // ctx ends it breaks everything off. The connection is of no use afterwards, and the caller closes it.
 func (e *Endpoint) Ask(ctx context.Context, conn net.Conn, block []byte, read func(*Stream) error) error {
-	c := e.client(conn)
-	c.introduce()
+	c := e.Client(conn, nil, nil)
 	stop := context.AfterFunc(ctx, c.Abort)
 	var serving sync.WaitGroup
 	serving.Go(func() { c.Serve() })
@@ -26,7 +18,7 @@ func (e *Endpoint) Ask(ctx context.Context, conn net.Conn, block []byte, read fu
 		c.Abort()
 		serving.Wait()
 	}()
-	s, err := c.openStream(block, Request{Ended: true})
+	s, err := c.Open(block, Request{Ended: true})
 	if err != nil {
 		return err
 	}

@@ -15,14 +15,10 @@ package http2
 import (
 	"sync"
 	"time"
-
-	"trellis/internal/outbound"
 )
 
-// Config bounds what peers may do. All fields must be set; Dialer is needed by Pools only.
+// Config bounds what peers may do. All fields must be set, those about clients only of an endpoint that serves.
 type Config struct {
-	// Dialer connects to targets.
-	Dialer *outbound.Dialer
 	// Now returns a time in milliseconds that never goes back. It need not be exact.
 	Now func() int64
 	// MaxStreams is how many streams a client may have open at once.
@@ -38,11 +34,6 @@ type Config struct {
 	// HeadTimeout bounds how long the preface and a head may take, StallTimeout how long a peer may take no bytes at all.
 	HeadTimeout  time.Duration
 	StallTimeout time.Duration
-	// DialTimeout bounds connecting to a target; IdleTimeout is how long a connection without streams is kept;
-	// MaxConnections is how many connections there may be to one target.
-	DialTimeout    time.Duration
-	IdleTimeout    time.Duration
-	MaxConnections int
 }
 
 // Endpoint is what all connections share.

@@ -15,8 +15,7 @@ import (
 func testConfig() Config {
 	return Config{
 		Now: func() int64 { return 1 }, MaxStreams: 10, StreamWindow: 64 << 10, ConnWindow: 1 << 20, TargetWindow: 64 << 10,
-		MaxHeadBytes: 60 << 10, HeadTimeout: time.Minute, StallTimeout: time.Minute, DialTimeout: time.Second,
-		IdleTimeout: time.Minute, MaxConnections: 4,
+		MaxHeadBytes: 60 << 10, HeadTimeout: time.Minute, StallTimeout: time.Minute,
 	}
 }
 
@@ -97,10 +96,8 @@ func FuzzFrames(f *testing.F) {
 			t.Errorf("%d streams, %d handlers left", len(server.streams), server.handlers)
 		}
 
-		client := e.newConn(&memoryConn{in: bytes.NewReader(in)}, nil)
-		client.client, client.streamWindow, client.connWindow = true, 64<<10, targetConnWindow
-		client.introduce()
-		s, err := client.openStream(head, Request{Ended: true})
+		client := e.Client(&memoryConn{in: bytes.NewReader(in)}, nil, nil)
+		s, err := client.Open(head, Request{Ended: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,7 +31,7 @@ type Conn struct {
 	taken   int  // how much of an answer has been read, until that is enough to widen the connection
 	widened bool
 
-	pool      *Pool
+	pool      *HTTP1Pool
 	raw       syscall.RawConn // nil where Exchange must use Conn
 	probed    *probed         // what TLS reads from; nil without TLS
 	idleSince int64
@@ -60,7 +60,7 @@ const (
 	receiving
 )
 
-func newConn(pool *Pool, conn *net.TCPConn) *Conn {
+func newConn(pool *HTTP1Pool, conn *net.TCPConn) *Conn {
 	c := &Conn{Conn: conn, tcp: conn, pool: pool, raw: socket.Raw(conn)}
 	c.onReadable = c.step
 	c.onPeek = func(fd uintptr) { c.silent = socket.Silent(fd) }

@@ -6,29 +6,26 @@ package upstream
 //
 // What is not used is closed like any idle connection. A target to which no connection can be made is left alone until
 // an exchange has made one again.
-func (p *Pool) warm() {
+func (p *HTTP1Pool) warm() {
 	p.mu.Lock()
 	begins := !p.warming && p.lacksSpare()
 	p.warming = p.warming || begins
 	p.mu.Unlock()
-	if begins && !p.pools.inBackground(p.makeSpare) {
+	if begins && !p.pools.makeSpare(p) {
 		p.mu.Lock()
 		p.warming = false
 		p.mu.Unlock()
 	}
 }
 
-// inBackground runs a function unless the pools are closed. Close waits for it.
-func (p *Pools) inBackground(work func()) bool {
+// makeSpare has a pool make its spare connections, unless the pools are closed.
+func (p *Pools) makeSpare(pool *HTTP1Pool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.closed {
-		p.running.Go(work)
-	}
-	return !p.closed
+	return p.inBackground(pool.makeSpare)
 }
 
-func (p *Pool) makeSpare() {
+func (p *HTTP1Pool) makeSpare() {
 	for p.reserveSpare() {
 		c, err := p.dial(p.pools.warming)
 		if err != nil {
@@ -42,7 +39,7 @@ func (p *Pool) makeSpare() {
 }
 
 // reserveSpare counts another spare connection as open, if there is to be one.
-func (p *Pool) reserveSpare() bool {
+func (p *HTTP1Pool) reserveSpare() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	lacks := p.lacksSpare()
@@ -53,7 +50,7 @@ func (p *Pool) reserveSpare() bool {
 }
 
 // lacksSpare says whether a spare connection is to be made. p.mu is held.
-func (p *Pool) lacksSpare() bool {
+func (p *HTTP1Pool) lacksSpare() bool {
 	cfg := &p.pools.cfg
 	return !p.closed && len(p.idle) < min(cfg.Spare, cfg.MaxIdle) && p.open < cfg.MaxConnections
 }

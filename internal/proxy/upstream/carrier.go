@@ -1,0 +1,80 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"trellis/internal/routing"
+	"trellis/internal/shape"
+)
+
+// Carrier is the way of requests to one target: the Connector that the proxy has given routing for it. It is one of
+// Connections, or an *HTTP2Pool, which only requests that came by HTTP/2 can take.
+type Carrier interface {
+	routing.Connector
+	isCarrier()
+}
+
+// Connections is a Carrier by connections that carry one exchange at a time: HTTP/1.1, or what TLS hides.
+type Connections interface {
+	Carrier
+	// Idle returns a connection that has been used before, or nil when none is idle.
+	Idle() *Conn
+	// Dial returns a new connection, or one that comes free meanwhile. The error is a *DialError.
+	Dial(ctx context.Context) (*Conn, error)
+}
+
+// UnknownCarrierError says that a target has no way for the exchange that chose it. That is a fault of ours: routing
+// must not send such requests there.
+type UnknownCarrierError struct {
+	Connector routing.Connector
+	Wanted    string
+}
+
+func (e *UnknownCarrierError) Error() string {
+	return fmt.Sprintf("the target's connector is a %T, want %s", e.Connector, e.Wanted)
+}
+
+// New returns the carrier for a target. With TLS, the target's certificate is not verified.
+func (p *Pools) New(t *routing.Target) Carrier {
+	if t.Group != nil {
+		switch t.Group.ProtocolVersion {
+		case shape.TargetGroupProtocolVersionHttp2, shape.TargetGroupProtocolVersionGrpc:
+			return p.newHTTP2(t.Address, t.TLS)
+		}
+	}
+	return p.newHTTP1(t.Address, t.TLS)
+}
+
+func (p *Pools) newHTTP1(address netip.AddrPort, useTLS bool) *HTTP1Pool {
+	return &HTTP1Pool{pools: p, address: address, tls: useTLS}
+}
+
+func (p *Pools) newHTTP2(address netip.AddrPort, useTLS bool) *HTTP2Pool {
+	return &HTTP2Pool{pools: p, address: address, tls: useTLS}
+}
+
+func (p *HTTP1Pool) isCarrier() {}
+func (p *HTTP2Pool) isCarrier() {}
+
+// Of returns the way to a target, of which one kind is not nil. It is the only place that knows the kinds.
+func Of(t *routing.Target) (Connections, *HTTP2Pool, error) {
+	switch carrier := t.Connector.(type) {
+	case Connections:
+		return carrier, nil, nil
+	case *HTTP2Pool:
+		return nil, carrier, nil
+	default:
+		return nil, nil, &UnknownCarrierError{t.Connector, "connections of HTTP/1.1 or HTTP/2"}
+	}
+}
+
+// ConnectionsTo returns the way to a target that takes one exchange at a time on a connection.
+func ConnectionsTo(t *routing.Target) (Connections, error) {
+	connections, _, err := Of(t)
+	if err == nil && connections == nil {
+		err = &UnknownCarrierError{t.Connector, "connections of HTTP/1.1"}
+	}
+	return connections, err
+}

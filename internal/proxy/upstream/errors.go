@@ -1,0 +1,36 @@
+package upstream
+
+import (
+	"errors"
+	"net/netip"
+)
+
+// DialError says that no connection to a target could be had. Nothing was sent.
+type DialError struct {
+	Address netip.AddrPort
+	Err     error
+}
+
+func (e *DialError) Error() string {
+	return "connecting to " + e.Address.String() + ": " + e.Err.Error()
+}
+func (e *DialError) Unwrap() error { return e.Err }
+
+// BrokenError says that a connection broke before the head of an answer was complete.
+type BrokenError struct {
+	// Sent says that the target may have seen the request.
+	Sent bool
+	// Received says that some of an answer has come.
+	Received bool
+	Err      error
+}
+
+func (e *BrokenError) Error() string { return "connection to the target broke: " + e.Err.Error() }
+func (e *BrokenError) Unwrap() error { return e.Err }
+
+// errUnasked says that a target closed an idle connection, or sent bytes on it. These are an answer to nothing, and
+// must not be taken for the answer to the next request.
+var errUnasked = errors.New("the target closed the connection or sent an answer that nobody asked for")
+
+// errBusy says that all connections were in use for as long as a request may wait for one.
+var errBusy = errors.New("all connections to the target are in use")

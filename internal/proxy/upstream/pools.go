@@ -1,0 +1,132 @@
+// Package upstream is the way of requests to targets: a Carrier per target, which keeps connections of the version of HTTP
+// that the target speaks, how they are made and bounded, and what has to be known about a failed attempt to decide
+// whether another may follow. It moves bytes and streams and knows where a request was broken off, but not what they
+// mean; that is the part of the packages below wire.
+//
+// Invariant: a connection of HTTP/1.1 has one owner. Idle and Dial hand it out, Release and Discard take it back.
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"trellis/internal/outbound"
+	"trellis/internal/proxy/wire/http2"
+)
+
+// Config bounds the connections to targets. All fields but Dialer, Spare and HTTP2 must be set.
+type Config struct {
+	// Dialer connects to targets. Nil is one that connects to any address.
+	Dialer *outbound.Dialer
+	// DialTimeout bounds connecting, the TLS handshake, and waiting for a connection to come free.
+	DialTimeout time.Duration
+	// IdleTimeout is how long a connection is kept for the next exchange.
+	IdleTimeout time.Duration
+	// MaxIdle is how many connections of HTTP/1.1 are kept per target. MaxConnections is how many there may be per target,
+	// idle and in use; MaxHTTP2Connections is the same for HTTP/2, whose connections carry many exchanges each.
+	MaxIdle             int
+	MaxConnections      int
+	MaxHTTP2Connections int
+	// Spare is how many connections of HTTP/1.1 to a target are made ready, idle ones included, once it has been used.
+	Spare int
+	// HTTP2 makes the connections of HTTP/2.
+	HTTP2 *http2.Endpoint
+}
+
+// Pools makes the pools of all targets, and does what must be done now and then for all of them.
+type Pools struct {
+	cfg      Config
+	http1TLS *tls.Config
+	http2TLS *tls.Config
+	now      atomic.Int64 // nanoseconds of the last Sweep; read instead of the clock, since a second more or less is nothing
+
+	// warming ends with Close, and with it the making of spare connections.
+	warming context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup // spare connections that are being made, and all connections of HTTP/2
+
+	mu     sync.Mutex // mu guards the fields below.
+	idling map[*HTTP1Pool]struct{}
+	open   map[*HTTP2Pool]struct{}
+	closed bool
+}
+
+// NewPools returns a maker of pools.
+func NewPools(cfg Config) *Pools {
+	if cfg.Dialer == nil {
+		cfg.Dialer = outbound.New(outbound.Config{})
+	}
+	p := &Pools{
+		cfg: cfg, http1TLS: outbound.TLSConfig("http/1.1"), http2TLS: outbound.TLSConfig("h2"),
+		idling: make(map[*HTTP1Pool]struct{}), open: make(map[*HTTP2Pool]struct{}),
+	}
+	p.http1TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1024)
+	p.http2TLS.ClientSessionCache = tls.NewLRUClientSessionCache(256)
+	p.warming, p.stop = context.WithCancel(context.Background())
+	p.now.Store(time.Now().UnixNano())
+	return p
+}
+
+// Sweep closes the connections that have been idle for too long, and those that their targets have closed, and ends what
+// lasts too long. It is to be called about once a second.
+func (p *Pools) Sweep(now time.Time) {
+	last := p.now.Swap(now.UnixNano())
+	p.mu.Lock()
+	idling := slices.Collect(maps.Keys(p.idling))
+	open := slices.Collect(maps.Keys(p.open))
+	p.mu.Unlock()
+	for _, pool := range idling {
+		pool.sweep(last, now.UnixNano())
+	}
+	for _, pool := range open {
+		pool.sweep()
+	}
+}
+
+// Close closes all idle connections of HTTP/1.1, breaks those of HTTP/2 off, and keeps and makes no more.
+func (p *Pools) Close() {
+	p.mu.Lock()
+	p.closed = true
+	idling := p.idling
+	p.idling = make(map[*HTTP1Pool]struct{})
+	open := slices.Collect(maps.Keys(p.open))
+	p.mu.Unlock()
+	p.stop()
+	for pool := range idling {
+		pool.Close()
+	}
+	for _, pool := range open {
+		pool.abort()
+	}
+	p.running.Wait()
+}
+
+// inBackground runs a function unless the pools are closed. Close waits for it. p.mu is held.
+func (p *Pools) inBackground(work func()) bool {
+	if !p.closed {
+		p.running.Go(work)
+	}
+	return !p.closed
+}
+
+// connect makes a connection, and has it secured if secure is not nil.
+func (p *Pools) connect(ctx context.Context, address netip.AddrPort, secure func(context.Context, *net.TCPConn) error) (*net.TCPConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.DialTimeout)
+	defer cancel()
+	conn, err := p.cfg.Dialer.Connect(ctx, address)
+	if err != nil || secure == nil {
+		return conn, err
+	}
+	if err := secure(ctx, conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
