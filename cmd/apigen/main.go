@@ -68,11 +68,7 @@ func generate(m *model, root string) (map[string][]byte, error) {
 			return nil, fmt.Errorf("formatting %s: %w", name, err)
 		}
 	}
-	implemented, err := implementedOperations(filepath.Join(root, "internal/control"))
-	if err != nil {
-		return nil, err
-	}
-	files["docs/coverage.md"] = m.writeCoverage(implemented)
+	files["docs/coverage.md"] = m.writeCoverage()
 	return files, nil
 }
 

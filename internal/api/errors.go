@@ -47,26 +47,6 @@ func (e *AuthenticationError) HTTPStatus() int {
 	return e.Status
 }
 
-// NotImplementedError says that an operation of the API is not built. A-100.
-type NotImplementedError struct {
-	Operation string `json:"-"`
-	Message   string `json:"message"`
-}
-
-// NotImplemented is the error of an operation that is not built.
-func NotImplemented(operation string) error {
-	return &NotImplementedError{Operation: operation, Message: "The operation " + operation + " is not implemented."}
-}
-
-// Error returns the code and the message.
-func (e *NotImplementedError) Error() string { return e.ErrorCode() + ": " + e.Message }
-
-// ErrorCode returns the name under which clients know the error.
-func (e *NotImplementedError) ErrorCode() string { return "NotImplementedException" }
-
-// HTTPStatus returns 501.
-func (e *NotImplementedError) HTTPStatus() int { return http.StatusNotImplemented }
-
 // unknownOperationError says that no operation has this method and path. A-101.
 type unknownOperationError struct {
 	Message string `json:"message"`

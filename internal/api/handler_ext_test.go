@@ -62,8 +62,6 @@ func TestErrorsAreAnsweredWithTheirStatusAndMembers(t *testing.T) {
 		{"throttled without a time", api.Throttled(0, "Slower."), 429, "ThrottlingException", `{"message":"Slower.","serviceCode":"vpc-lattice"}`, ""},
 		{"internal, meant for the client", &shape.InternalServerException{Message: new("Down."), RetryAfterSeconds: new(int32(7))}, 500, "InternalServerException",
 			`{"message":"Down."}`, "7"},
-		{"not implemented", api.NotImplemented("GetTargetGroup"), 501, "NotImplementedException",
-			`{"message":"The operation GetTargetGroup is not implemented."}`, ""},
 		{"wrapped", fmt.Errorf("deleting: %w", api.AccessDenied("No.")), 403, "AccessDeniedException", `{"message":"No."}`, ""},
 	}
 	for _, test := range tests {

@@ -12,7 +12,7 @@ import (
 
 // The keys in etcd. Records are at prefix + lattice.Key.String().
 const (
-	prefix = "/trellis/v1/"
+	prefix = lattice.KeyPrefix
 	// headKey is compared and written by every transaction. Its value names the node that wrote it last.
 	headKey = prefix + "head"
 	// nodePrefix and a node's name is the key of the last batch that the node has committed.

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"trellis/internal/lattice"
 )
 
 // Etcd says how a cluster is reached that keeps the records in place of the embedded server.
@@ -21,9 +23,6 @@ type Etcd struct {
 
 // prefixPattern is what a prefix may look like.
 var prefixPattern = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+/?$`)
-
-// recordsPath is below the prefix of every installation.
-const recordsPath = "/trellis/v1/"
 
 func (c Etcd) check(wrong func(flag string, value any, want string)) {
 	secure := 0
@@ -65,8 +64,8 @@ func (c Etcd) check(wrong func(flag string, value any, want string)) {
 	case c.Prefix == "":
 	case !prefixPattern.MatchString(c.Prefix) || len(c.Prefix) > 256:
 		wrong("etcd-prefix", c.Prefix, "must be names of letters, digits, dots, hyphens and underscores, each after a slash, as in /networks/a")
-	case strings.Contains(strings.TrimSuffix(c.Prefix, "/")+"/", recordsPath):
-		wrong("etcd-prefix", c.Prefix, "must not contain "+recordsPath+", since keys of another installation are below such a key")
+	case strings.Contains(strings.TrimSuffix(c.Prefix, "/")+"/", lattice.KeyPrefix):
+		wrong("etcd-prefix", c.Prefix, "must not contain "+lattice.KeyPrefix+", since keys of another installation are below such a key")
 	}
 }
 

@@ -83,12 +83,7 @@ func (c *Control) ListAccessLogSubscriptions(_ context.Context, caller api.Calle
 		if err != nil {
 			return nil, err
 		}
-		q := query{
-			Operation:  "ListAccessLogSubscriptions",
-			Index:      subscriptionsOf(caller.Scope(), resource.Meta().ID),
-			MaxResults: in.MaxResults,
-			NextToken:  in.NextToken,
-		}
+		q := newQuery("ListAccessLogSubscriptions", subscriptionsOf(caller.Scope(), resource.Meta().ID), in.MaxResults, in.NextToken)
 		items, next, err := page(v, q, func(s *lattice.AccessLogSubscription) (shape.AccessLogSubscriptionSummary, bool) {
 			return shape.AccessLogSubscriptionSummary(*accessLogSubscription(s, resource)), true
 		})

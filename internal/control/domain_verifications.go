@@ -54,12 +54,7 @@ func (c *Control) GetDomainVerification(_ context.Context, caller api.Caller, in
 
 // ListDomainVerifications lists the caller's domain verifications.
 func (c *Control) ListDomainVerifications(_ context.Context, caller api.Caller, in *shape.ListDomainVerificationsRequest) (*shape.ListDomainVerificationsResponse, error) {
-	q := query{
-		Operation:  "ListDomainVerifications",
-		Index:      lattice.All(lattice.KindDomainVerification, caller.Scope()),
-		MaxResults: in.MaxResults,
-		NextToken:  in.NextToken,
-	}
+	q := newQuery("ListDomainVerifications", lattice.All(lattice.KindDomainVerification, caller.Scope()), in.MaxResults, in.NextToken)
 	return read(c, func(v catalog.View) (*shape.ListDomainVerificationsResponse, error) {
 		items, next, err := page(v, q, func(d *lattice.DomainVerification) (shape.DomainVerificationSummary, bool) {
 			return shape.DomainVerificationSummary(*c.domainVerification(d)), true

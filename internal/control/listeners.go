@@ -71,12 +71,7 @@ func (c *Control) ListListeners(_ context.Context, caller api.Caller, in *shape.
 		if err != nil {
 			return nil, err
 		}
-		q := query{
-			Operation:  "ListListeners",
-			Index:      lattice.By(lattice.KindListener, s.Scope, "service", s.ID),
-			MaxResults: in.MaxResults,
-			NextToken:  in.NextToken,
-		}
+		q := newQuery("ListListeners", lattice.By(lattice.KindListener, s.Scope, "service", s.ID), in.MaxResults, in.NextToken)
 		items, next, err := page(v, q, func(l *lattice.Listener) (shape.ListenerSummary, bool) {
 			full := listener(v, l)
 			return shape.ListenerSummary{

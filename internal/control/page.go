@@ -20,6 +20,11 @@ type query struct {
 	NextToken  *string
 }
 
+// newQuery returns the question of an operation that lists an index, with the client's page size and token.
+func newQuery(operation string, index lattice.Index, maxResults *int32, nextToken *string) query {
+	return query{Operation: operation, Index: index, MaxResults: maxResults, NextToken: nextToken}
+}
+
 // page returns the next summaries of an index in order of creation, and the token of the page after it.
 func page[R lattice.Record, S any](v catalog.View, q query, summarise func(rec R) (S, bool)) ([]S, *string, error) {
 	return pageOf(q, func(after catalog.Cursor, yield func(R, catalog.Cursor) bool) {

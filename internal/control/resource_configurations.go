@@ -188,13 +188,8 @@ func (c *Control) ListResourceConfigurations(_ context.Context, caller api.Calle
 		return nil, err
 	}
 	scope := caller.Scope()
-	q := query{
-		Operation:  "ListResourceConfigurations",
-		Index:      lattice.All(lattice.KindResourceConfiguration, scope),
-		Filter:     fmt.Sprintf("%s %s %s", gatewayID, groupID, verificationID),
-		MaxResults: in.MaxResults,
-		NextToken:  in.NextToken,
-	}
+	q := newQuery("ListResourceConfigurations", lattice.All(lattice.KindResourceConfiguration, scope), in.MaxResults, in.NextToken)
+	q.Filter = fmt.Sprintf("%s %s %s", gatewayID, groupID, verificationID)
 	switch { // The list that is likely to be the shortest.
 	case groupID != "":
 		q.Index = lattice.By(lattice.KindResourceConfiguration, scope, "group", groupID)

@@ -30,13 +30,8 @@ func (c *Control) ListResourceEndpointAssociations(ctx context.Context, caller a
 	for _, e := range c.inventory().ResourceEndpoints(key) {
 		present[e.ID] = e
 	}
-	q := query{
-		Operation:  "ListResourceEndpointAssociations",
-		Index:      endpointAssociationsOf(key),
-		Filter:     fmt.Sprintf("%s %s %s", associationID, value(in.VpcEndpointId), value(in.VpcEndpointOwner)),
-		MaxResults: in.MaxResults,
-		NextToken:  in.NextToken,
-	}
+	q := newQuery("ListResourceEndpointAssociations", endpointAssociationsOf(key), in.MaxResults, in.NextToken)
+	q.Filter = fmt.Sprintf("%s %s %s", associationID, value(in.VpcEndpointId), value(in.VpcEndpointOwner))
 	return read(c, func(v catalog.View) (*shape.ListResourceEndpointAssociationsResponse, error) {
 		items, next, err := page(v, q, func(a *lattice.ResourceEndpointAssociation) (shape.ResourceEndpointAssociationSummary, bool) {
 			_, ok := present[a.VpcEndpointID]

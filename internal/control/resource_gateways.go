@@ -71,12 +71,7 @@ func (c *Control) GetResourceGateway(_ context.Context, caller api.Caller, in *s
 
 // ListResourceGateways lists the caller's resource gateways.
 func (c *Control) ListResourceGateways(_ context.Context, caller api.Caller, in *shape.ListResourceGatewaysRequest) (*shape.ListResourceGatewaysResponse, error) {
-	q := query{
-		Operation:  "ListResourceGateways",
-		Index:      lattice.All(lattice.KindResourceGateway, caller.Scope()),
-		MaxResults: in.MaxResults,
-		NextToken:  in.NextToken,
-	}
+	q := newQuery("ListResourceGateways", lattice.All(lattice.KindResourceGateway, caller.Scope()), in.MaxResults, in.NextToken)
 	return read(c, func(v catalog.View) (*shape.ListResourceGatewaysResponse, error) {
 		items, next, err := page(v, q, func(g *lattice.ResourceGateway) (shape.ResourceGatewaySummary, bool) {
 			full := c.resourceGateway(g)

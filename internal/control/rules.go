@@ -65,12 +65,7 @@ func (c *Control) ListRules(_ context.Context, caller api.Caller, in *shape.List
 		if err != nil {
 			return nil, err
 		}
-		q := query{
-			Operation:  "ListRules",
-			Index:      lattice.By(lattice.KindRule, l.Scope, "listener", l.ID),
-			MaxResults: in.MaxResults,
-			NextToken:  in.NextToken,
-		}
+		q := newQuery("ListRules", lattice.By(lattice.KindRule, l.Scope, "listener", l.ID), in.MaxResults, in.NextToken)
 		items, next, err := page(v, q, func(r *lattice.Rule) (shape.RuleSummary, bool) {
 			full := rule(r)
 			return shape.RuleSummary{

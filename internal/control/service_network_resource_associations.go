@@ -133,7 +133,7 @@ func (c *Control) GetServiceNetworkResourceAssociation(_ context.Context, caller
 // ListServiceNetworkResourceAssociations lists the associations of a service network or of a resource configuration,
 // or of both. What a group has brought with it is listed only with includeChildren, or for the child itself.
 func (c *Control) ListServiceNetworkResourceAssociations(_ context.Context, caller api.Caller, in *shape.ListServiceNetworkResourceAssociationsRequest) (*shape.ListServiceNetworkResourceAssociationsResponse, error) {
-	q := query{Operation: "ListServiceNetworkResourceAssociations", MaxResults: in.MaxResults, NextToken: in.NextToken}
+	q := newQuery("ListServiceNetworkResourceAssociations", lattice.Index{}, in.MaxResults, in.NextToken)
 	networkID, err := filterID(caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
 	if err != nil {
 		return nil, err

@@ -91,7 +91,7 @@ func (c *Control) GetServiceNetworkServiceAssociation(_ context.Context, caller 
 // ListServiceNetworkServiceAssociations lists the associations of a service network or of a service, or of both:
 // that is at most one.
 func (c *Control) ListServiceNetworkServiceAssociations(_ context.Context, caller api.Caller, in *shape.ListServiceNetworkServiceAssociationsRequest) (*shape.ListServiceNetworkServiceAssociationsResponse, error) {
-	q := query{Operation: "ListServiceNetworkServiceAssociations", MaxResults: in.MaxResults, NextToken: in.NextToken}
+	q := newQuery("ListServiceNetworkServiceAssociations", lattice.Index{}, in.MaxResults, in.NextToken)
 	networkID, err := filterID(caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
 	if err != nil {
 		return nil, err

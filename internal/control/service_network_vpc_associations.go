@@ -108,7 +108,7 @@ func (c *Control) GetServiceNetworkVpcAssociation(_ context.Context, caller api.
 // ListServiceNetworkVpcAssociations lists the associations of a service network or of a VPC, or of both: that is at
 // most one.
 func (c *Control) ListServiceNetworkVpcAssociations(_ context.Context, caller api.Caller, in *shape.ListServiceNetworkVpcAssociationsRequest) (*shape.ListServiceNetworkVpcAssociationsResponse, error) {
-	q := query{Operation: "ListServiceNetworkVpcAssociations", MaxResults: in.MaxResults, NextToken: in.NextToken}
+	q := newQuery("ListServiceNetworkVpcAssociations", lattice.Index{}, in.MaxResults, in.NextToken)
 	networkID, err := filterID(caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
 	if err != nil {
 		return nil, err

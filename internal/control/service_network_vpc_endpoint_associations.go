@@ -19,11 +19,7 @@ func (c *Control) ListServiceNetworkVpcEndpointAssociations(_ context.Context, c
 		return nil, err
 	}
 	key := lattice.ServiceNetworkKey(caller.Scope(), networkID)
-	q := query{
-		Operation:  "ListServiceNetworkVpcEndpointAssociations",
-		Index:      lattice.By("vpcendpoint", key.Scope, "servicenetwork", networkID),
-		MaxResults: in.MaxResults, NextToken: in.NextToken,
-	}
+	q := newQuery("ListServiceNetworkVpcEndpointAssociations", lattice.By("vpcendpoint", key.Scope, "servicenetwork", networkID), in.MaxResults, in.NextToken)
 	return read(c, func(v catalog.View) (*shape.ListServiceNetworkVpcEndpointAssociationsResponse, error) {
 		n, ok := catalog.Get[*lattice.ServiceNetwork](v, key)
 		list := func(after catalog.Cursor, yield func(inventory.VPCEndpoint, catalog.Cursor) bool) {

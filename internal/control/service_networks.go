@@ -56,12 +56,7 @@ func (c *Control) GetServiceNetwork(_ context.Context, caller api.Caller, in *sh
 
 // ListServiceNetworks lists the caller's service networks.
 func (c *Control) ListServiceNetworks(_ context.Context, caller api.Caller, in *shape.ListServiceNetworksRequest) (*shape.ListServiceNetworksResponse, error) {
-	q := query{
-		Operation:  "ListServiceNetworks",
-		Index:      lattice.All(lattice.KindServiceNetwork, caller.Scope()),
-		MaxResults: in.MaxResults,
-		NextToken:  in.NextToken,
-	}
+	q := newQuery("ListServiceNetworks", lattice.All(lattice.KindServiceNetwork, caller.Scope()), in.MaxResults, in.NextToken)
 	return read(c, func(v catalog.View) (*shape.ListServiceNetworksResponse, error) {
 		items, next, err := page(v, q, func(n *lattice.ServiceNetwork) (shape.ServiceNetworkSummary, bool) {
 			count := countAssociations(v, n)

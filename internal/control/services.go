@@ -68,12 +68,7 @@ func (c *Control) GetService(_ context.Context, caller api.Caller, in *shape.Get
 
 // ListServices lists the caller's services.
 func (c *Control) ListServices(_ context.Context, caller api.Caller, in *shape.ListServicesRequest) (*shape.ListServicesResponse, error) {
-	q := query{
-		Operation:  "ListServices",
-		Index:      lattice.All(lattice.KindService, caller.Scope()),
-		MaxResults: in.MaxResults,
-		NextToken:  in.NextToken,
-	}
+	q := newQuery("ListServices", lattice.All(lattice.KindService, caller.Scope()), in.MaxResults, in.NextToken)
 	return read(c, func(v catalog.View) (*shape.ListServicesResponse, error) {
 		items, next, err := page(v, q, func(s *lattice.Service) (shape.ServiceSummary, bool) {
 			full := c.service(s)

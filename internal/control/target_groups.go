@@ -87,10 +87,8 @@ func (c *Control) ListTargetGroups(_ context.Context, caller api.Caller, in *sha
 	case in.TargetGroupType != "":
 		index = lattice.By(lattice.KindTargetGroup, caller.Scope(), "type", string(in.TargetGroupType))
 	}
-	q := query{
-		Operation: "ListTargetGroups", Index: index, Filter: string(in.TargetGroupType),
-		MaxResults: in.MaxResults, NextToken: in.NextToken,
-	}
+	q := newQuery("ListTargetGroups", index, in.MaxResults, in.NextToken)
+	q.Filter = string(in.TargetGroupType)
 	return read(c, func(v catalog.View) (*shape.ListTargetGroupsResponse, error) {
 		items, next, err := page(v, q, func(group *lattice.TargetGroup) (shape.TargetGroupSummary, bool) {
 			if in.TargetGroupType != "" && group.Type != in.TargetGroupType {

@@ -197,10 +197,8 @@ func (c *Control) ListTargets(_ context.Context, caller api.Caller, in *shape.Li
 			return nil, err
 		}
 		filter := newTargetFilter(group, in.Targets)
-		q := query{
-			Operation: "ListTargets", Index: lattice.By(lattice.KindTarget, group.Scope, "targetgroup", group.ID), Filter: filter.String(),
-			MaxResults: in.MaxResults, NextToken: in.NextToken,
-		}
+		q := newQuery("ListTargets", lattice.By(lattice.KindTarget, group.Scope, "targetgroup", group.ID), in.MaxResults, in.NextToken)
+		q.Filter = filter.String()
 		list := func(after catalog.Cursor, yield func(*lattice.Target, catalog.Cursor) bool) {
 			for _, target := range targetsOf(v, group) {
 				if target.Number > after.Revision && !yield(target, catalog.Cursor{Revision: target.Number}) {

@@ -92,9 +92,6 @@ func newSnapshot() *Snapshot {
 	}
 }
 
-// HasVPCs says whether the inventory declares any VPC. If it does, a client in none of them is in no VPC.
-func (s *Snapshot) HasVPCs() bool { return s != nil && len(s.vpcs) > 0 }
-
 // VPC returns a VPC.
 func (s *Snapshot) VPC(id string) (VPC, bool) {
 	if s == nil {

@@ -54,7 +54,10 @@ type Key struct {
 	Path  string
 }
 
-// String returns the key as it stands in the store below the catalog's prefix: "rule/account/region/svc-1/listener-2/rule-3".
+// KeyPrefix begins the key of everything in the store, before Key.String.
+const KeyPrefix = "/trellis/v1/"
+
+// String returns the key as it is in the store below KeyPrefix: "rule/account/region/svc-1/listener-2/rule-3".
 func (k Key) String() string {
 	return string(k.Kind) + "/" + k.Scope.Account + "/" + k.Scope.Region + "/" + k.Path
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -55,12 +56,14 @@ func TestInstanceTargetsFollowTheInventoryFile(t *testing.T) {
 	post("/servicenetworkserviceassociations", `{"serviceIdentifier":"`+service+`","serviceNetworkIdentifier":"`+network+`"}`)
 	post("/services/"+service+"/listeners", `{"name":"http","protocol":"HTTP","port":80,"defaultAction":{"forward":{"targetGroups":[{"targetGroupIdentifier":"`+group+`"}]}}}`)
 
-	host := ""
-	for _, port := range r.server.router.Table().Ports {
-		for _, name := range port.Hosts {
-			host = name.Name
-		}
+	var routes routing.Table
+	if _, text := get(t, "http://"+r.server.adminListener.Addr().String()+"/routes"); json.Unmarshal([]byte(text), &routes) != nil {
+		t.Fatalf("/routes: %s", text)
 	}
+	if len(routes.Ports) != 1 || len(routes.Ports[0].Hosts) != 1 {
+		t.Fatalf("/routes has the ports %+v, want one with one host", routes.Ports)
+	}
+	host := routes.Ports[0].Hosts[0].Name
 	address := func() string {
 		e := r.server.router.Explain(80, host, &routing.Request{Method: []byte("GET"), Path: []byte("/"), Headers: headerLines{}})
 		if len(e.TargetGroups) != 1 || len(e.TargetGroups[0].Targets) != 1 {

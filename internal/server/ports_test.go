@@ -180,7 +180,7 @@ func TestPortsSayWhatTheyAre(t *testing.T) {
 	node := start(t, "dev", "--port-map", "80=0,443=0")
 	for url, wants := range map[string][]string{
 		node.url + "/":     {"API port of Trellis", "--endpoint-url " + node.url, "curl -s " + node.url + "/services"},
-		node.admin() + "/": {"admin port of Trellis test", node.url, "/healthz", "/readyz", "/ports", "/explain", "/ca.pem", "/debug/pprof/"},
+		node.admin() + "/": {"admin port of Trellis test", node.url, "/healthz", "/readyz", "/ports", "/explain", "/routes", "/ca.pem", "/debug/pprof/"},
 	} {
 		response, body := get(t, url)
 		if response.StatusCode != http.StatusOK || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain") {
