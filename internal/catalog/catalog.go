@@ -20,16 +20,14 @@ import (
 	"log/slog"
 	"sync"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"trellis/internal/lattice"
 )
 
 // DefaultMaxOperations is etcd's default limit of operations in one transaction.
 const DefaultMaxOperations = 128
 
-// DefaultMaxBytes keeps a transaction below etcd's default limit of 1.5 MiB for a request.
-const DefaultMaxBytes = 1 << 20
+// defaultMaxBytes keeps a transaction below etcd's default limit of 1.5 MiB for a request.
+const defaultMaxBytes = 1 << 20
 
 // Config says where the records are and who follows their changes.
 type Config struct {
@@ -52,7 +50,7 @@ type Config struct {
 	// MaxOperations is the limit of operations in one etcd transaction (etcd's --max-txn-ops), two of which the
 	// catalog itself needs. Zero means DefaultMaxOperations.
 	MaxOperations int
-	// MaxBytes is the limit of the keys and values in one etcd transaction. Zero means DefaultMaxBytes.
+	// MaxBytes is the limit of the keys and values in one etcd transaction. Zero means defaultMaxBytes.
 	MaxBytes int
 	// Log receives the catalog's and the embedded server's messages. Nil means slog.Default.
 	Log *slog.Logger
@@ -108,7 +106,7 @@ func (cfg Config) complete() (Config, error) {
 		cfg.MaxOperations = DefaultMaxOperations
 	}
 	if cfg.MaxBytes == 0 {
-		cfg.MaxBytes = DefaultMaxBytes
+		cfg.MaxBytes = defaultMaxBytes
 	}
 	if cfg.MaxOperations <= ownOperations {
 		return cfg, fmt.Errorf("%d operations in a transaction are too few", cfg.MaxOperations)
@@ -186,24 +184,6 @@ func (c *Catalog) Err() error { return context.Cause(c.ctx) }
 
 // Revision is the etcd revision that the replica and Apply have reached.
 func (c *Catalog) Revision() int64 { return c.replica.applied.now() }
-
-// Healthy returns nil if etcd answers with a quorum's word and this node has taken up all that was written before.
-func (c *Catalog) Healthy(ctx context.Context) error {
-	if err := c.Err(); err != nil {
-		return err
-	}
-	resp, err := c.store.kv.Get(ctx, headKey, clientv3.WithKeysOnly())
-	if err != nil {
-		return fmt.Errorf("catalog: etcd does not answer: %w", err)
-	}
-	if len(resp.Kvs) == 0 {
-		return nil
-	}
-	if err := c.replica.applied.wait(resp.Kvs[0].ModRevision, ctx, c.ctx); err != nil {
-		return fmt.Errorf("catalog: the replica is behind at revision %d of %d: %w", c.Revision(), resp.Kvs[0].ModRevision, err)
-	}
-	return nil
-}
 
 // Writable returns nil if changes can be stored, as far as this node knows, and else why not. It does not ask etcd, and
 // answers at once.

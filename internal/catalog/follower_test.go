@@ -1,10 +1,13 @@
 package catalog
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"trellis/internal/lattice"
 )
@@ -59,11 +62,20 @@ func (f *follower) compare(c *Catalog) {
 	})
 }
 
+// caughtUp waits until a catalog has taken up all that was written before.
+func caughtUp(ctx context.Context, c *Catalog) error {
+	response, err := c.store.kv.Get(ctx, headKey, clientv3.WithKeysOnly())
+	if err != nil || len(response.Kvs) == 0 {
+		return err
+	}
+	return c.replica.applied.wait(response.Kvs[0].ModRevision, ctx, c.ctx)
+}
+
 // converge waits until catalogs have reached the same revision, and fails if they do not have the same records.
 func converge(t testing.TB, catalogs ...*Catalog) {
 	t.Helper()
 	for _, c := range catalogs {
-		if err := c.Healthy(t.Context()); err != nil {
+		if err := caughtUp(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 	}

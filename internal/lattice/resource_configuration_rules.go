@@ -44,14 +44,14 @@ func ResourceConfigurationProblems(in *shape.CreateResourceConfigurationRequest)
 		case !m.given && slices.Contains(m.has, in.Type):
 			problems = append(problems, FieldProblem{m.name, fmt.Sprintf("A resource configuration of type %s requires %s.", in.Type, m.name)})
 		case m.given && !slices.Contains(m.has, in.Type) && !slices.Contains(m.may, in.Type):
-			problems = append(problems, UnsupportedMember(in.Type, m.name))
+			problems = append(problems, unsupportedMember(in.Type, m.name))
 		}
 	}
 	if in.Protocol == shape.ProtocolTypeTcpUdp && in.Type != typeCIDR {
 		problems = append(problems, FieldProblem{"protocol", fmt.Sprintf("A resource configuration of type %s supports the protocol TCP only.", in.Type)})
 	}
 	if in.ResourceConfigurationDefinition != nil && in.Type != typeGroup {
-		problems = append(problems, DefinitionProblems(in.Type, in.ResourceConfigurationDefinition)...)
+		problems = append(problems, definitionProblems(in.Type, in.ResourceConfigurationDefinition)...)
 	}
 	problems = append(problems, PortRangeProblems(in.PortRanges)...)
 	problems = append(problems, domainProblems("customDomainName", in.CustomDomainName)...)
@@ -64,9 +64,9 @@ func ResourceConfigurationProblems(in *shape.CreateResourceConfigurationRequest)
 
 func types(list ...shape.ResourceConfigurationType) []shape.ResourceConfigurationType { return list }
 
-// UnsupportedMember refuses a member that a type of resource configuration does not have, in AWS's words
+// unsupportedMember refuses a member that a type of resource configuration does not have, in AWS's words
 // (hashicorp/terraform-provider-aws issue 46023). field is its path, which ends with its name.
-func UnsupportedMember(configuration shape.ResourceConfigurationType, field string) FieldProblem {
+func unsupportedMember(configuration shape.ResourceConfigurationType, field string) FieldProblem {
 	member := field[strings.LastIndexByte(field, '.')+1:]
 	return FieldProblem{field, fmt.Sprintf("Unexpected attribute %s for type %s", member, configuration)}
 }
@@ -122,8 +122,8 @@ func PortRangeProblems(list []string) []FieldProblem {
 // databaseARN is the form of the ARNs that a resource configuration can have: those of the RDS family (UG; A-256).
 var databaseARN = regexp.MustCompile(`^arn:[a-z0-9-]+:rds:[a-z0-9-]+:\d{12}:[a-z-]+:[a-zA-Z0-9:.-]+$`)
 
-// DefinitionProblems says what keeps a definition from being one of a type of resource configuration.
-func DefinitionProblems(configuration shape.ResourceConfigurationType, d *shape.ResourceConfigurationDefinition) []FieldProblem {
+// definitionProblems says what keeps a definition from being one of a type of resource configuration.
+func definitionProblems(configuration shape.ResourceConfigurationType, d *shape.ResourceConfigurationDefinition) []FieldProblem {
 	const field = "resourceConfigurationDefinition"
 	wrong := func(member, format string, args ...any) []FieldProblem {
 		return []FieldProblem{{field + "." + member, fmt.Sprintf(format, args...)}}
@@ -141,7 +141,7 @@ func DefinitionProblems(configuration shape.ResourceConfigurationType, d *shape.
 		kind, supported = "arnResource", types(typeARN)
 	}
 	if !slices.Contains(supported, configuration) {
-		return []FieldProblem{UnsupportedMember(configuration, field+"."+kind)}
+		return []FieldProblem{unsupportedMember(configuration, field+"."+kind)}
 	}
 	switch {
 	case d.DnsResource != nil:
@@ -275,12 +275,12 @@ func (r *ResourceConfiguration) HasSharing() bool {
 func (r *ResourceConfiguration) UpdateProblems(in *shape.UpdateResourceConfigurationRequest) []FieldProblem {
 	var problems []FieldProblem
 	if in.AllowAssociationToShareableServiceNetwork != nil && !r.HasSharing() {
-		problems = append(problems, UnsupportedMember(r.Type, "allowAssociationToShareableServiceNetwork"))
+		problems = append(problems, unsupportedMember(r.Type, "allowAssociationToShareableServiceNetwork"))
 	}
 	switch {
 	case in.PortRanges == nil:
 	case r.Type == typeARN && len(in.PortRanges) > 0:
-		problems = append(problems, UnsupportedMember(r.Type, "portRanges"))
+		problems = append(problems, unsupportedMember(r.Type, "portRanges"))
 	case slices.Contains(types(typeSingle, typeChild, typeCIDR), r.Type) && len(in.PortRanges) == 0:
 		problems = append(problems, FieldProblem{"portRanges", fmt.Sprintf("A resource configuration of type %s requires portRanges.", r.Type)})
 	default:
@@ -289,9 +289,9 @@ func (r *ResourceConfiguration) UpdateProblems(in *shape.UpdateResourceConfigura
 	switch {
 	case in.ResourceConfigurationDefinition == nil:
 	case r.Type == typeGroup:
-		problems = append(problems, UnsupportedMember(r.Type, "resourceConfigurationDefinition"))
+		problems = append(problems, unsupportedMember(r.Type, "resourceConfigurationDefinition"))
 	default:
-		problems = append(problems, DefinitionProblems(r.Type, in.ResourceConfigurationDefinition)...)
+		problems = append(problems, definitionProblems(r.Type, in.ResourceConfigurationDefinition)...)
 	}
 	return problems
 }
