@@ -78,8 +78,8 @@ func (a *Authorizer) stored(arn string) lattice.Resource {
 	return resource
 }
 
-// actionOf returns the action that an operation needs. It has the operation's name, but for the one operation that
-// does another's work many times (API).
+// actionOf returns the action that an operation needs. It has the operation's name, except for BatchUpdateRule,
+// which needs the permission for UpdateRule (API BatchUpdateRule).
 func actionOf(operation string) string {
 	if operation == "BatchUpdateRule" {
 		return "UpdateRule"

@@ -6,7 +6,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// The condition keys of the service whose values come with a request or are a stored resource's (facts 7.6).
+// The service's condition keys whose values come with a request or belong to a stored resource
+// (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonvpclattice.html).
 const (
 	keyAuthType                   = "vpc-lattice:AuthType"
 	keyDomainName                 = "vpc-lattice:DomainName"

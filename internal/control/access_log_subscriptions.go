@@ -91,7 +91,9 @@ func (c *Control) ListAccessLogSubscriptions(_ context.Context, caller api.Calle
 	})
 }
 
-// UpdateAccessLogSubscription moves a subscription to another destination of the same type (facts 8.1).
+// UpdateAccessLogSubscription moves a subscription to another destination of the same type: for another
+// type the Gateway API controller expects a conflict, and creates a new one (github.com/aws/aws-application-networking-k8s,
+// pkg/deploy/lattice/access_log_subscription_manager.go).
 func (c *Control) UpdateAccessLogSubscription(ctx context.Context, caller api.Caller, in *shape.UpdateAccessLogSubscriptionRequest) (*shape.UpdateAccessLogSubscriptionResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateAccessLogSubscriptionResponse, error) {
 		s, err := find[*lattice.AccessLogSubscription](tx, caller, lattice.KindAccessLogSubscription, in.AccessLogSubscriptionIdentifier)

@@ -15,7 +15,7 @@ const defaultWeight = 100
 
 // setAction gives a rule of a listener its action, once everything that concerns the listener and the target groups
 // has been checked. field is the member of the input that holds the action. Identifiers stay as the client sent
-// them, ids or ARNs, since clients compare what they get with what they sent (facts 3.3).
+// them, ids or ARNs, since clients compare what they get with what they sent.
 func (c *Control) setAction(v catalog.View, caller api.Caller, l *lattice.Listener, r *lattice.Rule, action *shape.RuleAction, field string) error {
 	if action.FixedResponse != nil {
 		r.Action, r.TargetGroupIDs = action, nil
@@ -67,7 +67,7 @@ func (c *Control) forwardTarget(v catalog.View, caller api.Caller, l *lattice.Li
 	if problem := g.ForwardProblem(l.Protocol); problem != "" {
 		return nil, api.Rejected(problem)
 	}
-	// A target group serves one service (API). All rules that refer to it are of one, so the first one tells.
+	// A target group serves one service (API CreateTargetGroup). All rules that refer to it are of one, so the first one tells.
 	for r := range catalog.All[*lattice.Rule](v, lattice.By(lattice.KindRule, g.Scope, "targetgroup", g.ID)) {
 		if r.ServiceID != l.ServiceID {
 			return nil, api.Conflict(resourceTypes[lattice.KindTargetGroup], g.ID, fmt.Sprintf("TargetGroup %s has been associated with other services", g.ID))

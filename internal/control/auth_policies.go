@@ -26,7 +26,7 @@ var authPolicyRequirements = policy.Requirements{
 }
 
 // PutAuthPolicy attaches an auth policy to a service or service network, in place of the one before. It may have
-// lines: AWS's reference forbids them, but AWS takes them (facts 14.1).
+// line breaks: API PutAuthPolicy forbids them, but the guide itself sends files that have them (UG auth-policies).
 func (c *Control) PutAuthPolicy(ctx context.Context, caller api.Caller, in *shape.PutAuthPolicyRequest) (*shape.PutAuthPolicyResponse, error) {
 	if size := len(*in.Policy); size > maxAuthPolicyBytes {
 		return nil, api.Invalid("policy", fmt.Sprintf("An auth policy must have at most %d bytes; this one has %d.", maxAuthPolicyBytes, size))
@@ -51,7 +51,8 @@ func (c *Control) PutAuthPolicy(ctx context.Context, caller api.Caller, in *shap
 	})
 }
 
-// GetAuthPolicy returns the auth policy of a service or service network. Without one, all members are absent (facts 7.1).
+// GetAuthPolicy returns the auth policy of a service or service network. Without one, all members are absent: Terraform
+// takes that for a policy that is gone (github.com/hashicorp/terraform-provider-aws, internal/service/vpclattice/auth_policy.go).
 func (c *Control) GetAuthPolicy(_ context.Context, caller api.Caller, in *shape.GetAuthPolicyRequest) (*shape.GetAuthPolicyResponse, error) {
 	return read(c, func(v catalog.View) (*shape.GetAuthPolicyResponse, error) {
 		resource, err := findAttachable(v, caller, in.ResourceIdentifier)
@@ -72,7 +73,7 @@ func (c *Control) GetAuthPolicy(_ context.Context, caller api.Caller, in *shape.
 }
 
 // DeleteAuthPolicy deletes the auth policy of a service or service network, if there is one. With the
-// authorization type AWS_IAM, everything is denied from then on (API).
+// authorization type AWS_IAM, everything is denied from then on (API DeleteAuthPolicy).
 func (c *Control) DeleteAuthPolicy(ctx context.Context, caller api.Caller, in *shape.DeleteAuthPolicyRequest) (*shape.DeleteAuthPolicyResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteAuthPolicyResponse, error) {
 		resource, err := findAttachable(tx, caller, in.ResourceIdentifier)
@@ -84,7 +85,7 @@ func (c *Control) DeleteAuthPolicy(ctx context.Context, caller api.Caller, in *s
 	})
 }
 
-// authPolicyState says whether a policy on a resource is in force: its authorization type decides (API).
+// authPolicyState returns whether a resource's policy is in force, which its authorization type decides (API PutAuthPolicy).
 func authPolicyState(resource lattice.Resource) shape.AuthPolicyState {
 	var authType shape.AuthType
 	switch r := resource.(type) {

@@ -47,7 +47,8 @@ func associationExists(first lattice.Resource) error {
 	return api.Conflict(resourceTypes[first.Key().Kind], first.Meta().ID, "Association already exists")
 }
 
-// requireActive refuses to work on a resource to which something is being done, in AWS's words (facts 12.1).
+// requireActive refuses an operation on a resource that is being created, changed or deleted, in AWS's words
+// (github.com/aws/aws-application-networking-k8s/issues/781).
 func requireActive(rec lattice.Resource, now time.Time) error {
 	status := rec.Meta().Lifecycle.Status(now)
 	if status == lattice.StatusActive {

@@ -32,7 +32,7 @@ type Config struct {
 	// Zero means that the answer to the creation says CREATE_IN_PROGRESS and every later answer ACTIVE; those to the
 	// creation of a resource gateway and a resource configuration say ACTIVE, as AWS's do.
 	LifecycleDelay time.Duration
-	// DeregistrationDelay is how long a deregistered target is shown as DRAINING. At AWS it is one minute (facts 1.6).
+	// DeregistrationDelay is how long a deregistered target is shown as DRAINING. At AWS it is one minute (API TargetSummary).
 	DeregistrationDelay time.Duration
 	// Quotas are the limits that differ from AWS's defaults. They must be valid.
 	Quotas lattice.Quotas

@@ -14,7 +14,7 @@ import (
 )
 
 // create runs a create operation at most once per client token: a retry with the same token and the same
-// parameters gets the first answer again, one with other parameters a ConflictException (facts 12.3). fn writes
+// parameters gets the first answer again, one with other parameters a ConflictException. fn writes
 // the records and returns the answer; like every function given to a transaction it may run more than once.
 func create[In, Out any](ctx context.Context, c *Control, caller api.Caller, operation string, token *string, in *In, fn func(tx *catalog.Tx) (*Out, error)) (*Out, error) {
 	if token == nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // resourceTypes are the words for kinds in the resourceType member of errors. SERVICE and SERVICE_NETWORK are
-// AWS's, and clients compare them (clients.md 1); the others follow their pattern.
+// AWS's, and the Gateway API controller compares them; the others follow their pattern.
 var resourceTypes = map[lattice.Kind]string{
 	lattice.KindAccessLogSubscription:             "ACCESS_LOG_SUBSCRIPTION",
 	lattice.KindDomainVerification:                "DOMAIN_VERIFICATION",

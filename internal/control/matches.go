@@ -9,7 +9,7 @@ import (
 )
 
 // ruleMatch returns a match as a rule stores it: as the client sent it, but with an empty list of header matches
-// instead of none, which is how AWS shows it (facts 3.3), and without an empty method, which asks for nothing.
+// instead of none, as AWS shows it, and without an empty method, which matches everything.
 // field is the member of the input that holds the match.
 func ruleMatch(in *shape.RuleMatch, field string) (*shape.RuleMatch, error) {
 	m := *in.HttpMatch

@@ -32,9 +32,9 @@ func page[R lattice.Record, S any](v catalog.View, q query, summarise func(rec R
 	}, summarise)
 }
 
-// pageOf returns the next summaries of what list yields after a cursor, and the token of the page after it, which is
-// absent on the last one: an empty token would make clients ask for ever (clients.md 4). summarise leaves an item
-// out by returning false.
+// pageOf returns the next summaries of what list yields after a cursor, and the token of the next page. On the last page
+// the token is absent, not empty: botocore's paginators would ask for ever (github.com/boto/botocore, botocore/paginate.py).
+// summarise leaves an item out by returning false.
 func pageOf[R, S any](q query, list func(after catalog.Cursor, yield func(item R, at catalog.Cursor) bool), summarise func(item R) (S, bool)) ([]S, *string, error) {
 	after, err := q.cursor()
 	if err != nil {

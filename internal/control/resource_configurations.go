@@ -262,7 +262,7 @@ func (c *Control) updateResourceConfiguration(tx *catalog.Tx, r *lattice.Resourc
 	}
 	if in.ResourceConfigurationDefinition != nil {
 		if !r.CanBecome(in.ResourceConfigurationDefinition) {
-			return nil, api.Rejected("cannot modify resource configuration DNS or ARN") // AWS's words (clients.md 1)
+			return nil, api.Rejected("cannot modify resource configuration DNS or ARN") // AWS's words, as terraform-provider-aws quotes them
 		}
 		r.Definition = in.ResourceConfigurationDefinition
 	}
@@ -271,7 +271,7 @@ func (c *Control) updateResourceConfiguration(tx *catalog.Tx, r *lattice.Resourc
 }
 
 // DeleteResourceConfiguration deletes a resource configuration that is in no service network by itself and has no VPC
-// endpoints and no children. A child leaves the service networks of its group with it (UG).
+// endpoints and no children. A child leaves the service networks of its group with it (UG resource-configuration).
 func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Caller, in *shape.DeleteResourceConfigurationRequest) (*shape.DeleteResourceConfigurationResponse, error) {
 	key, err := resolve(caller, lattice.KindResourceConfiguration, in.ResourceConfigurationIdentifier)
 	if err != nil {
@@ -311,8 +311,9 @@ func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Ca
 	})
 }
 
-// hasAssociations refuses to delete a resource configuration that is in use. For service networks, clients look for
-// the words in the message of a ValidationException (clients.md 1); for endpoints the same is assumed.
+// hasAssociations refuses to delete a resource configuration that is in use. For service networks, Terraform looks
+// for the words in the message of a ValidationException (github.com/hashicorp/terraform-provider-aws,
+// internal/service/vpclattice/resource_configuration.go); for endpoints the same is assumed.
 func hasAssociations(r *lattice.ResourceConfiguration, with string) error {
 	return api.Rejected(fmt.Sprintf("ResourceConfiguration %s has existing association with %s", r.ID, with))
 }

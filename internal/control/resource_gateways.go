@@ -19,7 +19,7 @@ func (c *Control) CreateResourceGateway(ctx context.Context, caller api.Caller, 
 		VpcID:               value(in.VpcIdentifier),
 		SubnetIDs:           in.SubnetIds,
 		SecurityGroupIDs:    in.SecurityGroupIds,
-		IPAddressType:       cmp.Or(in.IpAddressType, shape.ResourceGatewayIpAddressTypeIpv4), // TF
+		IPAddressType:       cmp.Or(in.IpAddressType, shape.ResourceGatewayIpAddressTypeIpv4),
 		IPv4AddressesPerENI: value(in.Ipv4AddressesPerEni),
 		DNSResolution:       cmp.Or(in.ResourceConfigDnsResolution, shape.ResourceConfigDnsResolutionPublic), // API
 	}
@@ -123,7 +123,7 @@ func (c *Control) UpdateResourceGateway(ctx context.Context, caller api.Caller, 
 			SubnetIds:                   full.SubnetIds,
 			VpcId:                       full.VpcId,
 		}
-		// This member's enum, alone of all, does not have DUALSTACK (API; A-242).
+		// This member's enum is the only one without DUALSTACK (API UpdateResourceGateway; A-242).
 		if full.IpAddressType != shape.ResourceGatewayIpAddressTypeDualstack {
 			out.IpAddressType = shape.IpAddressType(full.IpAddressType)
 		}
@@ -156,7 +156,7 @@ func (c *Control) updateResourceGateway(tx *catalog.Tx, g *lattice.ResourceGatew
 	return g, nil
 }
 
-// DeleteResourceGateway deletes a resource gateway that no resource configuration uses (facts 9.1).
+// DeleteResourceGateway deletes a resource gateway that no resource configuration uses.
 func (c *Control) DeleteResourceGateway(ctx context.Context, caller api.Caller, in *shape.DeleteResourceGatewayRequest) (*shape.DeleteResourceGatewayResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteResourceGatewayResponse, error) {
 		g, err := find[*lattice.ResourceGateway](tx, caller, lattice.KindResourceGateway, in.ResourceGatewayIdentifier)

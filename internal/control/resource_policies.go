@@ -40,7 +40,8 @@ func (c *Control) PutResourcePolicy(ctx context.Context, caller api.Caller, in *
 	})
 }
 
-// GetResourcePolicy returns the resource policy of a resource. Without one, the member is absent (facts 6.4).
+// GetResourcePolicy returns the resource policy of a resource. Without one, the member is absent: Terraform takes
+// that for a policy that is gone (github.com/hashicorp/terraform-provider-aws, internal/service/vpclattice/resource_policy.go).
 func (c *Control) GetResourcePolicy(_ context.Context, caller api.Caller, in *shape.GetResourcePolicyRequest) (*shape.GetResourcePolicyResponse, error) {
 	return read(c, func(v catalog.View) (*shape.GetResourcePolicyResponse, error) {
 		resource, err := findAttachable(v, caller, in.ResourceArn)

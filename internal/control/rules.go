@@ -36,7 +36,7 @@ func (c *Control) CreateRule(ctx context.Context, caller api.Caller, in *shape.C
 		if err := c.setAction(tx, caller, l, r, in.Action, "action"); err != nil {
 			return nil, err
 		}
-		// The default rule, which is among the existing ones, does not count (facts 3.3).
+		// The default rule is among the existing ones, but does not count.
 		existing := tx.Count(lattice.By(lattice.KindRule, l.Scope, "listener", l.ID)) - 1
 		if err := c.checkQuota(lattice.QuotaRulesPerListener, existing+1, lattice.KindListener, l.ID); err != nil {
 			return nil, err
@@ -99,7 +99,7 @@ func (c *Control) UpdateRule(ctx context.Context, caller api.Caller, in *shape.U
 }
 
 // BatchUpdateRule updates up to ten rules of a listener in one transaction. Priorities are compared when all
-// updates have been made, so that rules can swap theirs; clients order their rules by it (clients.md 3). A rule
+// updates have been made, so that rules can swap theirs; the Gateway API controller puts its rules in order this way. A rule
 // that cannot be updated is reported and does not keep the others from it; priorities that collide in the end
 // cannot be laid at one rule's door, and refuse them all.
 func (c *Control) BatchUpdateRule(ctx context.Context, caller api.Caller, in *shape.BatchUpdateRuleRequest) (*shape.BatchUpdateRuleResponse, error) {

@@ -235,7 +235,7 @@ func (c *Control) resourceAssociation(v catalog.View, a *lattice.ServiceNetworkR
 		out.DnsEntry = &shape.DnsEntry{DomainName: ptr(a.DomainName), HostedZoneId: ptr(lattice.HostedZoneID)}
 	}
 	if a.PrivateDNSEnabled && r.CustomDomainName != "" {
-		out.PrivateDnsEntry = &shape.DnsEntry{DomainName: ptr(r.CustomDomainName)} // only the name (API)
+		out.PrivateDnsEntry = &shape.DnsEntry{DomainName: ptr(r.CustomDomainName)} // only the name (API GetServiceNetworkResourceAssociation)
 	}
 	if d, ok := catalog.Get[*lattice.DomainVerification](v, lattice.DomainVerificationKey(r.Scope, r.DomainVerificationID)); ok {
 		out.DomainVerificationStatus = d.Status(c.now())
@@ -243,8 +243,8 @@ func (c *Control) resourceAssociation(v catalog.View, a *lattice.ServiceNetworkR
 	return out
 }
 
-// resourceAssociationStatus returns the status of an association. That of a group is partial while not all of the
-// group's children are in the service network (facts 9.3).
+// resourceAssociationStatus returns the status of an association. That of a group is PARTIAL as long as one of its
+// children is not in the service network.
 func (c *Control) resourceAssociationStatus(v catalog.View, r *lattice.ResourceConfiguration, a *lattice.ServiceNetworkResourceAssociation) shape.ServiceNetworkResourceAssociationStatus {
 	now := c.now()
 	status := a.Lifecycle.Status(now)

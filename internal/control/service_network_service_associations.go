@@ -30,7 +30,7 @@ func (c *Control) CreateServiceNetworkServiceAssociation(ctx context.Context, ca
 			ServiceNetworkID: n.ID,
 			CustomDomainName: s.CustomDomainName,
 		}
-		// An association that exists comes first: a client that repeats itself wants to know its state (facts 6.3).
+		// An existing association is reported before anything else: a client that repeats its call wants to know its state.
 		if err := c.checkServiceAssociation(tx, a); err != nil {
 			return nil, err
 		}
@@ -56,7 +56,8 @@ func (c *Control) CreateServiceNetworkServiceAssociation(ctx context.Context, ca
 
 // checkServiceAssociation refuses a second association of a service with a service network, and a second service
 // with the same custom domain name in it. While something is being done to the first association, the message names
-// its status, in which clients look for CREATE_IN_PROGRESS (clients.md 1).
+// its status: the Gateway API controller retries when it finds CREATE_IN_PROGRESS there
+// (github.com/aws/aws-application-networking-k8s, pkg/deploy/lattice/service_manager.go).
 func (c *Control) checkServiceAssociation(tx *catalog.Tx, a *lattice.ServiceNetworkServiceAssociation) error {
 	if key, held := tx.Holder(a.PairClaim()); held {
 		first, _ := catalog.Get[*lattice.ServiceNetworkServiceAssociation](tx, key)

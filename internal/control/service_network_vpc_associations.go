@@ -70,7 +70,7 @@ func (c *Control) checkVpcIsFree(tx *catalog.Tx, a *lattice.ServiceNetworkVpcAss
 // everyDomain is what is shown as the specified domains of a preference that takes none.
 const everyDomain = "*"
 
-// checkDNSOptions checks that the DNS options belong together (API; A-051).
+// checkDNSOptions checks that the DNS options belong together (API DnsOptions; A-051).
 func checkDNSOptions(a *lattice.ServiceNetworkVpcAssociation) error {
 	options := a.DNSOptions
 	if options == nil {

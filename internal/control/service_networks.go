@@ -11,7 +11,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// CreateServiceNetwork creates a service network. It has no status: it is there at once (facts 6.2).
+// CreateServiceNetwork creates a service network. It can be used at once: service networks have no status.
 func (c *Control) CreateServiceNetwork(ctx context.Context, caller api.Caller, in *shape.CreateServiceNetworkRequest) (*shape.CreateServiceNetworkResponse, error) {
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (c *Control) UpdateServiceNetwork(ctx context.Context, caller api.Caller, i
 	})
 }
 
-// DeleteServiceNetwork deletes a service network that nothing is associated with (UG, API). It is gone at once.
+// DeleteServiceNetwork deletes a service network that nothing is associated with (API DeleteServiceNetwork). It is gone at once.
 func (c *Control) DeleteServiceNetwork(ctx context.Context, caller api.Caller, in *shape.DeleteServiceNetworkRequest) (*shape.DeleteServiceNetworkResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteServiceNetworkResponse, error) {
 		n, err := find[*lattice.ServiceNetwork](tx, caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
@@ -97,7 +97,7 @@ func (c *Control) DeleteServiceNetwork(ctx context.Context, caller api.Caller, i
 			return nil, err
 		}
 		if what := countAssociations(tx, n).what(); what != "" {
-			// AWS's words for VPCs and resources (facts 12.1), and the same for services.
+			// AWS's words for VPCs and resources (github.com/gruntwork-io/cloud-nuke/pull/1158), and the same for services.
 			return nil, api.Conflict(resourceTypes[lattice.KindServiceNetwork], n.ID, fmt.Sprintf("ServiceNetwork %s has %s associated", n.ID, what))
 		}
 		if len(c.inventory().ServiceNetworkEndpoints(n.Key())) > 0 { // UG; A-252

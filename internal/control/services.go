@@ -127,7 +127,7 @@ func (c *Control) UpdateService(ctx context.Context, caller api.Caller, in *shap
 }
 
 // DeleteService deletes a service with its listeners and rules. It is refused while the service is associated with
-// a service network, be it that the association is going (API).
+// a service network, even if that association is being deleted (API DeleteService).
 func (c *Control) DeleteService(ctx context.Context, caller api.Caller, in *shape.DeleteServiceRequest) (*shape.DeleteServiceResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteServiceResponse, error) {
 		s, err := find[*lattice.Service](tx, caller, lattice.KindService, in.ServiceIdentifier)

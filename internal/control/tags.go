@@ -24,8 +24,8 @@ func (c *Control) TagResource(ctx context.Context, caller api.Caller, in *shape.
 	return &shape.TagResourceResponse{}, nil
 }
 
-// UntagResource removes tags from a resource of any kind. Keys that it does not have are no error: the operation
-// is idempotent (API).
+// UntagResource removes tags from a resource of any kind. A key that the resource does not have is no error: the model
+// calls the operation idempotent (API UntagResource).
 func (c *Control) UntagResource(ctx context.Context, caller api.Caller, in *shape.UntagResourceRequest) (*shape.UntagResourceResponse, error) {
 	err := c.retag(ctx, caller, *in.ResourceArn, func(tags map[string]string) {
 		maps.DeleteFunc(tags, func(key, _ string) bool { return slices.Contains(in.TagKeys, key) })

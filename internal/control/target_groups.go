@@ -208,7 +208,8 @@ func usesOf(group *lattice.TargetGroup) lattice.Index {
 	return lattice.By(lattice.KindRule, group.Scope, "targetgroup", group.ID)
 }
 
-// serviceARNs returns the services whose rules forward to a target group, an empty list when there are none (facts 1.3).
+// serviceARNs returns the services whose rules forward to a target group, an empty list when there are none
+// (CLI get-target-group).
 func serviceARNs(v catalog.View, group *lattice.TargetGroup) []string {
 	arns := []string{}
 	for rule := range catalog.All[*lattice.Rule](v, usesOf(group)) {

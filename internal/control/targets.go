@@ -13,7 +13,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// The codes of targets that were not registered or deregistered. UnsupportedTarget is AWS's (CLI ex
+// The codes of targets that were not registered or deregistered. UnsupportedTarget is AWS's (CLI
 // register-targets), the others are ours.
 const (
 	unsupportedTarget   = "UnsupportedTarget"
@@ -139,8 +139,8 @@ func (m *membership) add(in shape.Target, target member) *shape.TargetFailure {
 	return nil
 }
 
-// remove removes a target at once if no traffic can reach it, and lets it drain otherwise (facts 1.6). One that is
-// draining goes on as it is.
+// remove removes a target at once if no traffic can reach it, and otherwise lets it drain (API TargetSummary). A target
+// that is already draining stays as it is.
 func (m *membership) remove(in shape.Target, target member) *shape.TargetFailure {
 	place, ok := m.places[target]
 	if !ok {

@@ -164,7 +164,8 @@ func (g *group) status(record *lattice.Target, t *target) (shape.TargetStatus, s
 	case record.Draining(): // whether or not the group is in use, or was checked.
 		return shape.TargetStatusDraining, ReasonDeregistrationInProgress
 	case g == nil && strings.HasPrefix(record.ID, "arn:"), g != nil && g.coverage == unsupported:
-		// Only load balancers and functions are targets by ARN. They are never UNUSED (facts 1.6).
+		// Only load balancers and functions are targets by ARN. AWS shows them as UNAVAILABLE always
+		// (github.com/hashicorp/terraform-provider-aws/issues/40581).
 		return shape.TargetStatusUnavailable, ReasonHealthCheckNotSupported
 	case g == nil:
 		return shape.TargetStatusUnused, ReasonTargetGroupNotInUse

@@ -152,7 +152,8 @@ func TestStatusOfTargetsThatAreNotChecked(t *testing.T) {
 			})
 		})
 	}
-	// A function of a target group that was never in use has no health checks either (facts 1.6).
+	// A function of a target group that was never in use has no health checks either
+	// (github.com/hashicorp/terraform-provider-aws/issues/40581).
 	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 		if status, reason := c.Status(function); status != shape.TargetStatusUnavailable || reason != "HealthCheckNotSupported" {
 			t.Errorf("status of an unused function is %s %q", status, reason)

@@ -34,7 +34,7 @@ func (s *AccessLogSubscription) Indexes() []Index {
 func (s *AccessLogSubscription) Claims() []Claim { return []Claim{s.DestinationClaim()} }
 
 // DestinationClaim claims the type of destination for the logs of the resource: there is one subscription per type
-// (facts 8.1). The services and the resources of a service network have logs of their own (A-230).
+// (UG monitoring-access-logs). The services and the resources of a service network have logs of their own (A-230).
 func (s *AccessLogSubscription) DestinationClaim() Claim {
 	value := strings.Join([]string{s.ResourceID, string(s.LogType), string(s.DestinationType)}, "/")
 	return Claim{KindAccessLogSubscription, s.Scope, "log destination", value}
@@ -43,7 +43,7 @@ func (s *AccessLogSubscription) DestinationClaim() Claim {
 // LogDestination is a type of destination of access logs.
 type LogDestination string
 
-// The types of destinations (API), as they are called in messages.
+// The types of destinations (API CreateAccessLogSubscription), as messages call them.
 const (
 	DestinationLogGroup       LogDestination = "CloudWatch Logs log group"
 	DestinationBucket         LogDestination = "S3 bucket"
@@ -57,8 +57,9 @@ var logDestinations = map[LogDestination]*regexp.Regexp{
 	DestinationDeliveryStream: regexp.MustCompile(`^arn:[a-z0-9-]+:firehose:[a-z0-9-]+:\d{12}:deliverystream/[a-zA-Z0-9_.-]{1,64}$`),
 }
 
-// StoredLogDestination returns the type of destination that an ARN names and the ARN as it is kept: that of a log
-// group always ends in ":*" (TF). ok is false for what is no destination of access logs.
+// StoredLogDestination returns the type of destination that an ARN names, and the ARN as it is stored: a log group's always
+// ends in ":*", as at AWS (github.com/hashicorp/terraform-provider-aws, internal/service/vpclattice/access_log_subscription.go).
+// ok is false for an ARN that names no destination of access logs.
 func StoredLogDestination(arn string) (destination LogDestination, stored string, ok bool) {
 	for destination, form := range logDestinations {
 		if !form.MatchString(arn) {

@@ -66,7 +66,7 @@ func (d *DomainVerification) Status(now time.Time) shape.VerificationStatus {
 // RecordName is the name of the TXT record.
 func (d *DomainVerification) RecordName() string { return d.TXTName + "." + d.DomainName }
 
-// Covers says whether a name is the domain or lies within it (UG).
+// Covers reports whether a name is the domain or lies within it (UG resource-configuration).
 func (d *DomainVerification) Covers(name string) bool {
 	return strings.EqualFold(name, d.DomainName) || IsSubdomain(name, d.DomainName)
 }
@@ -76,8 +76,8 @@ func IsSubdomain(name, domain string) bool {
 	return strings.HasSuffix(strings.ToLower(name), "."+strings.ToLower(domain))
 }
 
-// NewTXTRecord returns the name and the value of a TXT record that nobody can guess, in the form of AWS's: an
-// underscore and 13 characters, and vpc-lattice: and as many (UG). The name is to be put before the domain (A-253).
+// NewTXTRecord returns the name and the value of a TXT record that nobody can guess. They have AWS's form: an underscore
+// and 13 characters; `vpc-lattice:` and 13 characters. The name goes before the domain (A-253).
 func NewTXTRecord() (name, value string) {
 	text := strings.ToLower(rand.Text())
 	return "_" + text[:13], "vpc-lattice:" + text[13:26]

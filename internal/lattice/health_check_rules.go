@@ -42,7 +42,7 @@ func UpdatedTargetGroupConfig(group *TargetGroup, in *shape.HealthCheckConfig) (
 }
 
 // defaultHealthCheck returns the default settings. Checks are made by default where they can be told from the
-// target group: not for HTTP2, GRPC and TCP. They speak as the traffic does (CLI ex create-target-group shows it of
+// target group: not for HTTP2, GRPC and TCP. They speak as the traffic does (CLI create-target-group shows it of
 // the protocol, though the text says HTTP; the Gateway API controller expects it of the version), and HTTP/1.1
 // where that is no option. Those of TCP have nothing but that there are no checks: the controller would otherwise
 // correct them for ever.

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// idPrefixes are the prefixes of ids (facts 11; API patterns).
+// idPrefixes are the prefixes of ids, as in the API model's patterns.
 var idPrefixes = map[Kind]string{
 	KindAccessLogSubscription:             "als-",
 	KindDomainVerification:                "dv-",

@@ -7,14 +7,14 @@ import (
 	"trellis/internal/shape"
 )
 
-// The priority and the name of a listener's default rule (facts 3.2). The name is not certain.
+// The priority and the name of a listener's default rule.
 const (
 	DefaultRulePriority = 99999
 	DefaultRuleName     = "default"
 )
 
-// DefaultListenerPort is the port of a listener that is created without one (API). For TLS_PASSTHROUGH AWS states
-// none.
+// DefaultListenerPort is the port of a listener that is created without one (API CreateListener). For
+// TLS_PASSTHROUGH AWS states none.
 func DefaultListenerPort(protocol shape.ListenerProtocol) int32 {
 	if protocol == shape.ListenerProtocolHttp {
 		return 80

@@ -21,8 +21,8 @@ const (
 	typeCIDR   = shape.ResourceConfigurationTypeCidr
 )
 
-// ResourceConfigurationProblems says what is wrong with a new resource configuration as far as it can be told without
-// looking at what it refers to (API member docs, facts 9.2). A child may repeat what it has from its group.
+// ResourceConfigurationProblems returns what is wrong with a new resource configuration, as far as that can be told without
+// looking at what it refers to (API CreateResourceConfiguration). A child may repeat what it has from its group.
 func ResourceConfigurationProblems(in *shape.CreateResourceConfigurationRequest) []FieldProblem {
 	var problems []FieldProblem
 	for _, m := range []struct {
@@ -173,7 +173,7 @@ func definitionProblems(configuration shape.ResourceConfigurationType, d *shape.
 	return nil
 }
 
-// resourceRanges are the IPv4 networks in which a resource can be (UG).
+// resourceRanges are the IPv4 networks in which a resource can be (UG resource-configuration).
 var resourceRanges = []netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"),
@@ -266,7 +266,7 @@ func (g *ResourceGateway) AddressProblem(d *shape.ResourceConfigurationDefinitio
 	return ""
 }
 
-// HasSharing says whether the type has allowAssociationToShareableServiceNetwork (API).
+// HasSharing reports whether the type has allowAssociationToShareableServiceNetwork (API CreateResourceConfiguration).
 func (r *ResourceConfiguration) HasSharing() bool {
 	return slices.Contains(types(typeSingle, typeGroup, typeARN), r.Type)
 }
@@ -296,8 +296,9 @@ func (r *ResourceConfiguration) UpdateProblems(in *shape.UpdateResourceConfigura
 	return problems
 }
 
-// CanBecome says whether an update can give the resource configuration a definition: addresses and networks can be
-// replaced by others, a name and an ARN by themselves only (clients.md 1).
+// CanBecome reports whether an update can give the resource configuration a definition. Addresses and networks can be
+// replaced by others; a name or an ARN cannot ("cannot modify resource configuration DNS or ARN", as AWS's error says in
+// github.com/hashicorp/terraform-provider-aws, internal/service/vpclattice/resource_configuration.go).
 func (r *ResourceConfiguration) CanBecome(d *shape.ResourceConfigurationDefinition) bool {
 	switch {
 	case r.Definition.IpResource != nil && d.IpResource != nil, r.Definition.CidrResource != nil && d.CidrResource != nil:

@@ -6,8 +6,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// DefaultIPv4AddressesPerENI is how many addresses each network interface of a resource gateway has when the client
-// does not say (UG).
+// DefaultIPv4AddressesPerENI is how many addresses each network interface of a resource gateway has if the client does not
+// say (UG resource-gateway).
 const DefaultIPv4AddressesPerENI = 16
 
 // ResourceGateway is the point of a VPC through which traffic reaches its resources.
@@ -73,7 +73,7 @@ func (g *ResourceGateway) ResolutionProblem() string {
 	return ""
 }
 
-// TypeProblem says why the gateway cannot serve a type of resource configuration, or returns "" when it can (API,
+// TypeProblem returns why the gateway cannot serve a type of resource configuration, or "" if it can (API
 // CreateResourceGateway).
 func (g *ResourceGateway) TypeProblem(configuration shape.ResourceConfigurationType) string {
 	inVPC := g.DNSResolution == shape.ResourceConfigDnsResolutionInVpc

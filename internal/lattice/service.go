@@ -64,18 +64,18 @@ func ServicesNamed(domainName string) Index {
 
 func (s *Service) Claims() []Claim { return []Claim{s.nameClaim(KindService, "")} }
 
-// DefaultIdleTimeoutSeconds is how long a connection to a service may be idle when the client does not say (API).
+// DefaultIdleTimeoutSeconds is how long a connection to a service may be idle if the client does not say (API
+// CreateService).
 const DefaultIdleTimeoutSeconds = 60
 
-// HostedZoneID stands in every DNS entry. At AWS it is the zone that alias records name, the same for all services
-// of a Region (facts 5); here there is no such zone.
+// HostedZoneID is in every DNS entry. At AWS it is the zone that alias records name; here there is no such zone.
 const HostedZoneID = "Z0000000TRELLIS000000"
 
 // generatedDomain is the part that all generated host names have.
 const generatedDomain = ".vpc-lattice-svcs."
 
 // GeneratedDomainName returns the host name of a service below a parent domain. The cell is constant per Region
-// at AWS; 7d67968 is the one seen in us-west-2 (facts 5).
+// at AWS; 7d67968 is the one of us-west-2 (UG service-custom-domain).
 func GeneratedDomainName(name, id, region, domain string) string {
 	return name + "-" + strings.TrimPrefix(id, "svc-") + ".7d67968" + generatedDomain + region + "." + domain
 }

@@ -7,8 +7,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// NewTargetGroupConfig returns the configuration of a new target group: the client's with all defaults filled in, as
-// GetTargetGroup echoes it (facts 1.7), or what is wrong with it.
+// NewTargetGroupConfig returns the configuration of a new target group, or what is wrong with it. It is the client's with
+// all defaults filled in, as GetTargetGroup echoes it (CLI create-target-group).
 func NewTargetGroupConfig(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) (*shape.TargetGroupConfig, []FieldProblem) {
 	if groupType == shape.TargetGroupTypeLambda {
 		return newFunctionConfig(in)
@@ -39,8 +39,8 @@ func NewTargetGroupConfig(groupType shape.TargetGroupType, in *shape.TargetGroup
 	return &out, nil
 }
 
-// newFunctionConfig returns the configuration of a LAMBDA target group. Without the only member that it can have
-// there is none, and the default event structure is not echoed (CLI ex create-target-group, TF).
+// newFunctionConfig returns the configuration of a LAMBDA target group. Without its only member there is no
+// configuration: the default event structure version is not echoed (CLI create-target-group).
 func newFunctionConfig(in *shape.TargetGroupConfig) (*shape.TargetGroupConfig, []FieldProblem) {
 	if in == nil {
 		return nil, nil
@@ -54,8 +54,9 @@ func newFunctionConfig(in *shape.TargetGroupConfig) (*shape.TargetGroupConfig, [
 	return in, nil
 }
 
-// unsupportedMembers names the members that a type of target group does not have (API, facts 1.1). The text about
-// health checks is AWS's (clients.md 4), the others are like it.
+// unsupportedMembers names the members that a type of target group does not have (API TargetGroupConfig). The text
+// about health checks is AWS's (github.com/aws-ia/terraform-aws-amazon-vpc-lattice-module/issues/29); the others are like
+// it.
 func unsupportedMembers(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) []FieldProblem {
 	const (
 		ip       = shape.TargetGroupTypeIp

@@ -10,7 +10,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// defaultIdleTimeout is for services that name none (facts 3.6).
+// defaultIdleTimeout is the idle timeout of services that set none (API CreateService, idleTimeoutSeconds).
 const defaultIdleTimeout = 60 * time.Second
 
 func (r *Router) settleNetworks() {
@@ -122,7 +122,7 @@ func (r *Router) pick(g *groupNode) {
 	var unavailable []*Target
 	for i := range g.targets {
 		t := &g.targets[i]
-		// A draining target never gets anything new (facts 1.6). It keeps its connector until its record goes.
+		// A draining target never gets anything new (API TargetSummary). It keeps its connector until its record goes.
 		if t.record.Draining() {
 			continue
 		}
@@ -286,7 +286,7 @@ func (r *Router) compile(l *listenerNode) *Service {
 	for _, node := range l.rules {
 		if node.record.IsDefault {
 			s.fallback = r.compileRule(s, node, &forwards)
-		} else if s.Protocol != shape.ListenerProtocolTlsPassthrough { // It has the default rule only (facts 3.4).
+		} else if s.Protocol != shape.ListenerProtocolTlsPassthrough { // It has the default rule only (UG tls-listeners).
 			s.rules = append(s.rules, r.compileRule(s, node, &forwards))
 		}
 	}
@@ -348,7 +348,7 @@ func (r *Router) forward(s *Service, ref ref, forwards *[]*Forward) *Forward {
 	if at >= 0 {
 		return (*forwards)[at]
 	}
-	// "; " separates, as on the wire at AWS (facts 4.2; A-157).
+	// AWS separates with "; " on the wire.
 	f := &Forward{TargetGroup: targetGroup, LatticeTarget: headerValue(
 		"ServiceArn=", s.ARN, "; ServiceNetworkArn=", s.NetworkARN, "; TargetGroupArn=", targetGroup.ARN)}
 	*forwards = append(*forwards, f)

@@ -8,7 +8,7 @@ import (
 // maxWeight is the API's bound of a weight, which also bounds the length of a schedule.
 const maxWeight = 999
 
-// defaultWeight is what a forward action without a weight means (facts 3.3).
+// defaultWeight is the weight of a target group without one (API WeightedTargetGroup).
 const defaultWeight = 100
 
 // schedule says whose turn it is, exactly by weight: within every len(turns) consecutive turns each index comes as
