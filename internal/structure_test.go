@@ -78,6 +78,11 @@ var importRules = []importRule{
 		because:  "httputil.ReverseProxy hangs on early trailers (golang/go#80085)",
 	},
 	{
+		packages: []string{"internal/ratelimit"},
+		forbid:   []string{"internal/..."},
+		because:  "it counts, whatever is counted",
+	},
+	{
 		packages: []string{"internal/shape"},
 		forbid:   []string{"internal/..."},
 		because:  "generated structures are the lowest layer",

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"math"
 	"net/http"
 	"strings"
+	"time"
 
 	"trellis/internal/shape"
 )
@@ -108,6 +110,11 @@ func Throttled(retryAfterSeconds int32, message string) *shape.ThrottlingExcepti
 		e.RetryAfterSeconds = &retryAfterSeconds
 	}
 	return e
+}
+
+// ThrottledFor is a ThrottlingException that asks the client to wait so long, in whole seconds and for an hour at most.
+func ThrottledFor(wait time.Duration, message string) *shape.ThrottlingException {
+	return Throttled(int32(math.Ceil(min(wait, time.Hour).Seconds())), message)
 }
 
 // Unavailable is an InternalServerException that says why changes cannot be stored, and asks the client to wait.

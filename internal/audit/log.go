@@ -1,5 +1,5 @@
 // Package audit keeps a log of who changed what: one line of JSON for each call of an operation that may change
-// something. It holds identifiers and names only, no policies and no secrets.
+// something, and for signatures that were refused. It holds identifiers and names only, no policies and no secrets.
 //
 // A Log never loses an entry to save time: whoever is faster than the file waits. What has been written to the file
 // survives the end of the process; to survive the end of the machine it is synced a second later at most.
@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Entry is one call.
+// Entry is one call, or several that were refused alike.
 type Entry struct {
 	Time        time.Time `json:"time"`
 	RequestID   string    `json:"requestId"`
@@ -32,6 +32,8 @@ type Entry struct {
 	Status     int            `json:"status"`
 	// ErrorCode is empty for success.
 	ErrorCode string `json:"errorCode,omitempty"`
+	// Count is how many requests the entry stands for, if it is not one.
+	Count int `json:"count,omitempty"`
 	// ID and ARN are those in the answer, such as a created resource's.
 	ID         string  `json:"id,omitempty"`
 	ARN        string  `json:"arn,omitempty"`

@@ -39,10 +39,10 @@ func (s *Server) apiHandler() http.Handler {
 		anybody := identity.Dev{Account: s.cfg.Account, Region: s.cfg.Region}
 		cfg.Authenticator, forSTS.Authenticator, forTagging.Authenticator = anybody, anybody, anybody
 	} else {
-		cfg.Authenticator = identity.NewSigned(s.credentials, s.cfg.Regions, "vpc-lattice")
+		cfg.Authenticator = s.signed(s.cfg.Regions, "vpc-lattice")
 		cfg.Authorizer = authorization.New(authorization.Config{Principals: s.credentials, Resources: stored{s.catalog}})
-		forSTS.Authenticator = identity.NewSigned(s.credentials, nil, "sts")
-		forTagging.Authenticator = identity.NewSigned(s.credentials, s.cfg.Regions, "tagging")
+		forSTS.Authenticator = s.signed(nil, "sts")
+		forTagging.Authenticator = s.signed(s.cfg.Regions, "tagging")
 		forTagging.Authorizer = cfg.Authorizer
 	}
 	forSTS.Next = api.NewHandler(cfg)
@@ -59,11 +59,17 @@ func (s *Server) apiHandler() http.Handler {
 	}
 }
 
+// signed returns what checks the signatures of requests to a service. Failures count for all of them together.
+func (s *Server) signed(regions []string, service string) api.Authenticator {
+	return s.failures.Guard(identity.NewSigned(s.credentials, regions, service))
+}
+
 // openCredentials reads the credentials that callers may have. In dev there are none: anybody may call.
 func (s *Server) openCredentials() (err error) {
 	if s.cfg.Dev {
 		return nil
 	}
+	s.failures = identity.NewFailures(s.log.With("part", "identity"), s.audit)
 	s.credentials, err = identity.OpenCredentials(s.cfg.Credentials, s.cfg.Account, s.log.With("part", "identity"))
 	return err
 }

@@ -50,6 +50,7 @@ type Server struct {
 	audit       *audit.Log // nil when nothing is recorded.
 	chaos       *chaos.Chaos
 	credentials *identity.Credentials // nil in dev.
+	failures    *identity.Failures    // nil in dev
 	inventory   *inventory.Inventory
 	catalog     *catalog.Catalog
 	control     *control.Control
@@ -247,6 +248,9 @@ func (s *Server) run(ctx context.Context) error {
 	group.Go(func() error { return admin.serve(ctx) })
 	group.Go(func() error { return governMemory(ctx) })
 	group.Go(func() error { return s.reloads(ctx) })
+	if s.failures != nil {
+		group.Go(func() error { return s.failures.Run(ctx) })
+	}
 	stopControl := s.startControl(ctx, group)
 	group.Go(func() error {
 		defer end() // Another process serves.

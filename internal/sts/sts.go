@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"trellis/internal/api"
+	"trellis/internal/shape"
 )
 
 const (
@@ -120,6 +121,9 @@ func refusalOf(err error) *refusal {
 	}
 	if e, ok := errors.AsType[*api.AuthenticationError](err); ok {
 		return &refusal{Type: "Sender", Code: e.Code, Message: e.Message, status: e.HTTPStatus()}
+	}
+	if e, ok := errors.AsType[*shape.ThrottlingException](err); ok {
+		return &refusal{Type: "Sender", Code: e.ErrorCode(), Message: *e.Message, status: e.HTTPStatus()}
 	}
 	return &refusal{Type: "Receiver", Code: "InternalFailure", Message: "Something went wrong in the server.", status: http.StatusInternalServerError}
 }

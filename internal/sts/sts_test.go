@@ -93,6 +93,7 @@ func TestOtherRequestsToSTSAreRefusedInItsOwnForm(t *testing.T) {
 		"no form":         {knows{}, form("Action=%zz"), 400, "MalformedQueryString"},
 		"too large":       {knows{}, form("Action=" + strings.Repeat("a", maxBodyBytes)), 400, "MalformedInput"},
 		"nobody":          {knows{&api.AuthenticationError{Code: "InvalidClientTokenId", Message: "No."}}, form("Action=GetCallerIdentity&Version=2011-06-15"), 403, "InvalidClientTokenId"},
+		"too often":       {knows{api.Throttled(7, "Too many failures.")}, form("Action=GetCallerIdentity&Version=2011-06-15"), 429, "ThrottlingException"},
 		"our fault":       {knows{errors.New("disk")}, form("Action=GetCallerIdentity&Version=2011-06-15"), 500, "InternalFailure"},
 	} {
 		t.Run(name, func(t *testing.T) {
