@@ -94,6 +94,12 @@ var importRules = []importRule{
 		because:  "the nouns know the API's structures and nothing else, and do no I/O",
 	},
 	{
+		packages: []string{"internal/policy"},
+		forbid:   []string{"internal/...", "net/http", "os"},
+		allow:    []string{"internal/nearest"},
+		because:  "both planes and the command line ask policies, through a small view of a request: it may know none of them",
+	},
+	{
 		packages: []string{"internal/inventory"},
 		forbid:   []string{"internal/..."},
 		allow:    []string{"internal/lattice"},

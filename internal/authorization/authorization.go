@@ -7,7 +7,6 @@ package authorization
 
 import (
 	"cmp"
-	"fmt"
 	"time"
 
 	"trellis/internal/api"
@@ -54,15 +53,16 @@ func (a *Authorizer) Authorize(call api.Call) error {
 	principal, _ := a.cfg.Principals.Principal(call.Caller.AccessKeyID)
 	action := cmp.Or(call.Service, "vpc-lattice") + ":" + actionOf(call.Operation)
 	for _, q := range questions(call) {
-		keys := conditionKeys{
-			call: call, tags: principal.Tags, request: q.keys, arn: q.resource, resource: a.stored(q.resource), now: a.cfg.Now(),
+		request := &policy.Request{
+			Caller: policy.Caller{
+				ARN: call.Caller.Principal, Account: call.Caller.Account, UserID: call.Caller.UserID, Tags: principal.Tags,
+			},
+			Action: action, Resource: q.resource, Now: a.cfg.Now(),
+			Values: conditionKeys{call: call, request: q.keys, resource: a.stored(q.resource)},
 		}
-		outcome := principal.Evaluate(policy.Request{
-			Principal: call.Caller.Principal, Account: call.Caller.Account,
-			Action: action, Resource: q.resource, Key: keys.values, Ambiguous: keys.ambiguous,
-		})
-		if outcome != policy.Allowed {
-			return denied(call.Caller.Principal, action, q.resource, outcome)
+		decision, which := principal.Policies.Evaluate(request)
+		if decision.Outcome != policy.Allowed {
+			return api.AccessDenied(policy.Refusal(request, policy.Verdict{Decision: decision, Layer: policy.Identity, Policy: which}))
 		}
 	}
 	return nil
@@ -85,13 +85,4 @@ func actionOf(operation string) string {
 		return "UpdateRule"
 	}
 	return operation
-}
-
-// denied words the refusal as AWS does.
-func denied(principal, action, resource string, outcome policy.Outcome) error {
-	text := fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s ", principal, action, resource)
-	if outcome == policy.ExplicitDeny {
-		return api.AccessDenied(text + "with an explicit deny in an identity-based policy")
-	}
-	return api.AccessDenied(text + "because no identity-based policy allows the " + action + " action")
 }

@@ -5,124 +5,54 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"trellis/internal/api"
 	"trellis/internal/lattice"
+	"trellis/internal/policy"
 )
 
-// conditionKeys gives the values of condition keys for one question.
+// conditionKeys are the values of condition keys for one question.
 type conditionKeys struct {
 	call api.Call
-	// tags are the caller's.
-	tags map[string]string
 	// request are the service's keys that come with the request, by name.
 	request map[string][]string
-	// arn is what the question is about, resource what is stored of it: nil if it does not exist yet.
-	arn      string
+	// resource is what is stored of what the question is about: nil if it does not exist yet.
 	resource lattice.Resource
-	now      time.Time
 }
 
-// values returns the values of a key. IAM does not distinguish upper and lower case in the names of keys.
-func (k conditionKeys) values(name string) (values []string, present bool) {
+// Value implements policy.Values.
+func (k conditionKeys) Value(key *policy.Key, from int) (string, int) {
 	caller := k.call.Caller
-	one := func(value string) ([]string, bool) { return []string{value}, value != "" }
-	if prefix, tag, found := strings.Cut(name, "/"); found {
-		value, present := tagValue(k.tagSet(strings.ToLower(prefix)), tag)
-		return []string{value}, present
-	}
-	switch lower := strings.ToLower(name); lower {
-	case "aws:principalarn":
-		return one(caller.Principal)
-	case "aws:principalaccount":
-		return one(caller.Account)
-	case "aws:principaltype":
-		return one(principalType(caller.Principal))
-	case "aws:userid":
-		return one(caller.UserID)
-	case "aws:username":
-		return one(userName(caller.Principal))
-	case "aws:sourceip":
-		return one(caller.SourceIP)
-	case "aws:currenttime":
-		return one(k.now.UTC().Format(time.RFC3339))
-	case "aws:epochtime":
-		return one(strconv.FormatInt(k.now.Unix(), 10))
-	case "aws:securetransport":
-		if caller.Secure {
-			return one("true")
+	switch key.Name {
+	case policy.KeySourceIP:
+		return policy.One(caller.SourceIP, from)
+	case policy.KeySecureTransport:
+		return policy.One(strconv.FormatBool(caller.Secure), from)
+	case policy.KeyRequestedRegion:
+		return policy.One(caller.Region, from)
+	case policy.KeyTagKeys:
+		return nth(requestTagKeys(k.call.Input), from)
+	case policy.KeyRequestTag:
+		return policy.Tag(requestTags(k.call.Input), key.Part, from)
+	case policy.KeyResourceTag:
+		if k.resource == nil {
+			return "", policy.None
 		}
-		return one("false")
-	case "aws:requestedregion":
-		return one(caller.Region)
-	case "aws:resourceaccount":
-		if arn, ok := lattice.ParseARN(k.arn); ok {
-			return one(arn.Scope.Account)
-		}
-		return nil, false
-	case "aws:tagkeys":
-		values := requestTagKeys(k.call.Input)
-		return values, len(values) > 0
-	default:
-		return k.service(lower)
+		return policy.Tag(k.resource.Meta().Tags, key.Part, from)
 	}
+	// The service's own keys are those of the request, or else the resource's.
+	if values, present := k.request[key.Name]; present {
+		return nth(values, from)
+	}
+	return nth(storedKeys(k.resource)[key.Name], from)
 }
 
-// service returns the values of one of the service's own keys: those of the request, or else the resource's.
-func (k conditionKeys) service(lower string) (values []string, present bool) {
-	for _, keys := range []map[string][]string{k.request, storedKeys(k.resource)} {
-		for name, values := range keys {
-			if strings.ToLower(name) == lower {
-				return values, true
-			}
-		}
+// nth returns the value at a position.
+func nth(values []string, from int) (string, int) {
+	if from >= len(values) {
+		return "", policy.None
 	}
-	return nil, false
-}
-
-// tagSet returns the tags that a condition key is about.
-func (k conditionKeys) tagSet(prefix string) map[string]string {
-	switch prefix {
-	case "aws:requesttag":
-		return requestTags(k.call.Input)
-	case "aws:resourcetag":
-		if k.resource != nil {
-			return k.resource.Meta().Tags
-		}
-	case "aws:principaltag":
-		return k.tags
-	}
-	return nil
-}
-
-// ambiguous reports whether a condition key is about several tags, whose keys differ in case only. Of those IAM takes one
-// or the other, and which one it does not say (IAM, Controlling access to AWS resources using tags); here, whoever
-// chooses the tags must not choose the answer.
-func (k conditionKeys) ambiguous(name string) bool {
-	prefix, tag, found := strings.Cut(name, "/")
-	if !found {
-		return false
-	}
-	count := 0
-	for key := range k.tagSet(strings.ToLower(prefix)) {
-		if strings.EqualFold(key, tag) {
-			count++
-		}
-	}
-	return count > 1
-}
-
-// tagValue returns a tag's value. The names of condition keys, of which its key is a part, are compared without regard to
-// case.
-func tagValue(tags map[string]string, key string) (value string, present bool) {
-	for k, value := range tags {
-		if strings.EqualFold(k, key) {
-			return value, true
-		}
-	}
-	return "", false
+	return values[from], from + 1
 }
 
 // requestTags returns the tags that a request sets.
@@ -180,30 +110,4 @@ func storedKeys(resource lattice.Resource) map[string][]string {
 		}
 	}
 	return nil
-}
-
-// principalType is Account for an account's root, AssumedRole for a session of a role, User for a user.
-func principalType(arn string) string {
-	switch kind, _ := principalName(arn); kind {
-	case "root":
-		return "Account"
-	case "assumed-role":
-		return "AssumedRole"
-	default:
-		return "User"
-	}
-}
-
-// userName returns the name of a user, without its path. Others have none.
-func userName(arn string) string {
-	kind, name := principalName(arn)
-	if kind != "user" {
-		return ""
-	}
-	return name[strings.LastIndexByte(name, '/')+1:]
-}
-
-func principalName(arn string) (kind, name string) {
-	kind, name, _ = strings.Cut(arn[strings.LastIndexByte(arn, ':')+1:], "/")
-	return kind, name
 }

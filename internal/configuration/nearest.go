@@ -2,45 +2,14 @@ package configuration
 
 import (
 	"fmt"
-	"strings"
+
+	"trellis/internal/nearest"
 )
 
-// suggestion says which known name was probably meant, or else something general.
+// suggestion names the known name that was probably meant, or else something general.
 func suggestion(name string, known []string, otherwise string) string {
-	best, distance := "", len(name)/3+1 // Names that differ in more have nothing to do with each other.
-	for _, candidate := range known {
-		if d := editDistance(plain(name), plain(candidate)); d < distance {
-			best, distance = candidate, d
-		}
+	if best := nearest.Name(name, known); best != "" {
+		return fmt.Sprintf("did you mean %s?", best)
 	}
-	if best == "" {
-		return otherwise
-	}
-	return fmt.Sprintf("did you mean %s?", best)
-}
-
-// plain makes names alike that differ in the way of writing several words as one, such as apiAddr and api_addr.
-func plain(name string) string {
-	return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name))
-}
-
-// editDistance is how many letters must be inserted, removed or replaced to make one text the other (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return otherwise
 }

@@ -16,22 +16,13 @@ import (
 // bytes count, white space too.
 const maxAuthPolicyBytes = 10 * 1024
 
-// authPolicyRequirements are what an auth policy has besides IAM's grammar (UG auth-policies). The policies of a
-// self-hosted network are about its own resources, whose ARNs are in the partition aws.
-var authPolicyRequirements = policy.Requirements{
-	Principal:      true,
-	ActionPrefixes: []string{"vpc-lattice-svcs:"},
-	Resource:       true,
-	ResourcePrefix: "arn:aws:vpc-lattice:",
-}
-
 // PutAuthPolicy attaches an auth policy to a service or service network, in place of the one before. It may have
 // line breaks: API PutAuthPolicy forbids them, but the guide itself sends files that have them (UG auth-policies).
 func (c *Control) PutAuthPolicy(ctx context.Context, caller api.Caller, in *shape.PutAuthPolicyRequest) (*shape.PutAuthPolicyResponse, error) {
 	if size := len(*in.Policy); size > maxAuthPolicyBytes {
 		return nil, api.Invalid("policy", fmt.Sprintf("An auth policy must have at most %d bytes; this one has %d.", maxAuthPolicyBytes, size))
 	}
-	if err := checkPolicy(*in.Policy, authPolicyRequirements); err != nil {
+	if err := checkPolicy(*in.Policy, policy.AuthPolicyRequirements()); err != nil {
 		return nil, err
 	}
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.PutAuthPolicyResponse, error) {

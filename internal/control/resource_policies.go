@@ -17,6 +17,7 @@ import (
 var resourcePolicyRequirements = policy.Requirements{
 	Principal:      true,
 	ActionPrefixes: []string{"vpc-lattice:"},
+	KeyPrefixes:    []string{"aws:", "vpc-lattice:"},
 	ResourcePrefix: "arn:aws:vpc-lattice:",
 }
 

@@ -430,7 +430,7 @@ func (p *player) authorizer(text string) api.Authorizer {
 type everybody struct{ document *policy.Document }
 
 func (e everybody) Principal(string) (identity.Principal, bool) {
-	return identity.Principal{Policies: []*policy.Document{e.document}}, true
+	return identity.Principal{Policies: policy.Set{e.document}}, true
 }
 
 // storedResources are the resources in the catalog of all tests.

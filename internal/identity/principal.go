@@ -27,26 +27,11 @@ type Principal struct {
 	// Tags are what policies see as aws:PrincipalTag/key.
 	Tags map[string]string
 	// Policies are the identity policies. Without any, the principal may do nothing.
-	Policies []*policy.Document
+	Policies policy.Set
 }
 
 // String keeps the keys out of logs.
 func (p Principal) String() string { return p.ARN }
-
-// Evaluate returns what the principal's policies say to a request: an explicit deny in one of them wins over an
-// allow in another.
-func (p Principal) Evaluate(r policy.Request) policy.Outcome {
-	outcome := policy.ImplicitDeny
-	for _, d := range p.Policies {
-		switch d.Evaluate(r).Outcome {
-		case policy.ExplicitDeny:
-			return policy.ExplicitDeny
-		case policy.Allowed:
-			outcome = policy.Allowed
-		}
-	}
-	return outcome
-}
 
 // resource cuts the last part of an ARN, such as user/path/name, into its kind and the rest.
 func resource(arn string) (kind, rest string) {
@@ -149,8 +134,8 @@ func (p *parser) principal(s section) (Principal, error) {
 }
 
 // policies reads the policy that stands in a section, and the one in the file that it names.
-func (p *parser) policies(inline, file string) ([]*policy.Document, error) {
-	var documents []*policy.Document
+func (p *parser) policies(inline, file string) (policy.Set, error) {
+	var documents policy.Set
 	var problems []error
 	add := func(key, text string) {
 		d, err := parsePolicy(text)
@@ -184,7 +169,7 @@ func parsePolicy(text string) (*policy.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d, d.Require(policy.Requirements{ActionPrefixes: []string{"vpc-lattice:", "vpc-lattice-svcs:", "sts:", "tag:"}, Resource: true})
+	return d, d.Require(policy.IdentityPolicyRequirements())
 }
 
 // maxTags is how many tags a user or role may have (IAM).

@@ -1,19 +1,21 @@
-// Package policy reads IAM policy documents, says what is wrong with them, and evaluates them against a request,
-// saying which statement decided. It knows the policy language only: which actions, resources and condition keys
-// there are is its callers' business, who give the values of condition keys through a function.
+// Package policy is IAM's policy language: it reads documents, says what is wrong with them, compiles them, and decides
+// about requests, of the API and of traffic alike. A decision can be explained: which statement, which condition, with
+// the values on both sides.
+//
+// It knows the language, the condition keys that exist and AWS's words for a refusal. It does not know where policies
+// are kept, who has signed a request or what a request is made of: callers hand it a Request, a small view of these.
+//
+// Invariant: a Document is immutable and compiled when it is read. Evaluating it allocates nothing; explanations may.
 package policy
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 )
 
-// Document is a parsed policy. It is immutable.
+// Document is a policy, parsed and compiled. It is immutable.
 type Document struct {
 	Version    string
 	ID         string
@@ -26,10 +28,10 @@ type Statement struct {
 	Effect Effect
 	// Principals is nil where the statement names none, as in identity policies.
 	Principals *Principals
-	Actions    []string
-	// NotAction says that Actions are those that the statement is not about; the others likewise.
+	Actions    []Pattern
+	// NotAction reports that the statement is about all actions but Actions. NotResource is its like.
 	NotAction   bool
-	Resources   []string
+	Resources   []Pattern
 	NotResource bool
 	Conditions  []Condition
 }
@@ -43,23 +45,7 @@ const (
 	Deny  Effect = "Deny"
 )
 
-// Principals are who a statement is about.
-type Principals struct {
-	Not bool
-	// Everyone is set by "*" and by {"AWS": "*"}.
-	Everyone bool
-	// AWS are account ids and ARNs. Others are the services and federated principals, which never match here.
-	AWS, Others []string
-}
-
-// Condition is one operator with the keys and values that it compares.
-type Condition struct {
-	Operator operator
-	Key      string
-	Values   []string
-}
-
-// SyntaxError says where and why a document is no policy.
+// SyntaxError is one thing that is wrong with a document.
 type SyntaxError struct {
 	// Where is the path of the element, such as Statement[0].Effect, and empty for the document itself.
 	Where   string
@@ -77,12 +63,16 @@ func syntax(where, format string, args ...any) error {
 	return &SyntaxError{Where: where, Problem: fmt.Sprintf(format, args...)}
 }
 
-// versions are the versions of the policy language.
-var versions = []string{"2012-10-17", "2008-10-17"}
+// variablesVersion is the first version of the policy language that has variables. In policies of the version before,
+// which are also those that name none, they are text like any other (IAM, Version).
+const variablesVersion = "2012-10-17"
 
-// Parse reads a policy document. The error joins a *SyntaxError for each thing that is wrong.
+// versions are the versions of the policy language.
+var versions = []string{variablesVersion, "2008-10-17"}
+
+// Parse reads and compiles a policy document. The error joins a *SyntaxError for each thing that is wrong.
 func Parse(text string) (*Document, error) {
-	members, err := object(json.RawMessage(text), "")
+	members, err := object([]byte(text), "")
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +83,7 @@ func Parse(text string) (*Document, error) {
 			problems = append(problems, err)
 		}
 	}
-	seenStatement := false
+	var statements []byte
 	for _, m := range members {
 		switch m.name {
 		case "Version":
@@ -106,17 +96,20 @@ func Parse(text string) (*Document, error) {
 			d.ID, err = text1(m.value, m.name)
 			note(err)
 		case "Statement":
-			seenStatement = true
-			for i, raw := range oneOrMany(m.value) {
-				s, err := parseStatement(raw, fmt.Sprintf("Statement[%d]", i))
-				note(err)
-				d.Statements = append(d.Statements, s)
-			}
+			statements = m.value
 		default:
 			note(syntax(m.name, "is not an element of a policy"))
 		}
 	}
-	if !seenStatement || len(d.Statements) == 0 {
+	// Statements come last: whether they have variables depends on the version, which may stand behind them.
+	if statements != nil {
+		for i, raw := range oneOrMany(statements) {
+			s, err := parseStatement(raw, fmt.Sprintf("Statement[%d]", i), d.Version == variablesVersion)
+			note(err)
+			d.Statements = append(d.Statements, s)
+		}
+	}
+	if len(d.Statements) == 0 {
 		note(syntax("Statement", "is missing"))
 	}
 	note(uniqueSids(d.Statements))
@@ -137,7 +130,7 @@ func uniqueSids(statements []Statement) error {
 	return nil
 }
 
-func parseStatement(raw json.RawMessage, where string) (Statement, error) {
+func parseStatement(raw []byte, where string, variables bool) (Statement, error) {
 	members, err := object(raw, where)
 	if err != nil {
 		return Statement{}, err
@@ -165,13 +158,14 @@ func parseStatement(raw json.RawMessage, where string) (Statement, error) {
 				s.Principals.Not = m.name == "NotPrincipal"
 			}
 		case "Action", "NotAction":
-			s.Actions, err = texts(m.value, at)
+			// Actions are compared without regard to case and have no variables (IAM, Action; Variables).
+			s.Actions, err = parsePatterns(m.value, at, syntaxOf{wildcards: true, fold: true})
 			s.NotAction = m.name == "NotAction"
 		case "Resource", "NotResource":
-			s.Resources, err = texts(m.value, at)
+			s.Resources, err = parsePatterns(m.value, at, syntaxOf{wildcards: true, variables: variables})
 			s.NotResource = m.name == "NotResource"
 		case "Condition":
-			s.Conditions, err = parseConditions(m.value, at)
+			s.Conditions, err = parseConditions(m.value, at, variables)
 		default:
 			err = syntax(at, "is not an element of a statement")
 		}
@@ -193,177 +187,17 @@ func parseStatement(raw json.RawMessage, where string) (Statement, error) {
 	return s, errors.Join(problems...)
 }
 
-func parsePrincipals(raw json.RawMessage, where string) (*Principals, error) {
-	if first(raw) == '"' {
-		all, err := text1(raw, where)
-		if err == nil && all != "*" {
-			err = syntax(where, `is %q; it must be "*" or an object such as {"AWS": "111122223333"}`, all)
-		}
-		return &Principals{Everyone: true}, err
-	}
-	members, err := object(raw, where)
+func parsePatterns(raw []byte, where string, form syntaxOf) ([]Pattern, error) {
+	list, err := texts(raw, where)
 	if err != nil {
 		return nil, err
 	}
-	p := &Principals{}
+	patterns := make([]Pattern, len(list))
 	var problems []error
-	for _, m := range members {
-		names, err := texts(m.value, where+"."+m.name)
-		if err != nil {
-			problems = append(problems, err)
-		}
-		switch m.name {
-		case "AWS":
-			p.AWS = append(p.AWS, names...)
-			p.Everyone = p.Everyone || slices.Contains(names, "*")
-		case "Service", "Federated", "CanonicalUser":
-			p.Others = append(p.Others, names...)
-		default:
-			problems = append(problems, syntax(where+"."+m.name, "is not a type of principal"))
+	for i, text := range list {
+		if patterns[i], err = compilePattern(text, form); err != nil {
+			problems = append(problems, syntax(where, "is %q; %v", text, err))
 		}
 	}
-	if len(members) == 0 {
-		problems = append(problems, syntax(where, "names nobody"))
-	}
-	return p, errors.Join(problems...)
-}
-
-func parseConditions(raw json.RawMessage, where string) ([]Condition, error) {
-	operators, err := object(raw, where)
-	if err != nil {
-		return nil, err
-	}
-	var conditions []Condition
-	var problems []error
-	for _, o := range operators {
-		at := where + "." + o.name
-		op, ok := parseOperator(o.name)
-		if !ok {
-			problems = append(problems, syntax(at, "is not a condition operator"))
-			continue
-		}
-		keys, err := object(o.value, at)
-		if err != nil {
-			problems = append(problems, err)
-			continue
-		}
-		for _, k := range keys {
-			values, err := scalars(k.value, at+"."+k.name)
-			if err == nil {
-				err = op.check(values, at+"."+k.name)
-			}
-			if err != nil {
-				problems = append(problems, err)
-				continue
-			}
-			conditions = append(conditions, Condition{Operator: op, Key: k.name, Values: values})
-		}
-	}
-	return conditions, errors.Join(problems...)
-}
-
-// member is a member of a JSON object.
-type member struct {
-	name  string
-	value json.RawMessage
-}
-
-// object returns the members of a JSON object in their order. A name that stands twice is refused: two readers of
-// such a policy could understand two different things.
-func object(raw json.RawMessage, where string) ([]member, error) {
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	start, err := decoder.Token()
-	if err != nil {
-		return nil, syntax(where, "is not JSON: %v", err)
-	}
-	if start != json.Delim('{') {
-		return nil, syntax(where, "must be a JSON object")
-	}
-	var members []member
-	seen := map[string]bool{}
-	for decoder.More() {
-		token, err := decoder.Token()
-		if err != nil {
-			return nil, syntax(where, "is not JSON: %v", err)
-		}
-		// Within an object, what stands before a value is always a string.
-		name := token.(string)
-		if seen[name] {
-			return nil, syntax(where, "has the element %s twice", name)
-		}
-		seen[name] = true
-		var value json.RawMessage
-		if err := decoder.Decode(&value); err != nil {
-			return nil, syntax(where, "is not JSON: %v", err)
-		}
-		members = append(members, member{name, value})
-	}
-	if _, err := decoder.Token(); err != nil {
-		return nil, syntax(where, "is not JSON: %v", err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, syntax(where, "has something after its end")
-	}
-	return members, nil
-}
-
-// first returns the first byte of a value that is not white space.
-func first(raw json.RawMessage) byte {
-	if trimmed := bytes.TrimLeft(raw, " \t\r\n"); len(trimmed) > 0 {
-		return trimmed[0]
-	}
-	return 0
-}
-
-// oneOrMany returns the elements of an array, or the value itself.
-func oneOrMany(raw json.RawMessage) []json.RawMessage {
-	var many []json.RawMessage
-	if first(raw) == '[' && json.Unmarshal(raw, &many) == nil {
-		return many
-	}
-	return []json.RawMessage{raw}
-}
-
-func text1(raw json.RawMessage, where string) (string, error) {
-	var s string
-	if first(raw) != '"' || json.Unmarshal(raw, &s) != nil {
-		return "", syntax(where, "must be a string")
-	}
-	return s, nil
-}
-
-// texts returns a string or a list of strings as a list, which must not be empty.
-func texts(raw json.RawMessage, where string) ([]string, error) {
-	var list []string
-	for _, e := range oneOrMany(raw) {
-		s, err := text1(e, where)
-		if err != nil {
-			return nil, syntax(where, "must be a string or a list of strings")
-		}
-		list = append(list, s)
-	}
-	if len(list) == 0 {
-		return nil, syntax(where, "is empty")
-	}
-	return list, nil
-}
-
-// scalars returns a value or a list of values as texts: conditions may hold numbers and booleans without quotes.
-func scalars(raw json.RawMessage, where string) ([]string, error) {
-	list := []string{}
-	for _, e := range oneOrMany(raw) {
-		switch c := first(e); {
-		case c == '"':
-			s, err := text1(e, where)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, s)
-		case c == 't', c == 'f', c == '-', '0' <= c && c <= '9':
-			list = append(list, string(bytes.TrimSpace(e)))
-		default:
-			return nil, syntax(where, "must be a string, a number, a boolean or a list of these")
-		}
-	}
-	return list, nil
+	return patterns, errors.Join(problems...)
 }

@@ -13,10 +13,29 @@ type Requirements struct {
 	Principal bool
 	// ActionPrefixes are the services whose actions may stand in the policy, such as "vpc-lattice-svcs:".
 	ActionPrefixes []string
+	// KeyPrefixes are the services whose condition keys may stand in the policy, such as "aws:". Nil means any.
+	KeyPrefixes []string
 	// ResourcePrefix is how a resource that is not a pattern begins. Empty: resources are not checked.
 	ResourcePrefix string
 	// Resource is set where each statement must name a resource.
 	Resource bool
+}
+
+// AuthPolicyRequirements are what an auth policy has besides IAM's grammar (UG auth-policies). The policies of a
+// self-hosted network are about its own resources, whose ARNs are in the partition aws.
+func AuthPolicyRequirements() Requirements {
+	return Requirements{
+		Principal:      true,
+		ActionPrefixes: []string{trafficPrefix},
+		KeyPrefixes:    []string{"aws:", trafficPrefix},
+		Resource:       true,
+		ResourcePrefix: "arn:aws:vpc-lattice:",
+	}
+}
+
+// IdentityPolicyRequirements are those of the policies of callers: they are about what there is here.
+func IdentityPolicyRequirements() Requirements {
+	return Requirements{ActionPrefixes: []string{"vpc-lattice:", trafficPrefix, "sts:", "tag:"}, Resource: true}
 }
 
 // Require returns what of the requirements the policy does not meet: a *SyntaxError for each, joined.
@@ -32,23 +51,28 @@ func (d *Document) Require(r Requirements) error {
 			problems = append(problems, syntax(where+".Principal", "does not belong into an identity policy"))
 		}
 		for _, action := range s.Actions {
-			if !mayBegin(action, r.ActionPrefixes) {
-				problems = append(problems, syntax(where+".Action", "is %q; it must begin with %s", action, strings.Join(r.ActionPrefixes, " or ")))
+			if !mayBegin(action.Source, r.ActionPrefixes) {
+				problems = append(problems, syntax(where+".Action", "is %q; it must begin with %s", action.Source, strings.Join(r.ActionPrefixes, " or ")))
+			}
+		}
+		for _, c := range s.Conditions {
+			if r.KeyPrefixes != nil && !slices.ContainsFunc(r.KeyPrefixes, func(prefix string) bool { return strings.HasPrefix(c.Key.Name, prefix) }) {
+				problems = append(problems, syntax(where+".Condition."+c.operator.name, "has the key %s; keys here begin with %s", c.Key, strings.Join(r.KeyPrefixes, " or ")))
 			}
 		}
 		if r.Resource && len(s.Resources) == 0 {
 			problems = append(problems, syntax(where+".Resource", "is missing"))
 		}
 		for _, resource := range s.Resources {
-			if r.ResourcePrefix != "" && !mayBegin(resource, []string{r.ResourcePrefix}) {
-				problems = append(problems, syntax(where+".Resource", "is %q; it must begin with %s or with a wildcard", resource, r.ResourcePrefix))
+			if r.ResourcePrefix != "" && !mayBegin(resource.Source, []string{r.ResourcePrefix}) {
+				problems = append(problems, syntax(where+".Resource", "is %q; it must begin with %s or with a wildcard", resource.Source, r.ResourcePrefix))
 			}
 		}
 	}
 	return errors.Join(problems...)
 }
 
-// mayBegin says whether a pattern begins with one of the prefixes, or has a wildcard before its end is reached.
+// mayBegin reports whether a pattern begins with one of the prefixes, or has a wildcard before its end is reached.
 func mayBegin(pattern string, prefixes []string) bool {
 	fixed := pattern
 	wild := strings.IndexAny(pattern, "*?$")

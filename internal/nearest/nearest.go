@@ -1,0 +1,41 @@
+// Package nearest finds the name that somebody probably meant.
+package nearest
+
+import "strings"
+
+// Name returns the known name that is most like a name, or nothing if none is alike.
+func Name(name string, known []string) string {
+	best, distance := "", len(name)/3+1 // Names that differ in more have nothing to do with each other.
+	for _, candidate := range known {
+		if d := editDistance(plain(name), plain(candidate)); d < distance {
+			best, distance = candidate, d
+		}
+	}
+	return best
+}
+
+// plain makes names alike that differ in the way of writing several words as one, such as apiAddr and api_addr.
+func plain(name string) string {
+	return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name))
+}
+
+// editDistance returns how many letters must be inserted, removed or replaced to make one text the other (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

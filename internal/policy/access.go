@@ -1,0 +1,111 @@
+package policy
+
+// Layer is one of the kinds of policies that have to allow a request.
+type Layer int
+
+// The layers, in the order in which a refusal is put down to them (captured at AWS: the network before the service, the
+// service before the identity).
+const (
+	Network Layer = iota
+	Service
+	Identity
+)
+
+func (l Layer) String() string {
+	switch l {
+	case Network:
+		return "network"
+	case Service:
+		return "service"
+	default:
+		return "identity"
+	}
+}
+
+// layers are all of them.
+var layers = [...]Layer{Network, Service, Identity}
+
+// Access is all that decides about a request through the network.
+type Access struct {
+	// Network and Service are what the service network and the service ask for.
+	Network, Service Guard
+	// Identity are the caller's own policies. They do not matter for anonymous callers.
+	Identity Set
+}
+
+// Guard is what a service network or a service asks of requests.
+type Guard struct {
+	// On reports that the authorization type is AWS_IAM.
+	On bool
+	// Policy is the auth policy. Without one, whatever is asked for is denied.
+	Policy *Document
+}
+
+// Set are policies that stand side by side, such as those of one caller.
+type Set []*Document
+
+// Evaluate returns what the policies say together, and which of them said it, or -1.
+func (s Set) Evaluate(r *Request) (Decision, int) {
+	decision, at := Decision{ImplicitDeny, -1}, -1
+	for i, d := range s {
+		switch one := d.Evaluate(r); one.Outcome {
+		case ExplicitDeny:
+			return one, i
+		case Allowed:
+			if at < 0 {
+				decision, at = one, i
+			}
+		}
+	}
+	return decision, at
+}
+
+// Verdict is what all layers say to a request.
+type Verdict struct {
+	Decision
+	// Layer is the one that denied, and Policy which of the caller's policies, or -1. Of what is allowed, they are those
+	// of the last that was asked.
+	Layer  Layer
+	Policy int
+}
+
+// Allowed reports whether the request may pass.
+func (v Verdict) Allowed() bool { return v.Outcome == Allowed }
+
+// Needed reports whether anybody asks for authorization. If nobody does, the caller's policies do not matter either.
+func (a *Access) Needed() bool { return a.Network.On || a.Service.On }
+
+// Decide returns the verdict: every layer that asks for it must allow, and no layer may deny (UG, How authorization
+// works). An explicit deny of any layer is named before what a layer merely does not allow.
+func (a *Access) Decide(r *Request) Verdict {
+	verdict := Verdict{Decision: Decision{Allowed, -1}, Policy: -1}
+	for _, layer := range layers {
+		decision, at, asked := a.ask(layer, r)
+		if !asked {
+			continue
+		}
+		if decision.Outcome == ExplicitDeny {
+			return Verdict{decision, layer, at}
+		}
+		if verdict.Outcome == Allowed {
+			verdict = Verdict{decision, layer, at}
+		}
+	}
+	return verdict
+}
+
+// ask returns what a layer says to a request, if it is asked.
+func (a *Access) ask(layer Layer, r *Request) (decision Decision, policy int, asked bool) {
+	guard := a.Network
+	switch layer {
+	case Identity:
+		decision, policy = a.Identity.Evaluate(r)
+		return decision, policy, a.Needed() && !r.Caller.Anonymous()
+	case Service:
+		guard = a.Service
+	}
+	if !guard.On || guard.Policy == nil {
+		return Decision{ImplicitDeny, -1}, -1, guard.On
+	}
+	return guard.Policy.Evaluate(r), -1, true
+}

@@ -1,0 +1,192 @@
+package policy
+
+import "strings"
+
+// The actions of requests through the network.
+const (
+	// ActionInvoke is the action of an HTTP request. Its resource is the ARN of the service and the path.
+	ActionInvoke = trafficPrefix + "Invoke"
+	// ActionConnect is that of a connection that is passed through. Its resource is the ARN of the service.
+	ActionConnect = trafficPrefix + "Connect"
+)
+
+// Traffic are the values of a request through the network. It is used by one goroutine at a time. To use it for another
+// request, assign a new value to it.
+type Traffic struct {
+	// Method, Query, which is what stands behind the question mark, and Headers are those of an HTTP request, and empty
+	// for a connection that is passed through.
+	Method, Query string
+	Headers       Headers
+	// Path is as received and without the query; what it holds is not decoded, as when rules match.
+	Path string
+	// Port is the listener's.
+	Port                   string
+	ServiceARN, NetworkARN string
+	// SourceIP is the client's address.
+	SourceIP string
+	// SourceVpc and SourceVpcOwner are the id and the account of the VPC that the request comes from, if it is known.
+	SourceVpc, SourceVpcOwner string
+	// Region is the service's.
+	Region string
+	// Secure reports that the client speaks TLS.
+	Secure bool
+	// Tags are the service's.
+	Tags map[string]string
+
+	// decoded are the parameters that had to be decoded, each once.
+	decoded []decodedValue
+	room    [4]decodedValue
+	bytes   [128]byte
+	used    int
+}
+
+// decodedValue is what the text at a position of the query stands for.
+type decodedValue struct {
+	at   int
+	text string
+}
+
+// Headers is a lookup in the header lines of a request.
+type Headers interface {
+	// Header returns the value of the first line of that name (which is in lower case) at or after the position from,
+	// and the position after it, or a negative one if there is no such line.
+	Header(name string, from int) (value []byte, next int)
+}
+
+// Value implements Values.
+func (t *Traffic) Value(key *Key, from int) (string, int) {
+	switch key.Name {
+	case KeyPort:
+		return One(t.Port, from)
+	case KeyRequestMethod:
+		return One(t.Method, from)
+	case KeyRequestPath:
+		return One(t.Path, from)
+	case KeyRequestHeader:
+		return t.header(key.Part, from)
+	case KeyRequestQueryString:
+		return t.parameter(key.Part, from)
+	case KeyServiceARN:
+		return One(t.ServiceARN, from)
+	case KeyServiceNetworkARN:
+		return One(t.NetworkARN, from)
+	case KeySourceVpc:
+		return One(t.SourceVpc, from)
+	case KeySourceVpcOwnerAccount:
+		return One(t.SourceVpcOwner, from)
+	case KeySourceIP:
+		return One(t.SourceIP, from)
+	case KeySecureTransport:
+		if t.Secure {
+			return One("true", from)
+		}
+		return One("false", from)
+	case KeyRequestedRegion:
+		return One(t.Region, from)
+	case KeyResourceTag:
+		return Tag(t.Tags, key.Part, from)
+	case KeyUserAgent:
+		return t.header("user-agent", from)
+	case KeyReferer:
+		return t.header("referer", from)
+	}
+	return "", None
+}
+
+// header returns the value of a header line. Each line is a value of its own.
+func (t *Traffic) header(name string, from int) (string, int) {
+	if t.Headers == nil {
+		return "", None
+	}
+	value, next := t.Headers.Header(name, from)
+	if next < 0 {
+		return "", None
+	}
+	return view(value), next
+}
+
+// parameter returns the value of a query parameter. Names and values are decoded, so that nobody evades a policy by
+// writing them in another way. Positions are those in the query, plus one.
+func (t *Traffic) parameter(name string, from int) (string, int) {
+	if from == 0 {
+		from = 1
+	}
+	for at := from - 1; at < len(t.Query); {
+		pair, _, _ := strings.Cut(t.Query[at:], "&")
+		at += len(pair) + 1
+		key, value, _ := strings.Cut(pair, "=")
+		if isEncoded(name, key) {
+			return t.decode(value, at), at + 1
+		}
+	}
+	return "", None
+}
+
+// isEncoded reports whether a text of a query stands for a name.
+func isEncoded(name, encoded string) bool {
+	i := 0
+	for encoded != "" {
+		c, size := decodeByte(encoded)
+		if i >= len(name) || name[i] != c {
+			return false
+		}
+		i++
+		encoded = encoded[size:]
+	}
+	return i == len(name)
+}
+
+// decode returns what a text of a query stands for, which ends before a position.
+func (t *Traffic) decode(encoded string, at int) string {
+	if !strings.ContainsAny(encoded, "%+") {
+		return encoded
+	}
+	for _, d := range t.decoded {
+		if d.at == at {
+			return d.text
+		}
+	}
+	if t.decoded == nil {
+		t.decoded = t.room[:0]
+	}
+	// What is long is rare, and gets memory of its own.
+	decoded := t.bytes[t.used:t.used]
+	for rest := encoded; rest != ""; {
+		c, size := decodeByte(rest)
+		decoded = append(decoded, c)
+		rest = rest[size:]
+	}
+	t.used = min(t.used+len(decoded), len(t.bytes))
+	t.decoded = append(t.decoded, decodedValue{at, view(decoded)})
+	return view(decoded)
+}
+
+// decodeByte returns the first byte that a text of a query stands for, and of how many bytes of the text it is made. A
+// percent sign without two digits stands for itself.
+func decodeByte(encoded string) (c byte, size int) {
+	switch encoded[0] {
+	case '+':
+		return ' ', 1
+	case '%':
+		if len(encoded) >= 3 {
+			high, low := hexadecimal(encoded[1]), hexadecimal(encoded[2])
+			if high < 16 && low < 16 {
+				return high<<4 | low, 3
+			}
+		}
+	}
+	return encoded[0], 1
+}
+
+// hexadecimal returns what a digit stands for, or 16.
+func hexadecimal(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 16
+}
