@@ -135,3 +135,13 @@ func isSource(path string) bool {
 	}
 	return filepath.Base(path) == "Makefile"
 }
+
+// readProjectFile returns the text of a file, by its path from the project's root.
+func readProjectFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(path)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

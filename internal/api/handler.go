@@ -248,7 +248,7 @@ func (e *exchange) log(status int, err error) {
 	}
 	attrs := []slog.Attr{
 		slog.String("operation", operation),
-		slog.String("request_id", e.caller.RequestID),
+		slog.String("requestId", e.caller.RequestID),
 		slog.String("account", e.caller.Account),
 		slog.String("principal", e.caller.Principal),
 		slog.Int("status", status),

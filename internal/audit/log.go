@@ -200,7 +200,7 @@ func (l *Log) encode(e Entry) {
 	encoder := json.NewEncoder(&l.batch)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(e); err != nil {
-		l.cfg.Log.Error("an audit entry cannot be encoded", "request_id", e.RequestID, "error", err)
+		l.cfg.Log.Error("an audit entry cannot be encoded", "requestId", e.RequestID, "error", err)
 	}
 }
 

@@ -71,6 +71,6 @@ func (s *Store) check(name, arn string, certificate *tls.Certificate) {
 		problem = "it has expired"
 	}
 	if problem != "" {
-		s.cfg.Log.Warn("clients will refuse the certificate", "certificate", arn, "name", name, "problem", problem)
+		s.cfg.Log.Warn("clients will refuse the certificate", "certificate", arn, "host", name, "problem", problem)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// defaultWeight is the weight of the only target group of an action (API, WeightedTargetGroup).
+// defaultWeight is the weight of the only target group of an action (API WeightedTargetGroup).
 const defaultWeight = 100
 
 // setAction gives a rule of a listener its action, once everything that concerns the listener and the target groups

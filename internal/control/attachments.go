@@ -24,8 +24,8 @@ func findAttachable(v catalog.View, caller api.Caller, identifier *string) (latt
 	return rec, nil
 }
 
-// dropAttachments deletes what is attached to a resource that is going: policies and access log subscriptions (API,
-// DeleteService and DeleteServiceNetwork).
+// dropAttachments deletes the policies and access log subscriptions of a resource that is being deleted (API
+// DeleteService, API DeleteServiceNetwork).
 func dropAttachments(tx *catalog.Tx, rec lattice.Resource) {
 	scope, id := rec.Meta().Scope, rec.Meta().ID
 	tx.Delete(lattice.AuthPolicyKey(scope, id))

@@ -68,8 +68,8 @@ func requireLasting(rec lattice.Resource, now time.Time) error {
 	return nil
 }
 
-// requireDeletable refuses to delete a resource whose creation or update has not ended (API, for associations and
-// target groups; A-044). Deleting again what is being deleted, or what could not be deleted, is no mistake.
+// requireDeletable refuses to delete a resource whose creation or update has not ended (API DeleteTargetGroup; A-044).
+// It is no error to delete a resource again that is being deleted or could not be deleted.
 func requireDeletable(rec lattice.Resource, now time.Time) error {
 	if rec.Meta().Lifecycle.Deleting() || !strings.HasSuffix(rec.Meta().Lifecycle.Status(now), "_IN_PROGRESS") {
 		return nil

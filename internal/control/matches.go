@@ -20,7 +20,7 @@ func ruleMatch(in *shape.RuleMatch, field string) (*shape.RuleMatch, error) {
 		m.HeaderMatches = []shape.HeaderMatch{}
 	}
 	at := field + ".httpMatch"
-	// A rule consists of one or more conditions (API, CreateRule; A-048).
+	// A rule consists of one or more conditions (API CreateRule; A-048).
 	if m.Method == nil && m.PathMatch == nil && len(m.HeaderMatches) == 0 {
 		return nil, api.Invalid(at, fmt.Sprintf("The value at '%s' must have at least one condition: method, pathMatch or headerMatches.", at))
 	}

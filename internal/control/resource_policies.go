@@ -11,7 +11,7 @@ import (
 )
 
 // resourcePolicyRequirements are what a resource policy has besides IAM's grammar: it admits other accounts to
-// operations of this API (API, PutResourcePolicy; A-234). A statement may leave out the Resource, which can only be what
+// operations of this API (API PutResourcePolicy; A-234). A statement may leave out the Resource, which can only be what
 // the policy is attached to. That its actions are exactly those of a RAM permission is
 // not checked.
 var resourcePolicyRequirements = policy.Requirements{

@@ -42,8 +42,8 @@ func (c *Control) CreateTargetGroup(ctx context.Context, caller api.Caller, in *
 	})
 }
 
-// failedNamesake returns the target group of the same name that could not be created. The operation can be retried then
-// (API, CreateTargetGroupResponse), which of all creations this one alone can: it creates the same target group.
+// failedNamesake returns the target group of the same name that could not be created. CreateTargetGroup is the only
+// creation that can be retried then (API CreateTargetGroup): it creates the same target group.
 func (c *Control) failedNamesake(tx *catalog.Tx, group *lattice.TargetGroup) (*lattice.TargetGroup, bool) {
 	key, held := tx.Holder(group.NameClaim())
 	if !held {

@@ -100,7 +100,7 @@ func (c *Checker) ask(ctx context.Context, record *lattice.Target, q question, l
 func (c *Checker) count(t *target, result *Result, isMade bool) {
 	t.last = result
 	if !isMade {
-		c.log.Warn("health check not made", "targetGroup", t.group.record.ID, "target", t.record.ID, "port", t.record.Port, "reason", result.Failure)
+		c.log.Warn("health check not made", "targetGroup", t.group.record.ID, "target", t.record.ID, "port", t.record.Port, "problem", result.Failure)
 		return
 	}
 	before := t.state.status
@@ -110,7 +110,7 @@ func (c *Checker) count(t *target, result *Result, isMade bool) {
 		return
 	}
 	c.log.Info("target health changed", "targetGroup", t.group.record.ID, "target", t.record.ID, "port", t.record.Port,
-		"from", before, "to", after, "reason", result.Failure)
+		"from", before, "to", after, "problem", result.Failure)
 	if before == shape.TargetStatusHealthy || after == shape.TargetStatusHealthy {
 		c.availabilityChanged(t.group.key)
 	}

@@ -119,7 +119,7 @@ func PortRangeProblems(list []string) []FieldProblem {
 	return problems
 }
 
-// databaseARN is the form of the ARNs that a resource configuration can have: those of the RDS family (UG; A-256).
+// databaseARN is the form of the ARNs that a resource configuration can have: those of the RDS family (UG resource-configuration; A-256).
 var databaseARN = regexp.MustCompile(`^arn:[a-z0-9-]+:rds:[a-z0-9-]+:\d{12}:[a-z-]+:[a-zA-Z0-9:.-]+$`)
 
 // definitionProblems says what keeps a definition from being one of a type of resource configuration.
@@ -198,7 +198,7 @@ func resourceAddressProblem(text string) string {
 	return ""
 }
 
-// reservedRanges cannot be part of a network segment (API, ResourceConfigurationDefinition).
+// reservedRanges cannot be part of a network segment (API ResourceConfigurationDefinition).
 var reservedRanges = []netip.Prefix{
 	netip.MustParsePrefix("169.254.0.0/16"),
 	netip.MustParsePrefix("100.64.0.0/10"),
@@ -239,8 +239,8 @@ func cidrProblems(field string, ranges []string) []FieldProblem {
 	return problems
 }
 
-// AddressProblem says why the gateway cannot reach what a definition names, or returns "" when it can: a gateway
-// reaches addresses of the families that it has itself (API, CreateResourceGateway).
+// AddressProblem returns why the gateway cannot reach the resource of a definition, or "" if it can: a gateway reaches
+// addresses of the families that it has itself (API CreateResourceGateway).
 func (g *ResourceGateway) AddressProblem(d *shape.ResourceConfigurationDefinition) string {
 	unreachable := func(what string) string {
 		return fmt.Sprintf("Resource gateway %s, whose IP address type is %s, cannot reach %s.", g.ID, g.IPAddressType, what)

@@ -87,7 +87,7 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, service string)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // A client that has gone away does not read it.
 	}
-	h.cfg.Log.Debug("request for another service", "service", shorten(service), "method", r.Method, "request_id", requestID)
+	h.cfg.Log.Debug("request for another service", "awsService", shorten(service), "method", r.Method, "requestId", requestID)
 }
 
 // formatter makes the type and the body of an answer.

@@ -108,8 +108,8 @@ func (s *Server) newChaos() *chaos.Chaos {
 	if c.Seed == 0 {
 		c.Seed = rand.Uint64()
 	}
-	s.log.Warn("calls go wrong on purpose", "chaos_latency", c.Latency, "chaos_throttle", c.Throttle,
-		"chaos_error", c.Error, "chaos_create_failed", c.CreateFailed, "chaos_seed", c.Seed)
+	s.log.Warn("calls go wrong on purpose", "latency", c.Latency, "throttleRate", c.Throttle,
+		"errorRate", c.Error, "createFailedRate", c.CreateFailed, "seed", c.Seed)
 	return chaos.New(chaos.Config{Latency: c.Latency, Throttle: c.Throttle, Error: c.Error, CreateFailed: c.CreateFailed, Seed: c.Seed})
 }
 

@@ -92,7 +92,7 @@ func TestCommandLinesInTheDocumentationMakeTheTroubleTheyPromise(t *testing.T) {
 					t.Errorf("%s happened %d times; it is promised: %t", name, counts[name], want)
 				}
 			}
-			if !regexp.MustCompile(`chaos_seed=[1-9]`).MatchString(node.log.String()) {
+			if !regexp.MustCompile(` seed=[1-9]`).MatchString(node.log.String()) {
 				t.Error("the log does not name the seed")
 			}
 		})

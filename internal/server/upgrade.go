@@ -44,7 +44,7 @@ func (s *Server) upgrades(ctx context.Context, api, admin *door, stopControl fun
 		case <-s.cfg.Upgrade:
 		}
 		if obstacle := s.upgradeObstacle(); obstacle != "" {
-			s.log.Error("this process cannot be replaced by a new one", "reason", obstacle)
+			s.log.Error("this process cannot be replaced by a new one", "problem", obstacle)
 			continue
 		}
 		next, err := s.prepareSuccessor(ctx, os.Args[0])

@@ -65,7 +65,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	api.LeaveBody(w) // A client that is refused need not have sent it.
 	write(w, r, status, out)
-	h.cfg.Log.Debug("sts request", "request_id", requestID, "status", status)
+	h.cfg.Log.Debug("sts request", "requestId", requestID, "status", status)
 }
 
 // isQueryRequest tells requests in the query protocol from those to the API, which has no operation at the root.

@@ -82,7 +82,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		refused := refusalOf(err)
 		if refused.Code == internalFailure {
-			h.cfg.Log.Warn("tagging request", "request_id", requestID, "error", err)
+			h.cfg.Log.Warn("tagging request", "requestId", requestID, "error", err)
 		}
 		status, out = refused.status(), refused
 		w.Header().Set("X-Amzn-Errortype", refused.Code)
@@ -97,7 +97,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 	// A client that has gone away does not read it.
 	_, _ = w.Write(body)
-	h.cfg.Log.Debug("tagging request", "request_id", requestID, "status", status)
+	h.cfg.Log.Debug("tagging request", "requestId", requestID, "status", status)
 }
 
 func (h *handler) answer(w http.ResponseWriter, r *http.Request, requestID string) (any, error) {
