@@ -202,7 +202,7 @@ func (f *Failures) summarize(now time.Time) {
 // tell writes to both logs.
 func (f *Failures) tell(what failure, count int, now time.Time) {
 	source, keyID := what.shownSource(), shownKeyID(what.accessKeyID)
-	f.log.Warn("signatures were refused", "source", source, "access_key_id", keyID, "reason", what.code, "count", count)
+	f.log.Warn("signatures were refused", "source", source, "accessKeyId", keyID, "errorCode", what.code, "count", count)
 	if f.audit == nil {
 		return
 	}

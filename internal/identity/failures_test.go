@@ -222,10 +222,10 @@ func TestFailuresAreReportedAtOnceAndThenOnceAMinute(t *testing.T) {
 			synctest.Wait()
 			var inLog, inAudit []string
 			for _, line := range lines(t, &logged) {
-				if line["source"] != "192.0.2.1" || line["access_key_id"] != "AKID" || line["level"] != "WARN" {
+				if line["source"] != "192.0.2.1" || line["accessKeyId"] != "AKID" || line["level"] != "WARN" {
 					t.Errorf("%s: the line is %v", when, line)
 				}
-				inLog = append(inLog, fmt.Sprintf("%v %v", line["reason"], line["count"]))
+				inLog = append(inLog, fmt.Sprintf("%v %v", line["errorCode"], line["count"]))
 			}
 			for _, line := range lines(t, &audited) {
 				if line["sourceIp"] != "192.0.2.1" || line["accessKeyId"] != "AKID" || line["operation"] != "Authenticate" {

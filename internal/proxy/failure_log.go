@@ -74,7 +74,7 @@ func (l *failureLog) sweep(log *slog.Logger) {
 	l.mu.Unlock()
 	for key, times := range seen {
 		if times > 1 {
-			log.Warn("more exchanges failed", "failure", key.failure, "targetGroup", key.targetGroup, "times", times-1)
+			log.Warn("more exchanges failed", "failure", key.failure, "targetGroup", key.targetGroup, "count", times-1)
 		}
 	}
 }
