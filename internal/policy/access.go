@@ -75,8 +75,8 @@ func (v Verdict) Allowed() bool { return v.Outcome == Allowed }
 // Needed reports whether anybody asks for authorization. If nobody does, the caller's policies do not matter either.
 func (a *Access) Needed() bool { return a.Network.On || a.Service.On }
 
-// Decide returns the verdict: every layer that asks for it must allow, and no layer may deny (UG, How authorization
-// works). An explicit deny of any layer is named before what a layer merely does not allow (A-561).
+// Decide returns the verdict: every layer that asks for it must allow, and no layer may deny (UG auth-policies, "How
+// authorization works"). An explicit deny of any layer is named before what a layer merely does not allow (A-561).
 func (a *Access) Decide(r *Request) Verdict {
 	verdict := Verdict{Decision: Decision{Allowed, -1}, Policy: -1}
 	for _, layer := range layers {

@@ -51,7 +51,7 @@ func TestLogIsNotFilledWithFailures(t *testing.T) {
 		t.Errorf("told of %d failures", told)
 	}
 	failures.sweep(log)
-	if got := strings.Count(text.String(), "times=99"); got != 2 || strings.Count(text.String(), "\n") != 2 {
+	if got := strings.Count(text.String(), "count=99"); got != 2 || strings.Count(text.String(), "\n") != 2 {
 		t.Errorf("log:\n%s", text.String())
 	}
 }
