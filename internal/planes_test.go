@@ -17,8 +17,8 @@ var planes = map[string][]string{
 		"internal/certificate", "internal/health", "internal/outbound/...", "internal/proxy/...", "internal/routing",
 	},
 	"shared": {
-		"internal/inventory", "internal/lattice", "internal/nearest", "internal/policy/...", "internal/ratelimit",
-		"internal/shape",
+		"internal/inventory", "internal/lattice", "internal/nearest", "internal/policy/...", "internal/principal",
+		"internal/ratelimit", "internal/shape",
 	},
 	"root": {
 		"internal/configuration", "internal/server",

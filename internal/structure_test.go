@@ -78,6 +78,12 @@ var importRules = []importRule{
 		because:  "httputil.ReverseProxy hangs on early trailers (golang/go#80085)",
 	},
 	{
+		packages: []string{"internal/principal"},
+		forbid:   []string{"internal/...", "net/http"},
+		allow:    []string{"internal/lattice", "internal/policy"},
+		because:  "both planes ask who there is, and each finds out in its own way who sends a request",
+	},
+	{
 		packages: []string{"internal/ratelimit"},
 		forbid:   []string{"internal/..."},
 		because:  "it counts, whatever is counted",

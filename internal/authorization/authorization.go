@@ -1,6 +1,6 @@
 // Package authorization decides whether a caller may carry an operation out. It turns the call into the questions
 // that IAM would ask (action, resource, condition keys), and puts them to the caller's identity policies, which
-// package identity has read and package policy evaluates.
+// package principal has read and package policy evaluates.
 //
 // It does not know what is stored: the tags of a resource come to it through the Resources interface.
 package authorization
@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"trellis/internal/api"
-	"trellis/internal/identity"
 	"trellis/internal/lattice"
 	"trellis/internal/policy"
+	"trellis/internal/principal"
 )
 
 // Config is what an Authorizer works with.
@@ -25,7 +25,7 @@ type Config struct {
 
 // Principals knows who has which access key.
 type Principals interface {
-	Principal(accessKeyID string) (identity.Principal, bool)
+	Principal(accessKeyID string) (principal.Principal, bool)
 }
 
 // Resources knows what is stored.
@@ -50,17 +50,17 @@ func New(cfg Config) *Authorizer {
 // none.
 func (a *Authorizer) Authorize(call api.Call) error {
 	// The credentials may have changed since the signature was checked: then the caller has no policies any more.
-	principal, _ := a.cfg.Principals.Principal(call.Caller.AccessKeyID)
+	caller, _ := a.cfg.Principals.Principal(call.Caller.AccessKeyID)
 	action := cmp.Or(call.Service, "vpc-lattice") + ":" + actionOf(call.Operation)
 	for _, q := range questions(call) {
 		request := &policy.Request{
 			Caller: policy.Caller{
-				ARN: call.Caller.Principal, Account: call.Caller.Account, UserID: call.Caller.UserID, Tags: principal.Tags,
+				ARN: call.Caller.Principal, Account: call.Caller.Account, UserID: call.Caller.UserID, Tags: caller.Tags,
 			},
 			Action: action, Resource: q.resource, Now: a.cfg.Now(),
 			Values: conditionKeys{call: call, request: q.keys, resource: a.stored(q.resource)},
 		}
-		decision, which := principal.Policies.Evaluate(request)
+		decision, which := caller.Policies.Evaluate(request)
 		if decision.Outcome != policy.Allowed {
 			return api.AccessDenied(policy.Refusal(request, policy.Verdict{Decision: decision, Layer: policy.Identity, Policy: which}))
 		}

@@ -8,13 +8,13 @@ import (
 	"testing"
 
 	"trellis/internal/api"
-	"trellis/internal/identity"
+	"trellis/internal/principal"
 	"trellis/internal/shape"
 )
 
 func BenchmarkAuthorize(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "credentials")
-	credentials, err := identity.OpenCredentials(path, account, slog.New(slog.DiscardHandler))
+	credentials, err := principal.OpenCredentials(path, account, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

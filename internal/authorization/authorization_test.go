@@ -14,8 +14,8 @@ import (
 
 	"trellis/internal/api"
 	"trellis/internal/api/apitest"
-	"trellis/internal/identity"
 	"trellis/internal/lattice"
+	"trellis/internal/principal"
 	"trellis/internal/shape"
 )
 
@@ -77,7 +77,7 @@ func call(t *testing.T, statement, request, body string) (int, string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	credentials, err := identity.OpenCredentials(path, account, slog.New(slog.DiscardHandler))
+	credentials, err := principal.OpenCredentials(path, account, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,4 +263,4 @@ func TestCallerWhoseKeyIsGoneMayDoNothing(t *testing.T) {
 
 type nobody struct{}
 
-func (nobody) Principal(string) (identity.Principal, bool) { return identity.Principal{}, false }
+func (nobody) Principal(string) (principal.Principal, bool) { return principal.Principal{}, false }

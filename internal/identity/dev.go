@@ -1,5 +1,5 @@
-// Package identity tells who makes a request: it reads and checks SigV4 signatures, and knows the credentials
-// and the principals behind them, with their tags and policies. What a principal may do is decided by package
+// Package identity tells who calls on the API port: it reads and checks the signatures of requests, and slows down who
+// signs wrongly. Who there is, it knows from package principal; what a principal may do is decided by package
 // authorization.
 package identity
 

@@ -11,17 +11,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/google/go-cmp/cmp"
 
 	"trellis/internal/api"
-	"trellis/internal/policy"
+	"trellis/internal/principal"
 )
 
 const credentialsFile = `[default]
@@ -42,7 +40,7 @@ func openSigned(t testing.TB) *Signed {
 	if err := os.WriteFile(path, []byte(credentialsFile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	credentials, err := OpenCredentials(path, "000000000000", slog.New(slog.DiscardHandler))
+	credentials, err := principal.OpenCredentials(path, "000000000000", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,69 +265,6 @@ func TestWrongSignaturesAreRefusedWithAWSCodes(t *testing.T) {
 				t.Errorf("refused with %v, want %s", err, tc.code)
 			}
 		})
-	}
-}
-
-func TestFirstStartCreatesOneAdministratorForItsOwnerAlone(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "data", "credentials")
-	first, err := OpenCredentials(path, "000000000000", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info.Mode().Perm() != 0o600 {
-		t.Errorf("the file's mode is %o, want 600", info.Mode().Perm())
-	}
-	second, err := OpenCredentials(path, "000000000000", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for id, p := range first.principals {
-		if diff := cmp.Diff(p, second.principals[id], cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" {
-			t.Errorf("the second start reads something else (-first +second):\n%s", diff)
-		}
-		if got := outcomeFor(p, "vpc-lattice:DeleteService"); got != policy.Allowed {
-			t.Errorf("the administrator may not delete a service: outcome %d", got)
-		}
-	}
-	if len(first.principals) != 1 {
-		t.Errorf("%d principals, want 1", len(first.principals))
-	}
-}
-
-func TestCredentialsFileIsReadAgainAfterAChangeAndABrokenOneKeepsTheOld(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "credentials")
-	write := func(text string, at time.Time) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(path, at, at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(credentialsFile, time.Now())
-	c, err := OpenCredentials(path, "000000000000", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	look := func(id string) bool {
-		c.mu.Lock()
-		c.nextLook = time.Time{}
-		c.mu.Unlock()
-		_, ok := c.Principal(id)
-		return ok
-	}
-	write(credentialsFile+"[new]\naws_access_key_id = NEW\naws_secret_access_key = s\n", time.Now().Add(time.Second))
-	if !look("NEW") {
-		t.Error("the new key is not known")
-	}
-	write("[broken]\naws_access_key_id = B\n", time.Now().Add(2*time.Second))
-	if !look("NEW") || c.Problem() == nil || !strings.Contains(c.Problem().Error(), "[broken]") {
-		t.Errorf("a broken file must leave the old keys in force and be told of; the problem is %v", c.Problem())
 	}
 }
 

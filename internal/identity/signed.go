@@ -12,6 +12,7 @@ import (
 
 	"trellis/internal/api"
 	"trellis/internal/lattice"
+	"trellis/internal/principal"
 )
 
 // The codes with which AWS refuses requests that it cannot authenticate (common errors of the API reference).
@@ -38,7 +39,7 @@ const maxSkew = 5 * time.Minute
 
 // Signed accepts requests that a known principal has signed with SigV4.
 type Signed struct {
-	credentials *Credentials
+	credentials *principal.Credentials
 	regions     []string // Empty: any.
 	services    []string
 	now         func() time.Time
@@ -47,7 +48,7 @@ type Signed struct {
 
 // NewSigned returns an authenticator over a credentials file. regions and services are what a signature's scope may
 // hold. No regions mean any: where nothing is stored by Region.
-func NewSigned(credentials *Credentials, regions []string, services ...string) *Signed {
+func NewSigned(credentials *principal.Credentials, regions []string, services ...string) *Signed {
 	return &Signed{credentials: credentials, regions: regions, services: services, now: time.Now}
 }
 
@@ -60,8 +61,8 @@ func (a *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (api
 	if err := a.checkScope(s); err != nil {
 		return api.Caller{}, err
 	}
-	principal, ok := a.credentials.Principal(s.AccessKeyID)
-	if !ok || !hmac.Equal([]byte(principal.SessionToken), []byte(s.SessionToken)) {
+	who, ok := a.credentials.Principal(s.AccessKeyID)
+	if !ok || !hmac.Equal([]byte(who.SessionToken), []byte(s.SessionToken)) {
 		return api.Caller{}, refuse(codeUnknownKey, "The access key id or the session token is not known here. The keys are in the credentials file that the server names at its start.")
 	}
 	payload, err := body()
@@ -73,7 +74,7 @@ func (a *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (api
 		return api.Caller{}, err
 	}
 	// Constant time: how much of a guess was right must not show.
-	scope := signingScope{principal.SecretKey, s.Date, s.Region, s.Service}
+	scope := signingScope{who.SecretKey, s.Date, s.Region, s.Service}
 	key := a.keys.get(scope)
 	if !hmac.Equal([]byte(s.expected(r, key, payloadHash)), []byte(s.Hex)) {
 		return api.Caller{}, refuse(codeMismatch, fmt.Sprintf(
@@ -81,8 +82,7 @@ func (a *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (api
 	}
 	a.keys.keep(scope, key)
 	return api.Caller{
-		Account: principal.Account, Region: s.Region, Principal: principal.ARN,
-		UserID: userID(principal.ARN, principal.Account), AccessKeyID: principal.AccessKeyID,
+		Account: who.Account, Region: s.Region, Principal: who.ARN, UserID: who.UserID(), AccessKeyID: who.AccessKeyID,
 	}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"trellis/internal/identity"
 	"trellis/internal/lattice"
 	"trellis/internal/misdirected"
+	"trellis/internal/principal"
 	"trellis/internal/sts"
 	"trellis/internal/tagging"
 )
@@ -70,7 +71,7 @@ func (s *Server) openCredentials() (err error) {
 		return nil
 	}
 	s.failures = identity.NewFailures(s.log.With("part", "identity"), s.audit)
-	s.credentials, err = identity.OpenCredentials(s.cfg.Credentials, s.cfg.Account, s.log.With("part", "identity"))
+	s.credentials, err = principal.OpenCredentials(s.cfg.Credentials, s.cfg.Account, s.log.With("part", "identity"))
 	return err
 }
 

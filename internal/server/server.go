@@ -27,6 +27,7 @@ import (
 	"trellis/internal/inventory"
 	"trellis/internal/lattice"
 	"trellis/internal/outbound"
+	"trellis/internal/principal"
 	"trellis/internal/proxy"
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/routing"
@@ -49,8 +50,8 @@ type Server struct {
 
 	audit       *audit.Log // nil when nothing is recorded.
 	chaos       *chaos.Chaos
-	credentials *identity.Credentials // nil in dev.
-	failures    *identity.Failures    // nil in dev
+	credentials *principal.Credentials // nil in dev.
+	failures    *identity.Failures     // nil in dev
 	inventory   *inventory.Inventory
 	catalog     *catalog.Catalog
 	control     *control.Control

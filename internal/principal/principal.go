@@ -1,4 +1,7 @@
-package identity
+// Package principal knows who may sign requests: the principals of a credentials file, with their keys, tags and identity
+// policies. Both planes ask it, the API port and the services. It checks no signature, and decides nothing about what
+// a principal may do.
+package principal
 
 import (
 	"crypto/sha256"
@@ -40,8 +43,10 @@ func resource(arn string) (kind, rest string) {
 	return kind, rest
 }
 
-// userID returns the unique id of a principal. AWS makes one up when a user or role is created; ours is derived from
+// UserID returns the unique id of a principal. AWS makes one up when a user or role is created; ours is derived from
 // the ARN, so that it is the same on every node and after every start. A-112.
+func (p Principal) UserID() string { return userID(p.ARN, p.Account) }
+
 func userID(arn, account string) string {
 	kind, rest := resource(arn)
 	switch kind {
