@@ -84,6 +84,11 @@ var importRules = []importRule{
 		because:  "both planes ask who there is, and each finds out in its own way who sends a request",
 	},
 	{
+		packages: []string{"internal/sigv4"},
+		forbid:   []string{"internal/...", "net/http"},
+		because:  "signatures are computed over a small view of a request, whatever serves it, and whoever's keys they are",
+	},
+	{
 		packages: []string{"internal/ratelimit"},
 		forbid:   []string{"internal/..."},
 		because:  "it counts, whatever is counted",

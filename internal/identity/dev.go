@@ -8,6 +8,7 @@ import (
 
 	"trellis/internal/api"
 	"trellis/internal/lattice"
+	"trellis/internal/sigv4"
 )
 
 // Dev accepts any credentials, or none. The Region is the one in the signature's scope, and an access key id of 12
@@ -23,7 +24,7 @@ const maxAccessKeyID = 128
 // Authenticate implements api.Authenticator. What it refuses is a Region that is none.
 func (d Dev) Authenticate(r *http.Request, _ func() ([]byte, error)) (api.Caller, error) {
 	caller := api.Caller{Account: d.Account, Region: d.Region}
-	if c, ok := requestCredential(r); ok {
+	if c, ok := sigv4.ClaimedCredential(signedView(r)); ok {
 		if c.Region != "" {
 			if err := checkRegion(c.Region, nil); err != nil {
 				return api.Caller{}, err

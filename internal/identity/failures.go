@@ -13,6 +13,7 @@ import (
 	"trellis/internal/api"
 	"trellis/internal/audit"
 	"trellis/internal/ratelimit"
+	"trellis/internal/sigv4"
 )
 
 // The limits of refused signatures. A client with a wrong clock or secret is told so several times before it is
@@ -213,7 +214,7 @@ func (f *Failures) tell(what failure, count int, now time.Time) {
 
 // clientOf returns who a request says that it is from.
 func clientOf(r *http.Request) client {
-	c, _ := requestCredential(r)
+	c, _ := sigv4.ClaimedCredential(signedView(r))
 	who := client{accessKeyID: c.AccessKeyID[:min(len(c.AccessKeyID), maxAccessKeyID)]}
 	address, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"trellis/internal/api"
 	"trellis/internal/principal"
+	"trellis/internal/sigv4"
 )
 
 const credentialsFile = `[default]
@@ -237,16 +238,16 @@ func TestWrongSignaturesAreRefusedWithAWSCodes(t *testing.T) {
 		{"wrong secret", signedRequest{credentials: aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wrong"}}, nil, codeMismatch},
 		{"another service", signedRequest{service: "s3"}, nil, codeMismatch},
 		{"another body", signedRequest{body: "{}"}, func(_ *http.Request, body *[]byte) { *body = []byte("[]") }, codeMismatch},
-		{"a body left unsigned", signedRequest{body: "{}", payloadHash: unsignedPayload}, nil, codeMismatch},
+		{"a body left unsigned", signedRequest{body: "{}", payloadHash: sigv4.UnsignedPayload}, nil, codeMismatch},
 		{"another hash declared", signedRequest{body: "{}", header: http.Header{"X-Amz-Content-Sha256": {strings.Repeat("0", 64)}}}, nil, codeMismatch},
 		{"signed for another day", signedRequest{}, func(r *http.Request, _ *[]byte) {
-			r.Header.Set("X-Amz-Date", time.Now().UTC().Add(-48*time.Hour).Format(amzDateFormat))
+			r.Header.Set("X-Amz-Date", time.Now().UTC().Add(-48*time.Hour).Format(sigv4.TimeFormat))
 		}, codeMismatch},
 		{"host left unsigned", signedRequest{}, func(r *http.Request, _ *[]byte) {
 			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "host;", "", 1))
 		}, codeIncomplete},
 		{"SigV4A", signedRequest{}, func(r *http.Request, _ *[]byte) {
-			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), algorithm, "AWS4-ECDSA-P256-SHA256", 1))
+			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), string(sigv4.HMAC), "AWS4-ECDSA-P256-SHA256", 1))
 		}, codeIncomplete},
 		{"another path", signedRequest{}, func(r *http.Request, _ *[]byte) { r.URL.Path = "/services" }, codeMismatch},
 		{"another query", signedRequest{}, func(r *http.Request, _ *[]byte) { r.URL.RawQuery = "a=b" }, codeMismatch},

@@ -13,6 +13,7 @@ import (
 	"trellis/internal/api"
 	"trellis/internal/lattice"
 	"trellis/internal/principal"
+	"trellis/internal/sigv4"
 )
 
 // The codes with which AWS refuses requests that it cannot authenticate (common errors of the API reference).
@@ -33,17 +34,13 @@ func refuse(code, message string) error {
 	return &api.AuthenticationError{Code: code, Message: message, Status: status}
 }
 
-// maxSkew is how far a request's time may be from ours (SigV4: 5 minutes). How long a presigned request lives, it says
-// itself; it too must not come from further ahead.
-const maxSkew = 5 * time.Minute
-
 // Signed accepts requests that a known principal has signed with SigV4.
 type Signed struct {
 	credentials *principal.Credentials
 	regions     []string // Empty: any.
 	services    []string
 	now         func() time.Time
-	keys        signingKeys
+	signatures  sigv4.Verifier
 }
 
 // NewSigned returns an authenticator over a credentials file. regions and services are what a signature's scope may
@@ -54,7 +51,8 @@ func NewSigned(credentials *principal.Credentials, regions []string, services ..
 
 // Authenticate implements api.Authenticator. The Region is the scope's, the account the principal's.
 func (a *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (api.Caller, error) {
-	s, err := parseSignature(r)
+	view := signedView(r)
+	s, err := parse(view, r)
 	if err != nil {
 		return api.Caller{}, err
 	}
@@ -73,23 +71,40 @@ func (a *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (api
 	if err != nil {
 		return api.Caller{}, err
 	}
-	// Constant time: how much of a guess was right must not show.
-	scope := signingScope{who.SecretKey, s.Date, s.Region, s.Service}
-	key := a.keys.get(scope)
-	if !hmac.Equal([]byte(s.expected(r, key, payloadHash)), []byte(s.Hex)) {
+	if !a.signatures.Verify(view, s, who.SecretKey, payloadHash, sigv4.Encoded) {
 		return api.Caller{}, refuse(codeMismatch, fmt.Sprintf(
-			"The signature does not match. Check the secret key and how the request is signed. The canonical request should have been:\n%s", s.canonicalRequest(r, payloadHash)))
+			"The signature does not match. Check the secret key and how the request is signed. The canonical request should have been:\n%s",
+			s.AppendCanonicalRequest(nil, view, payloadHash, sigv4.Encoded)))
 	}
-	a.keys.keep(scope, key)
 	return api.Caller{
 		Account: who.Account, Region: s.Region, Principal: who.ARN, UserID: who.UserID(), AccessKeyID: who.AccessKeyID,
 	}, nil
 }
 
+// parse reads the signature of a request, which must have one.
+func parse(view *sigv4.Request, r *http.Request) (*sigv4.Signature, error) {
+	place := sigv4.PlaceOf(view)
+	if authorization := r.Header.Get("Authorization"); authorization != "" && place != sigv4.InHeader {
+		name, _, _ := strings.Cut(authorization, " ")
+		return nil, refuse(codeIncomplete, fmt.Sprintf("The Authorization header begins with %q; it must begin with %s.", api.Shorten(name, maxShown), sigv4.HMAC))
+	}
+	if place == sigv4.Nowhere {
+		return nil, refuse(codeMissingToken, "The request is not signed. Sign it with AWS Signature Version 4.")
+	}
+	s, err := sigv4.Parse(view)
+	if err != nil {
+		return nil, refuse(codeIncomplete, err.Error())
+	}
+	if s.Algorithm != sigv4.HMAC {
+		return nil, refuse(codeIncomplete, fmt.Sprintf("The algorithm is %s; it must be %s.", s.Algorithm, sigv4.HMAC))
+	}
+	return s, nil
+}
+
 // checkScope checks what the signature covers, and when it was made.
-func (a *Signed) checkScope(s signature) error {
-	if s.Date != s.Time.Format("20060102") {
-		return refuse(codeMismatch, fmt.Sprintf("The credential's date %s is not the request's %s.", s.Date, s.Time.Format("20060102")))
+func (a *Signed) checkScope(s *sigv4.Signature) error {
+	if err := s.CheckDate(); err != nil {
+		return refuse(codeMismatch, err.Error())
 	}
 	if err := checkRegion(s.Region, a.regions); err != nil {
 		return err
@@ -97,18 +112,13 @@ func (a *Signed) checkScope(s signature) error {
 	if !slices.Contains(a.services, s.Service) {
 		return refuse(codeMismatch, fmt.Sprintf("The credential is scoped to service %q; it must be scoped to %s.", s.Service, strings.Join(a.services, " or ")))
 	}
-	if !s.signs("host") {
-		return refuse(codeIncomplete, "The host header must be signed.")
+	now := a.now()
+	from, until := s.Validity()
+	if now.After(until) {
+		return refuse(codeExpired, fmt.Sprintf("The signature of %s has expired: it is %s here.", s.Time.Format(sigv4.TimeFormat), now.UTC().Format(sigv4.TimeFormat)))
 	}
-	now, life := a.now(), maxSkew
-	if s.presigned {
-		life = s.Expires // To the second: as at AWS, nothing is added for clocks that differ.
-	}
-	if s.Time.Before(now.Add(-life)) {
-		return refuse(codeExpired, fmt.Sprintf("The signature of %s has expired: it is %s here.", s.Time.Format(amzDateFormat), now.UTC().Format(amzDateFormat)))
-	}
-	if s.Time.After(now.Add(maxSkew)) {
-		return refuse(codeExpired, fmt.Sprintf("The signature of %s is not yet valid: it is %s here.", s.Time.Format(amzDateFormat), now.UTC().Format(amzDateFormat)))
+	if now.Before(from) {
+		return refuse(codeExpired, fmt.Sprintf("The signature of %s is not yet valid: it is %s here.", s.Time.Format(sigv4.TimeFormat), now.UTC().Format(sigv4.TimeFormat)))
 	}
 	return nil
 }
@@ -123,25 +133,25 @@ func checkRegion(region string, accepted []string) error {
 	if len(accepted) > 0 {
 		served = "This server serves " + strings.Join(accepted, ", ") + " (--regions)."
 	}
-	return refuse(codeMismatch, fmt.Sprintf("Credential should be scoped to a valid Region, not %q. %s", api.Shorten(region, maxShownRegion), served))
+	return refuse(codeMismatch, fmt.Sprintf("Credential should be scoped to a valid Region, not %q. %s", api.Shorten(region, maxShown), served))
 }
 
-// maxShownRegion is how much of what a client calls a Region is shown to it.
-const maxShownRegion = 64
+// maxShown is how much of what a client sent is shown to it.
+const maxShown = 64
 
 // payloadHash returns the hash of the body, after checking that it is the one that the request declares, if any.
 // A body that is left unsigned on purpose is refused: A-114.
-func payloadHash(r *http.Request, s signature, body []byte) (string, error) {
+func payloadHash(r *http.Request, s *sigv4.Signature, body []byte) (string, error) {
 	sum := sha256.Sum256(body)
 	actual := hex.EncodeToString(sum[:])
 	declared := r.Header.Get("X-Amz-Content-Sha256")
-	if declared == "" && s.presigned {
+	if declared == "" && s.Presigned {
 		declared = r.URL.Query().Get("X-Amz-Content-Sha256")
 	}
 	switch {
 	case declared == "" || declared == actual:
 		return actual, nil
-	case declared == unsignedPayload && len(body) == 0:
+	case declared == sigv4.UnsignedPayload && len(body) == 0:
 		return declared, nil
 	default:
 		return "", refuse(codeMismatch, "The body's SHA-256 is not the one in x-amz-content-sha256.")

@@ -1,0 +1,214 @@
+package sigv4
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/url"
+	"slices"
+)
+
+// PathForm is how a path stands in the canonical request. Signers differ in it.
+type PathForm int
+
+const (
+	// Encoded is the path as it was sent, encoded once more, as for every service but S3.
+	Encoded PathForm = iota
+	// NormalizedEncoded is the same of the path without empty and dot segments (RFC 3986 5.2.4), as most of AWS's signers
+	// make it, while the path that they send stays as it is.
+	NormalizedEncoded
+	// Plain is the path encoded once, as for S3.
+	Plain
+)
+
+// AppendCanonicalRequest appends the text whose hash is signed.
+func (s *Signature) AppendCanonicalRequest(b []byte, r *Request, payload string, form PathForm) []byte {
+	b = append(b, r.Method...)
+	b = append(b, '\n')
+	b = appendPath(b, r.Path, form)
+	b = append(b, '\n')
+	b = s.appendQuery(b, r.Query)
+	b = append(b, '\n')
+	for _, name := range s.SignedHeaders {
+		b = append(b, name...)
+		b = append(b, ':')
+		b = appendHeader(b, r, name)
+		b = append(b, '\n')
+	}
+	b = append(b, '\n')
+	for i, name := range s.SignedHeaders {
+		if i > 0 {
+			b = append(b, ';')
+		}
+		b = append(b, name...)
+	}
+	b = append(b, '\n')
+	return append(b, payload...)
+}
+
+// appendStringToSign appends the text that is signed.
+func (s *Signature) appendStringToSign(b, canonicalRequest []byte) []byte {
+	b = append(b, s.Algorithm...)
+	b = append(b, '\n')
+	b = s.Time.AppendFormat(b, TimeFormat)
+	b = append(b, '\n')
+	b = s.appendScope(b)
+	b = append(b, '\n')
+	sum := sha256.Sum256(canonicalRequest)
+	return hex.AppendEncode(b, sum[:])
+}
+
+// StringToSign returns the text that is signed, for a canonical request.
+func (s *Signature) StringToSign(canonicalRequest []byte) string {
+	return string(s.appendStringToSign(nil, canonicalRequest))
+}
+
+// scopeEnd is the last part of every credential scope.
+const scopeEnd = "aws4_request"
+
+func (s *Signature) appendScope(b []byte) []byte {
+	for _, part := range []string{s.Date, s.Region, s.Service} {
+		if part == "" && s.Algorithm == ECDSA {
+			continue // There is no Region.
+		}
+		b = append(b, part...)
+		b = append(b, '/')
+	}
+	return append(b, scopeEnd...)
+}
+
+// appendHeader appends the value of a header, with single spaces. Several lines are one list (RFC 9110 5.3), except for
+// cookies, which HTTP/2 splits (RFC 9113 8.2.3).
+func appendHeader(b []byte, r *Request, name string) []byte {
+	if name == "host" {
+		return append(b, r.Host...)
+	}
+	separator := ","
+	if name == "cookie" {
+		separator = "; "
+	}
+	for next, first := 0, true; ; first = false {
+		var value []byte
+		if value, next = r.Headers.Header(name, next); next < 0 {
+			return b
+		}
+		if !first {
+			b = append(b, separator...)
+		}
+		b = appendTrimmed(b, value)
+	}
+}
+
+// appendTrimmed appends a text without white space at its ends, and with one space for any white space within.
+func appendTrimmed(b, text []byte) []byte {
+	text = bytes.Trim(text, " \t")
+	space := false
+	for _, c := range text {
+		if c == ' ' || c == '\t' {
+			space = true
+			continue
+		}
+		if space {
+			b = append(b, ' ')
+			space = false
+		}
+		b = append(b, c)
+	}
+	return b
+}
+
+func appendPath(b, path []byte, form PathForm) []byte {
+	if len(path) == 0 {
+		return append(b, '/')
+	}
+	switch form {
+	case NormalizedEncoded:
+		return appendEncoded(b, normalize(path), true)
+	case Plain:
+		decoded, err := url.PathUnescape(string(path))
+		if err != nil {
+			return append(b, path...)
+		}
+		return appendEncoded(b, []byte(decoded), true)
+	default:
+		return appendEncoded(b, path, true)
+	}
+}
+
+// isNormal reports whether a path has no empty and no dot segments.
+func isNormal(path []byte) bool {
+	return !bytes.Contains(path, []byte("//")) && !bytes.Contains(path, []byte("/."))
+}
+
+// normalize removes empty and dot segments. A slash at the end stays.
+func normalize(path []byte) []byte {
+	if isNormal(path) {
+		return path
+	}
+	var kept [][]byte
+	isFolder := false
+	for segment := range bytes.SplitSeq(path, []byte("/")) {
+		isFolder = false
+		switch string(segment) {
+		case "", ".":
+			isFolder = true
+		case "..":
+			isFolder = true
+			kept = kept[:max(0, len(kept)-1)]
+		default:
+			kept = append(kept, segment)
+		}
+	}
+	normal := append([]byte{'/'}, bytes.Join(kept, []byte("/"))...)
+	if isFolder && len(kept) > 0 {
+		normal = append(normal, '/')
+	}
+	return normal
+}
+
+// parameter is where an encoded name and its value stand in a text.
+type parameter struct{ name, value []byte }
+
+// appendQuery appends the parameters in the order of their encoded names and values, all but the signature itself.
+func (s *Signature) appendQuery(b, query []byte) []byte {
+	if len(query) == 0 {
+		return b
+	}
+	var room [16]parameter
+	sorted := room[:0]
+	for name, value := range parameters(query) {
+		if s.Presigned && name == "X-Amz-Signature" {
+			continue
+		}
+		sorted = append(sorted, parameter{appendEncoded(nil, []byte(name), false), appendEncoded(nil, []byte(value), false)})
+	}
+	// Not as they are joined: an equals sign comes behind hyphens, dots and digits, the end of a name before them.
+	slices.SortFunc(sorted, func(a, b parameter) int {
+		return cmp.Or(bytes.Compare(a.name, b.name), bytes.Compare(a.value, b.value))
+	})
+	for i, p := range sorted {
+		if i > 0 {
+			b = append(b, '&')
+		}
+		b = append(b, p.name...)
+		b = append(b, '=')
+		b = append(b, p.value...)
+	}
+	return b
+}
+
+// appendEncoded percent-encodes all but RFC 3986's unreserved characters, and slashes if they are to be kept.
+func appendEncoded(b, text []byte, keepSlash bool) []byte {
+	const digits = "0123456789ABCDEF"
+	for _, c := range text {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			c == '-', c == '_', c == '.', c == '~', c == '/' && keepSlash:
+			b = append(b, c)
+		default:
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return b
+}

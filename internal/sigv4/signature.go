@@ -1,0 +1,364 @@
+package sigv4
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Algorithm is how a signature is made, by the name that requests give it.
+type Algorithm string
+
+// The algorithms. HMAC is Signature Version 4, ECDSA Signature Version 4A.
+const (
+	HMAC  Algorithm = "AWS4-HMAC-SHA256"
+	ECDSA Algorithm = "AWS4-ECDSA-P256-SHA256"
+)
+
+// UnsignedPayload stands in the place of the body's hash when the body is not signed.
+const UnsignedPayload = "UNSIGNED-PAYLOAD"
+
+// TimeFormat is the form of X-Amz-Date.
+const TimeFormat = "20060102T150405Z"
+
+const (
+	// maxSignedHeaders is above what any request has, and bounds the work for one that lists names without end.
+	maxSignedHeaders = 128
+	// maxParameters bounds the work for a query. Each is sorted.
+	maxParameters = 2048
+	// maxExpires is the longest life of a presigned request in seconds: a week (SigV4, query parameters).
+	maxExpires = 604800
+	// maxSkew is how far a request's time may be from ours (SigV4: 5 minutes).
+	maxSkew = 5 * time.Minute
+)
+
+// Credential is who signed, and for which day, Region and service.
+type Credential struct {
+	AccessKeyID, Date, Region, Service string
+}
+
+// Signature is what a request says of its own signature.
+type Signature struct {
+	Algorithm Algorithm
+	// Credential's Region is empty with ECDSA, where RegionSet says for which Regions the request is meant.
+	Credential
+	RegionSet string
+	// Presigned is set when the signature stands in the query.
+	Presigned bool
+	Time      time.Time
+	// Expires is how long a presigned request lives.
+	Expires time.Duration
+	// SignedHeaders are in lower case and in order.
+	SignedHeaders []string
+	// Hex is the signature itself.
+	Hex string
+	// SessionToken belongs to temporary credentials.
+	SessionToken string
+}
+
+// MalformedError says what is wrong with the form of a signature, in AWS's words where they are known.
+type MalformedError struct{ Message string }
+
+func (e *MalformedError) Error() string { return e.Message }
+
+func malformed(format string, args ...any) error {
+	return &MalformedError{fmt.Sprintf(format, args...)}
+}
+
+// Place is where a request carries its signature.
+type Place int
+
+// The places. Nowhere means that it is not signed.
+const (
+	Nowhere Place = iota
+	InHeader
+	InQuery
+)
+
+// scheme is how all of AWS's algorithms begin. Other values of the Authorization header are none of ours.
+const scheme = "AWS4-"
+
+// PlaceOf returns where a request carries a signature. One in the header counts before one in the query, which is
+// signed by it like the rest of the query.
+func PlaceOf(r *Request) Place {
+	if bytes.HasPrefix(r.header("authorization"), []byte(scheme)) {
+		return InHeader
+	}
+	if bytes.Contains(r.Query, []byte("X-Amz-")) {
+		for name := range parameters(r.Query) {
+			switch name {
+			case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature":
+				return InQuery
+			}
+		}
+	}
+	return Nowhere
+}
+
+// Parse reads the signature of a request that has one. Errors are of the type *MalformedError.
+func Parse(r *Request) (*Signature, error) {
+	switch PlaceOf(r) {
+	case InHeader:
+		return parseHeader(r)
+	case InQuery:
+		return parseQuery(r)
+	default:
+		return nil, malformed("The request carries no signature.")
+	}
+}
+
+func parseHeader(r *Request) (*Signature, error) {
+	authorization := string(r.header("authorization"))
+	if _, next := r.Headers.Header("authorization", 0); next >= 0 {
+		if _, next = r.Headers.Header("authorization", next); next >= 0 {
+			return nil, malformed("The request has more than one Authorization header.")
+		}
+	}
+	name, rest, _ := strings.Cut(authorization, " ")
+	s := &Signature{}
+	if err := s.setAlgorithm(name); err != nil {
+		return nil, err
+	}
+	var credential, signedHeaders string
+	for part := range strings.SplitSeq(rest, ",") {
+		key, value, _ := strings.Cut(strings.Trim(part, " "), "=")
+		switch key {
+		case "Credential":
+			credential = value
+		case "SignedHeaders":
+			signedHeaders = value
+		case "Signature":
+			s.Hex = value
+		}
+	}
+	for _, part := range [][2]string{{"Credential", credential}, {"SignedHeaders", signedHeaders}, {"Signature", s.Hex}} {
+		if part[1] == "" {
+			return nil, malformed("Authorization header requires '%s' parameter.", part[0])
+		}
+	}
+	if err := s.setCredential(credential); err != nil {
+		return nil, err
+	}
+	if err := s.setSignedHeaders(signedHeaders); err != nil {
+		return nil, err
+	}
+	s.SessionToken = string(r.header("x-amz-security-token"))
+	s.RegionSet = string(r.header("x-amz-region-set"))
+	var err error
+	if s.Time, err = requestTime(r); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// requestTime returns when a request with a signature in its header was signed.
+func requestTime(r *Request) (time.Time, error) {
+	if date := r.header("x-amz-date"); len(date) > 0 {
+		if at, ok := parseTime(string(date)); ok {
+			return at, nil
+		}
+		return time.Time{}, malformed("Date must be in ISO-8601 'basic format'. Got '%s'.", shorten(string(date)))
+	}
+	const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT" // RFC 9110 5.6.7
+	at, err := time.Parse(httpDate, string(r.header("date")))
+	if err != nil {
+		return time.Time{}, malformed("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+	}
+	return at.UTC(), nil
+}
+
+// queryParameters are those in which a presigned request carries its signature. The first ones are required.
+var queryParameters = []string{
+	"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date", "X-Amz-Expires",
+	"X-Amz-Security-Token", "X-Amz-Region-Set",
+}
+
+const requiredParameters = 6
+
+func parseQuery(r *Request) (*Signature, error) {
+	values := map[string]string{}
+	for name, value := range parameters(r.Query) {
+		if !slices.Contains(queryParameters, name) {
+			continue
+		}
+		if _, twice := values[name]; twice {
+			return nil, malformed("The query has the parameter '%s' twice.", name)
+		}
+		values[name] = value
+	}
+	for _, name := range queryParameters[:requiredParameters] {
+		if values[name] == "" {
+			return nil, malformed("AWS query-string parameters must include '%s'. Re-examine the query-string parameters.", name)
+		}
+	}
+	s := &Signature{
+		Presigned: true, Hex: values["X-Amz-Signature"],
+		SessionToken: values["X-Amz-Security-Token"], RegionSet: values["X-Amz-Region-Set"],
+	}
+	if err := s.setAlgorithm(values["X-Amz-Algorithm"]); err != nil {
+		return nil, err
+	}
+	if err := s.setCredential(values["X-Amz-Credential"]); err != nil {
+		return nil, err
+	}
+	if err := s.setSignedHeaders(values["X-Amz-SignedHeaders"]); err != nil {
+		return nil, err
+	}
+	var ok bool
+	if s.Time, ok = parseTime(values["X-Amz-Date"]); !ok {
+		return nil, malformed("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\".")
+	}
+	seconds, err := strconv.Atoi(values["X-Amz-Expires"])
+	if err != nil || seconds < 1 || seconds > maxExpires {
+		return nil, malformed("X-Amz-Expires must be between 1 and %d seconds.", maxExpires)
+	}
+	s.Expires = time.Duration(seconds) * time.Second
+	return s, nil
+}
+
+func (s *Signature) setAlgorithm(name string) error {
+	switch s.Algorithm = Algorithm(name); s.Algorithm {
+	case HMAC, ECDSA:
+		return nil
+	}
+	return malformed("Unsupported AWS 'algorithm': '%s'. It must be %s or %s.", shorten(name), HMAC, ECDSA)
+}
+
+func (s *Signature) setCredential(text string) error {
+	var ok bool
+	if s.Credential, ok = parseCredential(text, s.Algorithm); !ok {
+		form := "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request"
+		if s.Algorithm == ECDSA {
+			form = "<YOUR-AKID>/YYYYMMDD/SERVICE/aws4_request"
+		}
+		return malformed("Credential must have the form %s.", form)
+	}
+	return nil
+}
+
+// parseCredential parses "AKID/20260102/us-west-2/vpc-lattice/aws4_request". The key id may itself contain slashes, so the
+// parts are counted from the end.
+func parseCredential(text string, algorithm Algorithm) (Credential, bool) {
+	parts := strings.Split(text, "/")
+	n := len(parts)
+	if algorithm == ECDSA {
+		if n < 4 || parts[n-1] != scopeEnd {
+			return Credential{}, false
+		}
+		return Credential{AccessKeyID: strings.Join(parts[:n-3], "/"), Date: parts[n-3], Service: parts[n-2]}, true
+	}
+	if n < 5 || parts[n-1] != scopeEnd {
+		return Credential{}, false
+	}
+	return Credential{AccessKeyID: strings.Join(parts[:n-4], "/"), Date: parts[n-4], Region: parts[n-3], Service: parts[n-2]}, true
+}
+
+// ClaimedCredential returns the credential that a request names, whether or not the rest of its signature has a form
+// that can be checked.
+func ClaimedCredential(r *Request) (Credential, bool) {
+	if authorization := string(r.header("authorization")); authorization != "" {
+		algorithm, _, _ := strings.Cut(authorization, " ")
+		for _, part := range strings.FieldsFunc(authorization, func(c rune) bool { return c == ' ' || c == ',' }) {
+			if value, ok := strings.CutPrefix(part, "Credential="); ok {
+				return parseCredential(value, Algorithm(algorithm))
+			}
+		}
+		return Credential{}, false
+	}
+	var text string
+	algorithm := HMAC
+	for name, value := range parameters(r.Query) {
+		switch name {
+		case "X-Amz-Credential":
+			text = value
+		case "X-Amz-Algorithm":
+			algorithm = Algorithm(value)
+		}
+	}
+	return parseCredential(text, algorithm)
+}
+
+func (s *Signature) setSignedHeaders(text string) error {
+	if strings.Count(text, ";") >= maxSignedHeaders {
+		return malformed("SignedHeaders must name at most %d headers.", maxSignedHeaders)
+	}
+	s.SignedHeaders = strings.Split(text, ";")
+	if !slices.IsSorted(s.SignedHeaders) {
+		return malformed("SignedHeaders must be in alphabetical order.")
+	}
+	for i, name := range s.SignedHeaders {
+		if name == "" || name != strings.ToLower(name) || i > 0 && name == s.SignedHeaders[i-1] {
+			return malformed("SignedHeaders must have each name once, in lower case.")
+		}
+	}
+	if !s.Signs("host") {
+		return malformed("'Host' must be a 'SignedHeader' in the AWS Authorization.")
+	}
+	return nil
+}
+
+// CheckDate checks that the credential is of the day on which the request was signed. The error is a *MalformedError.
+func (s *Signature) CheckDate() error {
+	if day := s.Time.Format("20060102"); s.Date != day {
+		return malformed("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' != '%s'.", shorten(s.Date), day)
+	}
+	return nil
+}
+
+// Signs reports whether a header, in lower case, is covered by the signature.
+func (s *Signature) Signs(header string) bool {
+	_, found := slices.BinarySearch(s.SignedHeaders, header)
+	return found
+}
+
+// Validity returns from when until when a request is accepted.
+func (s *Signature) Validity() (from, until time.Time) {
+	life := maxSkew
+	if s.Presigned {
+		life = s.Expires // To the second: as at AWS, nothing is added for clocks that differ.
+	}
+	return s.Time.Add(-maxSkew), s.Time.Add(life)
+}
+
+// parseTime parses X-Amz-Date. There is one text for each time: what is not signed as a text is signed as a time.
+func parseTime(text string) (time.Time, bool) {
+	if len(text) != len(TimeFormat) {
+		return time.Time{}, false
+	}
+	at, err := time.Parse(TimeFormat, text)
+	return at, err == nil
+}
+
+// parameters yields the names and values of a query, decoded.
+func parameters(query []byte) func(yield func(name, value string) bool) {
+	return func(yield func(name, value string) bool) {
+		for part := range bytes.SplitSeq(query, []byte("&")) {
+			name, value, _ := bytes.Cut(part, []byte("="))
+			if len(part) > 0 && !yield(unescape(string(name)), unescape(string(value))) {
+				return
+			}
+		}
+	}
+}
+
+// unescape decodes a query component, or returns it unchanged when it is no valid encoding: then the signature will not
+// match, which is the right answer to it.
+func unescape(s string) string {
+	if decoded, err := url.QueryUnescape(s); err == nil {
+		return decoded
+	}
+	return s
+}
+
+// shorten keeps what a client sent from filling what it is answered.
+func shorten(s string) string {
+	const shown = 64
+	if len(s) <= shown {
+		return s
+	}
+	return s[:shown] + "..."
+}

@@ -1,0 +1,126 @@
+package sigv4
+
+import (
+	"crypto/ecdsa"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"sync"
+)
+
+// Verifier checks signatures. It remembers the keys that it derives from secrets: of ECDSA deriving one costs as much as
+// checking a signature, of HMAC it takes four rounds. The zero value is ready to use, by many goroutines at once.
+type Verifier struct {
+	signingKeys keyCache[[]byte]
+	publicKeys  keyCache[*ecdsa.PublicKey]
+	scratch     sync.Pool // of *scratch
+}
+
+// scratch is the memory in which a signature is checked.
+type scratch struct{ canonical, toSign, cacheKey []byte }
+
+// maxScratch is the size of memory that is kept for the next signature.
+const maxScratch = 64 << 10
+
+// Verify reports whether a request carries the signature of a secret, with the path in one of the forms.
+func (v *Verifier) Verify(r *Request, s *Signature, secret, payload string, forms ...PathForm) bool {
+	m, ok := v.scratch.Get().(*scratch)
+	if !ok {
+		m = new(scratch)
+	}
+	defer func() {
+		if cap(m.canonical) <= maxScratch {
+			v.scratch.Put(m)
+		}
+	}()
+	check := v.checker(m, s, secret)
+	if check == nil {
+		return false
+	}
+	for _, form := range forms {
+		if form == NormalizedEncoded && isNormal(r.Path) && slices.Contains(forms, Encoded) {
+			continue // The two are the same.
+		}
+		m.canonical = s.AppendCanonicalRequest(m.canonical[:0], r, payload, form)
+		m.toSign = s.appendStringToSign(m.toSign[:0], m.canonical)
+		if check(m.toSign) {
+			return true
+		}
+	}
+	return false
+}
+
+// checker returns what checks a string to sign, or nil if the signature cannot be one.
+func (v *Verifier) checker(m *scratch, s *Signature, secret string) func(toSign []byte) bool {
+	signature, ok := decodeHex(s.Hex)
+	if !ok {
+		return nil
+	}
+	if s.Algorithm == ECDSA {
+		key := v.publicKey(m, s.AccessKeyID, secret)
+		return func(toSign []byte) bool {
+			sum := sha256.Sum256(toSign)
+			return key != nil && ecdsa.VerifyASN1(key, sum[:], signature)
+		}
+	}
+	key, remembered := v.signingKey(m, s, secret)
+	return func(toSign []byte) bool {
+		// Constant time: how much of a guess was right must not show.
+		if !hmac.Equal(hmacSHA256(key, toSign), signature) {
+			return false
+		}
+		if !remembered { // Who has no secret must not fill the memory.
+			v.signingKeys.keep(m.cacheKey, key)
+		}
+		return true
+	}
+}
+
+// decodeHex decodes digits in lower case, as signers write them: a signature has one form.
+func decodeHex(s string) ([]byte, bool) {
+	for i := range len(s) {
+		if c := s[i]; 'A' <= c && c <= 'F' {
+			return nil, false
+		}
+	}
+	b, err := hex.DecodeString(s)
+	return b, err == nil
+}
+
+// signingKey returns the key of a secret for the scope of a signature. m.cacheKey is what it is to be kept by.
+func (v *Verifier) signingKey(m *scratch, s *Signature, secret string) (key []byte, remembered bool) {
+	m.cacheKey = m.cacheKey[:0]
+	for _, part := range []string{secret, s.Date, s.Region, s.Service} {
+		m.cacheKey = append(m.cacheKey, part...)
+		m.cacheKey = append(m.cacheKey, 0)
+	}
+	if key, ok := v.signingKeys.get(m.cacheKey); ok {
+		return key, true
+	}
+	key = hmacSHA256([]byte("AWS4"+secret), []byte(s.Date))
+	key = hmacSHA256(key, []byte(s.Region))
+	key = hmacSHA256(key, []byte(s.Service))
+	return hmacSHA256(key, []byte(scopeEnd)), false
+}
+
+// publicKey returns the key of a secret for ECDSA, or nil if there is none. It depends on nothing that a client can
+// choose without knowing a secret, so it is kept at once.
+func (v *Verifier) publicKey(m *scratch, accessKeyID, secret string) *ecdsa.PublicKey {
+	m.cacheKey = append(append(append(m.cacheKey[:0], accessKeyID...), 0), secret...)
+	if key, ok := v.publicKeys.get(m.cacheKey); ok {
+		return key
+	}
+	key, err := derivePrivateKey(accessKeyID, secret)
+	if err != nil {
+		return nil
+	}
+	v.publicKeys.keep(m.cacheKey, &key.PublicKey)
+	return &key.PublicKey
+}
+
+func hmacSHA256(key, data []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(data)
+	return h.Sum(nil)
+}
