@@ -18,7 +18,7 @@ var planes = map[string][]string{
 	},
 	"shared": {
 		"internal/inventory", "internal/lattice", "internal/nearest", "internal/policy/...", "internal/principal",
-		"internal/ratelimit", "internal/shape", "internal/sigv4",
+		"internal/ratelimit", "internal/shape", "internal/summary", "internal/sigv4",
 	},
 	"root": {
 		"internal/configuration", "internal/server",

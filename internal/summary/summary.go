@@ -1,0 +1,89 @@
+// Package summary keeps what happens again and again from filling the log: it tells of the first time at once, and from
+// then on how often it has happened since, until that is not at all.
+package summary
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// interval is how often there is a summary.
+const interval = 10 * time.Second
+
+// Config says what is logged, as warnings.
+type Config struct {
+	Log *slog.Logger
+	// First is logged at once, with the attributes of the event; Again once in ten seconds, with how many times.
+	First, Again string
+}
+
+// Summary counts events of one kind. Its methods may be called from any goroutine.
+type Summary struct {
+	cfg Config
+
+	mu     sync.Mutex // mu guards the fields below.
+	total  int64
+	untold int64
+	timer  *time.Timer // nil while nothing happens
+	closed bool
+}
+
+// New returns a summary of events that have not happened yet.
+func New(cfg Config) *Summary { return &Summary{cfg: cfg} }
+
+// Add counts an event that happened a number of times.
+func (s *Summary) Add(times int64, attributes ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total += times
+	if s.timer != nil || s.closed {
+		s.untold += times
+		return
+	}
+	s.untold = times - 1
+	s.timer = time.AfterFunc(interval, s.tell)
+	s.cfg.Log.Warn(s.cfg.First, attributes...)
+}
+
+// Total returns how many times there have been.
+func (s *Summary) Total() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total
+}
+
+// tell logs what has not been told, and goes on until there is nothing.
+func (s *Summary) tell() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+	case s.untold == 0:
+		s.timer = nil
+	default:
+		s.report()
+		s.timer.Reset(interval)
+	}
+}
+
+func (s *Summary) report() {
+	s.cfg.Log.Warn(s.cfg.Again, "times", s.untold, "total", s.total)
+	s.untold = 0
+}
+
+// Close tells what is left. Nothing is logged afterwards.
+func (s *Summary) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	if s.untold > 0 {
+		s.report()
+	}
+}

@@ -1,0 +1,72 @@
+package summary
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestFirstEventIsToldAtOnceAndTheRestTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log text
+		s := New(Config{
+			Log:   slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
+			First: "closed", Again: "closed more",
+		})
+		told := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			if got := log.take(); got != strings.Join(want, "\n") {
+				t.Errorf("the log says\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+			}
+		}
+		s.Add(1, "limit", 7)
+		told("level=WARN msg=closed limit=7")
+		s.Add(1)
+		s.Add(3)
+		told()
+		time.Sleep(interval)
+		told(`level=WARN msg="closed more" times=4 total=5`)
+		time.Sleep(2 * interval)
+		told()
+		s.Add(2, "limit", 8) // There was a pause: it is news again.
+		told("level=WARN msg=closed limit=8")
+		s.Close()
+		told(`level=WARN msg="closed more" times=1 total=7`)
+		s.Add(1)
+		told()
+		if got := s.Total(); got != 8 {
+			t.Errorf("the total is %d", got)
+		}
+	})
+}
+
+// text is what has been logged.
+type text struct {
+	mu sync.Mutex // mu guards the field below.
+	b  bytes.Buffer
+}
+
+func (t *text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(p)
+}
+
+func (t *text) take() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer t.b.Reset()
+	return strings.TrimSpace(t.b.String())
+}
+
+func withoutTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}
