@@ -26,11 +26,14 @@ type connection struct {
 	source     netip.AddrPort
 	secured    *secured // nil where there is no TLS
 	forwarded  []byte   // the x-forwarded-* lines
+	number     uint64   // among all that were accepted, in order
 	endsAt     int64    // when the connection has lived for ConnectionDuration
 	idleMillis int64    // the idle timeout, of the service of the last request
 
 	watch       watch
 	multiplexed atomic.Pointer[multiplexed] // while it speaks HTTP/2
+	served      atomic.Bool                 // it has carried a request
+	unwanted    atomic.Bool                 // its place is needed at once
 	target      *upstream.Conn              // while it is used; the sweeper may end a wait for it in phaseTarget
 	upload      upload
 
@@ -171,7 +174,7 @@ func (c *connection) advance() progress {
 			}
 			if n == 0 {
 				if wordPhase(c.watch.word.Load()) == phaseIdle {
-					c.enter(phaseRead, c.proxy.cfg.HeadTimeout.Milliseconds())
+					c.enter(phaseHead, c.proxy.cfg.HeadTimeout.Milliseconds())
 				}
 				return needsBytes
 			}
@@ -212,6 +215,9 @@ func (c *connection) conclude(keep bool) bool {
 	if !keep {
 		c.lingers = c.lingers || x.start < x.end
 		return false
+	}
+	if !c.served.Load() {
+		c.served.Store(true)
 	}
 	c.enter(phaseIdle, c.idleMillis)
 	return true
@@ -256,7 +262,7 @@ func (c *connection) rest() {
 
 // waitFailed ends the connection after a read failed: the client has closed it, or the sweeper has ended the wait.
 func (c *connection) waitFailed(err error) {
-	late := wordPhase(c.watch.word.Load()) == phaseRead
+	late := wordPhase(c.watch.word.Load()) == phaseHead
 	why := c.enter(phaseClient, lingerMillis)
 	if late && why == causeTimeout && c.x != nil {
 		c.conn.SetDeadline(time.Time{})
@@ -283,7 +289,7 @@ func (c *connection) end(problem any) {
 		c.accepted.SetLinger(0) // A reset: see breakResponse.
 		c.accepted.Close()      // Without the orderly end that TLS has.
 	} else {
-		if c.lingers {
+		if c.lingers && !c.unwanted.Load() {
 			c.linger()
 		}
 		c.conn.Close()

@@ -32,7 +32,7 @@ func (c *connection) start() progress {
 		return c.advance()
 	}
 	// It holds until the end of the handshake.
-	c.enter(phaseRead, c.proxy.cfg.HeadTimeout.Milliseconds())
+	c.enter(phaseHead, c.proxy.cfg.HeadTimeout.Milliseconds())
 	for {
 		name, n, err := clienthello.Parse(x.in[x.start:x.end])
 		if violation, ok := errors.AsType[clienthello.Violation](err); ok {

@@ -190,6 +190,7 @@ func (l *listener) gone() bool {
 
 // accept accepts connections until the listener is closed.
 func (l *listener) accept() {
+	p := l.proxy
 	pause := time.Duration(0)
 	for {
 		conn, err := l.net.Accept()
@@ -197,9 +198,12 @@ func (l *listener) accept() {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			// Mostly there are too many open files; connections that end make room.
+			// Mostly there are too many open files, in this process or on the machine.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			l.proxy.cfg.Log.Error("accepting a connection failed", "port", l.port.Number, "error", err, "pause", pause)
+			p.crowd.failed.Add(1, "port", l.port.Number, "error", err)
+			if isShortage(err) {
+				p.squeeze()
+			}
 			select {
 			case <-time.After(pause):
 			case <-l.ended:
@@ -208,9 +212,18 @@ func (l *listener) accept() {
 		}
 		pause = 0
 		c := newConnection(l, conn)
-		l.proxy.add(c)
-		go c.serve()
+		welcome, full := p.add(c)
+		if welcome {
+			go c.serve()
+		} else {
+			c.accepted.SetLinger(0) // Nothing is to be kept of it.
+			c.accepted.Close()
+			p.crowd.refused.Add(1, "source", c.source.Addr(), "limit", p.cfg.Limits.PerSource)
+		}
 		// When thousands connect at once, those that are connected already get their turns in between.
 		runtime.Gosched()
+		if full {
+			p.awaitRoom(l.ended)
+		}
 	}
 }

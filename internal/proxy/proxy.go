@@ -56,6 +56,8 @@ type Config struct {
 	IdleTimeout time.Duration
 	// ConnectionDuration bounds the life of a client's connection. Default: 10 minutes (UG quotas).
 	ConnectionDuration time.Duration
+	// Limits bound the connections of all clients and to all targets. The zero value bounds nothing.
+	Limits Limits
 	// Upstream makes and bounds the connections to targets. Defaults: a Dialer that connects to any address, 5 seconds to
 	// connect, 30 seconds idle, 256 idle and 8,192 connections of HTTP/1.1 and 64 of HTTP/2 per target, 2 of them made ready; a
 	// negative number means none.
@@ -120,6 +122,7 @@ type Proxy struct {
 	date     atomic.Pointer[string]
 	clock    clock
 	failures failureLog
+	crowd    crowd
 
 	// dialing ends when exchanges are broken off at the end of Shutdown.
 	dialing context.Context
@@ -127,10 +130,11 @@ type Proxy struct {
 	running sync.WaitGroup // accept loops and connections
 	sweeper sync.WaitGroup
 
-	sweeping sync.Mutex // sweeping is held during a sweep, which may wait for mu, and guards the field below.
+	sweeping sync.Mutex // sweeping is held during a sweep, which may wait for mu, and guards the fields below.
 	swept    []*connection
+	idle     []idleConnection
 
-	mu          sync.Mutex // mu guards the fields below.
+	mu          sync.Mutex // mu guards the fields below, and what crowd says that it guards.
 	listeners   map[int]*listener
 	wanted      []*routing.Port
 	problems    map[int]error
@@ -142,6 +146,7 @@ type Proxy struct {
 // New returns a proxy that listens nowhere yet. It runs until Shutdown.
 func New(cfg Config) *Proxy {
 	cfg.setDefaults()
+	cfg.Upstream.MaxTotal = cfg.Limits.Targets
 	p := &Proxy{
 		cfg:         cfg,
 		listeners:   make(map[int]*listener),
@@ -151,7 +156,8 @@ func New(cfg Config) *Proxy {
 	p.http2 = http2.NewEndpoint(p.http2Config())
 	p.cfg.Upstream.HTTP2 = p.http2
 	p.pools = upstream.NewPools(p.cfg.Upstream)
-	p.mover = passthrough.NewMover()
+	p.mover = passthrough.NewMover(cfg.Limits.Pipes)
+	p.crowd = newCrowd(&p.cfg)
 	p.hellos = newHellos()
 	p.tls = p.newTLSConfig()
 	p.exchanges.New = func() any { return newExchange() }
@@ -199,6 +205,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.stop()
 	p.sweeper.Wait()
 	p.failures.sweep(p.cfg.Log)
+	p.crowd.close()
 	p.pools.Close()
 	p.mover.Close()
 	return err
@@ -236,17 +243,23 @@ func (p *Proxy) setDate(now time.Time) {
 }
 
 // add registers a connection. One that is accepted just as the proxy shuts down is served too: its client may have
-// sent a request already.
-func (p *Proxy) add(c *connection) {
+// sent a request already. A connection that is not welcome is not registered; full means that no other is to be accepted
+// before there is room.
+func (p *Proxy) add(c *connection) (welcome, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.crowd.enter(c) {
+		return false, false
+	}
 	p.connections[c] = struct{}{}
 	p.running.Add(1) // The accept loop, which calls this, is still running: nobody has finished waiting.
+	return true, p.crowd.over(len(p.connections)) > 0
 }
 
 func (p *Proxy) remove(c *connection) {
 	p.mu.Lock()
 	delete(p.connections, c)
+	p.crowd.leave(c, len(p.connections))
 	p.mu.Unlock()
 	p.running.Done()
 }

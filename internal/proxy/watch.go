@@ -40,6 +40,7 @@ type phase uint64
 
 const (
 	phaseIdle   phase = iota + 1 // the first byte of a request
+	phaseHead                    // the rest of a head, or of a TLS handshake
 	phaseRead                    // more bytes from the client
 	phaseDial                    // a connection to a target, which has a limit of its own
 	phaseTarget                  // the target
@@ -57,6 +58,7 @@ const (
 	causeLifetime       // the connection has lived too long
 	causeDrain          // the proxy is shutting down
 	causeBroken         // the proxy has waited long enough for its shutdown
+	causeRoom           // the connection was idle, and others need its place
 	causeNap            // nothing but that the connection has been idle for a while; see nap
 )
 
@@ -108,32 +110,33 @@ func (w *watch) await() {
 // past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
-// end ends the connection's wait if it is still the one that word states.
-func (w *watch) end(c *connection, word uint64, why cause) {
+// end ends the connection's wait if it is still the one that word states. It reports whether it was.
+func (w *watch) end(c *connection, word uint64, why cause) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.word.CompareAndSwap(word, word|uint64(why)<<4) {
-		return
+		return false
 	}
 	if why == causeNap {
 		c.accepted.SetReadDeadline(past)
-		return
+		return true
 	}
 	if wordPhase(word) != phaseTarget {
 		c.accepted.SetDeadline(past)
 		if wordPhase(word) == phaseTunnel {
 			c.target.SetDeadline(past)
 		}
-		return
+		return true
 	}
 	if why == causeTimeout && c.upload.state.Load() == uploadReads {
 		c.accepted.SetReadDeadline(past) // It is the client that is late. The upload tells so, and ends the rest.
-		return
+		return true
 	}
 	if why != causeTimeout {
 		c.accepted.SetReadDeadline(past) // It ends an upload; an answer can still be sent.
 	}
 	c.target.SetDeadline(past)
+	return true
 }
 
 // insist ends a wait that has gone on although it was ended: an upload that was to be ended may just have ended well.
@@ -193,6 +196,7 @@ func (p *Proxy) sweep() {
 		case now := <-ticker.C:
 			p.clock.set(now)
 			p.sweepConnections()
+			p.makeRoom()
 			if turn%int(time.Second/tick) == 0 {
 				p.setDate(now)
 				p.pools.Sweep(now)
@@ -201,6 +205,8 @@ func (p *Proxy) sweep() {
 			if turn%int(failureInterval/tick) == 0 {
 				p.failures.sweep(p.cfg.Log)
 			}
+		case <-p.crowd.full:
+			p.makeRoom()
 		case <-p.dialing.Done():
 			return
 		}

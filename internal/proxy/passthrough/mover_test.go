@@ -51,7 +51,7 @@ type line struct {
 
 func newLine(t testing.TB) *line {
 	t.Helper()
-	l := &line{mover: NewMover(), ended: make(chan error, 1)}
+	l := &line{mover: NewMover(0), ended: make(chan error, 1)}
 	l.sender, l.src = connected(t)
 	l.dst, l.receiver = connected(t)
 	var moving sync.WaitGroup

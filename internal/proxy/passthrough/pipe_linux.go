@@ -23,10 +23,15 @@ type pipe struct{ out, in int }
 
 // pipes keeps pipes for their next use.
 type pipes struct {
+	max int // 0: any number
+
 	mu     sync.Mutex // mu guards the fields below.
+	open   int        // kept and in use
 	kept   []*pipe
 	closed bool
 }
+
+func newPipes(limit int) pipes { return pipes{max: limit} }
 
 // take returns an empty pipe, or nil if there is none to be had.
 func (p *pipes) take() *pipe {
@@ -37,9 +42,17 @@ func (p *pipes) take() *pipe {
 		p.mu.Unlock()
 		return taken
 	}
+	if p.max > 0 && p.open >= p.max {
+		p.mu.Unlock()
+		return nil
+	}
+	p.open++
 	p.mu.Unlock()
 	var ends [2]int
 	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
+		p.mu.Lock()
+		p.open--
+		p.mu.Unlock()
 		return nil
 	}
 	return &pipe{out: ends[0], in: ends[1]}
@@ -51,6 +64,8 @@ func (p *pipes) put(back *pipe, empty bool) {
 	keep := empty && !p.closed && len(p.kept) < maxKept
 	if keep {
 		p.kept = append(p.kept, back)
+	} else {
+		p.open--
 	}
 	p.mu.Unlock()
 	if !keep {

@@ -75,3 +75,20 @@ func TestKeptPipesAreBoundedAndClosed(t *testing.T) {
 		t.Fatalf("%d files are open after close", got)
 	}
 }
+
+func TestThereAreNoMorePipesThanThereMayBe(t *testing.T) {
+	p := newPipes(2)
+	defer p.close()
+	first, second := p.take(), p.take()
+	if first == nil || second == nil || p.take() != nil {
+		t.Fatal("there are not exactly two pipes")
+	}
+	p.put(first, true)
+	p.put(second, false)
+	if third, fourth := p.take(), p.take(); third == nil || fourth == nil || p.take() != nil {
+		t.Fatal("those that were put back cannot be taken again")
+	} else {
+		p.put(third, true)
+		p.put(fourth, true)
+	}
+}

@@ -11,6 +11,8 @@ type pipe struct{}
 
 type pipes struct{}
 
+func newPipes(int) pipes { return pipes{} }
+
 func (p *pipes) take() *pipe     { return nil }
 func (p *pipes) put(*pipe, bool) {}
 func (p *pipes) close()          {}

@@ -154,8 +154,14 @@ func (c *Conn) CloseWrite() error {
 
 // Discard closes the connection.
 func (c *Conn) Discard() {
-	c.Conn.Close()
+	c.close()
 	c.pool.gone()
+}
+
+// close closes the connection, whose pool counts it still.
+func (c *Conn) close() {
+	c.Conn.Close()
+	c.pool.pools.room.leave()
 }
 
 // stale says whether the target has closed the idle connection, or said something unasked.

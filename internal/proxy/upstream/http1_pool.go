@@ -68,7 +68,7 @@ func (p *HTTP1Pool) Dial(ctx context.Context) (*Conn, error) {
 		c := p.idle[0]
 		p.idle = append(p.idle[:0], p.idle[1:]...)
 		p.mu.Unlock()
-		c.Conn.Close()
+		c.close()
 		return p.dial(ctx)
 	}
 	turn := make(chan *Conn, 1)
@@ -200,6 +200,30 @@ func (p *HTTP1Pool) sweep(last, now int64) {
 	for _, c := range kept {
 		c.Discard()
 	}
+}
+
+// idleLongest returns when the connection that has been idle for longest became so, if there is one.
+func (p *HTTP1Pool) idleLongest() (since int64, any bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) == 0 {
+		return 0, false
+	}
+	return p.idle[0].idleSince, true
+}
+
+// closeOldest closes the connection that has been idle for longest. It reports whether there was one.
+func (p *HTTP1Pool) closeOldest() bool {
+	p.mu.Lock()
+	if len(p.idle) == 0 {
+		p.mu.Unlock()
+		return false
+	}
+	c := p.idle[0]
+	p.idle = append(p.idle[:0], p.idle[1:]...)
+	p.mu.Unlock()
+	c.Discard()
+	return true
 }
 
 // Close closes the idle connections and keeps no more. Those in use are closed when they come back.

@@ -26,7 +26,7 @@ func (p *Pools) makeSpare(pool *HTTP1Pool) bool {
 }
 
 func (p *HTTP1Pool) makeSpare() {
-	for p.reserveSpare() {
+	for p.pools.room.hasPlace() && p.reserveSpare() {
 		c, err := p.dial(p.pools.warming)
 		if err != nil {
 			break

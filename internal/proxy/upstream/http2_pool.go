@@ -115,6 +115,7 @@ func (p *HTTP2Pool) run(d *http2Dial) {
 		p.forget(nil)
 		return
 	}
+	defer p.pools.room.leave()
 	var c *http2.Conn
 	c = p.pools.cfg.HTTP2.Client(conn, func() { p.dialed(d, c, nil) }, p.announceRoom)
 	conn.SetReadDeadline(time.Now().Add(p.pools.cfg.DialTimeout))
@@ -206,6 +207,17 @@ func (p *HTTP2Pool) sweep() {
 		}
 		c.Sweep()
 	})
+}
+
+// closeQuiet lets up to n connections end that have no streams, and returns how many.
+func (p *HTTP2Pool) closeQuiet(n int) (closed int) {
+	p.each(func(c *http2.Conn) {
+		if quiet, _ := c.Quiet(); quiet && closed < n {
+			c.Drain()
+			closed++
+		}
+	})
+	return closed
 }
 
 func (p *HTTP2Pool) each(call func(*http2.Conn)) {

@@ -21,7 +21,7 @@ import (
 	"trellis/internal/proxy/wire/http2"
 )
 
-// Config bounds the connections to targets. All fields but Dialer, Spare and HTTP2 must be set.
+// Config bounds the connections to targets. All fields but Dialer, MaxTotal, Spare and HTTP2 must be set.
 type Config struct {
 	// Dialer connects to targets. Nil is one that connects to any address.
 	Dialer *outbound.Dialer
@@ -34,6 +34,8 @@ type Config struct {
 	MaxIdle             int
 	MaxConnections      int
 	MaxHTTP2Connections int
+	// MaxTotal is how many connections there may be to all targets, of both versions. 0 means any number.
+	MaxTotal int
 	// Spare is how many connections of HTTP/1.1 to a target are made ready, idle ones included, once it has been used.
 	Spare int
 	// HTTP2 makes the connections of HTTP/2.
@@ -45,6 +47,7 @@ type Pools struct {
 	cfg      Config
 	http1TLS *tls.Config
 	http2TLS *tls.Config
+	room     *room
 	now      atomic.Int64 // nanoseconds of the last Sweep; read instead of the clock, since a second more or less is nothing
 
 	// warming ends with Close, and with it the making of spare connections.
@@ -71,6 +74,7 @@ func NewPools(cfg Config) *Pools {
 	p.http2TLS.ClientSessionCache = tls.NewLRUClientSessionCache(256)
 	p.warming, p.stop = context.WithCancel(context.Background())
 	p.now.Store(time.Now().UnixNano())
+	p.room = newRoom(cfg.MaxTotal, p.closeIdle)
 	return p
 }
 
@@ -116,16 +120,22 @@ func (p *Pools) inBackground(work func()) bool {
 	return !p.closed
 }
 
-// connect makes a connection, and has it secured if secure is not nil.
+// connect makes a connection, and has it secured if secure is not nil. It takes a place in p.room, which the caller gives
+// back when the connection is closed.
 func (p *Pools) connect(ctx context.Context, address netip.AddrPort, secure func(context.Context, *net.TCPConn) error) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.DialTimeout)
 	defer cancel()
-	conn, err := p.cfg.Dialer.Connect(ctx, address)
-	if err != nil || secure == nil {
-		return conn, err
+	if err := p.room.enter(ctx); err != nil {
+		return nil, err
 	}
-	if err := secure(ctx, conn); err != nil {
-		conn.Close()
+	conn, err := p.cfg.Dialer.Connect(ctx, address)
+	if err == nil && secure != nil {
+		if err = secure(ctx, conn); err != nil {
+			conn.Close()
+		}
+	}
+	if err != nil {
+		p.room.leave()
 		return nil, err
 	}
 	return conn, nil

@@ -346,6 +346,26 @@ func (c *Conn) Sweep() {
 	}
 }
 
+// Quiet reports whether no stream is open, and whether any has been.
+func (c *Conn) Quiet() (quiet, used bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.streams) == 0, c.lastPeerID > 0
+}
+
+// EndIfQuiet ends a client's connection, with a GOAWAY and without the wait of Drain for what may be on its way, unless
+// a stream is open. It reports whether it does.
+func (c *Conn) EndIfQuiet() bool {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.err != nil || len(c.streams) > 0 {
+		return false
+	}
+	c.draining = true
+	c.settle()
+	return c.err != nil
+}
+
 // Idle returns for how many milliseconds no stream has been open.
 func (c *Conn) Idle() int64 {
 	c.mu.Lock()

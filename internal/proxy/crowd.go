@@ -1,0 +1,288 @@
+package proxy
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"net/netip"
+	"runtime"
+	"slices"
+	"syscall"
+
+	"trellis/internal/proxy/socket"
+	"trellis/internal/summary"
+)
+
+// Limits bound connections, each of which is an open file. 0 means any number.
+type Limits struct {
+	// Clients is how many connections of clients there may be, on all ports together. When there is one more, the accept
+	// loops wait, and idle connections are closed to make room: first those that have carried no request yet, in the order
+	// in which they came, then those that were idle longest (A-441).
+	Clients int
+	// PerSource is how many connections of clients may come from one IPv4 address or IPv6 /64. More are reset at once
+	// (A-442).
+	PerSource int
+	// Targets is how many connections to targets there may be.
+	Targets int
+	// Pipes is how many pipes may be used to pass TLS connections through. Without one, bytes go through memory.
+	Pipes int
+}
+
+// roomShare is which part of all connections is closed at once to make room: looking for the ones that have been idle
+// longest costs a look at all.
+const roomShare = 32
+
+// crowd keeps to Limits.Clients and Limits.PerSource.
+type crowd struct {
+	limits Limits
+	full   chan struct{} // wakes the sweeper, which makes room
+
+	closed  *summary.Summary // idle connections that had to make room
+	refused *summary.Summary // connections beyond those that a source may have
+	failed  *summary.Summary // accepting
+
+	// What follows is guarded by Proxy.mu.
+
+	accepted uint64 // the number of the latest connection
+	sources  map[netip.Prefix]int
+	short    bool          // files are short although the limit is not reached
+	freed    chan struct{} // closed when there is room; nil while nobody waits
+}
+
+func newCrowd(cfg *Config) crowd {
+	told := func(first, again string) *summary.Summary {
+		return summary.New(summary.Config{Log: cfg.Log, First: first, Again: again})
+	}
+	c := crowd{
+		limits:  cfg.Limits,
+		full:    make(chan struct{}, 1),
+		closed:  told("there are as many connections of clients as there may be; idle ones are closed to make room", "more idle connections of clients were closed to make room"),
+		refused: told("a source has as many connections as it may have; more are closed at once", "more connections were closed at once, whose sources had too many"),
+		failed:  told("a connection cannot be accepted; trying again", "more connections could not be accepted"),
+	}
+	if c.limits.PerSource > 0 {
+		c.sources = make(map[netip.Prefix]int)
+	}
+	return c
+}
+
+func (c *crowd) close() {
+	c.closed.Close()
+	c.refused.Close()
+	c.failed.Close()
+}
+
+// enter counts a connection, unless its source has enough of them. Proxy.mu is held.
+func (c *crowd) enter(conn *connection) bool {
+	if c.sources != nil {
+		source := sourceOf(conn)
+		if c.sources[source] >= c.limits.PerSource {
+			return false
+		}
+		c.sources[source]++
+	}
+	c.accepted++
+	conn.number = c.accepted
+	return true
+}
+
+// leave counts a connection out, of which open are left. Proxy.mu is held.
+func (c *crowd) leave(conn *connection, open int) {
+	if c.sources != nil {
+		source := sourceOf(conn)
+		if c.sources[source]--; c.sources[source] == 0 {
+			delete(c.sources, source)
+		}
+	}
+	if c.freed != nil && c.over(open) <= 0 {
+		close(c.freed)
+		c.freed = nil
+	}
+}
+
+// sourceOf returns where a connection comes from, as far as one source can be told from another: a host with IPv6 has a
+// whole /64 to choose its addresses from (RFC 4291 2.5.4, A-442).
+func sourceOf(conn *connection) netip.Prefix {
+	address := conn.source.Addr().Unmap().WithZone("")
+	bits := address.BitLen()
+	if address.Is6() {
+		bits = 64
+	}
+	source, _ := address.Prefix(bits) // It cannot fail: the address has that many bits.
+	return source
+}
+
+// over returns how many connections there are too many.
+func (c *crowd) over(open int) int {
+	if c.limits.Clients == 0 {
+		return 0
+	}
+	return open - c.limits.Clients
+}
+
+// awaitRoom waits until there are not too many connections, or a listener has ended.
+func (p *Proxy) awaitRoom(ended <-chan struct{}) {
+	p.mu.Lock()
+	if p.crowd.over(len(p.connections)) <= 0 {
+		p.mu.Unlock()
+		return
+	}
+	if p.crowd.freed == nil {
+		p.crowd.freed = make(chan struct{})
+	}
+	freed := p.crowd.freed
+	p.mu.Unlock()
+	p.crowd.wake()
+	select {
+	case <-freed:
+	case <-ended:
+	}
+}
+
+// squeeze makes room although the limit is not reached: others have taken the files.
+func (p *Proxy) squeeze() {
+	p.mu.Lock()
+	p.crowd.short = true
+	p.mu.Unlock()
+	p.crowd.wake()
+}
+
+// wake has the sweeper make room.
+func (c *crowd) wake() {
+	select {
+	case c.full <- struct{}{}:
+	default:
+	}
+}
+
+// isShortage reports whether something failed because of too many open files, here or on the machine.
+func isShortage(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// idleConnection is a connection that nobody would miss much.
+type idleConnection struct {
+	*connection
+	word   uint64 // what it waits for; that of HTTP/2 is the same at all times
+	served bool
+	ticks  int // for how long it has been idle, by the sweeper's count
+}
+
+// before orders connections by who is to go first.
+func (a idleConnection) before(b idleConnection) int {
+	switch {
+	case a.served != b.served:
+		if b.served {
+			return -1
+		}
+		return 1
+	case a.served:
+		return cmp.Or(b.ticks-a.ticks, cmp.Compare(a.number, b.number))
+	default:
+		return cmp.Compare(a.number, b.number)
+	}
+}
+
+// newcomers is which part of all connections, the latest ones, is spared until a tick has passed: their requests may be on
+// their way. The very last one is always spared, since it is the one that room is made for.
+const newcomers = 8
+
+// makeRoom closes idle connections if there are too many connections.
+func (p *Proxy) makeRoom() {
+	p.sweeping.Lock()
+	defer p.sweeping.Unlock()
+	p.mu.Lock()
+	open, newest := len(p.connections), p.crowd.accepted
+	over := p.crowd.over(open)
+	if p.crowd.short {
+		over = max(over, 1)
+	}
+	p.crowd.short = false
+	if over <= 0 {
+		p.mu.Unlock()
+		return
+	}
+	connections := slices.AppendSeq(p.swept[:0], maps.Keys(p.connections))
+	p.mu.Unlock()
+	idle := p.idle[:0]
+	for i, c := range connections {
+		if i%sweptAtOnce == sweptAtOnce-1 {
+			runtime.Gosched()
+		}
+		candidate, ok := c.idleness()
+		if ok && (c.number+uint64(open/newcomers) < newest || candidate.ticks > 0 && c.number < newest) {
+			idle = append(idle, candidate)
+		}
+	}
+	slices.SortFunc(idle, idleConnection.before)
+	var closed int64
+	for _, c := range idle {
+		if closed == int64(over+open/roomShare) {
+			break
+		}
+		if c.makeWay() {
+			closed++
+		}
+	}
+	clear(connections)
+	clear(idle)
+	p.swept, p.idle = connections, idle
+	if closed > 0 {
+		p.crowd.closed.Add(closed, "open", open, "limit", p.cfg.Limits.Clients)
+	}
+}
+
+// idleness reports whether no exchange is under way on the connection, and for how long.
+func (c *connection) idleness() (idle idleConnection, ok bool) {
+	if m := c.multiplexed.Load(); m != nil {
+		quiet, used := m.frames.Quiet()
+		return idleConnection{connection: c, served: used, ticks: int(m.frames.Idle() / tick.Milliseconds())}, quiet
+	}
+	word := c.watch.word.Load()
+	if ph := wordPhase(word); ph != phaseIdle && ph != phaseHead || wordCause(word) != causeNone {
+		return idle, false
+	}
+	idle = idleConnection{connection: c, word: word, served: c.served.Load()}
+	if c.watch.swept == word {
+		idle.ticks = c.watch.same
+	}
+	return idle, true
+}
+
+// makeWay ends the connection if it is idle still. It reports whether it does.
+func (c idleConnection) makeWay() bool {
+	if m := c.multiplexed.Load(); m != nil {
+		c.unwanted.Store(true)
+		if m.frames.EndIfQuiet() {
+			return true
+		}
+		c.unwanted.Store(false)
+		return false
+	}
+	if wordPhase(c.word) == phaseIdle && c.transport != nil && !c.silent() {
+		return false // A request has come, or the client's end.
+	}
+	return c.watch.end(c.connection, c.word, causeRoom)
+}
+
+// silent reports whether the client has sent nothing that waits to be read.
+func (c *connection) silent() (silent bool) {
+	err := c.transport.Control(func(fd uintptr) { silent = socket.Silent(fd) })
+	return err == nil && silent
+}
+
+// Usage is how many connections of clients there are, and what became of others.
+type Usage struct {
+	Open    int   `json:"open"`
+	Limit   int   `json:"limit"`   // 0: none
+	Closed  int64 `json:"closed"`  // idle ones, to make room for others
+	Refused int64 `json:"refused"` // beyond what one source may have
+}
+
+// Usage returns how many connections of clients there are.
+func (p *Proxy) Usage() Usage {
+	p.mu.Lock()
+	open := len(p.connections)
+	p.mu.Unlock()
+	return Usage{Open: open, Limit: p.cfg.Limits.Clients, Closed: p.crowd.closed.Total(), Refused: p.crowd.refused.Total()}
+}

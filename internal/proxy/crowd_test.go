@@ -1,0 +1,304 @@
+package proxy
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	wire "golang.org/x/net/http2"
+
+	"trellis/internal/shape"
+	"trellis/test/trellistest"
+)
+
+// crowded returns a world with limits and a service that answers 404.
+func crowded(t *testing.T, limits Limits) *world {
+	w := newWorld(t, func(cfg *Config) { cfg.Limits = limits })
+	w.service("svc-1", 80, respondWith(404))
+	return w
+}
+
+// await waits until a condition holds.
+func (w *world) await(what string, condition func() bool) {
+	w.t.Helper()
+	trellistest.Await(w.t, condition, "%s", what)
+}
+
+// silent connects and sends nothing. It returns when the proxy has accepted the connection.
+func (w *world) silent() *client {
+	w.t.Helper()
+	return w.silentOn(80)
+}
+
+func (w *world) silentOn(port int) *client {
+	w.t.Helper()
+	accepted := w.proxy.accepted()
+	c := w.dialPort(port)
+	w.await("the connection is accepted", func() bool { return w.proxy.accepted() > accepted })
+	return c
+}
+
+func (p *Proxy) accepted() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.crowd.accepted
+}
+
+// busy connects and has carried a request.
+func (w *world) busy() *client {
+	w.t.Helper()
+	c := w.dial()
+	w.serves(c)
+	return c
+}
+
+// serves checks that a connection carries requests.
+func (w *world) serves(clients ...*client) {
+	w.t.Helper()
+	for _, c := range clients {
+		if got := c.get("/"); got.StatusCode != 404 || got.Close {
+			w.t.Errorf("got %d, close %v", got.StatusCode, got.Close)
+		}
+	}
+}
+
+// awaitIdle waits until all connections have been idle for some ticks.
+func (w *world) awaitIdle(ticks int) {
+	w.t.Helper()
+	w.await("all connections are idle", func() bool {
+		p := w.proxy
+		p.sweeping.Lock()
+		defer p.sweeping.Unlock()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for c := range p.connections {
+			if idle, ok := c.idleness(); !ok || idle.ticks < ticks {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func TestConnectionsThatNeverCarriedARequestMakeRoomFirst(t *testing.T) {
+	w := crowded(t, Limits{Clients: 3})
+	kept := w.busy()
+	first := w.silent()
+	w.awaitIdle(2)
+	second := w.silent()
+	third := w.silent()
+	first.atEnd()
+	fourth := w.silent()
+	second.atEnd()
+	w.serves(kept, third, fourth)
+	if got := w.proxy.Usage(); got != (Usage{Open: 3, Limit: 3, Closed: 2}) {
+		t.Errorf("usage %+v", got)
+	}
+}
+
+func TestLongestIdleConnectionMakesRoom(t *testing.T) {
+	w := crowded(t, Limits{Clients: 2})
+	first, second := w.busy(), w.busy()
+	w.awaitIdle(2)
+	w.serves(first)
+	third := w.busy()
+	second.atEnd()
+	w.serves(first, third)
+}
+
+func TestUnfinishedHeadMakesRoom(t *testing.T) {
+	w := crowded(t, Limits{Clients: 2})
+	kept := w.busy()
+	unfinished := w.silent()
+	unfinished.send("GET / HTTP/1.1\r\nHost:")
+	w.await("the head has begun", func() bool {
+		w.proxy.mu.Lock()
+		defer w.proxy.mu.Unlock()
+		for c := range w.proxy.connections {
+			if wordPhase(c.watch.word.Load()) == phaseHead {
+				return true
+			}
+		}
+		return false
+	})
+	w.serves(kept)
+	third := w.busy()
+	unfinished.atEnd()
+	w.serves(kept, third)
+}
+
+func TestIdleConnectionOfHTTP2MakesRoomWithAGoodbye(t *testing.T) {
+	w := crowded(t, Limits{Clients: 1})
+	c := w.dialFrames()
+	c.request(1, true, "GET", "/")
+	c.headers()
+	c.next() // The body.
+	w.busy()
+	frame, err := c.next()
+	if f, ok := frame.(*wire.GoAwayFrame); !ok || f.ErrCode != wire.ErrCodeNo || f.LastStreamID != 1 {
+		t.Errorf("got %v, %v; want a GOAWAY", frame, err)
+	}
+	w.await("its place is free", func() bool { return w.proxy.Usage().Open == 1 })
+}
+
+func TestUnfinishedHandshakeMakesRoom(t *testing.T) {
+	w := newSecureWorld(t, func(cfg *Config) { cfg.Limits.Clients = 1 })
+	w.https(answering(t, okAnswer))
+	w.silentOn(443).send("\x16\x03\x01\x02\x00\x01")
+	if c := w.dialTLS(host); c == nil {
+		t.Error("no place for another connection")
+	}
+	w.await("the place is free", func() bool { return w.proxy.Usage().Open == 1 })
+}
+
+func TestExchangesAreNotBrokenOffForRoom(t *testing.T) {
+	w := newWorld(t, func(cfg *Config) { cfg.Limits.Clients = 1 })
+	var arrived atomic.Int32
+	release := make(chan struct{})
+	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
+		for readRequest(r) != nil {
+			arrived.Add(1)
+			<-release
+			io.WriteString(conn, okAnswer)
+		}
+	}))
+	// One more than the limit is accepted, for which room is to be made; then the others wait.
+	clients := make([]*client, 4)
+	for i := range clients {
+		clients[i] = w.dial()
+		clients[i].send("GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+	}
+	w.await("two are served", func() bool { return arrived.Load() == 2 })
+	w.proxy.makeRoom()
+	if got := w.proxy.Usage(); got.Open != 2 || got.Closed != 0 {
+		t.Errorf("usage %+v", got)
+	}
+	close(release)
+	for _, c := range clients {
+		if got := c.receive("GET"); got.body != "ok" {
+			t.Errorf("got %d %q", got.StatusCode, got.body)
+		}
+	}
+}
+
+func TestFullProxySaysSoOnce(t *testing.T) {
+	w := crowded(t, Limits{Clients: 2})
+	for range 20 {
+		w.silent()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := strings.Count(w.log.String(), "as many connections of clients as there may be"); n != 1 || !strings.Contains(w.log.String(), "limit=2") {
+		t.Errorf("said %d times:\n%s", n, w.log.String())
+	}
+}
+
+func TestSourceHasAsManyConnectionsAsItMay(t *testing.T) {
+	w := crowded(t, Limits{PerSource: 2})
+	from := func(source string) *client {
+		t.Helper()
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+		conn, err := dialer.Dial("tcp", w.proxy.Addr(80).String())
+		if err != nil {
+			t.Skip(err) // Only Linux has all of 127.0.0.0/8.
+		}
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(50 * time.Second))
+		return &client{t, conn, bufio.NewReader(conn)}
+	}
+	first, second := from("127.0.0.1"), from("127.0.0.1")
+	w.serves(first, second)
+	if _, err := from("127.0.0.1").ReadByte(); err == nil {
+		t.Error("a third connection is served")
+	}
+	w.serves(from("127.0.0.2"), first, second)
+	if got := w.proxy.Usage(); got != (Usage{Open: 3, Refused: 1}) {
+		t.Errorf("usage %+v", got)
+	}
+	first.Close()
+	w.await("it is gone", func() bool { return w.proxy.Usage().Open == 2 })
+	w.serves(from("127.0.0.1"))
+}
+
+// starved is a listener that finds no file for a connection now and then.
+type starved struct {
+	*net.TCPListener
+	failures atomic.Int32
+}
+
+func (l *starved) Accept() (net.Conn, error) {
+	if l.failures.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.TCPListener.Accept()
+}
+
+func TestConnectionsAreAcceptedAgainOnceThereAreFiles(t *testing.T) {
+	var listener *starved
+	w := newWorld(t, func(cfg *Config) {
+		cfg.Listen = func(port int, address string) (net.Listener, error) {
+			l, err := listen(port, address)
+			if err != nil {
+				return nil, err
+			}
+			listener = &starved{TCPListener: l.(*net.TCPListener)}
+			return listener, nil
+		}
+	})
+	w.service("svc-1", 80, respondWith(404))
+	idle := w.silent()
+	w.silent() // The accept loop is waiting for another one now.
+	listener.failures.Store(3)
+	w.silent()
+	late := w.dial()
+	idle.atEnd() // It has given up its file.
+	w.serves(late)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := strings.Count(w.log.String(), "a connection cannot be accepted"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, w.log.String())
+	}
+}
+
+func TestNetworkOfIPv6IsOneSource(t *testing.T) {
+	of := func(address string) netip.Prefix {
+		return sourceOf(&connection{source: netip.AddrPortFrom(netip.MustParseAddr(address), 1)})
+	}
+	if of("2001:db8::1") != of("2001:db8::ffff:0:0:2%eth0") {
+		t.Error("two addresses of one /64 are two sources")
+	}
+	if of("2001:db8::1") == of("2001:db8:0:1::1") {
+		t.Error("two /64 are one source")
+	}
+	if of("192.0.2.1") != of("::ffff:192.0.2.1") || of("192.0.2.1") == of("::ffff:192.0.2.2") {
+		t.Error("addresses of IPv4 are not told apart as such")
+	}
+}
+
+func TestIdleConnectionsToTargetsMakeRoomForOthers(t *testing.T) {
+	w := newWorld(t, func(cfg *Config) { cfg.Limits.Targets = 1 })
+	w.http2Storefront(shape.TargetGroupProtocolVersionHttp2, http2Backend(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "ok")
+	})))
+	w.targetGroup("tg-2", "HTTP", answering(t, okAnswer))
+	w.service("svc-2", 81, forwardTo("tg-2"), "tg-2")
+	byHTTP2 := w.http2Client()
+	for range 3 {
+		if got := fetch(t, byHTTP2, "GET", "/", nil); got.body != "ok" {
+			t.Errorf("by HTTP/2: got %d %q", got.StatusCode, got.body)
+		}
+		c := w.dialPort(81)
+		c.send("GET / HTTP/1.1\r\nHost: svc-2.lattice.test\r\n\r\n")
+		if got := c.receive("GET"); got.body != "ok" {
+			t.Errorf("by HTTP/1.1: got %d %q", got.StatusCode, got.body)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestConnectionsToAllTargetsHaveRoomTogether(t *testing.T) {
+	pools := newPools(t, func(cfg *Config) { cfg.MaxTotal, cfg.DialTimeout = 2, 2*time.Second })
+	var pool [3]*HTTP1Pool
+	var accepted [3]<-chan net.Conn
+	for i := range pool {
+		var address netip.AddrPort
+		address, accepted[i] = listen(t)
+		pool[i] = pools.newHTTP1(address, false)
+	}
+	first, second := dial(t, pool[0]), dial(t, pool[1])
+	if _, err := pool[2].Dial(context.Background()); !errors.Is(err, errNoRoom) {
+		t.Errorf("without room: %v", err)
+	}
+	first.Release()
+	pools.Sweep(time.Now()) // So that the other one is idle for less long.
+	second.Release()
+	third := dial(t, pool[2])
+	if !closed(<-accepted[0]) {
+		t.Error("the connection that was idle for longest was not closed")
+	}
+	if pool[1].Idle() != second {
+		t.Error("the other one was closed")
+	}
+	second.Discard()
+	dial(t, pool[0]).Discard()
+	third.Discard()
+	if len(pools.room.places) != 0 {
+		t.Errorf("%d places are taken by nobody", len(pools.room.places))
+	}
+}
+
+func TestPlacesOfFailedConnectionsAreFree(t *testing.T) {
+	pools := newPools(t, func(cfg *Config) { cfg.MaxTotal = 1 })
+	address, _ := listen(t)
+	if c, err := pools.newHTTP1(netip.MustParseAddrPort("127.0.0.1:1"), false).Dial(context.Background()); err == nil {
+		c.Discard()
+		t.Skip("something listens on port 1")
+	}
+	dial(t, pools.newHTTP1(address, false)).Discard()
+	if len(pools.room.places) != 0 {
+		t.Errorf("%d places are taken by nobody", len(pools.room.places))
+	}
+}
