@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strings"
+
+	"trellis/internal/proxy"
 )
 
 // readiness is the answer of /readyz.
@@ -20,7 +22,9 @@ type readiness struct {
 	// Problems are ports that cannot be bound. They do not make a node unready: the rest serves, and whoever may create a
 	// listener could otherwise take every node out of service (A-520).
 	Problems []string `json:"problems,omitempty"`
-	Version  string   `json:"version"`
+	// Connections are those of clients, by the ports that they are to.
+	Connections map[string]proxy.Usage `json:"connections"`
+	Version     string                 `json:"version"`
 }
 
 // adminPage is what can be asked on the admin port.
@@ -69,7 +73,8 @@ func (s *Server) adminHandler() http.Handler {
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	answer := readiness{Ready: true, Writes: true, Problems: s.portProblems(), Version: s.cfg.Version}
+	answer := readiness{Ready: true, Writes: true, Problems: s.portProblems(), Version: s.cfg.Version,
+		Connections: map[string]proxy.Usage{"data": s.proxy.Usage(), "api": s.api.usage(), "admin": s.admin.usage()}}
 	status := http.StatusOK
 	if err := s.catalog.Writable(); err != nil {
 		answer.Writes, answer.Catalog = false, err.Error()

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"trellis/internal/summary"
 )
 
 // door is a port of ours with an HTTP server behind it: the API's or the admin port. It can be shut for a while, when
@@ -23,20 +25,41 @@ type door struct {
 	tcp     *net.TCPListener
 	handler http.Handler
 	// pass is a secret by which a successor knows that a request was passed on by us, and not made up by a client.
-	pass string
-	log  *slog.Logger
+	pass   string
+	limit  int
+	log    *slog.Logger
+	closed *summary.Summary // idle connections that had to make room
+	failed *summary.Summary // accepting
 
-	mu          sync.Mutex // mu guards the fields below.
-	isShut      bool
-	isClosed    bool
-	successor   http.Handler // what answers instead, once there is a successor
-	underWay    int          // requests that the handler is at
-	connections int
-	changed     chan struct{} // closed, and replaced, when one of the above has changed
+	mu        sync.Mutex // mu guards the fields below.
+	isShut    bool
+	isClosed  bool
+	successor http.Handler // what answers instead, once there is a successor
+	underWay  int          // requests that the handler is at
+	visitors  map[net.Conn]*visitor
+	changed   chan struct{} // closed, and replaced, when one of the above has changed
 }
 
-func newDoor(listener net.Listener, handler http.Handler, pass string, log *slog.Logger) *door {
-	return &door{tcp: listener.(*net.TCPListener), handler: handler, pass: pass, log: log, changed: make(chan struct{})}
+// doorConfig is what a door is built from.
+type doorConfig struct {
+	Listener net.Listener
+	Handler  http.Handler
+	// Limit is how many connections there may be.
+	Limit int
+	// Pass is a secret by which a successor knows that a request was passed on by us.
+	Pass string
+	Log  *slog.Logger
+}
+
+func newDoor(cfg doorConfig) *door {
+	return &door{
+		tcp: cfg.Listener.(*net.TCPListener), handler: cfg.Handler, limit: cfg.Limit, pass: cfg.Pass, log: cfg.Log,
+		closed: summary.New(summary.Config{Log: cfg.Log,
+			First: "there are as many connections as there may be; idle ones are closed to make room", Again: "more idle connections were closed to make room"}),
+		failed: summary.New(summary.Config{Log: cfg.Log,
+			First: "a connection cannot be accepted; trying again", Again: "more connections could not be accepted"}),
+		visitors: map[net.Conn]*visitor{}, changed: make(chan struct{}),
+	}
 }
 
 // update changes what mu guards.
@@ -127,7 +150,7 @@ func (d *door) restoreSource(r *http.Request) {
 
 // empty waits until there are no connections.
 func (d *door) empty(ctx context.Context) error {
-	return d.await(ctx, func() bool { return d.connections == 0 })
+	return d.await(ctx, func() bool { return len(d.visitors) == 0 })
 }
 
 // ServeHTTP implements http.Handler.
@@ -154,16 +177,35 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Accept implements net.Listener.
+// Accept implements net.Listener. Its only error is that the door is closed.
 func (d *door) Accept() (net.Conn, error) {
+	pause := time.Duration(0)
 	for {
 		conn, err := d.tcp.Accept()
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return conn, err
+		switch {
+		case err == nil && d.admit(conn):
+			return conn, nil
+		case err == nil:
+			conn.Close()
+			return nil, net.ErrClosed
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			// It never fails: without an end of its context there is none but the condition's.
+			_ = d.await(context.Background(), func() bool { return !d.isShut || d.isClosed })
+		case errors.Is(err, net.ErrClosed):
+			return nil, err
+		default: // Mostly there are too many open files, in this process or on the machine.
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			d.failed.Add(1, "error", err)
+			d.rest(pause)
 		}
-		// It never fails: without an end of its context there is none but the condition's.
-		_ = d.await(context.Background(), func() bool { return !d.isShut || d.isClosed })
 	}
+}
+
+// rest waits for a time, or until the door is closed.
+func (d *door) rest(pause time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), pause)
+	defer cancel()
+	_ = d.await(ctx, func() bool { return d.isClosed }) // Its only error is that the time is over.
 }
 
 // Close implements net.Listener.
@@ -197,16 +239,11 @@ func (d *door) serve(ctx context.Context) error {
 		WriteTimeout:      apiWriteTimeout,
 		IdleTimeout:       apiIdleTimeout,
 		MaxHeaderBytes:    apiHeadBytes,
-		ConnState: func(_ net.Conn, state http.ConnState) {
-			switch state {
-			case http.StateNew:
-				d.update(func() { d.connections++ })
-			case http.StateClosed, http.StateHijacked:
-				d.update(func() { d.connections-- })
-			}
-		},
-		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
+		ConnState:         d.note,
+		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
 	}
+	defer d.closed.Close()
+	defer d.failed.Close()
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(d) }()
 	select {

@@ -23,7 +23,7 @@ func openDoor(t *testing.T, handler http.HandlerFunc) (d *door, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d = newDoor(listener, handler, testPass, slog.New(slog.DiscardHandler))
+	d = newDoor(doorConfig{Listener: listener, Handler: handler, Limit: 4, Pass: testPass, Log: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- d.serve(ctx) }()

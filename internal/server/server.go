@@ -44,6 +44,9 @@ type Server struct {
 	takeover      *takeover
 	apiListener   net.Listener
 	adminListener net.Listener
+	api, admin    *door
+
+	files files
 
 	portsInUse    []proxy.Problem // what tryMappedPorts found
 	shownProblems map[int]bool    // by listener port
@@ -111,6 +114,13 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
+	limit, err := openFiles()
+	if err != nil {
+		return s, err
+	}
+	if s.files, err = shareFiles(limit, cfg); err != nil {
+		return s, err
+	}
 	if s.takeover, err = openTakeover(ctx, s.log); err != nil {
 		return s, err
 	}
@@ -146,14 +156,16 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 
 	s.openDialer()
 	s.checker = health.NewChecker(health.Config{
-		Dialer:   s.dialer,
-		Log:      s.log.With("part", "health"),
-		OnChange: func(targetGroup lattice.Key) { s.router.HealthChanged(targetGroup) },
-		Resolve:  s.resolve,
+		Dialer:      s.dialer,
+		Concurrency: s.files.probes,
+		Log:         s.log.With("part", "health"),
+		OnChange:    func(targetGroup lattice.Key) { s.router.HealthChanged(targetGroup) },
+		Resolve:     s.resolve,
 	})
 	s.proxy = proxy.New(proxy.Config{
 		OnBound:            s.dataPortsBound,
 		Upstream:           upstream.Config{Dialer: s.dialer},
+		Limits:             s.files.data,
 		Log:                s.log.With("part", "proxy"),
 		Address:            cfg.DataAddr,
 		BoundPort:          cfg.boundPort,
@@ -237,8 +249,9 @@ func (c Config) boundPort(listenerPort int) int {
 
 // run serves until ctx ends or a part fails.
 func (s *Server) run(ctx context.Context) error {
-	api := newDoor(s.apiListener, s.apiHandler(), s.takeover.pass, s.log.With("part", "api"))
-	admin := newDoor(s.adminListener, s.adminHandler(), s.takeover.pass, s.log.With("part", "admin"))
+	s.api = newDoor(doorConfig{Listener: s.apiListener, Handler: s.apiHandler(), Limit: s.files.api, Pass: s.takeover.pass, Log: s.log.With("part", "api")})
+	s.admin = newDoor(doorConfig{Listener: s.adminListener, Handler: s.adminHandler(), Limit: s.files.admin, Pass: s.takeover.pass, Log: s.log.With("part", "admin")})
+	api, admin := s.api, s.admin
 	if s.takeover.channel != nil {
 		api.shut() // Until the old process is out of the way.
 	}
@@ -271,7 +284,8 @@ func (s *Server) run(ctx context.Context) error {
 	if err := s.greet(ctx); err != nil {
 		s.log.Error("building the demo network", "error", err)
 	}
-	s.log.Info("serving", "version", s.cfg.Version, "api", s.apiListener.Addr().String(), "admin", s.adminListener.Addr().String())
+	s.log.Info("serving", "version", s.cfg.Version, "api", s.apiListener.Addr().String(), "admin", s.adminListener.Addr().String(),
+		"openFiles", s.files.limit, "maxConnections", s.files.data.Clients)
 	s.notifyServiceManager()
 	s.takeover.ready(ctx, s.apiListener.Addr(), s.adminListener.Addr())
 	api.reopen()

@@ -1,0 +1,100 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"trellis/test/trellistest"
+)
+
+// silence connects to a door and sends nothing.
+func silence(t *testing.T, d *door) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", d.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// isClosed reports whether the door closes a connection.
+func isClosed(conn net.Conn) bool {
+	conn.SetReadDeadline(time.Now().Add(8 * time.Second)) // Less than a head may take.
+	_, err := conn.Read(make([]byte, 1))
+	return err == io.EOF
+}
+
+// awaitVisitors waits until a number of connections are idle or not.
+func awaitVisitors(t *testing.T, d *door, idle, active int) {
+	t.Helper()
+	trellistest.Await(t, func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		n := 0
+		for _, v := range d.visitors {
+			if v.idle {
+				n++
+			}
+		}
+		return n == idle && len(d.visitors)-n == active
+	}, "%d connections are idle and %d are not", idle, active)
+}
+
+func TestSilentConnectionsMakeRoomForOthersInTurn(t *testing.T) {
+	d, url := openDoor(t, says("here"))
+	used := &http.Client{Transport: &http.Transport{}}
+	if got := <-ask(t, used, url); got != "here" {
+		t.Fatalf("the door answers %q", got)
+	}
+	var silent []net.Conn
+	for i := range 5 { // Together with the other one, two more than there may be.
+		silent = append(silent, silence(t, d))
+		awaitVisitors(t, d, min(i+2, 4), 0)
+	}
+	for i, conn := range silent[:2] {
+		if !isClosed(conn) {
+			t.Errorf("connection %d is still open", i)
+		}
+	}
+	if got := <-ask(t, used, url); got != "here" {
+		t.Errorf("on its old connection, a client is answered %q", got)
+	}
+	fresh := &http.Client{Transport: &http.Transport{}}
+	if got := <-ask(t, fresh, url); got != "here" {
+		t.Errorf("on a new connection, a client is answered %q", got)
+	}
+	if got := d.usage(); got.Open != 4 || got.Limit != 4 || got.Closed != 3 {
+		t.Errorf("usage %+v", got)
+	}
+}
+
+func TestConnectionsBeyondTheLimitWaitWhileAllAreInUse(t *testing.T) {
+	var under atomic.Int32
+	release := make(chan struct{})
+	d, url := openDoor(t, func(w http.ResponseWriter, _ *http.Request) {
+		under.Add(1)
+		<-release
+		fmt.Fprint(w, "here")
+	})
+	var answers []<-chan string
+	for i := range 6 {
+		answers = append(answers, ask(t, &http.Client{Transport: &http.Transport{}}, url))
+		awaitVisitors(t, d, 0, min(i+1, 4))
+	}
+	if n := under.Load(); n > 4 {
+		t.Errorf("%d requests are under way", n)
+	}
+	close(release)
+	for _, answer := range answers {
+		if got := <-answer; !strings.HasPrefix(got, "here") {
+			t.Errorf("answered %q", got)
+		}
+	}
+}
