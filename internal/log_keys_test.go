@@ -65,6 +65,8 @@ func logKeys(call *ast.CallExpr) (keys []*ast.BasicLit) {
 		first = 1 // after the message
 	case "Log":
 		first = 3 // after the context, the level and the message
+	case "Happened": // of a Summary
+		first, of = 1, "log" // after how many times
 	case "String", "Int", "Int64", "Uint64", "Bool", "Duration", "Time", "Any", "Group":
 		if of != "slog" || len(call.Args) == 0 {
 			return nil

@@ -228,7 +228,7 @@ func (p *Proxy) makeRoom() {
 	clear(idle)
 	p.swept, p.idle = connections, idle
 	if closed > 0 {
-		p.crowd.closed.Add(closed, "open", open, "limit", p.cfg.Limits.Clients)
+		p.crowd.closed.Happened(closed, "limit", p.cfg.Limits.Clients)
 	}
 }
 

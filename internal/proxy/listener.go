@@ -200,7 +200,7 @@ func (l *listener) accept() {
 			}
 			// Mostly there are too many open files, in this process or on the machine.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			p.crowd.failed.Add(1, "port", l.port.Number, "error", err)
+			p.crowd.failed.Happened(1, "port", l.port.Number, "error", err)
 			if isShortage(err) {
 				p.squeeze()
 			}
@@ -218,7 +218,7 @@ func (l *listener) accept() {
 		} else {
 			c.accepted.SetLinger(0) // Nothing is to be kept of it.
 			c.accepted.Close()
-			p.crowd.refused.Add(1, "source", c.source.Addr(), "limit", p.cfg.Limits.PerSource)
+			p.crowd.refused.Happened(1, "source", c.source.Addr(), "limit", p.cfg.Limits.PerSource)
 		}
 		// When thousands connect at once, those that are connected already get their turns in between.
 		runtime.Gosched()

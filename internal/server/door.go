@@ -195,7 +195,7 @@ func (d *door) Accept() (net.Conn, error) {
 			return nil, err
 		default: // Mostly there are too many open files, in this process or on the machine.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			d.failed.Add(1, "error", err)
+			d.failed.Happened(1, "error", err)
 			d.rest(pause)
 		}
 	}

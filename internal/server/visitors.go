@@ -68,7 +68,7 @@ func (d *door) makeRoom() bool {
 	}
 	delete(d.visitors, first)
 	first.Close()
-	d.closed.Add(1, "limit", d.limit)
+	d.closed.Happened(1, "limit", d.limit)
 	return true
 }
 

@@ -32,8 +32,8 @@ type Summary struct {
 // New returns a summary of events that have not happened yet.
 func New(cfg Config) *Summary { return &Summary{cfg: cfg} }
 
-// Add counts an event that happened a number of times.
-func (s *Summary) Add(times int64, attributes ...any) {
+// Happened counts an event that happened a number of times.
+func (s *Summary) Happened(times int64, attributes ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total += times
@@ -68,7 +68,7 @@ func (s *Summary) tell() {
 }
 
 func (s *Summary) report() {
-	s.cfg.Log.Warn(s.cfg.Again, "times", s.untold, "total", s.total)
+	s.cfg.Log.Warn(s.cfg.Again, "count", s.untold, "total", s.total)
 	s.untold = 0
 }
 

@@ -24,20 +24,20 @@ func TestFirstEventIsToldAtOnceAndTheRestTogether(t *testing.T) {
 				t.Errorf("the log says\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 			}
 		}
-		s.Add(1, "limit", 7)
+		s.Happened(1, "limit", 7)
 		told("level=WARN msg=closed limit=7")
-		s.Add(1)
-		s.Add(3)
+		s.Happened(1)
+		s.Happened(3)
 		told()
 		time.Sleep(interval)
-		told(`level=WARN msg="closed more" times=4 total=5`)
+		told(`level=WARN msg="closed more" count=4 total=5`)
 		time.Sleep(2 * interval)
 		told()
-		s.Add(2, "limit", 8) // There was a pause: it is news again.
+		s.Happened(2, "limit", 8) // There was a pause: it is news again.
 		told("level=WARN msg=closed limit=8")
 		s.Close()
-		told(`level=WARN msg="closed more" times=1 total=7`)
-		s.Add(1)
+		told(`level=WARN msg="closed more" count=1 total=7`)
+		s.Happened(1)
 		told()
 		if got := s.Total(); got != 8 {
 			t.Errorf("the total is %d", got)
