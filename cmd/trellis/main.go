@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"trellis/internal/configuration"
+	"trellis/internal/policy/simulator"
 	"trellis/internal/server"
 )
 
@@ -31,9 +32,14 @@ func run() int {
 		fmt.Fprintf(os.Stderr, "trellis: %v\n", err)
 		return exitUsage
 	}
-	if command.Name == "version" {
+	switch command.Name {
+	case "version":
 		fmt.Println("trellis", version())
 		return 0
+	case "policy test":
+		return simulator.Test(command.PolicyTest).Run(os.Stdout, os.Stderr)
+	case "policy lint":
+		return simulator.Lint(command.PolicyLint).Run(os.Stdout, os.Stderr)
 	}
 
 	log := server.NewLogger(command.Configuration.Common, os.Stderr)

@@ -39,6 +39,11 @@ type commandLine struct {
 		Credentials  string         `name:"credentials" help:"File of principals and keys (default DATA_DIR/credentials). Created on first start with one administrator."`
 	} `cmd:"" help:"Run an application network: durable, signatures checked."`
 
+	Policy struct {
+		Test PolicyTest `cmd:"" help:"Tell whether policies allow a request, and why; or run cases."`
+		Lint PolicyLint `cmd:"" help:"Warn of what in policies can never match, or surprises."`
+	} `cmd:"" help:"Try auth policies without a server."`
+
 	Version struct{} `cmd:"" help:"Print the version."`
 
 	Help struct {
@@ -55,12 +60,30 @@ func (versionFlag) BeforeReset(asked *versionFlag) error {
 	return nil
 }
 
+// PolicyTest are the flags of `policy test`.
+type PolicyTest struct {
+	Policy         string   `name:"policy" env:"-" placeholder:"FILE" help:"The auth policy of the service."`
+	NetworkPolicy  string   `name:"network-policy" env:"-" placeholder:"FILE" help:"The auth policy of the service network."`
+	IdentityPolicy string   `name:"identity-policy" env:"-" placeholder:"FILE" help:"The caller's own policy (default: one that allows everything)."`
+	Request        string   `name:"request" env:"-" placeholder:"FILE" help:"The request, as JSON."`
+	JSON           bool     `name:"json" env:"-" help:"Print the whole explanation, as JSON."`
+	Cases          []string `arg:"" optional:"" help:"Files and folders of cases to run instead."`
+}
+
+// PolicyLint are the arguments of `policy lint`.
+type PolicyLint struct {
+	Paths []string `arg:"" help:"Files and folders of policies."`
+}
+
 // Command is what the operator asks for.
 type Command struct {
-	// Name is dev, serve or version.
+	// Name is dev, serve, policy test, policy lint or version.
 	Name string
 	// Configuration is that of dev and serve.
 	Configuration Configuration
+	// PolicyTest and PolicyLint are those of the commands of that name.
+	PolicyTest PolicyTest
+	PolicyLint PolicyLint
 	// Warnings are what the operator should know although it keeps nothing from running.
 	Warnings []string
 }
@@ -101,8 +124,11 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	case err != nil:
 		return Command{}, &UsageError{errors.Join(append(problems.all(nil), err)...)}
 	}
-	command := Command{Name: ctx.Selected().Name}
+	command := Command{Name: strings.TrimPrefix(ctx.Selected().FullPath(), "trellis ")}
 	switch command.Name {
+	case "policy test", "policy lint":
+		command.PolicyTest, command.PolicyLint = line.Policy.Test, line.Policy.Lint
+		return command, nil
 	case "help":
 		return Command{}, help(parser.Model, line.Help.Command, out)
 	case "version":

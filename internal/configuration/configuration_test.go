@@ -115,6 +115,8 @@ func TestHelpIsACommandToo(t *testing.T) {
 		{[]string{"help"}, "Commands:"},
 		{[]string{"help", "serve"}, "--data-dir"},
 		{[]string{"help", "help"}, "help [<command>]"},
+		{[]string{"help", "policy"}, "policy test"},
+		{[]string{"policy", "test", "--help"}, "--network-policy"},
 	} {
 		var out bytes.Buffer
 		if _, err := Parse(tc.args, &out); !errors.Is(err, ErrHelp) || !strings.Contains(out.String(), tc.want) {
@@ -122,7 +124,7 @@ func TestHelpIsACommandToo(t *testing.T) {
 		}
 	}
 	_, err := Parse([]string{"help", "server"}, &bytes.Buffer{})
-	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), `no command "server"; the commands are dev, serve, version, help`) {
+	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), `no command "server"; the commands are dev, serve, policy, version, help`) {
 		t.Errorf("help for an unknown command: %v", err)
 	}
 }

@@ -50,7 +50,7 @@ func parseConditions(raw json.RawMessage, where string, variables bool) ([]Condi
 		at := where + "." + o.name
 		op, ok := parseOperator(o.name)
 		if !ok {
-			problems = append(problems, syntax(at, "is not a condition operator"))
+			problems = append(problems, syntax(at, "is not a condition operator%s", nearOperator(o.name)))
 			continue
 		}
 		keys, err := object(o.value, at)

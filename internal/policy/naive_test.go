@@ -425,7 +425,7 @@ func (n *naive) compare(operator, got, want string, variables bool) bool {
 	if state != yes {
 		return false
 	}
-	if !strings.HasPrefix(operator, "Arn") || want == "*" {
+	if !strings.HasPrefix(operator, "Arn") || want != "" && strings.Trim(want, "*") == "" {
 		flags := ""
 		if operator == "StringEqualsIgnoreCase" {
 			flags = "i"

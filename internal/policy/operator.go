@@ -1,6 +1,11 @@
 package policy
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+
+	"trellis/internal/nearest"
+)
 
 // operator is a condition operator: what it compares, how, and what it makes of several and of absent values.
 type operator struct {
@@ -129,4 +134,22 @@ func (op *operator) parseOrder(name string) bool {
 		return false
 	}
 	return true
+}
+
+// nearOperator asks whether another operator was meant, if there is one of a name that is alike.
+func nearOperator(name string) string {
+	_, bare, found := strings.Cut(name, ":")
+	if !found {
+		bare = name
+	}
+	operators := []string{
+		"StringEquals", "StringNotEquals", "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase", "StringLike", "StringNotLike",
+		"NumericEquals", "NumericNotEquals", "NumericLessThan", "NumericLessThanEquals", "NumericGreaterThan", "NumericGreaterThanEquals",
+		"DateEquals", "DateNotEquals", "DateLessThan", "DateLessThanEquals", "DateGreaterThan", "DateGreaterThanEquals",
+		"Bool", "BinaryEquals", "IpAddress", "NotIpAddress", "ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike", "Null",
+	}
+	if near := nearest.Name(strings.TrimSuffix(bare, "IfExists"), operators); near != "" && near != bare {
+		return fmt.Sprintf("; did you mean %s?", near)
+	}
+	return ""
 }

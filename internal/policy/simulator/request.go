@@ -124,8 +124,14 @@ func (r *request) question(principal, method, path string) *policy.Request {
 		Action: "vpc-lattice-svcs:" + r.Action, Resource: r.Service, Path: path, Now: now, Values: traffic,
 	}
 	if principal != anonymous && principal != "" {
+		role := r.Role
+		if name, found := strings.CutPrefix(arnPart(principal, 5), "role/"); found {
+			// A role signs nothing itself; its sessions do.
+			role = principal
+			principal = "arn:aws:sts::" + arnPart(principal, 4) + ":assumed-role/" + name[strings.LastIndexByte(name, '/')+1:] + "/session"
+		}
 		question.Caller = policy.Caller{
-			ARN: principal, Account: arnPart(principal, 4), RoleARN: r.Role, UserID: r.UserID,
+			ARN: principal, Account: arnPart(principal, 4), RoleARN: role, UserID: r.UserID,
 			OrgID: r.OrgID, OrgPaths: r.OrgPaths, Tags: r.PrincipalTags,
 		}
 	}
