@@ -219,7 +219,7 @@ func embeddedConfig(cfg Config, dir string, lost func(error)) *embed.Config {
 	c.TickMs, c.ElectionMs = 20, 100
 	c.UnsafeNoFsync = cfg.Ephemeral
 	// Bound the files of the log, each of which is open, and what of it is in memory: entries may have 1 MB.
-	c.SnapshotCount, c.SnapshotCatchUpEntries = 2000, 100
+	c.SnapshotCount, c.SnapshotCatchUpEntries = 500, 100
 	c.MaxTxnOps = max(uint(cfg.MaxOperations), DefaultMaxOperations)
 	c.QuotaBackendBytes = 8 << 30
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, "10m"

@@ -30,10 +30,11 @@ type listing struct {
 	skipped  map[string]error // why keys are not in rows
 }
 
-// chunk is a part of a listing. Its rows are nil where a key is not a record.
+// chunk is a part of a listing.
 type chunk struct {
-	kvs    []*mvccpb.KeyValue
+	kvs    []*mvccpb.KeyValue // nil once decoded, since together they are as large as all records
 	rows   []*row
+	head   int64 // the revision of the head key, if it is here
 	errors map[string]error
 }
 
@@ -96,13 +97,8 @@ func listOnce(ctx context.Context, kv clientv3.KV) (*listing, error) {
 		return nil, err
 	}
 	for _, c := range chunks {
-		for i, kv := range c.kvs {
-			if c.rows[i] != nil {
-				l.rows = append(l.rows, c.rows[i])
-			} else if string(kv.Key) == headKey {
-				l.head = kv.ModRevision
-			}
-		}
+		l.rows = append(l.rows, c.rows...)
+		l.head = max(l.head, c.head)
 		for key, err := range c.errors {
 			l.skipped[key] = err
 		}
@@ -111,8 +107,11 @@ func listOnce(ctx context.Context, kv clientv3.KV) (*listing, error) {
 }
 
 func (c *chunk) decode(d *lattice.Decoder) {
-	c.rows = make([]*row, len(c.kvs))
-	for i, kv := range c.kvs {
+	c.rows = make([]*row, 0, len(c.kvs))
+	for _, kv := range c.kvs {
+		if string(kv.Key) == headKey {
+			c.head = kv.ModRevision
+		}
 		if !isRecordKey(kv.Key) {
 			continue
 		}
@@ -124,6 +123,7 @@ func (c *chunk) decode(d *lattice.Decoder) {
 			c.errors[string(kv.Key)] = err
 			continue
 		}
-		c.rows[i] = r
+		c.rows = append(c.rows, r)
 	}
+	c.kvs = nil
 }

@@ -18,7 +18,10 @@ import (
 // Who allocates little needs little: with a tenth, a megabyte a second costs half a percent of a core. The rest goes
 // back to the system: ten thousand TLS handshakes leave 440 MB of garbage, and may not come again for hours.
 const (
-	busyPercent  = 400
+	busyPercent = 400
+	// What a start reads is garbage soon, and most of what it leaves is in memory at the end only. With 100,000 target
+	// groups and 500,000 targets this takes 130 MB less than busyPercent at the peak, and a fourteenth more CPU.
+	startPercent = 150
 	quietPercent = 10
 	quietRoom    = 8 << 20
 	quietBytes   = 1 << 20 // allocated in a tick
@@ -41,6 +44,7 @@ func governMemory(ctx context.Context) error {
 	if _, set := os.LookupEnv("GOGC"); set {
 		return nil
 	}
+	debug.SetGCPercent(busyPercent)
 	defer debug.SetGCPercent(busyPercent)
 	ticker := time.NewTicker(memoryTick)
 	defer ticker.Stop()

@@ -89,7 +89,7 @@ type Config struct {
 // Run builds a node, runs it until ctx ends, and stops it: exchanges in flight may finish within the drain timeout.
 func Run(ctx context.Context, cfg Config) error {
 	if _, set := os.LookupEnv("GOGC"); !set {
-		debug.SetGCPercent(busyPercent)
+		debug.SetGCPercent(startPercent)
 	}
 	s, err := open(ctx, cfg)
 	if err != nil {
