@@ -28,6 +28,8 @@ require (
 	google.golang.org/protobuf v1.36.11
 )
 
+require codeberg.org/miekg/dns v0.6.0
+
 require (
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
 	github.com/aws/aws-sdk-go-v2/feature/ec2/imds v1.20.8 // indirect

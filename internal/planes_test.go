@@ -14,7 +14,7 @@ var planes = map[string][]string{
 		"internal/control", "internal/identity", "internal/misdirected", "internal/sts", "internal/tagging",
 	},
 	"data plane": {
-		"internal/certificate", "internal/health", "internal/outbound/...", "internal/proxy/...", "internal/routing",
+		"internal/certificate", "internal/dns", "internal/health", "internal/outbound/...", "internal/proxy/...", "internal/routing",
 	},
 	"shared": {
 		"internal/inventory", "internal/lattice", "internal/nearest", "internal/policy/...", "internal/principal",

@@ -21,6 +21,7 @@ type commandLine struct {
 	Dev struct {
 		Common
 		PortMap     map[int]int `name:"port-map" default:"80=8080,443=8443" help:"Listener port to bound port; 0 is any free port."`
+		DNSAddr     string      `name:"dns-addr" default:"127.0.0.1:7653" help:"Address where the names of services are answered by DNS, over UDP and TCP; none is nowhere."`
 		APIRate     float64     `name:"api-rate" default:"0" help:"How many API calls an account may make in a second on average; 0 means any number."`
 		AuditLog    string      `name:"audit-log" default:"none" help:"File in which each call that changes something is recorded; - is standard output."`
 		Chaos       Chaos       `embed:"" prefix:"chaos-"`
@@ -32,6 +33,7 @@ type commandLine struct {
 		Common
 		PortMap      map[int]int    `name:"port-map" placeholder:"PORT=PORT,..." help:"Listener port to bound port, as in 80=8080; 0 is any free port."`
 		DataDir      string         `name:"data-dir" default:"./trellis-data" help:"Directory of the embedded etcd and the first credentials."`
+		DNSAddr      string         `name:"dns-addr" default:"none" help:"Address where the names of services are answered by DNS, over UDP and TCP, as in 10.0.0.5:53; none is nowhere."`
 		APIRate      float64        `name:"api-rate" default:"10000" help:"How many API calls an account may make in a second on average; 0 means any number."`
 		AuditLog     string         `name:"audit-log" help:"File in which each call that changes something is recorded (default DATA_DIR/audit.log); - is standard output, none is nowhere."`
 		Regions      []string       `name:"regions" placeholder:"REGION,..." help:"Regions that signatures may be for (default: that of --region alone)."`
@@ -136,12 +138,12 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	case "dev":
 		command.Configuration = Configuration{
 			Common: line.Dev.Common, PortMap: line.Dev.PortMap, Dev: true, Demo: line.Dev.Demo, AllowRemote: line.Dev.AllowRemote,
-			APIRate: line.Dev.APIRate, AuditLog: line.Dev.AuditLog, Chaos: line.Dev.Chaos,
+			DNSAddr: line.Dev.DNSAddr, APIRate: line.Dev.APIRate, AuditLog: line.Dev.AuditLog, Chaos: line.Dev.Chaos,
 		}
 	case "serve":
 		command.Configuration = Configuration{
 			Common: line.Serve.Common, PortMap: line.Serve.PortMap, DataDir: line.Serve.DataDir, Credentials: line.Serve.Credentials,
-			APIRate: line.Serve.APIRate, AuditLog: line.Serve.AuditLog, Regions: line.Serve.Regions, AllowTargets: line.Serve.AllowTargets,
+			DNSAddr: line.Serve.DNSAddr, APIRate: line.Serve.APIRate, AuditLog: line.Serve.AuditLog, Regions: line.Serve.Regions, AllowTargets: line.Serve.AllowTargets,
 		}
 		if len(command.Configuration.Regions) == 0 {
 			command.Configuration.Regions = []string{line.Serve.Region}

@@ -19,28 +19,29 @@ import (
 
 // Common are the settings that dev and serve share.
 type Common struct {
-	APIAddr                 string         `name:"api-addr" default:"127.0.0.1:7600" help:"Address of the Lattice API."`
-	AdminAddr               string         `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /ports, /explain, /ca.pem and /debug/pprof."`
-	DataAddr                string         `name:"data-addr" default:"127.0.0.1" help:"IP address that data-plane listeners bind to."`
-	AllowedHosts            []string       `name:"allowed-hosts" placeholder:"NAME,..." help:"Names under which the API port of dev and the admin port may be addressed, beside IP addresses and names below localhost; .internal stands for all names below it."`
-	Domain                  string         `name:"domain" default:"localhost" help:"Parent of the generated service names. Some clients, such as curl and browsers, find names below localhost without any DNS (README.md)."`
-	Region                  string         `name:"region" default:"us-west-2" help:"Region of requests whose signature does not name one."`
-	Account                 string         `name:"account" default:"000000000000" help:"Account of requests whose credentials do not name one."`
-	CADir                   string         `name:"ca-dir" placeholder:"DIR" help:"Directory of the local certificate authority, ca.pem and ca-key.pem (default: serve DATA_DIR, dev the user's cache directory)."`
-	Etcd                    Etcd           `embed:"" prefix:"etcd-"`
-	APIConcurrency          int            `name:"api-concurrency" default:"256" help:"How many API operations are carried out at once; 0 means any number. Others wait for a second at most."`
-	APIBurst                int            `name:"api-burst" default:"0" help:"How many API calls an account may make at once; 0 means as many as --api-rate."`
-	Inventory               string         `name:"inventory" placeholder:"FILE" help:"YAML file of what AWS would know: VPCs, instances, load balancers, certificates, endpoints (docs/inventory.md). Read again when it changes."`
-	DNSResolver             string         `name:"dns-resolver" placeholder:"ADDR" help:"DNS server that domain verifications ask, as in 10.0.0.2:53 (default: the system's)."`
-	LifecycleDelay          time.Duration  `name:"lifecycle-delay" default:"0s" help:"How long resources stay CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS and DELETE_IN_PROGRESS."`
-	DeregistrationDelay     time.Duration  `name:"deregistration-delay" default:"1m" help:"How long a deregistered target is DRAINING."`
-	ConnectionDuration      time.Duration  `name:"connection-duration" default:"10m" help:"How long a client's connection to the data plane may live."`
-	MaxConnections          int            `name:"max-connections" default:"0" help:"How many connections of clients the data plane has at most; 0 derives it from how many files the process may have open. Beyond, idle ones are closed."`
-	MaxConnectionsPerSource int            `name:"max-connections-per-source" default:"0" help:"How many connections of clients the data plane takes from one IPv4 address or IPv6 /64; 0 means any number."`
-	DrainTimeout            time.Duration  `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
-	Quotas                  lattice.Quotas `name:"quotas" placeholder:"QUOTA=N,..." help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
-	LogLevel                string         `name:"log-level" default:"info" help:"Least level that is logged: debug, info, warn or error."`
-	LogFormat               string         `name:"log-format" default:"text" help:"Form of the log: text or json."`
+	APIAddr                 string           `name:"api-addr" default:"127.0.0.1:7600" help:"Address of the Lattice API."`
+	AdminAddr               string           `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /ports, /explain, /ca.pem and /debug/pprof."`
+	DataAddr                string           `name:"data-addr" default:"127.0.0.1" help:"IP address that data-plane listeners bind to."`
+	AllowedHosts            []string         `name:"allowed-hosts" placeholder:"NAME,..." help:"Names under which the API port of dev and the admin port may be addressed, beside IP addresses and names below localhost; .internal stands for all names below it."`
+	Domain                  string           `name:"domain" default:"localhost" help:"Parent of the generated service names. Some clients, such as curl and browsers, find names below localhost without any DNS (README.md)."`
+	Region                  string           `name:"region" default:"us-west-2" help:"Region of requests whose signature does not name one."`
+	Account                 string           `name:"account" default:"000000000000" help:"Account of requests whose credentials do not name one."`
+	CADir                   string           `name:"ca-dir" placeholder:"DIR" help:"Directory of the local certificate authority, ca.pem and ca-key.pem (default: serve DATA_DIR, dev the user's cache directory)."`
+	Etcd                    Etcd             `embed:"" prefix:"etcd-"`
+	APIConcurrency          int              `name:"api-concurrency" default:"256" help:"How many API operations are carried out at once; 0 means any number. Others wait for a second at most."`
+	APIBurst                int              `name:"api-burst" default:"0" help:"How many API calls an account may make at once; 0 means as many as --api-rate."`
+	Inventory               string           `name:"inventory" placeholder:"FILE" help:"YAML file of what AWS would know: VPCs, instances, load balancers, certificates, endpoints (docs/inventory.md). Read again when it changes."`
+	DNSResolver             string           `name:"dns-resolver" placeholder:"ADDR" help:"DNS server that domain verifications ask, as in 10.0.0.2:53 (default: the system's)."`
+	DNSForward              []netip.AddrPort `name:"dns-forward" placeholder:"ADDR,..." help:"DNS servers that --dns-addr asks for names that are not this network's, as in 10.0.0.2:53 (default none: such queries are refused)."`
+	LifecycleDelay          time.Duration    `name:"lifecycle-delay" default:"0s" help:"How long resources stay CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS and DELETE_IN_PROGRESS."`
+	DeregistrationDelay     time.Duration    `name:"deregistration-delay" default:"1m" help:"How long a deregistered target is DRAINING."`
+	ConnectionDuration      time.Duration    `name:"connection-duration" default:"10m" help:"How long a client's connection to the data plane may live."`
+	MaxConnections          int              `name:"max-connections" default:"0" help:"How many connections of clients the data plane has at most; 0 derives it from how many files the process may have open. Beyond, idle ones are closed."`
+	MaxConnectionsPerSource int              `name:"max-connections-per-source" default:"0" help:"How many connections of clients the data plane takes from one IPv4 address or IPv6 /64; 0 means any number."`
+	DrainTimeout            time.Duration    `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
+	Quotas                  lattice.Quotas   `name:"quotas" placeholder:"QUOTA=N,..." help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
+	LogLevel                string           `name:"log-level" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+	LogFormat               string           `name:"log-format" default:"text" help:"Form of the log: text or json."`
 }
 
 // Configuration is what package server needs to know.
@@ -56,6 +57,8 @@ type Configuration struct {
 	AllowRemote bool
 	// Demo also builds a sample network. It has a meaning in dev only.
 	Demo bool
+	// DNSAddr is where names of services are answered: an address and a port, or "none".
+	DNSAddr string
 	// DataDir holds the embedded etcd and the first credentials. Empty in dev.
 	DataDir string
 	// Regions are those that signatures may be for. Empty in dev, where any Region will do.
@@ -96,6 +99,13 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 	if c.DNSResolver != "" {
 		if _, err := net.ResolveUDPAddr("udp", c.DNSResolver); err != nil {
 			wrong("dns-resolver", c.DNSResolver, "must be an address and a port, as in 10.0.0.2:53")
+		}
+	}
+	if c.DNSAddr != "none" {
+		if address, err := netip.ParseAddrPort(c.DNSAddr); err != nil {
+			wrong("dns-addr", c.DNSAddr, `must be an IP address and a port, as in 127.0.0.1:7653, or "none"`)
+		} else {
+			c.checkLoopback("dns-addr", c.DNSAddr, address.Addr().AsSlice(), wrong)
 		}
 	}
 	if address := net.ParseIP(c.DataAddr); address == nil {

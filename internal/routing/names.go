@@ -21,15 +21,22 @@ type names struct {
 	dirty    map[string]bool
 	// allDirty says that domains have been verified, or are no longer: any name may have changed hands.
 	allDirty bool
+	// hosts are all names of services, the generated ones too.
+	hosts shards[Host]
 }
 
 func newNames() names {
-	return names{nodes: map[string]*nameNode{}, verified: map[string][]string{}, dirty: map[string]bool{}}
+	return names{nodes: map[string]*nameNode{}, verified: map[string][]string{}, dirty: map[string]bool{}, hosts: newShards[Host]()}
 }
 
 // rename takes a service out of the claimants of the name that it has had, before its record is replaced, and puts it
 // among those of the one that it has now. The same name keeps its node: most changes of a service are others.
 func (n *names) rename(s *serviceNode, record *lattice.Service) {
+	if record == nil {
+		n.removeGenerated(s.record)
+	} else {
+		n.addGenerated(record)
+	}
 	before, after := customName(s.record), customName(record)
 	if before == after {
 		return
@@ -101,6 +108,7 @@ func (n *names) settle(changed func(s *serviceNode)) {
 		node := n.nodes[name]
 		if len(node.claimants) == 0 {
 			delete(n.nodes, name)
+			n.settleHost(name, node)
 			continue
 		}
 		accounts := make([]string, len(node.claimants))
@@ -114,7 +122,9 @@ func (n *names) settle(changed func(s *serviceNode)) {
 				changed(s)
 			}
 		}
+		n.settleHost(name, node)
 	}
+	n.hosts.publish()
 	clear(n.dirty)
 	n.allDirty = false
 }

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -132,5 +133,39 @@ func TestNameThatChangesHandsIsNeverWithoutAService(t *testing.T) {
 	lookups.Wait()
 	if missed.Load() > 0 {
 		t.Errorf("%d lookups found nobody", missed.Load())
+	}
+}
+
+func TestHostsAreTheNamesOfServicesWhetherTheyCanBeReachedOrNot(t *testing.T) {
+	w := newWorld(t)
+	expect := func(when, name, service, generated string) {
+		t.Helper()
+		host, ok := w.Host(name)
+		if ok != (service != "") || !strings.HasSuffix(host.Service, service) || host.Generated != generated {
+			t.Errorf("%s, %s is %+v (%t), want service %q and generated name %q", when, name, host, ok, service, generated)
+		}
+	}
+	first, second := w.service("svc-a"), w.service("svc-b")
+	first.DomainName, second.DomainName = "a.localhost", "b.localhost"
+	first.CustomDomainName, second.CustomDomainName = "Shop.example.com", "shop.example.com"
+	w.put(first, second)
+	expect("at first", "a.localhost", "svc-a", "")
+	expect("at first", "b.localhost", "svc-b", "")
+	expect("at first", "shop.example.com", "svc-a", "a.localhost")
+	w.delete(first)
+	expect("without the first", "a.localhost", "", "")
+	expect("without the first", "shop.example.com", "svc-b", "b.localhost")
+
+	thief := w.service("svc-c")
+	thief.Scope.Account, thief.DomainName, thief.CustomDomainName = accountB, "c.localhost", "b.localhost"
+	w.put(thief)
+	expect("claimed by another service", "b.localhost", "svc-b", "")
+	w.delete(thief)
+	expect("after that", "b.localhost", "svc-b", "")
+	w.delete(second)
+	expect("in the end", "b.localhost", "", "")
+	expect("in the end", "shop.example.com", "", "")
+	if names := w.HostNames(); len(names) != 0 {
+		t.Errorf("names are left behind: %v", names)
 	}
 }

@@ -1,8 +1,6 @@
 package routing
 
 import (
-	"hash/maphash"
-	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -12,22 +10,15 @@ import (
 // maxHostBytes bounds a host name: a custom domain name has at most 255 characters (API ServiceCustomDomainName).
 const maxHostBytes = 255
 
-// shardCount is into how many maps the host names of a port are spread. Adding a host copies one of them: with
-// 10,000 services, of two names each, about 80 names instead of 20,000.
-const shardCount = 256
-
 // Port is a port number and the services that answer on it.
 type Port struct {
 	Number int
 
-	seed   maphash.Seed
-	shards [shardCount]atomic.Pointer[map[string]*entry]
+	entries shards[*entry] // by host name
 	// serving counts the claims of listeners of each protocol; see protocolIndex.
 	serving [3]atomic.Int64
 
-	// The router's lock guards the fields below.
-	names  int
-	drafts map[uint64]map[string]*entry // the shards that are being changed
+	names int // how many entries there are; the router's lock guards it
 }
 
 // entry is what a host name leads to. A recompilation swaps its pointer.
@@ -46,7 +37,7 @@ type claim struct {
 }
 
 func newPort(number int) *Port {
-	return &Port{Number: number, seed: maphash.MakeSeed(), drafts: map[uint64]map[string]*entry{}}
+	return &Port{Number: number, entries: newShards[*entry]()}
 }
 
 // Lookup returns the service that answers to a host as it stands in a Host header (with or without a port, in
@@ -58,14 +49,14 @@ func (p *Port) Lookup(host []byte) *Service {
 		return nil
 	}
 	// Stored names are in lower case, and nearly all that are asked for too: fold only what is not found as it is.
-	e := p.find(name)
-	if e == nil {
+	e, ok := p.entries.find(name)
+	if !ok {
 		var folded [maxHostBytes]byte
 		n := copy(folded[:], name)
 		if !foldInPlace(folded[:n]) {
 			return nil
 		}
-		if e = p.find(folded[:n]); e == nil {
+		if e, ok = p.entries.find(folded[:n]); !ok {
 			return nil
 		}
 	}
@@ -88,57 +79,19 @@ func (p *Port) count(protocol shape.ListenerProtocol, n int64) {
 // Listeners returns the ARNs of the listeners that serve a name on the port, in order. It goes through all names.
 func (p *Port) Listeners() []string {
 	var arns []string
-	for i := range p.shards {
-		shard := p.shards[i].Load()
-		if shard == nil {
-			continue
-		}
-		for _, e := range *shard {
-			if service := e.service.Load(); service != nil {
-				arns = append(arns, service.ListenerARN)
-			}
+	for _, e := range p.entries.all() {
+		if service := e.service.Load(); service != nil {
+			arns = append(arns, service.ListenerARN)
 		}
 	}
 	slices.Sort(arns)
 	return slices.Compact(arns)
 }
 
-func (p *Port) find(name []byte) *entry {
-	shard := p.shards[p.shardOf(name)].Load()
-	if shard == nil {
-		return nil
-	}
-	return (*shard)[string(name)]
-}
-
-func (p *Port) shardOf(name []byte) uint64 { return maphash.Bytes(p.seed, name) % shardCount }
-
-// draft returns the shard of a name for changing it. What is changed there takes effect with publish.
-func (p *Port) draft(name string) map[string]*entry {
-	at := p.shardOf([]byte(name))
-	draft := p.drafts[at]
-	if draft == nil {
-		draft = map[string]*entry{}
-		if shard := p.shards[at].Load(); shard != nil {
-			draft = maps.Clone(*shard)
-		}
-		p.drafts[at] = draft
-	}
-	return draft
-}
-
-// publish puts the drafts in place of their shards.
-func (p *Port) publish() {
-	for at, draft := range p.drafts {
-		p.shards[at].Store(&draft)
-	}
-	clear(p.drafts)
-}
-
 // claim makes a compiled listener answer to a name, unless that of an older service does. It returns the listener
 // that answers to it.
 func (p *Port) claim(name string, protocol shape.ListenerProtocol, l *listenerNode) *listenerNode {
-	draft := p.draft(name)
+	draft := p.entries.draft(name)
 	e := draft[name]
 	if e == nil {
 		e = &entry{}
@@ -156,19 +109,14 @@ func (p *Port) claim(name string, protocol shape.ListenerProtocol, l *listenerNo
 
 // swap makes requests for a name follow the listener's new compilation, if it is the one that answers to the name.
 func (p *Port) swap(name string, l *listenerNode) {
-	// Not through a draft: a name that stays needs no new map.
-	shard := p.drafts[p.shardOf([]byte(name))]
-	if shard == nil {
-		shard = *p.shards[p.shardOf([]byte(name))].Load()
-	}
-	if e := shard[name]; e.claims[0] == l {
+	if e, _ := p.entries.drafted(name); e.claims[0] == l {
 		e.service.Store(l.compiled)
 	}
 }
 
 // unclaim undoes claim; the next oldest service takes over.
 func (p *Port) unclaim(name string, protocol shape.ListenerProtocol, l *listenerNode) {
-	draft := p.draft(name)
+	draft := p.entries.draft(name)
 	e := draft[name]
 	at := slices.Index(e.claims, l)
 	e.claims = slices.Delete(e.claims, at, at+1)

@@ -140,7 +140,7 @@ func (r *Router) sortedPorts() []*Port {
 // settlePorts publishes the names that came and went, and drops the ports that have none left.
 func (r *Router) settlePorts() {
 	for number, p := range r.ports {
-		p.publish()
+		p.entries.publish()
 		if p.names == 0 {
 			delete(r.ports, number)
 		}

@@ -97,21 +97,15 @@ func (r *Router) Table() Table {
 func (p *Port) table() PortTable {
 	table := PortTable{Number: p.Number}
 	services := map[string]*Service{}
-	for i := range p.shards {
-		shard := p.shards[i].Load()
-		if shard == nil {
-			continue
-		}
-		for name, e := range *shard {
-			host := HostTable{Name: name, Listener: e.service.Load().ListenerARN}
-			for i, l := range e.claims {
-				services[l.compiled.ListenerARN] = l.compiled
-				if i > 0 {
-					host.Shadowed = append(host.Shadowed, l.compiled.ListenerARN)
-				}
+	for name, e := range p.entries.all() {
+		host := HostTable{Name: name, Listener: e.service.Load().ListenerARN}
+		for i, l := range e.claims {
+			services[l.compiled.ListenerARN] = l.compiled
+			if i > 0 {
+				host.Shadowed = append(host.Shadowed, l.compiled.ListenerARN)
 			}
-			table.Hosts = append(table.Hosts, host)
 		}
+		table.Hosts = append(table.Hosts, host)
 	}
 	slices.SortFunc(table.Hosts, func(a, b HostTable) int { return strings.Compare(a.Name, b.Name) })
 	for _, arn := range slices.Sorted(maps.Keys(services)) {

@@ -18,6 +18,9 @@ func (s *Server) greet(ctx context.Context) error {
 	fmt.Fprintf(out, "  API    %s\n", api)
 	fmt.Fprintf(out, "  admin  http://%s\n", s.adminListener.Addr())
 	fmt.Fprintf(out, "  data   %s\n", s.dataPorts())
+	if !s.names.off {
+		fmt.Fprintf(out, "  names  %s\n", s.names.where)
+	}
 	s.showProblems()
 	fmt.Fprintf(out, "  CA     %s (clients of HTTPS listeners trust it: curl --cacert %[1]s)\n", s.authority.File())
 	if !s.cfg.Dev {

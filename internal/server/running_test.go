@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,10 +27,19 @@ type running struct {
 	server *Server
 }
 
+// freePorts adds flags for ports that are free to a command line, unless it has a port of DNS.
+func freePorts(args []string) []string {
+	args = append(args, "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
+	if !slices.Contains(args, "--dns-addr") {
+		args = append(args, "--dns-addr", "127.0.0.1:0")
+	}
+	return args
+}
+
 // start runs a node with a command line, on free ports, until the test is over.
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
-	command, err := configuration.Parse(append(args, "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--log-level", "debug"), &bytes.Buffer{})
+	command, err := configuration.Parse(append(freePorts(args), "--log-level", "debug"), &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
 	}

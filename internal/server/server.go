@@ -64,6 +64,7 @@ type Server struct {
 	checker     *health.Checker
 	proxy       *proxy.Proxy
 	demo        *demo
+	names       *names
 
 	authority    *certificate.Authority
 	certificates *certificate.Store
@@ -265,10 +266,12 @@ func (s *Server) run(ctx context.Context) error {
 	if s.failures != nil {
 		group.Go(func() error { return s.failures.Run(ctx) })
 	}
-	stopControl := s.startControl(ctx, group)
+	stopControl := startPart(ctx, group, s.control.Run)
+	s.names = s.openNames(ctx)
+	stopNames := startPart(ctx, group, s.names.serve)
 	group.Go(func() error {
 		defer end() // Another process serves.
-		return s.upgrades(ctx, api, admin, stopControl)
+		return s.upgrades(ctx, api, admin, stopControl, stopNames)
 	})
 	group.Go(func() error {
 		select {
@@ -292,13 +295,13 @@ func (s *Server) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// startControl runs the control plane's own work until ctx ends. stop ends it earlier.
-func (s *Server) startControl(ctx context.Context, group *errgroup.Group) (stop func()) {
+// startPart runs a part until ctx ends. stop ends it earlier.
+func startPart(ctx context.Context, group *errgroup.Group, run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	group.Go(func() error {
 		defer close(ended)
-		return s.control.Run(ctx)
+		return run(ctx)
 	})
 	return func() {
 		cancel()

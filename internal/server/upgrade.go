@@ -36,7 +36,7 @@ const sameProgram = "/proc/self/exe"
 // Only one process at a time can have the catalog's data directory. So the new process first does everything else, and
 // this one then lets it go; the data plane goes on meanwhile, calls of the API wait. If the new process fails before,
 // nothing has happened. If it fails afterwards, a process of the program as it is running now takes its place.
-func (s *Server) upgrades(ctx context.Context, api, admin *door, stopControl func()) error {
+func (s *Server) upgrades(ctx context.Context, api, admin *door, stopControl, stopNames func()) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -65,6 +65,7 @@ func (s *Server) upgrades(ctx context.Context, api, admin *door, stopControl fun
 		if err != nil {
 			return err
 		}
+		stopNames() // This process learns of no more changes.
 		s.retire(ctx, next, api, admin)
 		return nil
 	}

@@ -1,0 +1,211 @@
+package dns
+
+import (
+	"net/netip"
+	"strings"
+
+	"codeberg.org/miekg/dns"
+	"codeberg.org/miekg/dns/rdata"
+)
+
+const (
+	// ttl is how many seconds others may keep an answer: names follow changes at once here, and should not much later
+	// elsewhere.
+	ttl = 5
+	// maxUDPBytes is how large a response over UDP may be, whatever the client takes: larger ones would come in fragments,
+	// which get lost (DNS Flag Day 2020).
+	maxUDPBytes = 1232
+	minUDPBytes = 512 // which every client takes (RFC 1035 4.2.1)
+)
+
+// query is a question and where it has come from.
+type query struct {
+	*dns.Msg
+	client netip.Addr
+	local  netip.Addr // at which it has arrived
+}
+
+// read reads a query. ok is false for what is none and gets no response at all: one might be the response to another.
+func read(message []byte) (m *dns.Msg, ok bool) {
+	m = &dns.Msg{Data: message}
+	if err := m.Unpack(); err != nil {
+		// What has a head can be told that the rest is malformed.
+		head := &dns.Msg{Data: message, Options: dns.MsgOptionUnpackHeader}
+		if len(message) < headerBytes || head.Unpack() != nil || head.Response {
+			return nil, false
+		}
+		return failed(head, dns.RcodeFormatError), false
+	}
+	return m, !m.Response
+}
+
+const headerBytes = 12
+
+// answer answers what this server knows. forward says that others should be asked.
+func (s *Server) answer(q query) (response *dns.Msg, forward bool) {
+	switch {
+	case q.Opcode != dns.OpcodeQuery:
+		return failed(q.Msg, dns.RcodeNotImplemented), false
+	case len(q.Question) != 1:
+		return failed(q.Msg, dns.RcodeFormatError), false
+	case q.Version != 0:
+		return failed(q.Msg, dns.RcodeBadVers), false // RFC 6891 6.1.3
+	}
+	question := q.Question[0]
+	name := strings.TrimSuffix(strings.ToLower(question.Header().Name), ".")
+	if question.Header().Class != dns.ClassINET {
+		return failed(q.Msg, dns.RcodeRefused), false
+	}
+	entry, known := s.cfg.Names.Find(name, q.client)
+	zone, isParent := zoneOf(name, s.cfg.Domain)
+	switch {
+	case known:
+		return s.found(q, name, zone, entry), false
+	case zone != "":
+		return missing(q.Msg, zone, isParent), false
+	case len(s.cfg.Forward) > 0 && q.RecursionDesired:
+		return nil, true
+	}
+	return failed(q.Msg, dns.RcodeRefused), false
+}
+
+// found answers a query for a name that there is.
+func (s *Server) found(q query, name, zone string, entry Entry) *dns.Msg {
+	r := reply(q.Msg)
+	r.Authoritative = true
+	asked := dns.RRToType(q.Question[0])
+	owner := q.Question[0].Header().Name // As it was asked for: some clients check the case of letters.
+	if entry.Canonical != "" {
+		r.Answer = append(r.Answer, &dns.CNAME{Hdr: header(owner), CNAME: rdata.CNAME{Target: entry.Canonical + "."}})
+		owner = entry.Canonical + "."
+		zone, _ = zoneOf(entry.Canonical, s.cfg.Domain) // That of the last name (RFC 2308 2.1).
+		if asked == dns.TypeCNAME {
+			return r
+		}
+	}
+	addresses := entry.Addresses
+	if len(addresses) == 0 {
+		addresses = s.cfg.Addresses
+	}
+	if len(addresses) == 0 {
+		addresses = []netip.Addr{q.local}
+	}
+	count := len(r.Answer)
+	for _, address := range addresses {
+		switch {
+		case address.Is4() && (asked == dns.TypeA || asked == dns.TypeANY):
+			r.Answer = append(r.Answer, &dns.A{Hdr: header(owner), A: rdata.A{Addr: address}})
+		case address.Is6() && (asked == dns.TypeAAAA || asked == dns.TypeANY):
+			r.Answer = append(r.Answer, &dns.AAAA{Hdr: header(owner), AAAA: rdata.AAAA{Addr: address}})
+		}
+	}
+	if len(r.Answer) == count {
+		// There is the name, but nothing of that type (RFC 2308 2.2).
+		if zone == "" {
+			zone = name // As of the zones that Lattice makes for names of resources.
+		}
+		r.Ns = append(r.Ns, authority(zone))
+	}
+	return r
+}
+
+// missing answers a query for a name that there is not, or, if it is a parent of names, that has no records.
+func missing(q *dns.Msg, zone string, isParent bool) *dns.Msg {
+	r := reply(q)
+	r.Authoritative = true
+	name := strings.TrimSuffix(strings.ToLower(q.Question[0].Header().Name), ".")
+	switch asked := dns.RRToType(q.Question[0]); {
+	case name == zone && asked == dns.TypeSOA:
+		r.Answer = append(r.Answer, authority(zone))
+		return r
+	case name == zone && asked == dns.TypeNS:
+		r.Answer = append(r.Answer, &dns.NS{Hdr: header(zone + "."), NS: rdata.NS{Ns: "ns." + zone + "."}})
+		return r
+	case !isParent:
+		r.Rcode = dns.RcodeNameError
+	}
+	r.Ns = append(r.Ns, authority(zone))
+	return r
+}
+
+// generated are the labels that all generated names of a kind have: one in front of the Region, and the cell in front of
+// that (internal/lattice makes the names).
+var generated = [...]struct{ kind, cell string }{
+	{"vpc-lattice-svcs", "7d67968"},
+	{"vpc-lattice-rsc", "4232ccc"},
+}
+
+// zoneOf returns the zone of generated names in which a name is, such as vpc-lattice-svcs.us-west-2.localhost, or "".
+// isParent reports whether the name is one below which names are, rather than one that could have records (RFC 8020).
+func zoneOf(name, domain string) (zone string, isParent bool) {
+	below, ok := strings.CutSuffix(name, "."+domain)
+	if !ok {
+		return "", false
+	}
+	labels := strings.Split(below, ".")
+	n := len(labels)
+	if n < 2 {
+		return "", false
+	}
+	for _, g := range generated {
+		if labels[n-2] == g.kind {
+			isCell := n > 2 && labels[n-3] == g.cell
+			// Names of resources have a label more: {association}.{resource configuration}.{cell}.
+			isParent = n == 2 || isCell && n == 3 || isCell && n == 4 && strings.HasPrefix(labels[0], "rcfg-")
+			return g.kind + "." + labels[n-1] + "." + domain, isParent
+		}
+	}
+	return "", false
+}
+
+func header(name string) dns.Header {
+	return dns.Header{Name: name, TTL: ttl, Class: dns.ClassINET}
+}
+
+// authority returns the record from which a client learns how long it may believe that something does not exist.
+func authority(zone string) *dns.SOA {
+	return &dns.SOA{Hdr: header(zone + "."), SOA: rdata.SOA{
+		Ns: "ns." + zone + ".", Mbox: "hostmaster." + zone + ".", Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: ttl,
+	}}
+}
+
+// reply returns a response without records.
+func reply(q *dns.Msg) *dns.Msg {
+	r := &dns.Msg{MsgHeader: dns.MsgHeader{
+		ID: q.ID, Response: true, Opcode: q.Opcode, RecursionDesired: q.RecursionDesired,
+	}}
+	r.Question = q.Question
+	if q.UDPSize > 0 {
+		r.UDPSize = maxUDPBytes // Says that EDNS is understood here (RFC 6891 7).
+	}
+	return r
+}
+
+func failed(q *dns.Msg, code uint16) *dns.Msg {
+	r := reply(q)
+	r.Rcode = code
+	return r
+}
+
+// pack returns the bytes of a response, which is cut if it is larger than limit: its client asks again over TCP.
+func pack(r *dns.Msg, limit int) ([]byte, error) {
+	switch err := r.Pack(); {
+	case err != nil:
+		// The library reads names that it does not write: those with a dot within a label.
+		malformed := &dns.Msg{MsgHeader: r.MsgHeader}
+		malformed.Rcode = dns.RcodeFormatError
+		err := malformed.Pack()
+		return malformed.Data, err
+	case len(r.Data) <= limit:
+		return r.Data, nil
+	}
+	cut := &dns.Msg{MsgHeader: r.MsgHeader, Question: r.Question}
+	cut.Truncated = true
+	err := cut.Pack()
+	return cut.Data, err
+}
+
+// udpLimit returns how large a response to a query over UDP may be.
+func udpLimit(q *dns.Msg) int {
+	return min(max(int(q.UDPSize), minUDPBytes), maxUDPBytes)
+}

@@ -1,0 +1,161 @@
+package dns
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// maxConnections bounds the connections of TCP, which few clients use. Others wait in the kernel.
+	maxConnections = 256
+	// idleTimeout is how long a connection may be idle, and a message may take (RFC 7766 6.2.3 proposes some seconds).
+	idleTimeout = 10 * time.Second
+	maxTCPBytes = 64 << 10
+)
+
+// connections are those that are open.
+type connections struct {
+	mu     sync.Mutex
+	open   map[net.Conn]struct{}
+	closed bool
+}
+
+func (c *connections) add(conn net.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	if c.open == nil {
+		c.open = map[net.Conn]struct{}{}
+	}
+	c.open[conn] = struct{}{}
+	return true
+}
+
+func (c *connections) remove(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, conn)
+}
+
+func (c *connections) closeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for conn := range c.open {
+		conn.Close()
+	}
+}
+
+// serveConnections answers queries over TCP.
+func (s *Server) serveConnections(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	places := make(chan struct{}, maxConnections)
+	for {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		conn, err := s.stream.Accept()
+		switch {
+		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
+			if err == nil {
+				conn.Close()
+			}
+			return ctx.Err()
+		case err != nil:
+			<-places
+			s.cfg.Log.Warn("accepting a connection for DNS", "error", err)
+			pause(ctx)
+			continue
+		}
+		running.Go(func() {
+			defer func() { <-places }()
+			defer conn.Close()
+			if s.tcp.add(conn) {
+				defer s.tcp.remove(conn)
+				s.serveConnection(ctx, conn)
+			}
+		})
+	}
+}
+
+// serveConnection answers queries of a connection one after another until its client ends it or is idle for too long.
+func (s *Server) serveConnection(ctx context.Context, conn net.Conn) {
+	client := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	local := conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	for {
+		conn.SetDeadline(time.Now().Add(idleTimeout))
+		bytes, err := readMessage(conn)
+		if err != nil {
+			return
+		}
+		m, ok := read(bytes)
+		if !ok {
+			if m == nil || !s.sendMessage(conn, m) {
+				return
+			}
+			continue
+		}
+		response, forward := s.answer(query{Msg: m, client: client, local: local})
+		if !forward {
+			if !s.sendMessage(conn, response) {
+				return
+			}
+			continue
+		}
+		var forwarded []byte
+		if s.ask.take() {
+			forwarded, err = s.ask.forward(ctx, "tcp", bytes)
+			s.ask.give()
+		} else {
+			err = errBusy
+		}
+		if err != nil {
+			s.cfg.Log.Debug("a query could not be forwarded", "name", m.Question[0].Header().Name, "error", err)
+			if !s.sendMessage(conn, failed(m, rcodeServerFailure)) {
+				return
+			}
+			continue
+		}
+		if writeMessage(conn, forwarded) != nil {
+			return
+		}
+	}
+}
+
+func (s *Server) sendMessage(conn net.Conn, response *message) bool {
+	bytes, err := pack(response, maxTCPBytes-1)
+	if err != nil {
+		s.cfg.Log.Error("packing a DNS response", "error", err)
+		return false
+	}
+	return writeMessage(conn, bytes) == nil
+}
+
+// readMessage reads a message with its length in front (RFC 1035 4.2.2). It takes memory as bytes come.
+func readMessage(r io.Reader) ([]byte, error) {
+	var length [2]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return nil, err
+	}
+	want := int64(binary.BigEndian.Uint16(length[:]))
+	bytes, err := io.ReadAll(io.LimitReader(r, want))
+	if err == nil && int64(len(bytes)) < want {
+		err = io.ErrUnexpectedEOF
+	}
+	return bytes, err
+}
+
+func writeMessage(w io.Writer, bytes []byte) error {
+	_, err := w.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(bytes))), bytes...))
+	return err
+}
