@@ -44,7 +44,7 @@ func (s *Server) openNames(ctx context.Context) *names {
 	var err error
 	if n.server, err = dns.Listen(ctx, n.cfg); err != nil {
 		n.where = "not yet: " + n.cfg.Address.String() + " cannot be bound"
-		n.cfg.Log.Warn("names are not answered: the port of --dns-addr cannot be bound; it is tried again until it can", "addr", n.cfg.Address.String(), "error", err)
+		n.cfg.Log.Warn("names are not answered: the port of --dns-addr cannot be bound; it is tried again until it can", "address", n.cfg.Address.String(), "error", err)
 		return n
 	}
 	n.where = n.server.Addr().String() + " (DNS)"
@@ -73,6 +73,6 @@ func (n *names) serve(ctx context.Context) error {
 		}
 		n.server, _ = dns.Listen(ctx, n.cfg)
 	}
-	n.cfg.Log.Info("names are answered", "addr", n.server.Addr().String())
+	n.cfg.Log.Info("names are answered", "address", n.server.Addr().String())
 	return n.server.Serve(ctx)
 }
