@@ -14,11 +14,12 @@ var planes = map[string][]string{
 		"internal/control", "internal/identity", "internal/misdirected", "internal/sts", "internal/tagging",
 	},
 	"data plane": {
+		"internal/caller",
 		"internal/certificate", "internal/dns", "internal/health", "internal/outbound/...", "internal/proxy/...", "internal/routing",
 	},
 	"shared": {
 		"internal/inventory", "internal/lattice", "internal/nearest", "internal/policy/...", "internal/principal",
-		"internal/ratelimit", "internal/shape", "internal/summary", "internal/sigv4",
+		"internal/ratelimit", "internal/shape", "internal/sigv4/...", "internal/summary",
 	},
 	"root": {
 		"internal/configuration", "internal/server",

@@ -84,6 +84,12 @@ var importRules = []importRule{
 		because:  "both planes ask who there is, and each finds out in its own way who sends a request",
 	},
 	{
+		packages: []string{"internal/caller"},
+		forbid:   []string{"internal/...", "net/http"},
+		allow:    []string{"internal/principal", "internal/sigv4"},
+		because:  "who calls is told by the request alone, whatever carries it, and before anybody asks what the caller may do",
+	},
+	{
 		packages: []string{"internal/sigv4"},
 		forbid:   []string{"internal/...", "net/http"},
 		because:  "signatures are computed over a small view of a request, whatever serves it, and whoever's keys they are",

@@ -25,7 +25,7 @@ type Config struct {
 
 // Principals knows who has which access key.
 type Principals interface {
-	Principal(accessKeyID string) (principal.Principal, bool)
+	Principal(accessKeyID string) (*principal.Principal, bool)
 }
 
 // Resources knows what is stored.
@@ -50,7 +50,10 @@ func New(cfg Config) *Authorizer {
 // none.
 func (a *Authorizer) Authorize(call api.Call) error {
 	// The credentials may have changed since the signature was checked: then the caller has no policies any more.
-	caller, _ := a.cfg.Principals.Principal(call.Caller.AccessKeyID)
+	caller, ok := a.cfg.Principals.Principal(call.Caller.AccessKeyID)
+	if !ok {
+		caller = &principal.Principal{}
+	}
 	action := cmp.Or(call.Service, "vpc-lattice") + ":" + actionOf(call.Operation)
 	for _, q := range questions(call) {
 		request := &policy.Request{

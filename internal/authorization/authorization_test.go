@@ -263,4 +263,4 @@ func TestCallerWhoseKeyIsGoneMayDoNothing(t *testing.T) {
 
 type nobody struct{}
 
-func (nobody) Principal(string) (principal.Principal, bool) { return principal.Principal{}, false }
+func (nobody) Principal(string) (*principal.Principal, bool) { return nil, false }

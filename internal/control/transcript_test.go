@@ -429,8 +429,8 @@ func (p *player) authorizer(text string) api.Authorizer {
 // everybody is every principal there is, with one policy.
 type everybody struct{ document *policy.Document }
 
-func (e everybody) Principal(string) (principal.Principal, bool) {
-	return principal.Principal{Policies: policy.Set{e.document}}, true
+func (e everybody) Principal(string) (*principal.Principal, bool) {
+	return &principal.Principal{Policies: policy.Set{e.document}}, true
 }
 
 // storedResources are the resources in the catalog of all tests.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,11 +25,14 @@ type Credentials struct {
 	account string
 	log     *slog.Logger
 
-	mu         sync.Mutex // mu guards the fields below.
-	principals map[string]Principal
+	// principals are by access key id. They are replaced as a whole: services ask for each signed request.
+	principals atomic.Pointer[map[string]*Principal]
+	// nextLook is when the files are looked at again, in nanoseconds of Unix time.
+	nextLook atomic.Int64
+
+	mu sync.Mutex // mu guards the fields below.
 	// modified is when each file that was read was changed last.
 	modified    map[string]time.Time
-	nextLook    time.Time
 	lastProblem error
 }
 
@@ -62,15 +66,15 @@ func (c *Credentials) Problem() error {
 	return c.lastProblem
 }
 
-// Principal returns the principal who has an access key.
-func (c *Credentials) Principal(accessKeyID string) (Principal, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := time.Now(); now.After(c.nextLook) {
-		c.nextLook = now.Add(lookInterval)
+// Principal returns the principal who has an access key. It MUST NOT be changed.
+func (c *Credentials) Principal(accessKeyID string) (*Principal, bool) {
+	now, due := time.Now().UnixNano(), c.nextLook.Load()
+	if now >= due && c.nextLook.CompareAndSwap(due, now+int64(lookInterval)) {
+		c.mu.Lock()
 		c.look()
+		c.mu.Unlock()
 	}
-	p, ok := c.principals[accessKeyID]
+	p, ok := (*c.principals.Load())[accessKeyID]
 	return p, ok
 }
 
@@ -99,7 +103,7 @@ func (c *Credentials) reload() {
 		c.log.Error("the credentials file cannot be read again; what was read before stays in force", "error", c.lastProblem)
 		return
 	}
-	c.log.Info("the credentials file has been read again", "file", c.path, "principals", len(c.principals))
+	c.log.Info("the credentials file has been read again", "file", c.path, "principals", len(*c.principals.Load()))
 }
 
 // read replaces the principals by those of the file. The caller holds mu.
@@ -110,7 +114,7 @@ func (c *Credentials) read() error {
 	if err != nil {
 		return err
 	}
-	c.principals = principals
+	c.principals.Store(&principals)
 	return nil
 }
 
@@ -124,7 +128,7 @@ func modTime(file string) time.Time {
 }
 
 // principals reads all sections.
-func (p *parser) principals() (map[string]Principal, error) {
+func (p *parser) principals() (map[string]*Principal, error) {
 	p.modified[p.path] = modTime(p.path) // Before it is read: a change in between is seen at the next look.
 	text, err := os.ReadFile(p.path)
 	if err != nil {
@@ -134,7 +138,7 @@ func (p *parser) principals() (map[string]Principal, error) {
 	if err != nil {
 		return nil, err // What else is wrong may follow from it.
 	}
-	principals := map[string]Principal{}
+	principals := map[string]*Principal{}
 	var problems []error
 	for _, section := range sections {
 		principal, err := p.principal(section)
@@ -144,7 +148,7 @@ func (p *parser) principals() (map[string]Principal, error) {
 		if _, twice := principals[principal.AccessKeyID]; twice {
 			problems = append(problems, fmt.Errorf("credentials file %s, section [%s]: another section has the same %s", p.path, principal.Name, keyAccessKeyID))
 		}
-		principals[principal.AccessKeyID] = principal
+		principals[principal.AccessKeyID] = &principal
 	}
 	return principals, errors.Join(problems...)
 }

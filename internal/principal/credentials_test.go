@@ -43,16 +43,16 @@ func TestFirstStartCreatesOneAdministratorForItsOwnerAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, p := range first.principals {
-		if diff := cmp.Diff(p, second.principals[id], cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" {
+	for id, p := range *first.principals.Load() {
+		if diff := cmp.Diff(p, (*second.principals.Load())[id], cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" {
 			t.Errorf("the second start reads something else (-first +second):\n%s", diff)
 		}
 		if got := outcomeFor(p, "vpc-lattice:DeleteService"); got != policy.Allowed {
 			t.Errorf("the administrator may not delete a service: outcome %d", got)
 		}
 	}
-	if len(first.principals) != 1 {
-		t.Errorf("%d principals, want 1", len(first.principals))
+	if len(*first.principals.Load()) != 1 {
+		t.Errorf("%d principals, want 1", len(*first.principals.Load()))
 	}
 }
 
@@ -73,9 +73,7 @@ func TestCredentialsFileIsReadAgainAfterAChangeAndABrokenOneKeepsTheOld(t *testi
 		t.Fatal(err)
 	}
 	look := func(id string) bool {
-		c.mu.Lock()
-		c.nextLook = time.Time{}
-		c.mu.Unlock()
+		c.nextLook.Store(0)
 		_, ok := c.Principal(id)
 		return ok
 	}

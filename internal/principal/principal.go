@@ -27,6 +27,8 @@ type Principal struct {
 	AccessKeyID  string
 	SecretKey    string
 	SessionToken string
+	// Expires is when temporary credentials end. Zero: never.
+	Expires time.Time
 	// Tags are what policies see as aws:PrincipalTag/key.
 	Tags map[string]string
 	// Policies are the identity policies. Without any, the principal may do nothing.

@@ -135,9 +135,7 @@ func TestPolicyFileIsReadAgainAfterAChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	outcome := func() policy.Outcome {
-		c.mu.Lock()
-		c.nextLook = time.Time{}
-		c.mu.Unlock()
+		c.nextLook.Store(0)
 		p, _ := c.Principal("AKIDREADER")
 		return outcomeFor(p, "vpc-lattice:GetAuthPolicy")
 	}
@@ -171,7 +169,7 @@ func TestUserIDsLookLikeAWSsAndNeverChange(t *testing.T) {
 }
 
 // outcomeFor returns what a principal's policies say to an action.
-func outcomeFor(p Principal, action string) policy.Outcome {
+func outcomeFor(p *Principal, action string) policy.Outcome {
 	decision, _ := p.Policies.Evaluate(&policy.Request{Action: action, Resource: "arn:x"})
 	return decision.Outcome
 }

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"net/url"
 	"slices"
 )
 
@@ -126,11 +125,15 @@ func appendPath(b, path []byte, form PathForm) []byte {
 	case NormalizedEncoded:
 		return appendEncoded(b, normalize(path), true)
 	case Plain:
-		decoded, err := url.PathUnescape(string(path))
-		if err != nil {
-			return append(b, path...)
+		for {
+			before, after, found := bytes.Cut(path, []byte("%"))
+			b = appendEncoded(b, before, true)
+			if !found {
+				return b
+			}
+			b = append(b, '%') // What was sent encoded is encoded.
+			path = after
 		}
-		return appendEncoded(b, []byte(decoded), true)
 	default:
 		return appendEncoded(b, path, true)
 	}

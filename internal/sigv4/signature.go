@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Algorithm is how a signature is made, by the name that requests give it.
@@ -101,6 +102,9 @@ func PlaceOf(r *Request) Place {
 
 // Parse reads the signature of a request that has one. Errors are of the type *MalformedError.
 func Parse(r *Request) (*Signature, error) {
+	if bytes.Count(r.Query, []byte("&")) >= maxParameters {
+		return nil, malformed("The query must have at most %d parameters.", maxParameters)
+	}
 	switch PlaceOf(r) {
 	case InHeader:
 		return parseHeader(r)
@@ -354,11 +358,16 @@ func unescape(s string) string {
 	return s
 }
 
-// shorten keeps what a client sent from filling what it is answered.
+// shorten keeps what a client sent from filling what it is answered, and from breaking its lines.
 func shorten(s string) string {
 	const shown = 64
-	if len(s) <= shown {
-		return s
+	if len(s) > shown {
+		s = s[:shown] + "..."
 	}
-	return s[:shown] + "..."
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f || c == utf8.RuneError {
+			return '?'
+		}
+		return c
+	}, s)
 }

@@ -142,6 +142,8 @@ func TestFormOfASignatureIsCheckedByName(t *testing.T) {
 		"no life":               {query: strings.Replace(query, "X-Amz-Expires=60", "", 1), want: "must include 'X-Amz-Expires'"},
 		"a long life":           {query: strings.Replace(query, "X-Amz-Expires=60", "X-Amz-Expires=604801", 1), want: "between 1 and 604800"},
 		"a signature twice":     {query: query + "&X-Amz-Signature=11", want: "'X-Amz-Signature' twice"},
+		"a query without end":   {query: query + strings.Repeat("&a", 3000), want: "at most 2048 parameters"},
+		"an escaped line break": {query: strings.Replace(query, "AWS4-HMAC-SHA256", "AWS4%0Ax", 1), want: "'AWS4?x'"},
 		"only a credential":     {query: "X-Amz-Credential=A", want: "must include 'X-Amz-Algorithm'"},
 	} {
 		headers := lines{{"Host", "h"}}

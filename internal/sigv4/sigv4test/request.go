@@ -1,0 +1,140 @@
+// Package sigv4test helps tests of signatures: it has requests as they go over the wire, and changes their bits.
+package sigv4test
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+
+	"trellis/internal/sigv4"
+)
+
+// Request is a request as it goes over the wire.
+type Request struct {
+	Method, Path, Query, Host string
+	// Lines are the names and values of its header lines, without the host's.
+	Lines [][2]string
+}
+
+// Sent returns how net/http sends a request.
+func Sent(r *http.Request) *Request {
+	s := &Request{Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Host: r.Host}
+	if s.Host == "" {
+		s.Host = r.URL.Host
+	}
+	return s.with(r.Header)
+}
+
+// Received returns a request that net/http has read, as the client sent it.
+func Received(r *http.Request) *Request {
+	path, query, _ := strings.Cut(r.RequestURI, "?")
+	return (&Request{Method: r.Method, Path: path, Query: query, Host: r.Host}).with(r.Header)
+}
+
+func (s *Request) with(headers http.Header) *Request {
+	for name, values := range headers {
+		for _, value := range values {
+			if !strings.EqualFold(name, "host") {
+				s.Lines = append(s.Lines, [2]string{name, value})
+			}
+		}
+	}
+	return s
+}
+
+// View returns what a signature sees of the request.
+func (s *Request) View() *sigv4.Request {
+	return &sigv4.Request{Method: []byte(s.Method), Path: []byte(s.Path), Query: []byte(s.Query), Host: []byte(s.Host), Headers: s}
+}
+
+// Header implements sigv4.Headers.
+func (s *Request) Header(name string, from int) ([]byte, int) {
+	for i := from; i < len(s.Lines); i++ {
+		if strings.EqualFold(s.Lines[i][0], name) {
+			return []byte(s.Lines[i][1]), i + 1
+		}
+	}
+	return nil, -1
+}
+
+// signedFields returns the numbers of the texts that a signature covers, or is made of.
+func (s *Request) signedFields(signature *sigv4.Signature) []int {
+	var signed []int
+	for i := range s.fields() {
+		line := i - ownFields
+		if line < 0 || signature.Signs(strings.ToLower(s.Lines[line][0])) || !signature.Presigned && strings.EqualFold(s.Lines[line][0], "authorization") {
+			signed = append(signed, i)
+		}
+	}
+	return signed
+}
+
+// ownFields is how many texts of a request are not header lines.
+const ownFields = 4
+
+func (s *Request) fields() []*string {
+	fields := []*string{&s.Method, &s.Path, &s.Query, &s.Host}
+	for i := range s.Lines {
+		fields = append(fields, &s.Lines[i][1])
+	}
+	return fields
+}
+
+// Changed yields the request with another bit, for each bit of what is signed that choose wants, by its number within its
+// text. It leaves out what cannot be sent, what means the same to whoever signs, and what leaves the request without
+// any signature.
+func (s *Request) Changed(signature *sigv4.Signature, choose func(bit, bits int) bool) func(yield func(*Request) bool) {
+	return func(yield func(*Request) bool) {
+		for _, i := range s.signedFields(signature) {
+			bits := 8 * len(*s.fields()[i])
+			for bit := range bits {
+				if !choose(bit, bits) {
+					continue
+				}
+				changed := *s
+				changed.Lines = slices.Clone(s.Lines)
+				field := changed.fields()[i]
+				b := []byte(*field)
+				b[bit/8] ^= 1 << (bit % 8)
+				*field = string(b)
+				if bytes.ContainsAny(b, "\x00\r\n") || changed.meansTheSame(s) || sigv4.PlaceOf(changed.View()) == sigv4.Nowhere {
+					continue
+				}
+				if !yield(&changed) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// meansTheSame reports whether two requests differ only in what signing disregards: white space in headers, how the query
+// is spelled, and empty and dot segments of the path.
+func (s *Request) meansTheSame(o *Request) bool {
+	return s.Method == o.Method && s.Host == o.Host &&
+		(s.Path == o.Path || path.Clean("/"+s.Path) == path.Clean("/"+o.Path) && isFolder(s.Path) == isFolder(o.Path)) &&
+		reflect.DeepEqual(parsedQuery(s.Query), parsedQuery(o.Query)) &&
+		slices.EqualFunc(s.Lines, o.Lines, func(a, b [2]string) bool {
+			return a[0] == b[0] && slices.Equal(strings.Fields(a[1]), strings.Fields(b[1]))
+		})
+}
+
+// isFolder reports whether a path ends in a slash once it has no dot segments.
+func isFolder(path string) bool {
+	return strings.HasSuffix(path, "/") || strings.HasSuffix(path, "/.") || strings.HasSuffix(path, "/..")
+}
+
+func parsedQuery(query string) url.Values {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return url.Values{query: nil} // It equals itself alone.
+	}
+	for _, list := range values {
+		slices.Sort(list)
+	}
+	return values
+}
