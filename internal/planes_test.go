@@ -16,6 +16,7 @@ var planes = map[string][]string{
 	"data plane": {
 		"internal/caller",
 		"internal/certificate", "internal/dns", "internal/health", "internal/outbound/...", "internal/proxy/...", "internal/routing",
+		"internal/function/...",
 	},
 	"shared": {
 		"internal/inventory", "internal/lattice", "internal/nearest", "internal/policy/...", "internal/principal",

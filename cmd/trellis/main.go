@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"trellis/internal/configuration"
+	"trellis/internal/function"
 	"trellis/internal/policy/simulator"
 	"trellis/internal/server"
 )
@@ -24,6 +25,9 @@ const (
 func main() { os.Exit(run()) }
 
 func run() int {
+	if function.Keep() {
+		return 0
+	}
 	command, err := configuration.Parse(os.Args[1:], os.Stdout)
 	switch {
 	case errors.Is(err, configuration.ErrHelp):

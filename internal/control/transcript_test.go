@@ -275,7 +275,7 @@ func (p *player) endpoint(id, endpointType, to string, more ...string) {
 	}
 	text := "vpcs: [{id: vpc-01234567, cidrs: [10.0.0.0/16], defaultSecurityGroup: sg-0def0def}]\nvpcEndpoints: [" + strings.Join(slices.Collect(maps.Values(p.endpoints)), ", ") + "]"
 	var err error
-	if p.inventory, err = inventory.Parse([]byte(text), os.ReadFile); err != nil {
+	if p.inventory, err = inventory.Parse([]byte(text), "/", os.ReadFile); err != nil {
 		p.fatalf("%v", err)
 	}
 }

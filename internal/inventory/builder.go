@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,9 +27,11 @@ var (
 // builder makes a snapshot of a file, and notes what is wrong with it.
 type builder struct {
 	snapshot *Snapshot
-	readFile func(name string) ([]byte, error)
-	problems []error
-	at       string // the element that is being looked at
+	// directory is where relative names begin. It is absolute.
+	directory string
+	readFile  func(name string) ([]byte, error)
+	problems  []error
+	at        string // the element that is being looked at
 }
 
 func (b *builder) wrong(format string, args ...any) {
@@ -68,7 +69,7 @@ func (b *builder) build(f *file) {
 	}
 	for i, e := range f.Functions {
 		element(b, "functions", i, "arn", e.ARN, functionARN, "arn:aws:lambda:us-west-2:123456789012:function:orders", s.functions)
-		s.functions[e.ARN] = Function{ARN: e.ARN, URL: b.url(e.URL)}
+		s.functions[e.ARN] = b.function(e)
 	}
 	for i, e := range f.Certificates {
 		element(b, "certificates", i, "arn", e.ARN, certARN, "arn:aws:acm:us-west-2:123456789012:certificate/12345678-1234-1234-1234-123456789012", s.certificates)
@@ -125,17 +126,6 @@ func (b *builder) address(text string) netip.Addr {
 		b.wrong("address: %q must be the IP address of one machine", text)
 	}
 	return address.Unmap()
-}
-
-func (b *builder) url(text string) *url.URL {
-	endpoint, err := url.Parse(text)
-	switch {
-	case text == "":
-		b.wrong("url is missing")
-	case err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https":
-		b.wrong("url: %q must be the URL of an endpoint, such as http://127.0.0.1:9000/orders", text)
-	}
-	return endpoint
 }
 
 func (b *builder) certificate(certificate, key string) *tls.Certificate {

@@ -32,10 +32,7 @@ type file struct {
 		ARN     string `yaml:"arn"`
 		Address string `yaml:"address"`
 	} `yaml:"loadBalancers"`
-	Functions []struct {
-		ARN string `yaml:"arn"`
-		URL string `yaml:"url"`
-	} `yaml:"functions"`
+	Functions    []functionEntry `yaml:"functions"`
 	Certificates []struct {
 		ARN         string `yaml:"arn"`
 		Certificate string `yaml:"certificate"`
@@ -52,14 +49,14 @@ type file struct {
 	} `yaml:"vpcEndpoints"`
 }
 
-// Parse reads the text of an inventory. readFile reads the PEM files that it names. The error joins one for each
-// thing that is wrong, which names the element.
-func Parse(data []byte, readFile func(name string) ([]byte, error)) (*Snapshot, error) {
+// Parse reads the text of an inventory. Relative names in it begin at a directory, which must be absolute; readFile reads
+// the PEM files that it names. The error joins one for each thing that is wrong, which names the element.
+func Parse(data []byte, directory string, readFile func(name string) ([]byte, error)) (*Snapshot, error) {
 	f, problems := decode(data)
 	if f == nil {
 		return nil, problems[0]
 	}
-	b := builder{snapshot: newSnapshot(), readFile: readFile, problems: problems}
+	b := builder{snapshot: newSnapshot(), directory: directory, readFile: readFile, problems: problems}
 	b.build(f)
 	if err := errors.Join(b.problems...); err != nil {
 		return nil, err

@@ -1,7 +1,7 @@
 // Package inventory knows what at AWS other services know: the address ranges of VPCs, the addresses of instances
-// and load balancers, the endpoints of functions, certificates, and VPC endpoints. All of it stands in one YAML file
-// (docs/inventory.md), which is read again when it changes. The control plane and the data plane look things up in
-// snapshots; neither can change anything here.
+// and load balancers, functions and how to run them, certificates, and VPC endpoints. All of it stands in one YAML file
+// (docs/inventory.md), which is read again when it changes; functions can also be declared on the command line. The
+// control plane and the data plane look things up in snapshots; neither can change anything here.
 //
 // Invariant: a Snapshot never changes, and it holds only what has been checked as a whole. A file with a mistake
 // leaves the snapshot before it in force.
@@ -21,9 +21,18 @@ import (
 // pollInterval is how often the file is looked at.
 const pollInterval = time.Second
 
+// Config is what an Inventory is made of.
+type Config struct {
+	// Path is the file. Empty means that there is none.
+	Path string
+	// Functions are there whatever the file says. They take precedence over its functions of the same ARNs.
+	Functions []Function
+	Log       *slog.Logger
+}
+
 // Inventory is a file and what stands in it.
 type Inventory struct {
-	path    string
+	cfg     Config
 	log     *slog.Logger
 	current atomic.Pointer[Snapshot]
 
@@ -36,9 +45,9 @@ type Inventory struct {
 	owned  sync.WaitGroup // the watch
 }
 
-// Open reads an inventory file and watches it until Close. The error names everything that is wrong with it.
-func Open(path string, log *slog.Logger) (*Inventory, error) {
-	i := &Inventory{path: path, log: log, reload: make(chan chan error)}
+// Open reads an inventory and watches its file until Close. The error names everything that is wrong with it.
+func Open(cfg Config) (*Inventory, error) {
+	i := &Inventory{cfg: cfg, log: cfg.Log, reload: make(chan chan error)}
 	seen := reading{}
 	snapshot, err := i.read(seen)
 	if err != nil {
@@ -75,18 +84,31 @@ func (i *Inventory) Close() {
 
 // read reads the file and those that it names, and leaves in r what was in them.
 func (i *Inventory) read(r reading) (*Snapshot, error) {
-	data, err := r.file(i.path)
+	snapshot := newSnapshot()
+	if i.cfg.Path != "" {
+		var err error
+		if snapshot, err = i.readFile(r); err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range i.cfg.Functions {
+		snapshot.functions[f.ARN] = f
+	}
+	return snapshot, nil
+}
+
+func (i *Inventory) readFile(r reading) (*Snapshot, error) {
+	data, err := r.file(i.cfg.Path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the inventory: %w", err)
 	}
-	snapshot, err := Parse(data, func(name string) ([]byte, error) {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(filepath.Dir(i.path), name)
-		}
-		return r.file(name)
-	})
+	directory, err := filepath.Abs(filepath.Dir(i.cfg.Path))
 	if err != nil {
-		return nil, fmt.Errorf("inventory %s:\n%w", i.path, err)
+		return nil, fmt.Errorf("finding the directory of the inventory: %w", err)
+	}
+	snapshot, err := Parse(data, directory, func(name string) ([]byte, error) { return r.file(absolute(directory, name)) })
+	if err != nil {
+		return nil, fmt.Errorf("inventory %s:\n%w", i.cfg.Path, err)
 	}
 	return snapshot, nil
 }
@@ -131,7 +153,7 @@ func (i *Inventory) update(seen reading) error {
 		return err
 	}
 	i.current.Store(snapshot)
-	i.log.Info("the inventory has been read again", "file", i.path)
+	i.log.Info("the inventory has been read again", "file", i.cfg.Path)
 	i.mu.Lock()
 	notify := i.onChange
 	i.mu.Unlock()

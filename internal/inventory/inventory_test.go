@@ -36,7 +36,7 @@ loadBalancers:
     address: 127.0.0.1
 functions:
   - arn: arn:aws:lambda:us-west-2:123456789012:function:orders
-    url: http://127.0.0.1:9000/orders
+    command: ./orders --fast
 certificates:
   - arn: arn:aws:acm:us-west-2:123456789012:certificate/12345678-1234-1234-1234-123456789012
     certificate: shop.pem
@@ -97,7 +97,7 @@ func selfSigned(t *testing.T) (certificate, key string) {
 
 func open(t *testing.T, name string) *Inventory {
 	t.Helper()
-	i, err := Open(name, slog.New(slog.DiscardHandler))
+	i, err := Open(Config{Path: name, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestEverythingInTheFileIsFound(t *testing.T) {
 		t.Errorf("load balancer: %v, %t", balancer, ok)
 	}
 	for _, arn := range []string{"", ":$LATEST", ":live"} {
-		if function, ok := s.Function("arn:aws:lambda:us-west-2:123456789012:function:orders" + arn); !ok || function.URL.Path != "/orders" {
+		if function, ok := s.Function("arn:aws:lambda:us-west-2:123456789012:function:orders" + arn); !ok || function.Name() != "orders" || len(function.Command) != 2 {
 			t.Errorf("function%s: %v, %t", arn, function, ok)
 		}
 	}
@@ -234,7 +234,18 @@ loadBalancers:
 functions:
   - arn: arn:aws:lambda:us-west-2:123456789012:function:orders
   - arn: arn:aws:lambda:us-west-2:123456789012:function:carts
-    url: localhost:9000
+    endpoint: localhost:9000
+    memory: 128
+  - arn: arn:aws:lambda:us-west-2:123456789012:function:stock
+    command: "./stock 'now"
+    environment: {AWS_REGION: us-west-2}
+    timeout: 20
+    memory: much
+    concurrency: 0
+  - arn: arn:aws:lambda:us-west-2:123456789012:function:users
+    command: []
+    endpoint: http://127.0.0.1:5000
+    url: http://127.0.0.1:5000
 certificates:
   - arn: arn:aws:acm:us-west-2:123456789012:certificate/1
     certificate: shop.pem
@@ -259,7 +270,7 @@ vpcEndpoints:
     type: ServiceNetwork
     serviceNetwork: rcfg-0123456789abcdef0
     resourceConfiguration: rcfg-0123456789abcdef0
-`), func(name string) ([]byte, error) {
+`), "/", func(name string) ([]byte, error) {
 		if name != "shop.pem" {
 			return nil, os.ErrNotExist
 		}
@@ -271,6 +282,7 @@ vpcEndpoints:
 	want := strings.TrimSpace(`
 line 2: there is no list "colour"; the lists are certificates, functions, instances, loadBalancers, vpcEndpoints, vpcs
 line 15: there is no key "name" in an element of instances; the keys are address, id, vpc
+line 34: there is no key "url" in an element of functions; the keys are arn, command, concurrency, directory, endpoint, environment, handler, memory, timeout, watch
 line 16: cannot unmarshal !!str ` + "`not a map`" + `
 vpcs[0] (vpc-1): id must be like vpc-0123456789abcdef0
 vpcs[0] (vpc-1): cidrs: "10.0.0.1/16" must be a network, such as 10.0.0.0/16
@@ -284,8 +296,15 @@ instances[0]: address: "ten" must be the IP address of one machine
 instances[1] (i-00000001): vpc: vpc-22222222 is not one of vpcs
 loadBalancers[0] (web): arn must be like arn:aws:elasticloadbalancing:us-west-2:123456789012:loadbalancer/app/web/0123456789abcdef
 loadBalancers[0] (web): address: "0.0.0.0" must be the IP address of one machine
-functions[0] (arn:aws:lambda:us-west-2:123456789012:function:orders): url is missing
-functions[1] (arn:aws:lambda:us-west-2:123456789012:function:carts): url: "localhost:9000" must be the URL of an endpoint, such as http://127.0.0.1:9000/orders
+functions[0] (arn:aws:lambda:us-west-2:123456789012:function:orders): command or endpoint is missing: the program that runs the function, such as python3 -m awslambdaric app.handler, or the URL of the Lambda API that has it
+functions[1] (arn:aws:lambda:us-west-2:123456789012:function:carts): endpoint: "localhost:9000" must be the base URL of a Lambda API, such as http://127.0.0.1:5000
+functions[1] (arn:aws:lambda:us-west-2:123456789012:function:carts): memory is for functions with a command
+functions[2] (arn:aws:lambda:us-west-2:123456789012:function:stock): command: has a quotation mark that nothing closes
+functions[2] (arn:aws:lambda:us-west-2:123456789012:function:stock): environment: AWS_REGION is set for each function and cannot be changed
+functions[2] (arn:aws:lambda:us-west-2:123456789012:function:stock): timeout: "20" must be a duration between 1s and 15m
+functions[2] (arn:aws:lambda:us-west-2:123456789012:function:stock): memory: "much" must be a number of megabytes between 1 and 1048576
+functions[2] (arn:aws:lambda:us-west-2:123456789012:function:stock): concurrency: "0" must be a number of processes between 1 and 1000
+functions[3] (arn:aws:lambda:us-west-2:123456789012:function:users): command and endpoint cannot both be given: a function runs here or elsewhere
 certificates[0] (arn:aws:acm:us-west-2:123456789012:certificate/1): key is missing; it names a PEM file
 certificates[1] (arn:aws:acm:us-west-2:123456789012:certificate/2): certificate: file does not exist
 certificates[2] (arn:aws:acm:us-west-2:123456789012:certificate/3): shop.pem and shop.pem: tls: failed to find any PEM data in certificate input
@@ -305,16 +324,16 @@ vpcEndpoints[2] (vpce-00000000000000002): resourceConfiguration is for endpoints
 
 func TestTextsThatAreNoInventoryAreRefused(t *testing.T) {
 	for _, text := range []string{"vpcs: [", "- a\n- b", "vpcs: []\n---\nvpcs: []", "vpcs: []\nvpcs: []", "text"} {
-		if _, err := Parse([]byte(text), os.ReadFile); err == nil {
+		if _, err := Parse([]byte(text), "/", os.ReadFile); err == nil {
 			t.Errorf("%q was accepted", text)
 		}
 	}
 	for _, text := range []string{"", "# nothing yet\n", "vpcs:\n", "vpcs: []\n"} {
-		if _, err := Parse([]byte(text), os.ReadFile); err != nil {
+		if _, err := Parse([]byte(text), "/", os.ReadFile); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "missing.yaml"), slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := Open(Config{Path: filepath.Join(t.TempDir(), "missing.yaml"), Log: slog.New(slog.DiscardHandler)}); err == nil {
 		t.Error("a file that does not exist was opened")
 	}
 }
@@ -377,7 +396,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("vpcs: [{id: vpc-11111111, cidrs: [0.0.0.0/0]}]")
 	f.Add("a: &a [*a]")
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := Parse([]byte(text), func(string) ([]byte, error) { return nil, os.ErrNotExist })
+		s, err := Parse([]byte(text), "/", func(string) ([]byte, error) { return nil, os.ErrNotExist })
 		if (s == nil) == (err == nil) {
 			t.Errorf("snapshot %v, error %v", s, err)
 		}
@@ -385,7 +404,7 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestElementsCanBeWrittenOnceAndMerged(t *testing.T) {
-	snapshot, err := Parse([]byte("vpcs:\n  - &first\n    id: vpc-11111111\n    cidrs: [10.0.0.0/16]\n  - <<: *first\n    id: vpc-22222222\n    cidrs: [10.1.0.0/16]\n"), os.ReadFile)
+	snapshot, err := Parse([]byte("vpcs:\n  - &first\n    id: vpc-11111111\n    cidrs: [10.0.0.0/16]\n  - <<: *first\n    id: vpc-22222222\n    cidrs: [10.1.0.0/16]\n"), "/", os.ReadFile)
 	if err != nil || snapshot == nil {
 		t.Errorf("it is refused: %v", err)
 	}

@@ -2,8 +2,8 @@ package inventory
 
 import (
 	"crypto/tls"
+	"maps"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -48,13 +48,6 @@ type Instance struct {
 type LoadBalancer struct {
 	ARN     string
 	Address netip.Addr
-}
-
-// Function is a Lambda function, or what stands for it.
-type Function struct {
-	ARN string
-	// URL is where the function is invoked. It must not be changed.
-	URL *url.URL
 }
 
 // Certificate is a certificate with its private key.
@@ -146,6 +139,14 @@ func (s *Snapshot) Function(arn string) (Function, bool) {
 		function, ok = s.functions[arn[:strings.LastIndexByte(arn, ':')]]
 	}
 	return function, ok
+}
+
+// Functions returns all functions, in the order of their ARNs.
+func (s *Snapshot) Functions() []Function {
+	if s == nil {
+		return nil
+	}
+	return slices.SortedFunc(maps.Values(s.functions), func(a, b Function) int { return strings.Compare(a.ARN, b.ARN) })
 }
 
 // Certificate returns a certificate.

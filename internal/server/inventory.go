@@ -16,7 +16,7 @@ func (s *Server) openInventory() (err error) {
 	if s.cfg.Inventory == "" {
 		return nil
 	}
-	if s.inventory, err = inventory.Open(s.cfg.Inventory, s.log.With("part", "inventory")); err != nil {
+	if s.inventory, err = inventory.Open(inventory.Config{Path: s.cfg.Inventory, Log: s.log.With("part", "inventory")}); err != nil {
 		return fmt.Errorf("reading the inventory (--inventory): %w", err)
 	}
 	return nil

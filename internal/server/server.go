@@ -22,6 +22,7 @@ import (
 	"trellis/internal/chaos"
 	"trellis/internal/configuration"
 	"trellis/internal/control"
+	"trellis/internal/function"
 	"trellis/internal/health"
 	"trellis/internal/identity"
 	"trellis/internal/inventory"
@@ -56,6 +57,7 @@ type Server struct {
 	credentials *principal.Credentials // nil in dev.
 	failures    *identity.Failures     // nil in dev
 	inventory   *inventory.Inventory
+	functions   *function.Functions
 	catalog     *catalog.Catalog
 	control     *control.Control
 	router      *routing.Router
@@ -155,6 +157,7 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 
+	s.openFunctions()
 	s.openDialer()
 	s.checker = health.NewChecker(health.Config{
 		Dialer:      s.dialer,
@@ -327,6 +330,9 @@ func (s *Server) close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 		defer cancel()
 		s.shutdownProxy(func() error { return s.proxy.Shutdown(ctx) })
+	}
+	if s.functions != nil { // No exchange needs them any more.
+		s.functions.Close()
 	}
 	if s.catalog != nil {
 		problems = append(problems, s.catalog.Close())

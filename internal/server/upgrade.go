@@ -153,6 +153,7 @@ func (s *Server) retire(ctx context.Context, next *successor, api, admin *door) 
 	patience := s.cfg.DrainTimeout / 2
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	s.functions.Retire()
 	var parts sync.WaitGroup
 	parts.Go(func() {
 		s.shutdownProxy(func() error {

@@ -1,0 +1,87 @@
+package function
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// keeperVariable tells a process that it is a keeper, and the mark of what it is to end.
+const keeperVariable = "_TRELLIS_KEEPER"
+
+// keeper is a process of this program that outlives this one for a moment, however that ends, and kills what functions
+// have left running. It knows the process groups by lines on its standard input: a number has begun, -number has ended.
+// All of its methods may be called on nil, which keeps nothing.
+type keeper struct {
+	cmd *exec.Cmd
+
+	mu    sync.Mutex // mu guards the field below.
+	lines io.WriteCloser
+}
+
+func startKeeper(prefix string, start func(*exec.Cmd) error) (*keeper, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
+	cmd := exec.Command(program)
+	cmd.Env = append(os.Environ(), keeperVariable+"="+prefix)
+	ownGroup(cmd) // A terminal's Ctrl-C is not for it.
+	lines, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := start(cmd); err != nil {
+		return nil, fmt.Errorf("starting a process that ends functions after this one: %w", err)
+	}
+	return &keeper{cmd: cmd, lines: lines}, nil
+}
+
+func (k *keeper) keep(group int)   { k.tell(group) }
+func (k *keeper) forget(group int) { k.tell(-group) }
+
+func (k *keeper) tell(group int) {
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	fmt.Fprintln(k.lines, group)
+}
+
+func (k *keeper) close() {
+	if k == nil {
+		return
+	}
+	_ = k.lines.Close()
+	_ = k.cmd.Wait() // There is nothing left for it to do.
+}
+
+// Keep reports whether this process was started as a keeper. If so, it has done its work by then, and is to end.
+func Keep() bool {
+	prefix, isKeeper := os.LookupEnv(keeperVariable)
+	if !isKeeper {
+		return false
+	}
+	groups := map[int]bool{}
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		group, err := strconv.Atoi(strings.TrimSpace(lines.Text()))
+		switch {
+		case err != nil:
+		case group > 0:
+			groups[group] = true
+		default:
+			delete(groups, -group)
+		}
+	}
+	for group := range groups {
+		killGroup(group)
+	}
+	killMarked(prefix)
+	return true
+}

@@ -1,0 +1,40 @@
+package function
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+var requestIDForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// isRequestID reports whether an id has the form of Lambda's. Others come from clients, and could be anything.
+func isRequestID(id string) bool { return requestIDForm.MatchString(id) }
+
+func newRequestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // It never fails.
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// newToken returns a name that nothing else has.
+func newToken() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+var traceForm = regexp.MustCompile(`^[A-Za-z0-9=;:_.,-]{1,500}$`)
+
+// traceID returns the trace header of an event: the client's, or a new one that asks nobody to record it
+// (docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html).
+func (inv *invocation) traceID() string {
+	if traceForm.MatchString(inv.TraceID) {
+		return inv.TraceID
+	}
+	token := newToken()
+	return fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", time.Now().Unix(), token[:24], token[16:])
+}
