@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -46,13 +47,14 @@ func benchAsked(tb testing.TB, policy string, caller Caller) func() Verdict {
 		{[]byte("host"), []byte("svc.example")}, {[]byte("user-agent"), []byte("curl/8.9")}, {[]byte("accept"), []byte("*/*")},
 		{[]byte("x-request-id"), []byte("4c1d")}, {[]byte("x-a"), []byte("2026-01-02T15:04:05Z")},
 	}
+	source := netip.MustParseAddr("10.1.2.3")
 	var traffic Traffic
 	var request Request
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	return func() Verdict {
 		traffic = Traffic{
 			Method: "GET", Path: "/public/a", Query: "page=2&q=%61b+c", Headers: headers, Port: "443",
-			ServiceARN: "arn:aws:vpc-lattice:us-west-2:111122223333:service/svc-0123456789abcdef0", SourceIP: "10.1.2.3",
+			ServiceARN: "arn:aws:vpc-lattice:us-west-2:111122223333:service/svc-0123456789abcdef0", Source: source,
 			SourceVpc: "vpc-0123456789abcdef0", SourceVpcOwner: "111122223333", Region: "us-west-2", Secure: true,
 		}
 		request = Request{Caller: caller, Action: ActionInvoke, Resource: traffic.ServiceARN, Path: traffic.Path, Now: now, Values: &traffic}

@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -183,7 +184,10 @@ func (g *generator) request() (*Request, *naive) {
 	}
 	traffic := &Traffic{
 		Method: n.method, Path: n.path, Query: strings.Join(query, "&"), Headers: lines(n.headers), Port: n.port,
-		ServiceARN: n.service, SourceIP: n.sourceIP, Tags: n.tags,
+		ServiceARN: n.service, Tags: n.tags,
+	}
+	if n.sourceIP != "" {
+		traffic.Source = netip.MustParseAddr(n.sourceIP)
 	}
 	return &Request{Caller: n.caller, Action: n.action, Resource: n.service, Path: n.path, Now: n.now, Values: traffic}, n
 }
@@ -253,7 +257,7 @@ func compareWithNaive(t *testing.T, data []byte) (outcome Outcome) {
 func TestRandomPoliciesMeetTheirRequests(t *testing.T) {
 	count := map[Outcome]int{}
 	state := uint64(1)
-	for range 4000 {
+	for range 1500 {
 		data := make([]byte, 200)
 		for i := range data {
 			state = state*6364136223846793005 + 1442695040888963407
@@ -265,8 +269,8 @@ func TestRandomPoliciesMeetTheirRequests(t *testing.T) {
 		}
 	}
 	for _, outcome := range []Outcome{ImplicitDeny, Allowed, ExplicitDeny} {
-		if count[outcome] < 200 {
-			t.Errorf("of 4000 random policies, %d end in %v", count[outcome], outcome)
+		if count[outcome] < 100 {
+			t.Errorf("of 1500 random policies, %d end in %v", count[outcome], outcome)
 		}
 	}
 }
@@ -284,7 +288,7 @@ func FuzzParse(f *testing.F) {
 		}
 		_ = d.Require(AuthPolicyRequirements())
 		for _, c := range []Caller{{}, {ARN: fuzzUser, Account: "111122223333", UserID: "AIDA"}, {ARN: fuzzSession, Account: "111122223333"}} {
-			r := &Request{Caller: c, Action: ActionInvoke, Resource: fuzzService, Path: "/a", Now: time.Unix(0, 0), Values: &Traffic{Method: "GET", Path: "/a", Query: "a=%41", Port: "443", SourceIP: "10.1.2.3"}}
+			r := &Request{Caller: c, Action: ActionInvoke, Resource: fuzzService, Path: "/a", Now: time.Unix(0, 0), Values: &Traffic{Method: "GET", Path: "/a", Query: "a=%41", Port: "443", Source: netip.MustParseAddr("10.1.2.3")}}
 			decision := d.Evaluate(r)
 			if again := d.Evaluate(r); decision != again {
 				t.Errorf("%v, then %v", decision, again)

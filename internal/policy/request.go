@@ -62,9 +62,9 @@ func (r *Request) own(key *Key, from int) (string, int) {
 	c := &r.Caller
 	switch key.Name {
 	case KeyCurrentTime:
-		return One(view(r.Now.UTC().AppendFormat(r.rfc3339[:0], time.RFC3339)), from)
+		return One(View(r.Now.UTC().AppendFormat(r.rfc3339[:0], time.RFC3339)), from)
 	case KeyEpochTime:
-		return One(view(strconv.AppendInt(r.epoch[:0], r.Now.Unix(), 10)), from)
+		return One(View(strconv.AppendInt(r.epoch[:0], r.Now.Unix(), 10)), from)
 	case KeyPrincipalAccount:
 		return One(c.Account, from)
 	case KeyPrincipalARN:
@@ -132,5 +132,5 @@ func accountOf(arn string) string {
 	return account
 }
 
-// view returns bytes as a text without copying them. The text is valid as long as nobody changes the bytes.
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+// View returns bytes as a text without copying them. The text is valid as long as nobody changes the bytes.
+func View(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

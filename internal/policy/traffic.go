@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"net/netip"
+	"strings"
+)
 
 // The actions of requests through the network.
 const (
@@ -22,8 +25,8 @@ type Traffic struct {
 	// Port is the listener's.
 	Port                   string
 	ServiceARN, NetworkARN string
-	// SourceIP is the client's address.
-	SourceIP string
+	// Source is the client's address, if it is known.
+	Source netip.Addr
 	// SourceVpc and SourceVpcOwner are the id and the account of the VPC that the request comes from, if it is known.
 	SourceVpc, SourceVpcOwner string
 	// Region is the service's.
@@ -38,6 +41,7 @@ type Traffic struct {
 	room    [4]decodedValue
 	bytes   [128]byte
 	used    int
+	source  [40]byte
 }
 
 // decodedValue is what the text at a position of the query stands for.
@@ -75,7 +79,10 @@ func (t *Traffic) Value(key *Key, from int) (string, int) {
 	case KeySourceVpcOwnerAccount:
 		return One(t.SourceVpcOwner, from)
 	case KeySourceIP:
-		return One(t.SourceIP, from)
+		if !t.Source.IsValid() {
+			return "", None
+		}
+		return One(View(t.Source.Unmap().WithZone("").AppendTo(t.source[:0])), from)
 	case KeySecureTransport:
 		if t.Secure {
 			return One("true", from)
@@ -102,7 +109,7 @@ func (t *Traffic) header(name string, from int) (string, int) {
 	if next < 0 {
 		return "", None
 	}
-	return view(value), next
+	return View(value), next
 }
 
 // parameter returns the value of a query parameter. Names and values are decoded, so that nobody evades a policy by
@@ -157,8 +164,8 @@ func (t *Traffic) decode(encoded string, at int) string {
 		rest = rest[size:]
 	}
 	t.used = min(t.used+len(decoded), len(t.bytes))
-	t.decoded = append(t.decoded, decodedValue{at, view(decoded)})
-	return view(decoded)
+	t.decoded = append(t.decoded, decodedValue{at, View(decoded)})
+	return View(decoded)
 }
 
 // decodeByte returns the first byte that a text of a query stands for, and of how many bytes of the text it is made. A

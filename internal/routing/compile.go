@@ -3,6 +3,7 @@ package routing
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,7 +29,8 @@ func (r *Router) settleNetworks() {
 			n.compiled = &Network{ARN: n.record.ARN()}
 		}
 		n.compiled.source.Store(source(n.vpcs))
-		n.compiled.needsAuthorization.Store(n.record.AuthType == shape.AuthTypeAwsIam)
+		guard := r.guard(&n.policy, n.record.AuthType)
+		n.compiled.guard.Store(&guard)
 	}
 }
 
@@ -38,7 +40,7 @@ func source(vpcs []*lattice.ServiceNetworkVpcAssociation) *Source {
 		return &Source{LatticeNetwork: []byte("SourceVpcArn=")}
 	}
 	first := vpcs[0]
-	return &Source{VpcID: first.VpcID, LatticeNetwork: headerValue(
+	return &Source{VpcID: first.VpcID, Account: first.Scope.Account, LatticeNetwork: headerValue(
 		"SourceVpcArn=arn:aws:ec2:", first.Scope.Region, ":", first.Scope.Account, ":vpc/", first.VpcID)}
 }
 
@@ -48,6 +50,7 @@ func (r *Router) settleServices() {
 		before := s.network
 		s.network = nil
 		if s.record != nil {
+			s.guard = r.guard(&s.policy, s.record.AuthType)
 			for _, association := range s.associations {
 				n := r.model.networks[ref{association.Scope, association.ServiceNetworkID}]
 				if n.record != nil {
@@ -265,7 +268,6 @@ func (r *Router) compile(l *listenerNode) *Service {
 		DomainName:       record.DomainName,
 		CustomDomainName: record.CustomDomainName,
 		CertificateARN:   record.CertificateARN,
-		AuthType:         record.AuthType,
 		IdleTimeout:      time.Duration(record.IdleTimeoutSeconds) * time.Second,
 		NetworkARN:       network.ARN,
 		Network:          network,
@@ -273,6 +275,10 @@ func (r *Router) compile(l *listenerNode) *Service {
 		ListenerID:       l.id,
 		Protocol:         l.record.Protocol,
 		Port:             int(l.record.Port),
+		guard:            l.service.guard,
+		tags:             record.Tags,
+		region:           record.Scope.Region,
+		port:             strconv.Itoa(int(l.record.Port)),
 		origin:           &record.Base,
 	}
 	if s.IdleTimeout <= 0 {

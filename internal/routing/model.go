@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"trellis/internal/lattice"
+	"trellis/internal/policy"
 )
 
 // model is what the router knows of the records: a graph of nodes. A node exists as long as its record does, or as
@@ -38,6 +39,8 @@ type ref struct {
 type serviceNode struct {
 	ref          ref
 	record       *lattice.Service
+	policy       authPolicy
+	guard        policy.Guard
 	listeners    []*listenerNode
 	associations []*lattice.ServiceNetworkServiceAssociation // in order of creation
 	network      *networkNode                                // through which the service is reached; nil if it is not
@@ -62,6 +65,7 @@ type ruleNode struct {
 type networkNode struct {
 	ref      ref
 	record   *lattice.ServiceNetwork
+	policy   authPolicy
 	services map[*serviceNode]bool
 	vpcs     []*lattice.ServiceNetworkVpcAssociation // in order of creation
 	compiled *Network
@@ -127,6 +131,8 @@ func (m *model) take(change lattice.Change) {
 		m.takeService(record, present)
 	case *lattice.ServiceNetwork:
 		m.takeNetwork(record, present)
+	case *lattice.AuthPolicy:
+		m.takeAuthPolicy(record, present)
 	case *lattice.ServiceNetworkServiceAssociation:
 		if present {
 			m.addServiceAssociation(record)
@@ -181,6 +187,25 @@ func (m *model) takeNetwork(record *lattice.ServiceNetwork, present bool) {
 	n.record = nil
 	if present {
 		n.record = record
+	}
+}
+
+// takeAuthPolicy takes up the policy of a service or service network: which of them shows in the id.
+func (m *model) takeAuthPolicy(record *lattice.AuthPolicy, present bool) {
+	at := ref{record.Scope, record.ResourceID}
+	var attached authPolicy
+	if present {
+		attached.record = record
+	}
+	switch kind, _ := lattice.KindOfID(record.ResourceID); kind {
+	case lattice.KindService:
+		if s := m.service(at, present); s != nil {
+			s.policy = attached
+		}
+	case lattice.KindServiceNetwork:
+		if n := m.network(at, present); n != nil {
+			n.policy = attached
+		}
 	}
 }
 
@@ -454,13 +479,13 @@ func (m *model) sweep() {
 	}
 	for _, s := range m.dirtyServices {
 		s.dirty = false
-		if s.record == nil && len(s.listeners) == 0 && len(s.associations) == 0 {
+		if s.record == nil && s.policy.record == nil && len(s.listeners) == 0 && len(s.associations) == 0 {
 			delete(m.services, s.ref)
 		}
 	}
 	for _, n := range m.dirtyNetworks {
 		n.dirty, n.moved = false, false
-		if n.record == nil && len(n.services) == 0 && len(n.vpcs) == 0 {
+		if n.record == nil && n.policy.record == nil && len(n.services) == 0 && len(n.vpcs) == 0 {
 			delete(m.networks, n.ref)
 		}
 	}

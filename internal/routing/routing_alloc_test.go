@@ -2,7 +2,26 @@
 
 package routing
 
-import "testing"
+import (
+	"testing"
+
+	"trellis/internal/shape"
+)
+
+func TestAuthorizingARequestAllocatesNothing(t *testing.T) {
+	w, _, _ := guardedWorld(t, shape.AuthTypeAwsIam, shape.AuthTypeAwsIam, shape.ListenerProtocolHttp)
+	const condition = `,"Condition":{"StringLike":{"vpc-lattice-svcs:RequestHeader/x-env":"p*"},"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}`
+	w.put(w.authPolicy("svc-1", "Allow", condition), w.authPolicy("sn-1", "Allow", condition))
+	service, arrival := asked(w), getArrival("/a")
+	arrival.Request.Headers = headerLines{{[]byte("x-env"), []byte("prod")}}
+	if n := testing.AllocsPerRun(100, func() {
+		if !service.Authorize(arrival).Allowed() {
+			t.Fatal("the request is denied")
+		}
+	}); n != 0 {
+		t.Errorf("authorizing a request allocates %v times", n)
+	}
+}
 
 func TestRoutingARequestAllocatesNothing(t *testing.T) {
 	w, request := tenRules(t)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"trellis/internal/lattice"
+	"trellis/internal/policy"
 	"trellis/internal/shape"
 )
 
@@ -18,7 +19,6 @@ type Service struct {
 	DomainName       string
 	CustomDomainName string
 	CertificateARN   string
-	AuthType         shape.AuthType
 	IdleTimeout      time.Duration
 
 	// NetworkARN and Network are the service network through which the service is reached.
@@ -29,6 +29,12 @@ type Service struct {
 	ListenerID  string
 	Protocol    shape.ListenerProtocol
 	Port        int
+
+	guard  policy.Guard
+	tags   map[string]string
+	region string
+	// port is Port as a text.
+	port string
 
 	rules    []*Rule // by priority, without the default rule
 	fallback *Rule
@@ -46,17 +52,11 @@ func (s *Service) Route(r *Request) *Rule {
 	return s.fallback
 }
 
-// NeedsAuthorization says whether requests need a policy that allows them: that of the service, of the service network,
-// or of both.
-func (s *Service) NeedsAuthorization() bool {
-	return s.AuthType == shape.AuthTypeAwsIam || s.Network.needsAuthorization.Load()
-}
-
 // Network is a service network. It outlives recompilations.
 type Network struct {
-	ARN                string
-	source             atomic.Pointer[Source]
-	needsAuthorization atomic.Bool
+	ARN    string
+	source atomic.Pointer[Source]
+	guard  atomic.Pointer[policy.Guard]
 }
 
 // Source returns the VPC from which requests are said to come: that of the network's first VPC association. It is
@@ -65,8 +65,8 @@ func (n *Network) Source() *Source { return n.source.Load() }
 
 // Source is the VPC from which requests come.
 type Source struct {
-	// VpcID is empty when the network is associated with no VPC.
-	VpcID string
+	// VpcID and Account, which owns the VPC, are empty when the network is associated with no VPC.
+	VpcID, Account string
 	// LatticeNetwork is the value of x-amzn-lattice-network. It must not be changed.
 	LatticeNetwork []byte
 }

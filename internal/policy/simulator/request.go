@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,6 +98,9 @@ func parseRequest(raw []byte) (request, error) {
 			return r, fmt.Errorf("the request: principal is %q; it must be an ARN or %s", principal, anonymous)
 		}
 	}
+	if _, err := netip.ParseAddr(r.SourceIP); err != nil && r.SourceIP != "" {
+		return r, fmt.Errorf("the request: sourceIp is %q; it must be an address", r.SourceIP)
+	}
 	if r.Time != "" {
 		if _, err := time.Parse(time.RFC3339, r.Time); err != nil {
 			return r, fmt.Errorf("the request: time is %q; it must be like 2026-01-02T15:04:05Z", r.Time)
@@ -115,8 +119,9 @@ func (r *request) question(principal, method, path string) *policy.Request {
 	traffic := &policy.Traffic{
 		Method: method, Path: path, Query: query, Headers: headers(r.Headers), Port: strconv.Itoa(r.Port),
 		ServiceARN: r.Service, NetworkARN: r.ServiceNetwork, Tags: r.ServiceTags, Region: arnPart(r.Service, 3),
-		SourceIP: r.SourceIP, SourceVpc: r.SourceVpc, SourceVpcOwner: r.SourceVpcOwnerAccount, Secure: r.Port == defaultPort,
+		SourceVpc: r.SourceVpc, SourceVpcOwner: r.SourceVpcOwnerAccount, Secure: r.Port == defaultPort,
 	}
+	traffic.Source, _ = netip.ParseAddr(r.SourceIP) // It was checked when it was read; without one it is not known.
 	if r.Secure != nil {
 		traffic.Secure = *r.Secure
 	}
