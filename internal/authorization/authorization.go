@@ -58,7 +58,8 @@ func (a *Authorizer) Authorize(call api.Call) error {
 	for _, q := range questions(call) {
 		request := &policy.Request{
 			Caller: policy.Caller{
-				ARN: call.Caller.Principal, Account: call.Caller.Account, UserID: call.Caller.UserID, Tags: caller.Tags,
+				ARN: call.Caller.Principal, Account: call.Caller.Account, RoleARN: caller.RoleARN,
+				UserID: call.Caller.UserID, Tags: caller.Tags,
 			},
 			Action: action, Resource: q.resource, Now: a.cfg.Now(),
 			Values: conditionKeys{call: call, request: q.keys, resource: a.stored(q.resource)},

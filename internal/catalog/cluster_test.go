@@ -166,7 +166,7 @@ func TestNodesAgreeAfterRandomMutations(t *testing.T) {
 								root := w.root()
 								tx.DeleteTree(root.Kind, root.Scope, root.Path)
 							case 2:
-								tx.PutExpiring(w.group())
+								tx.write(w.group(), lattice.TokenRetention)
 							default:
 								tx.Put(w.record())
 							}

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-
-	"trellis/internal/lattice"
 )
 
 // leasePeriod is how long records get the same lease, so that an expiring record does not cost one of its own. A
@@ -20,26 +18,34 @@ type granter interface {
 
 // leases hands out the lease for the records that are to expire. It belongs to the committer's goroutine.
 type leases struct {
-	lease granter
+	lease   granter
+	granted map[time.Duration]granted // by the retention of records
+}
+
+// granted is a lease that etcd has granted.
+type granted struct {
 	id    clientv3.LeaseID
 	until time.Time // when the next lease is due
 }
 
-// current returns a lease that lasts for at least lattice.TokenRetention.
-func (l *leases) current(ctx context.Context) (clientv3.LeaseID, error) {
-	if l.id != 0 && time.Now().Before(l.until) {
-		return l.id, nil
+// current returns a lease for records that are to be kept for a time at least.
+func (l *leases) current(ctx context.Context, retention time.Duration) (clientv3.LeaseID, error) {
+	if g, ok := l.granted[retention]; ok && time.Now().Before(g.until) {
+		return g.id, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lastLimit)
 	defer cancel()
 	until := time.Now().Add(leasePeriod)
-	resp, err := l.lease.Grant(ctx, int64((lattice.TokenRetention+leasePeriod)/time.Second))
+	resp, err := l.lease.Grant(ctx, int64((retention+leasePeriod)/time.Second))
 	if err != nil {
 		return 0, err
 	}
-	l.id, l.until = resp.ID, until
-	return l.id, nil
+	if l.granted == nil {
+		l.granted = map[time.Duration]granted{}
+	}
+	l.granted[retention] = granted{resp.ID, until}
+	return resp.ID, nil
 }
 
-// forget has the next call get a new lease.
-func (l *leases) forget() { l.id = 0 }
+// forget has the next calls get new leases.
+func (l *leases) forget() { clear(l.granted) }

@@ -77,7 +77,7 @@ func TestALeaseIsUsedForOnePeriod(t *testing.T) {
 	s := testStore(t)
 	l := leases{lease: s.lease}
 	current := func() clientv3.LeaseID {
-		id, err := l.current(t.Context())
+		id, err := l.current(t.Context(), lattice.TokenRetention)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,8 +87,33 @@ func TestALeaseIsUsedForOnePeriod(t *testing.T) {
 	if again := current(); again != first {
 		t.Errorf("got %x after %x", again, first)
 	}
-	l.until = time.Now()
+	longer, err := l.current(t.Context(), lattice.MaxSessionDuration)
+	if err != nil || longer == first {
+		t.Errorf("records that are kept longer have the lease %x, %v", longer, err)
+	}
+	if again := current(); again != first {
+		t.Errorf("got %x after %x", again, first)
+	}
+	l.granted[lattice.TokenRetention] = granted{id: first, until: time.Now()}
 	if next := current(); next == first {
 		t.Error("the period has ended, but the lease is the same")
+	}
+}
+
+func TestSessionsAreKeptForTheirOwnTime(t *testing.T) {
+	s := testStore(t)
+	c := startOn(t, s.shared(), Config{})
+	session := &lattice.Session{Account: scope.Account, AccessKeyID: "ASIDEXAMPLE"}
+	commit(t, c, func(tx *Tx) { tx.PutExpiring(token("a")); tx.PutExpiring(session) })
+	resp, err := s.kv.Get(t.Context(), prefix+session.Key().String())
+	if err != nil || len(resp.Kvs) != 1 {
+		t.Fatal(err, resp)
+	}
+	left, err := raw(s).TimeToLive(t.Context(), clientv3.LeaseID(resp.Kvs[0].Lease))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if granted := time.Duration(left.GrantedTTL) * time.Second; granted < lattice.MaxSessionDuration {
+		t.Errorf("the lease is for %s", granted)
 	}
 }

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"strings"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -33,11 +34,11 @@ type overlay struct {
 
 // entry is what a batch does to one key. It is never changed.
 type entry struct {
-	base     *row // the row of the table that is masked, if there is one
-	row      *row // the record that is put; nil if the key is deleted
-	value    []byte
-	expiring bool
-	tree     *tree // the range whose deletion deletes this key
+	base      *row // the row of the table that is masked, if there is one
+	row       *row // the record that is put; nil if the key is deleted
+	value     []byte
+	retention time.Duration
+	tree      *tree // the range whose deletion deletes this key
 }
 
 // tree is the range of the keys below a root, deleted by one operation.
@@ -159,7 +160,7 @@ func (o *overlay) rollback() {
 }
 
 // put creates or replaces a record.
-func (o *overlay) put(rec lattice.Record, value []byte, expiring bool) {
+func (o *overlay) put(rec lattice.Record, value []byte, retention time.Duration) {
 	key := rec.Key()
 	name := key.String()
 	for _, t := range o.trees {
@@ -168,7 +169,7 @@ func (o *overlay) put(rec lattice.Record, value []byte, expiring bool) {
 		}
 	}
 	r := &row{rec: rec, at: Cursor{Revision: uncommitted, Key: name}}
-	e := &entry{base: o.base.row(key), row: r, value: value, expiring: expiring}
+	e := &entry{base: o.base.row(key), row: r, value: value, retention: retention}
 	if e.base != nil {
 		r.at = e.base.at
 	}
@@ -327,6 +328,18 @@ func (o *overlay) steps() ([]step, error) {
 	return steps, nil
 }
 
+// retention returns how long the records that are to expire must be kept at least: the longest of theirs, since a
+// transaction has one lease. It is 0 if there are none.
+func (o *overlay) retention() time.Duration {
+	longest := time.Duration(0)
+	for _, e := range o.entries {
+		if e.row != nil {
+			longest = max(longest, e.retention)
+		}
+	}
+	return longest
+}
+
 // ops returns the operations that store the overlay.
 func (o *overlay) ops(lease clientv3.LeaseID) []clientv3.Op {
 	ops := make([]clientv3.Op, 0, o.operations)
@@ -334,7 +347,7 @@ func (o *overlay) ops(lease clientv3.LeaseID) []clientv3.Op {
 	for _, key := range o.order {
 		e := o.entries[key]
 		switch name := prefix + key.String(); {
-		case e.row != nil && e.expiring:
+		case e.row != nil && e.retention > 0:
 			ops = append(ops, clientv3.OpPut(name, string(e.value), clientv3.WithLease(lease)))
 		case e.row != nil:
 			ops = append(ops, clientv3.OpPut(name, string(e.value)))

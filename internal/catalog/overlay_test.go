@@ -154,7 +154,7 @@ func TestAnOverlayIsWhatIsStoredWithWhatIsWritten(t *testing.T) {
 					want.deleteTree(root)
 				default:
 					rec := w.record()
-					o.put(rec, []byte("value"), false)
+					o.put(rec, []byte("value"), 0)
 					want.put(rec)
 				}
 				compareViews(t, w, want, o)

@@ -9,6 +9,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"trellis/internal/lattice"
 )
 
 // ownOperations are the puts that every transaction has besides those of the batch: the head and the marker.
@@ -36,7 +38,7 @@ type result struct {
 func (m *committer) store(ctx context.Context, b *batch) (result, error) {
 	var retry retry
 	for {
-		lease, err := m.leases.current(ctx)
+		lease, err := m.leases.current(ctx, max(b.overlay.retention(), lattice.TokenRetention))
 		if refused(err) || errors.Is(err, rpctypes.ErrNoSpace) {
 			return result{refused: fmt.Errorf("catalog: etcd refuses a lease: %w", err)}, nil
 		}

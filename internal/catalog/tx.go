@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"math"
+	"time"
 
 	"trellis/internal/lattice"
 )
@@ -24,12 +25,12 @@ var (
 
 // Put creates or replaces a record. Deleting a record and putting one with its key, in one mutation or in two that
 // are committed together, replaces it.
-func (tx *Tx) Put(rec lattice.Record) { tx.write(rec, false) }
+func (tx *Tx) Put(rec lattice.Record) { tx.write(rec, 0) }
 
-// PutExpiring is Put of a record that is deleted some time after lattice.TokenRetention has passed.
-func (tx *Tx) PutExpiring(rec lattice.Record) { tx.write(rec, true) }
+// PutExpiring is Put of a record that is deleted some time after its retention has passed.
+func (tx *Tx) PutExpiring(rec lattice.Expiring) { tx.write(rec, rec.Retention()) }
 
-func (tx *Tx) write(rec lattice.Record, expiring bool) {
+func (tx *Tx) write(rec lattice.Record, retention time.Duration) {
 	value, err := encode(rec)
 	if err != nil {
 		if tx.err == nil {
@@ -37,7 +38,7 @@ func (tx *Tx) write(rec lattice.Record, expiring bool) {
 		}
 		return
 	}
-	tx.overlay.put(rec, value, expiring)
+	tx.overlay.put(rec, value, retention)
 }
 
 // Delete deletes a record if it exists.

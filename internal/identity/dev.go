@@ -7,15 +7,17 @@ import (
 	"net/http"
 
 	"trellis/internal/api"
-	"trellis/internal/lattice"
+	"trellis/internal/principal"
 	"trellis/internal/sigv4"
 )
 
-// Dev accepts any credentials, or none. The Region is the one in the signature's scope, and an access key id of 12
-// digits is the account, so that a test can work in several accounts and Regions without any set-up.
+// Dev accepts any credentials, or none, and checks no signature. The Region is the one in the signature's scope, so that a
+// test can work in several accounts and Regions without any set-up.
 type Dev struct {
-	// Account and Region are those of a request that does not say.
-	Account, Region string
+	// Region is that of a request that does not say.
+	Region string
+	// Principals has whoever got credentials from STS here, and knows whose all other keys are.
+	Principals *principal.Directory
 }
 
 // maxAccessKeyID is how long an access key id can be (IAM, AccessKey).
@@ -23,7 +25,7 @@ const maxAccessKeyID = 128
 
 // Authenticate implements api.Authenticator. What it refuses is a Region that is none.
 func (d Dev) Authenticate(r *http.Request, _ func() ([]byte, error)) (api.Caller, error) {
-	caller := api.Caller{Account: d.Account, Region: d.Region}
+	caller := api.Caller{Region: d.Region}
 	if c, ok := sigv4.ClaimedCredential(signedView(r)); ok {
 		if c.Region != "" {
 			if err := checkRegion(c.Region, nil); err != nil {
@@ -31,14 +33,14 @@ func (d Dev) Authenticate(r *http.Request, _ func() ([]byte, error)) (api.Caller
 			}
 			caller.Region = c.Region
 		}
-		if lattice.ValidAccount(c.AccessKeyID) {
-			caller.Account = c.AccessKeyID
-		}
 		if len(c.AccessKeyID) <= maxAccessKeyID {
 			caller.AccessKeyID = c.AccessKeyID
 		}
 	}
-	caller.Principal = "arn:aws:iam::" + caller.Account + ":root"
-	caller.UserID = caller.Account
+	who, ok := d.Principals.Principal(caller.AccessKeyID)
+	if !ok {
+		who = d.Principals.Anybody(caller.AccessKeyID)
+	}
+	caller.Account, caller.Principal, caller.UserID = who.Account, who.ARN, who.UserID()
 	return caller, nil
 }

@@ -269,9 +269,18 @@ func TestWrongSignaturesAreRefusedWithAWSCodes(t *testing.T) {
 	}
 }
 
+func dev(t *testing.T) Dev {
+	t.Helper()
+	open, err := principal.NewOpenDirectory("000000000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Dev{Region: "us-west-2", Principals: open}
+}
+
 func TestDevTakesAccountAndRegionFromTheCredentialWithoutCheckingIt(t *testing.T) {
 	r, _ := http.NewRequest("GET", "http://h/services", nil)
-	d := Dev{Account: "000000000000", Region: "us-west-2"}
+	d := dev(t)
 	for authorization, want := range map[string]string{
 		"": "000000000000/us-west-2",
 		"AWS4-HMAC-SHA256 Credential=AKID/20260102//vpc-lattice/aws4_request, SignedHeaders=host, Signature=x":                  "000000000000/us-west-2",
@@ -296,7 +305,7 @@ var strangeRegions = []string{
 }
 
 func TestRegionOfASignatureHasTheFormOfOneInDevToo(t *testing.T) {
-	d := Dev{Account: "000000000000", Region: "us-west-2"}
+	d := dev(t)
 	for _, region := range strangeRegions {
 		r, _ := http.NewRequest("GET", "http://h/services", nil)
 		r.URL.RawQuery = url.Values{"X-Amz-Credential": {"AKID/20260102/" + region + "/vpc-lattice/aws4_request"}}.Encode()
@@ -310,7 +319,7 @@ func TestRegionOfASignatureHasTheFormOfOneInDevToo(t *testing.T) {
 
 func TestOnlyAcceptedRegionsAreServed(t *testing.T) {
 	all := openSigned(t)
-	one := NewSigned(all.credentials, []string{"us-west-2"}, "vpc-lattice")
+	one := NewSigned(all.principals, []string{"us-west-2"}, "vpc-lattice")
 	r, body := signedRequest{}.build(t)
 	if _, err := all.Authenticate(r, given(body)); err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ const (
 	codeIncomplete   = "IncompleteSignature"
 	codeUnknownKey   = "InvalidClientTokenId"
 	codeExpired      = "RequestExpired"
+	codeExpiredToken = "ExpiredToken"
 	codeMismatch     = "SignatureDoesNotMatch"
 )
 
@@ -34,19 +35,24 @@ func refuse(code, message string) error {
 	return &api.AuthenticationError{Code: code, Message: message, Status: status}
 }
 
-// Signed accepts requests that a known principal has signed with SigV4.
-type Signed struct {
-	credentials *principal.Credentials
-	regions     []string // Empty: any.
-	services    []string
-	now         func() time.Time
-	signatures  sigv4.Verifier
+// Principals knows who has which access key.
+type Principals interface {
+	Principal(accessKeyID string) (*principal.Principal, bool)
 }
 
-// NewSigned returns an authenticator over a credentials file. regions and services are what a signature's scope may
+// Signed accepts requests that a known principal has signed with SigV4.
+type Signed struct {
+	principals Principals
+	regions    []string // Empty: any.
+	services   []string
+	now        func() time.Time
+	signatures sigv4.Verifier
+}
+
+// NewSigned returns an authenticator of principals. regions and services are what a signature's scope may
 // hold. No regions mean any: where nothing is stored by Region.
-func NewSigned(credentials *principal.Credentials, regions []string, services ...string) *Signed {
-	return &Signed{credentials: credentials, regions: regions, services: services, now: time.Now}
+func NewSigned(principals Principals, regions []string, services ...string) *Signed {
+	return &Signed{principals: principals, regions: regions, services: services, now: time.Now}
 }
 
 // Authenticate implements api.Authenticator. The Region is the scope's, the account the principal's.
@@ -59,9 +65,9 @@ func (a *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (api
 	if err := a.checkScope(s); err != nil {
 		return api.Caller{}, err
 	}
-	who, ok := a.credentials.Principal(s.AccessKeyID)
+	who, ok := a.principals.Principal(s.AccessKeyID)
 	if !ok || !hmac.Equal([]byte(who.SessionToken), []byte(s.SessionToken)) {
-		return api.Caller{}, refuse(codeUnknownKey, "The access key id or the session token is not known here. The keys are in the credentials file that the server names at its start.")
+		return api.Caller{}, refuse(codeUnknownKey, "The access key id or the session token is not known here. The keys are in the credentials file that the server names at its start, or were given by STS here.")
 	}
 	payload, err := body()
 	if err != nil {
@@ -75,6 +81,10 @@ func (a *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (api
 		return api.Caller{}, refuse(codeMismatch, fmt.Sprintf(
 			"The signature does not match. Check the secret key and how the request is signed. The canonical request should have been:\n%s",
 			s.AppendCanonicalRequest(nil, view, payloadHash, sigv4.Encoded)))
+	}
+	// Whoever does not have the secret is not told that the key is one that has been.
+	if !who.Expires.IsZero() && !a.now().Before(who.Expires) {
+		return api.Caller{}, refuse(codeExpiredToken, "The security token included in the request is expired")
 	}
 	return api.Caller{
 		Account: who.Account, Region: s.Region, Principal: who.ARN, UserID: who.UserID(), AccessKeyID: who.AccessKeyID,

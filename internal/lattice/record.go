@@ -31,6 +31,7 @@ const (
 	KindServiceNetworkResourceAssociation Kind = "servicenetworkresourceassociation"
 	KindServiceNetworkServiceAssociation  Kind = "servicenetworkserviceassociation"
 	KindServiceNetworkVpcAssociation      Kind = "servicenetworkvpcassociation"
+	KindSession                           Kind = "session"
 	KindTarget                            Kind = "target"
 	KindTargetGroup                       Kind = "targetgroup"
 	KindToken                             Kind = "token"
@@ -92,8 +93,15 @@ type Record interface {
 	Claims() []Claim
 }
 
+// Expiring is a record that the store deletes by itself.
+type Expiring interface {
+	Record
+	// Retention returns how long the record is kept at least.
+	Retention() time.Duration
+}
+
 // Resource is a record that has an id, an ARN, tags and a lifecycle of its own: all kinds but targets, policies, detached
-// endpoints and tokens.
+// endpoints, sessions and tokens.
 type Resource interface {
 	Record
 	// Meta returns the part that all resources have. It may be changed on a clone only.
@@ -203,6 +211,8 @@ func NewRecord(kind Kind) (rec Record, ok bool) {
 		return new(ServiceNetworkServiceAssociation), true
 	case KindServiceNetworkVpcAssociation:
 		return new(ServiceNetworkVpcAssociation), true
+	case KindSession:
+		return new(Session), true
 	case KindTarget:
 		return new(Targets), true
 	case KindTargetGroup:

@@ -26,3 +26,6 @@ func TokenKey(scope Scope, operation, token string) Key {
 func (t *Token) Key() Key         { return TokenKey(t.Scope, t.Operation, t.Token) }
 func (t *Token) Indexes() []Index { return nil }
 func (t *Token) Claims() []Claim  { return nil }
+
+// Retention implements Expiring.
+func (t *Token) Retention() time.Duration { return TokenRetention }

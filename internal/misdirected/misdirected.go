@@ -70,7 +70,7 @@ const code = "UnsupportedService"
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, service string) {
 	requestID := api.NewRequestID()
 	message := fmt.Sprintf("This is Trellis, which answers for VPC Lattice, and not for the AWS service %s. To send VPC Lattice alone here, "+
-		"set AWS_ENDPOINT_URL_VPC_LATTICE instead of AWS_ENDPOINT_URL. Of other services there are GetCallerIdentity of STS "+
+		"set AWS_ENDPOINT_URL_VPC_LATTICE instead of AWS_ENDPOINT_URL. Of other services there are AssumeRole, GetCallerIdentity and GetSessionToken of STS "+
 		"(AWS_ENDPOINT_URL_STS) and GetResources, GetTagKeys and GetTagValues of the Resource Groups Tagging API "+
 		"(AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API).", shorten(service))
 	contentType, body := format(r, service)(message, requestID)

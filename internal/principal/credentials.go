@@ -18,15 +18,16 @@ import (
 // Credentials are the principals of a credentials file, which is in AWS's shared-credentials format so that
 // clients can use it as it is: each section is a principal, with aws_access_key_id, aws_secret_access_key and,
 // optionally, aws_session_token. Keys that AWS's tools pass over say the rest: trellis_account (12 digits),
-// trellis_arn, trellis_tags, and the identity policies, trellis_policy and trellis_policy_file. The file, and those
-// of policies, are read again when they have changed.
+// trellis_arn, trellis_tags, and the identity policies, trellis_policy and trellis_policy_file. A section with a trust
+// policy, trellis_trust_policy or trellis_trust_policy_file, is a role, which has no keys. The file, and those of
+// policies, are read again when they have changed.
 type Credentials struct {
 	path    string
 	account string
 	log     *slog.Logger
 
-	// principals are by access key id. They are replaced as a whole: services ask for each signed request.
-	principals atomic.Pointer[map[string]*Principal]
+	// content is replaced as a whole: services ask for each signed request.
+	content atomic.Pointer[content]
 	// nextLook is when the files are looked at again, in nanoseconds of Unix time.
 	nextLook atomic.Int64
 
@@ -34,6 +35,12 @@ type Credentials struct {
 	// modified is when each file that was read was changed last.
 	modified    map[string]time.Time
 	lastProblem error
+}
+
+// content is what stands in a credentials file.
+type content struct {
+	principals map[string]*Principal // by access key id
+	roles      map[string]*Principal // by ARN
 }
 
 // lookInterval is how often the files are looked at for changes.
@@ -68,14 +75,25 @@ func (c *Credentials) Problem() error {
 
 // Principal returns the principal who has an access key. It MUST NOT be changed.
 func (c *Credentials) Principal(accessKeyID string) (*Principal, bool) {
+	p, ok := c.current().principals[accessKeyID]
+	return p, ok
+}
+
+// Role returns the role of an ARN. It MUST NOT be changed.
+func (c *Credentials) Role(arn string) (*Principal, bool) {
+	p, ok := c.current().roles[arn]
+	return p, ok
+}
+
+// current returns what stands in the file, after looking at it if that is due.
+func (c *Credentials) current() *content {
 	now, due := time.Now().UnixNano(), c.nextLook.Load()
 	if now >= due && c.nextLook.CompareAndSwap(due, now+int64(lookInterval)) {
 		c.mu.Lock()
 		c.look()
 		c.mu.Unlock()
 	}
-	p, ok := (*c.principals.Load())[accessKeyID]
-	return p, ok
+	return c.content.Load()
 }
 
 // Reload reads the file again, whether or not it seems to have changed. On an error, which is logged too, what was read
@@ -103,18 +121,18 @@ func (c *Credentials) reload() {
 		c.log.Error("the credentials file cannot be read again; what was read before stays in force", "error", c.lastProblem)
 		return
 	}
-	c.log.Info("the credentials file has been read again", "file", c.path, "principals", len(*c.principals.Load()))
+	c.log.Info("the credentials file has been read again", "file", c.path, "principals", len(c.content.Load().principals))
 }
 
 // read replaces the principals by those of the file. The caller holds mu.
 func (c *Credentials) read() error {
 	p := &parser{path: c.path, account: c.account, modified: map[string]time.Time{}}
-	principals, err := p.principals()
+	read, err := p.content()
 	c.modified = p.modified
 	if err != nil {
 		return err
 	}
-	c.principals.Store(&principals)
+	c.content.Store(read)
 	return nil
 }
 
@@ -127,8 +145,8 @@ func modTime(file string) time.Time {
 	return info.ModTime()
 }
 
-// principals reads all sections.
-func (p *parser) principals() (map[string]*Principal, error) {
+// content reads all sections.
+func (p *parser) content() (*content, error) {
 	p.modified[p.path] = modTime(p.path) // Before it is read: a change in between is seen at the next look.
 	text, err := os.ReadFile(p.path)
 	if err != nil {
@@ -138,19 +156,23 @@ func (p *parser) principals() (map[string]*Principal, error) {
 	if err != nil {
 		return nil, err // What else is wrong may follow from it.
 	}
-	principals := map[string]*Principal{}
+	c := &content{principals: map[string]*Principal{}, roles: map[string]*Principal{}}
 	var problems []error
 	for _, section := range sections {
 		principal, err := p.principal(section)
 		if err != nil {
 			problems = append(problems, err)
 		}
-		if _, twice := principals[principal.AccessKeyID]; twice {
-			problems = append(problems, fmt.Errorf("credentials file %s, section [%s]: another section has the same %s", p.path, principal.Name, keyAccessKeyID))
+		entries, key, value := c.principals, keyAccessKeyID, principal.AccessKeyID
+		if len(principal.Trust) > 0 {
+			entries, key, value = c.roles, keyARN, principal.ARN
 		}
-		principals[principal.AccessKeyID] = &principal
+		if _, twice := entries[value]; twice {
+			problems = append(problems, fmt.Errorf("credentials file %s, section [%s]: another section has the same %s", p.path, principal.Name, key))
+		}
+		entries[value] = &principal
 	}
-	return principals, errors.Join(problems...)
+	return c, errors.Join(problems...)
 }
 
 // administratorPolicy lets the administrator of the first start do everything.

@@ -43,16 +43,16 @@ func TestFirstStartCreatesOneAdministratorForItsOwnerAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, p := range *first.principals.Load() {
-		if diff := cmp.Diff(p, (*second.principals.Load())[id], cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" {
+	for id, p := range first.content.Load().principals {
+		if diff := cmp.Diff(p, second.content.Load().principals[id], cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" {
 			t.Errorf("the second start reads something else (-first +second):\n%s", diff)
 		}
 		if got := outcomeFor(p, "vpc-lattice:DeleteService"); got != policy.Allowed {
 			t.Errorf("the administrator may not delete a service: outcome %d", got)
 		}
 	}
-	if len(*first.principals.Load()) != 1 {
-		t.Errorf("%d principals, want 1", len(*first.principals.Load()))
+	if len(first.content.Load().principals) != 1 {
+		t.Errorf("%d principals, want 1", len(first.content.Load().principals))
 	}
 }
 

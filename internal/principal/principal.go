@@ -27,12 +27,21 @@ type Principal struct {
 	AccessKeyID  string
 	SecretKey    string
 	SessionToken string
+	// RoleARN is that of the role, for a session of one.
+	RoleARN string
 	// Expires is when temporary credentials end. Zero: never.
 	Expires time.Time
 	// Tags are what policies see as aws:PrincipalTag/key.
 	Tags map[string]string
 	// Policies are the identity policies. Without any, the principal may do nothing.
 	Policies policy.Set
+	// Trust says who may assume a role. Others have none.
+	Trust policy.Set
+}
+
+// Caller returns the principal as policies see it.
+func (p *Principal) Caller() policy.Caller {
+	return policy.Caller{ARN: p.ARN, Account: p.Account, RoleARN: p.RoleARN, UserID: p.UserID(), Tags: p.Tags}
 }
 
 // String keeps the keys out of logs.
@@ -80,6 +89,8 @@ const (
 	keyTags         = "trellis_tags"
 	keyPolicy       = "trellis_policy"
 	keyPolicyFile   = "trellis_policy_file"
+	keyTrust        = "trellis_trust_policy"
+	keyTrustFile    = "trellis_trust_policy_file"
 	ownKeyPrefix    = "trellis_"
 )
 
@@ -113,7 +124,14 @@ func (p *parser) principal(s section) (Principal, error) {
 			problems = append(problems, fmt.Errorf("credentials file %s, section [%s]: %w", p.path, principal.Name, err))
 		}
 	}
-	if principal.AccessKeyID == "" || principal.SecretKey == "" {
+	isRole := value(keyTrust) != "" || value(keyTrustFile) != ""
+	kind := "user"
+	if isRole {
+		kind = "role"
+		if principal.AccessKeyID+principal.SecretKey+principal.SessionToken != "" {
+			problem(fmt.Errorf("a role, which a trust policy makes it, has no keys"))
+		}
+	} else if principal.AccessKeyID == "" || principal.SecretKey == "" {
 		problem(fmt.Errorf("%s and %s are needed", keyAccessKeyID, keySecret))
 	}
 	if principal.Account == "" {
@@ -123,17 +141,20 @@ func (p *parser) principal(s section) (Principal, error) {
 		problem(fmt.Errorf("%s must be 12 digits", keyAccount))
 	}
 	if principal.ARN == "" {
-		principal.ARN = "arn:aws:iam::" + principal.Account + ":user/" + principal.Name
-	} else if parts := strings.SplitN(principal.ARN, ":", 6); len(parts) != 6 || parts[0] != "arn" || parts[4] != principal.Account || parts[5] == "" {
-		problem(fmt.Errorf("%s must be an ARN of the account %s, such as arn:aws:iam::%s:user/name", keyARN, principal.Account, principal.Account))
+		principal.ARN = "arn:aws:iam::" + principal.Account + ":" + kind + "/" + principal.Name
+	} else if parts := strings.SplitN(principal.ARN, ":", 6); len(parts) != 6 || parts[0] != "arn" || parts[4] != principal.Account || parts[5] == "" ||
+		isRole && !isRoleARN(principal.ARN) {
+		problem(fmt.Errorf("%s must be an ARN of the account %s, such as arn:aws:iam::%s:%s/name", keyARN, principal.Account, principal.Account, kind))
 	}
 	var err error
 	principal.Tags, err = parseTags(value(keyTags))
 	problem(err)
-	principal.Policies, err = p.policies(value(keyPolicy), value(keyPolicyFile))
+	principal.Policies, err = p.policies(s, keyPolicy, keyPolicyFile, policy.IdentityPolicyRequirements())
+	problem(err)
+	principal.Trust, err = p.policies(s, keyTrust, keyTrustFile, trustPolicyRequirements())
 	problem(err)
 	for _, key := range slices.Sorted(maps.Keys(s.values)) {
-		if strings.HasPrefix(key, ownKeyPrefix) && !slices.Contains([]string{keyAccount, keyARN, keyTags, keyPolicy, keyPolicyFile}, key) {
+		if strings.HasPrefix(key, ownKeyPrefix) && !slices.Contains([]string{keyAccount, keyARN, keyTags, keyPolicy, keyPolicyFile, keyTrust, keyTrustFile}, key) {
 			problem(fmt.Errorf("%s is no key that is known", key))
 		}
 	}
@@ -141,42 +162,42 @@ func (p *parser) principal(s section) (Principal, error) {
 }
 
 // policies reads the policy that stands in a section, and the one in the file that it names.
-func (p *parser) policies(inline, file string) (policy.Set, error) {
+func (p *parser) policies(s section, inlineKey, fileKey string, requirements policy.Requirements) (policy.Set, error) {
 	var documents policy.Set
 	var problems []error
 	add := func(key, text string) {
-		d, err := parsePolicy(text)
+		d, err := policy.Parse(text)
+		if err == nil {
+			err = d.Require(requirements)
+		}
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", key, err))
 			return
 		}
 		documents = append(documents, d)
 	}
-	if inline != "" {
-		add(keyPolicy, inline)
+	if inline := s.values[inlineKey]; inline != "" {
+		add(inlineKey, inline)
 	}
-	if file != "" {
+	if file := s.values[fileKey]; file != "" {
 		if !filepath.IsAbs(file) {
 			file = filepath.Join(filepath.Dir(p.path), file)
 		}
 		p.modified[file] = modTime(file)
 		text, err := os.ReadFile(file)
 		if err == nil {
-			add(keyPolicyFile+" "+file, string(text))
+			add(fileKey+" "+file, string(text))
 		} else {
-			problems = append(problems, fmt.Errorf("%s: %w", keyPolicyFile, err))
+			problems = append(problems, fmt.Errorf("%s: %w", fileKey, err))
 		}
 	}
 	return documents, errors.Join(problems...)
 }
 
-// parsePolicy reads an identity policy: it names no principal, and is about what there is here.
-func parsePolicy(text string) (*policy.Document, error) {
-	d, err := policy.Parse(text)
-	if err != nil {
-		return nil, err
-	}
-	return d, d.Require(policy.IdentityPolicyRequirements())
+// trustPolicyRequirements are those of a role's trust policy: it says who may assume the role, and is about no other
+// resource (IAM, Roles terms and concepts).
+func trustPolicyRequirements() policy.Requirements {
+	return policy.Requirements{Principal: true, ActionPrefixes: []string{"sts:"}, KeyPrefixes: []string{"aws:", "sts:"}}
 }
 
 // maxTags is how many tags a user or role may have (IAM).

@@ -32,19 +32,21 @@ func (s *Server) apiHandler() http.Handler {
 		Chaos:      s.chaos,
 		Log:        s.log.With("part", "api"),
 	}
-	forSTS := sts.Config{Log: s.log.With("part", "sts")}
+	forSTS := sts.Config{
+		Principals: s.principals, Catalog: s.catalog, Throttle: api.NewThrottle(cfg.Limits), Audit: s.audit, Log: s.log.With("part", "sts"),
+	}
 	forTagging := tagging.Config{
 		Catalog: s.catalog, Throttle: api.NewThrottle(cfg.Limits), Log: s.log.With("part", "tagging"),
 	}
 	if s.cfg.Dev {
-		anybody := identity.Dev{Account: s.cfg.Account, Region: s.cfg.Region}
+		anybody := identity.Dev{Region: s.cfg.Region, Principals: s.principals}
 		cfg.Authenticator, forSTS.Authenticator, forTagging.Authenticator = anybody, anybody, anybody
 	} else {
 		cfg.Authenticator = s.signed(s.cfg.Regions, "vpc-lattice")
-		cfg.Authorizer = authorization.New(authorization.Config{Principals: s.credentials, Resources: stored{s.catalog}})
+		cfg.Authorizer = authorization.New(authorization.Config{Principals: s.principals, Resources: stored{s.catalog}})
 		forSTS.Authenticator = s.signed(nil, "sts")
 		forTagging.Authenticator = s.signed(s.cfg.Regions, "tagging")
-		forTagging.Authorizer = cfg.Authorizer
+		forTagging.Authorizer, forSTS.Authorizer = cfg.Authorizer, cfg.Authorizer
 	}
 	forSTS.Next = api.NewHandler(cfg)
 	return &gate{
@@ -62,17 +64,21 @@ func (s *Server) apiHandler() http.Handler {
 
 // signed returns what checks the signatures of requests to a service. Failures count for all of them together.
 func (s *Server) signed(regions []string, service string) api.Authenticator {
-	return s.failures.Guard(identity.NewSigned(s.credentials, regions, service))
+	return s.failures.Guard(identity.NewSigned(s.principals, regions, service))
 }
 
-// openCredentials reads the credentials that callers may have. In dev there are none: anybody may call.
+// openCredentials reads the credentials that callers may have. In dev there is no file: anybody may call.
 func (s *Server) openCredentials() (err error) {
 	if s.cfg.Dev {
-		return nil
+		s.principals, err = principal.NewOpenDirectory(s.cfg.Account)
+		return err
 	}
 	s.failures = identity.NewFailures(s.log.With("part", "identity"), s.audit)
-	s.credentials, err = principal.OpenCredentials(s.cfg.Credentials, s.cfg.Account, s.log.With("part", "identity"))
-	return err
+	if s.credentials, err = principal.OpenCredentials(s.cfg.Credentials, s.cfg.Account, s.log.With("part", "identity")); err != nil {
+		return err
+	}
+	s.principals = principal.NewDirectory(s.credentials)
+	return nil
 }
 
 // stored gives the authorizer the resources in the catalog.

@@ -54,7 +54,7 @@ func TestWrongSignaturesCountForAllServicesAndLeaveATrace(t *testing.T) {
 		}
 		return slices.Equal(codes, []string{"SignatureDoesNotMatch", "ThrottlingException"})
 	}, "the audit log has both failures")
-	if log := node.log.String(); !strings.Contains(log, "reason=SignatureDoesNotMatch count=1") {
+	if log := node.log.String(); !strings.Contains(log, "errorCode=SignatureDoesNotMatch count=1") {
 		t.Errorf("the log says nothing of it:\n%s", log)
 	}
 }

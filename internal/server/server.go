@@ -55,7 +55,8 @@ type Server struct {
 	audit       *audit.Log // nil when nothing is recorded.
 	chaos       *chaos.Chaos
 	credentials *principal.Credentials // nil in dev.
-	failures    *identity.Failures     // nil in dev
+	principals  *principal.Directory
+	failures    *identity.Failures // nil in dev
 	inventory   *inventory.Inventory
 	functions   *function.Functions
 	catalog     *catalog.Catalog
@@ -239,6 +240,7 @@ func (s *Server) tryDataAddress(ctx context.Context) error {
 // apply takes changes of the catalog up in the data plane. The catalog calls it in order of revision, from one
 // goroutine, and answers the writer only after it has returned.
 func (s *Server) apply(changes []lattice.Change) {
+	s.principals.Apply(changes)
 	s.checker.Apply(s.router.Apply(changes))
 	s.proxy.SetPorts(s.router.Ports())
 }

@@ -3,14 +3,40 @@ package sts
 import (
 	"encoding/json"
 	"encoding/xml"
+	"time"
 )
 
-// getCallerIdentityResponse is the answer of GetCallerIdentity.
-type getCallerIdentityResponse struct {
-	XMLName   xml.Name       `xml:"GetCallerIdentityResponse"`
-	Namespace string         `xml:"xmlns,attr"`
-	Result    callerIdentity `xml:"GetCallerIdentityResult"`
-	Metadata  metadata       `xml:"ResponseMetadata"`
+// response is the answer of an action: XML elements, or members of JSON, with the action's name before Response and Result.
+type response struct {
+	action    string
+	Namespace string
+	result    any
+	Metadata  metadata
+}
+
+// MarshalXML implements xml.Marshaler.
+func (r *response) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
+	start := xml.StartElement{
+		Name: xml.Name{Local: r.action + "Response"},
+		Attr: []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: r.Namespace}},
+	}
+	if err := e.EncodeToken(start); err != nil {
+		return err
+	}
+	if err := e.EncodeElement(r.result, xml.StartElement{Name: xml.Name{Local: r.action + "Result"}}); err != nil {
+		return err
+	}
+	if err := e.EncodeElement(r.Metadata, xml.StartElement{Name: xml.Name{Local: "ResponseMetadata"}}); err != nil {
+		return err
+	}
+	return e.EncodeToken(start.End())
+}
+
+// MarshalJSON implements json.Marshaler.
+func (r *response) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{r.action + "Response": map[string]any{
+		r.action + "Result": r.result, "ResponseMetadata": r.Metadata,
+	}})
 }
 
 type callerIdentity struct {
@@ -19,15 +45,40 @@ type callerIdentity struct {
 	Account string `xml:"Account" json:"Account"`
 }
 
-type metadata struct {
-	RequestID string `xml:"RequestId" json:"RequestId"`
+// assumedRole is the result of AssumeRole.
+type assumedRole struct {
+	Credentials     credentials
+	AssumedRoleUser assumedRoleUser
 }
 
-// MarshalJSON puts the answer under its name, as AWS does.
-func (r getCallerIdentityResponse) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]any{"GetCallerIdentityResponse": map[string]any{
-		"GetCallerIdentityResult": r.Result, "ResponseMetadata": r.Metadata,
-	}})
+type assumedRoleUser struct {
+	AssumedRoleID string `xml:"AssumedRoleId" json:"AssumedRoleId"`
+	ARN           string `xml:"Arn" json:"Arn"`
+}
+
+// sessionToken is the result of GetSessionToken.
+type sessionToken struct{ Credentials credentials }
+
+type credentials struct {
+	AccessKeyID     string `xml:"AccessKeyId" json:"AccessKeyId"`
+	SecretAccessKey string
+	SessionToken    string
+	Expiration      expiration
+}
+
+// expiration is a time as the two forms of answers have it.
+type expiration time.Time
+
+// MarshalText implements encoding.TextMarshaler, for XML.
+func (e expiration) MarshalText() ([]byte, error) {
+	return time.Time(e).UTC().AppendFormat(nil, "2006-01-02T15:04:05Z"), nil
+}
+
+// MarshalJSON implements json.Marshaler: AWS answers seconds.
+func (e expiration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Time(e).Unix()) }
+
+type metadata struct {
+	RequestID string `xml:"RequestId" json:"RequestId"`
 }
 
 // errorResponse is the answer of everything else.

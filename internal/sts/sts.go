@@ -1,6 +1,6 @@
-// Package sts answers the one operation of AWS's Security Token Service that clients of Lattice call on their own
-// account: GetCallerIdentity, which says who the caller is. It stands before the API on the same port, so that
-// a client needs one endpoint for both: what is no request to STS is passed on.
+// Package sts answers the operations of AWS's Security Token Service that clients of Lattice call: GetCallerIdentity, which
+// says who the caller is, and AssumeRole and GetSessionToken, which give temporary credentials. It stands before the API
+// on the same port, so that a client needs one endpoint for both: what is no request to STS is passed on.
 //
 // STS speaks AWS's query protocol: a form goes in, XML comes out (or JSON, to who accepts only that).
 package sts
@@ -14,8 +14,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"trellis/internal/api"
+	"trellis/internal/audit"
+	"trellis/internal/catalog"
+	"trellis/internal/principal"
 	"trellis/internal/shape"
 )
 
@@ -24,14 +28,23 @@ const (
 	version = "2011-06-15"
 	// namespace is that of its answers.
 	namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
-	// maxBodyBytes is far above any request to GetCallerIdentity.
-	maxBodyBytes = 16 << 10
+	// maxBodyBytes is above any request: one with 50 tags of keys and values of full length, all encoded.
+	maxBodyBytes = 128 << 10
 )
 
 // Config says what a handler works with.
 type Config struct {
 	// Authenticator accepts signatures for the service sts.
 	Authenticator api.Authenticator
+	// Authorizer decides what callers may do. Nil means that everybody may do everything.
+	Authorizer api.Authorizer
+	Throttle   *api.Throttle
+	// Principals knows the roles.
+	Principals *principal.Directory
+	// Catalog keeps the temporary credentials.
+	Catalog *catalog.Catalog
+	// Audit is told who has assumed which role. Nil means that nobody is told.
+	Audit *audit.Log
 	// Next gets what is no request to STS.
 	Next http.Handler
 	// Log gets a line for each request at debug level.
@@ -51,21 +64,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := api.NewRequestID()
 	w.Header().Set("X-Amzn-Requestid", requestID)
 	status := http.StatusOK
-	var out any
-	if caller, err := h.identify(w, r); err != nil {
+	action, result, err := h.answer(w, r, requestID)
+	out := any(&response{action: action, Namespace: namespace, result: result, Metadata: metadata{requestID}})
+	if err != nil {
 		refusal := refusalOf(err)
 		status = refusal.status
 		out = errorResponse{Namespace: namespace, Error: refusal, RequestID: requestID}
-	} else {
-		out = getCallerIdentityResponse{
-			Namespace: namespace,
-			Result:    callerIdentity{ARN: caller.Principal, UserID: caller.UserID, Account: caller.Account},
-			Metadata:  metadata{requestID},
+		if status >= http.StatusInternalServerError {
+			h.cfg.Log.Warn("sts request", "requestId", requestID, "error", err)
 		}
 	}
 	api.LeaveBody(w) // A client that is refused need not have sent it.
 	write(w, r, status, out)
-	h.cfg.Log.Debug("sts request", "requestId", requestID, "status", status)
+	h.cfg.Log.Debug("sts request", "requestId", requestID, "operation", action, "status", status)
 }
 
 // isQueryRequest tells requests in the query protocol from those to the API, which has no operation at the root.
@@ -77,38 +88,53 @@ func isQueryRequest(r *http.Request) bool {
 	return contentType == "application/x-www-form-urlencoded" || r.URL.Query().Has("Action")
 }
 
-// identify checks the request and returns who made it. Nobody needs a permission for that, as at AWS.
-func (h *handler) identify(w http.ResponseWriter, r *http.Request) (api.Caller, error) {
-	read := api.BodyOnce(w, r, maxBodyBytes,
-		&refusal{Type: "Sender", Code: "MalformedInput", Message: "The body cannot be read, or is too large.", status: http.StatusBadRequest})
+// answer checks the request and carries its action out.
+func (h *handler) answer(w http.ResponseWriter, r *http.Request, requestID string) (action string, result any, err error) {
+	read := api.BodyOnce(w, r, maxBodyBytes, malformed("MalformedInput", "The body cannot be read, or is too large."))
 	caller, err := h.cfg.Authenticator.Authenticate(r, read)
 	if err != nil {
-		return api.Caller{}, err
+		return "", nil, err
 	}
+	caller.CameBy(r, requestID)
 	parameters := r.URL.Query()
 	if r.Method == http.MethodPost {
 		body, err := read()
 		if err != nil {
-			return api.Caller{}, err
+			return "", nil, err
 		}
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
-			return api.Caller{}, &refusal{Type: "Sender", Code: "MalformedQueryString", Message: "The body is no form.", status: http.StatusBadRequest}
+			return "", nil, malformed("MalformedQueryString", "The body is no form.")
 		}
 		for name, values := range form {
 			parameters[name] = values
 		}
 	}
+	if err := h.cfg.Throttle.Admit(caller.Account, time.Now()); err != nil {
+		return "", nil, err
+	}
 	action, asked := parameters.Get("Action"), parameters.Get("Version")
 	switch {
 	case action == "":
-		return api.Caller{}, &refusal{Type: "Sender", Code: "MissingAction", Message: "The request names no Action.", status: http.StatusBadRequest}
-	case action != "GetCallerIdentity" || asked != version:
-		//
-		return api.Caller{}, &refusal{Type: "Sender", Code: "InvalidAction", status: http.StatusBadRequest,
-			Message: "Could not find operation " + api.Shorten(action, shownCharacters) + " for version " + api.Shorten(asked, shownCharacters) + ". The only one here is GetCallerIdentity for version " + version + "."}
+		return "", nil, malformed("MissingAction", "The request names no Action.")
+	case asked != version:
+	case action == "GetCallerIdentity": // Nobody needs a permission for that, as at AWS.
+		return action, callerIdentity{ARN: caller.Principal, UserID: caller.UserID, Account: caller.Account}, nil
+	case action == "AssumeRole":
+		result, err = h.assumeRole(r.Context(), caller, parameters)
+		return action, result, err
+	case action == "GetSessionToken":
+		result, err = h.getSessionToken(r.Context(), caller, parameters)
+		return action, result, err
 	}
-	return caller, nil
+	//
+	return "", nil, malformed("InvalidAction", "Could not find operation "+api.Shorten(action, shownCharacters)+" for version "+api.Shorten(asked, shownCharacters)+
+		". Those here are AssumeRole, GetCallerIdentity and GetSessionToken for version "+version+".")
+}
+
+// malformed is the error of a request that cannot be understood.
+func malformed(code, message string) error {
+	return &refusal{Type: "Sender", Code: code, Message: message, status: http.StatusBadRequest}
 }
 
 // shownCharacters is how much of what a client sent stands in a message.
@@ -121,6 +147,9 @@ func refusalOf(err error) *refusal {
 	}
 	if e, ok := errors.AsType[*api.AuthenticationError](err); ok {
 		return &refusal{Type: "Sender", Code: e.Code, Message: e.Message, status: e.HTTPStatus()}
+	}
+	if e, ok := errors.AsType[*shape.AccessDeniedException](err); ok {
+		return &refusal{Type: "Sender", Code: "AccessDenied", Message: *e.Message, status: http.StatusForbidden}
 	}
 	if e, ok := errors.AsType[*shape.ThrottlingException](err); ok {
 		return &refusal{Type: "Sender", Code: e.ErrorCode(), Message: *e.Message, status: e.HTTPStatus()}
