@@ -14,9 +14,8 @@ var planes = map[string][]string{
 		"internal/control", "internal/identity", "internal/misdirected", "internal/sts", "internal/tagging",
 	},
 	"data plane": {
-		"internal/caller",
-		"internal/certificate", "internal/dns", "internal/health", "internal/outbound/...", "internal/proxy/...", "internal/routing",
-		"internal/function/...",
+		"internal/accesslog", "internal/caller", "internal/certificate", "internal/dns", "internal/function/...",
+		"internal/health", "internal/outbound/...", "internal/proxy/...", "internal/routing",
 	},
 	"shared": {
 		"internal/inventory", "internal/lattice", "internal/nearest", "internal/policy/...", "internal/principal",

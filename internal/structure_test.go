@@ -73,6 +73,12 @@ var importRules = []importRule{
 		because:  "probes must not depend on how traffic is carried, only read bytes as traffic does: a target must not pass with answers that no request can use",
 	},
 	{
+		packages: []string{"internal/accesslog"},
+		forbid:   []string{"internal/..."},
+		allow:    []string{"internal/routing"},
+		because:  "sinks must be able to read what an exchange was without knowing how it was carried",
+	},
+	{
 		packages: []string{"internal/proxy/..."},
 		forbid:   []string{"net/http/httputil"},
 		because:  "httputil.ReverseProxy hangs on early trailers (golang/go#80085)",
@@ -145,6 +151,45 @@ var importRules = []importRule{
 		forbid:   []string{"github.com/alecthomas/kong"},
 		because:  "flags, environment and configuration file are read in one place",
 	},
+}
+
+// proxyOrder is the path of a request. A package may import those that stand before its line, and none of its own line: so
+// nothing that is there for one protocol is needed by another.
+var proxyOrder = [][]string{
+	{"internal/proxy/socket", "internal/proxy/buffer"},                                            // system calls, memory
+	{"internal/proxy/wire/http1", "internal/proxy/wire/http2", "internal/proxy/wire/clienthello"}, // bytes and frames
+	{"internal/proxy/upstream"},   // the way to targets
+	{"internal/proxy/exchange"},   // what is decided about a request
+	{"internal/proxy/downstream"}, // a client's connection, whatever it speaks
+	{"internal/proxy/downstream/http1", "internal/proxy/downstream/http2", "internal/proxy/downstream/passthrough"},
+	{"internal/proxy"}, // accepts, tells protocols apart, watches time
+}
+
+func TestPackagesOfTheProxyStandInTheOrderOfARequest(t *testing.T) {
+	tree := readSourceTree(t)
+	line := map[string]int{}
+	for i, packages := range proxyOrder {
+		for _, folder := range packages {
+			line[folder] = i
+			if tree.packages[folder] == nil {
+				t.Errorf("the order names %s, and there is no such package", folder)
+			}
+		}
+	}
+	for folder, p := range tree.packages {
+		if !matches("internal/proxy/...", folder) {
+			continue
+		}
+		if _, ok := line[folder]; !ok {
+			t.Errorf("%s has no place in the order", folder)
+			continue
+		}
+		for _, imported := range p.imports() {
+			if at, ok := line[imported]; ok && at >= line[folder] {
+				t.Errorf("%s imports %s, which does not stand before it on the path of a request", folder, imported)
+			}
+		}
+	}
 }
 
 // matches says whether a package or import path is meant by a pattern of importRule.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
@@ -58,7 +59,7 @@ func TestWhatNeedsAuthorizationIsDenied(t *testing.T) {
 	}
 	var denied int
 	for _, record := range w.accessLog(5) {
-		if record.Failure == ClientAccessDenied {
+		if record.Failure == accesslog.ClientAccessDenied {
 			denied++
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
@@ -37,7 +38,7 @@ func TestTargetWithAnUnknownConnectorIsAnsweredFor(t *testing.T) {
 		t.Errorf("HTTP/2: %d", got.StatusCode)
 	}
 	for _, record := range w.accessLog(3) {
-		if record.Failure != InternalError || record.Problem == nil || !strings.Contains(record.Problem.Error(), "proxy.novel") {
+		if record.Failure != accesslog.InternalError || record.Problem == nil || !strings.Contains(record.Problem.Error(), "proxy.novel") {
 			t.Errorf("record %q, %v", record.Failure, record.Problem)
 		}
 	}
@@ -58,7 +59,7 @@ func TestConnectorOfHTTP2DoesNotServeHTTP1(t *testing.T) {
 	if got := w.dial().get("/"); got.StatusCode != 500 {
 		t.Errorf("got %d", got.StatusCode)
 	}
-	if record := w.accessLog(1)[0]; record.Failure != InternalError || !strings.Contains(record.Problem.Error(), "*upstream.HTTP2Pool") {
+	if record := w.accessLog(1)[0]; record.Failure != accesslog.InternalError || !strings.Contains(record.Problem.Error(), "*upstream.HTTP2Pool") {
 		t.Errorf("record %q, %v", record.Failure, record.Problem)
 	}
 }
@@ -72,7 +73,7 @@ func TestPassthroughToAnUnknownConnectorIsEndedAndRecorded(t *testing.T) {
 	if b, err := c.Reader.ReadByte(); err != nil || b != 21 {
 		t.Errorf("byte %d, %v; want an alert", b, err)
 	}
-	if record := w.accessLog(1)[0]; record.Failure != InternalError || !strings.Contains(record.Problem.Error(), "proxy.novel") {
+	if record := w.accessLog(1)[0]; record.Failure != accesslog.InternalError || !strings.Contains(record.Problem.Error(), "proxy.novel") {
 		t.Errorf("record %q, %v", record.Failure, record.Problem)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"syscall"
 
-	"trellis/internal/proxy/socket"
+	"trellis/internal/proxy/downstream"
 	"trellis/internal/summary"
 )
 
@@ -73,7 +73,7 @@ func (c *crowd) close() {
 }
 
 // enter counts a connection, unless its source has enough of them. Proxy.mu is held.
-func (c *crowd) enter(conn *connection) bool {
+func (c *crowd) enter(conn *downstream.Conn) bool {
 	if c.sources != nil {
 		source := sourceOf(conn)
 		if c.sources[source] >= c.limits.PerSource {
@@ -82,12 +82,12 @@ func (c *crowd) enter(conn *connection) bool {
 		c.sources[source]++
 	}
 	c.accepted++
-	conn.number = c.accepted
+	conn.Number = c.accepted
 	return true
 }
 
 // leave counts a connection out, of which open are left. Proxy.mu is held.
-func (c *crowd) leave(conn *connection, open int) {
+func (c *crowd) leave(conn *downstream.Conn, open int) {
 	if c.sources != nil {
 		source := sourceOf(conn)
 		if c.sources[source]--; c.sources[source] == 0 {
@@ -102,8 +102,8 @@ func (c *crowd) leave(conn *connection, open int) {
 
 // sourceOf returns where a connection comes from, as far as one source can be told from another: a host with IPv6 has a
 // whole /64 to choose its addresses from (RFC 4291 2.5.4, A-442).
-func sourceOf(conn *connection) netip.Prefix {
-	address := conn.source.Addr().Unmap().WithZone("")
+func sourceOf(conn *downstream.Conn) netip.Prefix {
+	address := conn.Client.Source.Addr().Unmap().WithZone("")
 	bits := address.BitLen()
 	if address.Is6() {
 		bits = 64
@@ -162,24 +162,22 @@ func isShortage(err error) bool {
 
 // idleConnection is a connection that nobody would miss much.
 type idleConnection struct {
-	*connection
-	word   uint64 // what it waits for; that of HTTP/2 is the same at all times
-	served bool
-	ticks  int // for how long it has been idle, by the sweeper's count
+	*downstream.Conn
+	downstream.Idleness
 }
 
 // before orders connections by who is to go first.
 func (a idleConnection) before(b idleConnection) int {
 	switch {
-	case a.served != b.served:
-		if b.served {
+	case a.Served != b.Served:
+		if b.Served {
 			return -1
 		}
 		return 1
-	case a.served:
-		return cmp.Or(b.ticks-a.ticks, cmp.Compare(a.number, b.number))
+	case a.Served:
+		return cmp.Or(b.Ticks-a.Ticks, cmp.Compare(a.Number, b.Number))
 	default:
-		return cmp.Compare(a.number, b.number)
+		return cmp.Compare(a.Number, b.Number)
 	}
 }
 
@@ -209,9 +207,9 @@ func (p *Proxy) makeRoom() {
 		if i%sweptAtOnce == sweptAtOnce-1 {
 			runtime.Gosched()
 		}
-		candidate, ok := c.idleness()
-		if ok && (c.number+uint64(open/newcomers) < newest || candidate.ticks > 0 && c.number < newest) {
-			idle = append(idle, candidate)
+		idleness, ok := c.Idleness()
+		if ok && (c.Number+uint64(open/newcomers) < newest || idleness.Ticks > 0 && c.Number < newest) {
+			idle = append(idle, idleConnection{c, idleness})
 		}
 	}
 	slices.SortFunc(idle, idleConnection.before)
@@ -220,7 +218,7 @@ func (p *Proxy) makeRoom() {
 		if closed == int64(over+open/roomShare) {
 			break
 		}
-		if c.makeWay() {
+		if c.Evict(c.Idleness) {
 			closed++
 		}
 	}
@@ -230,45 +228,6 @@ func (p *Proxy) makeRoom() {
 	if closed > 0 {
 		p.crowd.closed.Happened(closed, "limit", p.cfg.Limits.Clients)
 	}
-}
-
-// idleness reports whether no exchange is under way on the connection, and for how long.
-func (c *connection) idleness() (idle idleConnection, ok bool) {
-	if m := c.multiplexed.Load(); m != nil {
-		quiet, used := m.frames.Quiet()
-		return idleConnection{connection: c, served: used, ticks: int(m.frames.Idle() / tick.Milliseconds())}, quiet
-	}
-	word := c.watch.word.Load()
-	if ph := wordPhase(word); ph != phaseIdle && ph != phaseHead || wordCause(word) != causeNone {
-		return idle, false
-	}
-	idle = idleConnection{connection: c, word: word, served: c.served.Load()}
-	if c.watch.swept == word {
-		idle.ticks = c.watch.same
-	}
-	return idle, true
-}
-
-// makeWay ends the connection if it is idle still. It reports whether it does.
-func (c idleConnection) makeWay() bool {
-	if m := c.multiplexed.Load(); m != nil {
-		c.unwanted.Store(true)
-		if m.frames.EndIfQuiet() {
-			return true
-		}
-		c.unwanted.Store(false)
-		return false
-	}
-	if wordPhase(c.word) == phaseIdle && c.transport != nil && !c.silent() {
-		return false // A request has come, or the client's end.
-	}
-	return c.watch.end(c.connection, c.word, causeRoom)
-}
-
-// silent reports whether the client has sent nothing that waits to be read.
-func (c *connection) silent() (silent bool) {
-	err := c.transport.Control(func(fd uintptr) { silent = socket.Silent(fd) })
-	return err == nil && silent
 }
 
 // Usage is how many connections of clients there are, and what became of others.

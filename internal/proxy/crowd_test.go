@@ -15,6 +15,8 @@ import (
 
 	wire "golang.org/x/net/http2"
 
+	"trellis/internal/proxy/downstream"
+	"trellis/internal/proxy/exchange"
 	"trellis/internal/shape"
 	"trellis/test/trellistest"
 )
@@ -80,7 +82,7 @@ func (w *world) awaitIdle(ticks int) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for c := range p.connections {
-			if idle, ok := c.idleness(); !ok || idle.ticks < ticks {
+			if idle, ok := c.Idleness(); !ok || idle.Ticks < ticks {
 				return false
 			}
 		}
@@ -123,7 +125,7 @@ func TestUnfinishedHeadMakesRoom(t *testing.T) {
 		w.proxy.mu.Lock()
 		defer w.proxy.mu.Unlock()
 		for c := range w.proxy.connections {
-			if wordPhase(c.watch.word.Load()) == phaseHead {
+			if c.State() == downstream.ReadingHead {
 				return true
 			}
 		}
@@ -270,7 +272,7 @@ func TestConnectionsAreAcceptedAgainOnceThereAreFiles(t *testing.T) {
 
 func TestNetworkOfIPv6IsOneSource(t *testing.T) {
 	of := func(address string) netip.Prefix {
-		return sourceOf(&connection{source: netip.AddrPortFrom(netip.MustParseAddr(address), 1)})
+		return sourceOf(&downstream.Conn{Client: exchange.Client{Source: netip.AddrPortFrom(netip.MustParseAddr(address), 1)}})
 	}
 	if of("2001:db8::1") != of("2001:db8::ffff:0:0:2%eth0") {
 		t.Error("two addresses of one /64 are two sources")

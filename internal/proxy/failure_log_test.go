@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -31,28 +30,6 @@ func TestLogTellsWhyAnExchangeFailed(t *testing.T) {
 		if !strings.Contains(w.log.String(), part) {
 			t.Errorf("%s is not in the log:\n%s", part, w.log.String())
 		}
-	}
-}
-
-func TestLogIsNotFilledWithFailures(t *testing.T) {
-	var failures failureLog
-	var text strings.Builder
-	log := slog.New(slog.NewTextHandler(&text, nil))
-	told := 0
-	for range 100 {
-		for _, failure := range []Failure{TargetConnectionError, TargetProtocolError} {
-			if failures.isNew(&Record{Failure: failure}) {
-				told++
-			}
-		}
-	}
-	failures.sweep(log)
-	if !failures.isNew(&Record{Failure: TargetConnectionError}) || told != 2 {
-		t.Errorf("told of %d failures", told)
-	}
-	failures.sweep(log)
-	if got := strings.Count(text.String(), "count=99"); got != 2 || strings.Count(text.String(), "\n") != 2 {
-		t.Errorf("log:\n%s", text.String())
 	}
 }
 

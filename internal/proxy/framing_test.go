@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/proxy/wire/http1"
 )
 
@@ -40,7 +41,7 @@ func TestMalformedRequestIsRefusedAndTheConnectionClosed(t *testing.T) {
 			if len(requests) != 0 {
 				t.Errorf("the target got %v", (<-requests).lines)
 			}
-			if record := w.accessLog(1)[0]; record.Failure != ClientProtocolError || record.Status != test.status {
+			if record := w.accessLog(1)[0]; record.Failure != accesslog.ClientProtocolError || record.Status != test.status {
 				t.Errorf("record %d %q", record.Status, record.Failure)
 			}
 		})
@@ -69,7 +70,7 @@ func TestMalformedAnswerBecomesBadGateway(t *testing.T) {
 			if got.StatusCode != 502 || got.body != "Bad Gateway" {
 				t.Errorf("got %d %q", got.StatusCode, got.body)
 			}
-			if record := w.accessLog(1)[0]; record.Failure != TargetProtocolError || record.Status != 502 {
+			if record := w.accessLog(1)[0]; record.Failure != accesslog.TargetProtocolError || record.Status != 502 {
 				t.Errorf("record %d %q", record.Status, record.Failure)
 			}
 		})

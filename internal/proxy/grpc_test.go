@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/shape"
 	"trellis/test/trellistest"
 )
@@ -160,7 +161,7 @@ func testGRPCUnaryCall(t *testing.T, start func(*grpcService) (*world, *grpc.Cli
 			t.Errorf("answer %q, header %v, trailer %v", out.Value, header, trailer)
 		}
 	}
-	if record := w.accessLog(3)[2]; record.Status != 200 || record.Failure != "" || record.Protocol != "HTTP/2.0" {
+	if record := w.accessLog(3)[2]; record.Status != 200 || record.Failure != "" || record.Protocol != "HTTP/2" {
 		t.Errorf("record %+v", record)
 	}
 }
@@ -334,7 +335,7 @@ func TestGRPCDeadlineAndCancellationReachTheTarget(t *testing.T) {
 	}
 	// The streams are recorded each by itself, in any order.
 	records := w.accessLog(2)
-	if !slices.ContainsFunc(records, func(r Record) bool { return r.Failure == ClientConnectionClosed }) {
+	if !slices.ContainsFunc(records, func(r accesslog.Record) bool { return r.Failure == accesslog.ClientConnectionClosed }) {
 		t.Errorf("records %+v", records)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"trellis/internal/accesslog"
+	"trellis/internal/proxy/downstream"
 	"trellis/internal/shape"
 )
 
@@ -42,7 +44,7 @@ func TestTruncatedUpstreamBodyBreaksTheResponse(t *testing.T) {
 				if got.StatusCode != 200 || got.err == nil {
 					t.Fatalf("got %d %q, error %v; want a broken body", got.StatusCode, got.body, got.err)
 				}
-				if record := w.accessLog(1)[0]; record.Failure != TargetConnectionClosed {
+				if record := w.accessLog(1)[0]; record.Failure != accesslog.TargetConnectionClosed {
 					t.Errorf("failure %q", record.Failure)
 				}
 			})
@@ -225,7 +227,7 @@ func TestFreshConnectionThatBreaksIsNotRetried(t *testing.T) {
 	if len(requests) != 1 {
 		t.Errorf("the target got %d requests", len(requests))
 	}
-	if failure := w.accessLog(1)[0].Failure; failure != TargetConnectionClosed {
+	if failure := w.accessLog(1)[0].Failure; failure != accesslog.TargetConnectionClosed {
 		t.Errorf("failure %q", failure)
 	}
 }
@@ -330,11 +332,11 @@ func TestReplacedPoolClosesIdleConnections(t *testing.T) {
 func TestPanicInOneExchange(t *testing.T) {
 	var calls atomic.Int32
 	w := newWorld(t, func(cfg *Config) {
-		cfg.AccessLog = func(*Record) {
+		cfg.AccessLog = recorder(func(*accesslog.Record) {
 			if calls.Add(1) == 1 {
 				panic("for the test")
 			}
-		}
+		})
 	})
 	address, _ := recording(t)
 	w.storefront(address)
@@ -380,7 +382,7 @@ func TestClientDisconnectCancelsUpstream(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				t.Fatal("the target is still at work")
 			}
-			if failure := w.accessLog(1)[0].Failure; failure != ClientConnectionClosed {
+			if failure := w.accessLog(1)[0].Failure; failure != accesslog.ClientConnectionClosed {
 				t.Errorf("failure %q", failure)
 			}
 		})
@@ -430,18 +432,11 @@ func TestIdleConnectionCostsUnder16KB(t *testing.T) {
 		}
 		clients[i] = conn
 	}
-	w.awaitPhase("idle", func(ph phase) bool { return ph == phaseIdle })
+	w.awaitStates("idle", func(s downstream.State) bool { return s == downstream.Idle })
 	cost := (int64(measure()) - int64(before)) / count
 	t.Logf("%d bytes per idle connection, its client included", cost)
 	if cost > 16<<10 {
 		t.Errorf("an idle connection costs %d bytes", cost)
 	}
 	runtime.KeepAlive(clients)
-}
-
-func TestHeaderValuesCannotSplit(t *testing.T) {
-	got := string(appendLine(nil, "x-amzn-lattice-target: ", []byte("a\r\nevil: 1\x00\nb")))
-	if want := "x-amzn-lattice-target: a  evil: 1  b\r\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
@@ -169,12 +170,12 @@ func TestResponsesThatTheProxyMakes(t *testing.T) {
 		host    string
 		status  int
 		text    string
-		failure Failure
+		failure accesslog.Failure
 	}{
 		{"svc-1.lattice.test", 404, "Not Found", ""},
 		{"svc-2.lattice.test", 500, "Internal Server Error", ""},
-		{"svc-3.lattice.test", 503, "service not available", TargetConnectionError},
-		{"svc-4.lattice.test", 500, "Internal Server Error", TargetConnectionError},
+		{"svc-3.lattice.test", 503, "service not available", accesslog.TargetConnectionError},
+		{"svc-4.lattice.test", 500, "Internal Server Error", accesslog.TargetConnectionError},
 		{"unknown.test", 404, "Not Found", ""},
 	} {
 		c := w.dial()

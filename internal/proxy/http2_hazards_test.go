@@ -17,6 +17,7 @@ import (
 	wire "golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/shape"
 )
 
@@ -132,7 +133,7 @@ func TestTruncatedUpstreamBodyBreaksTheResponseOfHTTP2(t *testing.T) {
 			if got.body != "hello" || got.err == nil {
 				t.Errorf("body %q, error %v; want an error after hello", got.body, got.err)
 			}
-			if record := w.accessLog(1)[0]; record.Failure != TargetConnectionClosed {
+			if record := w.accessLog(1)[0]; record.Failure != accesslog.TargetConnectionClosed {
 				t.Errorf("record %+v", record)
 			}
 		})
@@ -236,7 +237,7 @@ func TestClientResetCancelsUpstream(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the target's connection is still open")
 	}
-	if record := w.accessLog(1)[0]; record.Failure != ClientConnectionClosed {
+	if record := w.accessLog(1)[0]; record.Failure != accesslog.ClientConnectionClosed {
 		t.Errorf("record %+v", record)
 	}
 }
@@ -301,7 +302,7 @@ func TestMalformedRequestByHTTP2IsReset(t *testing.T) {
 			}
 			// The streams are recorded each by itself, in any order.
 			records := w.accessLog(2)
-			if !slices.ContainsFunc(records, func(r Record) bool { return r.Status == 400 && r.Failure == ClientProtocolError }) {
+			if !slices.ContainsFunc(records, func(r accesslog.Record) bool { return r.Status == 400 && r.Failure == accesslog.ClientProtocolError }) {
 				t.Errorf("records %+v", records)
 			}
 		})
@@ -383,7 +384,7 @@ func TestZeroWindowStallTimesOut(t *testing.T) {
 	if f, ok := frame.(*wire.RSTStreamFrame); !ok || f.ErrCode != wire.ErrCodeCancel {
 		t.Errorf("answer %v, %v", frame, err)
 	}
-	if record := w.accessLog(1)[0]; record.Failure != ClientConnectionClosed {
+	if record := w.accessLog(1)[0]; record.Failure != accesslog.ClientConnectionClosed {
 		t.Errorf("record %+v", record)
 	}
 }
@@ -441,7 +442,7 @@ func TestConnectionOfHTTP2EndsWithItsDuration(t *testing.T) {
 			}
 		}
 	}
-	if record := w.accessLog(1)[0]; record.Failure != ConnectionDurationExceeded {
+	if record := w.accessLog(1)[0]; record.Failure != accesslog.ConnectionDurationExceeded {
 		t.Errorf("record %+v", record)
 	}
 }

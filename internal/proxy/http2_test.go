@@ -100,7 +100,7 @@ func TestHTTP2RequestReachesATargetOfHTTP1(t *testing.T) {
 		}
 	}
 	record := w.accessLog(1)[0]
-	if record.Protocol != "HTTP/2.0" || record.Status != 200 || record.Failure != "" || string(record.Path) != "/a" {
+	if record.Protocol != "HTTP/2" || record.Status != 200 || record.Failure != "" || string(record.Path) != "/a" {
 		t.Errorf("record %+v", record)
 	}
 }

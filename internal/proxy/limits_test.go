@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"trellis/internal/accesslog"
+	"trellis/internal/proxy/downstream"
 	"trellis/test/trellistest"
 )
 
@@ -49,7 +51,7 @@ func TestSilentTargetTimesOut(t *testing.T) {
 			if test.status == 504 && (got.body != "Gateway Timeout" || got.Close) {
 				t.Errorf("got %q, close %v", got.body, got.Close)
 			}
-			if record := w.accessLog(1)[0]; record.Failure != TargetDataTimeout || record.Status != test.status {
+			if record := w.accessLog(1)[0]; record.Failure != accesslog.TargetDataTimeout || record.Status != test.status {
 				t.Errorf("record %d %q", record.Status, record.Failure)
 			}
 		})
@@ -73,7 +75,7 @@ func TestSlowClientTimesOut(t *testing.T) {
 				t.Errorf("got %d, close %v", got.StatusCode, got.Close)
 			}
 			c.atEnd()
-			if record := w.accessLog(1)[0]; record.Failure != ClientConnectionClosed || record.Status != 408 {
+			if record := w.accessLog(1)[0]; record.Failure != accesslog.ClientConnectionClosed || record.Status != 408 {
 				t.Errorf("record %d %q", record.Status, record.Failure)
 			}
 		})
@@ -164,7 +166,7 @@ func TestConnectionsHaveALastHour(t *testing.T) {
 	}
 	waiting.atEnd()
 	for _, record := range w.accessLog(2) {
-		if string(record.Path) == "/slow" && record.Failure != ConnectionDurationExceeded {
+		if string(record.Path) == "/slow" && record.Failure != accesslog.ConnectionDurationExceeded {
 			t.Errorf("failure %q", record.Failure)
 		}
 	}
@@ -183,7 +185,7 @@ func TestUpgradedConnectionsHaveALastHourToo(t *testing.T) {
 	if _, err := io.ReadAll(c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("reading: %v", err)
 	}
-	if record := w.accessLog(1)[0]; record.Failure != ConnectionDurationExceeded || record.Status != 101 {
+	if record := w.accessLog(1)[0]; record.Failure != accesslog.ConnectionDurationExceeded || record.Status != 101 {
 		t.Errorf("record %d %q", record.Status, record.Failure)
 	}
 }
@@ -201,7 +203,7 @@ func TestResponseThatNobodyReadsHasALastHourToo(t *testing.T) {
 		}
 	}))
 	w.dial().send("GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
-	if record := w.accessLog(1)[0]; record.Failure != ConnectionDurationExceeded || record.Status != 200 {
+	if record := w.accessLog(1)[0]; record.Failure != accesslog.ConnectionDurationExceeded || record.Status != 200 {
 		t.Errorf("record %d %q", record.Status, record.Failure)
 	}
 }
@@ -246,17 +248,17 @@ func TestShutdownLetsExchangesFinish(t *testing.T) {
 // awaitBusy returns when no connection is idle any more.
 func (w *world) awaitBusy() {
 	w.t.Helper()
-	w.awaitPhase("busy", func(ph phase) bool { return ph != phaseIdle && ph != phaseDial })
+	w.awaitStates("busy", func(s downstream.State) bool { return s != downstream.Idle && s != downstream.Dialing })
 }
 
-// awaitPhase returns when there are connections, and all are in a phase.
-func (w *world) awaitPhase(name string, in func(phase) bool) {
+// awaitStates returns when there are connections, and the states of all are accepted.
+func (w *world) awaitStates(name string, accepts func(downstream.State) bool) {
 	w.t.Helper()
 	trellistest.Await(w.t, func() bool {
 		w.proxy.mu.Lock()
 		defer w.proxy.mu.Unlock()
 		for c := range w.proxy.connections {
-			if !in(wordPhase(c.watch.word.Load())) {
+			if !accepts(c.State()) {
 				return false
 			}
 		}

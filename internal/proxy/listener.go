@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"trellis/internal/proxy/buffer"
+	"trellis/internal/proxy/downstream"
 	"trellis/internal/proxy/socket"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
@@ -30,7 +32,7 @@ type listener struct {
 func (p *Proxy) SetPorts(ports []*routing.Port) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.draining.Load() {
+	if p.env.Draining.Load() {
 		return
 	}
 	p.wanted = slices.DeleteFunc(slices.Clone(ports), func(port *routing.Port) bool {
@@ -98,7 +100,7 @@ func (p *Proxy) listen(port *routing.Port) (*listener, error) {
 		return nil, err
 	}
 	if socketOf, ok := bound.(syscall.Conn); ok {
-		socket.BoundUnsent(socketOf, bodyBufferBytes) // Those that are accepted inherit it.
+		socket.BoundUnsent(socketOf, buffer.Bytes) // Those that are accepted inherit it.
 	}
 	return &listener{proxy: p, port: port, net: bound, ended: make(chan struct{})}, nil
 }
@@ -129,7 +131,7 @@ func listen(_ int, address string) (net.Listener, error) {
 func (p *Proxy) retryBinding() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.problems) > 0 && !p.draining.Load() {
+	if len(p.problems) > 0 && !p.env.Draining.Load() {
 		p.bind()
 		p.tellBound()
 	}
@@ -178,16 +180,6 @@ func (l *listener) close() {
 	l.net.Close()
 }
 
-// gone says whether the port is no longer wanted, so that its connections come to an end.
-func (l *listener) gone() bool {
-	select {
-	case <-l.ended:
-		return true
-	default:
-		return false
-	}
-}
-
 // accept accepts connections until the listener is closed.
 func (l *listener) accept() {
 	p := l.proxy
@@ -211,14 +203,13 @@ func (l *listener) accept() {
 			continue
 		}
 		pause = 0
-		c := newConnection(l, conn)
+		c := downstream.NewConn(p.env, conn.(*net.TCPConn), l.port, l.ended)
 		welcome, full := p.add(c)
 		if welcome {
-			go c.serve()
+			go p.serve(c)
 		} else {
-			c.accepted.SetLinger(0) // Nothing is to be kept of it.
-			c.accepted.Close()
-			p.crowd.refused.Happened(1, "source", c.source.Addr(), "limit", p.cfg.Limits.PerSource)
+			c.Reset()
+			p.crowd.refused.Happened(1, "source", c.Client.Source.Addr(), "limit", p.cfg.Limits.PerSource)
 		}
 		// When thousands connect at once, those that are connected already get their turns in between.
 		runtime.Gosched()

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
+	"trellis/internal/proxy/exchange"
 	"trellis/internal/shape"
 	"trellis/test/trellistest"
 )
@@ -31,16 +33,16 @@ func TestRequestThatGoesRoundIsAnsweredWithLoopDetected(t *testing.T) {
 	if problem := response.Header.Get("x-trellis-problem"); !strings.Contains(problem, "passed through Trellis 16 times") {
 		t.Errorf("x-trellis-problem is %q", problem)
 	}
-	records := w.accessLog(maxHops + 1)
+	records := w.accessLog(exchange.MaxHops + 1)
 	passes := len(records)
-	if failed := failedOf(records); passes != maxHops+1 || len(failed) != 1 || failed[0].Failure != TargetConnectionError || failed[0].Problem != errLoop {
+	if failed := failedOf(records); passes != exchange.MaxHops+1 || len(failed) != 1 || failed[0].Failure != accesslog.TargetConnectionError || failed[0].Problem != exchange.Loop.Problem {
 		t.Errorf("%d passes are recorded, of which failed %+v", passes, failed)
 	}
 }
 
 // failedOf returns the exchanges that failed. Those around them have passed an answer on.
-func failedOf(records []Record) []Record {
-	return slices.DeleteFunc(records, func(r Record) bool { return r.Failure == "" })
+func failedOf(records []accesslog.Record) []accesslog.Record {
+	return slices.DeleteFunc(records, func(r accesslog.Record) bool { return r.Failure == "" })
 }
 
 func TestRequestThatGoesRoundThroughAnotherNodeIsNoticed(t *testing.T) {
@@ -51,8 +53,8 @@ func TestRequestThatGoesRoundThroughAnotherNodeIsNoticed(t *testing.T) {
 	if response := one.dial().get("/"); response.StatusCode != 508 {
 		t.Errorf("answered %d, want 508", response.StatusCode)
 	}
-	one.accessLog(maxHops/2 + 1)
-	other.accessLog(maxHops / 2)
+	one.accessLog(exchange.MaxHops/2 + 1)
+	other.accessLog(exchange.MaxHops / 2)
 }
 
 func TestHTTP2RequestThatGoesRoundIsNoticed(t *testing.T) {
@@ -136,15 +138,13 @@ func TestConnectionThatIsPassedThroughInACircleIsNoticed(t *testing.T) {
 		t.Errorf("the handshake gives %v, want the alert internal_error", err)
 	}
 	conn.Close()
-	records := w.accessLog(maxHops + 1)
+	records := w.accessLog(exchange.MaxHops + 1)
 	passes := len(records)
-	if failed := failedOf(records); passes != maxHops+1 || len(failed) != 1 || failed[0].Failure != TargetConnectionError || failed[0].Problem != errLoop {
+	if failed := failedOf(records); passes != exchange.MaxHops+1 || len(failed) != 1 || failed[0].Failure != accesslog.TargetConnectionError || failed[0].Problem != exchange.Loop.Problem {
 		t.Errorf("%d passes are recorded, of which failed %+v", passes, failed)
 	}
 	counted := func() int {
-		w.proxy.hellos.mu.Lock()
-		defer w.proxy.hellos.mu.Unlock()
-		return len(w.proxy.hellos.open)
+		return w.proxy.passthrough.Hellos()
 	}
 	trellistest.Await(t, func() bool { return counted() == 0 }, "no connection is counted any more")
 }
@@ -152,15 +152,9 @@ func TestConnectionThatIsPassedThroughInACircleIsNoticed(t *testing.T) {
 func TestManyClientsArePassedThroughAtOnce(t *testing.T) {
 	w := newSecureWorld(t)
 	w.passthrough(secureBackend(t, w.site(customHost), echoTLS))
-	for range 3 * maxHops {
+	for range 3 * exchange.MaxHops {
 		if _, err := w.tls(w.client(customHost)); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-func TestClientOfGRPCIsNotToldToTryALoopAgain(t *testing.T) {
-	if code := loop.grpc(); code != grpcInternal {
-		t.Errorf("the status of gRPC is %d, want INTERNAL", code)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"trellis/internal/accesslog"
 )
 
 // A client may send more than its ClientHello before anybody answers; none of it may be lost or reordered.
@@ -173,7 +175,7 @@ func TestPassthroughWithoutTargetEndsInAnAlert(t *testing.T) {
 			if _, err := w.tls(w.client(customHost)); err == nil || !strings.Contains(err.Error(), "internal error") {
 				t.Fatalf("error %v", err)
 			}
-			if r := w.accessLog(1)[0]; r.Failure != TargetConnectionError || r.Service == nil {
+			if r := w.accessLog(1)[0]; r.Failure != accesslog.TargetConnectionError || r.Service == nil {
 				t.Fatalf("the access log has %+v", r)
 			}
 		})
@@ -213,7 +215,7 @@ func TestPassthroughEndsAfterItsLife(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond) // Sleeps: a client's pace.
 	}
-	if r := w.accessLog(1)[0]; r.Failure != ConnectionDurationExceeded {
+	if r := w.accessLog(1)[0]; r.Failure != accesslog.ConnectionDurationExceeded {
 		t.Fatalf("the access log has %+v", r)
 	}
 }
@@ -231,7 +233,7 @@ func TestPassthroughBreaksBothSides(t *testing.T) {
 		if _, err := io.ReadAll(c.Conn); !isReset(err) {
 			t.Fatalf("error %v, want a reset", err)
 		}
-		if r := w.accessLog(1)[0]; r.Failure != TargetConnectionClosed {
+		if r := w.accessLog(1)[0]; r.Failure != accesslog.TargetConnectionClosed {
 			t.Fatalf("the access log has %+v", r)
 		}
 	})
@@ -252,7 +254,7 @@ func TestPassthroughBreaksBothSides(t *testing.T) {
 		if err := <-broken; !isReset(err) {
 			t.Fatalf("error %v, want a reset", err)
 		}
-		if r := w.accessLog(1)[0]; r.Failure != ClientConnectionClosed {
+		if r := w.accessLog(1)[0]; r.Failure != accesslog.ClientConnectionClosed {
 			t.Fatalf("the access log has %+v", r)
 		}
 	})
@@ -273,25 +275,5 @@ func TestPassthroughIsBrokenOffAtTheEndOfADrain(t *testing.T) {
 	}
 	if _, err := c.Reader.ReadByte(); err == nil {
 		t.Fatal("more came")
-	}
-}
-
-func TestIdlePassthroughHoldsNoBuffer(t *testing.T) {
-	w := newSecureWorld(t)
-	w.passthrough(secureBackend(t, w.site(customHost), echoTLS))
-	c := w.dialTLS(customHost)
-	c.send("x")
-	if _, err := c.Reader.ReadByte(); err != nil {
-		t.Fatal(err)
-	}
-	w.proxy.mu.Lock()
-	defer w.proxy.mu.Unlock()
-	if len(w.proxy.connections) != 1 {
-		t.Fatalf("%d connections", len(w.proxy.connections))
-	}
-	for c := range w.proxy.connections {
-		if c.x != nil {
-			t.Fatal("the connection holds an exchange")
-		}
 	}
 }

@@ -17,13 +17,18 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/outbound"
-	"trellis/internal/proxy/passthrough"
+	"trellis/internal/proxy/downstream"
+	"trellis/internal/proxy/downstream/http1"
+	"trellis/internal/proxy/downstream/http2"
+	"trellis/internal/proxy/downstream/passthrough"
+	"trellis/internal/proxy/exchange"
 	"trellis/internal/proxy/upstream"
-	"trellis/internal/proxy/wire/http2"
+	wirehttp1 "trellis/internal/proxy/wire/http1"
+	wirehttp2 "trellis/internal/proxy/wire/http2"
 	"trellis/internal/routing"
 )
 
@@ -31,9 +36,8 @@ import (
 type Config struct {
 	// Log gets what an operator should know. Nil means slog.Default.
 	Log *slog.Logger
-	// AccessLog is called at the end of every exchange, on the connection's goroutine: it must not block, and must
-	// copy what it keeps. Nil means that nothing is recorded, which costs nothing.
-	AccessLog func(*Record)
+	// AccessLog gets the records of exchanges that it wants. Nil means that nothing is recorded, which costs nothing.
+	AccessLog accesslog.Log
 	// Certificate returns the certificate for a name, in lower case, of a service with a listener for HTTPS. The ARN is
 	// that of the service's certificate; it is empty when there is none or the name is a generated one. Nil means that
 	// there are no certificates, and nobody is served by HTTPS.
@@ -107,40 +111,31 @@ func (cfg *Config) setDefaults() {
 
 // Proxy is the data plane of a node.
 type Proxy struct {
-	cfg       Config
-	pools     *upstream.Pools
-	http2     *http2.Endpoint
-	exchanges sync.Pool // of *exchange, for connections
-	buffers   sync.Pool // of *buffer
+	cfg   Config
+	env   *downstream.Environment
+	pools *upstream.Pools // connections to targets
+	tls   *tls.Config     // of all HTTPS listeners
 
-	streamExchanges sync.Pool // of *exchange, for streams
-	answers         sync.Pool // of *answerBuffer, for streams
+	// What serves connections, by what the client speaks.
+	http1       *http1.Server
+	http2       *http2.Server
+	passthrough *passthrough.Server
 
-	mover    *passthrough.Mover
-	hellos   hellos      // of connections that are passed through
-	tls      *tls.Config // of all HTTPS listeners
-	date     atomic.Pointer[string]
-	clock    clock
-	failures failureLog
-	crowd    crowd
+	crowd crowd
 
-	// dialing ends when exchanges are broken off at the end of Shutdown.
-	dialing context.Context
-	stop    context.CancelFunc
-	running sync.WaitGroup // accept loops and connections
+	stop    context.CancelFunc // ends env.Dialing
+	running sync.WaitGroup     // accept loops and connections
 	sweeper sync.WaitGroup
 
 	sweeping sync.Mutex // sweeping is held during a sweep, which may wait for mu, and guards the fields below.
-	swept    []*connection
+	swept    []*downstream.Conn
 	idle     []idleConnection
 
-	mu          sync.Mutex // mu guards the fields below, and what crowd says that it guards.
+	mu          sync.Mutex // mu guards the fields below, that env.Draining is set, and what crowd says that it guards.
 	listeners   map[int]*listener
 	wanted      []*routing.Port
 	problems    map[int]error
-	connections map[*connection]struct{}
-	draining    atomic.Bool // written under mu
-	patient     atomic.Bool // see Retire
+	connections map[*downstream.Conn]struct{}
 }
 
 // New returns a proxy that listens nowhere yet. It runs until Shutdown.
@@ -151,22 +146,26 @@ func New(cfg Config) *Proxy {
 		cfg:         cfg,
 		listeners:   make(map[int]*listener),
 		problems:    make(map[int]error),
-		connections: make(map[*connection]struct{}),
+		connections: make(map[*downstream.Conn]struct{}),
 	}
-	p.http2 = http2.NewEndpoint(p.http2Config())
-	p.cfg.Upstream.HTTP2 = p.http2
+	dialing, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	p.env = downstream.NewEnvironment(downstream.Config{
+		Log: cfg.Log,
+		Exchanges: exchange.NewShared(exchange.Config{
+			Log: cfg.Log, AccessLog: cfg.AccessLog, Explain: cfg.Explain, RetryFor: cfg.Upstream.DialTimeout,
+		}),
+		HeadTimeout: cfg.HeadTimeout, IdleTimeout: cfg.IdleTimeout, ConnectionDuration: cfg.ConnectionDuration,
+		Dialing: dialing,
+	})
+	endpoint := wirehttp2.NewEndpoint(p.http2Config())
+	p.cfg.Upstream.HTTP2 = endpoint
 	p.pools = upstream.NewPools(p.cfg.Upstream)
-	p.mover = passthrough.NewMover(cfg.Limits.Pipes)
 	p.crowd = newCrowd(&p.cfg)
-	p.hellos = newHellos()
 	p.tls = p.newTLSConfig()
-	p.exchanges.New = func() any { return newExchange() }
-	p.streamExchanges.New = func() any { return newStreamExchange() }
-	p.answers.New = func() any { return new(answerBuffer) }
-	p.buffers.New = func() any { return new(buffer) }
-	p.dialing, p.stop = context.WithCancel(context.Background())
-	p.clock.start(time.Now())
-	p.setDate(time.Now())
+	p.http1 = http1.NewServer(p.env)
+	p.http2 = http2.NewServer(p.env, endpoint)
+	p.passthrough = passthrough.NewServer(p.env, cfg.Limits.Pipes)
 	p.sweeper.Go(p.sweep)
 	return p
 }
@@ -204,17 +203,17 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	}
 	p.stop()
 	p.sweeper.Wait()
-	p.failures.sweep(p.cfg.Log)
+	p.env.Exchanges.SweepFailures()
 	p.crowd.close()
 	p.pools.Close()
-	p.mover.Close()
+	p.passthrough.Close()
 	return err
 }
 
 func (p *Proxy) stopAccepting() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.draining.Store(true)
+	p.env.Draining.Store(true)
 	for number, l := range p.listeners {
 		l.close()
 		delete(p.listeners, number)
@@ -226,26 +225,14 @@ func (p *Proxy) breakOff() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.connections {
-		if m := c.multiplexed.Load(); m != nil {
-			m.breakOff()
-			continue
-		}
-		if word := c.watch.word.Load(); wordCause(word) == causeNone {
-			c.watch.end(c, word, causeBroken)
-		}
+		c.BreakOff()
 	}
-}
-
-// setDate keeps the value of the Date header of the responses that the proxy makes itself.
-func (p *Proxy) setDate(now time.Time) {
-	date := now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
-	p.date.Store(&date)
 }
 
 // add registers a connection. One that is accepted just as the proxy shuts down is served too: its client may have
 // sent a request already. A connection that is not welcome is not registered; full means that no other is to be accepted
 // before there is room.
-func (p *Proxy) add(c *connection) (welcome, full bool) {
+func (p *Proxy) add(c *downstream.Conn) (welcome, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.crowd.enter(c) {
@@ -256,12 +243,26 @@ func (p *Proxy) add(c *connection) (welcome, full bool) {
 	return true, p.crowd.over(len(p.connections)) > 0
 }
 
-func (p *Proxy) remove(c *connection) {
+func (p *Proxy) remove(c *downstream.Conn) {
 	p.mu.Lock()
 	delete(p.connections, c)
 	p.crowd.leave(c, len(p.connections))
 	p.mu.Unlock()
 	p.running.Done()
+}
+
+// http2Config bounds HTTP/2. A client may have 250 streams, each with 128 KB in our hands per direction.
+func (p *Proxy) http2Config() wirehttp2.Config {
+	return wirehttp2.Config{
+		Now:          p.env.Clock.Now,
+		MaxStreams:   250,
+		StreamWindow: 128 << 10,
+		ConnWindow:   8 << 20,
+		TargetWindow: 128 << 10,
+		MaxHeadBytes: wirehttp1.MaxHeadBytes,
+		HeadTimeout:  p.cfg.HeadTimeout,
+		StallTimeout: p.cfg.IdleTimeout,
+	}
 }
 
 // Addr returns the address that is bound for a listener's port, or nil.

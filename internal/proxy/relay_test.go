@@ -11,12 +11,13 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"trellis/internal/proxy/exchange"
 	"trellis/test/trellistest"
 )
 
 // What fills the room for the first bytes of an answer makes the proxy look for more, but not wait for it.
 func TestAnswerThatFillsTheRoomIsNotHeldBack(t *testing.T) {
-	room := answerBufferBytes - answerRoom - chunkRoom
+	room := exchange.ResponseBytes - exchange.HeadRoom - exchange.ChunkRoom
 	const rest = 10_000
 	for _, test := range []struct {
 		name, head string

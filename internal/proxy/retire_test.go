@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"trellis/internal/proxy/downstream"
 	"trellis/test/trellistest"
 )
 
@@ -27,9 +28,9 @@ func TestRetiringClosesIdleConnectionsWithTheResponseToTheirNextRequest(t *testi
 		conn.Close()
 		t.Error("the proxy says that it accepts no more connections, and does")
 	}
-	before := w.proxy.clock.now()
+	before := w.proxy.env.Clock.Now()
 	// Sweeps must leave the connection alone.
-	trellistest.Await(t, func() bool { return w.proxy.clock.now() >= before+4*tick.Milliseconds() }, "four sweeps")
+	trellistest.Await(t, func() bool { return w.proxy.env.Clock.Now() >= before+4*downstream.Tick.Milliseconds() }, "four sweeps")
 	if got := c.get("/"); !got.Close || got.StatusCode != 404 {
 		t.Errorf("the answer is %d, close: %v", got.StatusCode, got.Close)
 	}
@@ -44,7 +45,7 @@ func TestRetiringClosesConnectionsThatStayIdle(t *testing.T) {
 	w.service("svc-1", 80, respondWith(404))
 	c := w.dial()
 	c.get("/")
-	if err := w.proxy.Retire(context.Background(), tick, func() {}); err != nil {
+	if err := w.proxy.Retire(context.Background(), downstream.Tick, func() {}); err != nil {
 		t.Error(err)
 	}
 	c.atEnd()

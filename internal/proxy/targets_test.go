@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/shape"
 )
@@ -114,7 +115,7 @@ func TestHTTPTargetBehindHTTPSGroupIsAConnectionError(t *testing.T) {
 	w.targetGroup("tg-1", shape.TargetGroupProtocolHttps, answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 	w.service("svc-1", 80, forwardTo("tg-1"), "tg-1")
 	got := w.dial().get("/")
-	if record := w.accessLog(1)[0]; got.StatusCode != 500 || record.Failure != TargetConnectionError {
+	if record := w.accessLog(1)[0]; got.StatusCode != 500 || record.Failure != accesslog.TargetConnectionError {
 		t.Errorf("got %d, %q", got.StatusCode, record.Failure)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
@@ -42,7 +43,7 @@ func TestHTTPSRequestReachesTheTarget(t *testing.T) {
 			}
 			facts := w.accessLog(1)[0].TLS
 			want := map[uint16]string{tls.VersionTLS12: "TLSv1.2", tls.VersionTLS13: "TLSv1.3"}[version]
-			if facts == nil || facts.ServerName != host || facts.Version != want || facts.Cipher != cipherName(c.tls.ConnectionState().CipherSuite) {
+			if facts == nil || facts.ServerName != host || facts.Version != want || facts.Cipher != accesslog.CipherName(c.tls.ConnectionState().CipherSuite) {
 				t.Fatalf("the access log has %+v", facts)
 			}
 		})
@@ -564,11 +565,11 @@ func TestTLSHandshakeThatIsTooOldIsRefused(t *testing.T) {
 
 func TestCipherSuitesHaveTheNamesOfOpenSSL(t *testing.T) {
 	for _, suite := range newWorld(t).proxy.tls.CipherSuites {
-		if name := cipherName(suite); strings.HasPrefix(name, "TLS_") {
+		if name := accesslog.CipherName(suite); strings.HasPrefix(name, "TLS_") {
 			t.Errorf("%s has no name", name)
 		}
 	}
-	if got := cipherName(tls.TLS_AES_128_GCM_SHA256); got != "TLS_AES_128_GCM_SHA256" {
+	if got := accesslog.CipherName(tls.TLS_AES_128_GCM_SHA256); got != "TLS_AES_128_GCM_SHA256" {
 		t.Errorf("got %q", got)
 	}
 }

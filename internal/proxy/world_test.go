@@ -16,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
+	"trellis/internal/proxy/downstream"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 	"trellis/test/trellistest"
@@ -35,7 +37,7 @@ type world struct {
 	records map[lattice.Key]lattice.Record
 
 	mu       sync.Mutex
-	recorded []Record // copies, without what their slices refer to
+	recorded []accesslog.Record // copies, without what their slices refer to
 	log      strings.Builder
 }
 
@@ -46,7 +48,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 		Log:       slog.New(slog.NewTextHandler(lockedWriter{&w.mu, &w.log}, nil)),
 		Address:   "127.0.0.1",
 		BoundPort: func(int) int { return 0 },
-		AccessLog: func(r *Record) {
+		AccessLog: recorder(func(r *accesslog.Record) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			copied := *r
@@ -54,7 +56,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 			copied.RequestID, copied.UserAgent = []byte(string(r.RequestID)), []byte(string(r.UserAgent))
 			copied.Host, copied.Query = []byte(string(r.Host)), []byte(string(r.Query))
 			w.recorded = append(w.recorded, copied)
-		},
+		}),
 	}
 	for _, change := range change {
 		change(&cfg)
@@ -77,6 +79,13 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	})
 	return w
 }
+
+// recorder is an access log that wants every record.
+type recorder func(*accesslog.Record)
+
+func (recorder) Wants(*routing.Service) bool { return true }
+
+func (f recorder) Write(r *accesslog.Record) { f(r) }
 
 type lockedWriter struct {
 	mu *sync.Mutex
@@ -190,9 +199,9 @@ func respondWith(status int32) *shape.RuleAction {
 }
 
 // records returns what the access log got once it has n entries.
-func (w *world) accessLog(n int) []Record {
+func (w *world) accessLog(n int) []accesslog.Record {
 	w.t.Helper()
-	var got []Record
+	var got []accesslog.Record
 	trellistest.Await(w.t, func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -297,7 +306,7 @@ func backend(t testing.TB, serve func(conn net.Conn, r *bufio.Reader)) string {
 			serving.Go(func() {
 				defer conn.Close()
 				conn.SetDeadline(time.Now().Add(50 * time.Second))
-				stop := context.AfterFunc(over, func() { conn.SetDeadline(past) })
+				stop := context.AfterFunc(over, func() { conn.SetDeadline(downstream.Past) })
 				defer stop()
 				serve(conn, bufio.NewReader(conn))
 			})

@@ -28,6 +28,14 @@ type BrokenError struct {
 func (e *BrokenError) Error() string { return "connection to the target broke: " + e.Err.Error() }
 func (e *BrokenError) Unwrap() error { return e.Err }
 
+// AfterBytes notes in an error that some of a response had come before.
+func AfterBytes(err error) error {
+	if broken, ok := errors.AsType[*BrokenError](err); ok {
+		broken.Received = true
+	}
+	return err
+}
+
 // errUnasked says that a target closed an idle connection, or sent bytes on it. These are an answer to nothing, and
 // must not be taken for the answer to the next request.
 var errUnasked = errors.New("the target closed the connection or sent an answer that nobody asked for")

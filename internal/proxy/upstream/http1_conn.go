@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"net/netip"
 	"syscall"
 
 	"trellis/internal/outbound"
@@ -131,8 +130,8 @@ func (nothing) Error() string   { return "nothing to read" }
 func (nothing) Timeout() bool   { return true }
 func (nothing) Temporary() bool { return true }
 
-// Address returns the target's address.
-func (c *Conn) Address() netip.AddrPort { return c.pool.address }
+// Transport returns the connection without its TLS.
+func (c *Conn) Transport() *net.TCPConn { return c.tcp }
 
 // Release gives the connection back for the next exchange. Everything of the last one must have been read.
 func (c *Conn) Release() {

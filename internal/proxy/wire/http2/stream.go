@@ -400,9 +400,9 @@ func (s *Stream) Break(err error) {
 	s.writable.Broadcast()
 }
 
-// Doubt has no more streams opened on the connection if nothing has come on it since this one was opened. The peer's
+// DrainIfSilent has no more streams opened on the connection if nothing has come on it since this one was opened. The peer's
 // machine may be gone, which nobody would tell, and each request would wait for its timeout.
-func (s *Stream) Doubt() {
+func (s *Stream) DrainIfSilent() {
 	if c := s.conn; c.client && c.heard.Load() <= s.opened {
 		c.Drain()
 	}

@@ -1,0 +1,125 @@
+// Package accesslog describes exchanges at their end: who asked for what, which target got the request, what came of it
+// and how long it took. The proxy fills a Record in one place, internal/proxy/exchange/record.go; sinks read it.
+//
+// A Record holds what a VPC Lattice access log entry needs
+// (https://docs.aws.amazon.com/vpc-lattice/latest/ug/monitoring-access-logs.html), so a new sink needs no change in the
+// proxy. How an entry is written is the sink's decision.
+package accesslog
+
+import (
+	"net/netip"
+	"time"
+
+	"trellis/internal/routing"
+)
+
+// Log takes records. Both methods are called on the data path: they must not block.
+type Log interface {
+	// Wants reports whether records of exchanges with a service are wanted. It is called once per exchange, before any
+	// clock is read for the record. The service is nil when none answers to the request's host.
+	Wants(service *routing.Service) bool
+	// Write is called at the end of an exchange whose record is wanted. The record and everything it refers to are valid
+	// only during the call, so Write must copy what it keeps.
+	Write(r *Record)
+}
+
+// Record is what is known about an exchange at its end.
+type Record struct {
+	// Start is when the head of the request was complete, and Duration the time from then until the response was sent.
+	Start    time.Time
+	Duration time.Duration
+	// ToTarget is the time from Start until the request was on its way to the target, FromTarget the time from then until
+	// the head of the response had come.
+	ToTarget   time.Duration
+	FromTarget time.Duration
+
+	// Source is the client's end of its connection, Destination ours.
+	Source      netip.AddrPort
+	Destination netip.AddrPort
+	// Target is where the target is. It is the zero value when none was chosen. Gateway is our end of the connection to the
+	// target; only passed-through connections have it.
+	Target  netip.AddrPort
+	Gateway netip.AddrPort
+
+	// Service is nil when no service answers to the host. Rule and Forward are nil when the exchange ended before one was
+	// chosen. They lead to the service network, its VPC, the listener and the target group.
+	Service *routing.Service
+	Rule    *routing.Rule
+	Forward *routing.Forward
+
+	// Protocol is "HTTP/2", "HTTP/1.1" or "HTTP/1.0", or "TLS" for a connection to a TLS_PASSTHROUGH listener. Of the latter
+	// only the byte counts, the failure and the server name follow.
+	Protocol string
+	Method   []byte
+	Path     []byte
+	Query    []byte // with its question mark
+	Host     []byte
+	// UserAgent is the value of the header.
+	UserAgent []byte
+	RequestID []byte
+
+	Status int
+	// HasGRPCStatus reports whether GRPCStatus is known: the response is one of gRPC, whether the target or the proxy made it.
+	HasGRPCStatus bool
+	GRPCStatus    int
+	// Received and Sent count the bytes of heads and bodies from and to the client.
+	Received int64
+	Sent     int64
+
+	// Failure says why the exchange failed, and Problem what exactly was wrong, where that is known.
+	Failure Failure
+	Problem error
+
+	// TLS is nil when the client did not use TLS.
+	TLS *TLS
+	// Caller is what authorization found out about the caller. It is nil where no auth policy applied.
+	Caller *Caller
+}
+
+// TLS describes a client's TLS connection, in the words of the access log.
+type TLS struct {
+	// ServerName is the name that the client asked for.
+	ServerName string
+	// Version is "TLSv1.2" or "TLSv1.3", and Cipher OpenSSL's name of the cipher suite. Both are empty on TLS_PASSTHROUGH
+	// listeners, which cannot see them.
+	Version string
+	Cipher  string
+}
+
+// Caller is who made a request, as authorization sees it.
+type Caller struct {
+	// ResolvedUser is the caller's ARN, "Anonymous" for an unsigned request, or "Unknown" when authentication failed.
+	ResolvedUser string
+	// Principal is the authenticated principal, empty if there is none.
+	Principal      string
+	PrincipalOrgID string
+	PrincipalTags  map[string]string
+	// Denied names the policy that denied the request. It is empty when none did.
+	Denied Denial
+}
+
+// Denial names the kind of policy that denied a request, as the access log's authDeniedReason does.
+type Denial string
+
+// The kinds of policies.
+const (
+	DeniedByNetwork  Denial = "Network"
+	DeniedByService  Denial = "Service"
+	DeniedByIdentity Denial = "Identity"
+)
+
+// Failure says why an exchange failed, as the access log's failureReason does. It is empty for one that did not fail.
+type Failure string
+
+// The failures.
+const (
+	TargetConnectionError      Failure = "TargetConnectionError"
+	TargetProtocolError        Failure = "TargetProtocolError"
+	TargetDataTimeout          Failure = "TargetDataTimeout"
+	TargetConnectionClosed     Failure = "TargetConnectionClosed"
+	ClientConnectionClosed     Failure = "ClientConnectionClosed"
+	ClientProtocolError        Failure = "ClientProtocolError"
+	ClientAccessDenied         Failure = "ClientAccessDenied"
+	ConnectionDurationExceeded Failure = "ConnectionDurationExceeded"
+	InternalError              Failure = "InternalError"
+)

@@ -1,0 +1,247 @@
+package downstream
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"trellis/internal/proxy/exchange"
+	"trellis/internal/proxy/socket"
+	"trellis/internal/proxy/upstream"
+	"trellis/internal/routing"
+)
+
+// Conn is a client's connection. The goroutine that serves it owns all of it but the watch, which it shares with the
+// sweeper.
+//
+// A connection that does not speak HTTP/2 is in one of these states at any time. The word of its watch holds the state, and
+// the deadline until which it may last:
+//
+//  1. Idle: it waits for the first byte of a request. It holds no buffers.
+//  2. ReadingHead: it waits for the rest of a head, or of a TLS handshake.
+//  3. Dialing: it waits for a connection to a target, which has a limit of its own, so the deadline does not count.
+//  4. AwaitingTarget: it waits for the target. A second goroutine may be sending the request's body meanwhile; the
+//     connection is late only when that is late too.
+//  5. Writing: it waits for the client to take bytes.
+//  6. Discarding: it reads what nobody wants any more, for a short time.
+//  7. Relaying: it waits for either side of a connection on which bytes pass both ways.
+//
+// The transitions, all made by Enter on the goroutine that serves the connection:
+//
+//	1 -> 2     a part of a head has come
+//	1, 2 -> 3  a request is complete, and there is no idle connection to its target
+//	1, 2 -> 4  a request is complete, and there is one
+//	3 -> 4     the target is connected
+//	4 -> 3     the attempt has failed, and another one follows
+//	4 -> 5     something of the response has come
+//	5 -> 4     there is more of it to come
+//	5 -> 6     the response is through, and the client is still sending the body of its request
+//	5, 6 -> 1  the exchange is through
+//	3, 5 -> 7  the connection is passed through, or upgraded
+//	any -> 5   the connection ends; then 6, if the client may need time to read what was sent last
+//
+// The sweeper never changes a state. It ends the wait by adding a Cause to the word and making the sockets' deadlines pass;
+// the next Enter returns the cause. CausePark, in state 1 only, ends nothing: it makes the connection wait for its next
+// request with less memory.
+//
+// A connection that speaks HTTP/2 leaves these states behind: its streams have deadlines of their own, and Multiplex tells
+// the sweeper of them.
+type Conn struct {
+	Env    *Environment
+	Client exchange.Client
+	// Number tells in which order connections were accepted.
+	Number uint64
+	// IdleMillis is the idle timeout of the service of the last request.
+	IdleMillis int64
+	// Target is the connection to the target while it is used. The sweeper may end a wait for it in the states
+	// AwaitingTarget and Relaying.
+	Target *upstream.Conn
+	// Upload is what the goroutine waits for that sends the body of a request.
+	Upload Upload
+
+	accepted *net.TCPConn // never changes; the sweeper sets its deadlines
+	conn     net.Conn     // the same, or what secures it
+	// raw is how requests are waited for; nil where conn must be used. transport is the TCP connection below.
+	raw       syscall.RawConn
+	transport syscall.RawConn
+	secured   *secured // nil where there is no TLS
+	unwanted  <-chan struct{}
+	endsAt    int64 // when the connection has lived for ConnectionDuration
+
+	watch   watch
+	streams atomic.Pointer[Streams] // while it speaks HTTP/2
+	served  atomic.Bool             // it has carried a request
+	evicted atomic.Bool             // others need its place at once
+
+	inside bool // in the callback of Wait: fd may be used, and reads from conn would wait for themselves
+	fd     uintptr
+	ending ending
+	// discards is how much is read, and for longer, while the connection lingers; 0 means MaxDiscardBytes.
+	discards int
+}
+
+// ending is how a connection is closed.
+type ending uint8
+
+const (
+	closes  ending = iota // in order
+	lingers               // in order, after the client has had time to read: there may be bytes of it that nobody has read
+	breaks                // by a reset: the client must see that its response is not whole
+)
+
+// NewConn returns a connection that has been accepted on a port. unwanted is closed when the port is.
+func NewConn(env *Environment, accepted *net.TCPConn, port *routing.Port, unwanted <-chan struct{}) *Conn {
+	c := &Conn{Env: env, accepted: accepted, conn: accepted, unwanted: unwanted}
+	c.raw = socket.Raw(accepted)
+	c.transport = c.raw
+	c.endsAt = env.Clock.Now() + env.ConnectionDuration.Milliseconds()
+	c.IdleMillis = env.IdleTimeout.Milliseconds()
+	c.Client = exchange.Client{Port: port, Source: AddressOf(accepted.RemoteAddr()), Destination: AddressOf(accepted.LocalAddr())}
+	c.Client.Forwarded = exchange.AppendForwarded(make([]byte, 0, 96), c.Client.Source.Addr(), port.Number, "http")
+	c.Enter(Idle, c.IdleMillis)
+	return c
+}
+
+// AddressOf returns an address of TCP.
+func AddressOf(address net.Addr) netip.AddrPort {
+	if tcp, ok := address.(*net.TCPAddr); ok {
+		return tcp.AddrPort()
+	}
+	return netip.AddrPort{}
+}
+
+// IsOld reports whether the connection is in the last twentieth of its life, at most half a minute, in which it is ended
+// at the next response, so that it need not be cut.
+func (c *Conn) IsOld() bool {
+	last := min(c.Env.ConnectionDuration/20, 30*time.Second)
+	return c.Env.Clock.Now() >= c.endsAt-last.Milliseconds()
+}
+
+// IsOverdueBy reports whether the connection has lived for ConnectionDuration and so many milliseconds.
+func (c *Conn) IsOverdueBy(millis int64) bool { return c.Env.Clock.Now() >= c.endsAt+millis }
+
+// Lasts reports whether the connection may be used again.
+func (c *Conn) Lasts() bool { return !c.IsOld() && !c.Env.Draining.Load() && !c.IsUnwanted() }
+
+// IsUnwanted reports whether the port on which the connection was accepted is closed.
+func (c *Conn) IsUnwanted() bool {
+	select {
+	case <-c.unwanted:
+		return true
+	default:
+		return false
+	}
+}
+
+// Transport returns the connection without its TLS.
+func (c *Conn) Transport() *net.TCPConn { return c.accepted }
+
+// Stream returns the connection as the client's protocol sees it, above TLS.
+func (c *Conn) Stream() net.Conn { return c.conn }
+
+// IsSecure reports whether the client uses TLS.
+func (c *Conn) IsSecure() bool { return c.secured != nil }
+
+// CanWait reports whether Wait may be used.
+func (c *Conn) CanWait() bool { return c.raw != nil }
+
+// Wait calls onReadable when the client may have sent something, until it returns true. Within it, after GoInside,
+// ReadInside and Write make system calls without a detour.
+func (c *Conn) Wait(onReadable func(fd uintptr) bool) error {
+	err := c.raw.Read(onReadable)
+	c.inside = false
+	return err
+}
+
+// GoInside is to be called first by the callback of Wait.
+func (c *Conn) GoInside(fd uintptr) { c.fd, c.inside = fd, true }
+
+// IsInside reports whether the callback of Wait is running.
+func (c *Conn) IsInside() bool { return c.inside }
+
+// TakesBoth reports whether WriteBoth may be used.
+func (c *Conn) TakesBoth() bool { return c.inside && c.secured == nil }
+
+// ReadInside reads what the client has sent. wait says that there is nothing yet.
+func (c *Conn) ReadInside(p []byte) (n int, wait bool, err error) {
+	if c.secured == nil {
+		return socket.Read(c.fd, p)
+	}
+	return c.secured.read(p)
+}
+
+// Read waits for bytes of the client.
+func (c *Conn) Read(p []byte) (int, error) { return c.conn.Read(p) }
+
+// Write sends bytes to the client. Most of the time the socket takes them at once; only when it does not is there
+// something to wait for.
+func (c *Conn) Write(b []byte) error {
+	if c.inside && c.secured == nil {
+		n, wait, err := socket.Write(c.fd, b)
+		if !wait || err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	if why := c.Enter(Writing, c.IdleMillis); why != CauseNone && why != CauseTimeout {
+		return os.ErrDeadlineExceeded
+	}
+	_, err := c.conn.Write(b)
+	return err
+}
+
+// WriteBoth sends two pieces as one, of which the first must not be empty.
+func (c *Conn) WriteBoth(first, second []byte) error {
+	n, wait, err := socket.WriteBoth(c.fd, first, second)
+	if !wait || err != nil {
+		return err
+	}
+	if n < len(first) {
+		if err := c.Write(first[n:]); err != nil {
+			return err
+		}
+		return c.Write(second)
+	}
+	return c.Write(second[n-len(first):])
+}
+
+// DropTarget closes the connection to the target, if there is one, and returns why the wait for it was ended.
+func (c *Conn) DropTarget() Cause {
+	why := c.Enter(Writing, c.IdleMillis)
+	if target := c.Target; target != nil {
+		c.Target = nil
+		target.Discard()
+	}
+	return why
+}
+
+// Linger has the connection closed only after the client has had time to read what was sent last.
+func (c *Conn) Linger() { c.ending = max(c.ending, lingers) }
+
+// LingerLonger is Linger for a client that may still be sending so many bytes.
+func (c *Conn) LingerLonger(bytes int) {
+	c.Linger()
+	c.discards = bytes
+}
+
+// Break has the connection closed so that the client sees that its response is not whole.
+func (c *Conn) Break() { c.ending = breaks }
+
+// Recovered logs a panic, so that it ends one exchange and not the process. It must be deferred itself.
+func (c *Conn) Recovered(where string) {
+	if problem := recover(); problem != nil {
+		c.Env.Log.Error("panic in "+where, "problem", problem, "stack", string(debug.Stack()))
+		c.conn.SetDeadline(Past)
+	}
+}
+
+// CloseWrite closes the sending side of a connection that has two.
+func CloseWrite(conn net.Conn) {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
+}

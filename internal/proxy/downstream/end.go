@@ -1,0 +1,59 @@
+package downstream
+
+import "time"
+
+const (
+	// LingerMillis and MaxDiscardBytes bound for how long, and how much of what nobody wants any more is read from a client,
+	// so that it gets to read the response.
+	LingerMillis    = 2000
+	MaxDiscardBytes = 256 << 10
+)
+
+// End closes the connection after its last exchange.
+func (c *Conn) End() {
+	c.inside = false // After a panic.
+	switch c.ending {
+	case breaks:
+		c.accepted.SetLinger(0) // A reset: see Break.
+		c.accepted.Close()      // Without the orderly end that TLS has.
+		return
+	case lingers:
+		if !c.evicted.Load() {
+			c.linger()
+		}
+	}
+	c.conn.Close()
+}
+
+// Reset closes a connection of which nothing is to be kept.
+func (c *Conn) Reset() {
+	c.accepted.SetLinger(0)
+	c.accepted.Close()
+}
+
+// linger lets the client read the response before the connection goes: if it is closed with something unread, the
+// kernel sends a reset, which may overtake the response. A client of HTTP/2 may be sending on many streams.
+func (c *Conn) linger() {
+	CloseWrite(c.conn)
+	c.accepted.CloseWrite() // TLS does not, and not every client knows its orderly end.
+	left, until := MaxDiscardBytes, c.Env.Clock.Now()+LingerMillis
+	if c.discards > 0 {
+		left, until = c.discards, c.Env.Clock.Now()+5*LingerMillis
+	}
+	pooled := c.Env.Buffers.Get()
+	defer c.Env.Buffers.Put(pooled)
+	for left > 0 {
+		rest := until - c.Env.Clock.Now()
+		if rest <= 0 || c.Enter(Discarding, min(rest, LingerMillis)) != CauseNone {
+			return
+		}
+		n, err := c.conn.Read(pooled.Bytes[:])
+		if err != nil {
+			return
+		}
+		left -= n
+	}
+}
+
+// Past is a deadline that has passed.
+var Past = time.Unix(1, 0)

@@ -1,0 +1,59 @@
+package downstream
+
+import "trellis/internal/proxy/socket"
+
+// Idleness is how long no exchange has been under way on a connection.
+type Idleness struct {
+	// Served says that the connection has carried a request.
+	Served bool
+	// Ticks is for how long it has been idle, by the sweeper's count.
+	Ticks int
+
+	word uint64 // what the connection waits for; that of HTTP/2 is the same at all times
+}
+
+// HasServed notes that the connection has carried a request.
+func (c *Conn) HasServed() {
+	if !c.served.Load() {
+		c.served.Store(true)
+	}
+}
+
+// Idleness reports whether no exchange is under way on the connection, and for how long. Only the sweeper may ask.
+func (c *Conn) Idleness() (idle Idleness, ok bool) {
+	if streams := c.streams.Load(); streams != nil {
+		quiet, used, millis := (*streams).Quiet()
+		return Idleness{Served: used, Ticks: int(millis / Tick.Milliseconds())}, quiet
+	}
+	word := c.watch.word.Load()
+	if s := wordState(word); s != Idle && s != ReadingHead || wordCause(word) != CauseNone {
+		return idle, false
+	}
+	idle = Idleness{word: word, Served: c.served.Load()}
+	if c.watch.swept == word {
+		idle.Ticks = c.watch.same
+	}
+	return idle, true
+}
+
+// Evict ends the connection if it is still idle. It reports whether it does.
+func (c *Conn) Evict(idle Idleness) bool {
+	if streams := c.streams.Load(); streams != nil {
+		c.evicted.Store(true)
+		if (*streams).EndIfQuiet() {
+			return true
+		}
+		c.evicted.Store(false)
+		return false
+	}
+	if wordState(idle.word) == Idle && c.transport != nil && !c.isSilent() {
+		return false // A request has come, or the client's end.
+	}
+	return c.end(idle.word, CauseRoom)
+}
+
+// isSilent reports whether the client has sent nothing that waits to be read.
+func (c *Conn) isSilent() (silent bool) {
+	err := c.transport.Control(func(fd uintptr) { silent = socket.Silent(fd) })
+	return err == nil && silent
+}

@@ -1,0 +1,75 @@
+package downstream
+
+import (
+	"trellis/internal/proxy/buffer"
+	"trellis/internal/proxy/exchange"
+	"trellis/internal/proxy/socket"
+)
+
+// Opening is what a client has sent before it is known what it speaks. Who takes it up gives it back.
+type Opening struct {
+	room, small []byte
+	n           int
+}
+
+func newOpening() *Opening {
+	small := make([]byte, exchange.HeadBytes)
+	return &Opening{room: small, small: small}
+}
+
+// Bytes returns what has come. They must not be used after Release.
+func (o *Opening) Bytes() []byte { return o.room[:o.n] }
+
+// Release gives the opening back.
+func (o *Opening) Release(e *Environment) {
+	buffer.Mangle(o.room)
+	o.room, o.n = o.small, 0
+	e.openings.Put(o)
+}
+
+// Await waits for the client's first bytes, without holding memory for them. When there is an error, there is no opening.
+func (c *Conn) Await() (*Opening, error) {
+	if c.raw == nil {
+		o := c.Env.openings.Get().(*Opening)
+		n, err := c.conn.Read(o.room)
+		if o.n = n; n > 0 {
+			return o, nil
+		}
+		o.Release(c.Env)
+		return nil, err
+	}
+	var o *Opening
+	var failed error
+	read := func(fd uintptr) bool {
+		o = c.Env.openings.Get().(*Opening)
+		n, wait, err := socket.Read(fd, o.room)
+		if o.n, failed = n, err; n > 0 {
+			return true
+		}
+		o.Release(c.Env)
+		o = nil
+		return !wait
+	}
+	err := c.raw.Read(read)
+	for err != nil && c.Parks() { // Nothing would be won: this goroutine's stack is still small.
+		err = c.raw.Read(read)
+	}
+	if err == nil {
+		err = failed
+	}
+	return o, err
+}
+
+// AwaitMore waits for more bytes after those of the opening.
+func (c *Conn) AwaitMore(o *Opening) error {
+	if o.n == len(o.room) {
+		larger := make([]byte, buffer.Bytes) // Whoever parses it refuses what does not fit.
+		copy(larger, o.room)
+		o.room = larger
+	}
+	n, err := c.conn.Read(o.room[o.n:])
+	if o.n += n; n > 0 {
+		return nil
+	}
+	return err
+}

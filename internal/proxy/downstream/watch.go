@@ -1,0 +1,230 @@
+package downstream
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"trellis/internal/proxy/exchange"
+	"trellis/internal/proxy/socket"
+)
+
+// Tick is how often the sweeper looks at every connection, and so how exact timeouts are. A deadline of the runtime
+// costs a timer's insertion and removal for every exchange; this costs a store.
+const Tick = 250 * time.Millisecond
+
+const (
+	// goneTicks is after how many ticks the sweeper looks again whether a client still waits for its response. It
+	// is a system call for each that does.
+	goneTicks = 3
+	// ParkTicks is for how many ticks a connection is idle before it is parked.
+	ParkTicks = 8
+)
+
+// State is what a connection waits for. Conn has the list.
+type State uint64
+
+// The states.
+const (
+	Idle State = iota + 1
+	ReadingHead
+	Discarding
+	Dialing
+	AwaitingTarget
+	Writing
+	Relaying
+)
+
+// Cause is why a wait was ended.
+type Cause uint64
+
+// The causes. The greatest of several counts.
+const (
+	CauseNone     Cause = iota
+	CauseTimeout        // nothing happened for too long
+	CauseGone           // the client has closed its side while the target was at work
+	CauseLifetime       // the connection has lived too long
+	CauseDrain          // the proxy is shutting down
+	CauseBroken         // the proxy has waited long enough for its shutdown
+	CauseRoom           // the connection was idle, and others need its place
+	CausePark           // nothing but that the connection has been idle for a while; see Park
+)
+
+// Refusal returns how a request is refused when its wait for a target was ended.
+func (why Cause) Refusal() exchange.Refusal {
+	switch why {
+	case CauseTimeout:
+		return exchange.LateTarget
+	case CauseGone:
+		return exchange.ClientGone
+	case CauseLifetime:
+		return exchange.TooOld
+	default:
+		return exchange.Stopping
+	}
+}
+
+// watch is how the sweeper and a connection's goroutine share what the connection waits for and until when. The
+// goroutine states it in one atomic word before it waits, and replaces the word afterwards. The sweeper ends a wait by
+// setting a cause in that same word and, only if the word was still the same, making the socket's deadline pass. Who
+// replaces a word that has a cause waits until the sweeper has finished, and so knows that the deadlines have passed.
+type watch struct {
+	word atomic.Uint64 // milliseconds of the deadline << 8 | cause << 4 | state
+	mu   sync.Mutex    // held while waits are being ended
+	// swept is the word that the sweeper saw last, and same how often it has seen the same one again. They belong to the
+	// sweeper.
+	swept uint64
+	same  int
+}
+
+func watchWord(s State, deadline int64) uint64 { return uint64(deadline)<<8 | uint64(s) }
+
+func wordState(word uint64) State    { return State(word & 0xf) }
+func wordCause(word uint64) Cause    { return Cause(word >> 4 & 0xf) }
+func wordDeadline(word uint64) int64 { return int64(word >> 8) }
+
+// Enter makes a state the connection's, for so many milliseconds at most. It returns why the sweeper ended the wait before,
+// if it did.
+func (c *Conn) Enter(s State, timeout int64) Cause {
+	old := c.watch.word.Swap(watchWord(s, c.Env.Clock.Now()+timeout))
+	if wordCause(old) == CauseNone {
+		return CauseNone
+	}
+	return c.ended(wordCause(old))
+}
+
+// State returns the connection's state.
+func (c *Conn) State() State { return wordState(c.watch.word.Load()) }
+
+// ended waits until the sweeper has ended a wait. That a connection was to be parked is nothing that its goroutine need
+// know of when it has found something to do.
+func (c *Conn) ended(why Cause) Cause {
+	c.watch.await()
+	if why == CausePark {
+		c.accepted.SetReadDeadline(time.Time{})
+		return CauseNone
+	}
+	return why
+}
+
+// await returns when the sweeper is done with the sockets.
+func (w *watch) await() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+}
+
+// end ends the connection's wait if it is still the one that word states. It reports whether it was.
+func (c *Conn) end(word uint64, why Cause) bool {
+	w := &c.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.word.CompareAndSwap(word, word|uint64(why)<<4) {
+		return false
+	}
+	if why == CausePark {
+		c.accepted.SetReadDeadline(Past)
+		return true
+	}
+	if wordState(word) != AwaitingTarget {
+		c.accepted.SetDeadline(Past)
+		if wordState(word) == Relaying {
+			c.Target.SetDeadline(Past)
+		}
+		return true
+	}
+	if why == CauseTimeout && c.Upload.state.Load() == UploadReads {
+		c.accepted.SetReadDeadline(Past) // It is the client that is late. The upload tells so, and ends the rest.
+		return true
+	}
+	if why != CauseTimeout {
+		c.accepted.SetReadDeadline(Past) // It ends an upload; a response can still be sent.
+	}
+	c.Target.SetDeadline(Past)
+	return true
+}
+
+// endAgain ends a wait that has gone on although it was ended: an upload that was to be ended may just have ended well.
+func (c *Conn) endAgain(word uint64) {
+	w := &c.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.word.Load() != word {
+		return
+	}
+	c.accepted.SetDeadline(Past)
+	if s := wordState(word); s == AwaitingTarget || s == Relaying {
+		c.Target.SetDeadline(Past)
+	}
+}
+
+// Sweep ends the connection's wait if it has lasted too long or has become pointless.
+func (c *Conn) Sweep(now int64, draining bool) {
+	if streams := c.streams.Load(); streams != nil {
+		(*streams).Sweep(now, draining)
+		return
+	}
+	w := &c.watch
+	word := w.word.Load()
+	if wordCause(word) == CausePark {
+		return
+	}
+	if w.same++; w.swept != word {
+		w.swept, w.same = word, 0
+	}
+	if wordCause(word) != CauseNone {
+		if w.same > 0 {
+			c.endAgain(word)
+		}
+		return
+	}
+	uploading := c.Upload.state.Load() != uploadNone
+	switch s := wordState(word); {
+	case s == Dialing:
+	case now >= c.endsAt:
+		c.end(word, CauseLifetime)
+	case now >= wordDeadline(word) && !(uploading && now < c.Upload.deadline.Load()):
+		c.end(word, CauseTimeout)
+	case s == Idle && (draining || c.IsUnwanted()) && !c.Env.Lenient.Load():
+		c.end(word, CauseDrain)
+	case s == Idle && w.same == ParkTicks && c.transport != nil:
+		c.end(word, CausePark)
+	case s == AwaitingTarget && w.same%goneTicks == 1 && !uploading && c.transport != nil && socket.Ended(c.transport):
+		c.end(word, CauseGone)
+	}
+}
+
+// BreakOff ends what the connection waits for, whatever it is.
+func (c *Conn) BreakOff() {
+	if streams := c.streams.Load(); streams != nil {
+		(*streams).BreakOff()
+		return
+	}
+	if word := c.watch.word.Load(); wordCause(word) == CauseNone {
+		c.end(word, CauseBroken)
+	}
+}
+
+// Streams is what a connection of HTTP/2 is to the sweeper.
+type Streams interface {
+	// Sweep ends what has lasted too long or has become pointless.
+	Sweep(now int64, draining bool)
+	// BreakOff ends everything at once.
+	BreakOff()
+	// Quiet reports whether no stream is open, for how many milliseconds, and whether there has been one.
+	Quiet() (quiet, used bool, millis int64)
+	// EndIfQuiet ends the connection at once if no stream is open. It reports whether it does.
+	EndIfQuiet() bool
+}
+
+// Multiplex has streams take care of their waits from now on. The connection has none of its own until EndMultiplex.
+func (c *Conn) Multiplex(streams Streams) {
+	c.Enter(Writing, c.IdleMillis)
+	c.conn.SetDeadline(time.Time{}) // The sweeper may have ended a wait just now.
+	c.streams.Store(&streams)
+}
+
+// EndMultiplex ends what Multiplex has begun.
+func (c *Conn) EndMultiplex() {
+	c.streams.Store(nil)
+	c.conn.SetDeadline(time.Time{})
+}

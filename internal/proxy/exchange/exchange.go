@@ -1,0 +1,73 @@
+// Package exchange decides what is to be decided about a request, once for all protocols: where it goes, who may not pass,
+// what its target gets, what follows a failed attempt, which of the target's interim responses the client gets, how a
+// request is refused, and what is recorded in the end. It moves no bytes: that is the part of the packages below
+// downstream, which call it in this order:
+//
+//	Begin -> (refused: Refuse) -> an attempt -> (failed: Retry) -> TakeHead -> Finish
+//
+// Exchange is what all exchanges have, also those whose bytes are hidden by TLS. HTTP adds what requests have.
+package exchange
+
+import (
+	"net/netip"
+	"time"
+
+	"trellis/internal/accesslog"
+	"trellis/internal/proxy/upstream"
+	"trellis/internal/routing"
+)
+
+// Client is what an exchange needs to know about the client's connection.
+type Client struct {
+	// Port is the port that accepted the connection.
+	Port *routing.Port
+	// Source is the client's end of the connection, Destination ours.
+	Source      netip.AddrPort
+	Destination netip.AddrPort
+	// ServerName is the name that the client asked for by TLS. It selects the service of every request. It is nil
+	// without TLS.
+	ServerName []byte
+	// TLS is nil without TLS.
+	TLS *accesslog.TLS
+	// Forwarded holds the x-forwarded-* lines that targets get.
+	Forwarded []byte
+}
+
+// Exchange is one request and its response, or one connection whose bytes are passed through.
+type Exchange struct {
+	plan
+	// Record is what is known so far. Its users count bytes and set Problem; Finish fills in the rest.
+	Record accesslog.Record
+
+	shared   *Shared
+	client   *Client
+	version  routing.Version // of HTTP, by which the request came
+	recorded bool            // somebody wants the record
+	attempts upstream.Attempts
+}
+
+// start takes up an exchange of a service, which is nil if none answers.
+func (x *Exchange) start(client *Client, version routing.Version, service *routing.Service) {
+	x.plan = plan{Service: service}
+	x.client, x.version = client, version
+	x.attempts = upstream.Attempts{}
+	x.Record = accesslog.Record{}
+	log := x.shared.AccessLog
+	if x.recorded = log != nil && log.Wants(service); x.recorded {
+		x.Record.Start = time.Now()
+	}
+}
+
+// BeginConnection begins an exchange that is a whole connection to a service, about whose bytes nothing is known.
+func (x *Exchange) BeginConnection(shared *Shared, client *Client, service *routing.Service) (r Refusal, refused bool) {
+	x.shared = shared
+	x.start(client, routing.HTTP1, service)
+	return x.follow(nil, nil)
+}
+
+// Sent notes that the request is on its way to the target.
+func (x *Exchange) Sent() {
+	if x.recorded {
+		x.Record.ToTarget = time.Since(x.Record.Start)
+	}
+}

@@ -1,0 +1,85 @@
+package exchange
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"trellis/internal/accesslog"
+)
+
+// FailureInterval is how often the log tells of failures of the same kind.
+const FailureInterval = 10 * time.Second
+
+// failureLog keeps failures that come again and again from filling the log.
+type failureLog struct {
+	mu   sync.Mutex // mu guards the field below.
+	seen map[failureKey]int
+}
+
+// failureKey is what failures of the same kind have in common.
+type failureKey struct {
+	failure     accesslog.Failure
+	targetGroup string // its id, or that of the service
+}
+
+// logFailure tells the operator of a failed exchange: of the first of its kind at once, how many more there were after
+// FailureInterval. What clients do wrong is for those who look for it.
+func (s *Shared) logFailure(r *accesslog.Record) {
+	level := slog.LevelWarn
+	switch r.Failure {
+	case accesslog.ClientConnectionClosed, accesslog.ClientProtocolError, accesslog.ClientAccessDenied, accesslog.ConnectionDurationExceeded:
+		level = slog.LevelDebug
+	}
+	if !s.Log.Enabled(context.Background(), level) || level > slog.LevelDebug && !s.failures.isNew(r) {
+		return
+	}
+	var service, targetGroup, target string
+	if r.Service != nil {
+		service = r.Service.ID
+	}
+	if r.Forward != nil {
+		targetGroup = r.Forward.TargetGroup.ID
+	}
+	if r.Target.IsValid() {
+		target = r.Target.String()
+	}
+	s.Log.Log(context.Background(), level, "exchange failed", "failure", r.Failure, "problem", r.Problem, "status", r.Status, "grpcStatus", r.GRPCStatus,
+		"method", string(r.Method), "path", string(r.Path), "service", service, "targetGroup", targetGroup, "target", target,
+		"source", r.Source.String(), "requestId", string(r.RequestID))
+}
+
+// isNew reports whether a failure is the first of its kind for some time.
+func (l *failureLog) isNew(r *accesslog.Record) bool {
+	key := failureKey{failure: r.Failure}
+	switch {
+	case r.Forward != nil:
+		key.targetGroup = r.Forward.TargetGroup.ID
+	case r.Service != nil:
+		key.targetGroup = r.Service.ID
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seen == nil {
+		l.seen = map[failureKey]int{}
+	}
+	l.seen[key]++
+	return l.seen[key] == 1
+}
+
+// SweepFailures tells how many failures were not told of. It is to be called every FailureInterval, and at the end.
+func (s *Shared) SweepFailures() { s.failures.sweep(s.Log) }
+
+// sweep tells how many failures were not told of.
+func (l *failureLog) sweep(log *slog.Logger) {
+	l.mu.Lock()
+	seen := l.seen
+	l.seen = nil
+	l.mu.Unlock()
+	for key, times := range seen {
+		if times > 1 {
+			log.Warn("more exchanges failed", "failure", key.failure, "targetGroup", key.targetGroup, "count", times-1)
+		}
+	}
+}

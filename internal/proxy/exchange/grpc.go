@@ -1,0 +1,89 @@
+package exchange
+
+import (
+	"strconv"
+
+	"trellis/internal/accesslog"
+	"trellis/internal/proxy/wire/http1"
+	"trellis/internal/routing"
+)
+
+// GRPCCode is a status code of gRPC.
+type GRPCCode int
+
+// The codes with which the proxy answers (https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
+const (
+	grpcUnknown          GRPCCode = 2
+	grpcDeadlineExceeded GRPCCode = 4
+	grpcPermissionDenied GRPCCode = 7
+	grpcUnimplemented    GRPCCode = 12
+	grpcInternal         GRPCCode = 13
+	grpcUnavailable      GRPCCode = 14
+	grpcUnauthenticated  GRPCCode = 16
+)
+
+// SpeaksGRPC reports whether the request is one of gRPC, which has no other version of HTTP than 2.
+func (x *HTTP) SpeaksGRPC() bool {
+	x.route.Method = x.Request.Method
+	return x.version == routing.HTTP2 && routing.IsGRPC(&x.route)
+}
+
+// GRPC returns the code that says to a client of gRPC what the refusal says by its status. It is what clients make of the
+// status themselves (https://grpc.github.io/grpc/core/md_doc_http-grpc-status-mapping.html) but where we know better: see
+//
+func (r Refusal) GRPC() GRPCCode {
+	if r == Loop {
+		return grpcInternal // Clients try the codes again that mean a target without a connection.
+	}
+	switch r.Failure {
+	case accesslog.TargetConnectionError, accesslog.ConnectionDurationExceeded:
+		return grpcUnavailable
+	case accesslog.InternalError:
+		if r.Status == 500 {
+			return grpcInternal
+		}
+	}
+	if r == noVersionForThis {
+		return grpcUnimplemented // To try again would not help.
+	}
+	switch r.Status {
+	case 400:
+		return grpcInternal
+	case 401:
+		return grpcUnauthenticated
+	case 403:
+		return grpcPermissionDenied
+	case 404, 421:
+		return grpcUnimplemented
+	case 408:
+		return grpcDeadlineExceeded
+	case 429, 502, 503, 504:
+		return grpcUnavailable
+	default:
+		return grpcUnknown
+	}
+}
+
+// NoteGRPC records the status of gRPC with which the proxy responds itself.
+func (x *HTTP) NoteGRPC(code GRPCCode) {
+	x.Record.Status, x.Record.HasGRPCStatus, x.Record.GRPCStatus = 200, true, int(code)
+}
+
+// TakeTrailers looks for the status of gRPC in the trailers of the target's response.
+func (x *HTTP) TakeTrailers(lines []byte) {
+	if !x.recorded || !x.SpeaksGRPC() {
+		return
+	}
+	_ = http1.Trailers(lines, func(name, value []byte) { // Who passes them on finds out what is wrong with them.
+		if http1.EqualFold(name, "grpc-status") {
+			x.takeGRPCStatus(value)
+		}
+	})
+}
+
+// takeGRPCStatus records the status of gRPC of the target's response.
+func (x *HTTP) takeGRPCStatus(value []byte) {
+	if code, err := strconv.Atoi(string(value)); err == nil {
+		x.Record.HasGRPCStatus, x.Record.GRPCStatus = true, code
+	}
+}

@@ -1,0 +1,88 @@
+package exchange
+
+import (
+	"bytes"
+
+	"trellis/internal/proxy/wire/http1"
+	"trellis/internal/routing"
+	"trellis/internal/shape"
+)
+
+// MaxHops is how many times a request may pass through Trellis, on one node or on several. One service may call
+// another through its listener, but a request that goes round would take connections until there are none left. It
+// carries the number with it, in CDN-Loop (RFC 8586): unlike Via, that changes nothing about how targets answer.
+const MaxHops = 16
+
+// plan is where an exchange goes, as far as that has been decided. It does not depend on the version of HTTP.
+type plan struct {
+	Service *routing.Service
+	Rule    *routing.Rule
+	Forward *routing.Forward
+	Target  *routing.Target
+}
+
+// follow decides where a request to x.Service goes. It and its head are nil for a connection that is passed through.
+func (x *Exchange) follow(head *http1.Request, request *routing.Request) (r Refusal, refused bool) {
+	if r, refused := x.authorize(head); refused {
+		return r, true
+	}
+	x.Rule = x.Service.Route(request)
+	if x.Rule.FixedStatus != 0 {
+		return fixedResponse(x.Rule.FixedStatus), true
+	}
+	if x.Forward = x.Rule.Choose(); x.Forward == nil {
+		return noTarget, true
+	}
+	if !x.Forward.TargetGroup.Carries(x.version, request) {
+		return noVersionForThis, true
+	}
+	if x.use(x.Forward.TargetGroup.Next()); x.Target == nil {
+		return noTarget, true
+	}
+	if head != nil && head.Hops >= MaxHops {
+		return Loop, true
+	}
+	return Refusal{}, false
+}
+
+// useOther chooses another target of the same target group. It reports whether there is one.
+func (x *Exchange) useOther() bool {
+	next := x.Forward.TargetGroup.NextOther(x.Target)
+	if next == nil {
+		return false
+	}
+	x.use(next)
+	return true
+}
+
+// use makes a target the one that has the exchange, which ends the use of the one before. Finish ends that of the last
+// one, by nil. So this is the place where an algorithm that balances load can count.
+func (x *Exchange) use(next *routing.Target) { x.Target = next }
+
+// serviceFor returns the service that a request is for, or how it is refused if there is none.
+func serviceFor(port *routing.Port, serverName, host []byte) (service *routing.Service, r Refusal, refused bool) {
+	service = port.Lookup(host)
+	if serverName == nil {
+		switch {
+		case service == nil || service.Protocol == shape.ListenerProtocolTlsPassthrough:
+			return nil, unknownHost, true
+		case service.Protocol == shape.ListenerProtocolHttps:
+			return nil, plainToHTTPS, true
+		}
+		return service, Refusal{}, false
+	}
+	// TLS has selected the service (https://docs.aws.amazon.com/vpc-lattice/latest/ug/https-listeners.html), which may have
+	// changed since. A host that leads to another service is asked for where it cannot be; one that leads nowhere is the
+	// target's affair.
+	named := service
+	if !bytes.Equal(host, serverName) {
+		service = port.Lookup(serverName)
+	}
+	switch {
+	case service == nil || service.Protocol != shape.ListenerProtocolHttps:
+		return nil, unknownHost, true
+	case named != nil && named.ListenerARN != service.ListenerARN:
+		return nil, misdirected, true
+	}
+	return service, Refusal{}, false
+}

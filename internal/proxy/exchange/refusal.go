@@ -1,0 +1,124 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+
+	"trellis/internal/accesslog"
+	"trellis/internal/proxy/upstream"
+	"trellis/internal/proxy/wire/http1"
+)
+
+// Refusal is a response that the proxy makes itself, in the target's place.
+type Refusal struct {
+	Status  int
+	Text    string
+	Failure accesslog.Failure
+	// Problem is what else there is to say, if nobody knows better.
+	Problem error
+	// ByRule says that a rule asks for it, so that clients of gRPC get it as it is too.
+	ByRule bool
+	// Silent says that nothing is sent: nobody is there to read it.
+	Silent bool
+}
+
+// The refusals. Which status AWS gives is documented for some of them only
+// (https://docs.aws.amazon.com/vpc-lattice/latest/ug/troubleshooting.html; A-189).
+var (
+	unknownHost       = Refusal{Status: 404, Text: "Not Found", Problem: errUnknownHost}
+	notAuthorized     = Refusal{Status: 403, Text: "AccessDeniedException: auth policies are not evaluated yet, so all requests to services and service networks of authType AWS_IAM are denied", Failure: accesslog.ClientAccessDenied} // A-164
+	noTarget          = Refusal{Status: 503, Text: "service not available", Failure: accesslog.TargetConnectionError, Problem: errNoTarget}
+	noVersionForThis  = Refusal{Status: 502, Text: "Bad Gateway", Failure: accesslog.TargetProtocolError, Problem: errWrongVersion}
+	cannotConnect     = Refusal{Status: 500, Text: "Internal Server Error", Failure: accesslog.TargetConnectionError}
+	brokenByTarget    = Refusal{Status: 502, Text: "Bad Gateway", Failure: accesslog.TargetConnectionClosed}
+	malformedByTarget = Refusal{Status: 502, Text: "Bad Gateway", Failure: accesslog.TargetProtocolError}
+	Loop              = Refusal{Status: 508, Text: "Loop Detected", Failure: accesslog.TargetConnectionError, Problem: errLoop}
+	LateTarget        = Refusal{Status: 504, Text: "Gateway Timeout", Failure: accesslog.TargetDataTimeout, Problem: errSilence}
+	LateClient        = Refusal{Status: 408, Text: "Request Timeout", Failure: accesslog.ClientConnectionClosed}
+	ClientGone        = Refusal{Status: 400, Text: "Bad Request", Failure: accesslog.ClientConnectionClosed, Silent: true}
+	Malformed         = Refusal{Status: 400, Text: "Bad Request", Failure: accesslog.ClientProtocolError}
+	plainToHTTPS      = Refusal{Status: 400, Text: "This is an HTTPS listener", Failure: accesslog.ClientProtocolError}
+	misdirected       = Refusal{Status: 421, Text: "Misdirected Request", Problem: errOtherService}
+	wrongVersion      = Refusal{Status: 505, Text: "HTTP Version Not Supported", Failure: accesslog.ClientProtocolError}
+	connectMethod     = Refusal{Status: 501, Text: "Not Implemented", Failure: accesslog.ClientProtocolError}
+	Foreign           = Refusal{Status: 400, Failure: accesslog.ClientProtocolError, Silent: true}
+	TooOld            = Refusal{Status: 500, Text: "Internal Server Error", Failure: accesslog.ConnectionDurationExceeded}
+	internalFault     = Refusal{Status: 500, Text: "Internal Server Error", Failure: accesslog.InternalError}
+	Stopping          = Refusal{Status: 503, Text: "service not available", Failure: accesslog.InternalError}
+)
+
+// What is wrong when no error says so.
+var (
+	errUnknownHost  = errors.New("no service answers to this host on this port")
+	errOtherService = errors.New("the host belongs to another service than the TLS server name")
+	errNoTarget     = errors.New("the target group has no target that requests can be sent to")
+	errWrongVersion = errors.New("the target group's protocol version cannot carry the request")
+	errLoop         = fmt.Errorf("the request has passed through Trellis %d times: the target leads back to a listener, of this node or of another, from which the request came; register what serves it", MaxHops)
+	errSilence      = errors.New("nothing came from the target for the idle timeout")
+	ErrLateHead     = errors.New("the head of the request did not come in time")
+)
+
+// fixedResponse is what a rule with a fixed response asks for. The text of 404 is AWS's; that of 500 is by analogy
+//
+func fixedResponse(status int) Refusal {
+	return Refusal{Status: status, Text: http.StatusText(status), ByRule: true}
+}
+
+// ViolationRefusal returns how a malformed request is refused.
+func ViolationRefusal(err error) Refusal {
+	if err == http1.BadVersion {
+		return wrongVersion
+	}
+	return Malformed
+}
+
+// ClientError says that an attempt failed because of what the client sent, or did not send.
+type ClientError struct{ Err error }
+
+func (e *ClientError) Error() string { return "reading the request: " + e.Err.Error() }
+func (e *ClientError) Unwrap() error { return e.Err }
+
+// TargetRefusal returns how a request is refused when an attempt on a target has failed for good.
+func TargetRefusal(err error) Refusal {
+	if client, ok := errors.AsType[*ClientError](err); ok {
+		if _, ok := errors.AsType[http1.Violation](client.Err); ok {
+			return Malformed
+		}
+		return ClientGone
+	}
+	if _, ok := errors.AsType[*upstream.DialError](err); ok {
+		if errors.Is(err, context.Canceled) {
+			return Stopping
+		}
+		return cannotConnect
+	}
+	if _, ok := errors.AsType[*upstream.UnknownCarrierError](err); ok {
+		return internalFault
+	}
+	if _, ok := errors.AsType[http1.Violation](err); ok {
+		return malformedByTarget
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return LateTarget
+	}
+	return brokenByTarget
+}
+
+// Note takes a refusal up in the record. Of a refusal that is not sent, the status is recorded all the same.
+func (x *Exchange) Note(r Refusal) {
+	x.Record.Status, x.Record.Failure = r.Status, r.Failure
+	if x.Record.Problem == nil {
+		x.Record.Problem = r.Problem
+	}
+}
+
+// Refuse takes a refusal up in the record and prepares the response, for which there is GRPC.
+func (x *HTTP) Refuse(r Refusal) {
+	x.Note(r)
+	if !r.Silent {
+		x.explain()
+	}
+}

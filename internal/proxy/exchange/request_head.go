@@ -1,0 +1,53 @@
+package exchange
+
+import "trellis/internal/proxy/wire/http1"
+
+// AppendRequestHead appends the head of the request as the target gets it. Lines of other hops have been left out
+// before the proxy's own are added, so that no Connection line can remove these.
+func (x *HTTP) AppendRequestHead(dst []byte) []byte {
+	r := &x.Request
+	if r.Absolute || r.Minor == 0 {
+		dst = append(dst, r.Method...)
+		dst = append(dst, ' ')
+		dst = append(dst, r.Path...)
+		dst = append(dst, r.Query...)
+		dst = append(dst, " HTTP/1.1\r\n"...)
+		without := &NotToTarget
+		if r.Absolute { // Its host wins over the Host line (RFC 9112 3.2.2).
+			noHost := NotToTarget
+			noHost[http1.Host] = true
+			without = &noHost
+			dst = AppendLine(dst, "host: ", r.Host)
+		}
+		from := len(r.Bytes) - len("\r\n")
+		if len(r.Fields) > 0 {
+			from = int(r.Fields[0].Start)
+		}
+		dst = AppendFields(dst, &r.Head, from, without)
+	} else {
+		dst = AppendFields(dst, &r.Head, 0, &NotToTarget)
+	}
+
+	switch {
+	case r.Chunked:
+		dst = append(dst, "transfer-encoding: chunked\r\n"...)
+	case r.ContentLength >= 0:
+		dst = AppendLength(dst, r.ContentLength)
+	}
+	if x.AwaitsContinue() {
+		dst = append(dst, "expect: 100-continue\r\n"...)
+	}
+	switch {
+	case x.Upgrades():
+		dst = append(dst, "connection: upgrade\r\n"...)
+		dst = AppendUpgrade(dst, &r.Head)
+	case r.TETrailers:
+		dst = append(dst, "connection: te\r\nte: trailers\r\n"...)
+	}
+	dst = append(dst, x.client.Forwarded...)
+	dst = AppendLine(dst, "x-amzn-lattice-network: ", x.Service.Network.Source().LatticeNetwork)
+	dst = AppendLine(dst, "x-amzn-lattice-target: ", x.Forward.LatticeTarget)
+	dst = AppendLine(dst, "x-amzn-requestid: ", x.requestID)
+	dst = append(dst, "cdn-loop: "+http1.LoopName+"\r\n"...)
+	return append(dst, "\r\n"...)
+}

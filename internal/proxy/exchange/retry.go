@@ -1,0 +1,61 @@
+package exchange
+
+import (
+	"context"
+	"time"
+
+	"trellis/internal/proxy/upstream"
+)
+
+// Retry decides whether another attempt follows a failed one, after a pause, and chooses its target.
+func (x *Exchange) Retry(a upstream.Attempt) (again bool, pause time.Duration) {
+	decision, pause := x.attempts.Decide(a, time.Now(), x.shared.RetryFor)
+	switch decision {
+	case upstream.SameTarget:
+		return true, pause
+	case upstream.OtherTarget:
+		return x.useOther(), pause
+	case upstream.RatherAnother:
+		x.useOther()
+		return true, pause
+	default:
+		return false, 0
+	}
+}
+
+// Retry decides whether another attempt follows a failed one, after a pause, and chooses its target.
+func (x *HTTP) Retry(a upstream.Attempt) (again bool, pause time.Duration) {
+	a.Idempotent = isIdempotent(x.Request.Method)
+	return x.Exchange.Retry(a)
+}
+
+// Idle returns a connection to the target that has been idle, or nil: there is none, or the target has been asked before,
+// so that one which has been idle must not be trusted.
+func (x *Exchange) Idle(target upstream.Connections) *upstream.Conn {
+	if x.attempts.Again() {
+		return nil
+	}
+	return target.Idle()
+}
+
+// isIdempotent reports whether a method may be repeated (RFC 9110 9.2.2).
+func isIdempotent(method []byte) bool {
+	switch string(method) {
+	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE":
+		return true
+	}
+	return false
+}
+
+// Pause waits, or until ctx ends.
+func Pause(ctx context.Context, pause time.Duration) {
+	if pause == 0 {
+		return
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

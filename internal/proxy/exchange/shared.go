@@ -1,0 +1,47 @@
+package exchange
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"trellis/internal/accesslog"
+)
+
+// Config is what exchanges need of the proxy.
+type Config struct {
+	// Log tells the operator of failed exchanges.
+	Log *slog.Logger
+	// AccessLog gets records. Nil means that nobody wants any.
+	AccessLog accesslog.Log
+	// Explain adds x-trellis-* headers to responses, which say where the request went.
+	Explain bool
+	// RetryFor is for how long a request is tried again that no target has looked at.
+	RetryFor time.Duration
+}
+
+// Shared is what all exchanges of a proxy share.
+type Shared struct {
+	Config
+	date      atomic.Pointer[string]
+	failures  failureLog
+	responses sync.Pool // of *responseBuffer
+}
+
+// NewShared returns what exchanges share.
+func NewShared(cfg Config) *Shared {
+	s := &Shared{Config: cfg}
+	s.responses.New = func() any { return new(responseBuffer) }
+	s.SetDate(time.Now())
+	return s
+}
+
+// SetDate sets the time for the Date header of refusals. It is to be called once a second.
+func (s *Shared) SetDate(now time.Time) {
+	date := now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
+	s.date.Store(&date)
+}
+
+// Date returns the value of the Date header.
+func (s *Shared) Date() string { return *s.date.Load() }

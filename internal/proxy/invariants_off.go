@@ -1,5 +1,0 @@
-//go:build !invariants
-
-package proxy
-
-func mangle([]byte) {}

@@ -1,0 +1,58 @@
+package proxy
+
+import (
+	"maps"
+	"runtime"
+	"slices"
+	"time"
+
+	"trellis/internal/proxy/downstream"
+	"trellis/internal/proxy/exchange"
+)
+
+// sweptAtOnce is after how many connections the sweeper lets others go first: a sweep of thousands takes milliseconds,
+// which requests would wait for.
+const sweptAtOnce = 32
+
+// sweep keeps the time, until Shutdown.
+func (p *Proxy) sweep() {
+	ticker := time.NewTicker(downstream.Tick)
+	defer ticker.Stop()
+	for turn := 1; ; turn++ {
+		select {
+		case now := <-ticker.C:
+			p.env.Clock.Set(now)
+			p.sweepConnections()
+			p.makeRoom()
+			if turn%int(time.Second/downstream.Tick) == 0 {
+				p.env.Exchanges.SetDate(now)
+				p.pools.Sweep(now)
+				p.retryBinding()
+			}
+			if turn%int(exchange.FailureInterval/downstream.Tick) == 0 {
+				p.env.Exchanges.SweepFailures()
+			}
+		case <-p.crowd.full:
+			p.makeRoom()
+		case <-p.env.Dialing.Done():
+			return
+		}
+	}
+}
+
+func (p *Proxy) sweepConnections() {
+	p.sweeping.Lock()
+	defer p.sweeping.Unlock()
+	p.mu.Lock()
+	connections := slices.AppendSeq(p.swept[:0], maps.Keys(p.connections))
+	p.mu.Unlock()
+	now, draining := p.env.Clock.Now(), p.env.Draining.Load()
+	for i, c := range connections {
+		if i%sweptAtOnce == sweptAtOnce-1 {
+			runtime.Gosched()
+		}
+		c.Sweep(now, draining)
+	}
+	clear(connections) // Those that end are not to be kept in memory.
+	p.swept = connections
+}
