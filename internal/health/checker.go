@@ -29,9 +29,6 @@ const defaultConcurrency = 1024
 
 // Config is what a Checker needs of others.
 type Config struct {
-	// OnChange is called when the availability of targets of a group has changed, by one goroutine, without locks:
-	// it may call the Checker, except Close. Changes that come while it runs are joined to one call per group.
-	OnChange func(targetGroup lattice.Key)
 	// Resolve finds the address that a target gets traffic on. It MUST NOT block. Nil is routing.ResolveLiteral.
 	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error)
 	// Dialer connects to the targets. Nil is one that connects to any address.
@@ -47,7 +44,7 @@ type Config struct {
 
 // Checker probes targets and knows their health. Its methods may be called from any goroutine.
 type Checker struct {
-	onChange    func(targetGroup lattice.Key)
+	onChange    func(targetGroup lattice.Key) // nil, or set before the first Apply
 	resolve     func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error)
 	prober      Prober
 	concurrency int
@@ -72,7 +69,6 @@ type Checker struct {
 // NewChecker returns a Checker that knows of no target. It runs until it is closed.
 func NewChecker(cfg Config) *Checker {
 	c := &Checker{
-		onChange:    cfg.OnChange,
 		resolve:     cfg.Resolve,
 		prober:      cfg.Prober,
 		concurrency: cfg.Concurrency,
@@ -102,6 +98,11 @@ func NewChecker(cfg Config) *Checker {
 	c.goroutines.Go(c.tellChanges)
 	return c
 }
+
+// OnChange registers a function that is called when the availability of targets of a group has changed. It must be called
+// before Apply. One goroutine calls the function, without locks: the function may call the Checker, except Close. Changes
+// that come while it runs are joined to one call per group.
+func (c *Checker) OnChange(fn func(targetGroup lattice.Key)) { c.onChange = fn }
 
 // Close stops all probes and waits for them. What the Board says stays as it is.
 func (c *Checker) Close() {

@@ -446,7 +446,8 @@ func TestReportTellsWhyATargetIsUnhealthy(t *testing.T) {
 
 func TestChangesOfAvailabilityAreTold(t *testing.T) {
 	var n told
-	inBubble(t, Config{OnChange: n.onChange}, func(t *testing.T, c *Checker, s *script) {
+	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
+		c.OnChange(n.onChange)
 		g, targets := groupWith("tg-1", withThresholds(2, 2)), targetsOf("tg-1", 2)
 		s.answer(targets[1], refuse)
 		wantTold := func(what string, want bool) {
@@ -483,7 +484,8 @@ func TestChangesOfAvailabilityAreTold(t *testing.T) {
 
 func TestChangesThatComeTogetherAreToldOnce(t *testing.T) {
 	var n told
-	inBubble(t, Config{OnChange: func(key lattice.Key) { n.onChange(key); time.Sleep(time.Minute) }}, func(t *testing.T, c *Checker, s *script) {
+	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
+		c.OnChange(func(key lattice.Key) { n.onChange(key); time.Sleep(time.Minute) })
 		g, targets := groupWith("tg-1"), targetsOf("tg-1", 50)
 		for i, target := range targets {
 			s.answer(target, after(time.Duration(i)*50*time.Millisecond, status(200)))
@@ -506,7 +508,8 @@ func TestOnChangeMayAskTheChecker(t *testing.T) {
 		c.Status(targets[0])
 		asked <- c.Available(targets[0].Key())
 	}
-	inBubble(t, Config{OnChange: onChange}, func(t *testing.T, checker *Checker, s *script) {
+	inBubble(t, Config{}, func(t *testing.T, checker *Checker, s *script) {
+		checker.OnChange(onChange)
 		c = checker
 		c.Apply(inUse(g, targets...))
 		if !<-asked {
@@ -547,10 +550,8 @@ func TestCheckerProbesOverTheNetwork(t *testing.T) {
 	target := &lattice.Target{Scope: scope, TargetGroupID: "tg-1", ID: address.Addr().String(), Port: int32(address.Port())}
 	g := groupWith("tg-1", func(hc *shape.HealthCheckConfig) { hc.Matcher = &shape.Matcher{HttpCode: new("201-204")} })
 	changed := make(chan lattice.Key)
-	c := NewChecker(Config{
-		OnChange: func(key lattice.Key) { changed <- key },
-		Log:      slog.New(slog.DiscardHandler),
-	})
+	c := NewChecker(Config{Log: slog.New(slog.DiscardHandler)})
+	c.OnChange(func(key lattice.Key) { changed <- key })
 	defer c.Close()
 	c.Apply(inUse(g, target))
 	if key := <-changed; key != g.Key() {

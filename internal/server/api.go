@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -68,7 +69,7 @@ func (s *Server) signed(regions []string, service string) api.Authenticator {
 }
 
 // openCredentials reads the credentials that callers may have. In dev there is no file: anybody may call.
-func (s *Server) openCredentials() (err error) {
+func (s *Server) openCredentials(context.Context) (err error) {
 	if s.cfg.Dev {
 		s.principals, err = principal.NewOpenDirectory(s.cfg.Account)
 		return err
@@ -90,24 +91,24 @@ func (s stored) Resource(key lattice.Key) (resource lattice.Resource, ok bool) {
 	return resource, ok
 }
 
-// openAudit opens the audit log, or returns nil if there is to be none.
-func (s *Server) openAudit() (*audit.Log, error) {
+// openAudit opens the audit log, if there is to be one.
+func (s *Server) openAudit(context.Context) (err error) {
 	cfg := audit.Config{Path: s.cfg.AuditLog, Log: s.log.With("part", "audit")}
 	switch s.cfg.AuditLog {
 	case "none":
-		return nil, nil
+		return nil
 	case "-":
 		cfg.Path, cfg.Out = "", s.cfg.Out
 	}
-	log, err := audit.Open(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("--audit-log: %w", err)
+	if s.audit, err = audit.Open(cfg); err != nil {
+		return fmt.Errorf("--audit-log: %w", err)
 	}
-	return log, nil
+	s.atClose(s.audit.Close)
+	return nil
 }
 
-// newChaos returns what spoils calls in dev, or nil if nothing is to go wrong.
-func (s *Server) newChaos() *chaos.Chaos {
+// openChaos makes what delays calls or lets them fail in dev, if anything is to go wrong.
+func (s *Server) openChaos(context.Context) error {
 	c := s.cfg.Chaos
 	if !s.cfg.Dev || c.Latency == 0 && c.Throttle == 0 && c.Error == 0 && c.CreateFailed == 0 {
 		return nil
@@ -117,7 +118,8 @@ func (s *Server) newChaos() *chaos.Chaos {
 	}
 	s.log.Warn("calls go wrong on purpose", "latency", c.Latency, "throttleRate", c.Throttle,
 		"errorRate", c.Error, "createFailedRate", c.CreateFailed, "seed", c.Seed)
-	return chaos.New(chaos.Config{Latency: c.Latency, Throttle: c.Throttle, Error: c.Error, CreateFailed: c.CreateFailed, Seed: c.Seed})
+	s.chaos = chaos.New(chaos.Config{Latency: c.Latency, Throttle: c.Throttle, Error: c.Error, CreateFailed: c.CreateFailed, Seed: c.Seed})
+	return nil
 }
 
 // failCreation tells the operations which creations fail.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -9,7 +10,7 @@ import (
 )
 
 // openCertificates opens the local certificate authority, and what says which certificate a name is served with.
-func (s *Server) openCertificates() error {
+func (s *Server) openCertificates(context.Context) error {
 	dir, err := s.authorityDir()
 	if err != nil {
 		return err
@@ -41,17 +42,9 @@ func (s *Server) authorityDir() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("making a directory for the certificate authority: %w", err)
 	}
-	s.temporaryDir = dir
+	s.atClose(func() error { return os.RemoveAll(dir) })
 	s.log.Warn("there is no cache directory: the certificate authority lasts until the end; --ca-dir keeps it", "directory", dir)
 	return dir, nil
-}
-
-// closeCertificates removes what was kept for this run only.
-func (s *Server) closeCertificates() error {
-	if s.temporaryDir == "" {
-		return nil
-	}
-	return os.RemoveAll(s.temporaryDir)
 }
 
 // authorityPEM answers with the certificate of the local authority, for clients that do not see its file.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,7 +9,7 @@ import (
 
 // tryDataDir creates the data directory and tries to write in it, if anything is kept there. Each of its files would
 // otherwise be blamed on the flag that names that file, whose default is in the data directory.
-func (s *Server) tryDataDir() error {
+func (s *Server) tryDataDir(context.Context) error {
 	dir := s.cfg.DataDir
 	if dir == "" || !s.keepsFilesIn(dir) {
 		return nil

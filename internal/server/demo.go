@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -23,13 +22,44 @@ const demoVpc = "vpc-0123456789abcdef0"
 
 // demo is the sample network's built-in backends.
 type demo struct {
-	backends []*http.Server
+	ports map[string]int32 // of the backends, by name
 }
 
-// openDemo starts three backends, builds a network in front of them through the same operations that a client
-// calls, and prints the curl lines that show it.
-func (s *Server) openDemo(ctx context.Context) error {
-	s.demo = &demo{}
+// openDemo starts the backends of the sample network, if it is asked for.
+func (s *Server) openDemo(context.Context) error {
+	if !s.cfg.Demo {
+		return nil
+	}
+	s.demo = &demo{ports: map[string]int32{}}
+	for _, name := range []string{"blue", "green", "orders"} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return fmt.Errorf("opening a backend of the sample network (--demo): %w", err)
+		}
+		backend := &http.Server{
+			ReadHeaderTimeout: 10 * time.Second,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprintf(w, "%s answers %s %s\n", name, r.Method, r.URL.Path)
+			}),
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = backend.Serve(listener) // It ends with an error when the backend is closed.
+		}()
+		s.atClose(func() error {
+			err := backend.Close()
+			<-ended
+			return err
+		})
+		s.demo.ports[name] = int32(listener.Addr().(*net.TCPAddr).Port)
+	}
+	return nil
+}
+
+// buildDemo builds a network in front of the backends through the same operations that a client calls, and prints the
+// curl lines that show it.
+func (s *Server) buildDemo(ctx context.Context) error {
 	b := demoBuilder{s: s, ctx: ctx, caller: api.Caller{Account: s.cfg.Account, Region: s.cfg.Region, Principal: "arn:aws:iam::" + s.cfg.Account + ":root"}}
 	blue, green, orders := b.group("blue"), b.group("green"), b.group("orders")
 	host := b.service(blue, green, orders)
@@ -53,15 +83,6 @@ func (s *Server) openDemo(ctx context.Context) error {
 	return nil
 }
 
-// close stops the backends.
-func (d *demo) close() error {
-	var problems []error
-	for _, backend := range d.backends {
-		problems = append(problems, backend.Close())
-	}
-	return errors.Join(problems...)
-}
-
 // demoBuilder calls operations until one fails.
 type demoBuilder struct {
 	s      *Server
@@ -82,27 +103,12 @@ func call[In, Out any](b *demoBuilder, operation func(context.Context, api.Calle
 	return out
 }
 
-// group starts a backend and returns the id of a target group that holds it.
+// group returns the id of a target group that holds a backend.
 func (b *demoBuilder) group(name string) string {
 	if b.err != nil {
 		return ""
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.err = fmt.Errorf("opening a demo backend: %w", err)
-		return ""
-	}
-	backend := &http.Server{
-		ReadHeaderTimeout: 10 * time.Second,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprintf(w, "%s answers %s %s\n", name, r.Method, r.URL.Path)
-		}),
-	}
-	b.s.demo.backends = append(b.s.demo.backends, backend)
-	// Serve ends when close closes the backend.
-	go func() { _ = backend.Serve(listener) }()
-
-	port := int32(listener.Addr().(*net.TCPAddr).Port)
+	port := b.s.demo.ports[name]
 	group := call(b, b.s.control.CreateTargetGroup, &shape.CreateTargetGroupRequest{
 		Name: new("demo-" + name),
 		Type: shape.TargetGroupTypeIp,

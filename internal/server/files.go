@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 
 	"trellis/internal/proxy"
@@ -21,6 +22,16 @@ type files struct {
 	api    int // connections to the API port
 	admin  int
 	probes int // health checks under way
+}
+
+// openFiles finds out how many files the process may have open, and shares them out.
+func (s *Server) openFiles(context.Context) error {
+	limit, err := maxOpenFiles()
+	if err != nil {
+		return err
+	}
+	s.files, err = shareFiles(limit, s.cfg)
+	return err
 }
 
 // shareFiles shares a number of files out.

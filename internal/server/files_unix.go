@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// openFiles returns how many files the process may have open, after raising the soft limit to the hard one. Go does the
+// maxOpenFiles returns how many files the process may have open, after raising the soft limit to the hard one. Go does the
 // same at the start of a process, but not if somebody has lowered the limit since, or where it would have to ask for a
 // little less.
-func openFiles() (int, error) {
+func maxOpenFiles() (int, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, fmt.Errorf("asking how many files the process may have open: %w", err)

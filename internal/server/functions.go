@@ -1,12 +1,14 @@
 package server
 
 import (
+	"context"
+
 	"trellis/internal/function"
 	"trellis/internal/inventory"
 )
 
 // openFunctions makes the functions of the inventory ready to be invoked.
-func (s *Server) openFunctions() {
+func (s *Server) openFunctions(context.Context) error {
 	endpoint := "http://" + s.apiListener.Addr().String()
 	s.functions = function.New(function.Config{
 		Lookup: func(arn string) (inventory.Function, bool) { return s.inventory.Current().Function(arn) },
@@ -18,8 +20,10 @@ func (s *Server) openFunctions() {
 			"AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API": endpoint,
 		},
 	})
+	s.atClose(func() error { s.functions.Close(); return nil }) // After the exchanges that invoke them.
 	if s.inventory != nil {
 		s.functions.Declare(s.inventory.Current().Functions())
 		s.inventory.OnChange(func(current *inventory.Snapshot) { s.functions.Declare(current.Functions()) })
 	}
+	return nil
 }

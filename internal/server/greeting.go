@@ -32,7 +32,7 @@ func (s *Server) greet(ctx context.Context) error {
 		fmt.Fprintf(out, "\nAny credentials will do. Try:\n  curl -s %s/targetgroups -d '{\"name\":\"my-targets\",\"type\":\"IP\",\"config\":{\"protocol\":\"HTTP\",\"port\":8000,\"vpcIdentifier\":\"vpc-0123456789abcdef0\"}}'\n", api)
 		return nil
 	}
-	return s.openDemo(ctx)
+	return s.buildDemo(ctx)
 }
 
 // store tells where records are kept.

@@ -91,7 +91,7 @@ func TestAuthorityOfDevIsInTheCacheDirectory(t *testing.T) {
 	cache := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", cache)
 	s := &Server{}
-	if dir, err := s.authorityDir(); err != nil || dir != filepath.Join(cache, "trellis") || s.temporaryDir != "" {
+	if dir, err := s.authorityDir(); err != nil || dir != filepath.Join(cache, "trellis") || len(s.closers) != 0 {
 		t.Fatalf("got %s, error %v", dir, err)
 	}
 	s.cfg.Configuration = configuration.Configuration{Common: configuration.Common{CADir: "elsewhere"}}
@@ -105,14 +105,14 @@ func TestAuthorityWithoutACacheDirectoryGoesWithTheNode(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	log := &text{}
 	s := &Server{log: slog.New(slog.NewTextHandler(log, nil))}
-	if err := s.openCertificates(); err != nil {
+	if err := s.openCertificates(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	file := s.authority.File()
 	if _, err := os.Stat(file); err != nil || !strings.Contains(log.String(), "--ca-dir") {
 		t.Fatalf("error %v, log:\n%s", err, log)
 	}
-	if err := s.closeCertificates(); err != nil {
+	if err := s.close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net/netip"
@@ -12,13 +13,14 @@ import (
 )
 
 // openInventory reads the inventory file, if there is one. Without, nothing is found in it.
-func (s *Server) openInventory() (err error) {
+func (s *Server) openInventory(context.Context) (err error) {
 	if s.cfg.Inventory == "" {
 		return nil
 	}
 	if s.inventory, err = inventory.Open(inventory.Config{Path: s.cfg.Inventory, Log: s.log.With("part", "inventory")}); err != nil {
 		return fmt.Errorf("reading the inventory (--inventory): %w", err)
 	}
+	s.atClose(func() error { s.inventory.Close(); return nil })
 	return nil
 }
 

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/netip"
 	"time"
 
@@ -29,26 +31,40 @@ type names struct {
 	where string
 }
 
-func (s *Server) openNames(ctx context.Context) *names {
-	if s.cfg.DNSAddr == "none" {
-		return &names{off: true}
+// openNames binds the port of DNS, if names are to be answered.
+func (s *Server) openNames(ctx context.Context) (err error) {
+	n := &names{off: s.cfg.DNSAddr == "none"}
+	s.names = n
+	if n.off {
+		return nil
 	}
-	n := &names{cfg: dns.Config{
+	n.cfg = dns.Config{
 		Address:   netip.MustParseAddrPort(s.cfg.DNSAddr), // Package configuration has checked it.
 		Domain:    s.cfg.Domain,
 		Names:     hosts{s.router},
 		Addresses: dataAddresses(s.cfg.DataAddr),
 		Forward:   s.cfg.DNSForward,
 		Log:       s.log.With("part", "dns"),
-	}}
-	var err error
+	}
+	s.atClose(n.close)
 	if n.server, err = dns.Listen(ctx, n.cfg); err != nil {
 		n.where = "not yet: " + n.cfg.Address.String() + " cannot be bound"
 		n.cfg.Log.Warn("names are not answered: the port of --dns-addr cannot be bound; it is tried again until it can", "address", n.cfg.Address.String(), "error", err)
-		return n
+		return nil
 	}
 	n.where = n.server.Addr().String() + " (DNS)"
-	return n
+	return nil
+}
+
+// close closes the port. serve has closed it already, if it came to that.
+func (n *names) close() error {
+	if n.server == nil {
+		return nil
+	}
+	if err := n.server.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 // dataAddresses returns what names lead to. Without any it is the address that the query was sent to.

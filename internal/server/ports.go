@@ -68,6 +68,12 @@ func (s *Server) listenOwn(ctx context.Context, purpose, flag, address string) (
 	listener, err := s.takeover.listen(net.ListenConfig{}, socketName(purpose, address), address)
 	switch {
 	case err == nil:
+		s.atClose(func() error {
+			if err := listener.Close(); !errors.Is(err, net.ErrClosed) { // run has closed it, if it came to that.
+				return err
+			}
+			return nil
+		})
 		return listener, nil
 	case errors.Is(err, syscall.EADDRINUSE) && answersAsTrellis(ctx, address):
 		return nil, fmt.Errorf("--%s %s: another Trellis is running there already; use that one, or give this one ports of its own, as with %s",

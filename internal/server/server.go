@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,7 +46,7 @@ type Server struct {
 	takeover      *takeover
 	apiListener   net.Listener
 	adminListener net.Listener
-	api, admin    *door
+	api, admin    *httpPort
 
 	files files
 
@@ -66,14 +67,14 @@ type Server struct {
 	dialer      *outbound.Dialer
 	checker     *health.Checker
 	proxy       *proxy.Proxy
-	demo        *demo
+	demo        *demo // nil without --demo
 	names       *names
 
 	authority    *certificate.Authority
 	certificates *certificate.Store
-	temporaryDir string // removed at the end; empty when there is none.
 
-	retired bool // the proxy is shut down.
+	closers []func() error // what close calls, last first
+	retired bool           // the proxy is shut down, or is about to be
 }
 
 // Config is what a Server is built from.
@@ -109,106 +110,122 @@ func Run(ctx context.Context, cfg Config) error {
 	return err
 }
 
-// open opens the sockets first, so that an address in use is told at once, and then the catalog, whose first
-// changes bring up the data plane.
+// open opens the sockets first, so that an address in use is reported at once, and then the catalog, whose first
+// changes bring up the data plane. Each step passes to atClose what has to be closed again.
 func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	s = &Server{cfg: cfg, log: cfg.Log, shownProblems: map[int]bool{}}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.close())
+	for _, step := range []func(context.Context) error{
+		s.openFiles,
+		s.openTakeover,
+		s.openPorts,
+		s.tryDataPorts,
+		s.tryDataDir,
+		s.openAudit,
+		s.openChaos,
+		s.openInventory,
+		s.openCertificates,
+		s.openCredentials,
+		s.openFunctions,
+		s.openDemo,
+		s.openDataPlane,
+		s.openCatalog,
+		s.openControl,
+		s.openNames,
+	} {
+		if err := step(ctx); err != nil {
+			return s, errors.Join(err, s.close())
 		}
-	}()
-	limit, err := openFiles()
-	if err != nil {
-		return s, err
 	}
-	if s.files, err = shareFiles(limit, cfg); err != nil {
-		return s, err
-	}
-	if s.takeover, err = openTakeover(ctx, s.log); err != nil {
-		return s, err
-	}
-	if s.apiListener, err = s.listenOwn(ctx, apiSocket, "api-addr", cfg.APIAddr); err != nil {
-		return s, err
-	}
-	if s.adminListener, err = s.listenOwn(ctx, adminSocket, "admin-addr", cfg.AdminAddr); err != nil {
-		return s, err
-	}
-	if err = s.tryDataAddress(ctx); err != nil {
-		return s, err
-	}
-	if s.portsInUse, err = s.tryMappedPorts(ctx); err != nil {
-		return s, err
-	}
+	return s, nil
+}
 
-	if err = s.tryDataDir(); err != nil {
-		return s, err
-	}
-	if s.audit, err = s.openAudit(); err != nil {
-		return s, err
-	}
-	s.chaos = s.newChaos()
-	if err = s.openInventory(); err != nil {
-		return s, err
-	}
-	if err = s.openCertificates(); err != nil {
-		return s, err
-	}
-	if err = s.openCredentials(); err != nil {
-		return s, err
-	}
+// atClose has a function called by close, before those that were passed earlier.
+func (s *Server) atClose(closeIt func() error) { s.closers = append(s.closers, closeIt) }
 
-	s.openFunctions()
+// close closes what open has opened, in the opposite order.
+func (s *Server) close() error {
+	var problems []error
+	for _, closeIt := range slices.Backward(s.closers) {
+		problems = append(problems, closeIt())
+	}
+	s.closers = nil
+	return errors.Join(problems...)
+}
+
+// openPorts opens the API's and the admin port.
+func (s *Server) openPorts(ctx context.Context) (err error) {
+	if s.apiListener, err = s.listenOwn(ctx, apiSocket, "api-addr", s.cfg.APIAddr); err != nil {
+		return err
+	}
+	if s.adminListener, err = s.listenOwn(ctx, adminSocket, "admin-addr", s.cfg.AdminAddr); err != nil {
+		return err
+	}
+	return nil
+}
+
+// openDataPlane makes what carries traffic. It carries none until the catalog has the first changes.
+func (s *Server) openDataPlane(context.Context) error {
 	s.openDialer()
 	s.checker = health.NewChecker(health.Config{
 		Dialer:      s.dialer,
 		Concurrency: s.files.probes,
 		Log:         s.log.With("part", "health"),
-		OnChange:    func(targetGroup lattice.Key) { s.router.HealthChanged(targetGroup) },
 		Resolve:     s.resolve,
 	})
+	s.atClose(func() error { s.checker.Close(); return nil })
 	s.proxy = proxy.New(proxy.Config{
 		OnBound:            s.dataPortsBound,
 		Upstream:           upstream.Config{Dialer: s.dialer},
 		Limits:             s.files.data,
 		Log:                s.log.With("part", "proxy"),
-		Address:            cfg.DataAddr,
-		BoundPort:          cfg.boundPort,
+		Address:            s.cfg.DataAddr,
+		BoundPort:          s.cfg.boundPort,
 		Listen:             s.listenData,
 		Certificate:        s.certificates.Certificate,
-		ConnectionDuration: cfg.ConnectionDuration,
-		Explain:            cfg.Dev,
+		ConnectionDuration: s.cfg.ConnectionDuration,
+		Explain:            s.cfg.Dev,
 	})
+	s.atClose(s.drain)
 	s.router = routing.NewRouter(routing.Config{
 		Health:  s.checker,
 		Connect: s.proxy.NewConnector,
 		Resolve: s.resolve,
 		Log:     s.log.With("part", "routing"),
 	})
-
+	s.checker.OnChange(s.router.HealthChanged)
 	if s.inventory != nil {
 		s.inventory.OnChange(func(*inventory.Snapshot) { s.router.AddressesChanged() })
 	}
+	return nil
+}
 
-	records := catalog.Config{DataDir: cfg.DataDir, Ephemeral: cfg.Dev, Apply: s.apply, Log: s.log.With("part", "catalog")}
-	if err = s.clusterAccess(&records); err != nil {
-		return s, err
+// openCatalog opens the catalog, once an old process has closed it. When it returns, the data plane is up.
+func (s *Server) openCatalog(ctx context.Context) error {
+	cfg := catalog.Config{DataDir: s.cfg.DataDir, Ephemeral: s.cfg.Dev, Apply: s.apply, Log: s.log.With("part", "catalog")}
+	if err := s.clusterAccess(&cfg); err != nil {
+		return err
 	}
 	known, err := s.takeover.prepared(ctx)
 	if err != nil {
-		return s, err
+		return err
 	}
 	s.checker.Restore(known)
-	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	s.catalog, err = catalog.Open(opening, records)
-	if err != nil {
-		return s, openError(err)
+	if s.catalog, err = catalog.Open(ctx, cfg); err != nil {
+		return openError(err)
 	}
+	s.atClose(s.catalog.Close)
+	s.atClose(s.drain) // Before the catalog is closed: until then, connections are accepted.
 	s.takeover.close()
+	return nil
+}
+
+// openControl makes the operations.
+func (s *Server) openControl(context.Context) error {
 	resolver := control.Resolver(net.DefaultResolver)
-	if cfg.DNSResolver != "" {
-		resolver = control.NewResolver(cfg.DNSResolver)
+	if s.cfg.DNSResolver != "" {
+		resolver = control.NewResolver(s.cfg.DNSResolver)
 	}
 	s.control = control.New(control.Config{
 		Catalog:             s.catalog,
@@ -216,18 +233,27 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		Endpoints:           s.inventory,
 		Resolver:            resolver,
 		Health:              s.checker,
-		Domain:              cfg.Domain,
-		LifecycleDelay:      cfg.LifecycleDelay,
-		DeregistrationDelay: cfg.DeregistrationDelay,
-		Quotas:              cfg.Quotas,
+		Domain:              s.cfg.Domain,
+		LifecycleDelay:      s.cfg.LifecycleDelay,
+		DeregistrationDelay: s.cfg.DeregistrationDelay,
+		Quotas:              s.cfg.Quotas,
 		FailCreation:        s.failCreation,
 		Log:                 s.log.With("part", "control"),
 	})
-	return s, nil
+	return nil
 }
 
-// tryDataAddress tells at once when the data plane could not open any port: later, each port is a problem of its own that
-// stops nothing else.
+// tryDataPorts reports at once that the data plane cannot open any port, or not those of dev. Later, each port is a problem
+// of its own that stops nothing else.
+func (s *Server) tryDataPorts(ctx context.Context) error {
+	if err := s.tryDataAddress(ctx); err != nil {
+		return err
+	}
+	var err error
+	s.portsInUse, err = s.tryMappedPorts(ctx)
+	return err
+}
+
 func (s *Server) tryDataAddress(ctx context.Context) error {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(s.cfg.DataAddr, "0"))
@@ -255,11 +281,11 @@ func (c Config) boundPort(listenerPort int) int {
 
 // run serves until ctx ends or a part fails.
 func (s *Server) run(ctx context.Context) error {
-	s.api = newDoor(doorConfig{Listener: s.apiListener, Handler: s.apiHandler(), Limit: s.files.api, Pass: s.takeover.pass, Log: s.log.With("part", "api")})
-	s.admin = newDoor(doorConfig{Listener: s.adminListener, Handler: s.adminHandler(), Limit: s.files.admin, Pass: s.takeover.pass, Log: s.log.With("part", "admin")})
+	s.api = newHTTPPort(httpPortConfig{Listener: s.apiListener, Handler: s.apiHandler(), Limit: s.files.api, Pass: s.takeover.pass, Log: s.log.With("part", "api")})
+	s.admin = newHTTPPort(httpPortConfig{Listener: s.adminListener, Handler: s.adminHandler(), Limit: s.files.admin, Pass: s.takeover.pass, Log: s.log.With("part", "admin")})
 	api, admin := s.api, s.admin
 	if s.takeover.channel != nil {
-		api.shut() // Until the old process is out of the way.
+		api.pause() // Until the old process is out of the way.
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -272,7 +298,6 @@ func (s *Server) run(ctx context.Context) error {
 		group.Go(func() error { return s.failures.Run(ctx) })
 	}
 	stopControl := startPart(ctx, group, s.control.Run)
-	s.names = s.openNames(ctx)
 	stopNames := startPart(ctx, group, s.names.serve)
 	group.Go(func() error {
 		defer end() // Another process serves.
@@ -296,7 +321,7 @@ func (s *Server) run(ctx context.Context) error {
 		"openFiles", s.files.limit, "maxConnections", s.files.data.Clients)
 	s.notifyServiceManager()
 	s.takeover.ready(ctx, s.apiListener.Addr(), s.adminListener.Addr())
-	api.reopen()
+	api.resume()
 	return group.Wait()
 }
 
@@ -314,48 +339,20 @@ func startPart(ctx context.Context, group *errgroup.Group, run func(context.Cont
 	}
 }
 
-// close stops what open has started, in the opposite order.
-func (s *Server) close() error {
-	var problems []error
-	for _, listener := range []net.Listener{s.apiListener, s.adminListener} {
-		if listener == nil {
-			continue
-		}
-		if err := listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			problems = append(problems, err)
-		}
+// drain shuts the proxy down, and lets exchanges in flight finish within the drain timeout.
+func (s *Server) drain() error {
+	if s.retired {
+		return nil
 	}
-	if s.takeover != nil {
-		s.takeover.close()
-	}
-	if s.proxy != nil && !s.retired {
-		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
-		defer cancel()
-		s.shutdownProxy(func() error { return s.proxy.Shutdown(ctx) })
-	}
-	if s.functions != nil { // No exchange needs them any more.
-		s.functions.Close()
-	}
-	if s.catalog != nil {
-		problems = append(problems, s.catalog.Close())
-	}
-	if s.checker != nil {
-		s.checker.Close()
-	}
-	if s.inventory != nil {
-		s.inventory.Close()
-	}
-	if s.demo != nil {
-		problems = append(problems, s.demo.close())
-	}
-	if s.audit != nil {
-		problems = append(problems, s.audit.Close())
-	}
-	problems = append(problems, s.closeCertificates())
-	return errors.Join(problems...)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	defer cancel()
+	s.shutdownProxy(func() error { return s.proxy.Shutdown(ctx) })
+	return nil
 }
 
+// shutdownProxy calls what shuts the proxy down.
 func (s *Server) shutdownProxy(shutdown func() error) {
+	s.retired = true
 	if err := shutdown(); err != nil {
 		s.log.Warn("exchanges were cut off by the end of the drain timeout", "timeout", s.cfg.DrainTimeout, "error", err)
 	}

@@ -30,7 +30,7 @@ func socketName(purpose, address string) string { return purpose + " " + address
 // takeover is what a new process knows of the one that it takes over from. Without one, everything is opened anew.
 type takeover struct {
 	channel *channel // nil when there is nobody to take over from, and once that is done
-	// pass is a secret of this process, the one that it takes over from and those that will take over from it. See door.
+	// pass is a secret of this process, the one that it takes over from and those that will take over from it. See httpPort.
 	pass string
 	log  *slog.Logger
 
@@ -39,24 +39,26 @@ type takeover struct {
 }
 
 // openTakeover finds out whether to take over, and from whom.
-func openTakeover(ctx context.Context, log *slog.Logger) (*takeover, error) {
-	t := &takeover{pass: rand.Text(), log: log, sockets: map[string]net.Listener{}}
+func (s *Server) openTakeover(ctx context.Context) error {
+	t := &takeover{pass: rand.Text(), log: s.log, sockets: map[string]net.Listener{}}
+	s.takeover = t
+	s.atClose(func() error { t.close(); return nil })
 	value, ok := os.LookupEnv(configuration.TakeoverVariable)
 	if !ok {
-		return t, nil
+		return nil
 	}
 	if err := os.Unsetenv(configuration.TakeoverVariable); err != nil { // Our own children are not meant.
-		return t, err
+		return err
 	}
 	fd, err := strconv.ParseUint(value, 10, 31)
 	if err != nil {
-		return t, fmt.Errorf("%s: %w", configuration.TakeoverVariable, err)
+		return fmt.Errorf("%s: %w", configuration.TakeoverVariable, err)
 	}
 	if t.channel, err = openChannel(uintptr(fd)); err != nil {
-		return t, err
+		return err
 	}
 	_, err = t.receiveUntil(ctx, messageBegin)
-	return t, err
+	return err
 }
 
 // receiveUntil takes in what the old process sends, up to a kind of message.

@@ -36,7 +36,7 @@ const sameProgram = "/proc/self/exe"
 // Only one process at a time can have the catalog's data directory. So the new process first does everything else, and
 // this one then lets it go; the data plane goes on meanwhile, calls of the API wait. If the new process fails before,
 // nothing has happened. If it fails afterwards, a process of the program as it is running now takes its place.
-func (s *Server) upgrades(ctx context.Context, api, admin *door, stopControl, stopNames func()) error {
+func (s *Server) upgrades(ctx context.Context, api, admin *httpPort, stopControl, stopNames func()) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -85,21 +85,21 @@ func (s *Server) upgradeObstacle() string {
 }
 
 // freeze lets calls wait from now on, and those under way finish. If that takes too long, everything goes on as before.
-func (s *Server) freeze(ctx context.Context, api, admin *door) error {
+func (s *Server) freeze(ctx context.Context, api, admin *httpPort) error {
 	ctx, cancel := context.WithTimeout(ctx, callsTimeout)
 	defer cancel()
-	api.shut()
+	api.pause()
 	if err := api.idle(ctx); err != nil {
-		api.reopen()
+		api.resume()
 		return fmt.Errorf("calls under way do not end: %w", err)
 	}
-	admin.shut() // What it was asked for, such as a profile, may take its time; it changes nothing.
+	admin.pause() // What it was asked for, such as a profile, may take its time; it changes nothing.
 	return nil
 }
 
 // handOver gives up the catalog and lets a new process have it. When that fails, another one of this very program gets
 // the same; when that fails too, nobody can have it. It returns the process that serves.
-func (s *Server) handOver(ctx context.Context, next *successor, api, admin *door) (*successor, error) {
+func (s *Server) handOver(ctx context.Context, next *successor, api, admin *httpPort) (*successor, error) {
 	began := time.Now()
 	if err := s.catalog.Close(); err != nil {
 		s.log.Warn("closing the catalog", "error", err)
@@ -114,8 +114,8 @@ func (s *Server) handOver(ctx context.Context, next *successor, api, admin *door
 	if err != nil {
 		return nil, fmt.Errorf("no new process could take over, and this one has given the catalog up: %w", err)
 	}
-	api.passTo(ready.API)
-	admin.passTo(ready.Admin)
+	api.forwardTo(ready.API)
+	admin.forwardTo(ready.Admin)
 	s.log.Info("a new process has taken over", "pid", next.cmd.Process.Pid, "callsWaited", time.Since(began))
 	return next, nil
 }
@@ -147,7 +147,7 @@ func (s *Server) release(ctx context.Context, next *successor) (ready message, e
 
 // retire ends the work of this process, whose successor has the new connections. Those that are kept alive are used for
 // one more request each, if it comes in time.
-func (s *Server) retire(ctx context.Context, next *successor, api, admin *door) {
+func (s *Server) retire(ctx context.Context, next *successor, api, admin *httpPort) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
 	defer cancel()
 	patience := s.cfg.DrainTimeout / 2
@@ -163,12 +163,11 @@ func (s *Server) retire(ctx context.Context, next *successor, api, admin *door) 
 			})
 		})
 	})
-	for _, d := range []*door{api, admin} {
+	for _, d := range []*httpPort{api, admin} {
 		// Who does not use a connection for so long finds it closed.
 		parts.Go(func() { _ = d.empty(patient) })
 	}
 	parts.Wait()
-	s.retired = true
 }
 
 // successor is a new process that is to take over.

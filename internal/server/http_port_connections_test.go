@@ -13,8 +13,8 @@ import (
 	"trellis/test/trellistest"
 )
 
-// silence connects to a door and sends nothing.
-func silence(t *testing.T, d *door) net.Conn {
+// silence connects to a port and sends nothing.
+func silence(t *testing.T, d *httpPort) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", d.Addr().String())
 	if err != nil {
@@ -24,7 +24,7 @@ func silence(t *testing.T, d *door) net.Conn {
 	return conn
 }
 
-// isClosed reports whether the door closes a connection.
+// isClosed reports whether the port closes a connection.
 func isClosed(conn net.Conn) bool {
 	conn.SetReadDeadline(time.Now().Add(8 * time.Second)) // Less than a head may take.
 	_, err := conn.Read(make([]byte, 1))
@@ -32,26 +32,26 @@ func isClosed(conn net.Conn) bool {
 }
 
 // awaitVisitors waits until a number of connections are idle or not.
-func awaitVisitors(t *testing.T, d *door, idle, active int) {
+func awaitVisitors(t *testing.T, d *httpPort, idle, active int) {
 	t.Helper()
 	trellistest.Await(t, func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		n := 0
-		for _, v := range d.visitors {
+		for _, v := range d.connections {
 			if v.idle {
 				n++
 			}
 		}
-		return n == idle && len(d.visitors)-n == active
+		return n == idle && len(d.connections)-n == active
 	}, "%d connections are idle and %d are not", idle, active)
 }
 
 func TestSilentConnectionsMakeRoomForOthersInTurn(t *testing.T) {
-	d, url := openDoor(t, says("here"))
+	d, url := openHTTPPort(t, says("here"))
 	used := &http.Client{Transport: &http.Transport{}}
 	if got := <-ask(t, used, url); got != "here" {
-		t.Fatalf("the door answers %q", got)
+		t.Fatalf("the port answers %q", got)
 	}
 	var silent []net.Conn
 	for i := range 5 { // Together with the other one, two more than there may be.
@@ -78,7 +78,7 @@ func TestSilentConnectionsMakeRoomForOthersInTurn(t *testing.T) {
 func TestConnectionsBeyondTheLimitWaitWhileAllAreInUse(t *testing.T) {
 	var under atomic.Int32
 	release := make(chan struct{})
-	d, url := openDoor(t, func(w http.ResponseWriter, _ *http.Request) {
+	d, url := openHTTPPort(t, func(w http.ResponseWriter, _ *http.Request) {
 		under.Add(1)
 		<-release
 		fmt.Fprint(w, "here")

@@ -12,16 +12,16 @@ import (
 // arrival is how long a connection may be idle before it makes room: its first request comes right behind it.
 const arrival = 10 * time.Millisecond
 
-// visitor is a connection to a door.
-type visitor struct {
+// portConnection is a connection of a client.
+type portConnection struct {
 	idle  bool // no request is under way; one whose head has not come yet is not
 	used  bool // it has carried a request
 	since time.Time
 }
 
-// goesBefore reports whether a visitor makes room sooner than another: as in the data plane, those that have carried no
+// goesBefore reports whether a connection makes room sooner than another: as in the data plane, those that have carried no
 // request go first, then those that have been idle for longest.
-func (v *visitor) goesBefore(other *visitor) bool {
+func (v *portConnection) goesBefore(other *portConnection) bool {
 	if v.used != other.used {
 		return !v.used
 	}
@@ -29,24 +29,24 @@ func (v *visitor) goesBefore(other *visitor) bool {
 }
 
 // admit lets a connection in. When there are as many as there may be, an idle one makes room, or else it waits for
-// another to end. It reports whether the door is still there.
-func (d *door) admit(conn net.Conn) bool {
+// another to end. It reports whether the port is still open.
+func (p *httpPort) admit(conn net.Conn) bool {
 	isOpen := false
 	enter := func() bool {
 		switch {
-		case d.isClosed:
+		case p.isClosed:
 			return true
-		case len(d.visitors) >= d.limit && !d.makeRoom():
+		case len(p.connections) >= p.limit && !p.makeRoom():
 			return false
 		}
-		d.visitors[conn] = &visitor{idle: true, since: time.Now()}
+		p.connections[conn] = &portConnection{idle: true, since: time.Now()}
 		isOpen = true
 		return true
 	}
 	for {
 		// Connections that have just come may make room a moment later, which nobody tells.
 		ctx, cancel := context.WithTimeout(context.Background(), arrival)
-		err := d.await(ctx, enter)
+		err := p.await(ctx, enter)
 		cancel()
 		if err == nil {
 			return isOpen
@@ -54,47 +54,47 @@ func (d *door) admit(conn net.Conn) bool {
 	}
 }
 
-// makeRoom closes an idle connection, if there is one. d.mu is held.
-func (d *door) makeRoom() bool {
+// makeRoom closes an idle connection, if there is one. p.mu is held.
+func (p *httpPort) makeRoom() bool {
 	var first net.Conn
 	latest := time.Now().Add(-arrival)
-	for conn, v := range d.visitors {
-		if v.idle && v.since.Before(latest) && (first == nil || v.goesBefore(d.visitors[first])) {
+	for conn, v := range p.connections {
+		if v.idle && v.since.Before(latest) && (first == nil || v.goesBefore(p.connections[first])) {
 			first = conn
 		}
 	}
 	if first == nil {
 		return false
 	}
-	delete(d.visitors, first)
+	delete(p.connections, first)
 	first.Close()
-	d.closed.Happened(1, "limit", d.limit)
+	p.closed.Happened(1, "limit", p.limit)
 	return true
 }
 
 // note takes up what the HTTP server says of a connection.
-func (d *door) note(conn net.Conn, state http.ConnState) {
+func (p *httpPort) note(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateActive:
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if v := d.visitors[conn]; v != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if v := p.connections[conn]; v != nil {
 			v.idle, v.used = false, true
 		}
 	case http.StateIdle:
-		d.update(func() {
-			if v := d.visitors[conn]; v != nil {
+		p.update(func() {
+			if v := p.connections[conn]; v != nil {
 				v.idle, v.since = true, time.Now()
 			}
 		})
 	case http.StateClosed, http.StateHijacked:
-		d.update(func() { delete(d.visitors, conn) })
+		p.update(func() { delete(p.connections, conn) })
 	}
 }
 
 // usage returns how many connections there are.
-func (d *door) usage() proxy.Usage {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return proxy.Usage{Open: len(d.visitors), Limit: d.limit, Closed: d.closed.Total()}
+func (p *httpPort) usage() proxy.Usage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return proxy.Usage{Open: len(p.connections), Limit: p.limit, Closed: p.closed.Total()}
 }

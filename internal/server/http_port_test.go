@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// testPass is what the doors of tests know each other by.
+// testPass is the secret of the ports in tests.
 const testPass = "the-secret-of-the-tests"
 
-// openDoor serves a handler on a door until the test is over, and returns its URL.
-func openDoor(t *testing.T, handler http.HandlerFunc) (d *door, url string) {
+// openHTTPPort serves a handler on an httpPort until the test is over, and returns its URL.
+func openHTTPPort(t *testing.T, handler http.HandlerFunc) (d *httpPort, url string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d = newDoor(doorConfig{Listener: listener, Handler: handler, Limit: 4, Pass: testPass, Log: slog.New(slog.DiscardHandler)})
+	d = newHTTPPort(httpPortConfig{Listener: listener, Handler: handler, Limit: 4, Pass: testPass, Log: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- d.serve(ctx) }()
@@ -64,12 +64,12 @@ func ask(t *testing.T, client *http.Client, url string) <-chan string {
 }
 
 func TestShutDoorLetsCallsWaitAndLosesNone(t *testing.T) {
-	d, url := openDoor(t, says("here"))
+	d, url := openHTTPPort(t, says("here"))
 	old, fresh := &http.Client{Transport: &http.Transport{}}, &http.Client{Transport: &http.Transport{}}
 	if got := <-ask(t, old, url); got != "here" {
-		t.Fatalf("the door answers %q", got)
+		t.Fatalf("the port answers %q", got)
 	}
-	d.shut()
+	d.pause()
 	if err := d.idle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestShutDoorLetsCallsWaitAndLosesNone(t *testing.T) {
 		t.Errorf("a call on a new connection is answered %q", got)
 	case <-time.After(50 * time.Millisecond):
 	}
-	d.reopen()
+	d.resume()
 	if a, b := <-onOld, <-onNew; a != "here" || b != "here" {
 		t.Errorf("they are answered %q and %q in the end", a, b)
 	}
@@ -94,13 +94,13 @@ func TestShutDoorLetsCallsWaitAndLosesNone(t *testing.T) {
 
 func TestShutDoorIsNotIdleWhileACallIsUnderWay(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
-	d, url := openDoor(t, func(http.ResponseWriter, *http.Request) {
+	d, url := openHTTPPort(t, func(http.ResponseWriter, *http.Request) {
 		close(arrived)
 		<-release
 	})
 	answer := ask(t, http.DefaultClient, url)
 	<-arrived
-	d.shut()
+	d.pause()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := d.idle(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -117,9 +117,9 @@ func TestSuccessorSeesWhereAPassedCallComesFrom(t *testing.T) {
 	var source string
 	var headers http.Header
 	serves := func(w http.ResponseWriter, r *http.Request) { source, headers = r.RemoteAddr, r.Header }
-	first, url := openDoor(t, serves)
-	second, _ := openDoor(t, serves)
-	third, _ := openDoor(t, serves)
+	first, url := openHTTPPort(t, serves)
+	second, _ := openHTTPPort(t, serves)
+	third, _ := openHTTPPort(t, serves)
 	// Linux answers on all of 127.0.0.0/8, so that a client can be told from the processes.
 	client := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 9, 9, 9)}}).DialContext}}
 	send := func(header ...string) {
@@ -149,12 +149,12 @@ func TestSuccessorSeesWhereAPassedCallComesFrom(t *testing.T) {
 	send()
 	send(forged...)
 	send(guessed...)
-	first.passTo(second.Addr().String())
+	first.forwardTo(second.Addr().String())
 	send()
 	send(forged...)
 	send(guessed...)
 	// The successor's successor.
-	second.passTo(third.Addr().String())
+	second.forwardTo(third.Addr().String())
 	send()
 	send(guessed...)
 	// Who knows the secret is believed, but for nonsense.
@@ -163,21 +163,21 @@ func TestSuccessorSeesWhereAPassedCallComesFrom(t *testing.T) {
 }
 
 func TestDoorPassesCallsOnOldConnectionsToTheSuccessor(t *testing.T) {
-	d, url := openDoor(t, says("old"))
+	d, url := openHTTPPort(t, says("old"))
 	var host string
-	successor, _ := openDoor(t, func(w http.ResponseWriter, r *http.Request) {
+	successor, _ := openHTTPPort(t, func(w http.ResponseWriter, r *http.Request) {
 		host = r.Host
 		fmt.Fprint(w, "new")
 	})
 	client := &http.Client{Transport: &http.Transport{}}
 	if got := <-ask(t, client, url); got != "old" {
-		t.Fatalf("the door answers %q", got)
+		t.Fatalf("the port answers %q", got)
 	}
-	d.shut()
+	d.pause()
 	waiting := ask(t, client, url)
-	d.passTo(successor.Addr().String())
+	d.forwardTo(successor.Addr().String())
 	if got := <-waiting; got != "new, and goodbye" {
-		t.Errorf("the door answers %q", got)
+		t.Errorf("the port answers %q", got)
 	}
 	if "http://"+host != url {
 		t.Errorf("the successor sees the host %q, which is signed as %s", host, url)
