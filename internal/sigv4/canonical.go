@@ -14,7 +14,7 @@ type PathForm int
 const (
 	// Encoded is the path as it was sent, encoded once more, as for every service but S3.
 	Encoded PathForm = iota
-	// NormalizedEncoded is the same of the path without empty and dot segments (RFC 3986 5.2.4), as most of AWS's signers
+	// NormalizedEncoded is the same of the path without empty and dot segments, as most of AWS's signers
 	// make it, while the path that they send stays as it is.
 	NormalizedEncoded
 	// Plain is the path encoded once, as for S3.
@@ -144,27 +144,24 @@ func isNormal(path []byte) bool {
 	return !bytes.Contains(path, []byte("//")) && !bytes.Contains(path, []byte("/."))
 }
 
-// normalize removes empty and dot segments. A slash at the end stays.
+// normalize removes empty and dot segments. A slash at the end stays; unlike in RFC 3986, signers put none in the place of a
+// dot segment.
 func normalize(path []byte) []byte {
 	if isNormal(path) {
 		return path
 	}
 	var kept [][]byte
-	isFolder := false
 	for segment := range bytes.SplitSeq(path, []byte("/")) {
-		isFolder = false
 		switch string(segment) {
 		case "", ".":
-			isFolder = true
 		case "..":
-			isFolder = true
 			kept = kept[:max(0, len(kept)-1)]
 		default:
 			kept = append(kept, segment)
 		}
 	}
 	normal := append([]byte{'/'}, bytes.Join(kept, []byte("/"))...)
-	if isFolder && len(kept) > 0 {
+	if len(kept) > 0 && bytes.HasSuffix(path, []byte("/")) {
 		normal = append(normal, '/')
 	}
 	return normal

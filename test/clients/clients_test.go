@@ -324,6 +324,7 @@ func tryRun(ctx context.Context, env []string, program string, args ...string) (
 	cmd.Env = append(os.Environ(), append([]string{
 		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_DEFAULT_REGION=us-west-2", "AWS_EC2_METADATA_DISABLED=true",
 		"PYTHONDONTWRITEBYTECODE=1", "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1",
+		"BOTO_DISABLE_CRT=true", // Users who have not installed it are the many.
 	}, env...)...)
 	var out, message bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &message

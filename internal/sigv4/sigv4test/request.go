@@ -116,16 +116,20 @@ func (s *Request) Changed(signature *sigv4.Signature, choose func(bit, bits int)
 // is spelled, and empty and dot segments of the path.
 func (s *Request) meansTheSame(o *Request) bool {
 	return s.Method == o.Method && s.Host == o.Host &&
-		(s.Path == o.Path || path.Clean("/"+s.Path) == path.Clean("/"+o.Path) && isFolder(s.Path) == isFolder(o.Path)) &&
+		(s.Path == o.Path || normal(s.Path) == normal(o.Path)) &&
 		reflect.DeepEqual(parsedQuery(s.Query), parsedQuery(o.Query)) &&
 		slices.EqualFunc(s.Lines, o.Lines, func(a, b [2]string) bool {
 			return a[0] == b[0] && slices.Equal(strings.Fields(a[1]), strings.Fields(b[1]))
 		})
 }
 
-// isFolder reports whether a path ends in a slash once it has no dot segments.
-func isFolder(path string) bool {
-	return strings.HasSuffix(path, "/") || strings.HasSuffix(path, "/.") || strings.HasSuffix(path, "/..")
+// normal returns a path without empty and dot segments.
+func normal(p string) string {
+	clean := path.Clean("/" + p)
+	if clean != "/" && strings.HasSuffix(p, "/") {
+		clean += "/"
+	}
+	return clean
 }
 
 func parsedQuery(query string) url.Values {
