@@ -182,8 +182,12 @@ func (a idleConnection) before(b idleConnection) int {
 }
 
 // newcomers is which part of all connections, the latest ones, is spared until a tick has passed: their requests may be on
-// their way. The very last one is always spared, since it is the one that room is made for.
-const newcomers = 8
+// their way. The very last one, which room is made for, is spared for newestTicks: when no other is idle, it would else keep
+// all others waiting by saying nothing.
+const (
+	newcomers   = 8
+	newestTicks = 4
+)
 
 // makeRoom closes idle connections if there are too many connections.
 func (p *Proxy) makeRoom() {
@@ -208,7 +212,7 @@ func (p *Proxy) makeRoom() {
 			runtime.Gosched()
 		}
 		idleness, ok := c.Idleness()
-		if ok && (c.Number+uint64(open/newcomers) < newest || idleness.Ticks > 0 && c.Number < newest) {
+		if ok && (c.Number+uint64(open/newcomers) < newest || idleness.Ticks > 0 && c.Number < newest || idleness.Ticks >= newestTicks) {
 			idle = append(idle, idleConnection{c, idleness})
 		}
 	}

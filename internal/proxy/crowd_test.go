@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -302,5 +303,62 @@ func TestIdleConnectionsToTargetsMakeRoomForOthers(t *testing.T) {
 		if got := c.receive("GET"); got.body != "ok" {
 			t.Errorf("by HTTP/1.1: got %d %q", got.StatusCode, got.body)
 		}
+	}
+}
+
+func TestTunnelsAndStreamsAreCountedAndNotBrokenOffForRoom(t *testing.T) {
+	w := newWorld(t, func(cfg *Config) { cfg.Limits.Clients = 2 })
+	w.targetGroup("tg-1", "HTTP", backend(t, func(conn net.Conn, r *bufio.Reader) {
+		readHeadOnly(r)
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+		io.Copy(conn, r)
+	}))
+	w.service("svc-1", 80, forwardTo("tg-1"), "tg-1")
+	arrived, release := make(chan struct{}), make(chan struct{})
+	w.targetGroup("tg-2", "HTTP")
+	w.setVersion("tg-2", shape.TargetGroupProtocolVersionHttp2)
+	w.put(w.targets("tg-2", http2Backend(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-release
+		io.WriteString(w, "ok")
+	}))))
+	w.service("svc-2", 81, forwardTo("tg-2"), "tg-2")
+
+	tunnel := w.dial()
+	tunnel.send("GET / HTTP/1.1\r\nHost: %s\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n", host)
+	if got, err := http.ReadResponse(tunnel.Reader, nil); err != nil || got.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("the upgrade: %v, %v", got, err)
+	}
+	stream := make(chan string, 1)
+	byHTTP2 := &http.Client{Transport: &http.Transport{Protocols: priorKnowledge()}, Timeout: 3 * time.Minute}
+	t.Cleanup(byHTTP2.CloseIdleConnections)
+	request, err := http.NewRequest("GET", "http://"+w.proxy.Addr(81).String()+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = "svc-2.lattice.test"
+	go func() {
+		response, err := byHTTP2.Do(request)
+		if err != nil {
+			stream <- err.Error()
+			return
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		stream <- fmt.Sprint(string(body), err)
+	}()
+	<-arrived
+
+	for range 2 { // The only ones that are idle.
+		w.silent().atEnd()
+	}
+	tunnel.send("still here")
+	got := make([]byte, len("still here"))
+	if _, err := io.ReadFull(tunnel, got); err != nil || string(got) != "still here" {
+		t.Errorf("the tunnel carries %q, %v", got, err)
+	}
+	close(release)
+	if got := <-stream; got != "ok<nil>" {
+		t.Errorf("the stream gets %q", got)
 	}
 }

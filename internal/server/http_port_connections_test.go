@@ -31,19 +31,22 @@ func isClosed(conn net.Conn) bool {
 	return err == io.EOF
 }
 
-// awaitVisitors waits until a number of connections are idle or not.
+// awaitVisitors waits until a number of connections have been idle for so long that they make room, and others are not.
 func awaitVisitors(t *testing.T, d *httpPort, idle, active int) {
 	t.Helper()
 	trellistest.Await(t, func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		n := 0
+		ready, busy := 0, 0
 		for _, v := range d.connections {
-			if v.idle {
-				n++
+			switch {
+			case !v.idle:
+				busy++
+			case time.Since(v.since) > arrival:
+				ready++
 			}
 		}
-		return n == idle && len(d.connections)-n == active
+		return ready == idle && busy == active
 	}, "%d connections are idle and %d are not", idle, active)
 }
 
@@ -72,6 +75,26 @@ func TestSilentConnectionsMakeRoomForOthersInTurn(t *testing.T) {
 	}
 	if got := d.usage(); got.Open != 4 || got.Limit != 4 || got.Closed != 3 {
 		t.Errorf("usage %+v", got)
+	}
+}
+
+// A head that never ends must not count as a request.
+func TestUnfinishedHeadsMakeRoomAtTheAPI(t *testing.T) {
+	d, url := openHTTPPort(t, says("here"))
+	var conns []net.Conn
+	for i := range 4 {
+		conn := silence(t, d)
+		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost:"); err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+		awaitVisitors(t, d, i+1, 0)
+	}
+	if got := <-ask(t, &http.Client{Transport: &http.Transport{}}, url); got != "here" {
+		t.Errorf("the port answers %q", got)
+	}
+	if !isClosed(conns[0]) || d.usage().Closed != 1 {
+		t.Errorf("the first connection is still open; usage %+v", d.usage())
 	}
 }
 
