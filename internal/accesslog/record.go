@@ -123,3 +123,18 @@ const (
 	ConnectionDurationExceeded Failure = "ConnectionDurationExceeded"
 	InternalError              Failure = "InternalError"
 )
+
+// The failures of functions. The names are those that AWS gives to them for Application Load Balancers, where it has any
+// (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-access-logs.html; A-536).
+const (
+	LambdaUnhandled        Failure = "LambdaUnhandled"
+	LambdaInitError        Failure = "LambdaInitError"
+	LambdaTimeout          Failure = "LambdaTimeout"
+	LambdaTooManyRequests  Failure = "LambdaTooManyRequests"
+	LambdaInvalidResponse  Failure = "LambdaInvalidResponse"
+	LambdaInvalidBody      Failure = "LambdaInvalidBody"
+	LambdaResponseTooLarge Failure = "LambdaResponseTooLarge"
+	LambdaRequestTooLarge  Failure = "LambdaRequestTooLarge"
+	LambdaConnectionError  Failure = "LambdaConnectionError"
+	LambdaNotFound         Failure = "LambdaNotFound"
+)

@@ -26,6 +26,7 @@ type commandLine struct {
 		AuditLog    string      `name:"audit-log" default:"none" help:"File in which each call that changes something is recorded; - is standard output."`
 		Chaos       Chaos       `embed:"" prefix:"chaos-"`
 		AllowRemote bool        `name:"allow-remote" help:"Let addresses be other than the loopback's: whoever reaches the API may do anything, without credentials."`
+		Functions   []Function  `name:"function" sep:"\n" placeholder:"NAME=COMMAND" help:"Run a Lambda function by a command, in this directory; may be given several times, as in orders='python3 -m awslambdaric app.handler'."`
 		Demo        bool        `name:"demo" help:"Also build a small sample network, and print the curl lines that show it."`
 	} `cmd:"" help:"Run on this machine for development and tests: ephemeral, loopback only, any credentials."`
 
@@ -138,7 +139,7 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	case "dev":
 		command.Configuration = Configuration{
 			Common: line.Dev.Common, PortMap: line.Dev.PortMap, Dev: true, Demo: line.Dev.Demo, AllowRemote: line.Dev.AllowRemote,
-			DNSAddr: line.Dev.DNSAddr, APIRate: line.Dev.APIRate, AuditLog: line.Dev.AuditLog, Chaos: line.Dev.Chaos,
+			DNSAddr: line.Dev.DNSAddr, APIRate: line.Dev.APIRate, AuditLog: line.Dev.AuditLog, Chaos: line.Dev.Chaos, Functions: line.Dev.Functions,
 		}
 	case "serve":
 		command.Configuration = Configuration{

@@ -59,6 +59,8 @@ type Configuration struct {
 	Demo bool
 	// DNSAddr is where names of services are answered: an address and a port, or "none".
 	DNSAddr string
+	// Functions are those that dev runs although no inventory has them.
+	Functions []Function
 	// DataDir holds the embedded etcd and the first credentials. Empty in dev.
 	DataDir string
 	// Regions are those that signatures may be for. Empty in dev, where any Region will do.
@@ -165,6 +167,7 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 	}
 	c.Etcd.check(wrong)
 	c.checkAPI(wrong)
+	c.checkFunctions(wrong)
 	c.Chaos.check(wrong)
 	if err := c.Quotas.Check(); err != nil {
 		wrong("quotas", nil, err.Error())

@@ -3,6 +3,7 @@ package configuration
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -290,6 +291,35 @@ func TestAllowedHostsAreNames(t *testing.T) {
 	for _, host := range []string{"trellis:7600", "http://trellis", "*.internal", ".", "a..b", "a b"} {
 		if _, err := Parse([]string{"serve", "--allowed-hosts", host}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "--allowed-hosts "+host) {
 			t.Errorf("%q: %v", host, err)
+		}
+	}
+}
+
+func TestFunctionsAreDeclaredOnTheCommandLineInVariablesAndInTheFile(t *testing.T) {
+	want := []Function{{"orders", "python3 -m awslambdaric app.handler"}, {"carts", "./carts a,b"}}
+	command, err := Parse([]string{"dev", "--function", "orders=python3 -m awslambdaric app.handler", "--function=carts=./carts a,b"}, io.Discard)
+	if err != nil || !slices.Equal(command.Configuration.Functions, want) {
+		t.Errorf("flags: %q, %v", command.Configuration.Functions, err)
+	}
+	file := filepath.Join(t.TempDir(), "trellis.yaml")
+	if err := os.WriteFile(file, []byte("function:\n  orders: python3 -m awslambdaric app.handler\n  carts: ./carts a,b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command, err = Parse([]string{"dev", "--config", file}, io.Discard)
+	if err != nil || !slices.Equal(command.Configuration.Functions, want) {
+		t.Errorf("file: %q, %v", command.Configuration.Functions, err)
+	}
+	t.Setenv("TRELLIS_FUNCTION", "orders=python3 -m awslambdaric app.handler\ncarts=./carts a,b\n")
+	command, err = Parse([]string{"dev"}, io.Discard)
+	if err != nil || !slices.Equal(command.Configuration.Functions, want) {
+		t.Errorf("variable: %q, %v", command.Configuration.Functions, err)
+	}
+	t.Setenv("TRELLIS_FUNCTION", "a b=./a\norders=./a\norders=./b 'c\norders")
+	_, err = Parse([]string{"dev"}, io.Discard)
+	for _, want := range []string{`--function a b=./a (TRELLIS_FUNCTION): "arn:aws:lambda:us-west-2:000000000000:function:a b" must be like`,
+		"--function orders (TRELLIS_FUNCTION): there are two functions of this name", "has a quotation mark that nothing closes", "must be a name and a command"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\ndoes not say %s", err, want)
 		}
 	}
 }

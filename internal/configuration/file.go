@@ -92,27 +92,28 @@ func (f *file) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, e
 		return nil, nil
 	}
 	f.used[flag.Name] = f.lines[flag.Name]
-	return flagText(value), nil
+	return flagText(value, string(flag.Tag.Sep)), nil
 }
 
-// flagText writes a value as on the command line. Scalars stay as they are written, so that an account id keeps its zeros.
-func flagText(value *yaml.Node) string {
+// flagText writes a value as on the command line, with what stands between several. Scalars stay as they are written, so
+// that an account id keeps its zeros.
+func flagText(value *yaml.Node, separator string) string {
 	var parts []string
 	switch value.Kind {
 	case yaml.AliasNode:
-		return flagText(value.Alias)
+		return flagText(value.Alias, separator)
 	case yaml.MappingNode:
 		for i := 0; i < len(value.Content); i += 2 {
-			parts = append(parts, value.Content[i].Value+"="+flagText(value.Content[i+1]))
+			parts = append(parts, value.Content[i].Value+"="+flagText(value.Content[i+1], separator))
 		}
 	case yaml.SequenceNode:
 		for _, element := range value.Content {
-			parts = append(parts, flagText(element))
+			parts = append(parts, flagText(element, separator))
 		}
 	default:
 		return value.Value
 	}
-	return strings.Join(parts, ",")
+	return strings.Join(parts, separator)
 }
 
 // Validate notes every key of the file that is no flag of any command.

@@ -18,6 +18,8 @@ type TargetGroup struct {
 	Type            shape.TargetGroupType
 	Protocol        shape.TargetGroupProtocol
 	ProtocolVersion shape.TargetGroupProtocolVersion
+	// EventVersion is the form of the events that the function of a LAMBDA target group gets.
+	EventVersion shape.LambdaEventStructureVersion
 
 	picker atomic.Pointer[picker]
 	turn   atomic.Uint64
@@ -27,6 +29,7 @@ func newTargetGroup(record *lattice.TargetGroup) *TargetGroup {
 	g := &TargetGroup{Key: record.Key(), ARN: record.ARN(), ID: record.ID, Name: record.Name, Type: record.Type}
 	if record.Config != nil {
 		g.Protocol, g.ProtocolVersion = record.Config.Protocol, record.Config.ProtocolVersion
+		g.EventVersion = record.Config.LambdaEventStructureVersion
 	}
 	return g
 }
@@ -38,21 +41,31 @@ func (g *TargetGroup) is(record *lattice.TargetGroup) bool {
 		return false
 	}
 	if record.Config == nil {
-		return g.Protocol == "" && g.ProtocolVersion == ""
+		return g.Protocol == "" && g.ProtocolVersion == "" && g.EventVersion == ""
 	}
-	return record.Config.Protocol == g.Protocol && record.Config.ProtocolVersion == g.ProtocolVersion
+	return record.Config.Protocol == g.Protocol && record.Config.ProtocolVersion == g.ProtocolVersion &&
+		record.Config.LambdaEventStructureVersion == g.EventVersion
 }
 
 // Target is a target that requests can be sent to. It outlives recompilations; its fields never change.
 type Target struct {
-	Key     lattice.Key
-	Group   *TargetGroup
-	ID      string
+	Key   lattice.Key
+	Group *TargetGroup
+	ID    string
+	// Address is not valid for a function, which is known by its ARN.
 	Address netip.AddrPort
 	// TLS says that the target group's protocol is HTTPS.
 	TLS bool
 	// Connector is what Config.Connect made for the target.
 	Connector Connector
+}
+
+// Place is where requests to the target go: an address and port, or the ARN of a function.
+func (t *Target) Place() string {
+	if !t.Address.IsValid() {
+		return t.ID
+	}
+	return t.Address.String()
 }
 
 // picker is who gets requests: an immutable snapshot.

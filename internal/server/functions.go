@@ -2,12 +2,18 @@ package server
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"os"
 
 	"trellis/internal/function"
+	"trellis/internal/function/gateway"
 	"trellis/internal/inventory"
+	"trellis/internal/lattice"
+	"trellis/internal/routing"
 )
 
-// openFunctions makes the functions of the inventory ready to be invoked.
+// openFunctions makes the functions of the inventory ready to be invoked, as targets.
 func (s *Server) openFunctions(context.Context) error {
 	endpoint := "http://" + s.apiListener.Addr().String()
 	s.functions = function.New(function.Config{
@@ -21,9 +27,36 @@ func (s *Server) openFunctions(context.Context) error {
 		},
 	})
 	s.atClose(func() error { s.functions.Close(); return nil }) // After the exchanges that invoke them.
+	s.gateway = gateway.New(gateway.Config{Functions: s.functions, Log: s.log.With("part", "function")})
+	s.atClose(func() error { s.gateway.Close(); return nil })
 	if s.inventory != nil {
 		s.functions.Declare(s.inventory.Current().Functions())
 		s.inventory.OnChange(func(current *inventory.Snapshot) { s.functions.Declare(current.Functions()) })
 	}
 	return nil
+}
+
+// declaredFunctions returns the functions of the command line. They run in the directory in which this program does.
+func (s *Server) declaredFunctions() ([]inventory.Function, error) {
+	if len(s.cfg.Functions) == 0 {
+		return nil, nil
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("finding the directory in which functions run: %w", err)
+	}
+	var functions []inventory.Function
+	for _, declared := range s.cfg.Functions {
+		f, err := inventory.NewFunction(declared.ARN(lattice.Scope{Region: s.cfg.Region, Account: s.cfg.Account}), declared.Command, here)
+		if err != nil {
+			return nil, fmt.Errorf("--function %s: %w", declared.Name, err)
+		}
+		functions = append(functions, f)
+	}
+	return functions, nil
+}
+
+// connectFunction returns a connection for one request to the function of a target.
+func (s *Server) connectFunction(t *routing.Target) net.Conn {
+	return s.gateway.Connect(t.ID, t.Group.EventVersion)
 }

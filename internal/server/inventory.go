@@ -12,12 +12,15 @@ import (
 	"trellis/internal/shape"
 )
 
-// openInventory reads the inventory file, if there is one. Without, nothing is found in it.
-func (s *Server) openInventory(context.Context) (err error) {
-	if s.cfg.Inventory == "" {
-		return nil
+// openInventory reads the inventory file and the functions of the command line, if there are any. Without, nothing is
+// found in it.
+func (s *Server) openInventory(context.Context) error {
+	functions, err := s.declaredFunctions()
+	if err != nil || s.cfg.Inventory == "" && len(functions) == 0 {
+		return err
 	}
-	if s.inventory, err = inventory.Open(inventory.Config{Path: s.cfg.Inventory, Log: s.log.With("part", "inventory")}); err != nil {
+	s.inventory, err = inventory.Open(inventory.Config{Path: s.cfg.Inventory, Functions: functions, Log: s.log.With("part", "inventory")})
+	if err != nil {
 		return fmt.Errorf("reading the inventory (--inventory): %w", err)
 	}
 	s.atClose(func() error { s.inventory.Close(); return nil })
@@ -28,6 +31,9 @@ func (s *Server) openInventory(context.Context) (err error) {
 // load balancer. Its port is the target's own. What has been registered may have become an address that no target may
 // have: the inventory changes, and so does --allow-targets from one start to the next.
 func (s *Server) resolve(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error) {
+	if group.Type == shape.TargetGroupTypeLambda {
+		return netip.AddrPort{}, nil // A function is known by its ARN. Whether anybody has it shows when it is invoked.
+	}
 	at, err := s.locate(group, target)
 	if err != nil {
 		return netip.AddrPort{}, err

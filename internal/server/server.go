@@ -24,6 +24,7 @@ import (
 	"trellis/internal/configuration"
 	"trellis/internal/control"
 	"trellis/internal/function"
+	"trellis/internal/function/gateway"
 	"trellis/internal/health"
 	"trellis/internal/identity"
 	"trellis/internal/inventory"
@@ -60,6 +61,7 @@ type Server struct {
 	failures    *identity.Failures // nil in dev
 	inventory   *inventory.Inventory
 	functions   *function.Functions
+	gateway     *gateway.Gateway
 	catalog     *catalog.Catalog
 	control     *control.Control
 	router      *routing.Router
@@ -175,7 +177,7 @@ func (s *Server) openDataPlane(context.Context) error {
 	s.atClose(func() error { s.checker.Close(); return nil })
 	s.proxy = proxy.New(proxy.Config{
 		OnBound:            s.dataPortsBound,
-		Upstream:           upstream.Config{Dialer: s.dialer},
+		Upstream:           upstream.Config{Dialer: s.dialer, Function: s.connectFunction},
 		Limits:             s.files.data,
 		Log:                s.log.With("part", "proxy"),
 		Address:            s.cfg.DataAddr,

@@ -89,6 +89,9 @@ func TargetRefusal(err error) Refusal {
 		}
 		return ClientGone
 	}
+	if invocation, ok := errors.AsType[*upstream.InvocationError](err); ok {
+		return functionRefusal(invocation.Err)
+	}
 	if _, ok := errors.AsType[*upstream.DialError](err); ok {
 		if errors.Is(err, context.Canceled) {
 			return Stopping

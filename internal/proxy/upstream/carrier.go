@@ -16,7 +16,8 @@ type Carrier interface {
 	isCarrier()
 }
 
-// Connections is a Carrier by connections that carry one exchange at a time: HTTP/1.1, or what TLS hides.
+// Connections is a Carrier by connections that carry one exchange at a time: HTTP/1.1, or what TLS hides. To functions
+// they lead within this process.
 type Connections interface {
 	Carrier
 	// Idle returns a connection that has been used before, or nil when none is idle.
@@ -39,6 +40,9 @@ func (e *UnknownCarrierError) Error() string {
 // New returns the carrier for a target. With TLS, the target's certificate is not verified.
 func (p *Pools) New(t *routing.Target) Carrier {
 	if t.Group != nil {
+		if t.Group.Type == shape.TargetGroupTypeLambda {
+			return &functionCarrier{p.cfg.Function, t}
+		}
 		switch t.Group.ProtocolVersion {
 		case shape.TargetGroupProtocolVersionHttp2, shape.TargetGroupProtocolVersionGrpc:
 			return p.newHTTP2(t.Address, t.TLS)

@@ -30,7 +30,7 @@ type Conn struct {
 	taken   int  // how much of an answer has been read, until that is enough to widen the connection
 	widened bool
 
-	pool      *HTTP1Pool
+	pool      *HTTP1Pool      // nil for a function
 	raw       syscall.RawConn // nil where Exchange must use Conn
 	probed    *probed         // what TLS reads from; nil without TLS
 	idleSince int64
@@ -135,6 +135,10 @@ func (c *Conn) Transport() *net.TCPConn { return c.tcp }
 
 // Release gives the connection back for the next exchange. Everything of the last one must have been read.
 func (c *Conn) Release() {
+	if c.pool == nil {
+		c.Conn.Close()
+		return
+	}
 	c.taken = 0
 	first := !c.Reused
 	c.pool.put(c)
@@ -153,6 +157,10 @@ func (c *Conn) CloseWrite() error {
 
 // Discard closes the connection.
 func (c *Conn) Discard() {
+	if c.pool == nil {
+		c.Conn.Close()
+		return
+	}
 	c.close()
 	c.pool.gone()
 }
@@ -214,7 +222,7 @@ func (c *Conn) send(b []byte) error {
 		return &BrokenError{Err: errUnasked}
 	}
 	if _, err := c.Conn.Write(b); err != nil {
-		return &BrokenError{Sent: true, Err: err}
+		return broken(err, true)
 	}
 	return nil
 }
@@ -269,7 +277,7 @@ func (c *Conn) step(fd uintptr) (done bool) {
 func (c *Conn) Receive(answer []byte) (int, error) {
 	n, err := c.Read(answer)
 	if n == 0 && err != nil {
-		return 0, &BrokenError{Sent: true, Err: err}
+		return 0, broken(err, true)
 	}
 	return n, nil
 }

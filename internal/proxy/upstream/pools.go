@@ -19,9 +19,10 @@ import (
 
 	"trellis/internal/outbound"
 	"trellis/internal/proxy/wire/http2"
+	"trellis/internal/routing"
 )
 
-// Config bounds the connections to targets. All fields but Dialer, MaxTotal, Spare and HTTP2 must be set.
+// Config bounds the connections to targets. All fields but Dialer, MaxTotal, Spare, Function and HTTP2 must be set.
 type Config struct {
 	// Dialer connects to targets. Nil is one that connects to any address.
 	Dialer *outbound.Dialer
@@ -38,6 +39,9 @@ type Config struct {
 	MaxTotal int
 	// Spare is how many connections of HTTP/1.1 to a target are made ready, idle ones included, once it has been used.
 	Spare int
+	// Function returns a connection for one request to a function, which speaks HTTP/1.1. It may be nil when there is no
+	// target group of type LAMBDA.
+	Function func(*routing.Target) net.Conn
 	// HTTP2 makes the connections of HTTP/2.
 	HTTP2 *http2.Endpoint
 }
