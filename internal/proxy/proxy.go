@@ -251,17 +251,20 @@ func (p *Proxy) remove(c *downstream.Conn) {
 	p.running.Done()
 }
 
-// http2Config bounds HTTP/2. A client may have 250 streams, each with 128 KB in our hands per direction.
+// http2Config bounds HTTP/2. A client may have 250 streams, each with 128 KB of its request in our hands, 8 MB in all, and
+// 16 KB of its response, with 2 MB for all of them beside.
 func (p *Proxy) http2Config() wirehttp2.Config {
 	return wirehttp2.Config{
-		Now:          p.env.Clock.Now,
-		MaxStreams:   250,
-		StreamWindow: 128 << 10,
-		ConnWindow:   8 << 20,
-		TargetWindow: 128 << 10,
-		MaxHeadBytes: wirehttp1.MaxHeadBytes,
-		HeadTimeout:  p.cfg.HeadTimeout,
-		StallTimeout: p.cfg.IdleTimeout,
+		Now:             p.env.Clock.Now,
+		MaxStreams:      250,
+		StreamWindow:    128 << 10,
+		ConnWindow:      8 << 20,
+		TargetWindow:    16 << 10,
+		MaxTargetWindow: 128 << 10,
+		Allowance:       2 << 20,
+		MaxHeadBytes:    wirehttp1.MaxHeadBytes,
+		HeadTimeout:     p.cfg.HeadTimeout,
+		StallTimeout:    p.cfg.IdleTimeout,
 	}
 }
 

@@ -285,10 +285,15 @@ func (st *stream) begin() {
 
 // send sends a part of the response to the client.
 func (st *stream) send(block, data []byte, ended bool) error {
-	st.x.Record.Sent += int64(len(block) + len(data))
+	part := http2.PartOf(data)
+	return st.sendPart(block, &part, ended)
+}
+
+func (st *stream) sendPart(block []byte, data *http2.Part, ended bool) error {
+	st.x.Record.Sent += int64(len(block) + data.Len())
 	st.touch()
 	st.sending.Store(true)
-	err := st.http.Send(block, data, ended)
+	err := st.http.SendPart(block, data, ended)
 	st.sending.Store(false)
 	st.touch()
 	return err

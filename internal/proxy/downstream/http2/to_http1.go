@@ -117,39 +117,16 @@ func (st *stream) connectHTTP1(pool upstream.Connections) (target *upstream.Conn
 
 // uploadHTTP1 sends the body on as it comes.
 func (st *stream) uploadHTTP1(target *upstream.Conn) error {
-	pooled := st.c.Env.Buffers.Get()
-	defer st.c.Env.Buffers.Put(pooled)
-	const room = 16 // for the size of a chunk
 	for {
 		st.awaits.Store(downstream.UploadReads)
-		n, err := st.http.Read(pooled.Bytes[room : len(pooled.Bytes)-exchange.ChunkRoom])
+		st.http.Await() // Without a buffer: a stream may be quiet for long.
+		err := st.uploadPieceHTTP1(target)
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			// The client has failed, and the target must not take what it has got for the whole.
-			target.SetDeadline(downstream.Past)
 			return err
 		}
-		st.awaits.Store(downstream.UploadWrites)
-		st.received.Add(int64(n))
-		st.touch()
-		if left, all := st.http.Ready(); all && left == 0 {
-			st.last.Store(true)
-		}
-		piece := pooled.Bytes[room : room+n]
-		if st.x.Request.Chunked {
-			var size [room]byte
-			line := exchange.AppendChunkSize(size[:0], n)
-			copy(pooled.Bytes[room-len(line):], line)
-			copy(pooled.Bytes[room+n:], "\r\n")
-			piece = pooled.Bytes[room-len(line) : room+n+len("\r\n")]
-		}
-		if _, err := target.Write(piece); err != nil {
-			return err // The answer may have come; who reads it will see.
-		}
-		st.http.Credit(n)
-		st.touch()
 	}
 	st.last.Store(true)
 	if st.x.Request.Chunked {
@@ -157,6 +134,42 @@ func (st *stream) uploadHTTP1(target *upstream.Conn) error {
 		_, err := target.Write(st.appendEnd(nil))
 		return err
 	}
+	return nil
+}
+
+// uploadPieceHTTP1 sends on what there is of the body. The error is io.EOF at its end.
+func (st *stream) uploadPieceHTTP1(target *upstream.Conn) error {
+	pooled := st.c.Env.Buffers.Get()
+	defer st.c.Env.Buffers.Put(pooled)
+	const room = 16 // for the size of a chunk
+	n, err := st.http.Read(pooled.Bytes[room : len(pooled.Bytes)-exchange.ChunkRoom])
+	if err == io.EOF {
+		return err
+	}
+	if err != nil {
+		// The client has failed, and the target must not take what it has got for the whole.
+		target.SetDeadline(downstream.Past)
+		return err
+	}
+	st.awaits.Store(downstream.UploadWrites)
+	st.received.Add(int64(n))
+	st.touch()
+	if left, all := st.http.Ready(); all && left == 0 {
+		st.last.Store(true)
+	}
+	piece := pooled.Bytes[room : room+n]
+	if st.x.Request.Chunked {
+		var size [room]byte
+		line := exchange.AppendChunkSize(size[:0], n)
+		copy(pooled.Bytes[room-len(line):], line)
+		copy(pooled.Bytes[room+n:], "\r\n")
+		piece = pooled.Bytes[room-len(line) : room+n+len("\r\n")]
+	}
+	if _, err := target.Write(piece); err != nil {
+		return err // The response may have come; who reads it will see.
+	}
+	st.http.Credit(n)
+	st.touch()
 	return nil
 }
 
@@ -200,7 +213,7 @@ func (st *stream) respondHTTP1(target *upstream.Conn, n int) error {
 		return nil
 	}
 	if !body.Done() {
-		if trailers, err = st.relayHTTP1(target); err != nil {
+		if trailers, err = st.relayHTTP1(target, end == len(x.FromTarget)-exchange.ChunkRoom); err != nil {
 			return nil
 		}
 	}
@@ -223,19 +236,26 @@ func (st *stream) trailersHTTP1() ([]byte, error) {
 	return trailerBlock(lines)
 }
 
-// relayHTTP1 passes the rest of the body on, and returns the trailers. When there is an error the response has been
-// broken off.
-func (st *stream) relayHTTP1(target *upstream.Conn) (trailers []byte, err error) {
+// relayHTTP1 passes the rest of the body on, and returns the trailers. isLarge reports whether there seems to be much of it.
+// When there is an error the response has been broken off.
+func (st *stream) relayHTTP1(target *upstream.Conn, isLarge bool) (trailers []byte, err error) {
 	body := &st.x.ResponseBody
-	pooled := st.c.Env.Buffers.Get()
-	defer st.c.Env.Buffers.Put(pooled)
+	var large *buffer.Buffer
+	defer func() { st.returnBuffer(large) }()
 	for !body.Done() {
-		n, err := target.Read(pooled.Bytes[:])
+		if isLarge && large == nil {
+			large = st.borrowBuffer()
+		}
+		room := st.x.FromTarget
+		if large != nil {
+			room = large.Bytes[:]
+		}
+		n, err := target.Read(room)
 		st.touch()
 		kept := 0
 		if n > 0 {
 			var taken int
-			if kept, taken, err = body.Take(pooled.Bytes[:n], false); err != nil {
+			if kept, taken, err = body.Take(room[:n], false); err != nil {
 				st.breakResponse(accesslog.TargetProtocolError, wire.ErrCodeInternal, err)
 				return nil, err
 			}
@@ -256,12 +276,34 @@ func (st *stream) relayHTTP1(target *upstream.Conn) (trailers []byte, err error)
 		if kept == 0 && !(body.Done() && trailers == nil) {
 			continue
 		}
-		if err := st.send(nil, pooled.Bytes[:kept], body.Done() && trailers == nil); err != nil {
+		if err := st.send(nil, room[:kept], body.Done() && trailers == nil); err != nil {
 			st.clientFailed()
 			return nil, err
 		}
+		if isLarge = n >= len(st.x.FromTarget); !isLarge {
+			st.returnBuffer(large)
+			large = nil
+		}
 	}
 	return trailers, nil
+}
+
+// borrowBuffer returns a buffer for a large response, or nil if the client's allowance is used up.
+func (st *stream) borrowBuffer() *buffer.Buffer {
+	allowance := st.http.Allowance()
+	if got := allowance.Take(buffer.Bytes); got < buffer.Bytes {
+		allowance.Give(got)
+		return nil
+	}
+	return st.c.Env.Buffers.Get()
+}
+
+// returnBuffer ends the use of a buffer, if there is one.
+func (st *stream) returnBuffer(b *buffer.Buffer) {
+	if b != nil {
+		st.c.Env.Buffers.Put(b)
+		st.http.Allowance().Give(buffer.Bytes)
+	}
 }
 
 // releaseTarget ends the use of the target's connection: all of the response has been passed on.

@@ -43,6 +43,8 @@ func (st *stream) exchangeHTTP2(pool *upstream.HTTP2Pool) error {
 		Ended:  complete && len(st.body) == 0 && trailers == nil,
 		More:   complete && (len(st.body) > 0 || trailers != nil),
 		ToHead: x.IsHead(),
+
+		Allowance: st.http.Allowance(),
 	})
 	if err != nil {
 		return err
@@ -82,8 +84,6 @@ func (st *stream) openHTTP2(pool *upstream.HTTP2Pool, request http2.Request) (pe
 // uploadHTTP2 sends the body on as it comes. The client's window grows as the target takes it.
 func (st *stream) uploadHTTP2(peer *http2.Stream) error {
 	for {
-		st.awaits.Store(downstream.UploadReads)
-		st.http.Await() // Without a buffer: a stream may be quiet for long.
 		ended, err := st.uploadPiece(peer)
 		if ended || err != nil {
 			return err
@@ -92,12 +92,13 @@ func (st *stream) uploadHTTP2(peer *http2.Stream) error {
 }
 
 func (st *stream) uploadPiece(peer *http2.Stream) (ended bool, err error) {
-	pooled := st.c.Env.Buffers.Get()
-	defer st.c.Env.Buffers.Put(pooled)
-	n, err := st.http.Read(pooled.Bytes[:])
-	if err != nil && err != io.EOF {
+	st.awaits.Store(downstream.UploadReads)
+	var part http2.Part
+	if err := st.http.Take(&part); err != nil && err != io.EOF {
 		return false, err
 	}
+	defer part.Release()
+	n := part.Len()
 	st.awaits.Store(downstream.UploadWrites)
 	st.received.Add(int64(n))
 	st.touch()
@@ -109,7 +110,7 @@ func (st *stream) uploadPiece(peer *http2.Stream) (ended bool, err error) {
 			return false, err
 		}
 	}
-	if err := peer.Send(nil, pooled.Bytes[:n], ended && trailers == nil); err != nil {
+	if err := peer.SendPart(nil, &part, ended && trailers == nil); err != nil {
 		return false, err
 	}
 	st.http.Credit(n)
@@ -159,7 +160,6 @@ func (st *stream) respondHTTP2(peer *http2.Stream) error {
 			}
 			block = nil
 		}
-		peer.Await()
 		var err error
 		if ended, err = st.relayPiece(peer, block); err != nil {
 			return nil
@@ -177,14 +177,14 @@ func (st *stream) respondHTTP2(peer *http2.Stream) error {
 // relayPiece passes on what has come of the body, behind the response's header block if that has not been sent. When
 // there is an error the response has been broken off.
 func (st *stream) relayPiece(peer *http2.Stream, block []byte) (ended bool, err error) {
-	pooled := st.c.Env.Buffers.Get()
-	defer st.c.Env.Buffers.Put(pooled)
-	n, err := peer.Read(pooled.Bytes[:])
-	if err != nil && err != io.EOF {
+	var part http2.Part
+	if err := peer.Take(&part); err != nil && err != io.EOF {
 		failure, code := resetOf(err)
 		st.breakResponse(failure, code, err)
 		return false, err
 	}
+	defer part.Release()
+	n := part.Len()
 	st.touch()
 	left, all := peer.Ready()
 	var trailers []byte
@@ -196,7 +196,7 @@ func (st *stream) relayPiece(peer *http2.Stream, block []byte) (ended bool, err 
 			return false, err
 		}
 	}
-	if err := st.send(block, pooled.Bytes[:n], ended && trailers == nil); err != nil {
+	if err := st.sendPart(block, &part, ended && trailers == nil); err != nil {
 		st.clientFailed()
 		return false, err
 	}

@@ -48,6 +48,7 @@ type Conn struct {
 	onGreeting   func() // called when the peer's SETTINGS have come
 	streamWindow int32
 	connWindow   int32
+	allowance    Allowance // of the responses to our client
 
 	// What follows belongs to the goroutine that reads.
 	reader  *bufio.Reader
@@ -89,6 +90,7 @@ type Conn struct {
 	goneAway     bool   // the peer takes no more streams
 	full         bool   // somebody had to be sent away
 	answered     bool   // the target has sent a response
+	large        int    // how many responses may be small before none is expected to be large
 	queued       uint64 // how many bytes have been taken from out to be written
 	begun        uint64 // how many of them may have been sent
 	idleSince    int64
@@ -115,6 +117,7 @@ func (e *Endpoint) Server(conn net.Conn, early []byte, handle func(*Stream)) *Co
 	c.handle = handle
 	c.streamWindow, c.connWindow = int32(e.cfg.StreamWindow), int32(e.cfg.ConnWindow)
 	c.headSince = c.idleSince
+	c.allowance.left.Store(int64(e.cfg.Allowance))
 	c.introduce()
 	return c
 }

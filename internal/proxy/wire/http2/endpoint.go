@@ -8,8 +8,9 @@
 //
 // Heads are handed over as HTTP/1.1 would write them, so that one parser decides for all versions what is well formed.
 //
-// Invariant: the window of a peer grows only by what the other side of the proxy has taken, so that nothing here holds
-// more than a window per stream, and KeptBytes of a request that may have to be sent again.
+// Invariant: a peer may send no more than a window ahead of what the other side of the proxy has taken, so that nothing
+// here holds more than a window per stream, and KeptBytes of a request that may have to be sent again. Windows towards
+// targets are small; what is beyond their first size is paid from the client's Allowance, and given back.
 package http2
 
 import (
@@ -26,9 +27,13 @@ type Config struct {
 	// StreamWindow and ConnWindow are how many bytes of bodies a client may send ahead of what has been taken.
 	StreamWindow int
 	ConnWindow   int
-	// TargetWindow is how many bytes a target may send ahead, per stream. The connection as a whole has no limit of
-	// its own, so that a client that takes nothing stops no other.
-	TargetWindow int
+	// TargetWindow is how many bytes a target may send ahead on each stream at first. The window grows up to
+	// MaxTargetWindow while the client takes the response quickly and as far as the Allowance of the client's connection
+	// lasts. The target's connection as a whole has no limit of its own, so that a client that takes nothing stops no
+	// other.
+	TargetWindow    int
+	MaxTargetWindow int
+	Allowance       int
 	// MaxHeadBytes bounds a head as HTTP/1.1 would write it.
 	MaxHeadBytes int
 	// HeadTimeout bounds how long the preface and a head may take, StallTimeout how long a peer may take no bytes at all.
@@ -50,3 +55,11 @@ func NewEndpoint(cfg Config) *Endpoint {
 	e.outputs.New = func() any { return &output{frames: make([]byte, 0, outputBytes)} }
 	return e
 }
+
+func (e *Endpoint) getChunk() *chunk {
+	c := e.chunks.Get().(*chunk)
+	c.start, c.end = 0, 0
+	return c
+}
+
+func (e *Endpoint) putChunk(c *chunk) { e.chunks.Put(c) }

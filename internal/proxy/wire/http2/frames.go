@@ -175,6 +175,7 @@ func (c *Conn) processData(f *wire.DataFrame, now int64) error {
 	}
 	data := f.Data()
 	s.recvWindow -= int32(size)
+	s.came += len(data)
 	if padding := size - len(data); padding > 0 {
 		c.credit(padding)
 		s.credit(padding)
@@ -461,6 +462,7 @@ func (c *Conn) takeResponse(b *block) error {
 	c.answered = true
 	s.heads = append(s.heads, b.appendText(make([]byte, 0, len(b.lines)+64)))
 	if s.final = b.status >= 200; s.final {
+		s.resized = c.endpoint.cfg.Now()
 		if s.remaining = b.length; s.noBody || b.status == 204 || b.status == 304 {
 			s.remaining = 0
 		}

@@ -25,8 +25,7 @@ func (b *inbox) write(e *Endpoint, p []byte) {
 		if n := len(b.chunks); n > 0 && b.chunks[n-1].end < chunkBytes {
 			last = b.chunks[n-1]
 		} else {
-			last = e.chunks.Get().(*chunk)
-			last.start, last.end = 0, 0
+			last = e.getChunk()
 			b.chunks = append(b.chunks, last)
 		}
 		n := copy(last.bytes[last.end:], p)
@@ -57,11 +56,33 @@ func (b *inbox) read(e *Endpoint, p []byte) (n int) {
 	return n
 }
 
+// take moves whole chunks into the part, as many as it has room for. What is kept is copied, up to limit bytes of it.
+func (b *inbox) take(e *Endpoint, part *Part, limit int) {
+	if !b.keeps {
+		n := min(len(b.chunks), partChunks)
+		for _, c := range b.chunks[:n] {
+			part.add(c)
+		}
+		b.length -= part.length
+		b.remove(n)
+		return
+	}
+	for part.count < partChunks && b.length > 0 && part.length < limit {
+		c := e.getChunk()
+		c.end = b.read(e, c.bytes[:min(chunkBytes, limit-part.length)])
+		part.add(c)
+	}
+}
+
 // free gives the first n chunks back.
 func (b *inbox) free(e *Endpoint, n int) {
 	for _, c := range b.chunks[:n] {
-		e.chunks.Put(c)
+		e.putChunk(c)
 	}
+	b.remove(n)
+}
+
+func (b *inbox) remove(n int) {
 	rest := copy(b.chunks, b.chunks[n:])
 	clear(b.chunks[rest:])
 	b.chunks = b.chunks[:rest]

@@ -33,6 +33,19 @@ func TestInboxGivesBackWhatWasWritten(t *testing.T) {
 				if random.IntN(5) == 0 {
 					b.forget(e)
 				}
+			case 5, 6:
+				part := Part{endpoint: e}
+				b.take(e, &part, max(n, 1))
+				k := part.Len()
+				var got []byte
+				for part.Len() > 0 {
+					got = part.appendTo(got, 1+random.IntN(part.Len()))
+				}
+				if want := all[at : at+k]; !bytes.Equal(got, want) || k == 0 && len(all) > at {
+					t.Fatalf("seed %d: took %d bytes of %d, or others", seed, k, len(all)-at)
+				}
+				part.Release()
+				at += k
 			default:
 				p := make([]byte, n)
 				k := b.read(e, p)

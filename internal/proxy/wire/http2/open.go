@@ -15,6 +15,8 @@ type Request struct {
 	More  bool
 	// ToHead says that the response has no body: the method is HEAD.
 	ToHead bool
+	// Allowance is the client's. Without one the window of the response does not grow.
+	Allowance *Allowance
 }
 
 // Client returns the client's side of a connection to a target. greeted is called once the target's SETTINGS have come,
@@ -46,10 +48,15 @@ func (c *Conn) Open(block []byte, request Request) (s *Stream, err error) {
 		c.lastOwnID += 2
 	}
 	s = c.newStream(c.lastOwnID)
+	s.allowance = request.Allowance
 	s.noBody, s.opened, s.reused, s.writtenAt = request.ToHead, c.endpoint.cfg.Now(), c.answered, c.appended()
 	c.appendHeaders(s.id, block, request.Ended)
 	if request.Ended {
 		s.localEnded = true
+	}
+	if c.large > 0 && s.allowance != nil {
+		s.grow(maxWindow)
+		s.announce()
 	}
 	if !request.More {
 		c.write()

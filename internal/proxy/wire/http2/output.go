@@ -157,13 +157,13 @@ func (c *Conn) appendFrameHead(length int, kind wire.FrameType, flags wire.Flags
 		byte(stream>>24), byte(stream>>16), byte(stream>>8), byte(stream))
 }
 
-func (c *Conn) appendData(stream uint32, data []byte, ended bool) {
+func (c *Conn) appendData(stream uint32, data *Part, n int, ended bool) {
 	var flags wire.Flags
 	if ended {
 		flags = wire.FlagDataEndStream
 	}
-	c.appendFrameHead(len(data), wire.FrameData, flags, stream)
-	c.out.frames = append(c.out.frames, data...)
+	c.appendFrameHead(n, wire.FrameData, flags, stream)
+	c.out.frames = data.appendTo(c.out.frames, n)
 }
 
 // appendHeaders appends a header block, in as many frames as it needs.

@@ -2,6 +2,7 @@ package http2
 
 import (
 	"io"
+	"math"
 	"sync"
 
 	wire "golang.org/x/net/http2"
@@ -12,11 +13,12 @@ const maxInterim = 10
 
 // Stream is a request and its response. One goroutine may read while another sends.
 type Stream struct {
-	conn   *Conn
-	id     uint32
-	noBody bool  // a response that has none, whatever its head says
-	opened int64 // when we have opened it
-	reused bool  // a target had answered on the connection before
+	conn      *Conn
+	id        uint32
+	noBody    bool       // a response that has none, whatever its head says
+	allowance *Allowance // pays for what window is beyond its first size; nil if it stays as it is
+	opened    int64      // when we have opened it
+	reused    bool       // a target had answered on the connection before
 
 	readable sync.Cond // that there is something to read, or nothing to wait for
 	writable sync.Cond // the same for sending
@@ -34,9 +36,12 @@ type Stream struct {
 	stopped     error // why nobody is to wait for more to read
 	recvWindow  int32
 	sendWindow  int32
-	owed        int // what the peer may send beyond recvWindow, but has not been told of
-	taken       int // what has been read, but not credited
-	repaid      int // how much of inbox has been credited, before it was put back
+	owed        int   // what the peer may send beyond recvWindow, but has not been told of
+	window      int   // how much the peer may send ahead: recvWindow, owed, and what has come and has not been credited
+	came        int   // how much of the body has come
+	resized     int64 // when it was decided how large window is
+	taken       int   // what has been read, but not credited
+	repaid      int   // how much of inbox has been credited, before it was put back
 	onBroken    func()
 	isWaiting   bool
 	answered    bool   // a head has been sent
@@ -46,7 +51,7 @@ type Stream struct {
 }
 
 func (c *Conn) newStream(id uint32) *Stream {
-	s := &Stream{conn: c, id: id, remaining: -1, recvWindow: c.streamWindow, sendWindow: c.peerWindow}
+	s := &Stream{conn: c, id: id, remaining: -1, recvWindow: c.streamWindow, window: int(c.streamWindow), sendWindow: c.peerWindow}
 	s.readable.L, s.writable.L = &c.mu, &c.mu
 	c.streams[id] = s
 	return s
@@ -87,6 +92,32 @@ func (s *Stream) Read(p []byte) (int, error) {
 	c := s.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	limit, err := s.awaitBody()
+	if err != nil {
+		return 0, err
+	}
+	n := s.inbox.read(c.endpoint, p[:min(len(p), limit)])
+	s.noteTaken(n)
+	return n, nil
+}
+
+// Take is Read into a part, which must be empty. The part has to be sent or released.
+func (s *Stream) Take(part *Part) error {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	limit, err := s.awaitBody()
+	if err != nil {
+		return err
+	}
+	*part = Part{endpoint: c.endpoint}
+	s.inbox.take(c.endpoint, part, limit)
+	s.noteTaken(part.length)
+	return nil
+}
+
+// awaitBody waits for something to read. It returns how much may be taken at once: no more than can still be kept.
+func (s *Stream) awaitBody() (limit int, err error) {
 	for s.inbox.length == 0 {
 		if err := s.ended(); err != nil {
 			return 0, err
@@ -98,16 +129,17 @@ func (s *Stream) Read(p []byte) (int, error) {
 	}
 	if s.inbox.keeps {
 		if room := KeptBytes - s.inbox.kept; room > 0 {
-			p = p[:min(len(p), room)]
-		} else {
-			s.inbox.forget(c.endpoint)
+			return room, nil
 		}
+		s.inbox.forget(s.conn.endpoint)
 	}
-	n := s.inbox.read(c.endpoint, p)
+	return math.MaxInt, nil
+}
+
+func (s *Stream) noteTaken(n int) {
 	repaid := min(n, s.repaid)
 	s.repaid -= repaid
 	s.taken += n - repaid
-	return n, nil
 }
 
 // ended returns why nothing more is to be waited for, or nil.
@@ -194,29 +226,15 @@ func (s *Stream) Credit(n int) {
 	c.write()
 }
 
-// credit lets the peer send n bytes more on the stream.
-func (s *Stream) credit(n int) {
-	if s.remoteEnded || s.gone {
-		return
-	}
-	if s.owed += n; s.owed >= int(s.conn.streamWindow)/4 {
-		s.conn.appendWindowUpdate(s.id, uint32(s.owed))
-		s.recvWindow += int32(s.owed)
-		s.owed = 0
-	}
-}
-
-// credit lets the peer send n bytes more on all streams together.
-func (c *Conn) credit(n int) {
-	if c.owed += n; c.owed >= int(c.connWindow)/4 && c.err == nil {
-		c.appendWindowUpdate(0, uint32(c.owed))
-		c.recvWindow += int64(c.owed)
-		c.owed = 0
-	}
-}
-
 // Send sends a header block, if there is one, then data, waiting for room, and ends the stream if that is all.
 func (s *Stream) Send(block, data []byte, ended bool) error {
+	part := PartOf(data)
+	return s.SendPart(block, &part, ended)
+}
+
+// SendPart is Send of a part, whose memory is given back as it goes.
+func (s *Stream) SendPart(block []byte, data *Part, ended bool) error {
+	defer data.Release()
 	c := s.conn
 	c.mu.Lock()
 	defer c.unlock()
@@ -224,16 +242,17 @@ func (s *Stream) Send(block, data []byte, ended bool) error {
 		return s.sendErr
 	}
 	if block != nil {
-		c.appendHeaders(s.id, block, ended && len(data) == 0)
+		c.appendHeaders(s.id, block, ended && data.length == 0)
 		s.answered = true
 		c.budget.earnSent(len(block))
 	}
+	isEmpty := data.length == 0
 	if err := s.sendData(data, ended); err != nil {
 		return err
 	}
 	if ended {
-		if block == nil && len(data) == 0 {
-			c.appendData(s.id, nil, true)
+		if block == nil && isEmpty {
+			c.appendData(s.id, data, 0, true)
 		}
 		s.endLocal()
 	}
@@ -241,18 +260,17 @@ func (s *Stream) Send(block, data []byte, ended bool) error {
 	return nil
 }
 
-func (s *Stream) sendData(data []byte, ended bool) error {
+func (s *Stream) sendData(data *Part, ended bool) error {
 	c := s.conn
-	for len(data) > 0 {
+	for data.length > 0 {
 		if err := s.awaitRoom(); err != nil {
 			return err
 		}
-		n := int(min(int64(len(data)), int64(s.sendWindow), c.sendWindow, maxFrameBytes))
-		c.appendData(s.id, data[:n], ended && n == len(data))
+		n := int(min(int64(data.length), int64(s.sendWindow), c.sendWindow, maxFrameBytes))
+		c.appendData(s.id, data, n, ended && n == data.length)
 		s.sendWindow -= int32(n)
 		c.sendWindow -= int64(n)
 		c.budget.earnSent(n)
-		data = data[n:]
 		s.leave() // Others come first, if there are any.
 	}
 	return nil
@@ -430,6 +448,10 @@ func (s *Stream) Close(code wire.ErrCode) {
 	s.closed = true
 	c.credit(s.dropInbox() + s.taken)
 	s.taken = 0
+	if s.allowance != nil {
+		s.allowance.Give(s.window - c.endpoint.cfg.TargetWindow)
+		c.learn(s)
+	}
 	if !s.gone {
 		if s.localEnded && !c.client {
 			code = wire.ErrCodeNo
