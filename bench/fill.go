@@ -31,6 +31,10 @@ type filling struct {
 	// requests go to its first target group, whose targets are these ports of the loopback.
 	services int
 	ports    []int
+	// hosts, if there are any, are the targets of all target groups, each with each of the ports. They are checked every
+	// checkSeconds.
+	hosts        []string
+	checkSeconds int
 }
 
 // The catalog joins what the fillers write into transactions of at most 126 records. Larger ones would be faster, but
@@ -110,7 +114,7 @@ func (f filling) generate(yield func(lattice.Record)) {
 		// Without health checks: probes of a hundred thousand targets are not what is measured.
 		group.Config, _ = lattice.NewTargetGroupConfig(group.Type, &shape.TargetGroupConfig{
 			Port: new(int32(80)), Protocol: shape.TargetGroupProtocolHttp, VpcIdentifier: new("vpc-0123456789abcdef0"),
-			HealthCheck: &shape.HealthCheckConfig{Enabled: new(false)},
+			HealthCheck: &shape.HealthCheckConfig{Enabled: new(f.checkSeconds > 0), HealthCheckIntervalSeconds: new(int32(max(f.checkSeconds, 5)))},
 		})
 		groups = append(groups, group.ID)
 		yield(group)
@@ -118,7 +122,12 @@ func (f filling) generate(yield func(lattice.Record)) {
 		for t := range f.targetsPerGroup {
 			targets.Register(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), int32(8000+t), now)
 		}
-		if f.targetsPerGroup > 0 {
+		for _, host := range f.hosts {
+			for _, port := range f.ports {
+				targets.Register(host, int32(port), now)
+			}
+		}
+		if len(targets.Members) > 0 {
 			yield(targets)
 		}
 	}
@@ -149,6 +158,8 @@ func (f filling) generate(yield func(lattice.Record)) {
 			weight := int32(0)
 			if j == 0 {
 				weight = 100
+			}
+			if j == 0 && len(f.hosts) == 0 {
 				targets := &lattice.Targets{Scope: scope, TargetGroupID: id}
 				for _, port := range f.ports {
 					targets.Register("127.0.0.1", int32(port), now)

@@ -115,6 +115,7 @@ func benchmarks() []benchmark {
 		{"data", "idle", "memory for idle client connections", benchIdle},
 		{"data", "services", "requests to 500 services in turn, beside nginx and HAProxy", benchServices},
 		{"data", "scale", "10,000 services and 100,000 target groups", benchScale},
+		{"data", "health", "health checks of 10,000 targets, beside HAProxy", benchHealth},
 		{"control", "creates", "CreateTargetGroup, beside moto", benchCreates},
 		{"control", "pages", "Get and List with 100,000 target groups", benchPages},
 		{"control", "starts", "start with 100,000 target groups and 500,000 targets", benchStarts},

@@ -115,11 +115,13 @@ func startPeer(ctx context.Context, name string, s setting) (*proxy, error) {
 }
 
 // writeConfig writes a configuration file into a folder of its own.
-func writeConfig(t *template.Template, s setting) (string, error) {
-	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+func writeConfig(t *template.Template, s setting) (string, error) { return writeConfigIn(s.Dir, t, s) }
+
+func writeConfigIn(dir string, t *template.Template, s any) (string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	f, err := os.Create(filepath.Join(s.Dir, t.Name()))
+	f, err := os.Create(filepath.Join(dir, t.Name()))
 	if err != nil {
 		return "", err
 	}

@@ -69,8 +69,8 @@ var importRules = []importRule{
 	{
 		packages: []string{"internal/health"},
 		forbid:   []string{"internal/proxy/..."},
-		allow:    []string{"internal/proxy/wire/..."},
-		because:  "probes must not depend on how traffic is carried, only read bytes as traffic does: a target must not pass with answers that no request can use",
+		allow:    []string{"internal/proxy/wire/...", "internal/proxy/socket"},
+		because:  "probes must not depend on how traffic is carried, only call sockets and read bytes as traffic does: a target must not pass with answers that no request can use",
 	},
 	{
 		packages: []string{"internal/accesslog"},

@@ -1,7 +1,6 @@
 package health
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"strings"
@@ -32,7 +31,7 @@ type group struct {
 
 	// For the queue: targets whose probe is due, oldest first; whether the group stands in Checker.ready; and how
 	// many probes are on their way.
-	waiting []*target
+	waiting fifo[*target]
 	isReady bool
 	probing int
 }
@@ -45,17 +44,18 @@ type target struct {
 	// The fields below mean something while the target is probed: its group is checked and it is not draining.
 	probed bool
 	state  state
-	last   *Result
+	last   outcome // of the latest probe; none before the first
 
-	// For the schedule: ctx ends when this series of probes does; due is when the next probe is; position is where
-	// the target stands in Checker.schedule; isFirst says that no probe of the series was due yet; isWaiting says
-	// that the target stands in group.waiting.
-	ctx       context.Context
-	cancel    context.CancelFunc // nil when there is no series.
-	due       time.Time
-	position  int
-	isFirst   bool
-	isWaiting bool
+	// For the schedule: isScheduled says that a series of probes goes on; due is when the next probe is; interval is the
+	// series'; position is where the target stands in Checker.schedule; isFirst says that no probe of the series was due
+	// yet; isWaiting says that the target stands in group.waiting; checks are those on their way.
+	isScheduled bool
+	isFirst     bool
+	isWaiting   bool
+	due         time.Time
+	interval    time.Duration
+	position    int
+	checks      *check
 }
 
 // Result is what one probe found.
@@ -79,6 +79,8 @@ type TargetReport struct {
 	ReasonCode string             `json:"reasonCode,omitempty"`
 	// Address is where probes go. It is invalid when that is not known, and when the target is draining.
 	Address netip.AddrPort `json:"address,omitzero"`
+	// Since is when the status became what it is, as far as probes decide about it.
+	Since time.Time `json:"since,omitzero"`
 	// Last is the latest result, nil before the first.
 	Last *Result `json:"last,omitempty"`
 	// Successes and Failures count the latest results that were alike; one of them is zero.
@@ -138,7 +140,8 @@ func (c *Checker) readBoard(key lattice.Key) (reports []TargetReport, locate loc
 	for _, t := range g.targets {
 		report := TargetReport{
 			Target:    t.record,
-			Last:      t.last,
+			Since:     t.state.since,
+			Last:      t.last.result(),
 			Successes: t.state.successes,
 			Failures:  t.state.failures,
 			NextAt:    t.due,

@@ -6,7 +6,9 @@
 // Health decides nothing about requests (routing fails open when no target is available) and stores nothing: after a
 // restart every target is INITIAL, unless a Checker is told what another one knew.
 //
-// One goroutine sleeps until the next probe is due, one calls OnChange, and one lives for each probe on its way.
+// One goroutine keeps the schedule: it sleeps until a probe is due, has taken too long, or can go on. Over HTTP/1.1 without
+// TLS it carries all probes out itself, where the system has epoll; any other has a goroutine for as long as it is on its
+// way. Another goroutine calls OnChange.
 //
 // Invariant: a target is in the schedule exactly as long as its record is registered and not draining, its group in
 // use, and checks of the group enabled.
@@ -17,6 +19,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"time"
 
 	"trellis/internal/lattice"
 	"trellis/internal/outbound"
@@ -50,17 +53,21 @@ type Checker struct {
 	concurrency int
 	log         *slog.Logger
 
-	ctx         context.Context // ends when the Checker is closed.
-	cancel      context.CancelFunc
-	goroutines  sync.WaitGroup
-	rescheduled chan struct{} // wakes keepSchedule.
-	isChanged   chan struct{} // wakes tellChanges.
+	ctx        context.Context // ends when the Checker is closed.
+	cancel     context.CancelFunc
+	goroutines sync.WaitGroup
+	isChanged  chan struct{} // wakes tellChanges.
+	sleeper    sleeper       // of keepSchedule
+	poller     *poller       // nil if there is none; it is keepSchedule's alone.
 
 	mu       sync.RWMutex           // mu guards the fields below, and the groups and targets that they lead to.
 	board    map[lattice.Key]*group // the Board: the target groups in use.
 	schedule schedule
-	ready    []*group // the groups whose turn it is to send a probe.
-	probing  int      // how many probes are on their way.
+	pace     pace
+	ready    fifo[*group] // the groups whose turn it is to send a probe.
+	probing  int          // how many probes are on their way.
+	checks   checks       // those on their way that have not been ended
+	spare    []*check
 	changed  map[lattice.Key]struct{}
 	restored map[lattice.Key]state // what another Checker knew; nil after the first Apply.
 	closed   bool
@@ -73,7 +80,6 @@ func NewChecker(cfg Config) *Checker {
 		prober:      cfg.Prober,
 		concurrency: cfg.Concurrency,
 		log:         cfg.Log,
-		rescheduled: make(chan struct{}, 1),
 		isChanged:   make(chan struct{}, 1),
 		board:       map[lattice.Key]*group{},
 		changed:     map[lattice.Key]struct{}{},
@@ -81,17 +87,24 @@ func NewChecker(cfg Config) *Checker {
 	if c.resolve == nil {
 		c.resolve = routing.ResolveLiteral
 	}
+	if c.log == nil {
+		c.log = slog.Default()
+	}
 	if c.prober == nil {
 		if cfg.Dialer == nil {
 			cfg.Dialer = outbound.New(outbound.Config{})
 		}
 		c.prober = newHTTPProber(cfg.Dialer)
+		var err error
+		if c.poller, err = newPoller(cfg.Dialer, c.finish); err != nil {
+			c.log.Warn("each health check takes a goroutine of its own", "error", err)
+		}
+	}
+	if c.sleeper = c.poller; c.poller == nil {
+		c.sleeper = newAlarm()
 	}
 	if c.concurrency == 0 {
 		c.concurrency = defaultConcurrency
-	}
-	if c.log == nil {
-		c.log = slog.Default()
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.goroutines.Go(c.keepSchedule)
@@ -108,8 +121,9 @@ func (c *Checker) OnChange(fn func(targetGroup lattice.Key)) { c.onChange = fn }
 func (c *Checker) Close() {
 	c.mu.Lock()
 	c.closed = true
-	c.mu.Unlock()
 	c.cancel()
+	c.sleeper.wake()
+	c.mu.Unlock()
 	c.goroutines.Wait()
 }
 
@@ -150,7 +164,7 @@ func (c *Checker) forget(key lattice.Key) {
 func (c *Checker) forgetTarget(t *target) {
 	c.stopProbing(t)
 	t.probed = false
-	t.state, t.last = state{}, nil
+	t.state, t.last = state{}, outcome{}
 }
 
 // update brings a group in use on the board up to date and returns the targets whose series of probes must start.
@@ -179,7 +193,7 @@ func (c *Checker) update(use routing.Use) (starting []*target) {
 			c.forgetTarget(t)
 		case !t.probed:
 			t.probed = true
-			t.state.status = shape.TargetStatusInitial
+			t.state = state{status: shape.TargetStatusInitial, since: time.Now()}
 			if known, ok := c.restored[key]; ok {
 				t.state = known
 			}
@@ -212,6 +226,9 @@ func (c *Checker) configure(g *group, record *lattice.TargetGroup) (isNewQuestio
 	// Routing has asked about the targets before it handed them on, when the group was unknown or otherwise covered.
 	if wasCoverage != g.coverage || !wasKnown && g.coverage != checked {
 		c.availabilityChanged(g.key)
+	}
+	if before.question != nil && g.settings.question != nil && *before.question == *g.settings.question {
+		g.settings.question = before.question
 	}
 	return before.question != g.settings.question
 }

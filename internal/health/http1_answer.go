@@ -6,17 +6,29 @@ import (
 	"trellis/internal/proxy/wire/http1"
 )
 
-// http1Answer reads answers of HTTP/1.1, one after the other, each from another connection.
+// http1Answer reads answers of HTTP/1.1, one after the other, each from another connection: until the final answer and the
+// first piece of its body have come. Most bodies come in one with the head, and reading them spares the target a reset
+// connection.
 type http1Answer struct {
-	in       []byte
-	response http1.Response
-	body     http1.Body
+	in         []byte
+	start, end int // of what has come and was not taken up
+	interim    int // how many interim answers there were
+	inBody     bool
+	kept       []byte // the first piece of the body
+	response   http1.Response
+	body       http1.Body
 }
 
 // answerBytes holds most answers as a whole. Heads may be larger; the parser bounds them.
 const answerBytes = 4 << 10
 
 func newHTTP1Answer() *http1Answer { return &http1Answer{in: make([]byte, answerBytes)} }
+
+// reset begins another answer.
+func (a *http1Answer) reset() {
+	a.start, a.end, a.interim, a.inBody, a.kept = 0, 0, 0, false, nil
+	a.response.Reset()
+}
 
 // rest gives back what an unusually large head has taken.
 func (a *http1Answer) rest() {
@@ -25,68 +37,89 @@ func (a *http1Answer) rest() {
 	}
 }
 
-// read reads the final answer and the first piece of its body: most bodies come in one with the head, and reading them
-// spares the target a reset connection. With an error it returns the phase that failed.
-func (a *http1Answer) read(from io.Reader) (answer Answer, phase string, err error) {
-	start, end := 0, 0
-	for interim := 0; ; interim++ {
-		n := 0
-		if n, end, err = a.readHead(from, start, end); err != nil {
-			return Answer{}, awaiting, err
-		}
-		start += n
-		if status := a.response.Status; status >= 200 || status == 101 {
-			break
-		}
-		if interim == http1.MaxInterim {
-			return Answer{}, awaiting, http1.UnexpectedStatus
-		}
+// phase says what is waited for.
+func (a *http1Answer) phase() string {
+	if a.inBody {
+		return reading
 	}
-	answer.StatusCode = a.response.Status
-	a.body.StartResponse(&a.response, false)
-	for kept := 0; kept == 0 && !a.body.Done(); {
-		if start == end {
-			start = 0
-			end, err = from.Read(a.in)
-			if end == 0 && err == io.EOF {
-				err = a.body.End()
-			}
-			if end == 0 && err != nil {
-				return Answer{}, reading, err
-			}
-		}
-		var taken int
-		if kept, taken, err = a.body.Take(a.in[start:end], false); err != nil {
-			return Answer{}, reading, err
-		}
-		answer.Body = excerpt(a.in[start : start+kept])
-		start += taken
-	}
-	return answer, "", nil
+	return awaiting
 }
 
-// readHead reads a head that begins at start; the bytes up to end have come. It returns the head's length and how far
-// the bytes reach then.
-func (a *http1Answer) readHead(from io.Reader, start, end int) (n, reached int, err error) {
-	a.response.Reset()
-	for {
-		if end > start {
-			if n, err = a.response.Parse(a.in[start:end]); n > 0 || err != nil {
-				return n, end, err
-			}
-		}
-		if end == len(a.in) {
-			larger := make([]byte, 2*len(a.in))
-			copy(larger, a.in)
-			a.in = larger
-		}
-		read, err := from.Read(a.in[end:])
-		if read == 0 && err != nil {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return 0, end, err
-		}
-		end += read
+// room returns where what comes next is to be put.
+func (a *http1Answer) room() []byte {
+	if a.inBody && a.start == a.end {
+		a.start, a.end = 0, 0
 	}
+	if a.end == len(a.in) {
+		larger := make([]byte, 2*len(a.in))
+		copy(larger, a.in)
+		a.in = larger
+	}
+	return a.in[a.end:]
+}
+
+// take takes up n bytes in the room, and reports whether they are enough.
+func (a *http1Answer) take(n int) (done bool, err error) {
+	a.end += n
+	for !a.inBody {
+		if a.start == a.end {
+			return false, nil
+		}
+		n, err := a.response.Parse(a.in[a.start:a.end])
+		if n == 0 || err != nil {
+			return false, err
+		}
+		a.start += n
+		if status := a.response.Status; status >= 200 || status == 101 {
+			a.inBody = true
+			a.body.StartResponse(&a.response, false)
+			break
+		}
+		if a.interim == http1.MaxInterim {
+			return false, http1.UnexpectedStatus
+		}
+		a.interim++
+		a.response.Reset()
+	}
+	for a.start < a.end && !a.body.Done() {
+		kept, taken, err := a.body.Take(a.in[a.start:a.end], false)
+		if err != nil {
+			return false, err
+		}
+		a.kept = a.in[a.start : a.start+kept]
+		a.start += taken
+		if kept > 0 {
+			return true, nil
+		}
+		if taken == 0 {
+			break
+		}
+	}
+	return a.body.Done(), nil
+}
+
+// finish takes up that the connection has ended.
+func (a *http1Answer) finish() error {
+	if !a.inBody {
+		return io.ErrUnexpectedEOF
+	}
+	return a.body.End()
+}
+
+// read reads an answer. With an error it returns the phase that failed.
+func (a *http1Answer) read(from io.Reader) (answer Answer, phase string, err error) {
+	a.reset()
+	for done := false; !done; {
+		n, err := from.Read(a.room())
+		switch {
+		case n > 0:
+			done, err = a.take(n)
+		case err == io.EOF:
+			done, err = true, a.finish()
+		}
+		if err != nil {
+			return Answer{}, a.phase(), err
+		}
+	}
+	return Answer{StatusCode: a.response.Status, Body: excerpt(a.kept)}, "", nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -101,8 +102,7 @@ func (p *httpProber) connect(ctx context.Context, probe Probe) (net.Conn, error)
 func (p *httpProber) askHTTP1(ctx context.Context, conn net.Conn, probe Probe, target string) (Answer, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // It wakes reads and writes.
 	defer stop()
-	request := "GET " + target + " HTTP/1.1\r\nHost: " + probe.Address.String() + "\r\nUser-Agent: " + userAgent + "\r\nConnection: close\r\n\r\n"
-	if _, err := io.WriteString(conn, request); err != nil {
+	if _, err := conn.Write(appendRequest(nil, target, probe.Address)); err != nil {
 		return Answer{}, failure(ctx, sending, err)
 	}
 	reader := p.answers.Get().(*http1Answer)
@@ -115,6 +115,12 @@ func (p *httpProber) askHTTP1(ctx context.Context, conn net.Conn, probe Probe, t
 		return Answer{}, failure(ctx, phase, err)
 	}
 	return answer, nil
+}
+
+// appendRequest appends the request of a check.
+func appendRequest(to []byte, target string, address netip.AddrPort) []byte {
+	to = append(append(append(to, "GET "...), target...), " HTTP/1.1\r\nHost: "...)
+	return append(address.AppendTo(to), "\r\nUser-Agent: "+userAgent+"\r\nConnection: close\r\n\r\n"...)
 }
 
 // askHTTP2 is askHTTP1 for HTTP/2.
@@ -174,12 +180,23 @@ func excerpt(body []byte) string {
 	return strings.ToValidUTF8(string(body[:min(len(body), maxExcerptBytes)]), "\uFFFD")
 }
 
+// isLocal reports whether an error is due to what this machine lacks.
+func isLocal(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
+}
+
+// failed is the outcome of a check that has got no answer, because of an error during a phase.
+func failed(phase string, err error) outcome {
+	if isLocal(err) {
+		return outcome{err: &UnmadeError{err}}
+	}
+	return outcome{phase: phase, err: err}
+}
+
 // failure says why there is no answer, and during which phase.
 func failure(ctx context.Context, phase string, err error) error {
-	for _, local := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, local) {
-			return &UnmadeError{err}
-		}
+	if isLocal(err) {
+		return &UnmadeError{err}
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return fmt.Errorf("%s: %w", phase, cause)

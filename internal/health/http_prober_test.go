@@ -85,54 +85,65 @@ func ask(t *testing.T, probe Probe) (Answer, error) {
 	return answer, err
 }
 
+// asker asks a target once.
+type asker func(*testing.T, Probe) (Answer, error)
+
+// inEachWay runs a test with checks that have goroutines, and with those that have none, where there are such.
+func inEachWay(t *testing.T, test func(t *testing.T, ask asker)) {
+	t.Run("on a goroutine", func(t *testing.T) { test(t, ask) })
+	t.Run("polled", func(t *testing.T) { test(t, askPolled) })
+}
+
 func speakHTTP1(p *http.Protocols) { p.SetHTTP1(true) }
 func speakHTTP2(p *http.Protocols) { p.SetHTTP2(true) }
 func speakH2C(p *http.Protocols)   { p.SetUnencryptedHTTP2(true) }
 
 func TestProbeSpeaksEveryProtocol(t *testing.T) {
-	for _, test := range []struct {
-		name         string
-		enable       func(*http.Protocols)
-		https, http2 bool
-		proto        string
-	}{
-		{"HTTP/1.1", speakHTTP1, false, false, "HTTP/1.1"},
-		{"HTTP/1.1 over TLS with an unknown certificate", speakHTTP1, true, false, "HTTP/1.1"},
-		{"HTTP/2 with prior knowledge", speakH2C, false, true, "HTTP/2.0"},
-		{"HTTP/2 over TLS", speakHTTP2, true, true, "HTTP/2.0"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			var got *http.Request
-			server := serveHTTP(t, test.enable, test.https, func(w http.ResponseWriter, r *http.Request) {
-				got = r.Clone(context.Background())
-				w.WriteHeader(http.StatusAccepted)
-				io.WriteString(w, "fine")
-			})
-			answer, err := ask(t, Probe{Address: addressOf(server), HTTPS: test.https, HTTP2: test.http2, Path: "/health/%7Edeep?a=b&c"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			server.Close() // waits for the handler.
-			if answer != (Answer{StatusCode: 202, Body: "fine"}) {
-				t.Errorf("answer %+v", answer)
-			}
-			for _, check := range []struct{ what, got, want string }{
-				{"method", got.Method, "GET"},
-				{"target", got.RequestURI, "/health/%7Edeep?a=b&c"},
-				{"protocol", got.Proto, test.proto},
-				{"Host", got.Host, addressOf(server).String()},
-				{"User-Agent", got.Header.Get("User-Agent"), "Trellis-HealthChecker/1.0"},
-				{"Accept-Encoding", got.Header.Get("Accept-Encoding"), ""},
-			} {
-				if check.got != check.want {
-					t.Errorf("%s is %q, want %q", check.what, check.got, check.want)
+	inEachWay(t, func(t *testing.T, ask asker) {
+		for _, test := range []struct {
+			name         string
+			enable       func(*http.Protocols)
+			https, http2 bool
+			proto        string
+		}{
+			{"HTTP/1.1", speakHTTP1, false, false, "HTTP/1.1"},
+			{"HTTP/1.1 over TLS with an unknown certificate", speakHTTP1, true, false, "HTTP/1.1"},
+			{"HTTP/2 with prior knowledge", speakH2C, false, true, "HTTP/2.0"},
+			{"HTTP/2 over TLS", speakHTTP2, true, true, "HTTP/2.0"},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				var got *http.Request
+				server := serveHTTP(t, test.enable, test.https, func(w http.ResponseWriter, r *http.Request) {
+					got = r.Clone(context.Background())
+					w.WriteHeader(http.StatusAccepted)
+					io.WriteString(w, "fine")
+				})
+				answer, err := ask(t, Probe{Address: addressOf(server), HTTPS: test.https, HTTP2: test.http2, Path: "/health/%7Edeep?a=b&c"})
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			if !test.http2 && !got.Close {
-				t.Error("no Connection: close")
-			}
-		})
-	}
+				server.Close() // waits for the handler.
+				if answer != (Answer{StatusCode: 202, Body: "fine"}) {
+					t.Errorf("answer %+v", answer)
+				}
+				for _, check := range []struct{ what, got, want string }{
+					{"method", got.Method, "GET"},
+					{"target", got.RequestURI, "/health/%7Edeep?a=b&c"},
+					{"protocol", got.Proto, test.proto},
+					{"Host", got.Host, addressOf(server).String()},
+					{"User-Agent", got.Header.Get("User-Agent"), "Trellis-HealthChecker/1.0"},
+					{"Accept-Encoding", got.Header.Get("Accept-Encoding"), ""},
+				} {
+					if check.got != check.want {
+						t.Errorf("%s is %q, want %q", check.what, check.got, check.want)
+					}
+				}
+				if !test.http2 && !got.Close {
+					t.Error("no Connection: close")
+				}
+			})
+		}
+	})
 }
 
 func TestEveryProbeHasItsOwnConnectionAndClosesIt(t *testing.T) {
@@ -179,82 +190,86 @@ func TestEveryProbeHasItsOwnConnectionAndClosesIt(t *testing.T) {
 }
 
 func TestProbeDoesNotFollowRedirects(t *testing.T) {
-	server := serveHTTP(t, speakHTTP1, false, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/" {
-			t.Error("the redirect was followed")
+	inEachWay(t, func(t *testing.T, ask asker) {
+		server := serveHTTP(t, speakHTTP1, false, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/" {
+				t.Error("the redirect was followed")
+			}
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		})
+		answer, err := ask(t, Probe{Address: addressOf(server), Path: "/"})
+		if err != nil || answer.StatusCode != http.StatusFound {
+			t.Errorf("answer %+v, error %v", answer, err)
 		}
-		http.Redirect(w, r, "/elsewhere", http.StatusFound)
 	})
-	answer, err := ask(t, Probe{Address: addressOf(server), Path: "/"})
-	if err != nil || answer.StatusCode != http.StatusFound {
-		t.Errorf("answer %+v, error %v", answer, err)
-	}
 }
 
 func TestProbeFailsWithoutAnAnswer(t *testing.T) {
-	plain := serveHTTP(t, speakHTTP1, false, func(http.ResponseWriter, *http.Request) {})
-	secure := serveHTTP(t, speakHTTP1, true, func(http.ResponseWriter, *http.Request) {})
-	withoutALPN := httptest.NewUnstartedServer(http.NotFoundHandler())
-	withoutALPN.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
-	withoutALPN.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		config := withoutALPN.TLS.Clone()
-		config.NextProtos, config.GetConfigForClient = nil, nil
-		return config, nil
-	}}
-	withoutALPN.StartTLS()
-	t.Cleanup(withoutALPN.Close)
-	// The near end of a connection holds its port, so that nobody can listen there meanwhile.
-	client, err := net.Dial("tcp", addressOf(plain).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	refused := client.LocalAddr().(*net.TCPAddr).AddrPort()
+	inEachWay(t, func(t *testing.T, ask asker) {
+		plain := serveHTTP(t, speakHTTP1, false, func(http.ResponseWriter, *http.Request) {})
+		secure := serveHTTP(t, speakHTTP1, true, func(http.ResponseWriter, *http.Request) {})
+		withoutALPN := httptest.NewUnstartedServer(http.NotFoundHandler())
+		withoutALPN.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
+		withoutALPN.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			config := withoutALPN.TLS.Clone()
+			config.NextProtos, config.GetConfigForClient = nil, nil
+			return config, nil
+		}}
+		withoutALPN.StartTLS()
+		t.Cleanup(withoutALPN.Close)
+		// The near end of a connection holds its port, so that nobody can listen there meanwhile.
+		client, err := net.Dial("tcp", addressOf(plain).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close() })
+		refused := client.LocalAddr().(*net.TCPAddr).AddrPort()
 
-	for _, test := range []struct {
-		name  string
-		probe Probe
-		want  string // part of the error.
-	}{
-		{"refused", Probe{Address: refused}, "connection refused"},
-		{"closed without a word", Probe{Address: answerRaw(t, "")}, "waiting for the answer"},
-		{"garbage", Probe{Address: answerRaw(t, "\x00\x01\x02 no HTTP at all\r\n\r\n")}, "malformed status line"},
-		{"another protocol's greeting", Probe{Address: serveRaw(t, func(conn net.Conn) {
-			io.WriteString(conn, "SSH-2.0-OpenSSH_9.9\r\n")
-			io.Copy(io.Discard, conn)
-		})}, "malformed status line"},
-		{"endless header", Probe{Address: serveRaw(t, func(conn net.Conn) {
-			io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
-			for range 1 << 20 {
-				if _, err := io.WriteString(conn, "x-more: and more\r\n"); err != nil {
-					return
+		for _, test := range []struct {
+			name  string
+			probe Probe
+			want  string // part of the error.
+		}{
+			{"refused", Probe{Address: refused}, "connection refused"},
+			{"closed without a word", Probe{Address: answerRaw(t, "")}, "waiting for the answer"},
+			{"garbage", Probe{Address: answerRaw(t, "\x00\x01\x02 no HTTP at all\r\n\r\n")}, "malformed status line"},
+			{"another protocol's greeting", Probe{Address: serveRaw(t, func(conn net.Conn) {
+				io.WriteString(conn, "SSH-2.0-OpenSSH_9.9\r\n")
+				io.Copy(io.Discard, conn)
+			})}, "malformed status line"},
+			{"endless header", Probe{Address: serveRaw(t, func(conn net.Conn) {
+				io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
+				for range 1 << 20 {
+					if _, err := io.WriteString(conn, "x-more: and more\r\n"); err != nil {
+						return
+					}
 				}
-			}
-		})}, "too many headers"},
-		{"body that breaks before it starts", Probe{Address: answerRaw(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")}, "waiting for the body"},
-		{"TLS asked, plain spoken", Probe{Address: addressOf(plain), HTTPS: true}, "connecting"},
-		{"plain asked, TLS spoken over HTTP/2", Probe{Address: addressOf(secure), HTTP2: true}, "waiting for the answer"},
-		{"HTTP/2 asked, HTTP/1.1 spoken", Probe{Address: addressOf(plain), HTTP2: true}, "waiting for the answer"},
-		{"HTTP/2 over TLS asked, HTTP/1.1 offered", Probe{Address: addressOf(secure), HTTPS: true, HTTP2: true}, "no application protocol"},
-		{"HTTP/2 over TLS asked, nothing offered", Probe{Address: addressOf(withoutALPN), HTTPS: true, HTTP2: true}, "does not agree to HTTP/2"},
-		{"malformed path", Probe{Address: addressOf(plain), Path: "/%zz"}, "invalid URL escape"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			if test.probe.Path == "" {
-				test.probe.Path = "/"
-			}
-			answer, err := ask(t, test.probe)
-			if err == nil {
-				t.Fatalf("answer %+v", answer)
-			}
-			if !strings.Contains(err.Error(), test.want) {
-				t.Errorf("error %q does not say %q", err, test.want)
-			}
-			if _, isUnmade := errors.AsType[*UnmadeError](err); isUnmade {
-				t.Errorf("%v counts as a check that was not made", err)
-			}
-		})
-	}
+			})}, "too many headers"},
+			{"body that breaks before it starts", Probe{Address: answerRaw(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")}, "waiting for the body"},
+			{"TLS asked, plain spoken", Probe{Address: addressOf(plain), HTTPS: true}, "connecting"},
+			{"plain asked, TLS spoken over HTTP/2", Probe{Address: addressOf(secure), HTTP2: true}, "waiting for the answer"},
+			{"HTTP/2 asked, HTTP/1.1 spoken", Probe{Address: addressOf(plain), HTTP2: true}, "waiting for the answer"},
+			{"HTTP/2 over TLS asked, HTTP/1.1 offered", Probe{Address: addressOf(secure), HTTPS: true, HTTP2: true}, "no application protocol"},
+			{"HTTP/2 over TLS asked, nothing offered", Probe{Address: addressOf(withoutALPN), HTTPS: true, HTTP2: true}, "does not agree to HTTP/2"},
+			{"malformed path", Probe{Address: addressOf(plain), Path: "/%zz"}, "invalid URL escape"},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				if test.probe.Path == "" {
+					test.probe.Path = "/"
+				}
+				answer, err := ask(t, test.probe)
+				if err == nil {
+					t.Fatalf("answer %+v", answer)
+				}
+				if !strings.Contains(err.Error(), test.want) {
+					t.Errorf("error %q does not say %q", err, test.want)
+				}
+				if _, isUnmade := errors.AsType[*UnmadeError](err); isUnmade {
+					t.Errorf("%v counts as a check that was not made", err)
+				}
+			})
+		}
+	})
 }
 
 func TestProbeEndsAtItsTimeout(t *testing.T) {
@@ -284,34 +299,36 @@ func TestProbeEndsAtItsTimeout(t *testing.T) {
 }
 
 func TestStatusCodeCountsOnceTheBodyHasStarted(t *testing.T) {
-	for _, test := range []struct {
-		name, answer string
-		want         Answer
-	}{
-		{"no body", "HTTP/1.1 204 No Content\r\n\r\n", Answer{204, ""}},
-		{"body that breaks off", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", Answer{200, "half"}},
-		{"endless stream", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n", Answer{200, "event"}},
-		{"HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nold", Answer{200, "old"}},
-		{"informational answer first", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Answer{200, ""}},
-		{"switch that nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: odd\r\n\r\n", Answer{101, ""}},
-		{"binary body", "HTTP/1.1 500 No\r\nContent-Length: 3\r\n\r\na\xff\xfe", Answer{500, "a\uFFFD"}},
-		{"long body", "HTTP/1.1 500 No\r\nContent-Length: 9000\r\n\r\n" + strings.Repeat("x", 9000), Answer{500, strings.Repeat("x", 256)}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			// The connection stays open for as long as the prober wants, unless the body must break off.
-			address := serveRaw(t, func(conn net.Conn) {
-				io.ReadAtLeast(conn, make([]byte, 4096), 1)
-				io.WriteString(conn, test.answer)
-				if test.want.Body != "half" {
-					io.Copy(io.Discard, conn)
+	inEachWay(t, func(t *testing.T, ask asker) {
+		for _, test := range []struct {
+			name, answer string
+			want         Answer
+		}{
+			{"no body", "HTTP/1.1 204 No Content\r\n\r\n", Answer{204, ""}},
+			{"body that breaks off", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", Answer{200, "half"}},
+			{"endless stream", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n", Answer{200, "event"}},
+			{"HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nold", Answer{200, "old"}},
+			{"informational answer first", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Answer{200, ""}},
+			{"switch that nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: odd\r\n\r\n", Answer{101, ""}},
+			{"binary body", "HTTP/1.1 500 No\r\nContent-Length: 3\r\n\r\na\xff\xfe", Answer{500, "a\uFFFD"}},
+			{"long body", "HTTP/1.1 500 No\r\nContent-Length: 9000\r\n\r\n" + strings.Repeat("x", 9000), Answer{500, strings.Repeat("x", 256)}},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				// The connection stays open for as long as the prober wants, unless the body must break off.
+				address := serveRaw(t, func(conn net.Conn) {
+					io.ReadAtLeast(conn, make([]byte, 4096), 1)
+					io.WriteString(conn, test.answer)
+					if test.want.Body != "half" {
+						io.Copy(io.Discard, conn)
+					}
+				})
+				answer, err := ask(t, Probe{Address: address, Path: "/"})
+				if err != nil || answer != test.want {
+					t.Errorf("answer %+v, error %v, want %+v", answer, err, test.want)
 				}
 			})
-			answer, err := ask(t, Probe{Address: address, Path: "/"})
-			if err != nil || answer != test.want {
-				t.Errorf("answer %+v, error %v, want %+v", answer, err, test.want)
-			}
-		})
-	}
+		}
+	})
 }
 
 func TestLackOfFileDescriptorsIsNotTheTargetsFault(t *testing.T) {

@@ -1,14 +1,10 @@
 package health
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 
 	"trellis/internal/lattice"
-	"trellis/internal/shape"
 )
 
 // groupShare is which part of all probes on their way may belong to one group: so many targets of one group that let
@@ -22,98 +18,37 @@ func (c *Checker) enqueue(t *target) {
 		return
 	}
 	t.isWaiting = true
-	t.group.waiting = append(t.group.waiting, t)
+	t.group.waiting.push(t)
 	c.makeReady(t.group)
 }
 
 // makeReady lines a group up for sending, if it has something to send and may.
 func (c *Checker) makeReady(g *group) {
-	if !g.isReady && len(g.waiting) > 0 && g.probing < max(c.concurrency/groupShare, 1) {
+	if !g.isReady && g.waiting.len() > 0 && g.probing < max(c.concurrency/groupShare, 1) {
 		g.isReady = true
-		c.ready = append(c.ready, g)
+		c.ready.push(g)
 	}
 }
 
-// sendProbes sends as many queued probes as may be on their way. Groups take turns.
-func (c *Checker) sendProbes() {
-	for c.probing < c.concurrency && len(c.ready) > 0 && !c.closed {
-		g := c.ready[0]
-		c.ready = c.ready[1:]
+// takeTurns appends the checks of queued probes that may be sent now. Groups take turns. It returns when the next may be
+// sent, if the pace holds it up; the caller holds the lock.
+func (c *Checker) takeTurns(turns []*check, now time.Time) (_ []*check, next time.Time) {
+	c.pace.refill(now)
+	for c.probing < c.concurrency && c.ready.len() > 0 {
+		if next = c.pace.next(now); !next.IsZero() {
+			break
+		}
+		g := c.ready.pop()
 		g.isReady = false
-		t := g.waiting[0]
-		g.waiting = g.waiting[1:]
+		t := g.waiting.pop()
 		if t.isWaiting { // Else its series has ended meanwhile.
 			t.isWaiting = false
-			c.probing++
-			g.probing++
-			ctx, record, set, locate := t.ctx, t.record, g.settings, c.locator(g)
-			c.goroutines.Go(func() { c.probe(ctx, t, record, set.question, locate) })
+			c.pace.take()
+			turns = append(turns, c.newCheck(t, now))
 		}
 		c.makeReady(g)
 	}
-}
-
-// probe sends one probe and counts what comes of it.
-func (c *Checker) probe(ctx context.Context, t *target, record *lattice.Target, q question, locate locator) {
-	result, isMade := c.ask(ctx, record, q, locate)
-
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.probing--
-	t.group.probing--
-	if ctx.Err() == nil {
-		c.count(t, result, isMade)
-	}
-	c.makeReady(t.group)
-	c.sendProbes()
-}
-
-// ask asks a target and judges its answer. isMade is false when nothing was learned about the target.
-func (c *Checker) ask(ctx context.Context, record *lattice.Target, q question, locate locator) (result *Result, isMade bool) {
-	result = &Result{StartedAt: time.Now()}
-	address, err := locate(record)
-	if err != nil { // Routing cannot reach it either.
-		result.Failure = err.Error()
-		return result, true
-	}
-	probe := Probe{Address: address, HTTPS: q.https, HTTP2: q.http2, Path: q.path}
-	result.URL = probe.URL()
-
-	ctx, cancel := context.WithTimeoutCause(ctx, q.timeout, fmt.Errorf("timed out after %v", q.timeout))
-	defer cancel()
-	answer, err := c.prober.Probe(ctx, probe)
-	result.Duration = time.Since(result.StartedAt)
-	result.StatusCode = answer.StatusCode
-	if err != nil {
-		result.Failure = err.Error()
-		_, isUnmade := errors.AsType[*UnmadeError](err)
-		return result, !isUnmade
-	}
-	if !q.matcher.Match(answer.StatusCode) {
-		result.Failure = fmt.Sprintf("status code %d, expected %s", answer.StatusCode, q.httpCode)
-		result.Body = answer.Body
-	}
-	return result, true
-}
-
-// count records a result of a target that is still probed. Results count in the order in which they come.
-func (c *Checker) count(t *target, result *Result, isMade bool) {
-	t.last = result
-	if !isMade {
-		c.log.Warn("health check not made", "targetGroup", t.group.record.ID, "target", t.record.ID, "port", t.record.Port, "problem", result.Failure)
-		return
-	}
-	before := t.state.status
-	t.state.record(result.Failure == "", t.group.settings)
-	after := t.state.status
-	if before == after {
-		return
-	}
-	c.log.Info("target health changed", "targetGroup", t.group.record.ID, "target", t.record.ID, "port", t.record.Port,
-		"from", before, "to", after, "problem", result.Failure)
-	if before == shape.TargetStatusHealthy || after == shape.TargetStatusHealthy {
-		c.availabilityChanged(t.group.key)
-	}
+	return turns, next
 }
 
 // locator finds the address that probes of a target go to.
@@ -122,12 +57,12 @@ type locator func(*lattice.Target) (netip.AddrPort, error)
 // locator returns the locator of a group as its record is now. Targets are looked up for every probe, since an
 // instance may get another address while its record stays as it is.
 func (c *Checker) locator(g *group) locator {
-	record, port := g.record, g.settings.port
+	record, q := g.record, g.settings.question
 	return func(t *lattice.Target) (netip.AddrPort, error) {
 		address, err := c.resolve(record, t)
-		if err == nil && port != 0 {
-			address = netip.AddrPortFrom(address.Addr(), port)
+		if err != nil {
+			return address, err
 		}
-		return address, err
+		return q.at(address), nil
 	}
 }

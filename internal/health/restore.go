@@ -1,6 +1,8 @@
 package health
 
 import (
+	"time"
+
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
@@ -11,6 +13,7 @@ type Known struct {
 	Status    shape.TargetStatus
 	Successes int
 	Failures  int
+	Since     time.Time
 }
 
 // Known returns what is known of the targets that have been judged.
@@ -21,7 +24,7 @@ func (c *Checker) Known() []Known {
 	for _, g := range c.board {
 		for key, t := range g.targets {
 			if t.probed && t.state.status != shape.TargetStatusInitial {
-				list = append(list, Known{Target: key, Status: t.state.status, Successes: t.state.successes, Failures: t.state.failures})
+				list = append(list, Known{Target: key, Status: t.state.status, Successes: t.state.successes, Failures: t.state.failures, Since: t.state.since})
 			}
 		}
 	}
@@ -37,6 +40,6 @@ func (c *Checker) Restore(list []Known) {
 		c.restored = make(map[lattice.Key]state, len(list))
 	}
 	for _, k := range list {
-		c.restored[k.Target] = state{status: k.Status, successes: k.Successes, failures: k.Failures}
+		c.restored[k.Target] = state{status: k.Status, successes: k.Successes, failures: k.Failures, since: k.Since}
 	}
 }

@@ -2,17 +2,8 @@ package health
 
 import (
 	"container/heap"
-	"context"
 	"math/rand/v2"
 	"time"
-)
-
-// promptTargets is how many new targets get their first probe at once. When more come at the same time, such as all
-// of them at the start of the program, first probes are spread over firstProbeSpacing for each, and over an interval
-// at most.
-const (
-	promptTargets     = 64
-	firstProbeSpacing = 200 * time.Microsecond
 )
 
 // schedule is a heap of the targets that are probed: the one that is due first stands at the top.
@@ -40,71 +31,98 @@ func (s *schedule) Pop() any {
 func (c *Checker) startProbing(targets []*target) {
 	now := time.Now()
 	var spread time.Duration
-	if len(targets) > promptTargets {
-		spread = time.Duration(len(targets)) * firstProbeSpacing
+	if len(targets) > promptProbes {
+		spread = time.Duration(len(targets)) * paceWindow / promptProbes
 	}
-	for _, t := range targets {
-		if !t.probed || t.cancel != nil {
+	for i, t := range targets {
+		if !t.probed || t.isScheduled {
 			continue
 		}
-		t.ctx, t.cancel = context.WithCancel(c.ctx)
-		t.isFirst = true
-		t.due = now.Add(random(min(spread, t.group.settings.interval)))
+		t.isScheduled, t.isFirst = true, true
+		t.interval = t.group.settings.interval
+		t.due = now.Add(min(spread, t.interval/2) * time.Duration(i) / time.Duration(len(targets)))
 		heap.Push(&c.schedule, t)
+		c.pace.perWindow += share(t.interval)
 	}
-	select {
-	case c.rescheduled <- struct{}{}:
-	default:
-	}
+	c.sleeper.wake()
 }
 
 // stopProbing ends the series of probes of a target, if there is one. Probes on their way are broken off, and their
 // results are not counted.
 func (c *Checker) stopProbing(t *target) {
-	if t.cancel == nil {
+	if !t.isScheduled {
 		return
 	}
-	t.cancel()
-	t.cancel = nil
-	t.due = time.Time{}
+	t.isScheduled = false
 	t.isWaiting = false
+	t.due = time.Time{}
 	heap.Remove(&c.schedule, t.position)
+	c.pace.perWindow -= share(t.interval)
+	for k := t.checks; k != nil; k = k.next {
+		k.isVoid = true
+		if k.position >= 0 {
+			k.deadline = time.Time{}
+			heap.Fix(&c.checks, k.position)
+		}
+	}
+	c.sleeper.wake()
 }
 
-// keepSchedule queues the probes that are due, for as long as the checker is open. It sleeps until there is one.
+// keepSchedule sends the probes that are due and ends those that take too long, for as long as the checker is open. It
+// sleeps meanwhile.
 func (c *Checker) keepSchedule() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	var turns []*check
 	for {
-		select {
-		case <-timer.C:
-		case <-c.rescheduled:
-		case <-c.ctx.Done():
-			return
-		}
 		c.mu.Lock()
+		if c.closed {
+			break
+		}
 		now := time.Now()
+		c.endLate(now)
 		for len(c.schedule) > 0 && !c.schedule[0].due.After(now) {
 			t := c.schedule[0]
 			t.advance(now)
 			heap.Fix(&c.schedule, 0)
 			c.enqueue(t)
 		}
-		c.sendProbes()
+		var next time.Time
+		turns, next = c.takeTurns(turns[:0], now)
 		if len(c.schedule) > 0 {
-			timer.Reset(c.schedule[0].due.Sub(now))
-		} else {
-			timer.Stop()
+			due := c.schedule[0].due
+			if earliest := now.Add(c.pace.nap()); due.Before(earliest) {
+				due = earliest
+			}
+			next = earlier(next, due)
 		}
+		if len(c.checks) > 0 {
+			next = earlier(next, c.checks[0].deadline)
+		}
+		c.sleeper.set(next)
 		c.mu.Unlock()
+		for _, k := range turns {
+			c.start(k)
+		}
+		c.sleeper.sleep()
 	}
+	c.mu.Unlock()
+	if c.poller != nil {
+		c.poller.close()
+	}
+}
+
+// earlier returns the earlier of two times; the zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // advance sets when the target is due next. Probes are due at a fixed beat that no slow answer shifts
 // (UG target-group-health-checks); beats that were missed are left out. After its first probe a target waits for
-// between a half and a whole interval, so that targets that started together drift apart.
+// between a half and a whole interval, so that targets that started together drift apart.
 func (t *target) advance(now time.Time) {
-	interval := t.group.settings.interval
+	interval := t.interval
 	if t.isFirst {
 		t.isFirst = false
 		t.due = t.due.Add(interval - random(interval/2))

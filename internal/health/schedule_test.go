@@ -3,6 +3,9 @@ package health
 import (
 	"context"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,29 +73,89 @@ func TestSlowSuccessesOverlapAndCount(t *testing.T) {
 	})
 }
 
-func TestManyTargetsAreProbedSpreadOut(t *testing.T) {
+// largestBurst returns how many of the probes at some times came within the same tenth of a second.
+func largestBurst(times []time.Duration) int {
+	slices.Sort(times)
+	most, first := 0, 0
+	for i, at := range times {
+		for times[first] <= at-paceWindow {
+			first++
+		}
+		most = max(most, i-first+1)
+	}
+	return most
+}
+
+func TestNoBurstIsMoreThanThreeTimesTheAverage(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		targets  int
+		interval int32
+		disturb  func(c *Checker, asleep *atomic.Bool, targets []*lattice.Target)
+	}{
+		{name: "10,000 targets at 5 s", targets: 10_000, interval: 5},
+		{name: "10,000 targets at 30 s", targets: 10_000, interval: 30},
+		{name: "1,000 targets at 300 s", targets: 1000, interval: 300},
+		{name: "a new question", targets: 10_000, interval: 5, disturb: func(c *Checker, _ *atomic.Bool, targets []*lattice.Target) {
+			c.Apply(inUse(groupWith("tg-1", withInterval(5), withPath("/new")), targets...))
+		}},
+		{name: "a machine that sleeps", targets: 10_000, interval: 5, disturb: func(_ *Checker, asleep *atomic.Bool, _ []*lattice.Target) {
+			asleep.Store(true)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var asleep atomic.Bool
+			resolve := func(_ *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error) {
+				if asleep.CompareAndSwap(true, false) {
+					time.Sleep(7 * time.Second) // Sleeps: in a bubble; nothing is done meanwhile, and all is late afterwards.
+				}
+				return addressIn(target), nil
+			}
+			inBubble(t, Config{Resolve: resolve}, func(t *testing.T, c *Checker, s *script) {
+				g, targets := groupWith("tg-1", withInterval(test.interval)), targetsOf("tg-1", test.targets)
+				interval := time.Duration(test.interval) * time.Second
+				c.Apply(inUse(g, targets...))
+				pass(3 * interval)
+				if test.disturb != nil {
+					test.disturb(c, &asleep, targets)
+					pass(5 * interval)
+				}
+				var all []time.Duration
+				for _, target := range targets {
+					times := s.times(target)
+					if len(times) < 3 || times[0] > interval/2+paceNap {
+						t.Fatalf("%d probes of a target, the first after %v", len(times), times[0])
+					}
+					all = append(all, times...)
+				}
+				average := float64(test.targets) * float64(paceWindow) / float64(interval)
+				limit := max(int(3*average), 2*promptProbes)
+				if burst := largestBurst(all); burst > limit {
+					t.Errorf("%d probes within %v, want at most %d", burst, paceWindow, limit)
+				}
+				if c.pace.perWindow/1e9 != int64(average) {
+					t.Errorf("the pace counts with %d probes in %v, want %v", c.pace.perWindow/1e9, paceWindow, average)
+				}
+			})
+		})
+	}
+}
+
+func TestFewTargetsAreProbedAtOnce(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
-		g, targets := groupWith("tg-1"), targetsOf("tg-1", 5000)
+		g, targets := groupWith("tg-1"), targetsOf("tg-1", promptProbes)
 		c.Apply(inUse(g, targets...))
-		pass(time.Second) // 5,000 x 200 us.
-		perSecond := make([]int, 60)
+		synctest.Wait()
 		for _, target := range targets {
-			if times := s.times(target); len(times) != 1 {
-				t.Fatalf("%d first probes", len(times))
-			}
+			wantHealthy(t, c, target)
 		}
-		pass(59 * time.Second)
-		for _, target := range targets {
-			for _, at := range s.times(target)[1:] {
-				perSecond[at/time.Second]++
-			}
-		}
-		// The second probes lie between 15 s and 31 s after the start, the third 30 s after them.
-		for second, n := range perSecond {
-			switch {
-			case second < 15 && n > 0, second >= 17 && second < 30 && (n < 150 || n > 550):
-				t.Errorf("%d probes in second %d", n, second)
-			}
+		pass(time.Hour)
+		c.Apply(inUse(g, append(targets, targetsOf("tg-1", promptProbes+1)[promptProbes:]...)...))
+		c.Apply(inUse(g, targets[:1]...))
+		pass(time.Hour)
+		c.Apply(notInUse(g, targets...))
+		if c.pace.perWindow != 0 {
+			t.Errorf("the pace still counts with %d", c.pace.perWindow)
 		}
 	})
 }
@@ -123,7 +186,7 @@ func TestBeatsThatAreMissedAreLeftOut(t *testing.T) {
 		{59 * time.Second, 60 * time.Second},
 		{3601 * time.Second, 3630 * time.Second},
 	} {
-		beat := &target{group: &group{settings: settings{question: question{interval: 30 * time.Second}}}, due: due}
+		beat := &target{interval: 30 * time.Second, due: due}
 		beat.advance(due.Add(test.late))
 		if got := beat.due.Sub(due); got != test.want {
 			t.Errorf("%v late: next after %v, want %v", test.late, got, test.want)
@@ -162,7 +225,7 @@ func TestGroupOutOfUseLeavesNothingBehind(t *testing.T) {
 		synctest.Wait()
 		c.mu.RLock()
 		defer c.mu.RUnlock()
-		if len(c.schedule) != 0 || len(c.board) != 0 || len(c.ready) != 0 || c.probing != 0 {
+		if len(c.schedule) != 0 || len(c.board) != 0 || c.ready.len() != 0 || c.probing != 0 {
 			t.Errorf("something is left: %+v", c)
 		}
 	})
@@ -237,7 +300,7 @@ func checkInvariants(t *testing.T, c *Checker, latest map[string]routing.Use) {
 		t.Errorf("%d targets in the schedule, want %d", len(c.schedule), len(want))
 	}
 	for i, target := range c.schedule {
-		if !want[target.record.Key()] || !target.probed || target.cancel == nil || target.position != i {
+		if !want[target.record.Key()] || !target.probed || !target.isScheduled || target.position != i {
 			t.Errorf("target %v stands in the schedule wrongly", target.record.Key())
 		}
 		if i > 0 && target.due.Before(c.schedule[(i-1)/2].due) {

@@ -1,6 +1,9 @@
 package health
 
 import (
+	"fmt"
+	"net/netip"
+	"net/url"
 	"time"
 
 	"trellis/internal/lattice"
@@ -32,7 +35,7 @@ const (
 
 // settings are the health check settings of a target group. Equal settings have equal effects.
 type settings struct {
-	question
+	*question
 	// healthyThreshold is how many successes in a row make an unhealthy target healthy, unhealthyThreshold how many
 	// failures in a row make any target unhealthy.
 	healthyThreshold, unhealthyThreshold int
@@ -47,7 +50,30 @@ type question struct {
 	matcher      Matcher // httpCode, parsed.
 	interval     time.Duration
 	timeout      time.Duration
+	// target is the path as a request has it; it is empty if there can be no request for it.
+	target string
 }
+
+// probe returns the question to a target at an address.
+func (q *question) probe(address netip.AddrPort) Probe {
+	return Probe{Address: address, HTTPS: q.https, HTTP2: q.http2, Path: q.path}
+}
+
+// at returns where a target is asked that gets traffic at an address.
+func (q *question) at(address netip.AddrPort) netip.AddrPort {
+	if q == nil || q.port == 0 {
+		return address
+	}
+	return netip.AddrPortFrom(address.Addr(), q.port)
+}
+
+// isPlain reports whether the question is one of HTTP/1.1 without TLS.
+func (q *question) isPlain() bool { return !q.https && !q.http2 && q.target != "" }
+
+// lateError tells that there was no answer to a question in time.
+type lateError question
+
+func (e *lateError) Error() string { return fmt.Sprintf("timed out after %v", e.timeout) }
 
 // coverageOf says whether and why the targets of a group are not probed. UG target-group-health-checks: ALB and
 // LAMBDA have no health checks.
@@ -67,7 +93,7 @@ func coverageOf(group *lattice.TargetGroup) coverage {
 func settingsOf(group *lattice.TargetGroup) (settings, error) {
 	hc := group.Config.HealthCheck
 	s := settings{
-		question: question{
+		question: &question{
 			https:    hc.Protocol == shape.TargetGroupProtocolHttps,
 			http2:    hc.ProtocolVersion == shape.HealthCheckProtocolVersionHttp2,
 			port:     uint16(orZero(hc.Port)),
@@ -81,6 +107,9 @@ func settingsOf(group *lattice.TargetGroup) (settings, error) {
 	}
 	if hc.Matcher != nil {
 		s.httpCode = orDefault(hc.Matcher.HttpCode, defaultHTTPCode)
+	}
+	if parsed, err := url.Parse("http://host" + s.path); err == nil {
+		s.target = parsed.RequestURI()
 	}
 	var err error
 	s.matcher, err = ParseMatcher(s.httpCode)

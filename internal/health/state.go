@@ -1,29 +1,40 @@
 package health
 
-import "trellis/internal/shape"
+import (
+	"time"
+
+	"trellis/internal/shape"
+)
 
 // state is what the checks of one target have come to: INITIAL, HEALTHY or UNHEALTHY.
 type state struct {
 	status shape.TargetStatus
 	// successes and failures count the latest results that were alike; one of them is zero.
 	successes, failures int
+	since               time.Time // when the status became what it is
 }
 
 // record counts a result. A target that has not been judged yet is healthy after one success; an unhealthy one needs
 // as many in a row as the threshold says; any target is unhealthy after a threshold of failures in a row
 // (UG target-group-health-checks). "Exceeds the threshold", as the guide has it once, is read as "reaches".
-func (s *state) record(success bool, set settings) {
+func (s *state) record(success bool, set *settings, now time.Time) {
 	if !success {
 		s.successes = 0
 		s.failures++
 		if s.failures >= set.unhealthyThreshold {
-			s.status = shape.TargetStatusUnhealthy
+			s.become(shape.TargetStatusUnhealthy, now)
 		}
 		return
 	}
 	s.failures = 0
 	s.successes++
 	if s.status == shape.TargetStatusInitial || s.successes >= set.healthyThreshold {
-		s.status = shape.TargetStatusHealthy
+		s.become(shape.TargetStatusHealthy, now)
+	}
+}
+
+func (s *state) become(status shape.TargetStatus, now time.Time) {
+	if s.status != status {
+		s.status, s.since = status, now
 	}
 }

@@ -12,39 +12,43 @@ import (
 )
 
 func TestTargetWhoseAnswersNoRequestCanUseFailsItsCheck(t *testing.T) {
-	for _, test := range []struct{ name, answer string }{
-		{"bare line feeds", "HTTP/1.1 200 OK\nContent-Length: 2\n\nok"},
-		{"one bare line feed", "HTTP/1.1 200 OK\r\nContent-Length: 2\nX-Y: z\r\n\r\nok"},
-		{"Content-Length and Transfer-Encoding", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"},
-		{"two Content-Length lines", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"},
-		{"a signed Content-Length", "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok"},
-		{"another transfer coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
-		{"Transfer-Encoding in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"},
-		{"a folded line", "HTTP/1.1 200 OK\r\nX-Y: a\r\n b\r\nContent-Length: 2\r\n\r\nok"},
-		{"a space before a colon", "HTTP/1.1 200 OK\r\nX-Y : a\r\nContent-Length: 2\r\n\r\nok"},
-		{"a control character", "HTTP/1.1 200 OK\r\nX-Y: a\x01b\r\nContent-Length: 2\r\n\r\nok"},
-		{"another version", "HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok"},
-		{"too many lines", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X-Y: z\r\n", 250) + "Content-Length: 2\r\n\r\nok"},
-		{"a head of more than 60 KB", "HTTP/1.1 200 OK\r\nX-Y: " + strings.Repeat("z", 60<<10) + "\r\nContent-Length: 2\r\n\r\nok"},
-		{"interim answers without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 11) + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"},
-		{"a malformed chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n 2\r\nok\r\n0\r\n\r\n"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			answer, err := ask(t, Probe{Address: answerRaw(t, test.answer), Path: "/"})
-			if err == nil {
-				t.Errorf("the check got %+v", answer)
-			}
-		})
-	}
+	inEachWay(t, func(t *testing.T, ask asker) {
+		for _, test := range []struct{ name, answer string }{
+			{"bare line feeds", "HTTP/1.1 200 OK\nContent-Length: 2\n\nok"},
+			{"one bare line feed", "HTTP/1.1 200 OK\r\nContent-Length: 2\nX-Y: z\r\n\r\nok"},
+			{"Content-Length and Transfer-Encoding", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"},
+			{"two Content-Length lines", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"},
+			{"a signed Content-Length", "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok"},
+			{"another transfer coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
+			{"Transfer-Encoding in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"},
+			{"a folded line", "HTTP/1.1 200 OK\r\nX-Y: a\r\n b\r\nContent-Length: 2\r\n\r\nok"},
+			{"a space before a colon", "HTTP/1.1 200 OK\r\nX-Y : a\r\nContent-Length: 2\r\n\r\nok"},
+			{"a control character", "HTTP/1.1 200 OK\r\nX-Y: a\x01b\r\nContent-Length: 2\r\n\r\nok"},
+			{"another version", "HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok"},
+			{"too many lines", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X-Y: z\r\n", 250) + "Content-Length: 2\r\n\r\nok"},
+			{"a head of more than 60 KB", "HTTP/1.1 200 OK\r\nX-Y: " + strings.Repeat("z", 60<<10) + "\r\nContent-Length: 2\r\n\r\nok"},
+			{"interim answers without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 11) + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"},
+			{"a malformed chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n 2\r\nok\r\n0\r\n\r\n"},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				answer, err := ask(t, Probe{Address: answerRaw(t, test.answer), Path: "/"})
+				if err == nil {
+					t.Errorf("the check got %+v", answer)
+				}
+			})
+		}
+	})
 }
 
 func TestLargestUsableHeadPassesTheCheck(t *testing.T) {
-	const first, last = "HTTP/1.1 200 OK\r\nX-Y: ", "\r\nContent-Length: 2\r\n\r\n"
-	head := first + strings.Repeat("z", 60<<10-len(first)-len(last)) + last
-	answer, err := ask(t, Probe{Address: answerRaw(t, strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 10)+head+"ok"), Path: "/"})
-	if err != nil || answer != (Answer{200, "ok"}) {
-		t.Errorf("answer %+v, error %v", answer, err)
-	}
+	inEachWay(t, func(t *testing.T, ask asker) {
+		const first, last = "HTTP/1.1 200 OK\r\nX-Y: ", "\r\nContent-Length: 2\r\n\r\n"
+		head := first + strings.Repeat("z", 60<<10-len(first)-len(last)) + last
+		answer, err := ask(t, Probe{Address: answerRaw(t, strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 10)+head+"ok"), Path: "/"})
+		if err != nil || answer != (Answer{200, "ok"}) {
+			t.Errorf("answer %+v, error %v", answer, err)
+		}
+	})
 }
 
 // A target of HTTP/2 that repeats its Content-Length gets no answer through to a client.

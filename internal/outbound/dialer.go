@@ -53,6 +53,20 @@ func (d *Dialer) Connect(ctx context.Context, address netip.AddrPort) (*net.TCPC
 	return conn.(*net.TCPConn), nil
 }
 
+// Waits reports whether Connect may have to ask others before it connects to an address: whether a name of the cluster's is
+// there, or which link a zone is.
+func (d *Dialer) Waits(address netip.AddrPort) bool {
+	if address.Addr().Zone() != "" {
+		return true
+	}
+	for _, s := range d.stores {
+		if _, err := netip.ParseAddr(s.host); s.port == address.Port() && err != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // RefusedError tells that this node makes no connection to an address.
 type RefusedError struct {
 	Address netip.AddrPort

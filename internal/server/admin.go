@@ -42,7 +42,7 @@ func (s *Server) adminPages() []adminPage {
 		}},
 		{"/readyz", "whether this node serves, and its problems", s.readyz},
 		{"/ports", "how the ports of listeners are bound", s.ports},
-		{"/explain", "where a request would go and why: /explain?host=NAME&port=80&method=GET&path=/&header=name:value", s.explain},
+		{"/explain", "where a request would go and why: /explain?host=NAME&port=80&method=GET&path=/&header=name:value; how targets are: /explain?targetGroup=ID", s.explain},
 		{"/routes", "all compiled routes: ports, hosts, rules and targets", func(w http.ResponseWriter, _ *http.Request) {
 			writeJSON(w, http.StatusOK, s.router.Table())
 		}},

@@ -10,6 +10,7 @@ import (
 	"trellis/internal/health"
 	"trellis/internal/lattice"
 	"trellis/internal/routing"
+	"trellis/internal/shape"
 )
 
 // explanation is the answer of /explain: what routing would do, and what the health checks saw last.
@@ -21,10 +22,46 @@ type explanation struct {
 	Health map[string][]health.TargetReport `json:"health,omitempty"`
 }
 
+// targetGroupExplanation is the answer of /explain about a target group: what is known of the health of each target.
+type targetGroupExplanation struct {
+	ARN         string                   `json:"arn"`
+	Name        string                   `json:"name"`
+	InUse       bool                     `json:"inUse"`
+	HealthCheck *shape.HealthCheckConfig `json:"healthCheck,omitempty"`
+	Targets     []health.TargetReport    `json:"targets"`
+}
+
+func (s *Server) explainTargetGroup(w http.ResponseWriter, id string) {
+	if arn, ok := lattice.ParseARN(id); ok {
+		id = arn.Key().Path
+	}
+	group, targets, inUse := s.router.TargetGroup(id)
+	if group == nil {
+		http.Error(w, fmt.Sprintf("targetGroup is %q; there is no target group of that id", id), http.StatusNotFound)
+		return
+	}
+	answer := targetGroupExplanation{ARN: group.ARN(), Name: group.Name, InUse: inUse, Targets: s.checker.Report(group.Key())}
+	if group.Config != nil {
+		answer.HealthCheck = group.Config.HealthCheck
+	}
+	if answer.Targets == nil { // Health knows of target groups in use only.
+		answer.Targets = make([]health.TargetReport, 0, len(targets))
+		for _, target := range targets {
+			status, reason := s.checker.Status(target)
+			answer.Targets = append(answer.Targets, health.TargetReport{Target: target, Status: status, ReasonCode: reason})
+		}
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
 // explain tells where a request would go and why: /explain?method=GET&host=NAME&port=80&path=/a&header=name:value.
-// Nothing is sent, and nobody's turn is taken.
+// Nothing is sent, and nobody's turn is taken. With /explain?targetGroup=ID it tells how the targets are.
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
+	if id := query.Get("targetGroup"); id != "" {
+		s.explainTargetGroup(w, id)
+		return
+	}
 	port, err := explainedPort(query)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -36,7 +73,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if query.Get("host") == "" {
-		http.Error(w, "host is missing: the service's name, as in the Host header", http.StatusBadRequest)
+		http.Error(w, "host is missing: the service's name, as in the Host header; or give targetGroup, an id", http.StatusBadRequest)
 		return
 	}
 	path, _, _ := strings.Cut(defaultTo(query.Get("path"), "/"), "?")

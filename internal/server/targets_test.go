@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
@@ -238,5 +239,70 @@ func TestTargetWhoseSerialNumberIsNegativeServesAndPassesItsChecks(t *testing.T)
 			}
 			node.explained(t, host+"&port=443", `"status": "HEALTHY"`)
 		})
+	}
+}
+
+func TestHealthOfATargetGroupIsExplained(t *testing.T) {
+	sick := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		io.WriteString(w, "short and stout")
+	}))
+	defer sick.Close()
+	node := start(t, "dev", "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
+	api := node.client(anybody())
+	group, _ := serviceInFront(t, api, types.TargetGroupTypeIp, types.ListenerProtocolHttp, types.TargetGroupConfig{HealthCheck: &types.HealthCheckConfig{HealthCheckIntervalSeconds: new(int32(5))}})
+	if problem := register(t, api, group, sick.Listener.Addr()); problem != "" {
+		t.Fatal(problem)
+	}
+	unused, err := api.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{Name: new("unused"), Type: types.TargetGroupTypeIp,
+		Config: &types.TargetGroupConfig{VpcIdentifier: new("vpc-0123456789abcdef0"), Port: new(int32(80)), Protocol: types.TargetGroupProtocolHttp}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problem := register(t, api, *unused.Id, sick.Listener.Addr()); problem != "" {
+		t.Fatal(problem)
+	}
+
+	var answer struct {
+		ARN     string
+		InUse   bool
+		Targets []struct {
+			Status, ReasonCode string
+			Since, NextAt      time.Time
+			Failures           int
+			Last               *struct {
+				StartedAt           time.Time
+				DurationNanoseconds int64
+				StatusCode          int
+				URL, Failure, Body  string
+			}
+		}
+	}
+	ask := func(id string) {
+		t.Helper()
+		response, text := get(t, node.admin()+"/explain?targetGroup="+id)
+		answer.Targets = nil
+		if err := json.Unmarshal([]byte(text), &answer); err != nil || response.StatusCode != http.StatusOK || len(answer.Targets) != 1 {
+			t.Fatalf("%d, %v: %s", response.StatusCode, err, text)
+		}
+	}
+	trellistest.Await(t, func() bool { ask(group); return answer.Targets[0].Last != nil }, "the first check")
+	target := answer.Targets[0]
+	if last := target.Last; last.StatusCode != 418 || last.Failure != "status code 418, expected 200" || last.Body != "short and stout" ||
+		last.URL != sick.URL+"/" || last.DurationNanoseconds <= 0 || last.StartedAt.IsZero() {
+		t.Errorf("last check %+v", last)
+	}
+	if !answer.InUse || target.Since.IsZero() || !target.NextAt.After(target.Last.StartedAt) || target.Failures == 0 || target.ReasonCode == "" {
+		t.Errorf("explained as %+v", answer)
+	}
+	byID := answer.ARN
+	if ask(answer.ARN); answer.ARN != byID || !strings.HasSuffix(byID, group) {
+		t.Errorf("%s is explained as %s", byID, answer.ARN)
+	}
+	if ask(*unused.Id); answer.InUse || answer.Targets[0].Status != "UNUSED" || answer.Targets[0].ReasonCode != "TargetGroupNotInUse" || answer.Targets[0].Last != nil {
+		t.Errorf("the unused one is explained as %+v", answer)
+	}
+	if response, text := get(t, node.admin()+"/explain?targetGroup=tg-0123456789abcdef0"); response.StatusCode != http.StatusNotFound || !strings.Contains(text, "tg-0123456789abcdef0") {
+		t.Errorf("an unknown one is answered %d %s", response.StatusCode, text)
 	}
 }

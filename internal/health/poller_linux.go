@@ -1,0 +1,211 @@
+package health
+
+import (
+	"context"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"trellis/internal/outbound"
+	"trellis/internal/proxy/socket"
+)
+
+// poller carries out checks over HTTP/1.1 without TLS, all of them on the goroutine that calls it: it begins connections,
+// and goes on with each when epoll says that it can. Neither a check nor a sleep allocates anything.
+//
+// It is keepSchedule's sleeper too. The runtime's own poller watches the epoll instance, so that a sleep takes no thread.
+type poller struct {
+	dialer   *outbound.Dialer
+	beginner *outbound.Beginner
+	finish   func(*check, outcome, []byte)
+
+	file   *os.File // the epoll instance
+	fd     int
+	raw    syscall.RawConn
+	poll   func(uintptr) bool
+	events [128]unix.EpollEvent
+	ready  int // how many of events there are
+
+	checks  map[int32]*check // by their sockets
+	request []byte           // room for one
+	answer  *http1Answer     // for the next check that has something to read
+	spare   []*http1Answer
+}
+
+// call is how far a check has come.
+type call struct {
+	fd     int
+	phase  string
+	sent   int          // of the request
+	isOver bool         // The target has closed its side: a reset disturbs nobody.
+	answer *http1Answer // nil until a part of it has come
+}
+
+func newPoller(dialer *outbound.Dialer, finish func(*check, outcome, []byte)) (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // Else os.NewFile does not have it watched.
+		unix.Close(fd)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	p := &poller{
+		dialer: dialer, beginner: outbound.NewBeginner(dialer), finish: finish,
+		file: os.NewFile(uintptr(fd), "epoll"), fd: fd, checks: make(map[int32]*check), answer: newHTTP1Answer(),
+	}
+	if p.raw, err = p.file.SyscallConn(); err == nil {
+		err = p.file.SetReadDeadline(time.Time{}) // It fails if the file is not watched.
+	}
+	if err != nil {
+		p.file.Close()
+		return nil, err
+	}
+	p.poll = func(uintptr) bool { return p.look() }
+	return p, nil
+}
+
+func (p *poller) set(at time.Time) { _ = p.file.SetReadDeadline(at) }
+func (p *poller) wake()            { _ = p.file.SetReadDeadline(time.Unix(1, 0)) }
+
+// sleep goes on with the checks that can go on.
+func (p *poller) sleep() {
+	p.ready = 0
+	if err := p.raw.Read(p.poll); err != nil {
+		p.look() // It is time, but for others too.
+	}
+	for i := range p.events[:p.ready] {
+		if k := p.checks[p.events[i].Fd]; k != nil {
+			p.advance(k, p.events[i].Events)
+		}
+	}
+}
+
+// look asks epoll which checks can go on, and reports whether any can.
+func (p *poller) look() bool {
+	n, err := unix.EpollWait(p.fd, p.events[:], 0)
+	p.ready = max(n, 0)
+	return n > 0 || err != nil && err != unix.EINTR
+}
+
+// begin begins a check.
+func (p *poller) begin(ctx context.Context, k *check) {
+	fd, err := p.beginner.Begin(ctx, k.address)
+	if err != nil {
+		p.finish(k, failed(connecting, err), nil)
+		return
+	}
+	k.call = call{fd: fd, phase: connecting}
+	p.checks[int32(fd)] = k
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(fd)}
+	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+		p.end(k, failed(connecting, err), nil)
+	}
+}
+
+// advance takes a check as far as it gets without waiting.
+func (p *poller) advance(k *check, events uint32) {
+	at := &k.call
+	at.isOver = events&unix.EPOLLRDHUP != 0
+	if at.phase == connecting {
+		if events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+			if code, err := unix.GetsockoptInt(at.fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
+				p.end(k, failed(connecting, syscall.Errno(code)), nil)
+				return
+			}
+		}
+		at.phase = sending
+	}
+	if at.phase == sending {
+		p.request = appendRequest(p.request[:0], k.question.target, k.address)
+		n, wait, err := socket.Write(uintptr(at.fd), p.request[at.sent:])
+		if at.sent += n; wait {
+			return
+		}
+		if err != nil {
+			p.end(k, failed(sending, err), nil)
+			return
+		}
+		at.phase = awaiting
+	}
+	if at.answer == nil {
+		at.answer, p.answer = p.answer, nil
+		at.answer.reset()
+	}
+	p.read(k)
+	if p.answer == nil {
+		if last := len(p.spare) - 1; last >= 0 {
+			p.answer, p.spare = p.spare[last], p.spare[:last]
+		} else {
+			p.answer = newHTTP1Answer()
+		}
+	}
+}
+
+// read reads what has come of an answer.
+func (p *poller) read(k *check) {
+	at := &k.call
+	for {
+		n, wait, err := socket.Read(uintptr(at.fd), at.answer.room())
+		if wait {
+			at.phase = at.answer.phase()
+			return
+		}
+		done := false
+		switch err {
+		case nil:
+			done, err = at.answer.take(n)
+		case io.EOF:
+			done, err = true, at.answer.finish()
+		}
+		if err != nil {
+			p.end(k, failed(at.answer.phase(), err), nil)
+			return
+		}
+		if done {
+			p.end(k, outcome{status: at.answer.response.Status}, at.answer.kept)
+			return
+		}
+	}
+}
+
+// end ends a check with an outcome.
+func (p *poller) end(k *check, o outcome, body []byte) {
+	answer := k.call.answer
+	p.forget(k)
+	p.finish(k, o, body)
+	p.keep(answer)
+}
+
+// drop ends a check without one, and returns how far it has come.
+func (p *poller) drop(k *check) string {
+	answer := k.call.answer
+	p.forget(k)
+	p.keep(answer)
+	return k.call.phase
+}
+
+func (p *poller) forget(k *check) {
+	p.beginner.End(k.call.fd, k.call.isOver) // This takes it out of the epoll instance.
+	delete(p.checks, int32(k.call.fd))
+	k.call.answer = nil
+}
+
+// keep keeps an answer to be used again.
+func (p *poller) keep(answer *http1Answer) {
+	if answer != nil {
+		answer.rest()
+		p.spare = append(p.spare, answer)
+	}
+}
+
+// close ends all checks and the poller. Nobody is told.
+func (p *poller) close() {
+	for _, k := range p.checks {
+		p.forget(k)
+	}
+	p.file.Close()
+}
