@@ -44,6 +44,18 @@ func fixedBackend(t testing.TB, response string) string {
 	return listener.Addr().String()
 }
 
+// tenStatements are those of a policy that looks at all of a request and lets it pass at the end.
+var tenStatements = statement("Deny", `"Condition":{"NotIpAddress":{"aws:SourceIp":["10.0.0.0/8","127.0.0.0/8"]}}`) + "," +
+	statement("Deny", `"Condition":{"StringEquals":{"vpc-lattice-svcs:RequestMethod":["DELETE","TRACE"]}}`) + "," +
+	statement("Deny", `"Resource":"*/admin/*","Condition":{"StringEquals":{"aws:PrincipalType":"Anonymous"}}`) + "," +
+	statement("Allow", `"Principal":{"AWS":"`+roleARN+`"}`) + "," +
+	statement("Allow", `"Principal":{"AWS":["444455556666","777788889999"]},"Resource":"*/partners/*"`) + "," +
+	statement("Allow", `"Condition":{"StringEquals":{"vpc-lattice-svcs:RequestHeader/x-team":"red"}}`) + "," +
+	statement("Allow", `"Condition":{"ForAnyValue:StringEquals":{"vpc-lattice-svcs:RequestQueryString/b":["c","d"]}}`) + "," +
+	statement("Deny", `"Condition":{"DateGreaterThan":{"aws:CurrentTime":"2200-01-01"}}`) + "," +
+	statement("Deny", `"Condition":{"NumericNotEquals":{"vpc-lattice-svcs:Port":["80","443"]}}`) + "," +
+	statement("Allow", `"Condition":{"StringLike":{"vpc-lattice-svcs:RequestPath":"/public/*"}}`)
+
 func TestExchangeDoesNotAlloc(t *testing.T) {
 	for _, test := range []struct{ name, request, response string }{
 		{"GET", "GET /path?query HTTP/1.1\r\nHost: %s\r\nUser-Agent: test\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n",
@@ -56,11 +68,15 @@ func TestExchangeDoesNotAlloc(t *testing.T) {
 			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"},
 		{"large answer", "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + strings.Repeat("x", 200000)},
 		{"fixed response", "GET /fixed HTTP/1.1\r\nHost: fixed.lattice.test\r\n\r\n", ""},
+		{"GET that policies allow", "GET /public/a?b=%41 HTTP/1.1\r\nHost: svc-guarded.lattice.test\r\nX-Team: blue\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t, func(cfg *Config) { cfg.AccessLog = nil })
+			w := newGuardedWorld(t, func(cfg *Config) { cfg.AccessLog, cfg.Explain = nil, false })
 			w.storefront(fixedBackend(t, test.response))
 			w.service("fixed", 80, respondWith(404))
+			w.service("svc-guarded", 80, forwardTo("tg-1"), "tg-1")
+			w.guard("svc-guarded", tenStatements)
 			c := w.dial()
 			request := []byte(test.request)
 			if bytes.Contains(request, []byte("%s")) {

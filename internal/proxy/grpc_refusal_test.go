@@ -46,7 +46,8 @@ func TestClientOfGRPCIsRefusedInGRPC(t *testing.T) {
 			service := *w.records[lattice.ServiceKey(scope, "svc-1")].(*lattice.Service)
 			service.AuthType = shape.AuthTypeAwsIam
 			w.put(&service)
-		}, codes.PermissionDenied, "AccessDeniedException: auth policies are not evaluated yet, so all requests to services and service networks of authType AWS_IAM are denied"},
+		}, codes.PermissionDenied, "AccessDeniedException: User: anonymous is not authorized to perform: vpc-lattice-svcs:Invoke on resource: " + serviceARN +
+			"/test.Echo/Unary because no service-based policy allows the vpc-lattice-svcs:Invoke action"},
 		{"unknown host", func(w *world) {
 			w.service("svc-2", 80, respondWith(404))
 		}, codes.Unimplemented, "Not Found"},

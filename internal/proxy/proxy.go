@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"trellis/internal/accesslog"
+	"trellis/internal/caller"
 	"trellis/internal/outbound"
 	"trellis/internal/proxy/downstream"
 	"trellis/internal/proxy/downstream/http1"
@@ -38,6 +39,9 @@ type Config struct {
 	Log *slog.Logger
 	// AccessLog gets the records of exchanges that it wants. Nil means that nothing is recorded, which costs nothing.
 	AccessLog accesslog.Log
+	// Callers finds out who has signed a request to a service. Nil means that signatures are not looked at, and all callers
+	// are anonymous.
+	Callers *caller.Verifier
 	// Certificate returns the certificate for a name, in lower case, of a service with a listener for HTTPS. The ARN is
 	// that of the service's certificate; it is empty when there is none or the name is a generated one. Nil means that
 	// there are no certificates, and nobody is served by HTTPS.
@@ -153,7 +157,7 @@ func New(cfg Config) *Proxy {
 	p.env = downstream.NewEnvironment(downstream.Config{
 		Log: cfg.Log,
 		Exchanges: exchange.NewShared(exchange.Config{
-			Log: cfg.Log, AccessLog: cfg.AccessLog, Explain: cfg.Explain, RetryFor: cfg.Upstream.DialTimeout,
+			Log: cfg.Log, AccessLog: cfg.AccessLog, Callers: cfg.Callers, Explain: cfg.Explain, RetryFor: cfg.Upstream.DialTimeout,
 		}),
 		HeadTimeout: cfg.HeadTimeout, IdleTimeout: cfg.IdleTimeout, ConnectionDuration: cfg.ConnectionDuration,
 		Dialing: dialing,

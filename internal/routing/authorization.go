@@ -60,7 +60,7 @@ func (s *Service) ExplainAuthorization(a *Arrival) policy.Explanation {
 func (s *Service) ask(a *Arrival) *policy.Request {
 	source := s.Network.Source()
 	a.traffic = policy.Traffic{
-		Port: s.port, ServiceARN: s.ARN, NetworkARN: s.NetworkARN, Region: s.region, Tags: s.tags,
+		Port: s.port, ServiceARN: s.ARN, NetworkARN: s.NetworkARN, Region: s.Region, Tags: s.tags,
 		SourceVpc: source.VpcID, SourceVpcOwner: source.Account, Source: a.Source, Secure: a.Secure,
 	}
 	a.asked = policy.Request{

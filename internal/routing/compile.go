@@ -268,6 +268,7 @@ func (r *Router) compile(l *listenerNode) *Service {
 		DomainName:       record.DomainName,
 		CustomDomainName: record.CustomDomainName,
 		CertificateARN:   record.CertificateARN,
+		Region:           record.Scope.Region,
 		IdleTimeout:      time.Duration(record.IdleTimeoutSeconds) * time.Second,
 		NetworkARN:       network.ARN,
 		Network:          network,
@@ -277,7 +278,6 @@ func (r *Router) compile(l *listenerNode) *Service {
 		Port:             int(l.record.Port),
 		guard:            l.service.guard,
 		tags:             record.Tags,
-		region:           record.Scope.Region,
 		port:             strconv.Itoa(int(l.record.Port)),
 		origin:           &record.Base,
 	}

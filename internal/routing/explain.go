@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"trellis/internal/lattice"
+	"trellis/internal/policy"
 	"trellis/internal/shape"
 )
 
@@ -24,6 +25,8 @@ type Explanation struct {
 	Protocol   shape.ListenerProtocol `json:"protocol,omitempty"`
 	NetworkARN string                 `json:"serviceNetwork,omitempty"`
 	SourceVpc  string                 `json:"sourceVpc,omitempty"`
+	// Authorization says what the auth policies, and the caller's own, say to the request. It is nil if nobody asks them.
+	Authorization *policy.Explanation `json:"authorization,omitempty"`
 
 	// Rules are the rules that were looked at, in order; the last one matched.
 	Rules        []RuleExplanation        `json:"rules,omitempty"`
@@ -75,7 +78,8 @@ const (
 )
 
 // Explain says where a request would go and why. It takes nobody's turn.
-func (r *Router) Explain(port int, host string, request *Request) Explanation {
+func (r *Router) Explain(port int, host string, arrival *Arrival) Explanation {
+	request := arrival.Request
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := Explanation{Port: port, Host: foldString(string(hostName([]byte(host))))}
@@ -89,8 +93,7 @@ func (r *Router) Explain(port int, host string, request *Request) Explanation {
 	}
 	e.Service, e.Listener, e.Protocol = service.ARN, service.ListenerARN, service.Protocol
 	e.NetworkARN, e.SourceVpc = service.NetworkARN, service.Network.Source().VpcID
-	if service.NeedsAuthorization() {
-		e.Problem = "the service or its service network has the authType AWS_IAM, and auth policies are not evaluated yet: every request is denied (A-164)"
+	if service.NeedsAuthorization() && !e.authorize(service, arrival) {
 		return e
 	}
 	chosen := service.Route(request)
@@ -110,6 +113,21 @@ func (r *Router) Explain(port int, host string, request *Request) Explanation {
 	e.TargetGroups = r.explainForwards(chosen, request)
 	e.Problem = whyNobody(chosen, request, e.TargetGroups)
 	return e
+}
+
+// authorize says whether policies let the request pass.
+func (e *Explanation) authorize(service *Service, arrival *Arrival) bool {
+	a := *arrival
+	if service.Protocol == shape.ListenerProtocolTlsPassthrough { // Nothing of the request is seen, nor who makes it.
+		a.Request, a.Query, a.Caller, a.Identity = nil, nil, policy.Caller{}, nil
+	}
+	explanation := service.ExplainAuthorization(&a)
+	e.Authorization = &explanation
+	if !service.Authorize(&a).Allowed() {
+		e.Problem = "policies deny the request: " + explanation.Reason
+		return false
+	}
+	return true
 }
 
 func (r *Router) explainForwards(rule *Rule, request *Request) []TargetGroupExplanation {

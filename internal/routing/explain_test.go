@@ -31,7 +31,7 @@ func TestExplainSaysWhyARequestGoesWhereItGoes(t *testing.T) {
 	turn := &w.lookup(80, "svc-1.lattice.test").Route(get("/api")).schedule.turn
 	before := turn.Load()
 
-	got := w.Explain(80, "SVC-1.lattice.test:8080", get("/api/v1", [2]string{"x-env", "prod"}, [2]string{"X-ENV", "eu"}))
+	got := w.Explain(80, "SVC-1.lattice.test:8080", &Arrival{Request: get("/api/v1", [2]string{"x-env", "prod"}, [2]string{"X-ENV", "eu"})})
 	const arns = "arn:aws:vpc-lattice:us-west-2:111122223333:"
 	const listener = arns + "service/svc-1/listener/listener-1"
 	want := Explanation{
@@ -65,7 +65,7 @@ func TestExplainSaysWhyARequestGoesWhereItGoes(t *testing.T) {
 	if _, err := json.Marshal(got); err != nil {
 		t.Error(err)
 	}
-	absent := w.Explain(80, "svc-1.lattice.test", get("/")).Rules[2].Mismatch
+	absent := w.Explain(80, "svc-1.lattice.test", &Arrival{Request: get("/")}).Rules[2].Mismatch
 	if want := `header x-env is absent; wanted: is "dev" in any case`; absent != want {
 		t.Errorf("mismatch %s, want %s", absent, want)
 	}
@@ -99,7 +99,7 @@ func TestExplainSaysWhyARequestGoesNowhere(t *testing.T) {
 		{80, "svc-2.lattice.test", "/", "svc-2 is not associated with a service network"},
 		{443, "svc-3.lattice.test", "/", "svc-3 answers to the custom domain name only"},
 	} {
-		if got := w.Explain(test.port, test.host, get(test.path)).Problem; !strings.HasSuffix(got, test.want) || (got == "") != (test.want == "") {
+		if got := w.Explain(test.port, test.host, &Arrival{Request: get(test.path)}).Problem; !strings.HasSuffix(got, test.want) || (got == "") != (test.want == "") {
 			t.Errorf("port %d, host %q, path %s: %q, want %q", test.port, test.host, test.path, got, test.want)
 		}
 	}

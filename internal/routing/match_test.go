@@ -134,7 +134,7 @@ func agree(t *testing.T, c choices) {
 		if got := s.Route(request).ID; got != want {
 			t.Errorf("%s %s %q is routed by %s, want %s; the rules: %+v", method, path, headers, got, want, s.table().Rules)
 		}
-		explained := w.Explain(80, "svc-1.lattice.test", request).Rules
+		explained := w.Explain(80, "svc-1.lattice.test", &Arrival{Request: request}).Rules
 		for i, rule := range explained {
 			if last := i == len(explained)-1; rule.Matched != last || (rule.Mismatch == "") != last {
 				t.Errorf("%s %s %q: explained as %+v", method, path, headers, explained)

@@ -61,7 +61,7 @@ func TestCustomDomainNameStaysWithTheAccountThatCameFirst(t *testing.T) {
 	}
 	w.expectHost(t, "while the first service is out of reach", "shop.example.com", "")
 	w.expectHost(t, "while the first service is out of reach", second.DomainName, "svc-b")
-	if e := w.Explain(80, "shop.example.com", get("/")); e.Problem != "service "+first.ARN()+" is not associated with a service network" {
+	if e := w.Explain(80, "shop.example.com", &Arrival{Request: get("/")}); e.Problem != "service "+first.ARN()+" is not associated with a service network" {
 		t.Errorf("the problem is said to be: %s", e.Problem)
 	}
 	joinFirst()

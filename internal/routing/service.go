@@ -19,6 +19,7 @@ type Service struct {
 	DomainName       string
 	CustomDomainName string
 	CertificateARN   string
+	Region           string
 	IdleTimeout      time.Duration
 
 	// NetworkARN and Network are the service network through which the service is reached.
@@ -30,9 +31,8 @@ type Service struct {
 	Protocol    shape.ListenerProtocol
 	Port        int
 
-	guard  policy.Guard
-	tags   map[string]string
-	region string
+	guard policy.Guard
+	tags  map[string]string
 	// port is Port as a text.
 	port string
 

@@ -49,13 +49,13 @@ func TestExplainSaysWhatATargetGroupNeeds(t *testing.T) {
 	config.ProtocolVersion = shape.TargetGroupProtocolVersionGrpc
 	calls.Config = &config
 	w.put(calls, w.rule("svc-1", "listener-1", "rule-1", 1, pathPrefix("/calls"), forwardTo("tg-2")))
-	got := w.Explain(80, "svc-1.lattice.test", get("/calls"))
+	got := w.Explain(80, "svc-1.lattice.test", &Arrival{Request: get("/calls")})
 	if !strings.HasSuffix(got.Problem, "tg-2 needs HTTP/2 and the method POST") || got.TargetGroups[0].Needs != "HTTP/2 and the method POST" {
 		t.Errorf("GET: problem %q, needs %q", got.Problem, got.TargetGroups[0].Needs)
 	}
 	request := get("/calls")
 	request.Method = []byte("POST")
-	got = w.Explain(80, "svc-1.lattice.test", request)
+	got = w.Explain(80, "svc-1.lattice.test", &Arrival{Request: request})
 	if !strings.HasSuffix(got.Problem, "tg-2 has no target that requests can be sent to") || got.TargetGroups[0].Needs != "HTTP/2" {
 		t.Errorf("POST: problem %q, needs %q", got.Problem, got.TargetGroups[0].Needs)
 	}

@@ -10,6 +10,7 @@ import (
 	"trellis/internal/api"
 	"trellis/internal/audit"
 	"trellis/internal/authorization"
+	"trellis/internal/caller"
 	"trellis/internal/catalog"
 	"trellis/internal/chaos"
 	"trellis/internal/identity"
@@ -80,6 +81,16 @@ func (s *Server) openCredentials(context.Context) (err error) {
 	}
 	s.principals = principal.NewDirectory(s.credentials)
 	return nil
+}
+
+// newCallers returns what finds out who has signed a request to a service. In dev it takes any access key, and whoever has
+// it may send requests as far as the policies of services and networks let them.
+func (s *Server) newCallers() *caller.Verifier {
+	cfg := caller.Config{Principals: s.principals, Explain: s.cfg.Dev}
+	if s.cfg.Dev {
+		cfg.Unknown = s.principals.Anybody
+	}
+	return caller.NewVerifier(cfg)
 }
 
 // stored gives the authorizer the resources in the catalog.

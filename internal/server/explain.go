@@ -3,12 +3,15 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"trellis/internal/health"
 	"trellis/internal/lattice"
+	"trellis/internal/policy"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 )
@@ -54,8 +57,9 @@ func (s *Server) explainTargetGroup(w http.ResponseWriter, id string) {
 	writeJSON(w, http.StatusOK, answer)
 }
 
-// explain tells where a request would go and why: /explain?method=GET&host=NAME&port=80&path=/a&header=name:value.
-// Nothing is sent, and nobody's turn is taken. With /explain?targetGroup=ID it tells how the targets are.
+// explain tells where a request would go and why:
+// /explain?method=GET&host=NAME&port=80&path=/a&header=name:value&principal=ARN&source=10.1.2.3. Nothing is sent, and nobody's
+// turn is taken. With /explain?targetGroup=ID it tells how the targets are.
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	if id := query.Get("targetGroup"); id != "" {
@@ -67,21 +71,16 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	headers, err := parseHeaders(query["header"])
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
 	if query.Get("host") == "" {
 		http.Error(w, "host is missing: the service's name, as in the Host header; or give targetGroup, an id", http.StatusBadRequest)
 		return
 	}
-	path, _, _ := strings.Cut(defaultTo(query.Get("path"), "/"), "?")
-	answer := explanation{Health: map[string][]health.TargetReport{}, Explanation: s.router.Explain(port, query.Get("host"), &routing.Request{
-		Method:  []byte(defaultTo(query.Get("method"), http.MethodGet)),
-		Path:    []byte(path),
-		Headers: headers,
-	})}
+	arrival, err := s.explainedArrival(query)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	answer := explanation{Health: map[string][]health.TargetReport{}, Explanation: s.router.Explain(port, query.Get("host"), arrival)}
 	if address := s.proxy.Addr(port); address != nil {
 		answer.Bound = address.String()
 	}
@@ -96,6 +95,52 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	writeJSON(w, http.StatusOK, answer)
+}
+
+// explainedArrival reads the request that is to be explained.
+func (s *Server) explainedArrival(query url.Values) (*routing.Arrival, error) {
+	headers, err := parseHeaders(query["header"])
+	if err != nil {
+		return nil, err
+	}
+	path, parameters, _ := strings.Cut(defaultTo(query.Get("path"), "/"), "?")
+	a := &routing.Arrival{
+		Request: &routing.Request{Method: []byte(defaultTo(query.Get("method"), http.MethodGet)), Path: []byte(path), Headers: headers},
+		Query:   []byte(parameters),
+		Now:     time.Now(),
+	}
+	if source := query.Get("source"); source != "" {
+		if a.Source, err = netip.ParseAddr(source); err != nil {
+			return nil, fmt.Errorf("source is %q; it must be the client's address", source)
+		}
+	}
+	if secure := query.Get("secure"); secure != "" {
+		if a.Secure, err = strconv.ParseBool(secure); err != nil {
+			return nil, fmt.Errorf("secure is %q; it must be true or false", secure)
+		}
+	}
+	name := query.Get("principal")
+	if name == "" || name == "anonymous" {
+		return a, nil
+	}
+	if who, ok := s.principals.Principal(name); ok {
+		a.Caller, a.Identity = who.Caller(), who.Policies
+		return a, nil
+	}
+	parts := strings.SplitN(name, ":", 6)
+	if len(parts) != 6 {
+		return nil, fmt.Errorf("principal is %q; it must be an access key id that is known here, an ARN or anonymous", name)
+	}
+	a.Caller = policy.Caller{ARN: name, Account: parts[4]}
+	a.Identity, err = everything()
+	return a, err
+}
+
+// everything returns the policies of a caller of whom nobody has said what it may do: it is the policies of services and
+// networks that are explained.
+func everything() (policy.Set, error) {
+	d, err := policy.Parse(`{"Version":"2012-10-17","Statement":{"Sid":"assumed","Effect":"Allow","Action":"*","Resource":"*"}}`)
+	return policy.Set{d}, err
 }
 
 func explainedPort(query url.Values) (int, error) {

@@ -65,7 +65,7 @@ func TestInstanceTargetsFollowTheInventoryFile(t *testing.T) {
 	}
 	host := routes.Ports[0].Hosts[0].Name
 	address := func() string {
-		e := r.server.router.Explain(80, host, &routing.Request{Method: []byte("GET"), Path: []byte("/"), Headers: headerLines{}})
+		e := r.server.router.Explain(80, host, &routing.Arrival{Request: &routing.Request{Method: []byte("GET"), Path: []byte("/"), Headers: headerLines{}}})
 		if len(e.TargetGroups) != 1 || len(e.TargetGroups[0].Targets) != 1 {
 			t.Fatalf("unexpected explanation: %+v", e)
 		}

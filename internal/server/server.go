@@ -184,6 +184,7 @@ func (s *Server) openDataPlane(context.Context) error {
 		BoundPort:          s.cfg.boundPort,
 		Listen:             s.listenData,
 		Certificate:        s.certificates.Certificate,
+		Callers:            s.newCallers(),
 		ConnectionDuration: s.cfg.ConnectionDuration,
 		Explain:            s.cfg.Dev,
 	})

@@ -1,16 +1,118 @@
 package exchange
 
-import "trellis/internal/proxy/wire/http1"
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"trellis/internal/accesslog"
+	"trellis/internal/caller"
+	"trellis/internal/policy"
+	"trellis/internal/principal"
+	"trellis/internal/proxy/wire/http1"
+	"trellis/internal/routing"
+	"trellis/internal/sigv4"
+)
+
+// arrival is a request as auth policies see it, with the memory for it. Exchanges borrow one while they need it, which
+// most never do.
+type arrival struct {
+	routing.Arrival
+	request routing.Request
+}
 
 // authorize decides whether a request to x.Service may go on, before any rule is looked at. It is the only place that
-// does. The request's head has the method, path, query and headers; it is nil for a connection that is passed through.
-// x.client has the source. What is found out about the caller belongs in x.Record.Caller.
-//
-// Auth policies are stored but not evaluated yet. Who asks for authorization must not get traffic without it, so
-// everything is denied.
-func (x *Exchange) authorize(*http1.Request) (r Refusal, refused bool) {
-	if x.Service.NeedsAuthorization() {
-		return notAuthorized, true
+// does. The request's head is nil for a connection that is passed through, whose caller is always anonymous
+// (https://docs.aws.amazon.com/vpc-lattice/latest/ug/tls-listeners.html).
+func (x *Exchange) authorize(head *http1.Request) (r Refusal, refused bool) {
+	var who *principal.Principal
+	if x.shared.Callers != nil && head != nil && isSigned(head) {
+		// A signature that is there is checked, whether or not anybody asks for one (UG sigv4-authenticated-requests).
+		var err error
+		if who, err = x.shared.Callers.Identify(signed(head), x.Service.Region); err != nil {
+			return x.unauthenticated(err), true
+		}
 	}
-	return Refusal{}, false
+	if !x.Service.NeedsAuthorization() {
+		return Refusal{}, false
+	}
+	x.caller = accesslog.Caller{ResolvedUser: "Anonymous"}
+	x.Record.Caller = &x.caller
+
+	a := x.shared.arrivals.Get().(*arrival)
+	defer x.shared.arrivals.Put(a)
+	a.Arrival = routing.Arrival{Source: x.client.Source.Addr(), Secure: x.client.TLS != nil, Now: time.Now()}
+	if who != nil {
+		a.Caller, a.Identity = who.Caller(), who.Policies
+		x.caller.ResolvedUser, x.caller.Principal, x.caller.PrincipalTags = who.ARN, who.ARN, who.Tags
+	}
+	if head != nil {
+		a.request = routing.Request{Method: head.Method, Path: head.Path, Headers: head}
+		a.Request, a.Query = &a.request, query(head)
+	}
+	verdict := x.Service.Authorize(&a.Arrival)
+	if verdict.Allowed() {
+		return Refusal{}, false
+	}
+	return x.denied(a, verdict), true
+}
+
+// isSigned reports whether a request carries a signature, or tries to.
+func isSigned(head *http1.Request) bool {
+	r := sigv4.Request{Query: query(head), Headers: head}
+	return sigv4.PlaceOf(&r) != sigv4.Nowhere
+}
+
+// signed returns what a signature is about.
+func signed(head *http1.Request) *sigv4.Request {
+	return &sigv4.Request{Method: head.Method, Path: head.Path, Query: query(head), Host: head.Host, Headers: head}
+}
+
+// query returns the query of a request without its question mark.
+func query(head *http1.Request) []byte {
+	if len(head.Query) == 0 {
+		return nil
+	}
+	return head.Query[1:]
+}
+
+// denials are the access log's words for the layers.
+var denials = [...]accesslog.Denial{
+	policy.Network: accesslog.DeniedByNetwork, policy.Service: accesslog.DeniedByService, policy.Identity: accesslog.DeniedByIdentity,
+}
+
+// denied returns the refusal of a request that policies do not let pass. Why not exactly is found out only for those who
+// ask.
+func (x *Exchange) denied(a *arrival, verdict policy.Verdict) Refusal {
+	x.caller.Denied = denials[verdict.Layer]
+	r := Refusal{Status: http.StatusForbidden, Text: x.Service.Refusal(&a.Arrival, verdict), Failure: accesslog.ClientAccessDenied}
+	if x.shared.tellsWhy() {
+		r.Problem = errors.New(x.Service.ExplainAuthorization(&a.Arrival).Reason)
+	}
+	return r
+}
+
+// unauthenticated returns the refusal of a request whose signature is wrong.
+func (x *Exchange) unauthenticated(err error) Refusal {
+	x.caller = accesslog.Caller{ResolvedUser: "Unknown"}
+	x.Record.Caller = &x.caller
+	return Refusal{Status: http.StatusForbidden, Text: err.Error(), Failure: accesslog.ClientAccessDenied, Problem: err}
+}
+
+// tellsWhy reports whether anybody reads what exactly was wrong with a request.
+func (s *Shared) tellsWhy() bool {
+	return s.Explain || s.Log.Enabled(context.Background(), slog.LevelDebug)
+}
+
+// explainSignature adds what should have been signed, line ends escaped.
+func explainSignature(problem error, add func(name, value string)) {
+	refusal, ok := errors.AsType[*caller.Refusal](problem)
+	if !ok || refusal.CanonicalRequest == "" {
+		return
+	}
+	add("x-trellis-canonical-request: ", strconv.Quote(refusal.CanonicalRequest))
+	add("x-trellis-string-to-sign: ", strconv.Quote(refusal.StringToSign))
 }

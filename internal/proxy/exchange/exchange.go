@@ -44,6 +44,7 @@ type Exchange struct {
 	version  routing.Version // of HTTP, by which the request came
 	recorded bool            // somebody wants the record
 	attempts upstream.Attempts
+	caller   accesslog.Caller // what Record.Caller refers to
 }
 
 // start takes up an exchange of a service, which is nil if none answers.

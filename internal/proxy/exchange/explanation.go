@@ -27,5 +27,6 @@ func (x *HTTP) explain() {
 	}
 	if x.Record.Problem != nil {
 		add("x-trellis-problem: ", x.Record.Problem.Error())
+		explainSignature(x.Record.Problem, add)
 	}
 }

@@ -29,7 +29,6 @@ type Refusal struct {
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/troubleshooting.html; A-189).
 var (
 	unknownHost       = Refusal{Status: 404, Text: "Not Found", Problem: errUnknownHost}
-	notAuthorized     = Refusal{Status: 403, Text: "AccessDeniedException: auth policies are not evaluated yet, so all requests to services and service networks of authType AWS_IAM are denied", Failure: accesslog.ClientAccessDenied} // A-164
 	noTarget          = Refusal{Status: 503, Text: "service not available", Failure: accesslog.TargetConnectionError, Problem: errNoTarget}
 	noVersionForThis  = Refusal{Status: 502, Text: "Bad Gateway", Failure: accesslog.TargetProtocolError, Problem: errWrongVersion}
 	cannotConnect     = Refusal{Status: 500, Text: "Internal Server Error", Failure: accesslog.TargetConnectionError}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trellis/internal/accesslog"
+	"trellis/internal/caller"
 )
 
 // Config is what exchanges need of the proxy.
@@ -15,6 +16,9 @@ type Config struct {
 	Log *slog.Logger
 	// AccessLog gets records. Nil means that nobody wants any.
 	AccessLog accesslog.Log
+	// Callers finds out who has signed a request. Nil means that signatures are not looked at, and all callers are
+	// anonymous.
+	Callers *caller.Verifier
 	// Explain adds x-trellis-* headers to responses, which say where the request went.
 	Explain bool
 	// RetryFor is for how long a request is tried again that no target has looked at.
@@ -27,12 +31,14 @@ type Shared struct {
 	date      atomic.Pointer[string]
 	failures  failureLog
 	responses sync.Pool // of *responseBuffer
+	arrivals  sync.Pool // of *arrival
 }
 
 // NewShared returns what exchanges share.
 func NewShared(cfg Config) *Shared {
 	s := &Shared{Config: cfg}
 	s.responses.New = func() any { return new(responseBuffer) }
+	s.arrivals.New = func() any { return new(arrival) }
 	s.SetDate(time.Now())
 	return s
 }
