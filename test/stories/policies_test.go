@@ -17,9 +17,16 @@ var documentedFile = regexp.MustCompile("(?s)`([a-z]+\\.json)`[^`\n]*:\n\n```jso
 // The commands of a page are in blocks of the language console, each behind a dollar and before what it prints.
 var documentedCommands = regexp.MustCompile("(?s)\n```console\n(.*?)```")
 
-// TestThePageOnPoliciesShowsWhatItsCommandsPrint runs the commands of docs/policies.md on the files that stand there.
-func TestThePageOnPoliciesShowsWhatItsCommandsPrint(t *testing.T) {
-	page, err := os.ReadFile("../../docs/policies.md")
+// TestPagesOnPoliciesShowWhatTheirCommandsPrint runs the commands of the pages on the files that stand there.
+func TestPagesOnPoliciesShowWhatTheirCommandsPrint(t *testing.T) {
+	program := trellistest.BuildFast(t)
+	for name, blocks := range map[string]int{"docs/policies.md": 6, "README.md": 1} {
+		t.Run(name, func(t *testing.T) { runPage(t, program, "../../"+name, blocks) })
+	}
+}
+
+func runPage(t *testing.T, program, name string, wantBlocks int) {
+	page, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,10 +36,9 @@ func TestThePageOnPoliciesShowsWhatItsCommandsPrint(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	program := trellistest.BuildFast(t)
 	blocks := documentedCommands.FindAllStringSubmatch(string(page), -1)
-	if len(blocks) < 5 {
-		t.Fatalf("the page has %d blocks of commands", len(blocks))
+	if len(blocks) < wantBlocks {
+		t.Fatalf("the page has %d blocks of commands, fewer than %d", len(blocks), wantBlocks)
 	}
 	for _, block := range blocks {
 		var script, want strings.Builder
