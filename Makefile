@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # How long each fuzz target runs in `make fuzz`.
 FUZZTIME ?= 10s
 # Where Go sources are: not .venv and node_modules, which can hold foreign ones.
-SOURCES := cmd internal bench test
+SOURCES := cmd internal bench test packaging
 
 # The invariants tag makes pooled buffers unusable once they are released, so that a late use shows in the tests.
 GOTEST := go test -race -tags invariants
@@ -22,12 +22,18 @@ help: ## List the targets.
 build: ## Build bin/trellis.
 	go build -o bin/trellis ./cmd/trellis
 
+.PHONY: dist
+dist: ## Build archives, deb, rpm, container image, wheels, checksums and SBOMs in dist/ (docs/packages.md); TARGETS=linux/amd64 builds for that alone.
+	cd packaging && go run . $(if $(TARGETS),-targets $(TARGETS))
+
 .PHONY: test
 test: prerequisites venv node_modules fmt-check vet lint check-generate ## Check and test everything, as CI does; installs what it needs.
 	@echo "== tests that the race detector would falsify"
 	@scripts/test_without_race.sh
 	@echo "== all tests, with the race detector"
 	$(GOTEST) ./...
+	@echo "== packages"
+	@cd packaging && go vet . && go test .
 
 .PHONY: test-go
 test-go: ## Run the Go tests without the client tests.
@@ -83,7 +89,7 @@ lint: ## Run staticcheck, in the version that go.mod pins.
 
 .PHONY: clean
 clean: ## Remove what building and testing leave behind, the installed clients included.
-	rm -rf bin .venv test/clients/javascript/node_modules
+	rm -rf bin dist .venv test/clients/javascript/node_modules
 
 .PHONY: prerequisites
 prerequisites:

@@ -121,7 +121,7 @@ func skipFolder(path string) error {
 	switch name := filepath.Base(path); {
 	case path == ".":
 		return nil
-	case strings.HasPrefix(name, "."), path == "bin", name == "node_modules", name == "trellis-data":
+	case strings.HasPrefix(name, "."), path == "bin", path == "dist", name == "node_modules", name == "trellis-data":
 		return fs.SkipDir
 	}
 	return nil

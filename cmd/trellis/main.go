@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"trellis/internal/configuration"
@@ -21,6 +20,9 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 )
+
+// The linker sets these in packages (packaging/build.go).
+var release, commit, date string
 
 func main() { os.Exit(run()) }
 
@@ -36,9 +38,10 @@ func run() int {
 		fmt.Fprintf(os.Stderr, "trellis: %v\n", err)
 		return exitUsage
 	}
+	build := server.ReadBuild(release, commit, date)
 	switch command.Name {
 	case "version":
-		fmt.Println("trellis", version())
+		fmt.Println(build)
 		return 0
 	case "policy test":
 		return simulator.Test(command.PolicyTest).Run(os.Stdout, os.Stderr)
@@ -68,7 +71,7 @@ func run() int {
 	}
 	err = server.Run(ctx, server.Config{
 		Configuration: command.Configuration,
-		Version:       version(),
+		Version:       build.Version,
 		Upgrade:       upgrade,
 		Reload:        reload,
 		Out:           os.Stdout,
@@ -79,21 +82,4 @@ func run() int {
 		return exitFailed
 	}
 	return 0
-}
-
-// version is the module's version, or the commit it was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return setting.Value
-		}
-	}
-	return "development"
 }

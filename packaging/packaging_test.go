@@ -1,0 +1,200 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/CycloneDX/cyclonedx-go"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+)
+
+var testRelease = release{
+	Version: "v1.2.3", Commit: "0123456789abcdef0123456789abcdef01234567", Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	Help: help{program: "Usage: trellis <command>\n", commands: []commandHelp{{"dev", ".dots and \\ and --flags\n"}}},
+}
+
+// testProgram is this test's program, in the place of one for a target: it has build information too.
+func testProgram(t *testing.T, of target) program {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program{target: of, path: path}
+}
+
+// pack packs programs for two targets as the command does.
+func pack(t *testing.T) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	linux := testProgram(t, target{"linux", "arm64"})
+	for _, p := range []program{linux, testProgram(t, target{"windows", "amd64"})} {
+		if err := packProgram(testRelease, p, "..", folder); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := writeImage(testRelease, []program{linux}, filepath.Join(folder, "image.tar")); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeChecksums(folder); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+func TestTheSameCommitGivesTheSameBytes(t *testing.T) {
+	first, second := pack(t), pack(t)
+	a, err := os.ReadFile(filepath.Join(first, "SHA256SUMS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(second, "SHA256SUMS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, b) {
+		t.Errorf("the first time:\n%s\nthe second time:\n%s", a, b)
+	}
+	for _, want := range []string{
+		"trellis_1.2.3_linux_arm64.tar.gz", "trellis_1.2.3_windows_amd64.zip", "trellis_1.2.3_arm64.deb", "trellis-1.2.3-1.aarch64.rpm",
+		"trellis_1.2.3_linux_arm64.cdx.json", "trellis_lattice-1.2.3-py3-none-win_amd64.whl", "image.tar",
+	} {
+		if !strings.Contains(string(a), "  "+want+"\n") {
+			t.Errorf("%s is missing among\n%s", want, a)
+		}
+	}
+}
+
+func TestAWheelRecordsItsFiles(t *testing.T) {
+	archive, err := zip.OpenReader(filepath.Join(pack(t), "trellis_lattice-1.2.3-py3-none-win_amd64.whl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	contents := map[string][]byte{}
+	for _, entry := range archive.File {
+		r, err := entry.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if contents[entry.Name], err = io.ReadAll(r); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(entry.Name, "/scripts/") && entry.Mode().Perm() != 0o755 {
+			t.Errorf("%s has the mode %s", entry.Name, entry.Mode())
+		}
+	}
+	record := string(contents["trellis_lattice-1.2.3.dist-info/RECORD"])
+	for name, data := range contents {
+		sum := sha256.Sum256(data)
+		want := fmt.Sprintf("%s,sha256=%s,%d\n", name, base64.RawURLEncoding.EncodeToString(sum[:]), len(data))
+		if strings.HasSuffix(name, "/RECORD") {
+			want = name + ",,\n"
+		}
+		if !strings.Contains(record, want) {
+			t.Errorf("RECORD lacks %q:\n%s", want, record)
+		}
+	}
+}
+
+func TestTheImageRunsTheProgramAsNobody(t *testing.T) {
+	folder := t.TempDir()
+	if out, err := exec.Command("tar", "-xf", filepath.Join(pack(t), "image.tar"), "-C", folder).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	index, err := layout.ImageIndexFromPath(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(manifest.Manifests) != 1 || !manifest.Manifests[0].Platform.Equals(v1.Platform{OS: "linux", Architecture: "arm64"}) {
+		t.Fatalf("the index has %+v", manifest.Manifests)
+	}
+	image, err := index.Image(manifest.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Config.User != "65532:65532" || config.Architecture != "arm64" || strings.Join(config.Config.Entrypoint, " ") != "/usr/bin/trellis" {
+		t.Errorf("the configuration is %+v", config)
+	}
+	layers, err := image.Layers()
+	if err != nil || len(layers) != 1 {
+		t.Fatalf("%d layers, %v", len(layers), err)
+	}
+	content, err := layers[0].Uncompressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close()
+	listing := exec.Command("tar", "-tvf", "-", "--numeric-owner")
+	listing.Stdin = content
+	out, err := listing.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"-rwxr-xr-x 0/0", "usr/bin/trellis", "drwx------ 65532/65532", "data/", "drwxrwxrwt 0/0"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the layer lacks %q:\n%s", want, out)
+		}
+	}
+}
+
+func TestTheBillOfMaterialsNamesEachModule(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(pack(t), "trellis_1.2.3_linux_arm64.cdx.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bom cyclonedx.BOM
+	if err := json.Unmarshal(text, &bom); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, c := range *bom.Components {
+		names[c.Name] = c.Version != ""
+	}
+	for _, want := range []string{"std", "github.com/goreleaser/nfpm/v2", "github.com/google/go-containerregistry"} {
+		if !names[want] {
+			t.Errorf("%s is not listed with its version: %v", want, names)
+		}
+	}
+}
+
+func TestVersionsOfCommitsWithoutATagAreInOrder(t *testing.T) {
+	for version, want := range map[string]string{
+		"v1.2.3":                                   "1.2.3",
+		"v0.0.0-20260102030405-0123456789ab":       "0.0.0.dev20260102030405",
+		"v0.0.0-20260102030405-0123456789ab+dirty": "0.0.0.dev20260102030405+dirty",
+	} {
+		if got := (release{Version: version}).pythonVersion(); got != want {
+			t.Errorf("%s is %s for Python, want %s", version, got, want)
+		}
+	}
+}
+
+func TestTheManPageShowsTextAsItIs(t *testing.T) {
+	page := string(testRelease.manPage())
+	for _, want := range []string{".TH TRELLIS 1 \"2026-01-02\" \"Trellis 1.2.3\"\n", ".SH DEV\n", "\\&.dots and \\e and \\-\\-flags\n"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+}
