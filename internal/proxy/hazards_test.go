@@ -174,7 +174,7 @@ func TestStaleUpstreamConnection(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		request string
-		// seen says whether the target reads the second request before it closes.
+		// seen reports whether the target reads the second request before it closes.
 		seen bool
 		want int
 	}{

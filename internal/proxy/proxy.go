@@ -1,11 +1,10 @@
-// Package proxy is the data plane: it accepts connections on the ports of listeners, asks routing where each request
-// goes, carries the exchange to a target and the answer back. What the bytes of HTTP/1.1 mean is known to package
-// http1, the connections to targets belong to package upstream; here is what connects them: limits, time, headers,
-// failures.
+// Package proxy is the data plane. It accepts connections on the ports of listeners, finds out what each client speaks,
+// makes TLS, and hands the connection to the package below downstream that carries the protocol. It also watches time: one
+// goroutine, the sweeper, looks at all connections a few times a second, so that no exchange sets a timer. And it stops,
+// without breaking off more than it must.
 //
-// One goroutine serves a client's connection and borrows a connection to a target for each exchange. A second one
-// exists only while a request's body is being uploaded that was not there at once, and while an upgraded connection
-// is carried. One more, the sweeper, watches time for all of them, so that no exchange sets a timer.
+// The packages below are the path of a request, and each imports only those before it: socket and buffer, wire, upstream,
+// exchange, downstream and its protocols.
 //
 // The server calls SetPorts after every change of the routes. Nothing here knows of the control plane.
 package proxy

@@ -11,7 +11,7 @@ import (
 // GRPCCode is a status code of gRPC.
 type GRPCCode int
 
-// The codes with which the proxy answers (https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
+// The codes with which the proxy refuses (https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
 const (
 	grpcUnknown          GRPCCode = 2
 	grpcDeadlineExceeded GRPCCode = 4

@@ -10,7 +10,7 @@ import (
 
 // MaxHops is how many times a request may pass through Trellis, on one node or on several. One service may call
 // another through its listener, but a request that goes round would take connections until there are none left. It
-// carries the number with it, in CDN-Loop (RFC 8586): unlike Via, that changes nothing about how targets answer.
+// carries the number with it, in CDN-Loop (RFC 8586): unlike Via, it changes nothing about how targets respond.
 const MaxHops = 16
 
 // plan is where an exchange goes, as far as that has been decided. It does not depend on the version of HTTP.

@@ -42,7 +42,7 @@ func rawCall(number, fd uintptr, p unsafe.Pointer, length uintptr) (int, error) 
 	}
 }
 
-// peek says whether there is nothing to read, not even an end.
+// peek reports whether there is nothing to read, not even an end.
 func peek(fd uintptr) (silent bool) {
 	var b [1]byte
 	for {

@@ -35,7 +35,7 @@ func write(fd uintptr, p []byte) (n int, err error) {
 // writeBoth writes from the first.
 func writeBoth(fd uintptr, p, _ []byte) (n int, err error) { return write(fd, p) }
 
-// peek says whether there is nothing to read, not even an end.
+// peek reports whether there is nothing to read, not even an end.
 func peek(fd uintptr) (silent bool) {
 	var b [1]byte
 	for {

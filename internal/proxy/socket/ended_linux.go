@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ended says whether the peer has closed its side. It asks for the state of the connection: what the peer sent before,
+// Ended reports whether the peer has closed its side. It asks for the state of the connection: what the peer sent before,
 // such as the orderly end of TLS, may not have been read yet.
 func Ended(raw syscall.RawConn) bool {
 	ended := false

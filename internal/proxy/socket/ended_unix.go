@@ -4,7 +4,7 @@ package socket
 
 import "syscall"
 
-// Ended says whether the peer has closed its side, as far as can be seen without reading: what it sent before may
+// Ended reports whether the peer has closed its side, as far as can be seen without reading: what it sent before may
 // hide it.
 func Ended(raw syscall.RawConn) bool {
 	ended := false

@@ -31,7 +31,7 @@ func Raw(conn net.Conn) syscall.RawConn {
 // errWait says that a call would have to wait.
 var errWait = errors.New("the socket is not ready")
 
-// Read reads what there is. wait says that there is nothing yet; the end of the stream is io.EOF.
+// Read reads what there is. wait reports that there is nothing yet; the end of the stream is io.EOF.
 func Read(fd uintptr, p []byte) (n int, wait bool, err error) {
 	n, err = read(fd, p)
 	switch {
@@ -82,5 +82,5 @@ func WriteBoth(fd uintptr, p, q []byte) (n int, wait bool, err error) {
 	return n + m, wait, err
 }
 
-// Silent says whether there is nothing to read, neither bytes nor an end of the stream.
+// Silent reports whether there is nothing to read, neither bytes nor an end of the stream.
 func Silent(fd uintptr) bool { return peek(fd) }

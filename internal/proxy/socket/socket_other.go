@@ -17,5 +17,5 @@ func writeBoth(uintptr, []byte, []byte) (int, error) { return 0, errors.ErrUnsup
 
 func peek(uintptr) bool { return true }
 
-// Ended says whether the peer has closed its side. Here it cannot be seen.
+// Ended reports whether the peer has closed its side. Here it cannot be seen.
 func Ended(syscall.RawConn) bool { return false }

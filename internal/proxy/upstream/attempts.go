@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Attempt is a failed attempt to get an answer from a target.
+// Attempt is a failed attempt to get a response from a target.
 type Attempt struct {
 	Err error
 	// Reused reports whether the connection had carried an exchange before, or had been idle.
@@ -43,14 +43,14 @@ func (t *Attempts) Again() bool { return t.same || t.untouched > 0 }
 //
 //   - No connection could be made: another target, once. Nothing was sent.
 //   - No target has looked at the request (it was not sent, or HTTP/2 says so: RFC 9113 8.7): again, whatever the method,
-//     until the patience ends. The second time it is rather another target.
-//   - A connection broke before anything of an answer came, and the request is idempotent: if the connection had been used
+//     until retryFor is over. The second time it is rather another target.
+//   - A connection broke before anything of a response came, and the request is idempotent: if the connection had been used
 //     before, the target most likely closed it at the same moment, so the same target gets the request again, once. If
 //     it was new, another target does, once.
 //   - Anything else may be the request's own doing, so it is not repeated.
 //
 // AWS does not say what it repeats.
-func (t *Attempts) Decide(a Attempt, now time.Time, patience time.Duration) (Decision, time.Duration) {
+func (t *Attempts) Decide(a Attempt, now time.Time, retryFor time.Duration) (Decision, time.Duration) {
 	if _, ok := errors.AsType[*DialError](a.Err); ok {
 		return t.another(), 0
 	}
@@ -59,7 +59,7 @@ func (t *Attempts) Decide(a Attempt, now time.Time, patience time.Duration) (Dec
 	case !ok || broken.Received || !a.Replayable:
 		return GiveUp, 0
 	case !broken.Sent:
-		return t.untouchedAgain(now, patience)
+		return t.untouchedAgain(now, retryFor)
 	case !a.Idempotent || errors.Is(a.Err, os.ErrDeadlineExceeded):
 		return GiveUp, 0
 	case a.Reused && !t.same:
@@ -80,12 +80,12 @@ func (t *Attempts) another() Decision {
 }
 
 // untouchedAgain decides what follows an attempt in which no target has looked at the request.
-func (t *Attempts) untouchedAgain(now time.Time, patience time.Duration) (Decision, time.Duration) {
+func (t *Attempts) untouchedAgain(now time.Time, retryFor time.Duration) (Decision, time.Duration) {
 	if t.untouched++; t.untouched == 1 {
 		t.since = now
 		return SameTarget, 0
 	}
-	if now.Sub(t.since) >= patience {
+	if now.Sub(t.since) >= retryFor {
 		return GiveUp, 0
 	}
 	// The first attempts follow at once. A target that goes on refusing is not asked all the time.

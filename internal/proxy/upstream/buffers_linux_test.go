@@ -22,7 +22,7 @@ func receiveBuffer(t *testing.T, c *Conn) (bytes int) {
 	return bytes
 }
 
-// Somebody must take an answer before the kernel receives much of it ahead. As soon as somebody does, the network's
+// Somebody must take a response before the kernel receives much of it ahead. As soon as somebody does, the network's
 // speed and length decide.
 func TestReceiveBufferGrowsOnlyWithAnAnswerThatIsTaken(t *testing.T) {
 	address, accepted := listen(t)

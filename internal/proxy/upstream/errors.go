@@ -16,11 +16,11 @@ func (e *DialError) Error() string {
 }
 func (e *DialError) Unwrap() error { return e.Err }
 
-// BrokenError says that a connection broke before the head of an answer was complete.
+// BrokenError says that a connection broke before the head of a response was complete.
 type BrokenError struct {
 	// Sent says that the target may have seen the request.
 	Sent bool
-	// Received says that some of an answer has come.
+	// Received says that some of a response has come.
 	Received bool
 	Err      error
 }
@@ -36,9 +36,9 @@ func AfterBytes(err error) error {
 	return err
 }
 
-// errUnasked says that a target closed an idle connection, or sent bytes on it. These are an answer to nothing, and
-// must not be taken for the answer to the next request.
-var errUnasked = errors.New("the target closed the connection or sent an answer that nobody asked for")
+// errUnasked says that a target closed an idle connection, or sent bytes on it. They belong to no request, and must not
+// be taken for the response to the next one.
+var errUnasked = errors.New("the target closed the connection or sent bytes that nobody asked for")
 
 // errBusy says that all connections were in use for as long as a request may wait for one.
 var errBusy = errors.New("all connections to the target are in use")

@@ -10,7 +10,7 @@ import (
 	"trellis/internal/proxy/socket"
 )
 
-// How much may wait in the kernel for a target that takes nothing, beside what is on its way; and how much of an answer
+// How much may wait in the kernel for a target that takes nothing, beside what is on its way; and how much of a response
 // has to be taken until more than the least of it is received ahead, which is more than what the kernels on the way to a
 // client take in before that reads anything.
 const (
@@ -27,7 +27,7 @@ type Conn struct {
 
 	tcp     *net.TCPConn
 	bounded bool // bound has been called
-	taken   int  // how much of an answer has been read, until that is enough to widen the connection
+	taken   int  // how much of a response has been read, until that is enough to widen the connection
 	widened bool
 
 	pool      *HTTP1Pool      // nil for a function
@@ -44,7 +44,7 @@ type Conn struct {
 	onBody     func(fd uintptr) bool
 	onTry      func(fd uintptr) bool
 	request    []byte
-	answer     []byte
+	response   []byte
 	received   int
 	stage      stage
 	last       stage
@@ -171,7 +171,7 @@ func (c *Conn) close() {
 	c.pool.pools.room.leave()
 }
 
-// stale says whether the target has closed the idle connection, or said something unasked.
+// stale reports whether the target has closed the idle connection, or said something unasked.
 func (c *Conn) stale() bool {
 	switch {
 	case c.probed != nil:
@@ -186,12 +186,12 @@ func (c *Conn) stale() bool {
 	}
 }
 
-// Exchange sends a request and returns the first bytes of the answer. The error is a *BrokenError.
+// Exchange sends a request and returns the first bytes of the response. The error is a *BrokenError.
 //
 // A connection that has been used before is read from first: normally there is nothing, and if there is, or if the
 // stream has ended, then nothing has been sent yet and any request can be sent again. The same read makes it safe to
 // wait without another one after sending: whatever comes later wakes the wait.
-func (c *Conn) Exchange(request, answer []byte) (int, error) {
+func (c *Conn) Exchange(request, response []byte) (int, error) {
 	if !c.bounded {
 		c.bound()
 	}
@@ -199,22 +199,22 @@ func (c *Conn) Exchange(request, answer []byte) (int, error) {
 		if err := c.send(request); err != nil {
 			return 0, err
 		}
-		return c.Receive(answer)
+		return c.Receive(response)
 	}
-	err := c.run(request, answer, receiving)
+	err := c.run(request, response, receiving)
 	return c.received, err
 }
 
-// Send sends a part of a request whose rest is sent by others. There must be room for an answer, although it is not
+// Send sends a part of a request whose rest is sent by others. There must be room for a response, although it is not
 // waited for. The error is a *BrokenError.
-func (c *Conn) Send(part, answer []byte) error {
+func (c *Conn) Send(part, response []byte) error {
 	if !c.bounded {
 		c.bound()
 	}
 	if c.raw == nil {
 		return c.send(part)
 	}
-	return c.run(part, answer, sending)
+	return c.run(part, response, sending)
 }
 
 func (c *Conn) send(b []byte) error {
@@ -228,11 +228,11 @@ func (c *Conn) send(b []byte) error {
 }
 
 // run goes through the stages up to the last.
-func (c *Conn) run(request, answer []byte, last stage) error {
-	c.request, c.answer, c.received, c.err = request, answer, 0, nil
+func (c *Conn) run(request, response []byte, last stage) error {
+	c.request, c.response, c.received, c.err = request, response, 0, nil
 	c.stage, c.last = checking, last
 	err := c.raw.Read(c.onReadable)
-	c.request, c.answer = nil, nil
+	c.request, c.response = nil, nil
 	if err == nil {
 		err = c.err
 	}
@@ -247,7 +247,7 @@ func (c *Conn) step(fd uintptr) (done bool) {
 	switch c.stage {
 	case checking:
 		if c.Reused {
-			if _, wait, c.err = socket.Read(fd, c.answer); !wait {
+			if _, wait, c.err = socket.Read(fd, c.response); !wait {
 				if c.err == nil {
 					c.err = errUnasked
 				}
@@ -273,16 +273,16 @@ func (c *Conn) step(fd uintptr) (done bool) {
 	}
 }
 
-// Receive returns the next bytes of the answer, of which none have come yet. The error is a *BrokenError.
-func (c *Conn) Receive(answer []byte) (int, error) {
-	n, err := c.Read(answer)
+// Receive returns the next bytes of the response, of which none have come yet. The error is a *BrokenError.
+func (c *Conn) Receive(response []byte) (int, error) {
+	n, err := c.Read(response)
 	if n == 0 && err != nil {
 		return 0, broken(err, true)
 	}
 	return n, nil
 }
 
-// Read reads more of an answer.
+// Read reads more of a response.
 func (c *Conn) Read(b []byte) (n int, err error) {
 	if c.raw == nil {
 		n, err = c.Conn.Read(b)
@@ -304,7 +304,7 @@ func (c *Conn) bound() {
 	socket.HoldReceiveBuffer(c.tcp)
 }
 
-// widen lets the kernel receive as much ahead as it finds fit for the network. Before an answer has shown that somebody
+// widen lets the kernel receive as much ahead as it finds fit for the network. Before a response has shown that somebody
 // takes it, that is 64 KB or so.
 func (c *Conn) widen() {
 	c.widened = true
@@ -320,9 +320,9 @@ func (c *Conn) TryRead(b []byte) (int, error) {
 }
 
 func (c *Conn) readWith(onReadable func(fd uintptr) bool, b []byte) (int, error) {
-	c.answer = b
+	c.response = b
 	err := c.raw.Read(onReadable)
-	c.answer = nil
+	c.response = nil
 	if err != nil {
 		return 0, err
 	}
@@ -331,7 +331,7 @@ func (c *Conn) readWith(onReadable func(fd uintptr) bool, b []byte) (int, error)
 
 func (c *Conn) readBody(fd uintptr) (done bool) {
 	var wait bool
-	c.received, wait, c.err = socket.Read(fd, c.answer)
+	c.received, wait, c.err = socket.Read(fd, c.response)
 	return !wait
 }
 

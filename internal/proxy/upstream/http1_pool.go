@@ -24,7 +24,7 @@ type HTTP1Pool struct {
 }
 
 // setIdling notes whether a pool has idle connections, so that Sweep need not look at the others: there may be
-// 100,000 targets, few of them with traffic. It says whether idle connections may be kept.
+// 100,000 targets, few of them with traffic. It reports whether idle connections may be kept.
 func (p *Pools) setIdling(pool *HTTP1Pool, idling bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -61,7 +61,7 @@ func dial(t *testing.T, pool *HTTP1Pool) *Conn {
 	return c
 }
 
-// closed says whether the other side has closed the connection.
+// closed reports whether the other side has closed the connection.
 func closed(conn net.Conn) bool {
 	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 	_, err := conn.Read(make([]byte, 1))
@@ -304,6 +304,6 @@ func TestExchangeReturnsWhatComesFirst(t *testing.T) {
 	}
 	c.SetDeadline(time.Unix(1, 0))
 	if _, err := c.Exchange([]byte("request"), buffer); err == nil {
-		t.Error("a spoilt connection was used")
+		t.Error("a connection whose deadline has passed was used")
 	}
 }

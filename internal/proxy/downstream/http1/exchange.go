@@ -79,7 +79,7 @@ func (c *conn) attempt() (int, error) {
 	return target.Receive(room)
 }
 
-// failed decides what follows a failed attempt. again says that there is to be another; else keep says whether the
+// failed decides what follows a failed attempt. again says that there is to be another; else keep reports whether the
 // client's connection stays open.
 func (c *conn) failed(err error) (again, keep bool) {
 	x := c.x

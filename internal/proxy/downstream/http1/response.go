@@ -179,7 +179,7 @@ func (c *conn) relay(first []byte) bool {
 func (c *conn) finishTarget(reusable bool) {
 	x := c.x
 	if x.Uploads && !c.uploaded() {
-		// The target has answered and wants no more of the body.
+		// The target has responded and wants no more of the body.
 		c.upload.discards.Store(true)
 		reusable = false
 	}

@@ -39,7 +39,7 @@ func appendStatus(dst []byte, r *http1.Response) (appended []byte, from int) {
 	return dst, end
 }
 
-// appendConnection says whether the connection stays open, as far as the client's version does not.
+// appendConnection reports whether the connection stays open, as far as the client's version does not.
 func (x *work) appendConnection(dst []byte) []byte {
 	switch {
 	case !x.keepAlive:

@@ -15,11 +15,11 @@ import (
 )
 
 // upload is the sending of a request's body that was not there with its head. It has a goroutine of its own, since the
-// target may answer at any time; the connection's goroutine starts it and waits for it before the exchange ends.
+// target may respond at any time; the connection's goroutine starts it and waits for it before the exchange ends.
 type upload struct {
 	target   *upstream.Conn
 	outcome  atomic.Int32
-	discards atomic.Bool // the target has answered and wants no more
+	discards atomic.Bool // the target has responded and wants no more
 	last     atomic.Bool // all of the body has been read; what is left is to write the last piece of it
 	ended    chan struct{}
 	run      func() // uploadBody
@@ -64,7 +64,7 @@ func (c *conn) uploadBody() {
 		}
 		u.outcome.Store(outcome)
 		if outcome != uploadComplete && outcome != uploadDropped {
-			u.target.SetDeadline(downstream.Past) // The connection's goroutine waits for an answer that will not come.
+			u.target.SetDeadline(downstream.Past) // The connection's goroutine waits for a response that will not come.
 		}
 		c.Upload.End()
 		u.ended <- struct{}{}
@@ -73,7 +73,7 @@ func (c *conn) uploadBody() {
 }
 
 // copyBody sends the body on as it comes. When the target takes no more, it still reads some of it, since a client may
-// read the answer only after it has sent everything.
+// read the response only after it has sent everything.
 func (c *conn) copyBody() (outcome int32) {
 	u, body := &c.upload, &c.x.RequestBody
 	room := u.pooled.Bytes[:]
@@ -126,7 +126,7 @@ func (c *conn) copyBody() (outcome int32) {
 // awaitUploading states what the upload waits for from now on.
 func (c *conn) awaitUploading(state int32) { c.Upload.Await(state, &c.Env.Clock, c.IdleMillis) }
 
-// uploaded reports whether all of the body has been sent. It does not wait for the client. A target that answers to the
+// uploaded reports whether all of the body has been sent. It does not wait for the client. A target that responds to the
 // last piece may be faster than the goroutine that sent it, so that one is waited for when nothing is left but to write.
 func (c *conn) uploaded() bool {
 	u := &c.upload

@@ -137,7 +137,7 @@ func (st *stream) interrupt(why downstream.Cause) {
 	if sends {
 		st.http.Break(errInterrupted)
 	} else {
-		st.http.StopReading(errInterrupted) // The client is still to get an answer.
+		st.http.StopReading(errInterrupted) // The client is still to get a response.
 	}
 }
 
@@ -358,7 +358,7 @@ func (st *stream) stopUpload() {
 	st.uploaded = nil
 }
 
-// startUpload runs an upload on a goroutine of its own, since the target may answer at any time.
+// startUpload runs an upload on a goroutine of its own, since the target may respond at any time.
 func (st *stream) startUpload(upload func() error) {
 	st.x.Uploads = true
 	st.http.Keep() // As long as there is no answer, the target may still refuse the request.

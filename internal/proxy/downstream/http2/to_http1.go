@@ -311,7 +311,7 @@ func (st *stream) releaseTarget() {
 	reusable := st.reusable
 	if st.uploaded != nil {
 		if st.last.Load() {
-			// The target has most likely answered to that piece, before the upload could see that it was sent. A write that
+			// The target has most likely responded to that piece, before the upload could see that it was sent. A write that
 			// the target has taken succeeds all the same; one that waits for the target ends.
 			st.target.SetWriteDeadline(downstream.Past)
 			<-st.uploaded

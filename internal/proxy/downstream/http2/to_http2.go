@@ -231,7 +231,7 @@ func peerError(err error, received bool) error {
 		if !reset.ByPeer {
 			return http1.UnexpectedEnd
 		}
-		received = true // It is an answer of a kind.
+		received = true // It is a response of a kind.
 	}
 	return &upstream.BrokenError{Sent: true, Received: received, Err: err}
 }

@@ -206,7 +206,7 @@ func TestSenderThatResetsEndsTheMove(t *testing.T) {
 }
 
 func TestDeadlineEndsTheMove(t *testing.T) {
-	for name, spoil := range map[string]func(t *testing.T, l *line){
+	for name, breakOff := range map[string]func(t *testing.T, l *line){
 		"of the source": func(_ *testing.T, l *line) { l.src.SetDeadline(time.Unix(1, 0)) },
 		"of the destination, which takes nothing": func(t *testing.T, l *line) {
 			go func() {
@@ -222,7 +222,7 @@ func TestDeadlineEndsTheMove(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLine(t)
-			spoil(t, l)
+			breakOff(t, l)
 			if err := l.end(t); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Fatalf("error %v", err)
 			}

@@ -27,7 +27,7 @@ const (
 	nameTypeHost        = 0
 )
 
-// Begins says whether a connection whose first byte this is may be a TLS connection. No method of HTTP starts with it.
+// Begins reports whether a connection whose first byte this is may be a TLS connection. No method of HTTP starts with it.
 func Begins(first byte) bool { return first == typeHandshake }
 
 // Parse reads a ClientHello from the first bytes of a connection. It returns the server name as the client sent it,
@@ -115,7 +115,7 @@ func messageBytes(b []byte) (int, error) {
 	return size, nil
 }
 
-// incomplete says whether more may come after b.
+// incomplete reports whether more may come after b.
 func incomplete(b []byte) error {
 	if len(b) >= MaxBytes {
 		return TooLarge
@@ -190,7 +190,7 @@ func hostName(data reader) ([]byte, error) {
 	return name, nil
 }
 
-// isNameByte says whether a byte may be part of a host name. The underscore is none of RFC 1123, but in use.
+// isNameByte reports whether a byte may be part of a host name. The underscore is none of RFC 1123, but in use.
 func isNameByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_'
 }

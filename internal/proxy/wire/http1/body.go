@@ -52,7 +52,7 @@ func (b *Body) start(framing Framing, length int64) {
 	}
 }
 
-// Done says whether all of the body has been taken.
+// Done reports whether all of the body has been taken.
 func (b *Body) Done() bool { return b.ended }
 
 // Remaining returns how many bytes are yet to come, if that is known: of a body by length.

@@ -38,7 +38,7 @@ func (c *Chunked) Reset() {
 	*c = Chunked{trailers: c.trailers[:0], fields: Head{Fields: c.fields.Fields[:0]}}
 }
 
-// Done says whether the body has ended, trailers included.
+// Done reports whether the body has ended, trailers included.
 func (c *Chunked) Done() bool { return c.state == atEnd }
 
 // Take takes up the next bytes of the body and moves what is to be passed on to the front of p. With framing that is
@@ -171,7 +171,7 @@ func (c *Chunked) trailerByte(b byte) error {
 	return nil
 }
 
-// HasTrailers says whether the body that has ended has trailers.
+// HasTrailers reports whether the body that has ended has trailers.
 func (c *Chunked) HasTrailers() bool { return c.state == atEnd && len(c.trailers) > 0 }
 
 // AppendTrailers appends the trailers and the final empty line. Fields that say something about framing, routing or

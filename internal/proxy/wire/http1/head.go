@@ -120,7 +120,7 @@ func (h *Head) parse(b []byte, parseLine func(line []byte) error) (int, error) {
 	return n, nil
 }
 
-// waiting says whether b, which continues an incomplete head, still lacks the end of a line. Without it a head that
+// waiting reports whether b, which continues an incomplete head, still lacks the end of a line. Without it a head that
 // arrives byte by byte would be scanned from the line's start for every byte.
 func (h *Head) waiting(b []byte) bool {
 	if h.seen > 0 && h.seen <= len(b) && bytes.IndexByte(b[h.seen:], '\n') < 0 {

@@ -93,7 +93,7 @@ func nameOf(name []byte) Name {
 	return Other
 }
 
-// isOurs says whether a name is one that only the proxy may set and that has no Name of its own: all that start with
+// isOurs reports whether a name is one that only the proxy may set and that has no Name of its own: all that start with
 // x-amzn-lattice-, x-amzn-source-vpc, and any of ours that is written with underscores. Programs that get headers as
 // variables read an underscore like a hyphen (RFC 3875 4.1.18), and so would believe it.
 func isOurs(name []byte) bool {
@@ -126,7 +126,7 @@ func isVariable(b []byte, lower string) bool {
 	return true
 }
 
-// EqualFold says whether b is the text in any case. The text must be in lower case, and of letters, digits and hyphens.
+// EqualFold reports whether b is the text in any case. The text must be in lower case, and of letters, digits and hyphens.
 func EqualFold(b []byte, lower string) bool {
 	if len(b) != len(lower) {
 		return false

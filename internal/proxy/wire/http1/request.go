@@ -177,7 +177,7 @@ func (r *Request) checkHost() error {
 	return nil
 }
 
-// validHost says whether b is a host with or without a port. Percent encoding and user information, which nobody
+// validHost reports whether b is a host with or without a port. Percent encoding and user information, which nobody
 // sends and not everybody reads alike, are refused.
 func validHost(b []byte) bool {
 	i := 0

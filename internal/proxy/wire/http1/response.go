@@ -53,7 +53,7 @@ func (r *Response) parseLine(line []byte) error {
 	return nil
 }
 
-// Bodyless says whether the response ends with its head whatever its header lines say: an interim response, 204, 304,
+// Bodyless reports whether the response ends with its head whatever its header lines say: an interim response, 204, 304,
 // and any answer to HEAD (RFC 9112 6.3).
 func (r *Response) Bodyless(toHead bool) bool {
 	return toHead || r.Status < 200 || r.Status == 204 || r.Status == 304

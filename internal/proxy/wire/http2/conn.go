@@ -59,47 +59,47 @@ type Conn struct {
 	running sync.WaitGroup // handlers and writers
 	heard   atomic.Int64   // when the last frame came
 
-	mu           sync.Mutex // mu guards the fields below, and what streams say that it guards.
-	calls        []func()   // to be called once mu is free
-	out          *output    // nil when there is nothing to write
-	writing      bool
-	written      sync.Cond // that nobody is writing any more
-	writingSince int64
-	waiting      []*Stream // which wait for sendWindow or for room in out, in turn
-	streams      map[uint32]*Stream
-	handlers     int       // streams that are being handled, or about to be
-	starting     []*Stream // which are to be handled
-	idle         []handler // the last is the one that was busy last
-	unused       int       // how many of idle have not been needed since the last Sweep
-	finished     bool      // no stream will start any more
-	lastPeerID   uint32    // the highest stream that the peer has opened
-	lastOwnID    uint32    // the highest stream that we have opened
-	closed       []closedStream
-	nextClosed   int
-	sendWindow   int64
-	recvWindow   int64
-	owed         int // what the peer may send beyond recvWindow, but has not been told of
-	peerWindow   int32
-	peerStreams  uint32
-	tableChanged bool // the next block must say that there is no table
-	budget       budget
-	draining     bool
-	drainSince   int64
-	settled      bool   // lastTaken holds
-	lastTaken    uint32 // later streams of the peer are not taken any more
-	goneAway     bool   // the peer takes no more streams
-	full         bool   // somebody had to be sent away
-	answered     bool   // the target has sent a response
-	large        int    // how many responses may be small before none is expected to be large
-	queued       uint64 // how many bytes have been taken from out to be written
-	begun        uint64 // how many of them may have been sent
-	idleSince    int64
-	headSince    int64 // since when a head is incomplete, or 0
-	greeted      bool  // the peer's SETTINGS have come
-	err          error // why the connection has ended
-	writeErr     error // why nothing can be written any more, although there may be something to be read
-	aborted      bool
-	lastWords    time.Duration // how long each of the last writes may take; 0 as long as the connection is in use
+	mu            sync.Mutex // mu guards the fields below, and what streams say that it guards.
+	calls         []func()   // to be called once mu is free
+	out           *output    // nil when there is nothing to write
+	writing       bool
+	written       sync.Cond // that nobody is writing any more
+	writingSince  int64
+	waiting       []*Stream // which wait for sendWindow or for room in out, in turn
+	streams       map[uint32]*Stream
+	handlers      int       // streams that are being handled, or about to be
+	starting      []*Stream // which are to be handled
+	idle          []handler // the last is the one that was busy last
+	unused        int       // how many of idle have not been needed since the last Sweep
+	finished      bool      // no stream will start any more
+	lastPeerID    uint32    // the highest stream that the peer has opened
+	lastOwnID     uint32    // the highest stream that we have opened
+	closed        []closedStream
+	nextClosed    int
+	sendWindow    int64
+	recvWindow    int64
+	owed          int // what the peer may send beyond recvWindow, but has not been told of
+	peerWindow    int32
+	peerStreams   uint32
+	tableChanged  bool // the next block must say that there is no table
+	budget        budget
+	draining      bool
+	drainSince    int64
+	settled       bool   // lastTaken holds
+	lastTaken     uint32 // later streams of the peer are not taken any more
+	goneAway      bool   // the peer takes no more streams
+	full          bool   // somebody had to be sent away
+	answered      bool   // the target has sent a response
+	large         int    // how many responses may be small before none is expected to be large
+	queued        uint64 // how many bytes have been taken from out to be written
+	begun         uint64 // how many of them may have been sent
+	idleSince     int64
+	headSince     int64 // since when a head is incomplete, or 0
+	greeted       bool  // the peer's SETTINGS have come
+	err           error // why the connection has ended
+	writeErr      error // why nothing can be written any more, although there may be something to be read
+	aborted       bool
+	lastWriteTime time.Duration // how long each of the last writes may take; 0 as long as the connection is in use
 }
 
 // closedStream is a stream that has ended not long ago.
@@ -223,11 +223,11 @@ func (c *Conn) finish(err error) (lingers bool) {
 	case c.aborted:
 	case ok:
 		c.appendGoAway(c.lastPeerID, breach.code, breach.text)
-		c.err, c.lastWords = err, closingTime
+		c.err, c.lastWriteTime = err, closingTime
 		c.breakStreams(&ResetError{Code: breach.code, Text: breach.text})
 		lingers = true
 	case c.err == errEnded:
-		c.lastWords = c.endpoint.cfg.StallTimeout // A response may be among what is left to be written.
+		c.lastWriteTime = c.endpoint.cfg.StallTimeout // A response may be among what is left to be written.
 		lingers = true
 	default:
 		switch {
@@ -240,7 +240,7 @@ func (c *Conn) finish(err error) (lingers bool) {
 	}
 	if lingers {
 		c.conn.SetReadDeadline(time.Time{})
-		c.conn.SetWriteDeadline(time.Now().Add(c.lastWords)) // For a write that has begun.
+		c.conn.SetWriteDeadline(time.Now().Add(c.lastWriteTime)) // For a write that has begun.
 		c.writeLast()
 	}
 	writes := c.writing

@@ -130,7 +130,7 @@ func (c *Conn) process(frame wire.Frame) error {
 	return nil
 }
 
-// isIdle says whether nobody has opened the stream yet.
+// isIdle reports whether nobody has opened the stream yet.
 func (c *Conn) isIdle(id uint32) bool {
 	if (id%2 == 1) == c.client {
 		return id > c.lastOwnID

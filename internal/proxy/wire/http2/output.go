@@ -83,7 +83,7 @@ func (c *Conn) writeAll() {
 		c.endpoint.release(out)
 		c.wakeNext()
 	}
-	if c.lastWords > 0 {
+	if c.lastWriteTime > 0 {
 		c.conn.SetReadDeadline(past) // See finish.
 	}
 	c.writing = false
@@ -124,8 +124,8 @@ func (c *Conn) writeFrames(frames []byte) error {
 		part := frames[:min(len(frames), maxWriteBytes)]
 		frames = frames[len(part):]
 		c.writingSince = c.endpoint.cfg.Now()
-		if c.lastWords > 0 {
-			c.conn.SetWriteDeadline(time.Now().Add(c.lastWords))
+		if c.lastWriteTime > 0 {
+			c.conn.SetWriteDeadline(time.Now().Add(c.lastWriteTime))
 		}
 		c.begun += uint64(len(part))
 		c.mu.Unlock()
@@ -146,7 +146,7 @@ func (c *Conn) wakeNext() {
 	}
 }
 
-// canSend says whether the connection takes bytes of bodies.
+// canSend reports whether the connection takes bytes of bodies.
 func (c *Conn) canSend() bool {
 	return c.sendWindow > 0 && (c.out == nil || len(c.out.frames) < maxOutputBytes)
 }
