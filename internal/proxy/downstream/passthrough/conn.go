@@ -32,13 +32,6 @@ func NewServer(env *downstream.Environment, maxPipes int) *Server {
 // Close frees what the server keeps. Connections that are being served go on.
 func (s *Server) Close() { s.mover.Close() }
 
-// Hellos returns how many different ClientHellos are being passed through.
-func (s *Server) Hellos() int {
-	s.hellos.mu.Lock()
-	defer s.hellos.mu.Unlock()
-	return len(s.hellos.open)
-}
-
 // conn is a connection that is being served.
 type conn struct {
 	*downstream.Conn
