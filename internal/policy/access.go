@@ -99,8 +99,11 @@ func (a *Access) ask(layer Layer, r *Request) (decision Decision, policy int, as
 	guard := a.Network
 	switch layer {
 	case Identity:
+		if !a.Needed() || r.Caller.Anonymous() {
+			return Decision{ImplicitDeny, -1}, -1, false
+		}
 		decision, policy = a.Identity.Evaluate(r)
-		return decision, policy, a.Needed() && !r.Caller.Anonymous()
+		return decision, policy, true
 	case Service:
 		guard = a.Service
 	}
