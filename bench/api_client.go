@@ -177,7 +177,7 @@ func (c *apiClient) hexSum(h hash.Hash) []byte {
 	return c.hex[:]
 }
 
-// read reads an answer, its body into c.answer, and says whether the server keeps the connection.
+// read reads an answer, its body into c.answer, and reports whether the server keeps the connection.
 func (c *apiClient) read() (status int, keep bool, err error) {
 	line, err := c.reader.ReadSlice('\n')
 	if err != nil {

@@ -19,7 +19,7 @@ const (
 const grpcMessage = "\x00\x00\x00\x00\x05hello"
 
 // nginxHead is common to nginx as the backend and as a proxy. Logs are off, and connections are kept for ever: what
-// is compared is proxying. nginx insists on a place for each kind of temporary file.
+// is compared is proxying. nginx needs a place for each kind of temporary file.
 const nginxHead = `
 {{if .User}}user {{.User}};{{end}}
 daemon off;

@@ -33,7 +33,7 @@ type options struct {
 	nginx, haproxy string
 }
 
-// wants says whether a row of a part is to be measured.
+// wants reports whether a row of a part is to be measured.
 func (o options) wants(part, row string) bool {
 	return (o.part == "all" || o.part == part) && o.rows.MatchString(row)
 }

@@ -127,7 +127,7 @@ func skipFolder(path string) error {
 	return nil
 }
 
-// isSource says whether a file is written by hand or generated from the model: code, scripts and test transcripts.
+// isSource reports whether a file is written by hand or generated from the model: code, scripts and test transcripts.
 func isSource(path string) bool {
 	switch filepath.Ext(path) {
 	case ".go", ".py", ".js", ".mjs", ".sh", ".txt", ".yaml":

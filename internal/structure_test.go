@@ -39,7 +39,7 @@ var importRules = []importRule{
 		packages: []string{"internal/audit", "internal/chaos"},
 		forbid:   []string{"internal/..."},
 		allow:    []string{"internal/shape"},
-		because:  "the handler calls them, and they call nobody: what they record or spoil is told to them",
+		because:  "the handler calls them, and they call nobody: what they record or delay is passed to them",
 	},
 	{
 		packages: []string{"internal/authorization"},
@@ -192,7 +192,7 @@ func TestPackagesOfTheProxyStandInTheOrderOfARequest(t *testing.T) {
 	}
 }
 
-// matches says whether a package or import path is meant by a pattern of importRule.
+// matches reports whether a package or import path is meant by a pattern of importRule.
 func matches(pattern, name string) bool {
 	below, isTree := strings.CutSuffix(pattern, "/...")
 	return name == below || isTree && strings.HasPrefix(name, below+"/")

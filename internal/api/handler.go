@@ -29,7 +29,7 @@ type Config struct {
 	Limits Limits
 	// Audit is told of each call that may change something, once its caller is known. Nil means that nobody is told.
 	Audit *audit.Log
-	// Chaos spoils calls, for tests of clients. Nil means none.
+	// Chaos makes calls fail or wait, for tests of clients. Nil means none.
 	Chaos *chaos.Chaos
 	// Log gets one line for each request: at debug level, or at warn level when the answer is a 5xx. Nil means none.
 	Log *slog.Logger
@@ -151,14 +151,14 @@ func (e *exchange) authenticate() error {
 // and no client should wait for that for ever.
 const operationLimit = 30 * time.Second
 
-// carryOut calls the operation when there is room for it, and lets chaos spoil it.
+// carryOut calls the operation when there is room for it, and lets chaos delay it or make it fail.
 func (e *exchange) carryOut(d *decoder) (any, error) {
 	ctx := e.r.Context()
-	var fate chaos.Fate
+	var effect chaos.Effect
 	if e.cfg.Chaos != nil {
-		fate = e.cfg.Chaos.Next(e.operation.name)
+		effect = e.cfg.Chaos.Next(e.operation.name)
 	}
-	if err := fate.Before(ctx); err != nil {
+	if err := effect.Before(ctx); err != nil {
 		return nil, err
 	}
 	leave, err := e.throttle.Enter(ctx)
@@ -172,7 +172,7 @@ func (e *exchange) carryOut(d *decoder) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return out, fate.After()
+	return out, effect.After()
 }
 
 // writeError is the one place in which an error becomes an answer. An error that is not meant for the client is

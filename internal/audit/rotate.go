@@ -35,7 +35,7 @@ func (l *Log) rotate() error {
 	return l.replaceFile()
 }
 
-// replaceFile opens the file anew, and closes the one that was open. On failure the log goes on in that.
+// replaceFile opens the file again, and closes the one that was open. On failure the log goes on in that.
 func (l *Log) replaceFile() error {
 	old := l.file
 	if old == nil {

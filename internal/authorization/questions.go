@@ -41,7 +41,7 @@ func questions(call api.Call) []question {
 		}
 	}
 	switch in := call.Input.(type) {
-	// Who associates two things needs to be allowed to associate each of them (Service Authorization Reference).
+	// An association of two resources needs permission to associate each of them (Service Authorization Reference).
 	case *shape.CreateServiceNetworkServiceAssociationRequest:
 		also(keyServiceARN)
 		also(keyServiceNetworkARN)

@@ -116,7 +116,7 @@ func (v *Verifier) Identify(r *sigv4.Request, region string) (*principal.Princip
 	if !v.signatures.Verify(r, s, who.SecretKey, sigv4.UnsignedPayload, sigv4.Encoded, sigv4.NormalizedEncoded, sigv4.Plain) {
 		return nil, v.mismatch(r, s)
 	}
-	// Whoever does not have the secret is not told that the key is one that has been.
+	// A client without the secret must not learn that the key has existed.
 	if !who.Expires.IsZero() && !v.cfg.Now().Before(who.Expires) {
 		return nil, refuse(expiredToken, textExpired)
 	}

@@ -86,7 +86,7 @@ func (call *call) evaluate(o *overlay, fn func(tx *Tx) error) {
 	call.withdrawn = true
 	tx := &Tx{overlay: o}
 	defer func() {
-		tx.overlay = nil // Whoever keeps the Tx finds out at once.
+		tx.overlay = nil // A function that keeps the Tx finds out at once.
 		call.evaluated <- struct{}{}
 	}()
 	err := fn(tx)

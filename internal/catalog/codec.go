@@ -19,7 +19,7 @@ const (
 	nodePrefix = prefix + "node/"
 )
 
-// isRecordKey says whether an etcd key under the prefix is that of a record.
+// isRecordKey reports whether an etcd key under the prefix is that of a record.
 func isRecordKey(key []byte) bool {
 	return string(key) != headKey && !(len(key) > len(nodePrefix) && string(key[:len(nodePrefix)]) == nodePrefix)
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // embedded keeps an etcd server running within this process, which listens nowhere: clients call it directly. When the
-// server fails it is started anew, as soon as there is room for it; until then there is none.
+// server fails it is started again, as soon as there is room for it; until then there is none.
 type embedded struct {
 	cfg Config
 	dir string // of etcd

@@ -153,7 +153,7 @@ func (c *slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 
 func (c *slogCore) Sync() error { return nil }
 
-// expected says whether a message comes at every start of a cluster of one that listens nowhere.
+// expected reports whether a message comes at every start of a cluster of one that listens nowhere.
 func expected(message string) bool {
 	switch message {
 	case "Running http and grpc server on single port. This is not recommended for production.",

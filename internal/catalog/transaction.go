@@ -135,7 +135,7 @@ func (m *committer) lost(b *batch, resp *clientv3.TxnResponse) (result, error) {
 	return result{revision: max(kvOf(resp, 0).ModRevision, b.revision+1)}, nil
 }
 
-// refused says whether etcd has turned a request down before doing anything of it, and would so again.
+// refused reports whether etcd has turned a request down before doing anything of it, and would so again.
 func refused(err error) bool {
 	for _, refusal := range []error{
 		rpctypes.ErrTooManyOps, rpctypes.ErrRequestTooLarge, rpctypes.ErrDuplicateKey, rpctypes.ErrEmptyKey,

@@ -1,5 +1,5 @@
-// Package chaos spoils calls of the API on purpose, so that who writes a client can see what it does when the
-// server is slow, throttles, fails, or cannot create what was asked for. It decides which calls are spoilt; the
+// Package chaos makes calls of the API fail or wait on purpose, so that authors of clients can see what it does when the
+// server is slow, throttles, fails, or cannot create what was asked for. It decides which calls these are; the
 // handler and the operations do what it says. It is there in dev only.
 //
 // What happens to the n-th call of an operation depends on the seed, the operation and n alone: a test that makes
@@ -41,8 +41,8 @@ func New(cfg Config) *Chaos {
 	return &Chaos{cfg: cfg, streams: map[string]*rand.Rand{}}
 }
 
-// Fate is what happens to one call.
-type Fate struct {
+// Effect is what happens to one call.
+type Effect struct {
 	latency time.Duration
 	trouble trouble
 }
@@ -60,23 +60,23 @@ const (
 
 // Next returns what happens to the next call of an operation. Half of the errors come after the operation has been
 // carried out.
-func (c *Chaos) Next(operation string) Fate {
-	fate := Fate{latency: c.cfg.Latency}
+func (c *Chaos) Next(operation string) Effect {
+	effect := Effect{latency: c.cfg.Latency}
 	switch n := c.draw(operation); {
 	case n < c.cfg.Throttle:
-		fate.trouble = throttled
+		effect.trouble = throttled
 	case n < c.cfg.Throttle+c.cfg.Error/2:
-		fate.trouble = failedBefore
+		effect.trouble = failedBefore
 	case n < c.cfg.Throttle+c.cfg.Error:
-		fate.trouble = failedAfter
+		effect.trouble = failedAfter
 	}
-	return fate
+	return effect
 }
 
 // Before is called before the operation: it waits, and returns the error with which the call is answered instead.
-func (f Fate) Before(ctx context.Context) error {
-	if f.latency > 0 {
-		timer := time.NewTimer(f.latency)
+func (e Effect) Before(ctx context.Context) error {
+	if e.latency > 0 {
+		timer := time.NewTimer(e.latency)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -84,7 +84,7 @@ func (f Fate) Before(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	switch f.trouble {
+	switch e.trouble {
 	case throttled:
 		return &shape.ThrottlingException{Message: new("Rate exceeded (--chaos-throttle)."), ServiceCode: new("vpc-lattice"), RetryAfterSeconds: new(int32(1))}
 	case failedBefore:
@@ -93,9 +93,9 @@ func (f Fate) Before(ctx context.Context) error {
 	return nil
 }
 
-// After is called when the operation has succeeded: it returns the error with which the call is answered all the same.
-func (f Fate) After() error {
-	if f.trouble == failedAfter {
+// After is called when the operation has succeeded: it returns the error with which the call is answered although it was carried out.
+func (e Effect) After() error {
+	if e.trouble == failedAfter {
 		return &shape.InternalServerException{Message: new("Failed after the operation was carried out (--chaos-error).")}
 	}
 	return nil

@@ -71,8 +71,8 @@ func TestSharesAreKept(t *testing.T) {
 func TestNothingHappensUnlessAskedFor(t *testing.T) {
 	c := New(Config{Seed: 1})
 	for range 1000 {
-		fate := c.Next("CreateService")
-		if err := errors.Join(fate.Before(t.Context()), fate.After()); err != nil {
+		effect := c.Next("CreateService")
+		if err := errors.Join(effect.Before(t.Context()), effect.After()); err != nil {
 			t.Fatal(err)
 		}
 		if code, _ := c.FailCreation("service"); code != "" {
@@ -88,13 +88,13 @@ func TestAnswersAreThoseThatClientsRetry(t *testing.T) {
 	before, after := 0, 0
 	c := New(Config{Error: 1})
 	for range 100 {
-		fate := c.Next("GetService")
-		if err := fate.Before(t.Context()); err != nil {
+		effect := c.Next("GetService")
+		if err := effect.Before(t.Context()); err != nil {
 			if _, ok := errors.AsType[*shape.InternalServerException](err); !ok {
 				t.Fatalf("failed with %v", err)
 			}
 			before++
-		} else if fate.After() != nil {
+		} else if effect.After() != nil {
 			after++
 		}
 	}
@@ -105,14 +105,14 @@ func TestAnswersAreThoseThatClientsRetry(t *testing.T) {
 
 func TestLatencyIsWaitedForUnlessTheClientGoesAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fate := New(Config{Latency: 50 * time.Millisecond}).Next("GetService")
+		effect := New(Config{Latency: 50 * time.Millisecond}).Next("GetService")
 		start := time.Now()
-		if err := fate.Before(t.Context()); err != nil || time.Since(start) != 50*time.Millisecond {
+		if err := effect.Before(t.Context()); err != nil || time.Since(start) != 50*time.Millisecond {
 			t.Errorf("waited for %v: %v", time.Since(start), err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		if err := fate.Before(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := effect.Before(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the client has gone, and the call ends with %v", err)
 		}
 	})

@@ -103,7 +103,7 @@ func isConflict(err error) bool {
 	return ok
 }
 
-// Whoever registers a target in a target group that is being deleted must not leave a target without a group.
+// Registering a target in a target group that is being deleted must not leave a target without a group.
 func TestTargetsAreNotRegisteredInWhatIsDeleted(t *testing.T) {
 	c, caller := newTestControl(Config{})
 	for range 20 {

@@ -35,7 +35,7 @@ func ruleMatch(in *shape.RuleMatch, field string) (*shape.RuleMatch, error) {
 	return &shape.RuleMatch{HttpMatch: &m}, nil
 }
 
-// isToken says whether s is a token, as names of methods and of headers are (RFC 9110 5.6.2).
+// isToken reports whether s is a token, as names of methods and of headers are (RFC 9110 5.6.2).
 func isToken(s string) bool {
 	for _, r := range s {
 		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'

@@ -118,7 +118,7 @@ func oneSucceeds(t *testing.T, errs []error) {
 	}
 }
 
-// refused says whether an operation was refused for what another one had done, and fails the test for other errors.
+// refused reports whether an operation was refused for what another one had done, and fails the test for other errors.
 func refused(t *testing.T, err error) bool {
 	t.Helper()
 	_, conflict := errors.AsType[*shape.ConflictException](err)
@@ -340,7 +340,7 @@ func TestDeletedTargetGroupIsInNoRule(t *testing.T) {
 	}
 }
 
-// Whoever orders the rules of a listener takes the priorities as they are and puts them into another order. However
+// A client that orders the rules of a listener reads the priorities and writes them in another order. However
 // many do so at once, no rule ever loses its priority or shares it.
 func TestRulesThatAreReorderedAtOnceKeepDistinctPriorities(t *testing.T) {
 	const rules, writers = 6, 4

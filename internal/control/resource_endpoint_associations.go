@@ -55,7 +55,7 @@ func (c *Control) ListResourceEndpointAssociations(ctx context.Context, caller a
 	})
 }
 
-// admits says whether a filter admits a value. Empty, it admits all.
+// admits reports whether a filter admits a value. Empty, it admits all.
 func admits(filter, value string) bool { return filter == "" || filter == value }
 
 // DeleteResourceEndpointAssociation detaches a VPC endpoint from a resource configuration. The endpoint stays in the

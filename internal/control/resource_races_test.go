@@ -83,7 +83,7 @@ func (c client) checkResourceReferences() {
 	})
 }
 
-// rejectedOrRefused says whether an operation was refused, if need be by a ValidationException: that is how the
+// rejectedOrRefused reports whether an operation was refused, if need be by a ValidationException: that is how the
 // deletion of a resource configuration is refused.
 func rejectedOrRefused(t *testing.T, err error) bool {
 	t.Helper()

@@ -177,7 +177,7 @@ func putTargets(tx *catalog.Tx, record *lattice.Targets, gone func(*lattice.Targ
 	}
 }
 
-// isInUse says whether traffic can reach a target. The status alone does not tell it: functions and load balancers
+// isInUse reports whether traffic can reach a target. The status alone does not tell it: functions and load balancers
 // are UNAVAILABLE in target groups that are not used, too.
 func (m *membership) isInUse(target *lattice.Target) bool {
 	if m.tx.Count(usesOf(m.group)) == 0 {

@@ -162,7 +162,7 @@ func requestedOperation(lines string) (op bounds.Operation, found bool) {
 	return op, found
 }
 
-// isPathOf says whether a path is one of an operation's.
+// isPathOf reports whether a path is one of an operation's.
 func isPathOf(op bounds.Operation, path string) bool {
 	want, got := strings.Split(op.URI, "/"), strings.Split(path, "/")
 	if len(want) != len(got) {

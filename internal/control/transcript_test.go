@@ -213,7 +213,7 @@ func (p *player) leave() {
 	}
 }
 
-// open makes the handler anew, with what a transcript wants of it.
+// open makes a new handler, with what a transcript wants of it.
 func (p *player) open(cfg api.Config) {
 	if cfg.Operations == nil {
 		cfg.Operations = p.control

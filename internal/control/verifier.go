@@ -34,7 +34,7 @@ const (
 	lookupTimeout = 20 * time.Second
 	// lookupsAtOnce is how many look-ups may be under way.
 	lookupsAtOnce = 8
-	// Who starts a verification publishes its record soon after, or hours later. So the time between two looks is an
+	// The record of a verification is published soon after its start, or hours later. So the time between two looks is an
 	// eighth of the verification's age, within these bounds.
 	lookupIntervalAgePart = 8
 	minLookupInterval     = 5 * time.Second

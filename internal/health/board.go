@@ -90,7 +90,7 @@ type TargetReport struct {
 	NextAt time.Time `json:"nextAt,omitzero"`
 }
 
-// Available says whether a target may get requests while others of its group may too: it is healthy, or its health
+// Available reports whether a target may get requests while others of its group may too: it is healthy, or its health
 // is not checked. A target that was never checked is not available, so that it cannot take requests from targets
 // that are known to work (A-183); routing sends to all when none is available (UG target-groups: fail open).
 func (c *Checker) Available(key lattice.Key) bool {

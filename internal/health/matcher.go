@@ -47,7 +47,7 @@ func parseStatusCode(s string) (code int, ok bool) {
 	return code, code >= 100 && code <= maxStatusCode
 }
 
-// Match says whether a status code is in the set.
+// Match reports whether a status code is in the set.
 func (m Matcher) Match(code int) bool {
 	return code >= 0 && code <= maxStatusCode && m.codes[code/64]&(1<<(code%64)) != 0
 }

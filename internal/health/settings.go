@@ -75,7 +75,7 @@ type lateError question
 
 func (e *lateError) Error() string { return fmt.Sprintf("timed out after %v", e.timeout) }
 
-// coverageOf says whether and why the targets of a group are not probed. UG target-group-health-checks: ALB and
+// coverageOf reports whether and why the targets of a group are not probed. UG target-group-health-checks: ALB and
 // LAMBDA have no health checks.
 func coverageOf(group *lattice.TargetGroup) coverage {
 	switch {

@@ -82,7 +82,7 @@ func (a *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (api
 			"The signature does not match. Check the secret key and how the request is signed. The canonical request should have been:\n%s",
 			s.AppendCanonicalRequest(nil, view, payloadHash, sigv4.Encoded)))
 	}
-	// Whoever does not have the secret is not told that the key is one that has been.
+	// A client without the secret must not learn that the key has existed.
 	if !who.Expires.IsZero() && !a.now().Before(who.Expires) {
 		return api.Caller{}, refuse(codeExpiredToken, "The security token included in the request is expired")
 	}

@@ -32,7 +32,7 @@ type Function struct {
 	MemoryMB int
 	// Concurrency bounds the processes, each of which handles one event at a time.
 	Concurrency int
-	// Watch are absolute paths. The program is started anew when one of these files, or a file below one of these
+	// Watch are absolute paths. The program is started again when one of these files, or a file below one of these
 	// directories, changes.
 	Watch []string
 

@@ -179,7 +179,7 @@ func (r reading) file(name string) ([]byte, error) {
 	return data, err
 }
 
-// isCurrent says whether all files still contain what they did.
+// isCurrent reports whether all files still contain what they did.
 func (r reading) isCurrent() bool {
 	for name, before := range r {
 		if data, err := os.ReadFile(name); string(data) != before.text || (err == nil) != before.readable {

@@ -71,7 +71,7 @@ func (d *DomainVerification) Covers(name string) bool {
 	return strings.EqualFold(name, d.DomainName) || IsSubdomain(name, d.DomainName)
 }
 
-// IsSubdomain says whether a name lies within a domain, and is not the domain itself.
+// IsSubdomain reports whether a name lies within a domain, and is not the domain itself.
 func IsSubdomain(name, domain string) bool {
 	return strings.HasSuffix(strings.ToLower(name), "."+strings.ToLower(domain))
 }

@@ -129,7 +129,7 @@ func (e *healthCheckEdit) matcher(byDefault, given *shape.Matcher) *shape.Matche
 	return given
 }
 
-// isStatusCodes says whether s is a status code or a range that a health check can ask for (UG target-group-health-checks).
+// isStatusCodes reports whether s is a status code or a range that a health check can ask for (UG target-group-health-checks).
 func isStatusCodes(s string) bool {
 	first, last, isRange := strings.Cut(s, "-")
 	if !isRange {

@@ -106,7 +106,7 @@ func (r *jsonReader) time(prefix string, value *time.Time) bool {
 	return true
 }
 
-// object takes a prefix and an object, whatever is in it. Who decodes it finds out whether it is valid.
+// object takes a prefix and an object, whatever is in it. Decoding finds out whether it is valid.
 func (r *jsonReader) object(prefix string) ([]byte, bool) {
 	rest, ok := bytes.CutPrefix(r.rest, []byte(prefix))
 	if !ok || len(rest) == 0 || rest[0] != '{' {

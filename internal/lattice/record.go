@@ -3,7 +3,7 @@
 // time. It does no I/O. Both the control plane (which writes records) and the data plane (which is compiled
 // from them) use it.
 //
-// Invariant: a record is never changed once it has been handed to the catalog. Whoever updates one copies it.
+// Invariant: a record is never changed once it has been handed to the catalog. An update stores a changed copy.
 package lattice
 
 import (

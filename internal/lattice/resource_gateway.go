@@ -86,7 +86,7 @@ func (g *ResourceGateway) TypeProblem(configuration shape.ResourceConfigurationT
 	return ""
 }
 
-// reaches says whether the gateway has addresses of a family.
+// reaches reports whether the gateway has addresses of a family.
 func (g *ResourceGateway) reaches(ipv6 bool) bool {
 	switch g.IPAddressType {
 	case shape.ResourceGatewayIpAddressTypeIpv4:

@@ -8,7 +8,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// HoldsOneTarget says whether target groups of a type have at most one target (API RegisterTargets, UG alb-target).
+// HoldsOneTarget reports whether target groups of a type have at most one target (API RegisterTargets, UG alb-target).
 func HoldsOneTarget(groupType shape.TargetGroupType) bool {
 	return groupType == shape.TargetGroupTypeLambda || groupType == shape.TargetGroupTypeAlb
 }

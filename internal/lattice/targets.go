@@ -72,5 +72,5 @@ func (t *Target) Compare(other *Target) int {
 	return cmp.Or(strings.Compare(t.ID, other.ID), cmp.Compare(t.Port, other.Port))
 }
 
-// Draining says whether the target has been deregistered.
+// Draining reports whether the target has been deregistered.
 func (t *Target) Draining() bool { return !t.DrainingUntil.IsZero() }

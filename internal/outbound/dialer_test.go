@@ -27,7 +27,7 @@ func interfaceAddress(t *testing.T) netip.Addr {
 	return netip.Addr{}
 }
 
-// isRefused reports whether the dialer refuses an address. Whoever listens there is not asked.
+// isRefused reports whether the dialer refuses an address. It does not connect to the address.
 func isRefused(t *testing.T, d *Dialer, address netip.AddrPort) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

@@ -18,7 +18,7 @@ const (
 	lookupTimeout  = 2 * time.Second
 )
 
-// store is an endpoint of the etcd cluster. Whoever reaches it can do anything with the catalog.
+// store is an endpoint of the etcd cluster. Anyone who reaches it can do anything with the catalog.
 type store struct {
 	host string
 	port uint16

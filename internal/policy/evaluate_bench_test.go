@@ -32,7 +32,7 @@ func (h benchHeaders) Header(name string, from int) ([]byte, int) {
 	return nil, -1
 }
 
-// benchAsked returns the service's policy, and a function that asks it about a request that is made anew.
+// benchAsked returns the service's policy, and a function that asks it about a request that is made for each call.
 func benchAsked(tb testing.TB, policy string, caller Caller) func() Verdict {
 	d, err := Parse(policy)
 	if err != nil {

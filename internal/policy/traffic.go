@@ -169,7 +169,7 @@ func (t *Traffic) decode(encoded string, at int) string {
 }
 
 // decodeByte returns the first byte that a text of a query stands for, and of how many bytes of the text it is made. A
-// percent sign without two digits stands for itself.
+// percent sign without two digits is literal.
 func decodeByte(encoded string) (c byte, size int) {
 	switch encoded[0] {
 	case '+':

@@ -72,7 +72,7 @@ func (t *Table[K]) wait(b *rate.Limiter, now time.Time) time.Duration {
 }
 
 // makeRoom drops the buckets that are full again, which are as good as new ones. If that leaves too many, it drops any
-// others, down to three quarters of what there may be, whose keys get their bursts anew. The caller holds mu.
+// others, down to three quarters of what there may be, whose keys get their full burst again. The caller holds mu.
 func (t *Table[K]) makeRoom(now time.Time) {
 	for key, b := range t.buckets {
 		if b.TokensAt(now) >= float64(t.burst) {

@@ -10,7 +10,7 @@ import (
 )
 
 // Arrival is a request that has come for a service, as auth policies see it. Its memory may be used for one request after
-// another, each time from the zero value or filled anew.
+// another, each time from the zero value or filled again.
 type Arrival struct {
 	// Caller is who signed the request; the zero Caller is anonymous. Identity are the caller's own policies.
 	Caller   policy.Caller

@@ -144,7 +144,7 @@ func (r *Router) pick(g *groupNode) {
 	g.compiled.picker.Store(&picker{targets: available})
 }
 
-// connect makes the target of a node, and makes it anew once its address is another. It returns false when the target
+// connect makes the target of a node, and replaces it when its address changes. It returns false when the target
 // cannot be routed to.
 func (r *Router) connect(g *groupNode, t *targetNode) bool {
 	if t.target != nil && g.record.Type == shape.TargetGroupTypeIp {
@@ -381,7 +381,7 @@ func compileMatch(m *shape.HttpMatch) match {
 	return compiled
 }
 
-// pathFolds says whether a path is compared without regard to case. Paths are case-sensitive unless the rule says
+// pathFolds reports whether a path is compared without regard to case. Paths are case-sensitive unless the rule says
 // otherwise: the model of 2026 documents that default, where the user guide still says the opposite.
 func pathFolds(caseSensitive *bool) bool { return caseSensitive != nil && !*caseSensitive }
 

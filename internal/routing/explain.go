@@ -115,7 +115,7 @@ func (r *Router) Explain(port int, host string, arrival *Arrival) Explanation {
 	return e
 }
 
-// authorize says whether policies let the request pass.
+// authorize reports whether policies let the request pass.
 func (e *Explanation) authorize(service *Service, arrival *Arrival) bool {
 	a := *arrival
 	if service.Protocol == shape.ListenerProtocolTlsPassthrough { // Nothing of the request is seen, nor who makes it.

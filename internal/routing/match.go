@@ -71,7 +71,7 @@ func (m *match) test(r *Request) mismatch {
 	return matched
 }
 
-// holds says whether any line of the name has a value as asked for.
+// holds reports whether any line of the name has a value as asked for.
 func (m *headerMatch) holds(headers Headers) bool {
 	if headers == nil {
 		return false
@@ -102,7 +102,7 @@ func (p *pattern) holds(text []byte) bool {
 	}
 }
 
-// startsAt says whether the pattern's text stands in text at a position, from which on text is long enough.
+// startsAt reports whether the pattern's text stands in text at a position, from which on text is long enough.
 func (p *pattern) startsAt(text []byte, at int) bool {
 	text = text[at : at+len(p.text)]
 	if !p.fold {
@@ -116,7 +116,7 @@ func (p *pattern) startsAt(text []byte, at int) bool {
 	return true
 }
 
-// within says whether the pattern's text stands anywhere in text.
+// within reports whether the pattern's text stands anywhere in text.
 func (p *pattern) within(text []byte) bool {
 	if len(p.text) == 0 {
 		return true
@@ -142,7 +142,7 @@ func lower(c byte) byte {
 	return c
 }
 
-// foldInPlace folds a text and says whether that changed it.
+// foldInPlace folds a text and reports whether that changed it.
 func foldInPlace(text []byte) bool {
 	changed := false
 	for i, c := range text {

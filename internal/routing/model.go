@@ -152,7 +152,7 @@ func (m *model) take(change lattice.Change) {
 	}
 }
 
-// live says whether a record carries traffic: not on its way out, and not one whose creation fails. One that is being
+// live reports whether a record carries traffic: not on its way out, and not one whose creation fails. One that is being
 // created or updated does.
 func live(record lattice.Record) bool {
 	if record == nil {
@@ -499,7 +499,7 @@ func (m *model) sweep() {
 	m.goneTargets, m.goneGroups = nil, nil
 }
 
-// sameConfig says whether two versions of a target group are the same to health.
+// sameConfig reports whether two versions of a target group are the same to health.
 func sameConfig(a, b *lattice.TargetGroup) bool {
 	return a.Type == b.Type && reflect.DeepEqual(a.Config, b.Config)
 }

@@ -161,7 +161,7 @@ func hostName(host []byte) []byte {
 	return host[:end]
 }
 
-// isPort says whether b is a colon and up to five digits. RFC 3986 3.2.3 admits none.
+// isPort reports whether b is a colon and up to five digits. RFC 3986 3.2.3 admits none.
 func isPort(b []byte) bool {
 	if len(b) > 6 || b[0] != ':' {
 		return false

@@ -38,7 +38,7 @@ type Config struct {
 
 // Health knows which targets pass their health checks.
 type Health interface {
-	// Available says whether a target may get requests while others of its target group may too. It is called with
+	// Available reports whether a target may get requests while others of its target group may too. It is called with
 	// the router's lock held: it MUST NOT call the router, nor wait for whoever is calling HealthChanged.
 	Available(target lattice.Key) bool
 }
@@ -101,7 +101,7 @@ func (r *Router) Apply(changes []lattice.Change) []Use {
 	return uses
 }
 
-// HealthChanged computes anew who of a target group is available.
+// HealthChanged computes again which targets of a group are available.
 func (r *Router) HealthChanged(targetGroup lattice.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,7 +112,7 @@ func (r *Router) HealthChanged(targetGroup lattice.Key) {
 	r.model.sweep()
 }
 
-// AddressesChanged resolves anew the targets whose ids are not addresses: Resolve may have other answers now.
+// AddressesChanged resolves the targets again whose ids are not addresses: Resolve may have other answers now.
 func (r *Router) AddressesChanged() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -72,7 +72,7 @@ func (s *schedule) share(index int) float64 {
 	return float64(s.weights[index]) / float64(sum)
 }
 
-// is says whether the schedule is that of the weights.
+// is reports whether the schedule is that of the weights.
 func (s *schedule) is(weights []int) bool { return s != nil && slices.Equal(s.weights, weights) }
 
 func gcd(a, b int) int {

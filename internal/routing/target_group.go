@@ -34,7 +34,7 @@ func newTargetGroup(record *lattice.TargetGroup) *TargetGroup {
 	return g
 }
 
-// is says whether the target group is as its record says. The API changes none of these fields, but a record can be
+// is reports whether the target group is as its record says. The API changes none of these fields, but a record can be
 // removed or edited.
 func (g *TargetGroup) is(record *lattice.TargetGroup) bool {
 	if record == nil || record.Name != g.Name || record.Type != g.Type {

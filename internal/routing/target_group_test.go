@@ -201,7 +201,7 @@ func TestTargetThatCannotBeResolvedGetsNothing(t *testing.T) {
 	}
 }
 
-func TestTargetGroupOfAnotherNatureIsMadeAnew(t *testing.T) {
+func TestTargetGroupWithAnotherProtocolIsReplaced(t *testing.T) {
 	w := newWorld(t)
 	w.storefront("tg-1")
 	secure := w.targetGroup("tg-1")

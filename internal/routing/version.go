@@ -11,7 +11,7 @@ const (
 	HTTP2
 )
 
-// Carries says whether a request that comes by a version can go to the target group (UG target-groups; A-333). Of the
+// Carries reports whether a request that comes by a version can go to the target group (UG target-groups; A-333). Of the
 // request it looks at the method and the headers, if it has to.
 func (g *TargetGroup) Carries(by Version, request *Request) bool {
 	switch g.ProtocolVersion {

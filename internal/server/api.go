@@ -69,7 +69,7 @@ func (s *Server) signed(regions []string, service string) api.Authenticator {
 	return s.failures.Guard(identity.NewSigned(s.principals, regions, service))
 }
 
-// openCredentials reads the credentials that callers may have. In dev there is no file: anybody may call.
+// openCredentials reads the credentials that callers may have. In dev there is no file: anyone may call.
 func (s *Server) openCredentials(context.Context) (err error) {
 	if s.cfg.Dev {
 		s.principals, err = principal.NewOpenDirectory(s.cfg.Account)

@@ -254,7 +254,7 @@ func (p *httpPort) serve(ctx context.Context) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiShutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
-		// Whoever still holds a request by now is cut off; that is no failure of ours.
+		// Requests that are still under way are cut off now; that is not an error.
 		return server.Close()
 	}
 	<-done

@@ -157,7 +157,7 @@ func TestSuccessorSeesWhereAPassedCallComesFrom(t *testing.T) {
 	second.forwardTo(third.Addr().String())
 	send()
 	send(guessed...)
-	// Who knows the secret is believed, but for nonsense.
+	// A sender that knows the secret is believed, unless it sends nonsense.
 	send(sourceHeader, testPass+" nowhere")
 	send(sourceHeader, testPass+" 10.1.2.3:4", sourceHeader, testPass+" 10.1.2.3:5")
 }

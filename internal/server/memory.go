@@ -12,11 +12,11 @@ import (
 // How far the heap may grow beyond what is live before it is collected, in percent, and in bytes at least. For every
 // byte that is allocated, collecting costs some 0.5 ns times what is live, divided by that room.
 //
-// Who allocates much gets much room: the catalog's records are many small objects that stay, and with Go's default a
-// fifth of the CPU of loading and of writing them went into finding that out again and again.
+// While the program allocates much, the heap may grow far: the catalog's records are many small objects that stay, and
+// with Go's default a fifth of the CPU for loading and writing records was spent on marking them again and again.
 //
-// Who allocates little needs little: with a tenth, a megabyte a second costs half a percent of a core. The rest goes
-// back to the system: ten thousand TLS handshakes leave 440 MB of garbage, and may not come again for hours.
+// While it allocates little, a tenth is enough: at a megabyte a second, collecting costs half a percent of a core. The rest
+// goes back to the system: ten thousand TLS handshakes leave 440 MB of garbage, and may not come again for hours.
 const (
 	busyPercent = 400
 	// What a start reads is garbage soon, and most of what it leaves is in memory at the end only. With 100,000 target
@@ -82,7 +82,7 @@ func governMemory(ctx context.Context) error {
 	}
 }
 
-// tick takes up how much has been allocated in a tick and how much is live. It says whether the percentage has changed,
+// tick takes up how much has been allocated in a tick and how much is live. It reports whether the percentage has changed,
 // and whether that is because it has become quiet.
 func (m *memory) tick(now time.Time, allocated, live uint64) (changed, calmed bool) {
 	before := m.percent

@@ -27,7 +27,7 @@ const (
 // configured otherwise opens sockets of its own.
 func socketName(purpose, address string) string { return purpose + " " + address }
 
-// takeover is what a new process knows of the one that it takes over from. Without one, everything is opened anew.
+// takeover is what a new process knows of the one that it takes over from. Without one, everything is opened by this process.
 type takeover struct {
 	channel *channel // nil when there is nobody to take over from, and once that is done
 	// pass is a secret of this process, the one that it takes over from and those that will take over from it. See httpPort.

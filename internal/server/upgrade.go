@@ -150,22 +150,22 @@ func (s *Server) release(ctx context.Context, next *successor) (ready message, e
 func (s *Server) retire(ctx context.Context, next *successor, api, admin *httpPort) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
 	defer cancel()
-	patience := s.cfg.DrainTimeout / 2
-	patient, cancel := context.WithTimeout(ctx, patience)
+	idleTimeout := s.cfg.DrainTimeout / 2
+	idle, cancel := context.WithTimeout(ctx, idleTimeout)
 	defer cancel()
 	s.functions.Retire()
 	var parts sync.WaitGroup
 	parts.Go(func() {
 		s.shutdownProxy(func() error {
-			return s.proxy.Retire(ctx, patience, func() {
+			return s.proxy.Retire(ctx, idleTimeout, func() {
 				// A process of an older program does not wait for it.
 				_ = next.send(ctx, message{Kind: messageRetired}, nil)
 			})
 		})
 	})
 	for _, d := range []*httpPort{api, admin} {
-		// Who does not use a connection for so long finds it closed.
-		parts.Go(func() { _ = d.empty(patient) })
+		// A connection that is idle for so long is closed.
+		parts.Go(func() { _ = d.empty(idle) })
 	}
 	parts.Wait()
 }

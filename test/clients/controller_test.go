@@ -103,7 +103,7 @@ func untilDone(t *testing.T, what string, reconcile func(ctx context.Context) er
 	}
 }
 
-// isInProgress says whether the controller would have success by trying again: what is refused is so over a status,
+// isInProgress reports whether the controller would have success by trying again: what is refused is so over a status,
 // or something has gone between two calls.
 func isInProgress(err error) bool {
 	conflict, ok := errors.AsType[*types.ConflictException](err)

@@ -120,7 +120,7 @@ func (tf *terraform) resourceAccess() []*configured {
 	}
 }
 
-// associatedWithNetworks says whether a resource configuration cannot be deleted yet, which the provider knows by
+// associatedWithNetworks reports whether a resource configuration cannot be deleted yet, which the provider knows by
 // the words.
 func associatedWithNetworks(err error) bool {
 	invalid, ok := errors.AsType[*types.ValidationException](err)

@@ -407,7 +407,7 @@ func (tf *terraform) attachment(name, group string, target types.Target) *config
 	return r
 }
 
-// conflictOverUpdate says whether a deletion came while an update, for which the provider does not wait, was going on.
+// conflictOverUpdate reports whether a deletion came while an update, for which the provider does not wait, was going on.
 func conflictOverUpdate(err error) bool {
 	conflict, ok := errors.AsType[*types.ConflictException](err)
 	return ok && strings.Contains(*conflict.Message, "UPDATE_IN_PROGRESS")

@@ -190,7 +190,7 @@ func (w *faultWorld) measureQuietly(t *testing.T, server *faultServer, name stri
 	w.table = append(w.table, row)
 }
 
-// measure looks at the traffic of the good service before something happens, while the clients at fault arrive, and with
+// measure looks at the traffic of the good service before something happens, while the faulty clients arrive, and with
 // all of them there. It returns a line of the table, and what share of the processors' time was stolen.
 func (w *faultWorld) measure(t *testing.T, server *faultServer, name string, fault FaultArgs) (row string, stolen float64) {
 	t.Helper()

@@ -250,7 +250,7 @@ func dialTCP(address string) func() (net.Conn, error) {
 	return func() (net.Conn, error) { return net.Dial("tcp", address) }
 }
 
-// dialTLS connects as a client that trusts everybody, but insists on the name of the certificate.
+// dialTLS connects as a client that trusts everybody, but verifies the name of the certificate.
 func dialTLS(address, host string) func() (net.Conn, error) {
 	return func() (net.Conn, error) {
 		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, ServerName: host})

@@ -66,7 +66,7 @@ func TestSixteenClientsOverTheSameNamesKeepTheInvariants(t *testing.T) {
 	}
 }
 
-// isExpected says whether an error is what clients that are in each other's way must expect.
+// isExpected reports whether an error is what clients that are in each other's way must expect.
 func isExpected(err error) bool {
 	return errors.As(err, new(*types.ConflictException)) || errors.As(err, new(*types.ResourceNotFoundException)) ||
 		errors.As(err, new(*types.ServiceQuotaExceededException))

@@ -168,7 +168,7 @@ func (g *Gateway) serve(ctx context.Context, far net.Conn, arn string, version s
 	if err != nil {
 		return err
 	}
-	_, _ = far.Write(appendResponse(nil, r.Method, response)) // Who does not read it is gone.
+	_, _ = far.Write(appendResponse(nil, r.Method, response)) // A client that does not read it has gone.
 	return nil
 }
 
