@@ -370,6 +370,7 @@ func TestPoliciesDecideAboutConnectionsThatArePassedThrough(t *testing.T) {
 				if got, err := io.ReadAll(c.Reader); err != nil || string(got) != "hello" {
 					t.Errorf("got %q, error %v", got, err)
 				}
+				c.tls.NetConn().Close() // The connection is recorded when it ends.
 			}
 			if r := w.accessLog(1)[0]; r.Caller == nil || r.Caller.ResolvedUser != "Anonymous" || (r.Caller.Denied == accesslog.DeniedByService) == test.passes {
 				t.Errorf("recorded: failure %q, caller %+v", r.Failure, r.Caller)
