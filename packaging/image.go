@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -30,10 +31,14 @@ func writeImage(r release, programs []program, name string) error {
 			return err
 		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{
-			Platform:    &v1.Platform{OS: p.target.OS, Architecture: p.target.Arch},
-			Annotations: map[string]string{"org.opencontainers.image.ref.name": r.number()},
+			Platform: &v1.Platform{OS: p.target.OS, Architecture: p.target.Arch},
 		}})
 	}
+	// The archive names one thing, the image of all architectures, from which tools choose theirs.
+	named := "trellis:" + strings.ReplaceAll(r.number(), "+", "-")
+	index = mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{Add: index, Descriptor: v1.Descriptor{
+		Annotations: map[string]string{"org.opencontainers.image.ref.name": named, "io.containerd.image.name": "docker.io/library/" + named},
+	}})
 	folder, err := os.MkdirTemp("", "trellis-image-")
 	if err != nil {
 		return err

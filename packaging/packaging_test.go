@@ -118,6 +118,16 @@ func TestTheImageRunsTheProgramAsNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	outer, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(outer.Manifests) != 1 || outer.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != "trellis:1.2.3" {
+		t.Fatalf("the archive has %+v, want one image of that name", outer.Manifests)
+	}
+	if index, err = index.ImageIndex(outer.Manifests[0].Digest); err != nil {
+		t.Fatal(err)
+	}
 	manifest, err := index.IndexManifest()
 	if err != nil {
 		t.Fatal(err)
