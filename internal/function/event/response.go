@@ -118,9 +118,7 @@ func (r *Response) takeHeaders(a *answer) error {
 		// A name in both maps is there with all its values in this one.
 		lines[strings.ToLower(name)] = values
 	}
-	for _, cookie := range a.Cookies {
-		lines["set-cookie"] = append(lines["set-cookie"], cookie)
-	}
+	lines["set-cookie"] = append(lines["set-cookie"], a.Cookies...)
 	hop := map[string]bool{}
 	for _, value := range lines["connection"] {
 		for option := range strings.SplitSeq(value, ",") {
