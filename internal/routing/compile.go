@@ -276,6 +276,7 @@ func (r *Router) compile(l *listenerNode) *Service {
 		ListenerID:       l.id,
 		Protocol:         l.record.Protocol,
 		Port:             int(l.record.Port),
+		logs:             l.service.accessLogs(),
 		guard:            l.service.guard,
 		tags:             record.Tags,
 		port:             strconv.Itoa(int(l.record.Port)),

@@ -41,6 +41,7 @@ type serviceNode struct {
 	record       *lattice.Service
 	policy       authPolicy
 	guard        policy.Guard
+	logs         []*lattice.AccessLogSubscription // in order of creation
 	listeners    []*listenerNode
 	associations []*lattice.ServiceNetworkServiceAssociation // in order of creation
 	network      *networkNode                                // through which the service is reached; nil if it is not
@@ -66,6 +67,7 @@ type networkNode struct {
 	ref      ref
 	record   *lattice.ServiceNetwork
 	policy   authPolicy
+	logs     []*lattice.AccessLogSubscription // to the traffic of services, in order of creation
 	services map[*serviceNode]bool
 	vpcs     []*lattice.ServiceNetworkVpcAssociation // in order of creation
 	compiled *Network
@@ -120,6 +122,8 @@ func (m *model) take(change lattice.Change) {
 		m.removeServiceAssociation(old)
 	case *lattice.ServiceNetworkVpcAssociation:
 		m.removeVpcAssociation(old)
+	case *lattice.AccessLogSubscription:
+		m.removeAccessLog(old)
 	}
 	m.names.takeVerification(change)
 	record, present := change.New, live(change.New)
@@ -133,6 +137,10 @@ func (m *model) take(change lattice.Change) {
 		m.takeNetwork(record, present)
 	case *lattice.AuthPolicy:
 		m.takeAuthPolicy(record, present)
+	case *lattice.AccessLogSubscription:
+		if present {
+			m.addAccessLog(record)
+		}
 	case *lattice.ServiceNetworkServiceAssociation:
 		if present {
 			m.addServiceAssociation(record)
@@ -479,13 +487,13 @@ func (m *model) sweep() {
 	}
 	for _, s := range m.dirtyServices {
 		s.dirty = false
-		if s.record == nil && s.policy.record == nil && len(s.listeners) == 0 && len(s.associations) == 0 {
+		if s.record == nil && s.policy.record == nil && len(s.logs) == 0 && len(s.listeners) == 0 && len(s.associations) == 0 {
 			delete(m.services, s.ref)
 		}
 	}
 	for _, n := range m.dirtyNetworks {
 		n.dirty, n.moved = false, false
-		if n.record == nil && n.policy.record == nil && len(n.services) == 0 && len(n.vpcs) == 0 {
+		if n.record == nil && n.policy.record == nil && len(n.logs) == 0 && len(n.services) == 0 && len(n.vpcs) == 0 {
 			delete(m.networks, n.ref)
 		}
 	}

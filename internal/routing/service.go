@@ -31,6 +31,7 @@ type Service struct {
 	Protocol    shape.ListenerProtocol
 	Port        int
 
+	logs  []*lattice.AccessLogSubscription
 	guard policy.Guard
 	tags  map[string]string
 	// port is Port as a text.

@@ -1,0 +1,54 @@
+package routing
+
+import (
+	"slices"
+
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// AccessLogs returns the subscriptions that want to know of requests to the service: its own, and those of the service
+// network through which it is reached. The slice must not be changed.
+func (s *Service) AccessLogs() []*lattice.AccessLogSubscription { return s.logs }
+
+func (m *model) addAccessLog(record *lattice.AccessLogSubscription) {
+	at := ref{record.Scope, record.ResourceID}
+	switch kind, _ := lattice.KindOfID(record.ResourceID); kind {
+	case lattice.KindService:
+		s := m.service(at, true)
+		s.logs = insert(remove(s.logs, record.ID), record)
+	case lattice.KindServiceNetwork:
+		if record.LogType == shape.ServiceNetworkLogTypeResource {
+			return // Of the resources of the network.
+		}
+		n := m.network(at, true)
+		n.logs = insert(remove(n.logs, record.ID), record)
+		m.touchServices(n)
+	}
+}
+
+func (m *model) removeAccessLog(record *lattice.AccessLogSubscription) {
+	at := ref{record.Scope, record.ResourceID}
+	switch kind, _ := lattice.KindOfID(record.ResourceID); kind {
+	case lattice.KindService:
+		if s := m.service(at, false); s != nil {
+			s.logs = remove(s.logs, record.ID)
+		}
+	case lattice.KindServiceNetwork:
+		if n := m.network(at, false); n != nil {
+			n.logs = remove(n.logs, record.ID)
+			m.touchServices(n)
+		}
+	}
+}
+
+func (m *model) touchServices(n *networkNode) {
+	for s := range n.services {
+		m.touchService(s)
+	}
+}
+
+// accessLogs returns the subscriptions to the traffic of a service, in a slice that no later change touches.
+func (s *serviceNode) accessLogs() []*lattice.AccessLogSubscription {
+	return slices.Concat(s.logs, s.network.logs)
+}
