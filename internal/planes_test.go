@@ -14,7 +14,7 @@ var planes = map[string][]string{
 		"internal/control", "internal/identity", "internal/misdirected", "internal/sts", "internal/tagging",
 	},
 	"data plane": {
-		"internal/accesslog", "internal/caller", "internal/certificate", "internal/dns", "internal/function/...",
+		"internal/accesslog/...", "internal/caller", "internal/certificate", "internal/dns", "internal/function/...",
 		"internal/health", "internal/outbound/...", "internal/proxy/...", "internal/routing",
 	},
 	"shared": {

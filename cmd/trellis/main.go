@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"trellis/internal/accesslog/tail"
 	"trellis/internal/configuration"
 	"trellis/internal/function"
 	"trellis/internal/policy/simulator"
@@ -43,6 +44,8 @@ func run() int {
 	case "version":
 		fmt.Println(build)
 		return 0
+	case "logs":
+		return tail.Command(command.Logs).RunUntilInterrupted(os.Stdout, os.Stderr)
 	case "policy test":
 		return simulator.Test(command.PolicyTest).Run(os.Stdout, os.Stderr)
 	case "policy lint":

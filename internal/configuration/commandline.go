@@ -23,6 +23,7 @@ type commandLine struct {
 		PortMap     map[int]int `name:"port-map" default:"80=8080,443=8443" help:"Listener port to bound port; 0 is any free port."`
 		DNSAddr     string      `name:"dns-addr" default:"127.0.0.1:7653" help:"Address where the names of services are answered by DNS, over UDP and TCP; none is nowhere."`
 		APIRate     float64     `name:"api-rate" default:"0" help:"How many API calls an account may make in a second on average; 0 means any number."`
+		AccessLogs  string      `name:"access-logs" default:"none" help:"Directory for the entries that access log subscriptions want; none is nowhere. trellis logs shows exchanges without."`
 		AuditLog    string      `name:"audit-log" default:"none" help:"File in which each call that changes something is recorded; - is standard output."`
 		Chaos       Chaos       `embed:"" prefix:"chaos-"`
 		AllowRemote bool        `name:"allow-remote" help:"Let addresses be other than the loopback's: whoever reaches the API may do anything, without credentials."`
@@ -36,6 +37,7 @@ type commandLine struct {
 		DataDir      string         `name:"data-dir" default:"./trellis-data" help:"Directory of the embedded etcd and the first credentials."`
 		DNSAddr      string         `name:"dns-addr" default:"none" help:"Address where the names of services are answered by DNS, over UDP and TCP, as in 10.0.0.5:53; none is nowhere."`
 		APIRate      float64        `name:"api-rate" default:"10000" help:"How many API calls an account may make in a second on average; 0 means any number."`
+		AccessLogs   string         `name:"access-logs" help:"Directory for the entries that access log subscriptions want (default DATA_DIR/access-logs); none is nowhere."`
 		AuditLog     string         `name:"audit-log" help:"File in which each call that changes something is recorded (default DATA_DIR/audit.log); - is standard output, none is nowhere."`
 		Regions      []string       `name:"regions" placeholder:"REGION,..." help:"Regions that signatures may be for (default: that of --region alone)."`
 		AllowTargets []netip.Prefix `name:"allow-targets" placeholder:"NETWORK,..." help:"Networks whose loopback and link-local addresses targets may have, as in 127.0.0.0/8,::1/128 (default none: this node would reach itself)."`
@@ -46,6 +48,8 @@ type commandLine struct {
 		Test PolicyTest `cmd:"" help:"Tell whether policies allow a request, and why; or run cases."`
 		Lint PolicyLint `cmd:"" help:"Warn of what in policies can never match, or surprises."`
 	} `cmd:"" help:"Try auth policies without a server."`
+
+	Logs Logs `cmd:"" help:"Show exchanges of a running node as they end, until interrupted."`
 
 	Version struct{} `cmd:"" help:"Print the version."`
 
@@ -73,6 +77,16 @@ type PolicyTest struct {
 	Cases          []string `arg:"" optional:"" help:"Files and folders of cases to run instead."`
 }
 
+// Logs are the flags of `logs`.
+type Logs struct {
+	Admin   string `name:"admin" env:"TRELLIS_ADMIN" default:"http://127.0.0.1:7601" help:"Admin port of the node."`
+	Follow  bool   `name:"follow" short:"f" env:"-" help:"Go on until interrupted, as is always done."`
+	Service string `name:"service" env:"-" placeholder:"NAME" help:"Only those with this service: its name, id or ARN."`
+	Status  string `name:"status" env:"-" placeholder:"CODE" help:"Only those with this status, as in 502 or 5xx."`
+	Failed  bool   `name:"failed" env:"-" help:"Only those that failed."`
+	JSON    bool   `name:"json" env:"-" help:"Print whole entries, as lines of JSON."`
+}
+
 // PolicyLint are the arguments of `policy lint`.
 type PolicyLint struct {
 	Paths []string `arg:"" help:"Files and folders of policies."`
@@ -80,13 +94,15 @@ type PolicyLint struct {
 
 // Command is what the operator asks for.
 type Command struct {
-	// Name is dev, serve, policy test, policy lint or version.
+	// Name is dev, serve, logs, policy test, policy lint or version.
 	Name string
 	// Configuration is that of dev and serve.
 	Configuration Configuration
 	// PolicyTest and PolicyLint are those of the commands of that name.
 	PolicyTest PolicyTest
 	PolicyLint PolicyLint
+	// Logs are those of logs.
+	Logs Logs
 	// Warnings are what the operator should know although it keeps nothing from running.
 	Warnings []string
 }
@@ -132,6 +148,9 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	case "policy test", "policy lint":
 		command.PolicyTest, command.PolicyLint = line.Policy.Test, line.Policy.Lint
 		return command, nil
+	case "logs":
+		command.Logs = line.Logs
+		return command, nil
 	case "help":
 		return Command{}, help(parser.Model, line.Help.Command, out)
 	case "version":
@@ -139,12 +158,12 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	case "dev":
 		command.Configuration = Configuration{
 			Common: line.Dev.Common, PortMap: line.Dev.PortMap, Dev: true, Demo: line.Dev.Demo, AllowRemote: line.Dev.AllowRemote,
-			DNSAddr: line.Dev.DNSAddr, APIRate: line.Dev.APIRate, AuditLog: line.Dev.AuditLog, Chaos: line.Dev.Chaos, Functions: line.Dev.Functions,
+			DNSAddr: line.Dev.DNSAddr, APIRate: line.Dev.APIRate, AuditLog: line.Dev.AuditLog, AccessLogs: line.Dev.AccessLogs, Chaos: line.Dev.Chaos, Functions: line.Dev.Functions,
 		}
 	case "serve":
 		command.Configuration = Configuration{
 			Common: line.Serve.Common, PortMap: line.Serve.PortMap, DataDir: line.Serve.DataDir, Credentials: line.Serve.Credentials,
-			DNSAddr: line.Serve.DNSAddr, APIRate: line.Serve.APIRate, AuditLog: line.Serve.AuditLog, Regions: line.Serve.Regions, AllowTargets: line.Serve.AllowTargets,
+			DNSAddr: line.Serve.DNSAddr, APIRate: line.Serve.APIRate, AuditLog: line.Serve.AuditLog, AccessLogs: line.Serve.AccessLogs, Regions: line.Serve.Regions, AllowTargets: line.Serve.AllowTargets,
 		}
 		if len(command.Configuration.Regions) == 0 {
 			command.Configuration.Regions = []string{line.Serve.Region}
@@ -154,6 +173,9 @@ func Parse(args []string, out io.Writer) (Command, error) {
 		}
 		if command.Configuration.CADir == "" {
 			command.Configuration.CADir = line.Serve.DataDir
+		}
+		if command.Configuration.AccessLogs == "" {
+			command.Configuration.AccessLogs = filepath.Join(line.Serve.DataDir, "access-logs")
 		}
 		if command.Configuration.AuditLog == "" {
 			command.Configuration.AuditLog = filepath.Join(line.Serve.DataDir, "audit.log")

@@ -38,6 +38,7 @@ type Common struct {
 	ConnectionDuration      time.Duration    `name:"connection-duration" default:"10m" help:"How long a client's connection to the data plane may live."`
 	MaxConnections          int              `name:"max-connections" default:"0" help:"How many connections of clients the data plane has at most; 0 derives it from how many files the process may have open. Beyond, idle ones are closed."`
 	MaxConnectionsPerSource int              `name:"max-connections-per-source" default:"0" help:"How many connections of clients the data plane takes from one IPv4 address or IPv6 /64; 0 means any number."`
+	AccessLogsLimit         int64            `name:"access-logs-limit" default:"1024" help:"How many megabytes of complete access logs are kept in the directory of --access-logs; the oldest go first."`
 	DrainTimeout            time.Duration    `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
 	Quotas                  lattice.Quotas   `name:"quotas" placeholder:"QUOTA=N,..." help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
 	LogLevel                string           `name:"log-level" default:"info" help:"Least level that is logged: debug, info, warn or error."`
@@ -57,6 +58,8 @@ type Configuration struct {
 	AllowRemote bool
 	// Demo also builds a sample network. It has a meaning in dev only.
 	Demo bool
+	// AccessLogs is the directory for what access log subscriptions want, or "none".
+	AccessLogs string
 	// DNSAddr is where names of services are answered: an address and a port, or "none".
 	DNSAddr string
 	// Functions are those that dev runs although no inventory has them.
@@ -102,6 +105,12 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 		if _, err := net.ResolveUDPAddr("udp", c.DNSResolver); err != nil {
 			wrong("dns-resolver", c.DNSResolver, "must be an address and a port, as in 10.0.0.2:53")
 		}
+	}
+	if c.AccessLogs == "" {
+		wrong("access-logs", c.AccessLogs, `must be a directory or "none"`)
+	}
+	if c.AccessLogsLimit < 1 {
+		wrong("access-logs-limit", c.AccessLogsLimit, "must be at least 1")
 	}
 	if c.DNSAddr != "none" {
 		if address, err := netip.ParseAddrPort(c.DNSAddr); err != nil {

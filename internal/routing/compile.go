@@ -40,8 +40,8 @@ func source(vpcs []*lattice.ServiceNetworkVpcAssociation) *Source {
 		return &Source{LatticeNetwork: []byte("SourceVpcArn=")}
 	}
 	first := vpcs[0]
-	return &Source{VpcID: first.VpcID, Account: first.Scope.Account, LatticeNetwork: headerValue(
-		"SourceVpcArn=arn:aws:ec2:", first.Scope.Region, ":", first.Scope.Account, ":vpc/", first.VpcID)}
+	arn := "arn:aws:ec2:" + first.Scope.Region + ":" + first.Scope.Account + ":vpc/" + first.VpcID
+	return &Source{VpcID: first.VpcID, VpcARN: arn, Account: first.Scope.Account, LatticeNetwork: headerValue("SourceVpcArn=", arn)}
 }
 
 // settleServices finds out through which network each service is reached: that of its first association.

@@ -66,8 +66,8 @@ func (n *Network) Source() *Source { return n.source.Load() }
 
 // Source is the VPC from which requests come.
 type Source struct {
-	// VpcID and Account, which owns the VPC, are empty when the network is associated with no VPC.
-	VpcID, Account string
+	// VpcID, VpcARN and Account, which owns the VPC, are empty when the network is associated with no VPC.
+	VpcID, VpcARN, Account string
 	// LatticeNetwork is the value of x-amzn-lattice-network. It must not be changed.
 	LatticeNetwork []byte
 }

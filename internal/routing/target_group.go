@@ -20,6 +20,7 @@ type TargetGroup struct {
 	ProtocolVersion shape.TargetGroupProtocolVersion
 	// EventVersion is the form of the events that the function of a LAMBDA target group gets.
 	EventVersion shape.LambdaEventStructureVersion
+	VpcID        string // empty when there is none
 
 	picker atomic.Pointer[picker]
 	turn   atomic.Uint64
@@ -30,6 +31,9 @@ func newTargetGroup(record *lattice.TargetGroup) *TargetGroup {
 	if record.Config != nil {
 		g.Protocol, g.ProtocolVersion = record.Config.Protocol, record.Config.ProtocolVersion
 		g.EventVersion = record.Config.LambdaEventStructureVersion
+		if record.Config.VpcIdentifier != nil {
+			g.VpcID = *record.Config.VpcIdentifier
+		}
 	}
 	return g
 }

@@ -43,6 +43,7 @@ func (s *Server) adminPages() []adminPage {
 		{"/readyz", "whether this node serves, and its problems", s.readyz},
 		{"/ports", "how the ports of listeners are bound", s.ports},
 		{"/explain", "where a request would go and why: /explain?host=NAME&port=80&method=GET&path=/&header=name:value; how targets are: /explain?targetGroup=ID", s.explain},
+		{"/logs", "exchanges as they end, as lines of JSON: /logs?service=NAME&status=5xx&failed=1 (trellis logs)", s.watchLogs},
 		{"/routes", "all compiled routes: ports, hosts, rules and targets", func(w http.ResponseWriter, _ *http.Request) {
 			writeJSON(w, http.StatusOK, s.router.Table())
 		}},

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"trellis/internal/accesslog/delivery"
 	"trellis/internal/audit"
 	"trellis/internal/catalog"
 	"trellis/internal/certificate"
@@ -75,8 +76,9 @@ type Server struct {
 	authority    *certificate.Authority
 	certificates *certificate.Store
 
-	closers []func() error // what close calls, last first
-	retired bool           // the proxy is shut down, or is about to be
+	accessLogs *delivery.Queue
+	closers    []func() error // what close calls, last first
+	retired    bool           // the proxy is shut down, or is about to be
 }
 
 // Config is what a Server is built from.
@@ -129,6 +131,7 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		s.openCredentials,
 		s.openFunctions,
 		s.openDemo,
+		s.openAccessLogs,
 		s.openDataPlane,
 		s.openCatalog,
 		s.openControl,
@@ -186,6 +189,7 @@ func (s *Server) openDataPlane(context.Context) error {
 		Certificate:        s.certificates.Certificate,
 		Callers:            s.newCallers(),
 		ConnectionDuration: s.cfg.ConnectionDuration,
+		AccessLog:          s.accessLogs,
 		Explain:            s.cfg.Dev,
 	})
 	s.atClose(s.drain)
@@ -302,6 +306,7 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	stopControl := startPart(ctx, group, s.control.Run)
 	stopNames := startPart(ctx, group, s.names.serve)
+	context.AfterFunc(ctx, s.accessLogs.EndWatching)
 	group.Go(func() error {
 		defer end() // Another process serves.
 		return s.upgrades(ctx, api, admin, stopControl, stopNames)

@@ -1,0 +1,86 @@
+package delivery
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// maxUnseen is how many lines wait for somebody who watches. Who is slower than traffic misses some.
+const maxUnseen = 1000
+
+// watchers are those who want to see all exchanges as they end.
+type watchers struct {
+	count atomic.Int32 // read on the data path
+	mu    sync.Mutex   // mu guards the fields below.
+	all   map[*Watch]struct{}
+	ended bool
+}
+
+// Watch is what somebody gets to see: lines of JSON, each an entry with the details of AppendDetails. They are shared.
+type Watch struct {
+	// Lines is closed when there will be no more.
+	Lines  <-chan []byte
+	lines  chan []byte
+	wants  func(line []byte) bool
+	missed atomic.Int64
+}
+
+// Missed returns how many lines have been missed since the last call.
+func (w *Watch) Missed() int64 { return w.missed.Swap(0) }
+
+// Watch begins to collect exchanges. wants says which; it is called with the whole line. stop ends it.
+func (w *watchers) Watch(wants func(line []byte) bool) (watch *Watch, stop func()) {
+	lines := make(chan []byte, maxUnseen)
+	watch = &Watch{Lines: lines, lines: lines, wants: wants}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		close(lines)
+		return watch, func() {}
+	}
+	if w.all == nil {
+		w.all = map[*Watch]struct{}{}
+	}
+	w.all[watch] = struct{}{}
+	w.count.Store(int32(len(w.all)))
+	return watch, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.all, watch)
+		w.count.Store(int32(len(w.all)))
+	}
+}
+
+// EndWatching ends all watches, and those that begin later.
+func (w *watchers) EndWatching() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+	for watch := range w.all {
+		close(watch.lines)
+	}
+	clear(w.all)
+	w.count.Store(0)
+}
+
+func (w *watchers) watched() bool { return w.count.Load() > 0 }
+
+func (w *watchers) show(entry, details []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.all) == 0 {
+		return
+	}
+	line := slices.Concat(entry, details)
+	for watch := range w.all {
+		if !watch.wants(line) {
+			continue
+		}
+		select {
+		case watch.lines <- line:
+		default:
+			watch.missed.Add(1)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package accesslog
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"trellis/internal/routing"
+)
+
+func record() *Record {
+	return &Record{
+		Start: time.Date(2026, 5, 1, 10, 0, 0, 123e6, time.UTC), Duration: 7900 * time.Microsecond, ToTarget: 1200 * time.Microsecond, FromTarget: 5 * time.Millisecond,
+		Source: netip.MustParseAddrPort("10.0.1.15:43210"), Target: netip.MustParseAddrPort("10.0.2.9:8080"),
+		Service: &routing.Service{
+			ARN: "arn:aws:vpc-lattice:us-west-2:111122223333:service/svc-0123456789abcdef0", ID: "svc-0123456789abcdef0", Name: "rates",
+			NetworkARN: "arn:aws:vpc-lattice:us-west-2:111122223333:servicenetwork/sn-0123456789abcdef0", ListenerID: "listener-0123456789abcdef0",
+		},
+		Forward: &routing.Forward{TargetGroup: &routing.TargetGroup{
+			ARN: "arn:aws:vpc-lattice:us-west-2:111122223333:targetgroup/tg-0123456789abcdef0", Name: "rates-v1", VpcID: "vpc-0123456789abcdef0",
+		}},
+		Protocol: "HTTP/1.1", Method: []byte("GET"), Path: []byte("/rates"), Query: []byte("?currency=eur"),
+		Host: []byte("rates.example.com"), UserAgent: []byte("curl/8.0"), RequestID: []byte("11111111-2222-3333-4444-555555555555"),
+		Status: 200, Received: 120, Sent: 310,
+	}
+}
+
+// The golden file has an entry for each kind of exchange.
+func TestEntriesAreAsAtAWS(t *testing.T) {
+	want, err := os.ReadFile("testdata/entries.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, c := range []struct {
+		name   string
+		change func(*Record)
+	}{
+		{"forwarded", func(r *Record) {}},
+		{"over TLS by HTTP/2", func(r *Record) {
+			r.Protocol, r.TLS = "HTTP/2", &TLS{ServerName: "rates.example.com", Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256"}
+		}},
+		{"gRPC", func(r *Record) { r.Protocol, r.HasGRPCStatus, r.GRPCStatus = "HTTP/2", true, 14 }},
+		{"answered by a rule", func(r *Record) {
+			r.Status, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, netip.AddrPort{}, 0, 0
+		}},
+		{"no target answers", func(r *Record) {
+			r.Status, r.Failure, r.Problem = 500, TargetConnectionError, errors.New("connection refused")
+		}},
+		{"denied", func(r *Record) {
+			r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, netip.AddrPort{}, 0, 0
+			r.Caller = &Caller{ResolvedUser: "Anonymous", Denied: DeniedByService}
+		}},
+		{"signed", func(r *Record) {
+			user := "arn:aws:iam::111122223333:user/ops"
+			r.Caller = &Caller{ResolvedUser: user, Principal: user, PrincipalTags: map[string]string{"team": "a", "stage": `"x"`}}
+		}},
+		{"unknown host", func(r *Record) {
+			r.Status, r.Service, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, nil, netip.AddrPort{}, 0, 0
+			r.Host, r.UserAgent = []byte("nobody\x01\"\xff.example"), nil
+		}},
+		{"passed through", func(r *Record) {
+			*r = Record{Start: r.Start, Duration: r.Duration, Source: r.Source, Target: r.Target, Service: r.Service, Forward: r.Forward,
+				Protocol: "TLS", TLS: &TLS{ServerName: "rates.example.com"}, Received: 5000, Sent: 90000}
+		}},
+	} {
+		r := record()
+		c.change(r)
+		entry := AppendEntry([]byte("before"), r)
+		entry = entry[len("before"):]
+		var fields map[string]any
+		if err := json.Unmarshal(entry, &fields); err != nil {
+			t.Errorf("%s: %v: %s", c.name, err, entry)
+		}
+		watched := append(entry[:len(entry)-1:len(entry)-1], AppendDetails([]byte("}"), r)[1:]...)
+		if err := json.Unmarshal(watched, &fields); err != nil {
+			t.Errorf("%s, watched: %v: %s", c.name, err, watched)
+		}
+		got.WriteString("# " + c.name + "\n" + string(entry) + "\n")
+	}
+	if got.String() != string(want) {
+		t.Errorf("testdata/entries.txt should be:\n%s", got.String())
+	}
+}
+
+func TestEntryOfAnUnsignedRequestAllocatesNothing(t *testing.T) {
+	r, room := record(), make([]byte, 0, 4<<10)
+	if n := testing.AllocsPerRun(100, func() { room = AppendEntry(room[:0], r) }); n != 0 {
+		t.Errorf("an entry takes %v allocations", n)
+	}
+}
+
+func BenchmarkEntry(b *testing.B) {
+	r, room := record(), make([]byte, 0, 4<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		room = AppendEntry(room[:0], r)
+	}
+}
+
+func FuzzText(f *testing.F) {
+	f.Add([]byte("a\"\\\x00\xff\u2028"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var back string
+		if err := json.Unmarshal(appendText(nil, text), &back); err != nil {
+			t.Fatalf("%q becomes %s: %v", text, appendText(nil, text), err)
+		}
+		if want := strings.ToValidUTF8(string(text), ""); strings.ReplaceAll(back, "\ufffd", "") != strings.ReplaceAll(want, "\ufffd", "") {
+			t.Fatalf("%q comes back as %q", text, back)
+		}
+	})
+}

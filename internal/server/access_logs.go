@@ -1,0 +1,109 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"trellis/internal/accesslog/delivery"
+)
+
+// openAccessLogs makes what takes the records of exchanges. It delivers those of the last exchanges too.
+func (s *Server) openAccessLogs(context.Context) error {
+	cfg := delivery.Config{Log: s.log.With("part", "accesslog")}
+	if s.cfg.AccessLogs != "none" {
+		directory, err := delivery.NewDirectory(s.cfg.AccessLogs, s.cfg.AccessLogsLimit<<20, cfg.Log)
+		if err != nil {
+			return fmt.Errorf("--access-logs: %w", err)
+		}
+		cfg.Sink = directory
+	}
+	s.accessLogs = delivery.NewQueue(cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- s.accessLogs.Run(ctx) }()
+	s.atClose(func() error {
+		cancel()
+		return <-ended
+	})
+	return nil
+}
+
+// watchLineTimeout is how long a client that watches may take for a line.
+const watchLineTimeout = 30 * time.Second
+
+// watchLogs sends exchanges as they end, as lines of JSON, until the client goes.
+func (s *Server) watchLogs(w http.ResponseWriter, r *http.Request) {
+	wants, err := exchangeFilter(r.URL.Query().Get("service"), r.URL.Query().Get("status"), r.URL.Query().Get("failed"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	watch, stop := s.accessLogs.Watch(wants)
+	defer stop()
+	control := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(http.StatusOK)
+	write := func(line []byte) bool {
+		_ = control.SetWriteDeadline(time.Now().Add(watchLineTimeout))
+		if _, err := w.Write(line); err != nil {
+			return false
+		}
+		return len(watch.Lines) > 0 || control.Flush() == nil
+	}
+	if control.Flush() != nil {
+		return
+	}
+	for {
+		select {
+		case line, ok := <-watch.Lines:
+			if !ok || !write(append(line[:len(line):len(line)], '\n')) {
+				return
+			}
+			if n := watch.Missed(); n > 0 && !write(fmt.Appendf(nil, "{\"missed\":%d}\n", n)) {
+				return
+			}
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// exchangeFilter returns which exchanges are asked for: those with a service (its name, id or ARN), with a status (as in
+// 502 or 5xx), and those that failed.
+func exchangeFilter(service, status, failed string) (func(line []byte) bool, error) {
+	from, to := 0, 999
+	if status != "" {
+		code, err := strconv.Atoi(strings.ReplaceAll(strings.ToLower(status), "x", "0"))
+		if err != nil || len(status) != 3 || code < 100 {
+			return nil, fmt.Errorf("status %q: must be a status or a class of them, as in 502 or 5xx", status)
+		}
+		from, to = code, code
+		switch x := strings.IndexAny(strings.ToLower(status), "x"); x {
+		case 1:
+			to = code + 99
+		case 2:
+			to = code + 9
+		}
+	}
+	if service == "" && status == "" && failed == "" {
+		return func([]byte) bool { return true }, nil
+	}
+	return func(line []byte) bool {
+		var e struct {
+			Service, ServiceID, ServiceArn, FailureReason string
+			ResponseCode                                  any // a number, or "-"
+		}
+		if json.Unmarshal(line, &e) != nil {
+			return false
+		}
+		code, _ := e.ResponseCode.(float64)
+		return (service == "" || service == e.Service || service == e.ServiceID || service == e.ServiceArn) &&
+			int(code) >= from && int(code) <= to && (failed == "" || e.FailureReason != "-")
+	}, nil
+}
