@@ -101,12 +101,12 @@ func TestOtherErrorsAreLoggedAndNotShown(t *testing.T) {
 			if strings.Contains(string(body), "etcd") || !strings.Contains(string(body), requestID) {
 				t.Errorf("the answer shows the error, or not the request id: %s", body)
 			}
-			var line struct{ Level, Operation, Account, Error, Request_ID string }
+			var line struct{ Level, Operation, Account, Error, RequestID string }
 			if err := json.Unmarshal(log.Bytes(), &line); err != nil {
 				t.Fatalf("not one line of log: %q", log.String())
 			}
 			if line.Level != "WARN" || line.Operation != "ListTargetGroups" || line.Account != "123456789012" ||
-				line.Request_ID != requestID || !strings.Contains(line.Error, secret.Error()) {
+				line.RequestID != requestID || !strings.Contains(line.Error, secret.Error()) {
 				t.Errorf("log: %s", log.String())
 			}
 		})

@@ -186,7 +186,8 @@ func TestEverySettingCanChangeWithoutLosingWhatIsKnown(t *testing.T) {
 					c.Apply(inUse(groupWith("tg-1", base, value), targets...))
 					after := c.Report(groupWith("tg-1").Key())
 					for j := range targets {
-						if after[j].Status != before[j].Status || after[j].Successes != before[j].Successes || after[j].Failures != before[j].Failures || after[j].Last == nil {
+						// A check may have ended meanwhile: one that was under way, or the first with the new setting.
+						if after[j].Status != before[j].Status || after[j].Successes < before[j].Successes || after[j].Failures < before[j].Failures || after[j].Last == nil {
 							t.Errorf("value %d: target %d was %+v, is %+v", i, j, before[j], after[j])
 						}
 					}
