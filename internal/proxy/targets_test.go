@@ -27,7 +27,13 @@ func refusing(t testing.TB) string {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	return listener.Addr().String()
+	// The client's end of a connection keeps its port: no other program can listen there meanwhile.
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn.LocalAddr().String()
 }
 
 func TestConnectFailureTriesAnotherTargetOnce(t *testing.T) {
