@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -78,6 +79,10 @@ func TestHangupHasServeReadItsFilesAgain(t *testing.T) {
 
 func TestHangupEndsDevInGoodOrder(t *testing.T) {
 	t.Parallel()
+	// A process inherits that SIGHUP is ignored, as nohup has it, and dev respects that. One that is caught is not inherited.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hangups) })
 	p := trellistest.Start(t, trellistest.Build(t), "dev")
 	p.StopBy(syscall.SIGHUP)
 	if !strings.Contains(p.Log(), "msg=stopped") {
