@@ -6,6 +6,8 @@ import (
 
 	"codeberg.org/miekg/dns"
 	"codeberg.org/miekg/dns/rdata"
+
+	"trellis/internal/lattice"
 )
 
 const (
@@ -128,11 +130,11 @@ func missing(q *dns.Msg, zone string, isParent bool) *dns.Msg {
 	return r
 }
 
-// generated are the labels that all generated names of a kind have: one in front of the Region, and the cell in front of
-// that (internal/lattice makes the names).
+// generated are the labels that all generated names of a kind have: the kind in front of the Region, the cell in front of
+// the kind.
 var generated = [...]struct{ kind, cell string }{
-	{"vpc-lattice-svcs", "7d67968"},
-	{"vpc-lattice-rsc", "4232ccc"},
+	{lattice.ServiceNameKind, lattice.ServiceNameCell},
+	{lattice.ResourceNameKind, lattice.ResourceNameCell},
 }
 
 // zoneOf returns the zone of generated names in which a name is, such as vpc-lattice-svcs.us-west-2.localhost, or "".

@@ -55,7 +55,6 @@ type Server struct {
 	cfg     Config
 	packets []*packetPort // one for each version of IP
 	stream  net.Listener
-	tcp     connections
 	ask     forwarder
 }
 
@@ -129,7 +128,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the sockets of a server that does not serve.
+// Close closes the sockets. A server that serves ends.
 func (s *Server) Close() error {
 	var problems []error
 	if s.stream != nil {
@@ -138,7 +137,6 @@ func (s *Server) Close() error {
 	for _, port := range s.packets {
 		problems = append(problems, port.conn.Close())
 	}
-	s.tcp.closeAll()
 	return errors.Join(problems...)
 }
 

@@ -12,10 +12,6 @@ import (
 	"codeberg.org/miekg/dns"
 )
 
-type message = dns.Msg
-
-const rcodeServerFailure = dns.RcodeServerFailure
-
 const (
 	// maxForwarded bounds the queries that wait for other servers: unknown names must not keep known ones waiting.
 	maxForwarded = 256
@@ -128,8 +124,8 @@ func exchange(ctx context.Context, network string, server netip.AddrPort, query 
 
 // answers reports whether a response has the id and the question of a query (RFC 5452 9.1).
 func answers(response, query []byte) bool {
-	r := &message{Data: response, Options: dns.MsgOptionUnpackQuestion}
-	q := &message{Data: query, Options: dns.MsgOptionUnpackQuestion}
+	r := &dns.Msg{Data: response, Options: dns.MsgOptionUnpackQuestion}
+	q := &dns.Msg{Data: query, Options: dns.MsgOptionUnpackQuestion}
 	if r.Unpack() != nil || q.Unpack() != nil || !r.Response || r.ID != q.ID || len(r.Question) != 1 {
 		return false
 	}

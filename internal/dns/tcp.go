@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"codeberg.org/miekg/dns"
 )
 
 const (
@@ -17,41 +19,6 @@ const (
 	idleTimeout = 10 * time.Second
 	maxTCPBytes = 64 << 10
 )
-
-// connections are those that are open.
-type connections struct {
-	mu     sync.Mutex
-	open   map[net.Conn]struct{}
-	closed bool
-}
-
-func (c *connections) add(conn net.Conn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return false
-	}
-	if c.open == nil {
-		c.open = map[net.Conn]struct{}{}
-	}
-	c.open[conn] = struct{}{}
-	return true
-}
-
-func (c *connections) remove(conn net.Conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.open, conn)
-}
-
-func (c *connections) closeAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed = true
-	for conn := range c.open {
-		conn.Close()
-	}
-}
 
 // serveConnections answers queries over TCP.
 func (s *Server) serveConnections(ctx context.Context) error {
@@ -80,10 +47,9 @@ func (s *Server) serveConnections(ctx context.Context) error {
 		running.Go(func() {
 			defer func() { <-places }()
 			defer conn.Close()
-			if s.tcp.add(conn) {
-				defer s.tcp.remove(conn)
-				s.serveConnection(ctx, conn)
-			}
+			stop := context.AfterFunc(ctx, func() { conn.Close() })
+			defer stop()
+			s.serveConnection(ctx, conn)
 		})
 	}
 }
@@ -121,7 +87,7 @@ func (s *Server) serveConnection(ctx context.Context, conn net.Conn) {
 		}
 		if err != nil {
 			s.cfg.Log.Debug("a query could not be forwarded", "name", m.Question[0].Header().Name, "error", err)
-			if !s.sendMessage(conn, failed(m, rcodeServerFailure)) {
+			if !s.sendMessage(conn, failed(m, dns.RcodeServerFailure)) {
 				return
 			}
 			continue
@@ -132,7 +98,7 @@ func (s *Server) serveConnection(ctx context.Context, conn net.Conn) {
 	}
 }
 
-func (s *Server) sendMessage(conn net.Conn, response *message) bool {
+func (s *Server) sendMessage(conn net.Conn, response *dns.Msg) bool {
 	bytes, err := pack(response, maxTCPBytes-1)
 	if err != nil {
 		s.cfg.Log.Error("packing a DNS response", "error", err)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 
+	"codeberg.org/miekg/dns"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
 )
@@ -41,7 +42,7 @@ func (s *Server) servePackets(ctx context.Context, port *packetPort) error {
 		own := p
 		own.bytes = append([]byte(nil), p.bytes...)
 		if !s.ask.start(func() { s.sendForwarded(ctx, port, own, q) }) {
-			s.sendPacket(port, p, failed(m, rcodeServerFailure), minUDPBytes)
+			s.sendPacket(port, p, failed(m, dns.RcodeServerFailure), minUDPBytes)
 		}
 	}
 }
@@ -50,13 +51,13 @@ func (s *Server) sendForwarded(ctx context.Context, port *packetPort, p packet, 
 	response, err := s.ask.forward(ctx, "udp", p.bytes)
 	if err != nil {
 		s.cfg.Log.Debug("a query could not be forwarded", "name", q.Question[0].Header().Name, "error", err)
-		s.sendPacket(port, p, failed(q.Msg, rcodeServerFailure), minUDPBytes)
+		s.sendPacket(port, p, failed(q.Msg, dns.RcodeServerFailure), minUDPBytes)
 		return
 	}
 	port.write(p, response)
 }
 
-func (s *Server) sendPacket(port *packetPort, p packet, response *message, limit int) {
+func (s *Server) sendPacket(port *packetPort, p packet, response *dns.Msg, limit int) {
 	bytes, err := pack(response, limit)
 	if err != nil {
 		s.cfg.Log.Error("packing a DNS response", "error", err)

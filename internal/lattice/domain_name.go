@@ -20,7 +20,7 @@ func DomainNameProblem(name string) string {
 	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" {
 		return "Its last label has digits only, like that of an address."
 	}
-	if strings.Contains("."+strings.ToLower(name), generatedDomain) {
+	if strings.Contains("."+strings.ToLower(name), "."+ServiceNameKind+".") {
 		return "It lies within the domain of generated names."
 	}
 	return ""

@@ -71,13 +71,19 @@ const DefaultIdleTimeoutSeconds = 60
 // HostedZoneID is in every DNS entry. At AWS it is the zone that alias records name; here there is no such zone.
 const HostedZoneID = "Z0000000TRELLIS000000"
 
-// generatedDomain is the part that all generated host names have.
-const generatedDomain = ".vpc-lattice-svcs."
+// Generated host names end in .CELL.KIND.REGION, in front of the parent domain. The cells are constant per Region at AWS:
+// that of services is the one of us-west-2 (UG service-custom-domain), that of resources the one that captures from several
+// Regions show.
+const (
+	ServiceNameKind  = "vpc-lattice-svcs"
+	ServiceNameCell  = "7d67968"
+	ResourceNameKind = "vpc-lattice-rsc"
+	ResourceNameCell = "4232ccc"
+)
 
-// GeneratedDomainName returns the host name of a service below a parent domain. The cell is constant per Region
-// at AWS; 7d67968 is the one of us-west-2 (UG service-custom-domain).
+// GeneratedDomainName returns the host name of a service below a parent domain.
 func GeneratedDomainName(name, id, region, domain string) string {
-	return name + "-" + strings.TrimPrefix(id, "svc-") + ".7d67968" + generatedDomain + region + "." + domain
+	return strings.Join([]string{name + "-" + strings.TrimPrefix(id, "svc-"), ServiceNameCell, ServiceNameKind, region, domain}, ".")
 }
 
 // ServiceNetworkServiceAssociation puts a service into a service network.

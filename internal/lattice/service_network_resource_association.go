@@ -1,5 +1,7 @@
 package lattice
 
+import "strings"
+
 // ServiceNetworkResourceAssociation puts a resource configuration into a service network. The association of a group
 // brings associations of its children with it, which do not count as the network's own.
 type ServiceNetworkResourceAssociation struct {
@@ -62,8 +64,7 @@ func ResourceAssociationClaim(scope Scope, serviceNetworkID, resourceConfigurati
 	return Claim{KindServiceNetworkResourceAssociation, scope, "association", serviceNetworkID + "/" + resourceConfigurationID}
 }
 
-// ResourceDomainName returns the generated host name of an associated resource below a parent domain. The cell is the
-// one that captures from several Regions show.
+// ResourceDomainName returns the generated host name of an associated resource below a parent domain.
 func ResourceDomainName(associationID, resourceConfigurationID, region, domain string) string {
-	return associationID + "." + resourceConfigurationID + ".4232ccc.vpc-lattice-rsc." + region + "." + domain
+	return strings.Join([]string{associationID, resourceConfigurationID, ResourceNameCell, ResourceNameKind, region, domain}, ".")
 }
