@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,24 +14,6 @@ import (
 	"trellis/internal/accesslog/tail"
 	"trellis/test/trellistest"
 )
-
-// visit sends a request to the service of serviceOnPort80, or to another host.
-func (r *running) visit(t *testing.T, host, path string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.server.proxy.Addr(80).String()+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Host = host
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // theService returns the service of serviceOnPort80.
 func (r *running) theService(t *testing.T) (id, host string) {
@@ -56,8 +37,8 @@ func TestLogsCommandShowsExchangesAsTheyEnd(t *testing.T) {
 	go func() { ended <- tail.Command{Admin: admin, Status: "5xx"}.Run(ctx, &failed, io.Discard) }()
 	go func() { ended <- tail.Command{Admin: admin, JSON: true}.Run(ctx, &json, io.Discard) }()
 	trellistest.Await(t, func() bool {
-		node.visit(t, host, "/what?is=this")
-		node.visit(t, "nobody.example", "/")
+		node.ask(t, host, "/what?is=this")
+		node.ask(t, "nobody.example", "/")
 		return strings.Contains(all.String(), "GET /what?is=this  nothing") && strings.Contains(json.String(), `"problem":`)
 	}, "the lines of both")
 	stop()
@@ -98,13 +79,13 @@ func TestSubscriptionWritesEntriesBelowADirectory(t *testing.T) {
 	node := start(t, "dev", "--port-map", "80=0", "--access-logs", dir)
 	node.serviceOnPort80(t)
 	id, host := node.theService(t)
-	node.visit(t, host, "/before")
+	node.ask(t, host, "/before")
 	bucket := "arn:aws:s3:::access-logs"
 	if _, err := node.client(anybody()).CreateAccessLogSubscription(t.Context(), &vpclattice.CreateAccessLogSubscriptionInput{
 		ResourceIdentifier: &id, DestinationArn: &bucket}); err != nil {
 		t.Fatal(err)
 	}
-	node.visit(t, host, "/after")
+	node.ask(t, host, "/after")
 	var content []byte
 	trellistest.Await(t, func() bool {
 		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

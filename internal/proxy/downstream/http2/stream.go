@@ -319,6 +319,17 @@ func (st *stream) clientFailed() {
 	st.breakResponse(accesslog.ClientConnectionClosed, wire.ErrCodeCancel, nil)
 }
 
+// hold notes the way to the target, so that an interruption breaks it. The error says that one has come before.
+func (st *stream) hold(note func()) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	note()
+	if st.why != downstream.CauseNone {
+		return &upstream.BrokenError{Err: errInterrupted}
+	}
+	return nil
+}
+
 // dropTarget gives the target up. It reports whether its connection had been used before.
 func (st *stream) dropTarget() (reused bool) {
 	st.mu.Lock()

@@ -105,14 +105,7 @@ func (st *stream) connectHTTP1(pool upstream.Connections) (target *upstream.Conn
 			return nil, err
 		}
 	}
-	st.mu.Lock()
-	st.target = target
-	isLate := st.why != downstream.CauseNone
-	st.mu.Unlock()
-	if isLate {
-		return nil, &upstream.BrokenError{Err: errInterrupted}
-	}
-	return target, nil
+	return target, st.hold(func() { st.target = target })
 }
 
 // uploadHTTP1 sends the body on as it comes.

@@ -71,14 +71,7 @@ func (st *stream) openHTTP2(pool *upstream.HTTP2Pool, request http2.Request) (pe
 	if err != nil {
 		return nil, err
 	}
-	st.mu.Lock()
-	st.peer = peer
-	isLate := st.why != downstream.CauseNone
-	st.mu.Unlock()
-	if isLate {
-		return nil, &upstream.BrokenError{Err: errInterrupted}
-	}
-	return peer, nil
+	return peer, st.hold(func() { st.peer = peer })
 }
 
 // uploadHTTP2 sends the body on as it comes. The client's window grows as the target takes it.
