@@ -74,6 +74,14 @@ func addressIn(t *lattice.Target) netip.AddrPort {
 	return netip.AddrPortFrom(netip.MustParseAddr(t.ID), uint16(t.Port))
 }
 
+// slowly answers after a while.
+func slowly(answer func(ctx context.Context) (Answer, error)) func(context.Context) (Answer, error) {
+	return func(ctx context.Context) (Answer, error) {
+		time.Sleep(10 * time.Millisecond) // Sleeps: a check takes that long by the clock of its test, which is a bubble's.
+		return answer(ctx)
+	}
+}
+
 func status(code int) func(context.Context) (Answer, error) {
 	return func(context.Context) (Answer, error) {
 		return Answer{StatusCode: code, Body: fmt.Sprintf("body of %d", code)}, nil
