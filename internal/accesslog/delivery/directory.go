@@ -22,10 +22,13 @@ const (
 	// (UG monitoring-access-logs).
 	maxFileBytes = 5 << 20
 	maxFileAge   = 5 * time.Minute
-	openSuffix   = ".json"
-	doneSuffix   = ".json.gz"
-	// prunedEvery is how often the size of all files is looked at.
-	prunedEvery = time.Minute
+	// abandonedAfter is when nobody writes a file any more: whoever had opened it would have completed it. Before that it may
+	// be a process's that is being replaced by this one, and whose last exchanges have not ended.
+	abandonedAfter = maxFileAge + time.Minute
+	openSuffix     = ".json"
+	doneSuffix     = ".json.gz"
+	// tidiedEvery is how often all files are looked at.
+	tidiedEvery = time.Minute
 )
 
 // Directory is a Sink that writes the entries of each subscription to files, under the names that objects in S3 have:
@@ -39,7 +42,7 @@ type Directory struct {
 	log      *slog.Logger
 	failed   *summary.Summary
 	open     map[string]*logFile // by the subscription's id
-	pruned   time.Time
+	tidied   time.Time
 }
 
 // logFile is a file that is being written. Its buffer is written at each Flush.
@@ -51,24 +54,14 @@ type logFile struct {
 	buffer []byte
 }
 
-// NewDirectory returns a sink that keeps at most so many bytes of complete files below a directory, which is made. Files
-// that an earlier process has left open are completed.
+// NewDirectory returns a sink that keeps at most so many bytes of complete files below a directory, which is made.
 func NewDirectory(dir string, maxBytes int64, log *slog.Logger) (*Directory, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("making the directory of access logs: %w", err)
 	}
-	d := &Directory{dir: dir, maxBytes: maxBytes, log: log, open: map[string]*logFile{},
-		failed: summary.New(summary.Config{Log: log, First: "access log entries cannot be written; they are lost", Again: "more access log entries could not be written"})}
-	err := d.walk(func(path string, _ fs.FileInfo) error {
-		if strings.HasSuffix(path, openSuffix) {
-			return compress(path)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("completing the access logs of an earlier process: %w", err)
-	}
-	return d, nil
+	return &Directory{dir: dir, maxBytes: maxBytes, log: log, open: map[string]*logFile{},
+		failed: summary.New(summary.Config{Log: log, First: "access log entries cannot be written; they are lost", Again: "more access log entries could not be written"}),
+	}, nil
 }
 
 // Write implements Sink.
@@ -103,10 +96,10 @@ func (d *Directory) Flush(now time.Time) {
 			d.complete(f)
 		}
 	}
-	if now.Sub(d.pruned) >= prunedEvery {
-		d.pruned = now
-		if err := d.prune(); err != nil {
-			d.log.Error("removing old access logs", "error", err)
+	if now.Sub(d.tidied) >= tidiedEvery {
+		d.tidied = now
+		if err := d.tidy(now); err != nil {
+			d.log.Error("tidying the access logs", "error", err)
 		}
 	}
 }
@@ -171,16 +164,30 @@ func compress(path string) (err error) {
 	return os.Remove(path)
 }
 
-// prune removes the oldest complete files until the rest is within the bound.
-func (d *Directory) prune() error {
+// tidy completes the files that a killed process has left open, and removes the oldest complete ones until the rest is
+// within the bound.
+func (d *Directory) tidy(now time.Time) error {
 	type found struct {
 		path string
 		info fs.FileInfo
 	}
 	var files []found
 	var total int64
-	err := d.walk(func(path string, info fs.FileInfo) error {
-		if strings.HasSuffix(path, doneSuffix) {
+	err := filepath.WalkDir(d.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // Another process has completed it.
+			return nil
+		case err != nil:
+			return err
+		}
+		switch {
+		case strings.HasSuffix(path, openSuffix) && now.Sub(info.ModTime()) >= abandonedAfter:
+			return compress(path)
+		case strings.HasSuffix(path, doneSuffix):
 			files = append(files, found{path, info})
 			total += info.Size()
 		}
@@ -203,19 +210,6 @@ func (d *Directory) prune() error {
 	}
 	d.log.Warn("old access logs were removed: there are more than may be kept", "count", removed, "limit", d.maxBytes)
 	return nil
-}
-
-func (d *Directory) walk(visit func(path string, info fs.FileInfo) error) error {
-	return filepath.WalkDir(d.dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		return visit(path, info)
-	})
 }
 
 // Close implements Sink.

@@ -195,18 +195,25 @@ func TestDirectoryHasTheEntriesOfEachSubscriptionUnderTheNamesOfS3(t *testing.T)
 	})
 }
 
-func TestFilesOfAKilledProcessAreCompleted(t *testing.T) {
+func TestFilesOfAKilledProcessAreCompletedOnceNobodyWritesThem(t *testing.T) {
 	dir := t.TempDir()
-	d, err := NewDirectory(dir, 1<<30, slog.New(slog.DiscardHandler))
+	killed, err := NewDirectory(dir, 1<<30, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Write(subscription("als-1", "svc-1"), []byte(`{"n":1}`))
-	d.Flush(time.Now()) // And then nothing: the process is gone.
-	if _, err := NewDirectory(dir, 1<<30, slog.New(slog.DiscardHandler)); err != nil {
+	killed.Write(subscription("als-1", "svc-1"), []byte(`{"n":1}`))
+	killed.Flush(time.Now())
+	next, err := NewDirectory(dir, 1<<30, slog.New(slog.DiscardHandler))
+	if err != nil {
 		t.Fatal(err)
 	}
+	next.Flush(time.Now())
 	list := files(t, dir)
+	if len(list) != 1 || !strings.HasSuffix(list[0], ".json") {
+		t.Fatalf("the files are %v, want that of the other process, which may still be there", list)
+	}
+	next.Flush(time.Now().Add(abandonedAfter + time.Second)) // The other process has ended without a word.
+	list = files(t, dir)
 	if len(list) != 1 || !strings.HasSuffix(list[0], ".json.gz") {
 		t.Fatalf("the files are %v, want a compressed one", list)
 	}
