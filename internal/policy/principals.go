@@ -106,8 +106,8 @@ func (p *Principals) apply(c *Caller, effect Effect) bool {
 	if p.Everyone {
 		return false
 	}
-	// Who is excepted from a Deny must be so by every name that it has: account, role and session (IAM, NotPrincipal;
-	// Of an Allow, one name excepts.
+	// A Deny excepts a caller only if it lists all of the caller's names: account, role and session (IAM, NotPrincipal;
+	// In an Allow, one of them is enough.
 	named := p.names(c)
 	if effect == Deny {
 		return c.Anonymous() || named < c.names()

@@ -80,7 +80,7 @@ func (p *Proxy) serveTLS(c *downstream.Conn, opening *downstream.Opening) (parks
 	name, n, err := clienthello.Parse(opening.Bytes())
 	for n == 0 && err == nil {
 		if c.AwaitMore(opening) != nil {
-			return false // Who takes so long would not understand an alert either.
+			return false // A client that takes so long would hardly read an alert.
 		}
 		name, n, err = clienthello.Parse(opening.Bytes())
 	}

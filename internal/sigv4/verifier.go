@@ -70,7 +70,7 @@ func (v *Verifier) checker(m *scratch, s *Signature, secret string) func(toSign 
 		if !hmac.Equal(hmacSHA256(key, toSign), signature) {
 			return false
 		}
-		if !remembered { // Who has no secret must not fill the memory.
+		if !remembered { // A client without a valid secret must not fill the cache.
 			v.signingKeys.keep(m.cacheKey, key)
 		}
 		return true

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// maxUnseen is how many lines wait for somebody who watches. Who is slower than traffic misses some.
+// maxUnseen is how many lines wait for a watcher. One that is slower than traffic misses the rest.
 const maxUnseen = 1000
 
 // watchers are those who want to see all exchanges as they end.

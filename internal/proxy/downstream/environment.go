@@ -1,7 +1,8 @@
 // Package downstream is a client's connection, whatever it speaks: its socket, what is known about its TLS, what it waits for
 // and until when, and how it ends. The packages below it are the protocols; none of them knows another.
 //
-// Who serves a connection and the sweeper, which watches time for all of them, share a connection's watch and nothing else.
+// The goroutine that serves a connection shares only the connection's watch with the sweeper, which watches time for all of
+// them.
 package downstream
 
 import (

@@ -6,7 +6,7 @@ import (
 	"trellis/internal/proxy/socket"
 )
 
-// Opening is what a client has sent before it is known what it speaks. Who takes it up gives it back.
+// Opening holds what a client has sent before its protocol is known. The code that serves that protocol gives it back.
 type Opening struct {
 	room, small []byte
 	n           int

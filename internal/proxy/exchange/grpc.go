@@ -74,7 +74,7 @@ func (x *HTTP) TakeTrailers(lines []byte) {
 	if !x.recorded || !x.SpeaksGRPC() {
 		return
 	}
-	_ = http1.Trailers(lines, func(name, value []byte) { // Who passes them on finds out what is wrong with them.
+	_ = http1.Trailers(lines, func(name, value []byte) { // Malformed trailers are refused where they are passed on.
 		if http1.EqualFold(name, "grpc-status") {
 			x.takeGRPCStatus(value)
 		}
