@@ -46,7 +46,8 @@ import (
 //
 // The sweeper never changes a state. It ends the wait by adding a Cause to the word and making the sockets' deadlines pass;
 // the next Enter returns the cause. CausePark, in state 1 only, ends nothing: it makes the connection wait for its next
-// request with less memory.
+// request with less memory. CauseRoom, in states 1 and 2, ends the connection unless a request has just been read; that one
+// is carried first.
 //
 // A connection that speaks HTTP/2 leaves these states behind: its streams have deadlines of their own, and Multiplex tells
 // the sweeper of them.
@@ -125,7 +126,9 @@ func (c *Conn) IsOld() bool {
 func (c *Conn) IsOverdueBy(millis int64) bool { return c.Env.Clock.Now() >= c.endsAt+millis }
 
 // Lasts reports whether the connection may be used again.
-func (c *Conn) Lasts() bool { return !c.IsOld() && !c.Env.Draining.Load() && !c.IsUnwanted() }
+func (c *Conn) Lasts() bool {
+	return !c.IsOld() && !c.Env.Draining.Load() && !c.IsUnwanted() && !c.evicted.Load()
+}
 
 // IsUnwanted reports whether the port on which the connection was accepted is closed.
 func (c *Conn) IsUnwanted() bool {

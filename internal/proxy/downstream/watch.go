@@ -96,15 +96,22 @@ func (c *Conn) Enter(s State, timeout int64) Cause {
 // State returns the connection's state.
 func (c *Conn) State() State { return wordState(c.watch.word.Load()) }
 
-// ended waits until the sweeper has ended a wait. That a connection was to be parked is nothing that its goroutine need
-// know of when it has found something to do.
+// ended waits until the sweeper has ended a wait. That an idle connection was to be parked, or to make room, is nothing that
+// its goroutine need know of when it has found something to do: the request is carried. Whoever made room ends with its
+// response.
 func (c *Conn) ended(why Cause) Cause {
 	c.watch.await()
-	if why == CausePark {
+	switch why {
+	case CausePark:
 		c.accepted.SetReadDeadline(time.Time{})
 		return CauseNone
+	case CauseRoom:
+		c.accepted.SetDeadline(time.Time{})
+		c.evicted.Store(true)
+		return CauseNone
+	default:
+		return why
 	}
-	return why
 }
 
 // await returns when the sweeper is done with the sockets.
