@@ -122,6 +122,9 @@ func (m *membership) add(in shape.Target, target member) *shape.TargetFailure {
 	if problem := lattice.TargetProblem(m.group, in, m.c.Addresses); problem != "" {
 		return targetFailure(in, unsupportedTarget, problem)
 	}
+	if problem := m.c.inventory().TargetProblem(m.group, target.id); problem != "" {
+		return targetFailure(in, unsupportedTarget, problem)
+	}
 	place, known := m.places[target]
 	if known && !m.record.Members[place].Draining() {
 		return nil

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net/netip"
@@ -23,6 +24,9 @@ var (
 	certARN     = regexp.MustCompile(`^arn:[a-z0-9-]+:acm:[a-z0-9-]+:\d{12}:certificate/.+$`)
 	referenceID = regexp.MustCompile(`^(sn|rcfg)-[0-9a-z]{17}$`)
 )
+
+// instanceStates are EC2's (docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceState.html).
+var instanceStates = []string{"pending", StateRunning, "shutting-down", "terminated", "stopping", "stopped"}
 
 // builder makes a snapshot of a file, and notes what is wrong with it.
 type builder struct {
@@ -58,14 +62,18 @@ func element[V any](b *builder, list string, i int, name, id string, form *regex
 func (b *builder) build(f *file) {
 	b.buildVPCs(f)
 	s := b.snapshot
+	s.listsInstances, s.listsLoadBalancers = f.Instances != nil, f.LoadBalancers != nil
 	for i, e := range f.Instances {
 		element(b, "instances", i, "id", e.ID, instanceID, "i-0123456789abcdef0", s.instances)
 		b.needVPC(e.VPC)
-		s.instances[e.ID] = Instance{ID: e.ID, Address: b.address(e.Address), VPC: e.VPC}
+		s.instances[e.ID] = Instance{ID: e.ID, Address: b.address(e.Address), VPC: e.VPC, State: b.state(e.State)}
 	}
 	for i, e := range f.LoadBalancers {
 		element(b, "loadBalancers", i, "arn", e.ARN, balancerARN, "arn:aws:elasticloadbalancing:us-west-2:123456789012:loadbalancer/app/web/0123456789abcdef", s.loadBalancers)
-		s.loadBalancers[e.ARN] = LoadBalancer{ARN: e.ARN, Address: b.address(e.Address)}
+		if e.VPC != "" {
+			b.needVPC(e.VPC)
+		}
+		s.loadBalancers[e.ARN] = LoadBalancer{ARN: e.ARN, Address: b.address(e.Address), VPC: e.VPC}
 	}
 	for i, e := range f.Functions {
 		element(b, "functions", i, "arn", e.ARN, functionARN, "arn:aws:lambda:us-west-2:123456789012:function:orders", s.functions)
@@ -115,6 +123,15 @@ func (b *builder) needVPC(id string) {
 	} else if _, ok := b.snapshot.vpcs[id]; !ok {
 		b.wrong("vpc: %s is not one of vpcs", id)
 	}
+}
+
+// state reads the state of an instance.
+func (b *builder) state(text string) string {
+	text = cmp.Or(text, StateRunning)
+	if !slices.Contains(instanceStates, text) {
+		b.wrong("state: %q must be one of %s", text, strings.Join(instanceStates, ", "))
+	}
+	return text
 }
 
 func (b *builder) address(text string) netip.Addr {

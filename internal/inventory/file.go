@@ -27,10 +27,12 @@ type file struct {
 		ID      string `yaml:"id"`
 		Address string `yaml:"address"`
 		VPC     string `yaml:"vpc"`
+		State   string `yaml:"state"`
 	} `yaml:"instances"`
 	LoadBalancers []struct {
 		ARN     string `yaml:"arn"`
 		Address string `yaml:"address"`
+		VPC     string `yaml:"vpc"`
 	} `yaml:"loadBalancers"`
 	Functions    []functionEntry `yaml:"functions"`
 	Certificates []struct {

@@ -18,8 +18,11 @@ type Snapshot struct {
 	networks      []vpcNetwork // of all VPCs, by address; they do not overlap
 	instances     map[string]Instance
 	loadBalancers map[string]LoadBalancer
-	functions     map[string]Function
-	certificates  map[string]Certificate
+	// Whether the lists are in the file at all, even if they are empty.
+	listsInstances, listsLoadBalancers bool
+
+	functions    map[string]Function
+	certificates map[string]Certificate
 	// The endpoints by the id of what they lead to.
 	resourceEndpoints, networkEndpoints map[string][]VPCEndpoint
 }
@@ -42,12 +45,19 @@ type Instance struct {
 	ID      string
 	Address netip.Addr
 	VPC     string
+	// State is one of EC2's, such as StateRunning.
+	State string
 }
+
+// StateRunning is the state of instances that can be targets.
+const StateRunning = "running"
 
 // LoadBalancer is an Application Load Balancer, or what stands for it.
 type LoadBalancer struct {
 	ARN     string
 	Address netip.Addr
+	// VPC is empty where the file does not say it.
+	VPC string
 }
 
 // Certificate is a certificate with its private key.

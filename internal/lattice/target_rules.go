@@ -46,7 +46,7 @@ var (
 )
 
 // TargetProblem says why something cannot be a target of a group, or nothing if it can. Whether an instance, a load
-// balancer or a function exists, and in which VPC and account, is not looked at.
+// balancer or a function exists, and in which VPC and account, is not looked at here.
 func TargetProblem(group *TargetGroup, in shape.Target, addresses AddressPolicy) string {
 	switch group.Type {
 	case shape.TargetGroupTypeInstance:

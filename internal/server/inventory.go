@@ -45,24 +45,11 @@ func (s *Server) resolve(group *lattice.TargetGroup, target *lattice.Target) (ne
 }
 
 func (s *Server) locate(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error) {
-	var address netip.Addr
-	switch group.Type {
-	case shape.TargetGroupTypeInstance:
-		instance, ok := s.inventory.Current().Instance(target.ID)
-		if !ok {
-			return netip.AddrPort{}, fmt.Errorf("the inventory (--inventory) has no instance %s", target.ID)
-		}
-		address = instance.Address
-	case shape.TargetGroupTypeAlb:
-		balancer, ok := s.inventory.Current().LoadBalancer(target.ID)
-		if !ok {
-			return netip.AddrPort{}, fmt.Errorf("the inventory (--inventory) has no load balancer %s", target.ID)
-		}
-		address = balancer.Address
-	default:
+	if group.Type == shape.TargetGroupTypeIp {
 		return routing.ResolveLiteral(group, target)
 	}
-	return netip.AddrPortFrom(address, uint16(target.Port)), nil
+	address, err := s.inventory.Current().Locate(group.Type, target.ID)
+	return netip.AddrPortFrom(address, uint16(target.Port)), err
 }
 
 // knownCertificate returns the certificate of an ARN that the inventory has.
