@@ -177,11 +177,17 @@ func (s *Signature) appendQuery(b, query []byte) []byte {
 	}
 	var room [16]parameter
 	sorted := room[:0]
+	// Encoding a byte takes three at most, so that the texts stay where they are.
+	encoded := make([]byte, 0, 3*len(query))
 	for name, value := range parameters(query) {
-		if s.Presigned && name == "X-Amz-Signature" {
+		if s.Presigned && string(name) == "X-Amz-Signature" {
 			continue
 		}
-		sorted = append(sorted, parameter{appendEncoded(nil, []byte(name), false), appendEncoded(nil, []byte(value), false)})
+		start := len(encoded)
+		encoded = appendReencoded(encoded, name)
+		middle := len(encoded)
+		encoded = appendReencoded(encoded, value)
+		sorted = append(sorted, parameter{encoded[start:middle], encoded[middle:]})
 	}
 	// Not as they are joined: an equals sign comes behind hyphens, dots and digits, the end of a name before them.
 	slices.SortFunc(sorted, func(a, b parameter) int {
@@ -196,6 +202,40 @@ func (s *Signature) appendQuery(b, query []byte) []byte {
 		b = append(b, p.value...)
 	}
 	return b
+}
+
+// appendReencoded decodes a query component and encodes it in the one way that is signed. What is no valid encoding is
+// encoded as it is.
+func appendReencoded(b, text []byte) []byte {
+	if bytes.IndexByte(text, '%') < 0 && bytes.IndexByte(text, '+') < 0 {
+		return appendEncoded(b, text, false)
+	}
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && (i+2 >= len(text) || !isHex(text[i+1]) || !isHex(text[i+2])) {
+			return appendEncoded(b, text, false)
+		}
+	}
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch c {
+		case '+':
+			c = ' '
+		case '%':
+			c = fromHex(text[i+1])<<4 | fromHex(text[i+2])
+			i += 2
+		}
+		b = appendEncoded(b, []byte{c}, false)
+	}
+	return b
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
+
+func fromHex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c | 0x20 - 'a' + 10
 }
 
 // appendEncoded percent-encodes all but RFC 3986's unreserved characters, and slashes if they are to be kept.

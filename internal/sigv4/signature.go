@@ -91,7 +91,7 @@ func PlaceOf(r *Request) Place {
 	}
 	if bytes.Contains(r.Query, []byte("X-Amz-")) {
 		for name := range parameters(r.Query) {
-			switch name {
+			switch string(name) {
 			case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature":
 				return InQuery
 			}
@@ -175,48 +175,66 @@ func requestTime(r *Request) (time.Time, error) {
 	return at.UTC(), nil
 }
 
-// queryParameters are those in which a presigned request carries its signature. The first ones are required.
-var queryParameters = []string{
-	"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date", "X-Amz-Expires",
-	"X-Amz-Security-Token", "X-Amz-Region-Set",
+// The parameters in which a presigned request carries its signature. The first ones are required.
+const (
+	queryAlgorithm = iota
+	queryCredential
+	querySignature
+	querySignedHeaders
+	queryDate
+	queryExpires
+	requiredParameters
+	querySecurityToken = iota - 1
+	queryRegionSet
+	knownParameters
+)
+
+func parameterName(i int) string {
+	return [...]string{
+		"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date", "X-Amz-Expires",
+		"X-Amz-Security-Token", "X-Amz-Region-Set",
+	}[i]
 }
 
-const requiredParameters = 6
-
 func parseQuery(r *Request) (*Signature, error) {
-	values := map[string]string{}
+	var values [knownParameters]string
+	var seen [knownParameters]bool
 	for name, value := range parameters(r.Query) {
-		if !slices.Contains(queryParameters, name) {
+		if !bytes.HasPrefix(name, []byte("X-Amz-")) {
 			continue
 		}
-		if _, twice := values[name]; twice {
-			return nil, malformed("The query has the parameter '%s' twice.", name)
+		for i := range knownParameters {
+			if string(name) != parameterName(i) {
+				continue
+			}
+			if seen[i] {
+				return nil, malformed("The query has the parameter '%s' twice.", parameterName(i))
+			}
+			values[i], seen[i] = unescape(value), true
 		}
-		values[name] = value
 	}
-	for _, name := range queryParameters[:requiredParameters] {
-		if values[name] == "" {
-			return nil, malformed("AWS query-string parameters must include '%s'. Re-examine the query-string parameters.", name)
+	for i := range requiredParameters {
+		if values[i] == "" {
+			return nil, malformed("AWS query-string parameters must include '%s'. Re-examine the query-string parameters.", parameterName(i))
 		}
 	}
 	s := &Signature{
-		Presigned: true, Hex: values["X-Amz-Signature"],
-		SessionToken: values["X-Amz-Security-Token"], RegionSet: values["X-Amz-Region-Set"],
+		Presigned: true, Hex: values[querySignature], SessionToken: values[querySecurityToken], RegionSet: values[queryRegionSet],
 	}
-	if err := s.setAlgorithm(values["X-Amz-Algorithm"]); err != nil {
+	if err := s.setAlgorithm(values[queryAlgorithm]); err != nil {
 		return nil, err
 	}
-	if err := s.setCredential(values["X-Amz-Credential"]); err != nil {
+	if err := s.setCredential(values[queryCredential]); err != nil {
 		return nil, err
 	}
-	if err := s.setSignedHeaders(values["X-Amz-SignedHeaders"]); err != nil {
+	if err := s.setSignedHeaders(values[querySignedHeaders]); err != nil {
 		return nil, err
 	}
 	var ok bool
-	if s.Time, ok = parseTime(values["X-Amz-Date"]); !ok {
+	if s.Time, ok = parseTime(values[queryDate]); !ok {
 		return nil, malformed("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\".")
 	}
-	seconds, err := strconv.Atoi(values["X-Amz-Expires"])
+	seconds, err := strconv.Atoi(values[queryExpires])
 	if err != nil || seconds < 1 || seconds > maxExpires {
 		return nil, malformed("X-Amz-Expires must be between 1 and %d seconds.", maxExpires)
 	}
@@ -276,9 +294,9 @@ func ClaimedCredential(r *Request) (Credential, bool) {
 	var text string
 	algorithm := HMAC
 	for name, value := range parameters(r.Query) {
-		switch name {
+		switch string(name) {
 		case "X-Amz-Credential":
-			text = value
+			text = unescape(value)
 		case "X-Amz-Algorithm":
 			algorithm = Algorithm(value)
 		}
@@ -337,12 +355,15 @@ func parseTime(text string) (time.Time, bool) {
 	return at, err == nil
 }
 
-// parameters yields the names and values of a query, decoded.
-func parameters(query []byte) func(yield func(name, value string) bool) {
-	return func(yield func(name, value string) bool) {
-		for part := range bytes.SplitSeq(query, []byte("&")) {
+// parameters yields the names and values of a query as they were sent. Names that mean something here are never sent
+// encoded: signers have no reason to.
+func parameters(query []byte) func(yield func(name, value []byte) bool) {
+	return func(yield func(name, value []byte) bool) {
+		for len(query) > 0 {
+			var part []byte
+			part, query, _ = bytes.Cut(query, []byte("&"))
 			name, value, _ := bytes.Cut(part, []byte("="))
-			if len(part) > 0 && !yield(unescape(string(name)), unescape(string(value))) {
+			if len(part) > 0 && !yield(name, value) {
 				return
 			}
 		}
@@ -351,11 +372,11 @@ func parameters(query []byte) func(yield func(name, value string) bool) {
 
 // unescape decodes a query component, or returns it unchanged when it is no valid encoding: then the signature will not
 // match, which is the right answer to it.
-func unescape(s string) string {
-	if decoded, err := url.QueryUnescape(s); err == nil {
+func unescape(s []byte) string {
+	if decoded, err := url.QueryUnescape(string(s)); err == nil {
 		return decoded
 	}
-	return s
+	return string(s)
 }
 
 // shorten keeps what a client sent from filling what it is answered, and from breaking its lines.
