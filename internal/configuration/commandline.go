@@ -25,6 +25,7 @@ type commandLine struct {
 		APIRate     float64     `name:"api-rate" default:"0" help:"How many API calls an account may make in a second on average; 0 means any number."`
 		AccessLogs  string      `name:"access-logs" default:"none" help:"Directory for the entries that access log subscriptions want; none is nowhere. trellis logs shows exchanges without."`
 		AuditLog    string      `name:"audit-log" default:"none" help:"File in which each call that changes something is recorded; - is standard output."`
+		Credentials string      `name:"credentials" placeholder:"FILE" help:"File of principals, roles and policies, to try policies with; keys that it does not know may do everything (default none)."`
 		Chaos       Chaos       `embed:"" prefix:"chaos-"`
 		AllowRemote bool        `name:"allow-remote" help:"Let addresses be other than the loopback's: whoever reaches the API may do anything, without credentials."`
 		Functions   []Function  `name:"function" sep:"\n" placeholder:"NAME=COMMAND" help:"Run a Lambda function by a command, in this directory; may be given several times, as in orders='python3 -m awslambdaric app.handler'."`
@@ -159,6 +160,7 @@ func Parse(args []string, out io.Writer) (Command, error) {
 		command.Configuration = Configuration{
 			Common: line.Dev.Common, PortMap: line.Dev.PortMap, Dev: true, Demo: line.Dev.Demo, AllowRemote: line.Dev.AllowRemote,
 			DNSAddr: line.Dev.DNSAddr, APIRate: line.Dev.APIRate, AuditLog: line.Dev.AuditLog, AccessLogs: line.Dev.AccessLogs, Chaos: line.Dev.Chaos, Functions: line.Dev.Functions,
+			Credentials: line.Dev.Credentials,
 		}
 	case "serve":
 		command.Configuration = Configuration{

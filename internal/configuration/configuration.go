@@ -68,7 +68,7 @@ type Configuration struct {
 	DataDir string
 	// Regions are those that signatures may be for. Empty in dev, where any Region will do.
 	Regions []string
-	// Credentials is the file of principals and keys. Empty in dev.
+	// Credentials is the file of principals and keys. Empty in dev unless one is given.
 	Credentials string
 	// APIRate is how many API calls an account may make in a second on average; 0 means any number.
 	APIRate float64

@@ -271,7 +271,7 @@ func TestWrongSignaturesAreRefusedWithAWSCodes(t *testing.T) {
 
 func dev(t *testing.T) Dev {
 	t.Helper()
-	open, err := principal.NewOpenDirectory("000000000000")
+	open, err := principal.NewOpenDirectory("000000000000", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

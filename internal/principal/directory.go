@@ -13,7 +13,7 @@ import (
 // in the catalog, which are the same on all nodes. Looking somebody up takes no lock.
 type Directory struct {
 	file *Credentials // nil if there is none.
-	// anything is the policy of who needs none. It is nil where the credentials file says who may do what.
+	// anything is the policy of whom the credentials file does not know. It is nil where there is nobody else.
 	anything policy.Set
 	account  string   // of access keys that are none
 	sessions sync.Map // of *session, by access key id
@@ -22,14 +22,14 @@ type Directory struct {
 // NewDirectory returns the directory of a credentials file.
 func NewDirectory(file *Credentials) *Directory { return &Directory{file: file} }
 
-// NewOpenDirectory returns a directory in which every role and every access key exists, and everybody's own policies allow
-// everything. An access key that is no account's belongs to the given one.
-func NewOpenDirectory(account string) (*Directory, error) {
+// NewOpenDirectory returns a directory in which every role and every access key exists, and may do everything unless the
+// credentials file, which may be nil, says otherwise. An access key that is no account's belongs to the given one.
+func NewOpenDirectory(account string, file *Credentials) (*Directory, error) {
 	d, err := policy.Parse(administratorPolicy)
 	if err != nil {
 		return nil, err
 	}
-	return &Directory{anything: policy.Set{d}, account: account}, nil
+	return &Directory{file: file, anything: policy.Set{d}, account: account}, nil
 }
 
 // session is temporary credentials as they are stored, and the principal that they make.
@@ -84,17 +84,18 @@ func (d *Directory) principalOf(s *lattice.Session, current *content) *Principal
 		AccessKeyID: s.AccessKeyID, SecretKey: s.SecretKey, SessionToken: s.Token, Expires: s.Expires,
 		Tags: s.Tags, Policies: d.anything,
 	}
-	if d.file == nil {
-		return p
+	var of *Principal
+	if current != nil && s.RoleARN != "" {
+		of = current.roles[s.RoleARN]
+	} else if current != nil {
+		of = current.principals[s.UserKeyID]
 	}
-	of, ok := current.roles[s.RoleARN]
-	if s.RoleARN == "" {
-		of, ok = current.principals[s.UserKeyID]
-	}
-	if !ok {
+	switch {
+	case of != nil:
+		p.Policies, p.Tags = of.Policies, mergedTags(of.Tags, s.Tags)
+	case !d.Open():
 		return nil
 	}
-	p.Policies, p.Tags = of.Policies, mergedTags(of.Tags, s.Tags)
 	return p
 }
 
@@ -128,16 +129,18 @@ func hasTag(tags map[string]string, key string) bool {
 // Role returns the role of an ARN.
 func (d *Directory) Role(arn string) (*Principal, bool) {
 	if d.file != nil {
-		return d.file.Role(arn)
+		if role, ok := d.file.Role(arn); ok {
+			return role, true
+		}
 	}
-	if !isRoleARN(arn) {
+	if !d.Open() || !isRoleARN(arn) {
 		return nil, false
 	}
 	return &Principal{ARN: arn, Account: accountOf(arn), Policies: d.anything}, true
 }
 
 // Open reports whether every role exists and everybody may assume it.
-func (d *Directory) Open() bool { return d.file == nil }
+func (d *Directory) Open() bool { return d.anything != nil }
 
 // Anybody returns the principal of an access key that nobody has, in an open directory: the root of an account. An access
 // key of 12 digits is the account, so that a test can work in several accounts without any set-up.

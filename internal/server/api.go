@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"os"
 
 	"trellis/internal/api"
 	"trellis/internal/audit"
@@ -69,14 +70,23 @@ func (s *Server) signed(regions []string, service string) api.Authenticator {
 	return s.failures.Guard(identity.NewSigned(s.principals, regions, service))
 }
 
-// openCredentials reads the credentials that callers may have. In dev there is no file: anyone may call.
+// openCredentials reads the credentials that callers may have. In dev, callers that are not among them may call too.
 func (s *Server) openCredentials(context.Context) (err error) {
+	log := s.log.With("part", "identity")
 	if s.cfg.Dev {
-		s.principals, err = principal.NewOpenDirectory(s.cfg.Account)
+		if s.cfg.Credentials != "" {
+			if _, err := os.Stat(s.cfg.Credentials); err != nil {
+				return fmt.Errorf("--credentials: %w", err)
+			}
+			if s.credentials, err = principal.OpenCredentials(s.cfg.Credentials, s.cfg.Account, log); err != nil {
+				return err
+			}
+		}
+		s.principals, err = principal.NewOpenDirectory(s.cfg.Account, s.credentials)
 		return err
 	}
-	s.failures = identity.NewFailures(s.log.With("part", "identity"), s.audit)
-	if s.credentials, err = principal.OpenCredentials(s.cfg.Credentials, s.cfg.Account, s.log.With("part", "identity")); err != nil {
+	s.failures = identity.NewFailures(log, s.audit)
+	if s.credentials, err = principal.OpenCredentials(s.cfg.Credentials, s.cfg.Account, log); err != nil {
 		return err
 	}
 	s.principals = principal.NewDirectory(s.credentials)

@@ -57,7 +57,7 @@ type Server struct {
 
 	audit       *audit.Log // nil when nothing is recorded.
 	chaos       *chaos.Chaos
-	credentials *principal.Credentials // nil in dev.
+	credentials *principal.Credentials // nil in dev unless a file is given
 	principals  *principal.Directory
 	failures    *identity.Failures // nil in dev
 	inventory   *inventory.Inventory

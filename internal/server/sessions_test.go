@@ -10,6 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
+
+	"trellis/internal/configuration"
+	"trellis/internal/policy"
 )
 
 // assuming returns a configuration with the credentials of a role that is assumed with those of another.
@@ -83,5 +86,39 @@ func TestAnyRoleCanBeAssumedInDev(t *testing.T) {
 	out, err := node.client(session).CreateService(t.Context(), &vpclattice.CreateServiceInput{Name: aws.String("paint")})
 	if err != nil || !strings.Contains(*out.Arn, ":111122223333:") {
 		t.Errorf("the session's service: %v", err)
+	}
+}
+
+func TestPrincipalsOfAFileKeepTheirPoliciesInDev(t *testing.T) {
+	_, credentials, _ := documented(t)
+	node := start(t, "dev", "--credentials", credentials)
+	blue := profile(t, credentials, "blue")
+	if arn, err := whoAmI(t, node, blue); err != nil || arn != "arn:aws:iam::111122223333:user/pipelines/blue" {
+		t.Errorf("a key of the file is %q, %v", arn, err)
+	}
+	// In dev anybody may assume it.
+	session, err := assuming(node, blue, "arn:aws:iam::111122223333:role/deploy").Credentials.Retrieve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const request = "vpc-lattice-svcs:Invoke"
+	allows := func(accessKeyID string) bool {
+		p, ok := node.server.principals.Principal(accessKeyID)
+		if !ok {
+			p = node.server.principals.Anybody(accessKeyID)
+		}
+		decision, _ := p.Policies.Evaluate(&policy.Request{Caller: p.Caller(), Action: request, Resource: "arn:aws:vpc-lattice:us-west-2:111122223333:service/svc-0123456789abcdef0", Path: "/"})
+		return decision.Outcome == policy.Allowed
+	}
+	for key, want := range map[string]bool{"AKIAI44QH8DHBEXAMPLE": false, session.AccessKeyID: false, "AKIAIOSFODNN7EXAMPLE": true, "anything": true} {
+		if got := allows(key); got != want {
+			t.Errorf("%s may %s: %t, want %t", key, request, got, want)
+		}
+	}
+	if err := func() error {
+		_, err := open(t.Context(), Config{Configuration: configuration.Configuration{Dev: true, Credentials: credentials + "-none", Common: node.server.cfg.Common}, Log: node.server.log})
+		return err
+	}(); err == nil || !strings.Contains(err.Error(), "--credentials") {
+		t.Errorf("a file that is not there: %v", err)
 	}
 }

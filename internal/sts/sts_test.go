@@ -241,7 +241,7 @@ func TestWhatSTSRefuses(t *testing.T) {
 
 func TestEveryRoleExistsWhereEverybodyMayDoEverything(t *testing.T) {
 	w := newWorld(t)
-	open, err := principal.NewOpenDirectory("000000000000")
+	open, err := principal.NewOpenDirectory("000000000000", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
