@@ -37,6 +37,8 @@ type Principal struct {
 	Policies policy.Set
 	// Trust says who may assume a role. Others have none.
 	Trust policy.Set
+
+	id string // as UserID returns it, if it has been derived
 }
 
 // Caller returns the principal as policies see it.
@@ -56,7 +58,12 @@ func resource(arn string) (kind, rest string) {
 
 // UserID returns the unique id of a principal. AWS makes one up when a user or role is created; ours is derived from
 // the ARN, so that it is the same on every node and after every start. A-112.
-func (p Principal) UserID() string { return userID(p.ARN, p.Account) }
+func (p *Principal) UserID() string {
+	if p.id != "" {
+		return p.id
+	}
+	return userID(p.ARN, p.Account)
+}
 
 func userID(arn, account string) string {
 	kind, rest := resource(arn)
@@ -158,6 +165,7 @@ func (p *parser) principal(s section) (Principal, error) {
 			problem(fmt.Errorf("%s is no key that is known", key))
 		}
 	}
+	principal.id = userID(principal.ARN, principal.Account)
 	return principal, errors.Join(problems...)
 }
 
