@@ -21,6 +21,9 @@ var planes = map[string][]string{
 		"internal/inventory", "internal/lattice", "internal/nearest", "internal/policy/...", "internal/principal",
 		"internal/ratelimit", "internal/shape", "internal/sigv4/...", "internal/summary",
 	},
+	"operator's commands": {
+		"internal/prompt", "internal/resolver",
+	},
 	"root": {
 		"internal/configuration", "internal/server",
 	},
@@ -32,7 +35,9 @@ var mayReach = map[string][]string{
 	"control plane": {"shared"},
 	"data plane":    {"shared"},
 	"shared":        {},
-	"root":          {"control plane", "data plane", "shared"},
+	// They ask a running node on its admin port, as any program may.
+	"operator's commands": {"shared"},
+	"root":                {"control plane", "data plane", "shared"},
 }
 
 func planesOf(folder string) []string {

@@ -46,6 +46,8 @@ func run() int {
 		return 0
 	case "logs":
 		return tail.Command(command.Logs).RunUntilInterrupted(os.Stdout, os.Stderr)
+	case "dns install", "dns uninstall", "dns check", "dns setup":
+		return runDNS(command.Name, command.DNS)
 	case "policy test":
 		return simulator.Test(command.PolicyTest).Run(os.Stdout, os.Stderr)
 	case "policy lint":

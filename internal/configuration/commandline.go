@@ -52,6 +52,8 @@ type commandLine struct {
 
 	Logs Logs `cmd:"" help:"Show exchanges of a running node as they end, until interrupted."`
 
+	DNS DNS `cmd:"" name:"dns" help:"Help the resolvers of this machine find the names of a running node."`
+
 	Version struct{} `cmd:"" help:"Print the version."`
 
 	Help struct {
@@ -95,7 +97,7 @@ type PolicyLint struct {
 
 // Command is what the operator asks for.
 type Command struct {
-	// Name is dev, serve, logs, policy test, policy lint or version.
+	// Name is that of a command without its arguments, as in dev or policy test.
 	Name string
 	// Configuration is that of dev and serve.
 	Configuration Configuration
@@ -104,6 +106,8 @@ type Command struct {
 	PolicyLint PolicyLint
 	// Logs are those of logs.
 	Logs Logs
+	// DNS are those of the commands below dns.
+	DNS DNS
 	// Warnings are what the operator should know although it keeps nothing from running.
 	Warnings []string
 }
@@ -145,6 +149,10 @@ func Parse(args []string, out io.Writer) (Command, error) {
 		return Command{}, &UsageError{errors.Join(append(problems.all(nil), err)...)}
 	}
 	command := Command{Name: strings.TrimPrefix(ctx.Selected().FullPath(), "trellis ")}
+	if strings.HasPrefix(command.Name, "dns ") {
+		command.DNS = line.DNS
+		return command, nil
+	}
 	switch command.Name {
 	case "policy test", "policy lint":
 		command.PolicyTest, command.PolicyLint = line.Policy.Test, line.Policy.Lint

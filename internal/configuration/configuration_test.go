@@ -125,7 +125,7 @@ func TestHelpIsACommandToo(t *testing.T) {
 		}
 	}
 	_, err := Parse([]string{"help", "server"}, &bytes.Buffer{})
-	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), `no command "server"; the commands are dev, serve, policy, logs, version, help`) {
+	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), `no command "server"; the commands are dev, serve, policy, logs, dns, version, help`) {
 		t.Errorf("help for an unknown command: %v", err)
 	}
 }

@@ -47,6 +47,7 @@ func (s *Server) adminPages() []adminPage {
 		{"/routes", "all compiled routes: ports, hosts, rules and targets", func(w http.ResponseWriter, _ *http.Request) {
 			writeJSON(w, http.StatusOK, s.router.Table())
 		}},
+		{"/names", "all names and where they lead, and where they are answered by DNS (trellis dns)", s.listNames},
 		{"/ca.pem", "the certificate of the local authority, which clients of HTTPS listeners trust", s.authorityPEM},
 		{"/debug/pprof/", "profiles of the process", pprof.Index},
 		{"/debug/pprof/cmdline", "", pprof.Cmdline},

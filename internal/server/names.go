@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"net/netip"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"trellis/internal/dns"
+	"trellis/internal/lattice"
 	"trellis/internal/routing"
 )
 
@@ -19,20 +23,74 @@ func (h hosts) Find(name string, _ netip.Addr) (dns.Entry, bool) {
 	return dns.Entry{Canonical: host.Generated}, ok
 }
 
+// listedName is a name in the answer of /names.
+type listedName struct {
+	Name      string       `json:"name"`
+	Canonical string       `json:"canonical,omitempty"`
+	Addresses []netip.Addr `json:"addresses"`
+}
+
+// list returns all names in alphabetical order, as local programs see them. own are the addresses of the data plane.
+func (h hosts) list(own []netip.Addr) []listedName {
+	listed := []listedName{}
+	for _, name := range slices.Sorted(slices.Values(h.router.HostNames())) {
+		found, ok := h.Find(name, netip.Addr{})
+		if !ok {
+			continue // It is gone since.
+		}
+		addresses := found.Addresses
+		if len(addresses) == 0 {
+			addresses = own
+		}
+		listed = append(listed, listedName{name, found.Canonical, addresses})
+	}
+	return listed
+}
+
+// listNames answers with the names of this node, for `trellis dns`.
+func (s *Server) listNames(w http.ResponseWriter, r *http.Request) {
+	own := dataAddresses(s.cfg.DataAddr)
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); len(own) == 0 && ok {
+		own = []netip.Addr{local.AddrPort().Addr().Unmap()} // The address that was asked, as by DNS.
+	}
+	answer := struct {
+		DNS   string       `json:"dns,omitempty"`
+		Zones []string     `json:"zones"`
+		Names []listedName `json:"names"`
+	}{Zones: s.zones(), Names: hosts{s.router}.list(own)}
+	if server := s.names.server.Load(); server != nil {
+		answer.DNS = server.Addr().String()
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// zones returns the zones of generated names.
+func (s *Server) zones() []string {
+	regions := s.cfg.Regions
+	if len(regions) == 0 { // dev takes any.
+		regions = []string{s.cfg.Region}
+	}
+	var zones []string
+	for _, region := range regions {
+		zones = append(zones, lattice.ServiceNameKind+"."+region+"."+s.cfg.Domain, lattice.ResourceNameKind+"."+region+"."+s.cfg.Domain)
+	}
+	return zones
+}
+
 // bindAgain is how long to wait before a port of DNS is tried again that could not be bound.
 const bindAgain = 100 * time.Millisecond
 
 // names answers the names of services by DNS.
 type names struct {
 	cfg    dns.Config
-	off    bool        // nobody wants it
-	server *dns.Server // nil until its port is bound
+	off    bool                       // nobody wants it
+	server atomic.Pointer[dns.Server] // nil until its port is bound
 	// where tells the operator at the start where names are answered.
 	where string
 }
 
 // openNames binds the port of DNS, if names are to be answered.
-func (s *Server) openNames(ctx context.Context) (err error) {
+func (s *Server) openNames(ctx context.Context) error {
 	n := &names{off: s.cfg.DNSAddr == "none"}
 	s.names = n
 	if n.off {
@@ -47,21 +105,24 @@ func (s *Server) openNames(ctx context.Context) (err error) {
 		Log:       s.log.With("part", "dns"),
 	}
 	s.atClose(n.close)
-	if n.server, err = dns.Listen(ctx, n.cfg); err != nil {
+	server, err := dns.Listen(ctx, n.cfg)
+	if err != nil {
 		n.where = "not yet: " + n.cfg.Address.String() + " cannot be bound"
 		n.cfg.Log.Warn("names are not answered: the port of --dns-addr cannot be bound; it is tried again until it can", "address", n.cfg.Address.String(), "error", err)
 		return nil
 	}
-	n.where = n.server.Addr().String() + " (DNS)"
+	n.server.Store(server)
+	n.where = server.Addr().String() + " (DNS)"
 	return nil
 }
 
 // close closes the port. serve has closed it already, if it came to that.
 func (n *names) close() error {
-	if n.server == nil {
+	server := n.server.Load()
+	if server == nil {
 		return nil
 	}
-	if err := n.server.Close(); !errors.Is(err, net.ErrClosed) {
+	if err := server.Close(); !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return nil
@@ -81,14 +142,17 @@ func (n *names) serve(ctx context.Context) error {
 	if n.off {
 		return nil
 	}
-	for n.server == nil {
+	server := n.server.Load()
+	for server == nil {
 		select {
 		case <-time.After(bindAgain):
 		case <-ctx.Done():
 			return nil
 		}
-		n.server, _ = dns.Listen(ctx, n.cfg)
+		if server, _ = dns.Listen(ctx, n.cfg); server != nil {
+			n.server.Store(server)
+		}
 	}
-	n.cfg.Log.Info("names are answered", "address", n.server.Addr().String())
-	return n.server.Serve(ctx)
+	n.cfg.Log.Info("names are answered", "address", server.Addr().String())
+	return server.Serve(ctx)
 }

@@ -1,8 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 
+	"trellis/internal/resolver"
 	"trellis/test/trellistest"
 )
 
@@ -18,7 +23,7 @@ func (r *running) lookUp(t *testing.T, name string) ([]string, error) {
 	t.Helper()
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var dialer net.Dialer
-		return dialer.DialContext(ctx, network, r.server.names.server.Addr().String())
+		return dialer.DialContext(ctx, network, r.server.names.server.Load().Addr().String())
 	}}
 	return resolver.LookupHost(t.Context(), name+".")
 }
@@ -40,6 +45,24 @@ func TestNamesOfAServiceAreFoundByDNSFromItsCreationToItsEnd(t *testing.T) {
 			t.Errorf("%s is %v, %v; want the address of the data plane", name, got, err)
 		}
 	}
+	hosts := filepath.Join(t.TempDir(), "hosts")
+	if err := os.WriteFile(hosts, []byte("127.0.0.1 localhost\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var errOut bytes.Buffer
+	install := resolver.Install{Admin: "http://" + node.server.adminListener.Addr().String(), Hosts: hosts, Once: true, Yes: true}
+	if code := install.Run(t.Context(), nil, io.Discard, &errOut); code != 0 {
+		t.Fatalf("trellis dns install: exit code %d: %s", code, &errOut)
+	}
+	text, err := os.ReadFile(hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{generated, "orders.example.com"} {
+		if !strings.Contains(string(text), "127.0.0.1 "+name+"\n") {
+			t.Errorf("%s is not in the hosts file:\n%s", name, text)
+		}
+	}
 	if _, err := client.DeleteService(t.Context(), &vpclattice.DeleteServiceInput{ServiceIdentifier: created.Id}); err != nil {
 		t.Fatal(err)
 	}
@@ -54,11 +77,11 @@ func TestNamesOfAServiceAreFoundByDNSFromItsCreationToItsEnd(t *testing.T) {
 
 func TestPortOfDNSThatIsTakenIsBoundLater(t *testing.T) {
 	first := start(t, "dev")
-	addr := first.server.names.server.Addr().String()
+	addr := first.server.names.server.Load().Addr().String()
 	second := start(t, "dev", "--dns-addr", addr)
 	if !strings.Contains(second.out.String(), "names  not yet: "+addr) {
 		t.Errorf("the greeting does not say that the port is taken:\n%s", second.out)
 	}
-	first.server.names.server.Close()
+	first.server.names.server.Load().Close()
 	trellistest.Await(t, func() bool { return strings.Contains(second.log.String(), "names are answered") }, "the second node answers")
 }
