@@ -24,10 +24,9 @@ func AppendEntry(dst []byte, r *Record) []byte {
 	var networkARN, serviceARN, sourceVpcARN, sourceVpcID, targetGroupARN, destinationVpcID string
 	if s := r.Service; s != nil {
 		networkARN, serviceARN = s.NetworkARN, s.ARN
-		if s.Network != nil {
-			source := s.Network.Source()
-			sourceVpcARN, sourceVpcID = source.VpcARN, source.VpcID
-		}
+	}
+	if r.SourceVpc != nil {
+		sourceVpcARN, sourceVpcID = r.SourceVpc.VpcARN, r.SourceVpc.VpcID
 	}
 	if r.Forward != nil {
 		targetGroupARN, destinationVpcID = r.Forward.TargetGroup.ARN, r.Forward.TargetGroup.VpcID

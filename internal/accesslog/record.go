@@ -42,10 +42,12 @@ type Record struct {
 	Gateway netip.AddrPort
 
 	// Service is nil when no service answers to the host. Rule and Forward are nil when the exchange ended before one was
-	// chosen. They lead to the service network, its VPC, the listener and the target group.
+	// chosen. They lead to the service network, the listener and the target group.
 	Service *routing.Service
-	Rule    *routing.Rule
-	Forward *routing.Forward
+	// SourceVpc is the VPC from which the request comes. It is nil if Service is.
+	SourceVpc *routing.Source
+	Rule      *routing.Rule
+	Forward   *routing.Forward
 
 	// Protocol is "HTTP/2", "HTTP/1.1" or "HTTP/1.0", or "TLS" for a connection to a TLS_PASSTHROUGH listener. Of the latter
 	// only the byte counts, the failure and the server name follow.

@@ -61,12 +61,18 @@ func element[V any](b *builder, list string, i int, name, id string, form *regex
 
 func (b *builder) build(f *file) {
 	b.buildVPCs(f)
+	b.buildSecurityGroups(f)
 	s := b.snapshot
 	s.listsInstances, s.listsLoadBalancers = f.Instances != nil, f.LoadBalancers != nil
 	for i, e := range f.Instances {
 		element(b, "instances", i, "id", e.ID, instanceID, "i-0123456789abcdef0", s.instances)
 		b.needVPC(e.VPC)
-		s.instances[e.ID] = Instance{ID: e.ID, Address: b.address(e.Address), VPC: e.VPC, State: b.state(e.State)}
+		instance := Instance{ID: e.ID, Address: b.address(e.Address), VPC: e.VPC, State: b.state(e.State)}
+		s.instances[e.ID] = instance
+		b.needSecurityGroups(e.SecurityGroups)
+		for _, group := range e.SecurityGroups {
+			s.members[group] = append(s.members[group], instance.Address)
+		}
 	}
 	for i, e := range f.LoadBalancers {
 		element(b, "loadBalancers", i, "arn", e.ARN, balancerARN, "arn:aws:elasticloadbalancing:us-west-2:123456789012:loadbalancer/app/web/0123456789abcdef", s.loadBalancers)
@@ -177,7 +183,8 @@ func (b *builder) buildVPCEndpoints(f *file) {
 		if e.Owner != "" && !lattice.ValidAccount(e.Owner) {
 			b.wrong("owner: %q must be an account, which has 12 digits", e.Owner)
 		}
-		endpoint := VPCEndpoint{ID: e.ID, VPC: e.VPC, Owner: e.Owner, CreatedAt: b.time(e.CreatedAt)}
+		b.needSecurityGroups(e.SecurityGroups)
+		endpoint := VPCEndpoint{ID: e.ID, VPC: e.VPC, Owner: e.Owner, SecurityGroups: e.SecurityGroups, CreatedAt: b.time(e.CreatedAt)}
 		switch e.Type {
 		case "Resource":
 			endpoint.to = b.reference("resourceConfiguration", e.ResourceConfiguration, lattice.KindResourceConfiguration)

@@ -23,11 +23,17 @@ type file struct {
 
 		DefaultSecurityGroup string `yaml:"defaultSecurityGroup"`
 	} `yaml:"vpcs"`
+	SecurityGroups []struct {
+		ID      string         `yaml:"id"`
+		Ingress []ingressEntry `yaml:"ingress"`
+	} `yaml:"securityGroups"`
 	Instances []struct {
 		ID      string `yaml:"id"`
 		Address string `yaml:"address"`
 		VPC     string `yaml:"vpc"`
 		State   string `yaml:"state"`
+
+		SecurityGroups []string `yaml:"securityGroups"`
 	} `yaml:"instances"`
 	LoadBalancers []struct {
 		ARN     string `yaml:"arn"`
@@ -48,7 +54,16 @@ type file struct {
 		ResourceConfiguration string `yaml:"resourceConfiguration"`
 		ServiceNetwork        string `yaml:"serviceNetwork"`
 		CreatedAt             string `yaml:"createdAt"`
+
+		SecurityGroups []string `yaml:"securityGroups"`
 	} `yaml:"vpcEndpoints"`
+}
+
+// ingressEntry is a rule of a security group.
+type ingressEntry struct {
+	Ports          string   `yaml:"ports"`
+	CIDRs          []string `yaml:"cidrs"`
+	SecurityGroups []string `yaml:"securityGroups"`
 }
 
 // Parse reads the text of an inventory. Relative names in it begin at a directory, which must be absolute; readFile reads
@@ -102,17 +117,26 @@ func unknownKeys(document *yaml.Node) (problems []error) {
 			problems = append(problems, fmt.Errorf("line %d: there is no list %q; the lists are %s", name.Line, name.Value, names(lists)))
 			continue
 		}
-		if list.Kind != yaml.SequenceNode {
-			continue
-		}
-		keys := keysOf(element.Elem())
-		for _, node := range list.Content {
-			for key := range pairs(node) {
-				if _, known := keys[key.Value]; !known {
-					problems = append(problems, fmt.Errorf("line %d: there is no key %q in an element of %s; the keys are %s",
-						key.Line, key.Value, name.Value, names(keys)))
-				}
+		problems = append(problems, unknownKeysIn(name.Value, list, element)...)
+	}
+	return problems
+}
+
+// unknownKeysIn says which keys of the elements of a list mean nothing, and those of the lists in them.
+func unknownKeysIn(name string, list *yaml.Node, of reflect.Type) (problems []error) {
+	if list.Kind != yaml.SequenceNode || of.Kind() != reflect.Slice || of.Elem().Kind() != reflect.Struct {
+		return nil
+	}
+	keys := keysOf(of.Elem())
+	for _, node := range list.Content {
+		for key, value := range pairs(node) {
+			member, known := keys[key.Value]
+			if !known {
+				problems = append(problems, fmt.Errorf("line %d: there is no key %q in an element of %s; the keys are %s",
+					key.Line, key.Value, name, names(keys)))
+				continue
 			}
+			problems = append(problems, unknownKeysIn(key.Value, value, member)...)
 		}
 	}
 	return problems

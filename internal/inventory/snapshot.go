@@ -14,10 +14,13 @@ import (
 // Snapshot is what stood in an inventory file at one time. All of its methods may be called on a nil one, which is
 // empty, and by many goroutines.
 type Snapshot struct {
-	vpcs          map[string]VPC
-	networks      []vpcNetwork // of all VPCs, by address; they do not overlap
-	instances     map[string]Instance
-	loadBalancers map[string]LoadBalancer
+	vpcs     map[string]VPC
+	networks []vpcNetwork // of all VPCs, by address; they do not overlap
+	// securityGroups are by id, and members the addresses of the instances in each.
+	securityGroups map[string]SecurityGroup
+	members        map[string][]netip.Addr
+	instances      map[string]Instance
+	loadBalancers  map[string]LoadBalancer
 	// Whether the lists are in the file at all, even if they are empty.
 	listsInstances, listsLoadBalancers bool
 
@@ -72,6 +75,8 @@ type VPCEndpoint struct {
 	ID, VPC string
 	// Owner is an account, by default that of what the endpoint leads to.
 	Owner string
+	// SecurityGroups are those of the endpoint. Without any it admits everybody in the VPC.
+	SecurityGroups []string
 	// CreatedAt is zero where the file does not say it.
 	CreatedAt time.Time
 	to        reference
@@ -86,6 +91,8 @@ type reference struct {
 func newSnapshot() *Snapshot {
 	return &Snapshot{
 		vpcs:              map[string]VPC{},
+		securityGroups:    map[string]SecurityGroup{},
+		members:           map[string][]netip.Addr{},
 		instances:         map[string]Instance{},
 		loadBalancers:     map[string]LoadBalancer{},
 		functions:         map[string]Function{},
@@ -102,6 +109,14 @@ func (s *Snapshot) VPC(id string) (VPC, bool) {
 	}
 	vpc, ok := s.vpcs[id]
 	return vpc, ok
+}
+
+// VPCs returns the ids of all VPCs, in order.
+func (s *Snapshot) VPCs() []string {
+	if s == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s.vpcs))
 }
 
 // VPCOf returns the id of the VPC in which an address lies.

@@ -94,7 +94,7 @@ func (p *Proxy) serveTLS(c *downstream.Conn, opening *downstream.Opening) (parks
 	}
 	service := c.Client.Port.Lookup(name)
 	switch {
-	case service == nil || service.Protocol == shape.ListenerProtocolHttp:
+	case service == nil || service.Protocol == shape.ListenerProtocolHttp || !p.reaches(c, service):
 		c.Alert(downstream.AlertUnrecognizedName)
 		return false
 	case service.Protocol == shape.ListenerProtocolTlsPassthrough:
@@ -119,4 +119,13 @@ func (p *Proxy) serveTLS(c *downstream.Conn, opening *downstream.Opening) (parks
 	default:
 		return p.serveHTTP1(c, nil)
 	}
+}
+
+// reaches reports whether a client reaches a service from where it is.
+func (p *Proxy) reaches(c *downstream.Conn, service *routing.Service) bool {
+	reached, _ := service.From(c.Client.Origin)
+	if reached == nil {
+		p.cfg.Log.Debug("a client cannot reach the service", "source", c.Client.Source, "service", service.ID, "problem", service.Unreachable(c.Client.Origin))
+	}
+	return reached != nil
 }

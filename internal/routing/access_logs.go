@@ -8,7 +8,7 @@ import (
 )
 
 // AccessLogs returns the subscriptions that want to know of requests to the service: its own, and those of the service
-// network through which it is reached. The slice must not be changed.
+// network through which they come. The slice must not be changed.
 func (s *Service) AccessLogs() []*lattice.AccessLogSubscription { return s.logs }
 
 func (m *model) addAccessLog(record *lattice.AccessLogSubscription) {
@@ -48,7 +48,7 @@ func (m *model) touchServices(n *networkNode) {
 	}
 }
 
-// accessLogs returns the subscriptions to the traffic of a service, in a slice that no later change touches.
-func (s *serviceNode) accessLogs() []*lattice.AccessLogSubscription {
-	return slices.Concat(s.logs, s.network.logs)
+// accessLogs returns the subscriptions to the traffic of a service through a network, in a slice that no later change touches.
+func (s *serviceNode) accessLogs(n *networkNode) []*lattice.AccessLogSubscription {
+	return slices.Concat(s.logs, n.logs)
 }

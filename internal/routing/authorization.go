@@ -19,6 +19,8 @@ type Arrival struct {
 	// question mark.
 	Request *Request
 	Query   []byte
+	// SourceVpc is the VPC that From returned; nil stands for Network.Source.
+	SourceVpc *Source
 	// Source is the client's address. Secure reports that the client speaks TLS.
 	Source netip.Addr
 	Secure bool
@@ -58,7 +60,10 @@ func (s *Service) ExplainAuthorization(a *Arrival) policy.Explanation {
 
 // ask puts a request as policies see it.
 func (s *Service) ask(a *Arrival) *policy.Request {
-	source := s.Network.Source()
+	source := a.SourceVpc
+	if source == nil {
+		source = s.Network.Source()
+	}
 	a.traffic = policy.Traffic{
 		Port: s.port, ServiceARN: s.ARN, NetworkARN: s.NetworkARN, Region: s.Region, Tags: s.tags,
 		SourceVpc: source.VpcID, SourceVpcOwner: source.Account, Source: a.Source, Secure: a.Secure,

@@ -40,28 +40,26 @@ func source(vpcs []*lattice.ServiceNetworkVpcAssociation) *Source {
 		return &Source{LatticeNetwork: []byte("SourceVpcArn=")}
 	}
 	first := vpcs[0]
-	arn := "arn:aws:ec2:" + first.Scope.Region + ":" + first.Scope.Account + ":vpc/" + first.VpcID
-	return &Source{VpcID: first.VpcID, VpcARN: arn, Account: first.Scope.Account, LatticeNetwork: headerValue("SourceVpcArn=", arn)}
+	return newSource(first.Scope.Region, first.Scope.Account, first.VpcID)
 }
 
-// settleServices finds out through which network each service is reached: that of its first association.
+// settleServices finds out through which networks each service is reached.
 func (r *Router) settleServices() {
 	for _, s := range r.model.dirtyServices {
-		before := s.network
-		s.network = nil
+		wasReached := len(s.networks) > 0
+		s.networks = nil
 		if s.record != nil {
 			s.guard = r.guard(&s.policy, s.record.AuthType)
 			for _, association := range s.associations {
 				n := r.model.networks[ref{association.Scope, association.ServiceNetworkID}]
-				if n.record != nil {
-					s.network = n
-					break
+				if n.record != nil && !slices.Contains(s.networks, n) {
+					s.networks = append(s.networks, n)
 				}
 			}
 		}
 		for _, l := range s.listeners {
 			r.model.touchListener(l)
-			if (before == nil) != (s.network == nil) {
+			if wasReached != (len(s.networks) > 0) {
 				r.model.touchGroups(l)
 			}
 		}
@@ -212,7 +210,11 @@ func (r *Router) claimNames(l *listenerNode) []claim {
 	if !l.reachable() {
 		return nil
 	}
-	l.compiled = r.compile(l)
+	l.compiled = nil
+	for _, n := range slices.Backward(l.service.networks) {
+		s := r.compile(l, n)
+		s.next, l.compiled = l.compiled, s
+	}
 	claims := r.claimsOf(l)
 	for _, c := range claims {
 		if slices.Contains(l.claims, c) {
@@ -221,7 +223,7 @@ func (r *Router) claimNames(l *listenerNode) []claim {
 		}
 		p := r.ports[c.port]
 		if p == nil {
-			p = newPort(c.port)
+			p = newPort(c.port, &r.origins)
 			r.ports[c.port] = p
 		}
 		if holder := p.claim(c.name, c.protocol, l); holder != l {
@@ -258,9 +260,9 @@ func (r *Router) claimsOf(l *listenerNode) []claim {
 	return claims
 }
 
-// compile returns a listener that can be reached as the data path sees it.
-func (r *Router) compile(l *listenerNode) *Service {
-	record, network := l.service.record, l.service.network.compiled
+// compile returns a listener that can be reached through a network as the data path sees it.
+func (r *Router) compile(l *listenerNode, n *networkNode) *Service {
+	record, network := l.service.record, n.compiled
 	s := &Service{
 		ARN:              record.ARN(),
 		ID:               record.ID,
@@ -276,7 +278,7 @@ func (r *Router) compile(l *listenerNode) *Service {
 		ListenerID:       l.id,
 		Protocol:         l.record.Protocol,
 		Port:             int(l.record.Port),
-		logs:             l.service.accessLogs(),
+		logs:             l.service.accessLogs(n),
 		guard:            l.service.guard,
 		tags:             record.Tags,
 		port:             strconv.Itoa(int(l.record.Port)),

@@ -92,7 +92,18 @@ func (r *Router) Explain(port int, host string, arrival *Arrival) Explanation {
 		return e
 	}
 	e.Service, e.Listener, e.Protocol = service.ARN, service.ListenerARN, service.Protocol
-	e.NetworkARN, e.SourceVpc = service.NetworkARN, service.Network.Source().VpcID
+	var origin Origin // Without an address, reachability is not asked for.
+	if arrival.Source.IsValid() {
+		origin = r.origins.of(arrival.Source)
+	}
+	reached, source := service.From(origin)
+	if reached == nil {
+		e.Problem = service.Unreachable(origin)
+		return e
+	}
+	service = reached
+	arrival.SourceVpc = source
+	e.NetworkARN, e.SourceVpc = service.NetworkARN, source.VpcID
 	if service.NeedsAuthorization() && !e.authorize(service, arrival) {
 		return e
 	}
@@ -214,7 +225,7 @@ func (r *Router) whyUnknown(port int, name string) string {
 	if oldest == nil {
 		return "no service has this host name"
 	}
-	if oldest.network == nil {
+	if len(oldest.networks) == 0 {
 		return "service " + oldest.record.ARN() + " is not associated with a service network"
 	}
 	ports := []int{}

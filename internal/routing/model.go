@@ -19,6 +19,7 @@ type model struct {
 	services map[ref]*serviceNode
 	networks map[ref]*networkNode
 	groups   map[ref]*groupNode
+	vpcs     map[string]*vpcNode
 	names    names
 
 	dirtyServices  []*serviceNode
@@ -44,7 +45,7 @@ type serviceNode struct {
 	logs         []*lattice.AccessLogSubscription // in order of creation
 	listeners    []*listenerNode
 	associations []*lattice.ServiceNetworkServiceAssociation // in order of creation
-	network      *networkNode                                // through which the service is reached; nil if it is not
+	networks     []*networkNode                              // through which the service is reached, in order of association
 	dirty        bool
 }
 
@@ -53,7 +54,7 @@ type listenerNode struct {
 	id       string
 	record   *lattice.Listener
 	rules    []*ruleNode
-	compiled *Service // nil if the listener cannot be reached
+	compiled *Service // as reached through the first network; nil if the listener cannot be reached
 	claims   []claim
 	dirty    bool
 }
@@ -70,8 +71,10 @@ type networkNode struct {
 	logs     []*lattice.AccessLogSubscription // to the traffic of services, in order of creation
 	services map[*serviceNode]bool
 	vpcs     []*lattice.ServiceNetworkVpcAssociation // in order of creation
-	compiled *Network
-	dirty    bool
+	// enteredFrom are the VPCs among whose entrances the network is.
+	enteredFrom []string
+	compiled    *Network
+	dirty       bool
 	// moved says that the network came or went, which concerns all its services.
 	moved bool
 }
@@ -109,6 +112,7 @@ func newModel() model {
 		services: map[ref]*serviceNode{},
 		networks: map[ref]*networkNode{},
 		groups:   map[ref]*groupNode{},
+		vpcs:     map[string]*vpcNode{},
 		names:    newNames(),
 	}
 }
@@ -449,7 +453,7 @@ func (m *model) touchGroups(l *listenerNode) {
 }
 
 // reachable reports whether requests can reach the listener.
-func (l *listenerNode) reachable() bool { return l.servable() && l.service.network != nil }
+func (l *listenerNode) reachable() bool { return l.servable() && len(l.service.networks) > 0 }
 
 // servable reports whether there is a listener, and of a protocol that is known: another node of the cluster may run a
 // newer version of the program, which knows more of them.

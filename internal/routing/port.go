@@ -14,6 +14,7 @@ const maxHostBytes = 255
 type Port struct {
 	Number int
 
+	origins *origins
 	entries shards[*entry] // by host name
 	// serving counts the claims of listeners of each protocol; see protocolIndex.
 	serving [3]atomic.Int64
@@ -36,11 +37,11 @@ type claim struct {
 	name     string
 }
 
-func newPort(number int) *Port {
-	return &Port{Number: number, entries: newShards[*entry]()}
+func newPort(number int, origins *origins) *Port {
+	return &Port{Number: number, origins: origins, entries: newShards[*entry]()}
 }
 
-// Lookup returns the service that answers to a host as it stands in a Host header (with or without a port, in
+// Lookup returns the service, as reached through the network of its first association, that answers to a host as it stands in a Host header (with or without a port, in
 // whatever case), in :authority or in a TLS server name; nil when there is none. The port in the host is not
 // compared, since a port may be bound under another number.
 func (p *Port) Lookup(host []byte) *Service {

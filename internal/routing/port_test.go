@@ -81,7 +81,7 @@ func FuzzHostName(f *testing.F) {
 		if again := hostName(name); len(name) > 0 && !strings.HasSuffix(string(name), ".") && string(again) != string(name) {
 			t.Fatalf("%q has the name %q, which has the name %q", host, name, again)
 		}
-		newPort(80).Lookup(host)
+		newPort(80, &origins{}).Lookup(host)
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"sync"
 
+	"trellis/internal/inventory"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
@@ -32,6 +33,9 @@ type Config struct {
 	// Resolve finds a target's address. The error tells why the target cannot be routed to. Nil is ResolveLiteral.
 	// It is asked again for targets that are not addresses whenever their group changes.
 	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error)
+	// Inventory returns the VPCs and security groups that decide who reaches which service. Nil, and what it returns may be
+	// nil, means that there are none.
+	Inventory func() *inventory.Snapshot
 	// Log gets what is wrong with records. Nil means slog.Default.
 	Log *slog.Logger
 }
@@ -63,6 +67,8 @@ type Use struct {
 type Router struct {
 	cfg Config
 
+	origins origins
+
 	mu    sync.Mutex // mu guards the fields below; the data path never takes it.
 	model model
 	ports map[int]*Port
@@ -76,7 +82,9 @@ func NewRouter(cfg Config) *Router {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Router{cfg: cfg, model: newModel(), ports: map[int]*Port{}}
+	r := &Router{cfg: cfg, model: newModel(), ports: map[int]*Port{}}
+	r.settleOrigins()
+	return r
 }
 
 // Apply takes changes up: when it returns, new requests follow them. It returns the target groups whose use,
@@ -92,6 +100,7 @@ func (r *Router) Apply(changes []lattice.Change) []Use {
 	}
 	r.model.names.settle(r.model.touchService)
 	r.settleNetworks()
+	r.settleEntrances()
 	r.settleServices()
 	uses := r.settleTargetGroups()
 	r.settleListeners()
@@ -112,10 +121,16 @@ func (r *Router) HealthChanged(targetGroup lattice.Key) {
 	r.model.sweep()
 }
 
-// AddressesChanged resolves the targets again whose ids are not addresses: Resolve may have other answers now.
-func (r *Router) AddressesChanged() {
+// InventoryChanged resolves the targets again whose ids are not addresses, and finds out again who reaches what: Resolve and
+// Inventory may have other answers now.
+func (r *Router) InventoryChanged() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for ref := range r.model.networks {
+		r.model.network(ref, false)
+	}
+	r.settleEntrances()
+	r.settleOrigins()
 	for _, g := range r.model.groups {
 		if g.compiled != nil && g.record != nil && g.record.Type != shape.TargetGroupTypeIp {
 			r.pick(g)

@@ -9,8 +9,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// Service is a service as it answers on one port: one of its listeners, compiled. It is immutable; a change makes a
-// new one.
+// Service is a service as it answers on one port to requests through one service network: one of its listeners, compiled. It
+// is immutable; a change makes a new one.
 type Service struct {
 	ARN  string
 	ID   string
@@ -22,7 +22,7 @@ type Service struct {
 	Region           string
 	IdleTimeout      time.Duration
 
-	// NetworkARN and Network are the service network through which the service is reached.
+	// NetworkARN and Network are the service network through which the requests come.
 	NetworkARN string
 	Network    *Network
 
@@ -40,6 +40,8 @@ type Service struct {
 	rules    []*Rule // by priority, without the default rule
 	fallback *Rule
 	origin   *lattice.Base
+	// next is the same through the network of the next association.
+	next *Service
 }
 
 // Route returns the first rule that matches, or the default rule. On a TLS_PASSTHROUGH listener there is only the
@@ -60,16 +62,25 @@ type Network struct {
 	guard  atomic.Pointer[policy.Guard]
 }
 
-// Source returns the VPC from which requests are said to come: that of the network's first VPC association. It is
-// never nil.
+// Source returns the VPC from which requests are said to come whose VPC is not known, as there are none in the inventory: that
+// of the network's first VPC association. It is never nil.
 func (n *Network) Source() *Source { return n.source.Load() }
 
 // Source is the VPC from which requests come.
 type Source struct {
 	// VpcID, VpcARN and Account, which owns the VPC, are empty when the network is associated with no VPC.
 	VpcID, VpcARN, Account string
-	// LatticeNetwork is the value of x-amzn-lattice-network. It must not be changed.
-	LatticeNetwork []byte
+	// LatticeNetwork and SourceVpc are the values of x-amzn-lattice-network and x-amzn-source-vpc; the latter is empty when
+	// there is none. They must not be changed.
+	LatticeNetwork, SourceVpc []byte
+}
+
+func newSource(region, account, vpcID string) *Source {
+	arn := "arn:aws:ec2:" + region + ":" + account + ":vpc/" + vpcID
+	return &Source{
+		VpcID: vpcID, VpcARN: arn, Account: account,
+		LatticeNetwork: headerValue("SourceVpcArn=", arn), SourceVpc: headerValue(vpcID),
+	}
 }
 
 // Rule is a compiled rule. It is immutable but for whose turn it is.

@@ -34,12 +34,13 @@ type HostTable struct {
 
 // ServiceTable is a compiled service.
 type ServiceTable struct {
-	Listener           string                 `json:"listener"`
-	Protocol           shape.ListenerProtocol `json:"protocol"`
-	Network            string                 `json:"network"`
-	LatticeNetwork     string                 `json:"latticeNetwork"`
-	IdleTimeoutSeconds int                    `json:"idleTimeoutSeconds"`
-	Rules              []RuleTable            `json:"rules"`
+	Listener string                 `json:"listener"`
+	Protocol shape.ListenerProtocol `json:"protocol"`
+	// Networks are those through which requests come, in order of association. The rest is as in the first.
+	Networks           []string    `json:"networks"`
+	LatticeNetwork     string      `json:"latticeNetwork"`
+	IdleTimeoutSeconds int         `json:"idleTimeoutSeconds"`
+	Rules              []RuleTable `json:"rules"`
 }
 
 // RuleTable is a compiled rule.
@@ -118,9 +119,11 @@ func (s *Service) table() ServiceTable {
 	table := ServiceTable{
 		Listener:           s.ListenerARN,
 		Protocol:           s.Protocol,
-		Network:            s.NetworkARN,
 		LatticeNetwork:     string(s.Network.Source().LatticeNetwork),
 		IdleTimeoutSeconds: int(s.IdleTimeout.Seconds()),
+	}
+	for through := s; through != nil; through = through.next {
+		table.Networks = append(table.Networks, through.NetworkARN)
 	}
 	for _, rule := range s.rules {
 		table.Rules = append(table.Rules, rule.table())

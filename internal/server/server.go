@@ -194,14 +194,15 @@ func (s *Server) openDataPlane(context.Context) error {
 	})
 	s.atClose(s.drain)
 	s.router = routing.NewRouter(routing.Config{
-		Health:  s.checker,
-		Connect: s.proxy.NewConnector,
-		Resolve: s.resolve,
-		Log:     s.log.With("part", "routing"),
+		Health:    s.checker,
+		Connect:   s.proxy.NewConnector,
+		Resolve:   s.resolve,
+		Inventory: s.inventory.Current,
+		Log:       s.log.With("part", "routing"),
 	})
 	s.checker.OnChange(s.router.HealthChanged)
 	if s.inventory != nil {
-		s.inventory.OnChange(func(*inventory.Snapshot) { s.router.AddressesChanged() })
+		s.inventory.OnChange(func(*inventory.Snapshot) { s.router.InventoryChanged() })
 	}
 	return nil
 }

@@ -102,6 +102,7 @@ func NewConn(env *Environment, accepted *net.TCPConn, port *routing.Port, unwant
 	c.endsAt = env.Clock.Now() + env.ConnectionDuration.Milliseconds()
 	c.IdleMillis = env.IdleTimeout.Milliseconds()
 	c.Client = exchange.Client{Port: port, Source: AddressOf(accepted.RemoteAddr()), Destination: AddressOf(accepted.LocalAddr())}
+	c.Client.Origin = port.Origin(c.Client.Source.Addr())
 	c.Client.Forwarded = exchange.AppendForwarded(make([]byte, 0, 96), c.Client.Source.Addr(), port.Number, "http")
 	c.Enter(Idle, c.IdleMillis)
 	return c

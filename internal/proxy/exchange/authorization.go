@@ -44,7 +44,7 @@ func (x *Exchange) authorize(head *http1.Request) (r Refusal, refused bool) {
 
 	a := x.shared.arrivals.Get().(*arrival)
 	defer x.shared.arrivals.Put(a)
-	a.Arrival = routing.Arrival{Source: x.client.Source.Addr(), Secure: x.client.TLS != nil, Now: time.Now()}
+	a.Arrival = routing.Arrival{SourceVpc: x.SourceVpc, Source: x.client.Source.Addr(), Secure: x.client.TLS != nil, Now: time.Now()}
 	if who != nil {
 		a.Caller, a.Identity = who.Caller(), who.Policies
 		x.caller.ResolvedUser, x.caller.Principal, x.caller.PrincipalTags = who.ARN, who.ARN, who.Tags

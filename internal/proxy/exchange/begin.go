@@ -8,12 +8,12 @@ import (
 // Begin begins the exchange of a request whose head has been parsed. So many bytes of it have been received. It decides
 // where the request goes, or else how it is refused.
 func (x *HTTP) Begin(client *Client, version routing.Version, received int) (r Refusal, refused bool) {
-	service, r, refused := serviceFor(client.Port, client.ServerName, x.Request.Host)
+	to, r, refused := x.serviceFor(client, x.Request.Host)
 	isConnect := string(x.Request.Method) == "CONNECT"
 	if isConnect {
-		service = nil // It names no host but a tunnel's end.
+		to = plan{} // It names no host but a tunnel's end.
 	}
-	x.startHTTP(client, version, service, received)
+	x.startHTTP(client, version, to, received)
 	x.takeRequestID()
 	switch {
 	case isConnect:
@@ -29,13 +29,13 @@ func (x *HTTP) Begin(client *Client, version routing.Version, received int) (r R
 func (x *HTTP) BeginUnparsed(client *Client, version routing.Version, received int, problem error) {
 	x.Request.Reset()
 	x.RequestBody = http1.Body{}
-	x.startHTTP(client, version, nil, received)
+	x.startHTTP(client, version, plan{}, received)
 	x.makeRequestID()
 	x.Record.Problem = problem
 }
 
-func (x *HTTP) startHTTP(client *Client, version routing.Version, service *routing.Service, received int) {
-	x.start(client, version, service)
+func (x *HTTP) startHTTP(client *Client, version routing.Version, to plan, received int) {
+	x.start(client, version, to)
 	x.Record.Received = int64(received)
 	x.Uploads, x.continued, x.interims = false, false, 0
 	x.explanation = x.explanation[:0]

@@ -21,6 +21,8 @@ import (
 type Client struct {
 	// Port is the port that accepted the connection.
 	Port *routing.Port
+	// Origin is where the client is.
+	Origin routing.Origin
 	// Source is the client's end of the connection, Destination ours.
 	Source      netip.AddrPort
 	Destination netip.AddrPort
@@ -47,14 +49,14 @@ type Exchange struct {
 	caller   accesslog.Caller // what Record.Caller refers to
 }
 
-// start takes up an exchange of a service, which is nil if none answers.
-func (x *Exchange) start(client *Client, version routing.Version, service *routing.Service) {
-	x.plan = plan{Service: service}
+// start takes up an exchange of a service; of none, if none answers.
+func (x *Exchange) start(client *Client, version routing.Version, to plan) {
+	x.plan = to
 	x.client, x.version = client, version
 	x.attempts = upstream.Attempts{}
 	x.Record = accesslog.Record{}
 	log := x.shared.AccessLog
-	if x.recorded = log != nil && log.Wants(service); x.recorded {
+	if x.recorded = log != nil && log.Wants(to.Service); x.recorded {
 		x.Record.Start = time.Now()
 	}
 }
@@ -62,7 +64,12 @@ func (x *Exchange) start(client *Client, version routing.Version, service *routi
 // BeginConnection begins an exchange that is a whole connection to a service, about whose bytes nothing is known.
 func (x *Exchange) BeginConnection(shared *Shared, client *Client, service *routing.Service) (r Refusal, refused bool) {
 	x.shared = shared
-	x.start(client, routing.HTTP1, service)
+	var to plan
+	if to.Service, to.SourceVpc = service.From(client.Origin); to.Service == nil {
+		x.start(client, routing.HTTP1, to)
+		return x.unreachable(service, client), true
+	}
+	x.start(client, routing.HTTP1, to)
 	return x.follow(nil, nil)
 }
 

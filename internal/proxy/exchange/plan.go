@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"bytes"
+	"errors"
 
 	"trellis/internal/proxy/wire/http1"
 	"trellis/internal/routing"
@@ -16,9 +17,11 @@ const MaxHops = 16
 // plan is where an exchange goes, as far as that has been decided. It does not depend on the version of HTTP.
 type plan struct {
 	Service *routing.Service
-	Rule    *routing.Rule
-	Forward *routing.Forward
-	Target  *routing.Target
+	// SourceVpc is the VPC from which the request comes. It is nil if Service is.
+	SourceVpc *routing.Source
+	Rule      *routing.Rule
+	Forward   *routing.Forward
+	Target    *routing.Target
 }
 
 // follow decides where a request to x.Service goes. It and its head are nil for a connection that is passed through.
@@ -59,8 +62,30 @@ func (x *Exchange) useOther() bool {
 // one, by nil. So this is the place where an algorithm that balances load can count.
 func (x *Exchange) use(next *routing.Target) { x.Target = next }
 
-// serviceFor returns the service that a request is for, or how it is refused if there is none.
-func serviceFor(port *routing.Port, serverName, host []byte) (service *routing.Service, r Refusal, refused bool) {
+// serviceFor finds the service that a request is for, or how it is refused if there is none.
+func (x *Exchange) serviceFor(client *Client, host []byte) (to plan, r Refusal, refused bool) {
+	service, r, refused := serviceNamed(client.Port, client.ServerName, host)
+	if refused {
+		return plan{}, r, true
+	}
+	if to.Service, to.SourceVpc = service.From(client.Origin); to.Service == nil {
+		return plan{}, x.unreachable(service, client), true
+	}
+	return to, Refusal{}, false
+}
+
+// unreachable returns the refusal of a request to a service that the client cannot reach. Why not exactly is found out only for
+// those who ask.
+func (x *Exchange) unreachable(service *routing.Service, client *Client) Refusal {
+	r := unreachable
+	if x.shared.tellsWhy() {
+		r.Problem = errors.New(service.Unreachable(client.Origin))
+	}
+	return r
+}
+
+// serviceNamed returns the service that a host names, whoever asks.
+func serviceNamed(port *routing.Port, serverName, host []byte) (service *routing.Service, r Refusal, refused bool) {
 	service = port.Lookup(host)
 	if serverName == nil {
 		switch {

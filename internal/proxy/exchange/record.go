@@ -34,7 +34,7 @@ func (x *Exchange) finish() {
 	}
 	if r := &x.Record; x.recorded || r.Failure != "" {
 		r.Source, r.Destination, r.TLS = x.client.Source, x.client.Destination, x.client.TLS
-		r.Service, r.Rule, r.Forward = x.Service, x.Rule, x.Forward
+		r.Service, r.SourceVpc, r.Rule, r.Forward = x.Service, x.SourceVpc, x.Rule, x.Forward
 		r.Target = netip.AddrPort{}
 		if x.Target != nil {
 			r.Target = x.Target.Address

@@ -29,6 +29,7 @@ type Refusal struct {
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/troubleshooting.html; A-189).
 var (
 	unknownHost       = Refusal{Status: 404, Text: "Not Found", Problem: errUnknownHost}
+	unreachable       = Refusal{Status: 404, Text: "Not Found", Failure: accesslog.ClientAccessDenied}
 	noTarget          = Refusal{Status: 503, Text: "service not available", Failure: accesslog.TargetConnectionError, Problem: errNoTarget}
 	noVersionForThis  = Refusal{Status: 502, Text: "Bad Gateway", Failure: accesslog.TargetProtocolError, Problem: errWrongVersion}
 	cannotConnect     = Refusal{Status: 500, Text: "Internal Server Error", Failure: accesslog.TargetConnectionError}

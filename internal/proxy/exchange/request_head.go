@@ -45,7 +45,10 @@ func (x *HTTP) AppendRequestHead(dst []byte) []byte {
 		dst = append(dst, "connection: te\r\nte: trailers\r\n"...)
 	}
 	dst = append(dst, x.client.Forwarded...)
-	dst = AppendLine(dst, "x-amzn-lattice-network: ", x.Service.Network.Source().LatticeNetwork)
+	dst = AppendLine(dst, "x-amzn-lattice-network: ", x.SourceVpc.LatticeNetwork)
+	if len(x.SourceVpc.SourceVpc) > 0 {
+		dst = AppendLine(dst, "x-amzn-source-vpc: ", x.SourceVpc.SourceVpc)
+	}
 	dst = AppendLine(dst, "x-amzn-lattice-target: ", x.Forward.LatticeTarget)
 	dst = AppendLine(dst, "x-amzn-requestid: ", x.requestID)
 	dst = append(dst, "cdn-loop: "+http1.LoopName+"\r\n"...)

@@ -1,0 +1,82 @@
+package routing
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"trellis/internal/inventory"
+)
+
+// Admission is what security groups say about clients, for whatever they stand before: VPC associations, VPC endpoints,
+// resource gateways. It is immutable. A nil one admits everybody.
+type Admission struct {
+	groups  []string
+	unknown []string // of groups, those that are not in the inventory
+	rules   []admissionRule
+}
+
+// admissionRule admits clients in networks, or with one of some addresses, to a range of ports.
+type admissionRule struct {
+	firstPort, lastPort int
+	networks            []netip.Prefix
+	members             []netip.Addr // in order
+}
+
+// NewAdmission returns what the security groups with the given ids admit together. Without any, and as long as the inventory
+// lists no security groups, everybody is admitted. A group that is missing from the inventory's admits nobody.
+func NewAdmission(snapshot *inventory.Snapshot, groups []string) *Admission {
+	if len(groups) == 0 || !snapshot.FiltersClients() {
+		return nil
+	}
+	a := &Admission{groups: groups}
+	for _, id := range groups {
+		group, ok := snapshot.SecurityGroup(id)
+		if !ok {
+			a.unknown = append(a.unknown, id)
+		}
+		for _, ingress := range group.Ingress {
+			rule := admissionRule{firstPort: ingress.FirstPort, lastPort: ingress.LastPort, networks: ingress.Networks}
+			for _, source := range ingress.Groups {
+				rule.members = append(rule.members, snapshot.Members(source)...)
+			}
+			slices.SortFunc(rule.members, netip.Addr.Compare)
+			a.rules = append(a.rules, rule)
+		}
+	}
+	return a
+}
+
+// Admits reports whether a client may connect to a listener's port. It allocates nothing.
+func (a *Admission) Admits(client netip.Addr, port int) bool {
+	if a == nil {
+		return true
+	}
+	client = client.Unmap()
+	for i := range a.rules {
+		if rule := &a.rules[i]; rule.firstPort <= port && port <= rule.lastPort && rule.has(client) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *admissionRule) has(client netip.Addr) bool {
+	for _, network := range r.networks {
+		if network.Contains(client) {
+			return true
+		}
+	}
+	_, ok := slices.BinarySearchFunc(r.members, client, netip.Addr.Compare)
+	return ok
+}
+
+// why says why a client is not admitted.
+func (a *Admission) why(client netip.Addr, port int) string {
+	text := fmt.Sprintf("no rule of %s admits %s to port %d", strings.Join(a.groups, ", "), client.Unmap(), port)
+	if len(a.unknown) > 0 {
+		text += "; the inventory has no security group " + strings.Join(a.unknown, ", ")
+	}
+	return text
+}

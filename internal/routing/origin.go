@@ -1,0 +1,225 @@
+package routing
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"trellis/internal/inventory"
+	"trellis/internal/lattice"
+)
+
+// Origin is where a client is, which decides what it reaches. The zero value is a client that reaches everything, as all do
+// when there are no VPCs in the inventory.
+type Origin struct {
+	address netip.Addr
+	vantage *vantage // nil if everything can be reached
+}
+
+// vantage is a VPC as those see it who are in it. It outlives changes.
+type vantage struct {
+	vpc       string // the id; empty for clients in no VPC
+	entrances atomic.Pointer[[]entrance]
+}
+
+// entrance leads from a VPC into a service network: through the association of the VPC, or through a VPC endpoint in it.
+type entrance struct {
+	id        string // of the association or the endpoint
+	network   *Network
+	source    *Source
+	admission *Admission
+}
+
+// origins knows the VPCs of the inventory. It is read without a lock.
+type origins struct {
+	current atomic.Pointer[vantages] // nil if there are no VPCs
+	nowhere vantage                  // of clients in no VPC
+}
+
+// vantages are those of one state of the inventory.
+type vantages struct {
+	snapshot *inventory.Snapshot
+	byVPC    map[string]*vantage
+}
+
+// Origin returns where the client with an address is. A connection asks once: its VPC stays the same, and what can be reached
+// from it follows every change.
+func (p *Port) Origin(client netip.Addr) Origin { return p.origins.of(client) }
+
+func (o *origins) of(client netip.Addr) Origin {
+	v := o.current.Load()
+	if v == nil {
+		return Origin{address: client}
+	}
+	id, ok := v.snapshot.VPCOf(client)
+	if !ok {
+		return Origin{client, &o.nowhere}
+	}
+	return Origin{client, v.byVPC[id]}
+}
+
+// From returns the service as a client reaches it, through one service network, and the VPC that the client's requests come
+// from. Both are nil if the client cannot reach the service. Of several networks the client's own association comes first, and
+// then its endpoints in the order of their ids.
+func (s *Service) From(o Origin) (*Service, *Source) {
+	if o.vantage == nil {
+		return s, s.Network.Source()
+	}
+	for _, e := range o.vantage.load() {
+		for reached := s; reached != nil; reached = reached.next {
+			if reached.Network == e.network && e.admission.Admits(o.address, s.Port) {
+				return reached, e.source
+			}
+		}
+	}
+	return nil, nil
+}
+
+// Unreachable says why From finds no way to the service.
+func (s *Service) Unreachable(o Origin) string {
+	address := o.address.Unmap()
+	if o.vantage == nil || o.vantage.vpc == "" {
+		return fmt.Sprintf("the client's address %s is in no VPC of the inventory", address)
+	}
+	var refusals []string
+	for _, e := range o.vantage.load() {
+		for reached := s; reached != nil; reached = reached.next {
+			if reached.Network == e.network {
+				refusals = append(refusals, "of "+e.id+" "+e.admission.why(address, s.Port))
+			}
+		}
+	}
+	if len(refusals) > 0 {
+		return fmt.Sprintf("security groups keep the client out: %s", strings.Join(refusals, "; "))
+	}
+	return fmt.Sprintf("the client's address %s is in %s, which is not associated with a service network that has the service, and has no endpoint into one", address, o.vantage.vpc)
+}
+
+func (v *vantage) load() []entrance {
+	if entrances := v.entrances.Load(); entrances != nil {
+		return *entrances
+	}
+	return nil
+}
+
+// vpcNode is what the model knows of a VPC: the networks that can be entered from it.
+type vpcNode struct {
+	vantage  *vantage
+	networks map[*networkNode]bool
+}
+
+func (r *Router) snapshot() *inventory.Snapshot {
+	if r.cfg.Inventory == nil {
+		return nil
+	}
+	return r.cfg.Inventory()
+}
+
+// settleEntrances finds out from which VPCs the networks can be entered that have changed.
+func (r *Router) settleEntrances() {
+	snapshot := r.snapshot()
+	touched := map[string]bool{}
+	for _, n := range r.model.dirtyNetworks {
+		for _, id := range n.enteredFrom {
+			delete(r.model.vpcs[id].networks, n)
+			touched[id] = true
+		}
+		n.enteredFrom = nil
+		if n.record == nil {
+			continue
+		}
+		n.enteredFrom = n.vpcIDs(snapshot)
+		for _, id := range n.enteredFrom {
+			r.model.vpc(id).networks[n] = true
+			touched[id] = true
+		}
+	}
+	for id := range touched {
+		v := r.model.vpcs[id]
+		v.settle(snapshot)
+		if _, listed := snapshot.VPC(id); !listed && len(v.networks) == 0 {
+			delete(r.model.vpcs, id)
+		}
+	}
+}
+
+// settleOrigins takes the VPCs of the inventory up.
+func (r *Router) settleOrigins() {
+	snapshot := r.snapshot()
+	for id, v := range r.model.vpcs {
+		if _, listed := snapshot.VPC(id); !listed && len(v.networks) == 0 {
+			delete(r.model.vpcs, id)
+		}
+	}
+	ids := snapshot.VPCs()
+	if len(ids) == 0 {
+		r.origins.current.Store(nil)
+		return
+	}
+	v := &vantages{snapshot: snapshot, byVPC: map[string]*vantage{}}
+	for _, id := range ids {
+		v.byVPC[id] = r.model.vpc(id).vantage
+	}
+	r.origins.current.Store(v)
+}
+
+// vpcIDs returns the VPCs from which the network can be entered.
+func (n *networkNode) vpcIDs(snapshot *inventory.Snapshot) []string {
+	ids := map[string]bool{}
+	for _, a := range n.vpcs {
+		ids[a.VpcID] = true
+	}
+	for _, e := range snapshot.ServiceNetworkEndpoints(lattice.ServiceNetworkKey(n.ref.scope, n.ref.id)) {
+		ids[e.VPC] = true
+	}
+	return slices.Collect(maps.Keys(ids))
+}
+
+func (m *model) vpc(id string) *vpcNode {
+	node := m.vpcs[id]
+	if node == nil {
+		node = &vpcNode{vantage: &vantage{vpc: id}, networks: map[*networkNode]bool{}}
+		m.vpcs[id] = node
+	}
+	return node
+}
+
+// settle finds the entrances of a VPC: its association, or, of several accounts, all of them in order of creation, and then the
+// endpoints in the order of their ids.
+func (v *vpcNode) settle(snapshot *inventory.Snapshot) {
+	type association struct {
+		*lattice.ServiceNetworkVpcAssociation
+		network *Network
+	}
+	var associations []association
+	var entrances []entrance
+	for n := range v.networks {
+		for _, a := range n.vpcs {
+			if a.VpcID == v.vantage.vpc {
+				associations = append(associations, association{a, n.compiled})
+			}
+		}
+		for _, e := range snapshot.ServiceNetworkEndpoints(lattice.ServiceNetworkKey(n.ref.scope, n.ref.id)) {
+			if e.VPC == v.vantage.vpc {
+				entrances = append(entrances, entrance{
+					id: e.ID, network: n.compiled, admission: NewAdmission(snapshot, e.SecurityGroups),
+					source: newSource(n.ref.scope.Region, e.Owner, e.VPC),
+				})
+			}
+		}
+	}
+	slices.SortFunc(entrances, func(a, b entrance) int { return strings.Compare(a.id, b.id) })
+	slices.SortFunc(associations, func(a, b association) int { return older(&a.Base, &b.Base) })
+	list := make([]entrance, 0, len(associations)+len(entrances))
+	for _, a := range associations {
+		list = append(list, entrance{
+			id: a.ID, network: a.network, admission: NewAdmission(snapshot, a.SecurityGroupIDs),
+			source: newSource(a.Scope.Region, a.Scope.Account, a.VpcID),
+		})
+	}
+	list = append(list, entrances...)
+	v.vantage.entrances.Store(&list)
+}
