@@ -2,15 +2,123 @@ package function
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/smithy-go"
 
 	"trellis/internal/inventory"
 )
 
-// Elsewhere invokes functions by the Invoke API of another Lambda.
+// Elsewhere invokes functions by the Invoke API of another Lambda: AWS's own, or one that stands in for it. It asks with
+// what AWS's tools find in the environment and in the shared files.
 type Elsewhere struct {
-	unknown bool
+	cfg ElsewhereConfig
+
+	mu sync.Mutex // mu guards the fields below.
+	// clients are those of a Region and an endpoint.
+	clients map[place]*lambda.Client
+	loaded  bool
+	shared  aws.Config
 }
 
+// ElsewhereConfig says what is invoked elsewhere beside functions that have an endpoint.
+type ElsewhereConfig struct {
+	// Endpoint is the base URL of the Lambda API that has the functions that the inventory does not know. Empty means
+	// that AWS's own has them, if there are any elsewhere.
+	Endpoint string
+	// Unknown: functions that the inventory does not know are invoked at Endpoint.
+	Unknown bool
+}
+
+type place struct{ region, endpoint string }
+
+// NewElsewhere returns an Elsewhere that has not looked at the environment yet.
+func NewElsewhere(cfg ElsewhereConfig) *Elsewhere {
+	return &Elsewhere{cfg: cfg, clients: map[place]*lambda.Client{}}
+}
+
+// has reports whether a function is one of those that are invoked elsewhere.
+func (e *Elsewhere) has(f inventory.Function, known bool) bool {
+	return e != nil && (f.Endpoint != nil || !known && e.cfg.Unknown)
+}
+
+// at is where a function is.
+func (e *Elsewhere) at(f inventory.Function) string {
+	if f.Endpoint != nil {
+		return f.Endpoint.String()
+	}
+	return e.cfg.Endpoint
+}
+
+// invoke runs a function once. The SDK's own retries are off: they could run it again.
 func (e *Elsewhere) invoke(ctx context.Context, f inventory.Function, in Invocation) (Response, error) {
-	return Response{}, &UnknownError{in.ARN}
+	called := inventory.Function{ARN: in.ARN}
+	at := e.at(f)
+	client, err := e.client(ctx, place{called.Region(), at})
+	if err != nil {
+		return Response{}, &UnreachableError{called.Name(), at, err}
+	}
+	out, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &in.ARN, Payload: in.Event, InvocationType: types.InvocationTypeRequestResponse})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return Response{}, context.Cause(ctx)
+	case err != nil:
+		return Response{}, refusal(called.Name(), at, err)
+	case out.FunctionError != nil:
+		return Response{}, newHandlerError(called.Name(), aws.ToString(out.FunctionError), out.Payload)
+	case len(out.Payload) > MaxPayload:
+		return Response{}, &TooLargeError{called.Name(), "response"}
+	}
+	return Response{Payload: out.Payload}, nil
+}
+
+// refusal says what it means that a Lambda API has not invoked a function.
+func refusal(name, at string, err error) error {
+	if throttled, ok := errors.AsType[*types.TooManyRequestsException](err); ok {
+		return &ThrottledError{Function: name, Err: throttled}
+	}
+	if _, ok := errors.AsType[*types.RequestTooLargeException](err); ok {
+		return &TooLargeError{name, "event"}
+	}
+	if missing, ok := errors.AsType[*types.ResourceNotFoundException](err); ok {
+		return &UnreachableError{name, at, missing}
+	}
+	// The SDK's own words are about its middleware; what the API or the network says is what helps.
+	if said, ok := errors.AsType[smithy.APIError](err); ok {
+		err = fmt.Errorf("%s: %s", said.ErrorCode(), said.ErrorMessage())
+	} else if failed, ok := errors.AsType[*net.OpError](err); ok {
+		err = failed
+	}
+	return &UnreachableError{name, at, err}
+}
+
+func (e *Elsewhere) client(ctx context.Context, at place) (*lambda.Client, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if client := e.clients[at]; client != nil {
+		return client, nil
+	}
+	if !e.loaded {
+		shared, err := config.LoadDefaultConfig(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("reading the settings of AWS's tools: %w", err)
+		}
+		e.shared, e.loaded = shared, true
+	}
+	client := lambda.NewFromConfig(e.shared, func(o *lambda.Options) {
+		o.Region = at.region
+		o.Retryer = aws.NopRetryer{}
+		if at.endpoint != "" {
+			o.BaseEndpoint = &at.endpoint
+		}
+	})
+	e.clients[at] = client
+	return client, nil
 }

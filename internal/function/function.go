@@ -133,7 +133,7 @@ func (f *Functions) Invoke(ctx context.Context, in Invocation) (Response, error)
 			return p.invoke(ctx, in)
 		}
 	}
-	if f.cfg.Elsewhere != nil && (known || f.cfg.Elsewhere.unknown) {
+	if f.cfg.Elsewhere.has(declared, known) {
 		return f.cfg.Elsewhere.invoke(ctx, declared, in)
 	}
 	return Response{}, &UnknownError{in.ARN}
@@ -150,7 +150,7 @@ func (f *Functions) Problem(arn string) error {
 			return p.problem()
 		}
 	}
-	if f.cfg.Elsewhere != nil && (known || f.cfg.Elsewhere.unknown) {
+	if f.cfg.Elsewhere.has(declared, known) {
 		return nil
 	}
 	return &UnknownError{arn}

@@ -16,9 +16,12 @@ import (
 // openFunctions makes the functions of the inventory ready to be invoked, as targets.
 func (s *Server) openFunctions(context.Context) error {
 	endpoint := "http://" + s.apiListener.Addr().String()
+	lambda := os.Getenv("AWS_ENDPOINT_URL_LAMBDA")
 	s.functions = function.New(function.Config{
 		Lookup: func(arn string) (inventory.Function, bool) { return s.inventory.Current().Function(arn) },
-		Log:    s.log.With("part", "function"),
+		// Nothing is sent to AWS unless somebody asks for it.
+		Elsewhere: function.NewElsewhere(function.ElsewhereConfig{Endpoint: lambda, Unknown: lambda != ""}),
+		Log:       s.log.With("part", "function"),
 		// The APIs that this node's API port answers.
 		Environment: map[string]string{
 			"AWS_ENDPOINT_URL_VPC_LATTICE":                 endpoint,
