@@ -11,8 +11,6 @@ type Report struct {
 	ARN       string   `json:"arn"`
 	Command   []string `json:"command"`
 	Directory string   `json:"directory"`
-	// Problem tells why the function cannot start.
-	Problem string `json:"problem,omitempty"`
 	// Processes are in the order of their numbers.
 	Processes []ProcessReport `json:"processes"`
 	// Waiting is how many events wait for a process.
@@ -41,9 +39,6 @@ func (p *pool) report() Report {
 		Processes: []ProcessReport{},
 		Waiting:   len(p.waiting),
 		LastError: p.lastError,
-	}
-	if p.broken != nil {
-		r.Problem = p.broken.Error()
 	}
 	for process := range p.processes {
 		shown := ProcessReport{PID: process.pid, State: process.state.String(), Since: process.since}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -23,6 +24,8 @@ type explanation struct {
 	Bound string `json:"bound,omitempty"`
 	// Health is what is known about the targets of each target group, by its ARN.
 	Health map[string][]health.TargetReport `json:"health,omitempty"`
+	// Functions is what is known about those targets that are Lambda functions, by ARN.
+	Functions map[string]functionReport `json:"functions,omitempty"`
 }
 
 // targetGroupExplanation is the answer of /explain about a target group: what is known of the health of each target.
@@ -32,6 +35,8 @@ type targetGroupExplanation struct {
 	InUse       bool                     `json:"inUse"`
 	HealthCheck *shape.HealthCheckConfig `json:"healthCheck,omitempty"`
 	Targets     []health.TargetReport    `json:"targets"`
+	// Functions is what is known about those targets that are Lambda functions, by ARN.
+	Functions map[string]functionReport `json:"functions,omitempty"`
 }
 
 func (s *Server) explainTargetGroup(w http.ResponseWriter, id string) {
@@ -54,7 +59,20 @@ func (s *Server) explainTargetGroup(w http.ResponseWriter, id string) {
 			answer.Targets = append(answer.Targets, health.TargetReport{Target: target, Status: status, ReasonCode: reason})
 		}
 	}
+	answer.Functions = s.functionsOf(group, answer.Targets)
 	writeJSON(w, http.StatusOK, answer)
+}
+
+// functionsOf returns what is known about those targets that are functions, by ARN.
+func (s *Server) functionsOf(group *lattice.TargetGroup, targets []health.TargetReport) map[string]functionReport {
+	if group == nil || group.Type != shape.TargetGroupTypeLambda {
+		return nil
+	}
+	functions := make(map[string]functionReport, len(targets))
+	for _, t := range targets {
+		functions[t.Target.ID] = s.explainFunction(t.Target.ID)
+	}
+	return functions
 }
 
 // explain tells where a request would go and why:
@@ -80,7 +98,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	answer := explanation{Health: map[string][]health.TargetReport{}, Explanation: s.router.Explain(port, query.Get("host"), arrival)}
+	answer := explanation{Functions: map[string]functionReport{}, Health: map[string][]health.TargetReport{}, Explanation: s.router.Explain(port, query.Get("host"), arrival)}
 	if address := s.proxy.Addr(port); address != nil {
 		answer.Bound = address.String()
 	}
@@ -92,6 +110,8 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	for _, group := range answer.TargetGroups {
 		if arn, ok := lattice.ParseARN(group.ARN); ok {
 			answer.Health[group.ARN] = s.checker.Report(arn.Key())
+			record, _, _ := s.router.TargetGroup(arn.Key().Path)
+			maps.Copy(answer.Functions, s.functionsOf(record, answer.Health[group.ARN]))
 		}
 	}
 	writeJSON(w, http.StatusOK, answer)

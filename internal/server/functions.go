@@ -63,3 +63,23 @@ func (s *Server) declaredFunctions() ([]inventory.Function, error) {
 func (s *Server) connectFunction(t *routing.Target) net.Conn {
 	return s.gateway.Connect(t.ID, t.Group.EventVersion)
 }
+
+// functionReport is what is known about the function of a target group.
+type functionReport struct {
+	// Problem tells why the function cannot be invoked, as far as that is known without invoking it.
+	Problem string `json:"problem,omitempty"`
+	// Report is there for functions that this node runs.
+	*function.Report
+}
+
+// explainFunction reports on the function of a target.
+func (s *Server) explainFunction(arn string) functionReport {
+	var f functionReport
+	if err := s.functions.Problem(arn); err != nil {
+		f.Problem = err.Error()
+	}
+	if report, ok := s.functions.Report(arn); ok {
+		f.Report = &report
+	}
+	return f
+}
