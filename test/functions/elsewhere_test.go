@@ -1,0 +1,83 @@
+package functions_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
+
+	"trellis/test/trellistest"
+)
+
+// startMoto starts a moto server, and returns its URL.
+func startMoto(t *testing.T) string {
+	t.Helper()
+	install(t, "../../scripts/venv.sh", "functions")
+	port := trellistest.FreePort(t)
+	url := fmt.Sprintf("http://127.0.0.1:%d", port)
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, absolute(t, "../../.venv-functions/bin/moto_server"), "-H", "127.0.0.1", "-p", fmt.Sprint(port))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stop()
+		_ = cmd.Wait()
+	})
+	trellistest.Await(t, func() bool {
+		r, err := http.Get(url + "/moto-api/data.json")
+		if err == nil {
+			r.Body.Close()
+		}
+		return err == nil
+	}, "the moto server answers")
+	return url
+}
+
+func python(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.Command(absolute(t, "../../.venv-functions/bin/python"), args...)
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "AWS_EC2_METADATA_DISABLED=true")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func TestFunctionsElsewhereAreInvokedByTheInvokeAPI(t *testing.T) {
+	url := startMoto(t)
+	python(t, "python/moto_function.py", url, `{"statusCode":201,"headers":{"x-from":"moto"},"body":"hello"}`)
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	} {
+		t.Setenv(name, value)
+	}
+	check := func(s *service) {
+		t.Helper()
+		for range 3 {
+			if r := s.get("/"); r.StatusCode != 201 || string(r.body) != "hello" || r.Header.Get("X-From") != "moto" {
+				t.Errorf("%d %v: %s", r.StatusCode, r.Header, r.body)
+			}
+		}
+	}
+	inventory := writeInventory(t, "functions:\n  - arn: %s\n    endpoint: %s\n  - arn: %s\n    endpoint: http://127.0.0.1:%d\n",
+		functionARN("far"), url, functionARN("nowhere"), trellistest.FreePort(t))
+	n := start(t, "--inventory", inventory)
+	check(n.function("far", types.LambdaEventStructureVersionV2, functionARN("far")))
+	r := n.function("nowhere", types.LambdaEventStructureVersionV1, functionARN("nowhere")).get("/")
+	if r.StatusCode != 500 || r.Header.Get("X-Trellis-Failure") != "LambdaConnectionError" || !strings.Contains(r.Header.Get("X-Trellis-Problem"), "connection refused") {
+		t.Errorf("a function that nobody has: %d %v", r.StatusCode, r.Header)
+	}
+
+	// Without an entry, only the operator's variable makes a function one that is elsewhere.
+	if r := start(t).function("far", types.LambdaEventStructureVersionV1, functionARN("far")).get("/"); r.Header.Get("X-Trellis-Failure") != "LambdaNotFound" {
+		t.Errorf("a function that nobody knows: %d %v", r.StatusCode, r.Header)
+	}
+	t.Setenv("AWS_ENDPOINT_URL_LAMBDA", url)
+	check(start(t).function("far", types.LambdaEventStructureVersionV2, functionARN("far")))
+}
