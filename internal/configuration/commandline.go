@@ -23,7 +23,7 @@ type commandLine struct {
 		PortMap     map[int]int `name:"port-map" default:"80=8080,443=8443" help:"Listener port to bound port; 0 is any free port."`
 		DNSAddr     string      `name:"dns-addr" default:"127.0.0.1:7653" help:"Address where the names of services are answered by DNS, over UDP and TCP; none is nowhere."`
 		APIRate     float64     `name:"api-rate" default:"0" help:"How many API calls an account may make in a second on average; 0 means any number."`
-		AccessLogs  string      `name:"access-logs" default:"none" help:"Directory for the entries that access log subscriptions want; none is nowhere. trellis logs shows exchanges without."`
+		AccessLogs  string      `name:"access-logs" default:"none" help:"Where the entries that access log subscriptions want go: aws is to their destinations at AWS, with this process's credentials; else a directory; none is nowhere. trellis logs shows exchanges without."`
 		AuditLog    string      `name:"audit-log" default:"none" help:"File in which each call that changes something is recorded; - is standard output."`
 		Credentials string      `name:"credentials" placeholder:"FILE" help:"File of principals, roles and policies, to try policies with; keys that it does not know may do everything (default none)."`
 		Chaos       Chaos       `embed:"" prefix:"chaos-"`
@@ -38,7 +38,7 @@ type commandLine struct {
 		DataDir      string         `name:"data-dir" default:"./trellis-data" help:"Directory of the embedded etcd and the first credentials."`
 		DNSAddr      string         `name:"dns-addr" default:"none" help:"Address where the names of services are answered by DNS, over UDP and TCP, as in 10.0.0.5:53; none is nowhere."`
 		APIRate      float64        `name:"api-rate" default:"10000" help:"How many API calls an account may make in a second on average; 0 means any number."`
-		AccessLogs   string         `name:"access-logs" help:"Directory for the entries that access log subscriptions want (default DATA_DIR/access-logs); none is nowhere."`
+		AccessLogs   string         `name:"access-logs" help:"Where the entries that access log subscriptions want go: aws is to their destinations at AWS, with this process's credentials; else a directory (default DATA_DIR/access-logs); none is nowhere."`
 		AuditLog     string         `name:"audit-log" help:"File in which each call that changes something is recorded (default DATA_DIR/audit.log); - is standard output, none is nowhere."`
 		Regions      []string       `name:"regions" placeholder:"REGION,..." help:"Regions that signatures may be for (default: that of --region alone)."`
 		AllowTargets []netip.Prefix `name:"allow-targets" placeholder:"NETWORK,..." help:"Networks whose loopback and link-local addresses targets may have, as in 127.0.0.0/8,::1/128 (default none: this node would reach itself)."`

@@ -39,6 +39,7 @@ type Common struct {
 	MaxConnections          int              `name:"max-connections" default:"0" help:"How many connections of clients the data plane has at most; 0 derives it from how many files the process may have open. Beyond, idle ones are closed."`
 	MaxConnectionsPerSource int              `name:"max-connections-per-source" default:"0" help:"How many connections of clients the data plane takes from one IPv4 address or IPv6 /64; 0 means any number."`
 	AccessLogsLimit         int64            `name:"access-logs-limit" default:"1024" help:"How many megabytes of complete access logs are kept in the directory of --access-logs; the oldest go first."`
+	AccessLogsSpool         int64            `name:"access-logs-spool" default:"1024" help:"How many megabytes of access logs wait on the disk while they cannot be delivered; beyond, the oldest are lost."`
 	DrainTimeout            time.Duration    `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
 	Quotas                  lattice.Quotas   `name:"quotas" placeholder:"QUOTA=N,..." help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
 	LogLevel                string           `name:"log-level" default:"info" help:"Least level that is logged: debug, info, warn or error."`
@@ -58,7 +59,7 @@ type Configuration struct {
 	AllowRemote bool
 	// Demo also builds a sample network. It has a meaning in dev only.
 	Demo bool
-	// AccessLogs is the directory for what access log subscriptions want, or "none".
+	// AccessLogs is where what access log subscriptions want goes: "aws", a directory, or "none".
 	AccessLogs string
 	// DNSAddr is where names of services are answered: an address and a port, or "none".
 	DNSAddr string
@@ -80,6 +81,9 @@ type Configuration struct {
 
 // maxConnectionDuration is as good as no bound.
 const maxConnectionDuration = 365 * 24 * time.Hour
+
+// minSpool holds the batches that are delivered at once, in megabytes.
+const minSpool = 64
 
 var (
 	hostPattern   = regexp.MustCompile(`^\.?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
@@ -107,10 +111,13 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 		}
 	}
 	if c.AccessLogs == "" {
-		wrong("access-logs", c.AccessLogs, `must be a directory or "none"`)
+		wrong("access-logs", c.AccessLogs, `must be "aws", a directory or "none"`)
 	}
 	if c.AccessLogsLimit < 1 {
 		wrong("access-logs-limit", c.AccessLogsLimit, "must be at least 1")
+	}
+	if c.AccessLogsSpool < minSpool {
+		wrong("access-logs-spool", c.AccessLogsSpool, fmt.Sprintf("must be at least %d", minSpool))
 	}
 	if c.DNSAddr != "none" {
 		if address, err := netip.ParseAddrPort(c.DNSAddr); err != nil {

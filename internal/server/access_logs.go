@@ -4,23 +4,29 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"trellis/internal/accesslog/delivery"
+	"trellis/internal/accesslog/delivery/amazon"
 )
 
 // openAccessLogs makes what takes the records of exchanges. It delivers those of the last exchanges too.
-func (s *Server) openAccessLogs(context.Context) error {
+func (s *Server) openAccessLogs(ctx context.Context) error {
 	cfg := delivery.Config{Log: s.log.With("part", "accesslog")}
-	if s.cfg.AccessLogs != "none" {
-		directory, err := delivery.NewDirectory(s.cfg.AccessLogs, s.cfg.AccessLogsLimit<<20, cfg.Log)
-		if err != nil {
+	spool, err := s.accessLogSpool(ctx, cfg.Log)
+	if err != nil {
+		return fmt.Errorf("--access-logs: %w", err)
+	}
+	if spool != nil {
+		if cfg.Spool, err = delivery.NewSpool(*spool); err != nil {
 			return fmt.Errorf("--access-logs: %w", err)
 		}
-		cfg.Sink = directory
 	}
 	s.accessLogs = delivery.NewQueue(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -31,6 +37,34 @@ func (s *Server) openAccessLogs(context.Context) error {
 		return <-ended
 	})
 	return nil
+}
+
+// accessLogSpool returns where access logs wait, and the sink that they wait for. It is nil when there are none.
+func (s *Server) accessLogSpool(ctx context.Context, log *slog.Logger) (*delivery.SpoolConfig, error) {
+	spool := &delivery.SpoolConfig{MaxBytes: s.cfg.AccessLogsSpool << 20, Log: log}
+	switch s.cfg.AccessLogs {
+	case "none":
+		return nil, nil
+	case "aws":
+		sink, err := amazon.New(ctx)
+		if err != nil {
+			return nil, err
+		}
+		spool.Sink = sink
+		if s.cfg.DataDir != "" {
+			spool.Dir = filepath.Join(s.cfg.DataDir, "access-logs-spool")
+			return spool, nil
+		}
+		// Like everything of dev, what could not be delivered ends with the process.
+		if spool.Dir, err = os.MkdirTemp("", "trellis-access-logs-"); err != nil {
+			return nil, err
+		}
+		s.atClose(func() error { return os.RemoveAll(spool.Dir) })
+	default:
+		spool.Dir = s.cfg.AccessLogs
+		spool.Sink = delivery.NewDirectory(s.cfg.AccessLogs, s.cfg.AccessLogsLimit<<20, log)
+	}
+	return spool, nil
 }
 
 // watchLineTimeout is how long a client that watches may take for a line.

@@ -1,8 +1,9 @@
 // Package delivery takes records off the data path and brings their entries to those who want them: the destinations of
-// access log subscriptions, and whoever watches.
+// access log subscriptions, and whoever watches. Entries for destinations go from the queue into batches on the disk, and
+// from there to a sink, which is a directory or AWS (package amazon).
 //
 // A record is encoded on the goroutine of its connection, into one of a few buffers; nothing there waits. When all of
-// them are full, because a sink is slower than traffic, entries are dropped and counted.
+// them are full, because the disk is slower than traffic, entries are dropped and counted.
 package delivery
 
 import (
@@ -27,21 +28,11 @@ const (
 	maxBufferBytes = 4 << 20
 )
 
-// Sink takes entries for subscriptions. It is called by one goroutine.
-type Sink interface {
-	// Write takes an entry, without a line end, which is valid during the call only.
-	Write(to *lattice.AccessLogSubscription, entry []byte)
-	// Flush is called after a number of entries, and now and then without any.
-	Flush(now time.Time)
-	// Close ends the use of the sink.
-	Close()
-}
-
 // Config is what a Queue is built from.
 type Config struct {
-	// Sink gets the entries that subscriptions want. Nil means that they are delivered nowhere.
-	Sink Sink
-	Log  *slog.Logger
+	// Spool gets the entries that subscriptions want. Nil means that they are delivered nowhere.
+	Spool *Spool
+	Log   *slog.Logger
 }
 
 // Queue is an accesslog.Log.
@@ -50,6 +41,7 @@ type Queue struct {
 	buffers []buffer
 	wake    chan struct{} // an entry has come to an empty buffer
 	dropped atomic.Int64
+	told    int64 // of dropped; Run's
 	drops   *summary.Summary
 	watchers
 }
@@ -57,21 +49,21 @@ type Queue struct {
 // buffer collects encoded records until they are delivered.
 type buffer struct {
 	mu      sync.Mutex // mu guards the fields below. The data path only tries to lock it.
-	batch   batch
+	records records
 	_       [64]byte // Neighbours are used by other cores.
-	emptied batch    // what was delivered last, to be filled again; Run's
+	emptied records  // what was delivered last, to be filled again; Run's
 }
 
-// batch is encoded records in a row.
-type batch struct {
+// records are encoded in a row.
+type records struct {
 	bytes   []byte
 	entries []entry
 }
 
-// entry is a record in a batch.
+// entry is one of records.
 type entry struct {
 	logs    []*lattice.AccessLogSubscription
-	start   int // of the entry in the batch's bytes
+	start   int // of the entry in the bytes
 	end     int
 	watched int // where the additions for those who watch end; they follow the entry
 }
@@ -90,7 +82,7 @@ func NewQueue(cfg Config) *Queue {
 
 // Wants implements accesslog.Log.
 func (q *Queue) Wants(service *routing.Service) bool {
-	return q.watched() || q.cfg.Sink != nil && service != nil && len(service.AccessLogs()) > 0
+	return q.watched() || q.cfg.Spool != nil && service != nil && len(service.AccessLogs()) > 0
 }
 
 // Write implements accesslog.Log.
@@ -101,7 +93,7 @@ func (q *Queue) Write(r *accesslog.Record) {
 		if !b.mu.TryLock() {
 			continue
 		}
-		wasEmpty, ok := b.batch.add(r, q.watched())
+		wasEmpty, ok := b.records.add(r, q.watched())
 		b.mu.Unlock()
 		if !ok {
 			continue
@@ -117,7 +109,7 @@ func (q *Queue) Write(r *accesslog.Record) {
 	q.dropped.Add(1)
 }
 
-func (b *batch) add(r *accesslog.Record, watched bool) (wasEmpty, ok bool) {
+func (b *records) add(r *accesslog.Record, watched bool) (wasEmpty, ok bool) {
 	if len(b.bytes) >= maxBufferBytes {
 		return false, false
 	}
@@ -139,8 +131,8 @@ func (b *batch) add(r *accesslog.Record, watched bool) (wasEmpty, ok bool) {
 func (q *Queue) Run(ctx context.Context) error {
 	flush := time.NewTicker(time.Second)
 	defer flush.Stop()
-	if q.cfg.Sink != nil {
-		defer q.cfg.Sink.Close()
+	if q.cfg.Spool != nil {
+		defer q.cfg.Spool.Close()
 	}
 	defer q.drops.Close()
 	defer q.deliver()
@@ -149,8 +141,8 @@ func (q *Queue) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-flush.C:
-			if q.cfg.Sink != nil {
-				q.cfg.Sink.Flush(now)
+			if q.cfg.Spool != nil {
+				q.cfg.Spool.Flush(now)
 			}
 			q.reportDropped()
 		case <-q.wake:
@@ -167,27 +159,27 @@ func (q *Queue) deliver() {
 	for i := range q.buffers {
 		b := &q.buffers[i]
 		b.mu.Lock()
-		full := b.batch
-		b.batch = batch{b.emptied.bytes[:0], b.emptied.entries[:0]}
+		full := b.records
+		b.records = records{b.emptied.bytes[:0], b.emptied.entries[:0]}
 		b.mu.Unlock()
 		q.hand(&full)
 		b.emptied = full
 		if cap(full.bytes) > maxBufferBytes/4 {
-			b.emptied = batch{} // After a burst.
+			b.emptied = records{} // After a burst.
 		}
 	}
-	if q.cfg.Sink != nil {
-		q.cfg.Sink.Flush(time.Now())
+	if q.cfg.Spool != nil {
+		q.cfg.Spool.Flush(time.Now())
 	}
 }
 
-// hand gives the entries of a batch to those who want them.
-func (q *Queue) hand(full *batch) {
+// hand gives entries to those who want them.
+func (q *Queue) hand(full *records) {
 	for i := range full.entries {
 		e := &full.entries[i]
-		if q.cfg.Sink != nil {
+		if q.cfg.Spool != nil {
 			for _, to := range e.logs {
-				q.cfg.Sink.Write(to, full.bytes[e.start:e.end])
+				q.cfg.Spool.Append(to, full.bytes[e.start:e.end])
 			}
 		}
 		e.logs = nil
@@ -198,7 +190,8 @@ func (q *Queue) hand(full *batch) {
 }
 
 func (q *Queue) reportDropped() {
-	if n := q.dropped.Swap(0); n > 0 {
-		q.drops.Happened(n)
+	if n := q.dropped.Load(); n > q.told {
+		q.drops.Happened(n - q.told)
+		q.told = n
 	}
 }

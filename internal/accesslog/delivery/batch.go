@@ -1,0 +1,107 @@
+package delivery
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"trellis/internal/lattice"
+)
+
+// Batch is entries of one subscription that are delivered together.
+type Batch struct {
+	To *lattice.AccessLogSubscription
+	// Key is the name that the batch has as an object of S3, without its suffix. It stays the same when the batch is
+	// delivered again, so that an object takes the place of itself.
+	Key string
+	// Since is when the batch was begun.
+	Since time.Time
+	// Lines are the entries, each with its line end.
+	Lines []byte
+}
+
+// batch is a Batch in the spool.
+type batch struct {
+	name  string // of its file, without the suffix
+	since time.Time
+	until time.Time // when the last entry came
+	bytes int64
+	busy  bool // It is being delivered.
+	hole  *hole
+}
+
+// hole is a record in the stream of entries, where entries are missing (A-612).
+type hole struct {
+	LostEntries int64     `json:"lostEntries"`
+	From        time.Time `json:"from"`
+	To          time.Time `json:"to"`
+	Problem     string    `json:"problem"`
+}
+
+// holePrefix begins a record of lost entries, and no entry.
+const holePrefix = `{"lostEntries":`
+
+// maxHoleBytes is more than a record of lost entries has.
+const maxHoleBytes = 512
+
+func (h *hole) line() []byte {
+	// Plain fields can always be encoded.
+	line, _ := json.Marshal(h)
+	return append(line, '\n')
+}
+
+// readHole returns the hole that is all that a batch consists of, or nil.
+func readHole(lines []byte) *hole {
+	if len(lines) > maxHoleBytes || !bytes.HasPrefix(lines, []byte(holePrefix)) || bytes.Count(lines, []byte("\n")) != 1 {
+		return nil
+	}
+	var h hole
+	if json.Unmarshal(lines, &h) != nil {
+		return nil
+	}
+	return &h
+}
+
+// countEntries returns how many entries lines have, beside records of lost ones.
+func countEntries(lines []byte) (n int64) {
+	for line := range bytes.Lines(lines) {
+		if !bytes.HasPrefix(line, []byte(holePrefix)) {
+			n++
+		}
+	}
+	return n
+}
+
+const minuteLayout = "20060102T1504Z"
+
+// batchName names a batch as AWS names the objects of S3. The last part, which is AWS's own there, has the lane, the process
+// and a number here: two nodes never write the same object (A-611).
+func batchName(to *lattice.AccessLogSubscription, at time.Time, lane, process string, number int) string {
+	return fmt.Sprintf("%s_VpcLatticeAccessLogs_%s_%s_%s_%s%s%04x",
+		to.Scope.Account, to.Scope.Region, to.ResourceID, at.UTC().Format(minuteLayout), lane, process, number)
+}
+
+// tokenBytes is the length of what names a lane or a process.
+const tokenBytes = 8
+
+// parseBatchName finds the parts of a name that the spool needs. ok is false for a file that is no batch.
+func parseBatchName(name string) (lane, process string, ok bool) {
+	last := name[strings.LastIndexByte(name, '_')+1:]
+	if len(last) < 2*tokenBytes+4 || strings.Count(name, "_") != 5 {
+		return "", "", false
+	}
+	return last[:tokenBytes], last[tokenBytes : 2*tokenBytes], true
+}
+
+// objectKey returns the name of a batch as an object of S3, without its suffix
+// (https://docs.aws.amazon.com/vpc-lattice/latest/ug/monitoring-access-logs.html):
+//
+//	AWSLogs/ACCOUNT/VpcLattice/AccessLogs/REGION/YYYY/MM/DD/RESOURCE/ACCOUNT_VpcLatticeAccessLogs_REGION_RESOURCE_YYYYMMDDTHHmmZ_HASH
+func objectKey(to *lattice.AccessLogSubscription, name string) string {
+	fields := strings.Split(name, "_")
+	day := fields[len(fields)-2]
+	return fmt.Sprintf("AWSLogs/%s/VpcLattice/AccessLogs/%s/%s/%s/%s/%s/%s",
+		to.Scope.Account, to.Scope.Region, day[:4], day[4:6], day[6:8], to.ResourceID, name)
+}

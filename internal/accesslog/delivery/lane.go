@@ -1,0 +1,148 @@
+package delivery
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"time"
+
+	"trellis/internal/lattice"
+)
+
+const (
+	// deliveryTimeout bounds an attempt to deliver a batch.
+	deliveryTimeout = 15 * time.Second
+	// minBackoff and maxBackoff bound the pause after a failure. It doubles, and half of it is random.
+	minBackoff = 500 * time.Millisecond
+	maxBackoff = 30 * time.Second
+)
+
+// lane is the way from a subscription to its destination.
+type lane struct {
+	id      string
+	to      *lattice.AccessLogSubscription
+	open    *batch   // takes entries; nil when there are none
+	buffer  []byte   // entries that are not in open's file yet
+	waiting []*batch // complete ones, oldest first
+	sending bool     // a goroutine delivers what waits
+	// failures is how many attempts have failed since the last one that succeeded.
+	failures int
+	// missing are entries that could not be written. The next batch begins with a record of them.
+	missing *hole
+}
+
+// laneKey is what a lane is found by. A subscription that is moved to another destination gets another lane; what has been
+// spooled before goes to where it was meant to go.
+type laneKey struct{ subscription, destination string }
+
+func keyOf(to *lattice.AccessLogSubscription) laneKey { return laneKey{to.ID, to.DestinationARN} }
+
+func (k laneKey) laneID() string {
+	sum := sha256.Sum256([]byte(k.subscription + " " + k.destination))
+	return hex.EncodeToString(sum[:])[:tokenBytes]
+}
+
+// send delivers what waits in a lane until nothing does, or until the spool is closed.
+func (s *Spool) send(l *lane) {
+	defer s.sending.Done()
+	for {
+		b, slots := s.next(l)
+		if b == nil {
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-s.delivering.Done():
+			s.attempted(l, b, nil, 0, s.delivering.Err())
+			return
+		}
+		pause := s.attempt(l, b)
+		<-slots
+		if pause == 0 {
+			continue
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-s.closing.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// next takes the oldest batch of a lane. Lanes that fail share some slots of their own, so that they hold nobody else up.
+func (s *Spool) next(l *lane) (*batch, chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(l.waiting) == 0 {
+		l.sending = false
+		return nil, nil
+	}
+	l.waiting[0].busy = true
+	if l.failures > 0 {
+		return l.waiting[0], s.failing
+	}
+	return l.waiting[0], s.healthy
+}
+
+// attempt delivers a batch, and returns how long to wait before the next one.
+func (s *Spool) attempt(l *lane, b *batch) (pause time.Duration) {
+	lines, err := os.ReadFile(s.path(b.name))
+	if err != nil {
+		// Somebody has removed the file, or the disk fails. How many entries there were is not known.
+		s.cfg.Log.Error("a batch of access logs cannot be read; it is lost", "file", s.path(b.name), "error", err)
+		return s.attempted(l, b, nil, 0, nil)
+	}
+	ctx, cancel := context.WithTimeout(s.delivering, deliveryTimeout)
+	defer cancel()
+	rest, refused, err := s.cfg.Sink.Deliver(ctx, Batch{To: l.to, Key: objectKey(l.to, b.name), Since: b.since, Lines: lines})
+	if err != nil && rest == nil {
+		rest = lines
+	}
+	s.delivered.Add(countEntries(lines) - countEntries(rest) - refused)
+	if refused > 0 {
+		s.lose(refused, "destination", l.to.DestinationARN, "problem", "the destination does not take them")
+	}
+	if err != nil && len(rest) < len(lines) {
+		if err := replaceFile(s.path(b.name), rest); err != nil {
+			s.cfg.Log.Error("a batch of access logs that has been delivered in part will be delivered again", "file", s.path(b.name), "error", err)
+		}
+	}
+	return s.attempted(l, b, rest, len(lines), err)
+}
+
+// attempted takes up what has come of an attempt. It returns how long to wait before the next one.
+func (s *Spool) attempted(l *lane, b *batch, rest []byte, before int, err error) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b.busy = false
+	if err == nil {
+		if l.failures > 0 {
+			s.cfg.Log.Info("access logs are delivered again", "destination", l.to.DestinationARN, "count", l.failures)
+		}
+		l.failures = 0
+		l.waiting = slices.DeleteFunc(l.waiting, func(other *batch) bool { return other == b })
+		s.remove(b)
+		return 0
+	}
+	if s.delivering.Err() != nil {
+		return maxBackoff // The spool is closed; nobody has failed.
+	}
+	if left := int64(len(rest)); left < int64(before) {
+		s.bytes += left - b.bytes
+		b.bytes = left
+	}
+	l.failures++
+	s.failures.Add(1)
+	if l.failures == 1 {
+		s.cfg.Log.Warn("access logs cannot be delivered; they wait in the spool", "destination", l.to.DestinationARN, "error", err)
+	} else {
+		s.retries.Happened(1, "destination", l.to.DestinationARN, "error", err)
+	}
+	pause := min(minBackoff<<min(l.failures-1, 10), maxBackoff)
+	return pause/2 + rand.N(pause/2)
+}

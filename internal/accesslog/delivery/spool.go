@@ -1,0 +1,478 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+
+	"trellis/internal/lattice"
+	"trellis/internal/summary"
+)
+
+const (
+	// healthySlots and failingSlots are how many batches are delivered at once: each is in memory meanwhile.
+	healthySlots = 8
+	failingSlots = 4
+	// closeTimeout is how long the last batches may take at the end of the process. What is left is delivered by the next one.
+	closeTimeout = 5 * time.Second
+	// lookedEvery is how often the spool is looked through for batches of processes that have ended.
+	lookedEvery = 10 * time.Second
+	// destinationAge is how old the file of a lane gets that has no batches, which may be about to get one.
+	destinationAge = time.Hour
+
+	batchSuffix       = ".json"
+	destinationSuffix = ".destination"
+	lockSuffix        = ".lock"
+)
+
+// Sink delivers batches. Its methods may be called from many goroutines.
+type Sink interface {
+	// Complete returns at which size and age a batch for a subscription is complete.
+	Complete(to *lattice.AccessLogSubscription) (bytes int, age time.Duration)
+	// Deliver delivers a batch. Rest is what has to be delivered again after an error, nil meaning everything; refused is
+	// how many entries the destination will never take.
+	Deliver(ctx context.Context, b Batch) (rest []byte, refused int64, err error)
+}
+
+// SpoolConfig is what a Spool is built from.
+type SpoolConfig struct {
+	// Dir is where batches wait. Several processes may share it.
+	Dir string
+	// MaxBytes bounds what waits. Beyond it the oldest batches go.
+	MaxBytes int64
+	Sink     Sink
+	Log      *slog.Logger
+}
+
+// Spool keeps entries in files until a sink has taken them: NAME.json is a batch, which takes entries or waits;
+// LANE.destination says where the batches of a lane go; PROCESS.lock is locked by the process that writes, or delivers, the
+// batches with its name. When that has ended, another process takes the batches over.
+type Spool struct {
+	cfg     SpoolConfig
+	process string
+	healthy chan struct{}
+	failing chan struct{}
+	sending sync.WaitGroup
+	// closing ends pauses, delivering the attempts themselves.
+	closing       context.Context
+	close         context.CancelFunc
+	delivering    context.Context
+	endDelivering context.CancelFunc
+
+	delivered, lost, failures atomic.Int64
+	losses, retries           *summary.Summary
+
+	mu      sync.Mutex // mu guards the fields below.
+	lanes   map[laneKey]*lane
+	held    map[string]*fileutil.LockedFile // by process: whose batches this one delivers
+	bytes   int64                           // of all batches
+	batches int64
+	number  int // of the next batch
+	looked  time.Time
+}
+
+// NewSpool opens a spool, and begins to deliver what ended processes have left in it.
+func NewSpool(cfg SpoolConfig) (*Spool, error) {
+	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("making the directory of access logs: %w", err)
+	}
+	name := make([]byte, tokenBytes/2)
+	_, _ = rand.Read(name) // It never fails.
+	s := &Spool{
+		cfg: cfg, process: hex.EncodeToString(name),
+		healthy: make(chan struct{}, healthySlots), failing: make(chan struct{}, failingSlots),
+		lanes: map[laneKey]*lane{}, held: map[string]*fileutil.LockedFile{},
+		losses: summary.New(summary.Config{Log: cfg.Log, First: "access log entries are lost", Again: "more access log entries were lost"}),
+		retries: summary.New(summary.Config{Log: cfg.Log, First: "access logs still cannot be delivered; they wait in the spool",
+			Again: "more deliveries of access logs have failed"}),
+	}
+	s.closing, s.close = context.WithCancel(context.Background())
+	s.delivering, s.endDelivering = context.WithCancel(context.Background())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.hold(s.process) {
+		return nil, fmt.Errorf("no file can be locked in %s, the directory of access logs", cfg.Dir)
+	}
+	if err := s.look(time.Now()); err != nil {
+		return nil, fmt.Errorf("reading the spool of access logs: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Spool) path(batch string) string { return filepath.Join(s.cfg.Dir, batch+batchSuffix) }
+
+// Append takes an entry, without a line end, which is valid during the call only. It is called by one goroutine.
+func (s *Spool) Append(to *lattice.AccessLogSubscription, entry []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lane(to)
+	l.buffer = append(append(l.buffer, entry...), '\n')
+	written := int64(0)
+	if l.open != nil {
+		written = l.open.bytes
+	}
+	if limit, _ := s.cfg.Sink.Complete(to); written+int64(len(l.buffer)) >= int64(limit) {
+		s.write(l, time.Now())
+		s.cut(l)
+	}
+}
+
+func (s *Spool) lane(to *lattice.AccessLogSubscription) *lane {
+	key := keyOf(to)
+	l := s.lanes[key]
+	if l == nil {
+		l = &lane{id: key.laneID(), to: to}
+		s.lanes[key] = l
+	}
+	return l
+}
+
+// Flush writes what has been appended, and begins to deliver the batches that are complete. It is called now and then.
+func (s *Spool) Flush(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lanes {
+		s.write(l, now)
+		// While others wait, a batch grows: a destination that is down does not get a file for each interval.
+		if _, age := s.cfg.Sink.Complete(l.to); l.open != nil && len(l.waiting) == 0 && now.Sub(l.open.since) >= age {
+			s.cut(l)
+		}
+	}
+	s.makeRoom()
+	if now.Sub(s.looked) >= lookedEvery {
+		if err := s.look(now); err != nil {
+			s.cfg.Log.Error("looking through the spool of access logs", "error", err)
+		}
+	}
+}
+
+// write writes a lane's buffer to the file of its open batch. No file stays open: there may be more lanes than descriptors.
+func (s *Spool) write(l *lane, now time.Time) {
+	if len(l.buffer) == 0 {
+		return
+	}
+	defer func() { l.buffer = l.buffer[:0] }()
+	lines := l.buffer
+	if l.missing != nil {
+		lines = slices.Concat(l.missing.line(), lines)
+	}
+	if l.open == nil {
+		if err := s.writeDestination(l); err != nil {
+			s.unwritten(l, now, err)
+			return
+		}
+		l.open = &batch{name: batchName(l.to, now, l.id, s.process, s.number), since: now}
+		s.number++
+		s.batches++
+	}
+	n, err := appendFile(s.path(l.open.name), l.open.bytes, lines)
+	l.open.bytes += int64(n)
+	s.bytes += int64(n)
+	l.open.until = now
+	if err != nil {
+		if l.open.bytes == 0 {
+			l.open = nil // There may be no file.
+			s.batches--
+		}
+		s.unwritten(l, now, err)
+		return
+	}
+	l.missing = nil
+}
+
+// unwritten counts the entries of a lane's buffer as lost.
+func (s *Spool) unwritten(l *lane, now time.Time, err error) {
+	n := countEntries(l.buffer)
+	if l.missing == nil {
+		l.missing = &hole{From: now.UTC(), Problem: "they could not be written to the spool"}
+	}
+	l.missing.LostEntries += n
+	l.missing.To = now.UTC()
+	s.lose(n, "directory", s.cfg.Dir, "error", err)
+}
+
+func (s *Spool) lose(n int64, attributes ...any) {
+	s.lost.Add(n)
+	s.losses.Happened(n, attributes...)
+}
+
+// writeDestination writes down where the batches of a lane go, for whoever takes them over.
+func (s *Spool) writeDestination(l *lane) error {
+	to, err := json.Marshal(l.to)
+	if err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(s.cfg.Dir, l.id+destinationSuffix), to)
+}
+
+// appendFile appends to a file that has had so many bytes. What is written in part is taken back.
+func appendFile(path string, size int64, content []byte) (int, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := file.Write(content); err != nil {
+		return 0, errors.Join(err, file.Truncate(size), file.Close())
+	}
+	return len(content), file.Close()
+}
+
+// replaceFile gives a file other content. Whoever reads it sees the one or the other.
+func replaceFile(path string, content []byte) error {
+	file, err := os.CreateTemp(filepath.Dir(path), ".*.new") // Another process may write the same.
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	err = errors.Join(err, file.Close())
+	if err == nil {
+		err = os.Chmod(file.Name(), 0o640)
+	}
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name()) // It is the first error that matters.
+	}
+	return err
+}
+
+// cut completes the open batch of a lane.
+func (s *Spool) cut(l *lane) {
+	if l.open == nil {
+		return
+	}
+	l.waiting = append(l.waiting, l.open)
+	l.open = nil
+	s.start(l)
+}
+
+// start has a lane's batches delivered, unless they are already or the spool is closed.
+func (s *Spool) start(l *lane) {
+	if !l.sending && len(l.waiting) > 0 && s.closing.Err() == nil {
+		l.sending = true
+		s.sending.Add(1)
+		go s.send(l)
+	}
+}
+
+// remove removes the file of a batch that has been delivered, or lost.
+func (s *Spool) remove(b *batch) {
+	s.bytes -= b.bytes
+	s.batches--
+	if err := os.Remove(s.path(b.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.cfg.Log.Error("a batch of access logs cannot be removed; the next process will deliver it again", "file", s.path(b.name), "error", err)
+	}
+}
+
+// makeRoom gives up the oldest batches until the rest is within the bound.
+func (s *Spool) makeRoom() {
+	for s.bytes > s.cfg.MaxBytes {
+		var from *lane
+		at := 0
+		for _, l := range s.lanes {
+			i := slices.IndexFunc(l.waiting, func(b *batch) bool { return !b.busy && b.hole == nil })
+			if i >= 0 && (from == nil || l.waiting[i].since.Before(from.waiting[at].since)) {
+				from, at = l, i
+			}
+		}
+		if from == nil {
+			// All that waits is being delivered. Batches that still take entries are next.
+			if !s.cutOldest() {
+				return
+			}
+			continue
+		}
+		s.giveUp(from, at)
+	}
+}
+
+// cutOldest completes the oldest batch that still takes entries.
+func (s *Spool) cutOldest() bool {
+	var oldest *lane
+	for _, l := range s.lanes {
+		if l.open != nil && (oldest == nil || l.open.since.Before(oldest.open.since)) {
+			oldest = l
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	s.cut(oldest)
+	return true
+}
+
+// giveUp puts a record of what is lost in a batch's place, or adds to that of the batch before it.
+func (s *Spool) giveUp(l *lane, at int) {
+	b := l.waiting[at]
+	lines, err := os.ReadFile(s.path(b.name))
+	if err != nil {
+		lines = nil // How many entries there were is not known.
+	}
+	n := countEntries(lines)
+	s.lose(n, "destination", l.to.DestinationARN, "limit", s.cfg.MaxBytes, "problem", "the spool is full")
+	place := b
+	if at > 0 && l.waiting[at-1].hole != nil && !l.waiting[at-1].busy {
+		place = l.waiting[at-1]
+		place.hole.LostEntries += n
+		place.hole.To = b.until.UTC()
+	} else {
+		place.hole = &hole{LostEntries: n, From: b.since.UTC(), To: b.until.UTC(), Problem: "the spool was full"}
+	}
+	line := place.hole.line()
+	if err := replaceFile(s.path(place.name), line); err != nil {
+		s.cfg.Log.Error("the record of lost access log entries cannot be written", "file", s.path(place.name), "error", err)
+	}
+	if place != b {
+		l.waiting = slices.Delete(l.waiting, at, at+1)
+		s.remove(b)
+	}
+	s.bytes += int64(len(line)) - place.bytes
+	place.bytes = int64(len(line))
+}
+
+// hold makes this process the one that delivers the batches of a process that has ended, or its own.
+func (s *Spool) hold(process string) bool {
+	lock, err := fileutil.TryLockFile(filepath.Join(s.cfg.Dir, process+lockSuffix), os.O_WRONLY|os.O_CREATE, 0o640)
+	if err != nil {
+		return false // It lives, or another process was faster.
+	}
+	s.held[process] = lock
+	return true
+}
+
+// look takes over the batches of processes that have ended, and tidies.
+func (s *Spool) look(now time.Time) error {
+	s.looked = now
+	files, err := os.ReadDir(s.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	processes, lanes := map[string][]string{}, map[string]bool{}
+	for _, file := range files {
+		if process, ok := strings.CutSuffix(file.Name(), lockSuffix); ok {
+			processes[process] = processes[process]
+		} else if name, ok := strings.CutSuffix(file.Name(), batchSuffix); ok {
+			if lane, process, ok := parseBatchName(name); ok {
+				processes[process] = append(processes[process], name)
+				lanes[lane] = true
+			}
+		}
+	}
+	for process, names := range processes {
+		if _, ours := s.held[process]; !ours && s.hold(process) {
+			for _, name := range names {
+				s.adopt(name)
+			}
+		} else if ours && process != s.process && len(names) == 0 {
+			s.release(process)
+		}
+	}
+	for key, l := range s.lanes {
+		slices.SortFunc(l.waiting, func(a, b *batch) int { return a.since.Compare(b.since) })
+		s.start(l)
+		if l.open == nil && len(l.waiting) == 0 && len(l.buffer) == 0 && l.missing == nil && !l.sending {
+			delete(s.lanes, key)
+		}
+	}
+	for _, file := range files {
+		if lane, ok := strings.CutSuffix(file.Name(), destinationSuffix); ok && !lanes[lane] {
+			if info, err := file.Info(); err == nil && now.Sub(info.ModTime()) > destinationAge {
+				_ = os.Remove(filepath.Join(s.cfg.Dir, file.Name())) // Another time if not now.
+			}
+		}
+	}
+	return nil
+}
+
+// release gives up a process whose batches are all delivered.
+func (s *Spool) release(process string) {
+	_ = os.Remove(filepath.Join(s.cfg.Dir, process+lockSuffix)) // While it is locked, so that nobody else has it.
+	s.held[process].Close()
+	delete(s.held, process)
+}
+
+// adopt takes over a batch of a process that has ended.
+func (s *Spool) adopt(name string) {
+	b, to, err := s.readBatch(name)
+	if err != nil {
+		s.cfg.Log.Error("a batch of access logs that another process has left cannot be delivered", "file", s.path(name), "error", err)
+		return
+	}
+	s.bytes += b.bytes
+	s.batches++
+	l := s.lane(to)
+	l.waiting = append(l.waiting, b)
+}
+
+func (s *Spool) readBatch(name string) (*batch, *lattice.AccessLogSubscription, error) {
+	id, _, _ := parseBatchName(name)
+	content, err := os.ReadFile(filepath.Join(s.cfg.Dir, id+destinationSuffix))
+	if err != nil {
+		return nil, nil, err
+	}
+	var to lattice.AccessLogSubscription
+	if err := json.Unmarshal(content, &to); err != nil {
+		return nil, nil, fmt.Errorf("%s%s: %w", id, destinationSuffix, err)
+	}
+	info, err := os.Stat(s.path(name))
+	if err != nil {
+		return nil, nil, err
+	}
+	lines, err := os.ReadFile(s.path(name))
+	if err != nil {
+		return nil, nil, err
+	}
+	// The process may have ended as it wrote the last line.
+	if whole := bytes.LastIndexByte(lines, '\n') + 1; whole < len(lines) {
+		if err := os.Truncate(s.path(name), int64(whole)); err != nil {
+			return nil, nil, err
+		}
+		lines = lines[:whole]
+	}
+	// When it was begun is in the name; by the minute, which is not enough for the order.
+	return &batch{name: name, since: info.ModTime(), until: info.ModTime(), bytes: int64(len(lines)), hole: readHole(lines)}, &to, nil
+}
+
+// Close delivers what it can in a short time. The rest stays for the next process.
+func (s *Spool) Close() {
+	s.mu.Lock()
+	now := time.Now()
+	for _, l := range s.lanes {
+		s.write(l, now)
+		s.cut(l)
+	}
+	s.mu.Unlock()
+	s.close()
+	stop := time.AfterFunc(closeTimeout, s.endDelivering)
+	s.sending.Wait()
+	stop.Stop()
+	s.endDelivering()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left, err := filepath.Glob(filepath.Join(s.cfg.Dir, "*"+batchSuffix))
+	for process := range s.held {
+		if err == nil && !slices.ContainsFunc(left, func(path string) bool { return strings.Contains(path, process) }) {
+			s.release(process)
+			continue
+		}
+		s.held[process].Close()
+	}
+	s.losses.Close()
+	s.retries.Close()
+}

@@ -1,0 +1,319 @@
+package delivery
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"trellis/internal/lattice"
+	"trellis/test/trellistest"
+)
+
+// taker is a sink that keeps what it takes. Destinations that are down take nothing.
+type taker struct {
+	size int
+	age  time.Duration
+
+	mu       sync.Mutex
+	down     map[string]bool
+	lines    map[string]string
+	attempts map[string]int
+}
+
+func newTaker(size int, age time.Duration) *taker {
+	return &taker{size: size, age: age, down: map[string]bool{}, lines: map[string]string{}, attempts: map[string]int{}}
+}
+
+func (k *taker) Complete(*lattice.AccessLogSubscription) (int, time.Duration) { return k.size, k.age }
+
+func (k *taker) Deliver(_ context.Context, b Batch) ([]byte, int64, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.attempts[b.To.ID]++
+	if k.down[b.To.ID] {
+		return nil, 0, errors.New("the destination is down")
+	}
+	k.lines[b.To.ID] += string(b.Lines)
+	return nil, 0, nil
+}
+
+func (k *taker) setDown(id string, down bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.down[id] = down
+}
+
+func (k *taker) taken(id string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.lines[id]
+}
+
+func (k *taker) attempted(id string) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.attempts[id]
+}
+
+func subscription(id, resource string) *lattice.AccessLogSubscription {
+	return &lattice.AccessLogSubscription{
+		Base:       lattice.Base{ID: id, Scope: lattice.Scope{Account: "111122223333", Region: "us-west-2"}},
+		ResourceID: resource, DestinationARN: "arn:aws:s3:::" + id,
+	}
+}
+
+func openSpool(t *testing.T, dir string, maxBytes int64, sink Sink) *Spool {
+	t.Helper()
+	s, err := NewSpool(SpoolConfig{Dir: dir, MaxBytes: maxBytes, Sink: sink, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// kill leaves a spool as a process does that is killed: its locks are gone, and nothing else is done.
+func (s *Spool) kill() {
+	s.close()
+	s.endDelivering()
+	s.sending.Wait()
+	for _, lock := range s.held {
+		lock.Close()
+	}
+}
+
+// files returns the paths below a directory.
+func files(t *testing.T, dir, suffix string) (list []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && strings.HasSuffix(path, suffix) {
+			name, _ := filepath.Rel(dir, path)
+			list = append(list, filepath.ToSlash(name))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// linesOf returns the lines of a compressed file.
+func linesOf(t *testing.T, path string) (lines []string) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scanner := bufio.NewScanner(z)
+	for scanner.Scan() {
+		lines = append(lines, scanner.Text())
+	}
+	if err := scanner.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+func TestDirectoryHasTheEntriesOfEachSubscriptionUnderTheNamesOfS3(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // The clock begins at midnight UTC 2000-01-01.
+		dir := t.TempDir()
+		s := openSpool(t, dir, 1<<30, NewDirectory(dir, 1<<30, slog.New(slog.DiscardHandler)))
+		one, other := subscription("als-1", "svc-1"), subscription("als-2", "sn-1")
+		s.Append(one, []byte(`{"n":1}`))
+		s.Append(other, []byte(`{"n":1}`))
+		s.Flush(time.Now())
+		if open := files(t, dir, batchSuffix); len(open) != 2 || !strings.HasPrefix(open[0], "111122223333_VpcLatticeAccessLogs_us-west-2_") {
+			t.Fatalf("the batches that take entries are %v", open)
+		}
+		time.Sleep(ObjectAge)
+		s.Append(one, []byte(`{"n":2}`))
+		s.Flush(time.Now())
+		synctest.Wait()
+		const folder = "AWSLogs/111122223333/VpcLattice/AccessLogs/us-west-2/2000/01/01/svc-1/111122223333_VpcLatticeAccessLogs_us-west-2_svc-1_20000101T0000Z_"
+		done := slices.DeleteFunc(files(t, dir, ObjectSuffix), func(path string) bool { return !strings.HasPrefix(path, folder) })
+		if len(done) != 1 {
+			t.Fatalf("the files are %v, want one that begins with %s", files(t, dir, ""), folder)
+		}
+		if got := linesOf(t, filepath.Join(dir, done[0])); !slices.Equal(got, []string{`{"n":1}`, `{"n":2}`}) {
+			t.Errorf("the file has %v", got)
+		}
+		s.Append(one, []byte(`{"n":3}`))
+		s.Close()
+		if open, done := files(t, dir, batchSuffix), files(t, dir, ObjectSuffix); len(open) != 0 || len(done) != 3 || len(files(t, dir, lockSuffix)) != 0 {
+			t.Errorf("in the end the files are %v", files(t, dir, ""))
+		}
+	})
+}
+
+func TestNextProcessDeliversWhatAKilledOneHasLeft(t *testing.T) {
+	dir := t.TempDir()
+	sink := newTaker(1<<20, time.Hour)
+	killed := openSpool(t, dir, 1<<30, sink)
+	to := subscription("als-1", "svc-1")
+	killed.Append(to, []byte(`{"n":1}`))
+	killed.Append(to, []byte(`{"n":2}`))
+	killed.Flush(time.Now())
+	if _, err := appendFile(filepath.Join(dir, files(t, dir, batchSuffix)[0]), 0, []byte(`{"n":3,"cut off`)); err != nil {
+		t.Fatal(err)
+	}
+	beside := openSpool(t, dir, 1<<30, sink)
+	defer beside.Close()
+	if n := beside.batches; n != 0 {
+		t.Fatalf("a process takes %d batches of one that lives", n)
+	}
+	killed.kill()
+	next := openSpool(t, dir, 1<<30, sink)
+	defer next.Close()
+	trellistest.Await(t, func() bool { return sink.taken("als-1") != "" }, "the batch is delivered")
+	if got := sink.taken("als-1"); got != "{\"n\":1}\n{\"n\":2}\n" {
+		t.Errorf("the destination has\n%s", got)
+	}
+	trellistest.Await(t, func() bool { return len(files(t, dir, batchSuffix)) == 0 }, "the batch is removed")
+}
+
+func TestProcessThatEndsLeavesWhatItCannotDeliver(t *testing.T) {
+	dir := t.TempDir()
+	sink := newTaker(1<<20, time.Hour)
+	sink.setDown("als-1", true)
+	s := openSpool(t, dir, 1<<30, sink)
+	s.Append(subscription("als-1", "svc-1"), []byte(`{"n":1}`))
+	s.Close()
+	if left := files(t, dir, batchSuffix); len(left) != 1 {
+		t.Fatalf("what is left is %v, want a batch", left)
+	}
+	sink.setDown("als-1", false)
+	next := openSpool(t, dir, 1<<30, sink)
+	defer next.Close()
+	trellistest.Await(t, func() bool { return sink.taken("als-1") == "{\"n\":1}\n" }, "the next process delivers it")
+}
+
+func TestOldestBatchesGoBeyondTheBoundAndARecordTakesTheirPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := newTaker(200, time.Hour)
+		sink.setDown("als-1", true)
+		s := openSpool(t, t.TempDir(), 1000, sink)
+		to := subscription("als-1", "svc-1")
+		for i := range 100 {
+			s.Append(to, fmt.Appendf(nil, `{"n":%04d,"pad":"%s"}`, i, strings.Repeat("x", 80)))
+			time.Sleep(time.Second)
+			s.Flush(time.Now())
+			synctest.Wait()
+			if s.bytes > 1000 {
+				t.Fatalf("after %d entries the spool has %d bytes", i+1, s.bytes)
+			}
+		}
+		lost := s.lost.Load()
+		if lost == 0 {
+			t.Fatal("nothing is lost, and the spool has no more than 1000 bytes")
+		}
+		sink.setDown("als-1", false)
+		time.Sleep(time.Minute)
+		s.Close()
+		var holes, told, entries int64
+		for line := range strings.Lines(sink.taken("als-1")) {
+			h := readHole([]byte(line))
+			if h == nil {
+				entries++
+				continue
+			}
+			holes++
+			told += h.LostEntries
+			if h.Problem == "" || h.To.Before(h.From) {
+				t.Errorf("the record is %s", line)
+			}
+		}
+		if told != lost || entries+lost != 100 || s.delivered.Load() != entries {
+			t.Errorf("%d entries came and %d were lost; %d records tell of %d, and %d are counted as delivered", entries, lost, holes, told, s.delivered.Load())
+		}
+	})
+}
+
+func TestDestinationThatIsDownHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := newTaker(1<<20, time.Second)
+		s := openSpool(t, t.TempDir(), 1<<30, sink)
+		var down []*lattice.AccessLogSubscription
+		for i := range 3 * (healthySlots + failingSlots) {
+			to := subscription(fmt.Sprintf("als-down-%d", i), "svc-1")
+			sink.setDown(to.ID, true)
+			down = append(down, to)
+		}
+		for range 60 {
+			for _, to := range down {
+				s.Append(to, []byte(`{"n":1}`))
+			}
+			s.Append(subscription("als-up", "svc-1"), []byte(`{"n":1}`))
+			s.Flush(time.Now())
+			time.Sleep(time.Second)
+		}
+		if got := strings.Count(sink.taken("als-up"), "\n"); got < 57 {
+			t.Errorf("after 60 seconds the destination that is up has %d entries", got)
+		}
+		// Half a second, a second, and so on: with half of each at random.
+		if n := sink.attempted("als-down-0"); n < 5 || n > 12 {
+			t.Errorf("%d attempts were made in a minute at a destination that is down", n)
+		}
+		s.Close()
+	})
+}
+
+func TestEntriesThatCannotBeWrittenAreCountedAndTold(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	sink := newTaker(1<<20, time.Hour)
+	s := openSpool(t, dir, 1<<30, sink)
+	to := subscription("als-1", "svc-1")
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	s.Append(to, []byte(`{"n":1}`))
+	s.Flush(time.Now())
+	if n := s.lost.Load(); n != 1 {
+		t.Errorf("%d entries are counted as lost", n)
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	s.Append(to, []byte(`{"n":2}`))
+	s.Close()
+	if got := sink.taken("als-1"); !strings.HasPrefix(got, `{"lostEntries":1,`) || !strings.HasSuffix(got, "\n{\"n\":2}\n") {
+		t.Errorf("the destination has\n%s", got)
+	}
+}
+
+func TestOldestFilesGoWhenThereAreTooMany(t *testing.T) {
+	dir := t.TempDir()
+	d := NewDirectory(dir, 250, slog.New(slog.DiscardHandler))
+	for i := range 5 {
+		path := filepath.Join(dir, fmt.Sprintf("%d.json.gz", i))
+		if err := os.WriteFile(path, make([]byte, 100), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(time.Duration(i-10) * time.Hour)
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.tidy(); err != nil {
+		t.Fatal(err)
+	}
+	if list := files(t, dir, ""); !slices.Equal(list, []string{"3.json.gz", "4.json.gz"}) {
+		t.Errorf("what is left is %v, want the two newest", list)
+	}
+}
