@@ -1,0 +1,111 @@
+package amazon
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"trellis/internal/accesslog/delivery"
+	"trellis/internal/lattice"
+)
+
+// against returns a sink whose requests a function answers.
+func against(t *testing.T, answer http.HandlerFunc) *Sink {
+	t.Helper()
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret",
+		"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+	} {
+		t.Setenv(name, value)
+	}
+	sink, err := New(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sink
+}
+
+func batchTo(destination lattice.LogDestination, arn string, lines ...string) delivery.Batch {
+	return delivery.Batch{
+		To: &lattice.AccessLogSubscription{Base: lattice.Base{ID: "als-1", Scope: lattice.Scope{Account: "111122223333", Region: "us-west-2"}},
+			ResourceID: "svc-1", DestinationType: destination, DestinationARN: arn},
+		Key: "AWSLogs/key", Since: time.Now(), Lines: []byte(strings.Join(lines, "\n") + "\n"),
+	}
+}
+
+func TestRecordsThatFirehoseDoesNotTakeAreLeft(t *testing.T) {
+	sink := against(t, func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Records []struct{ Data string } }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || len(in.Records) != 3 {
+			t.Errorf("the request has %d records (%v)", len(in.Records), err)
+		}
+		if data, err := base64.StdEncoding.DecodeString(in.Records[1].Data); err != nil || string(data) != "two\n" {
+			t.Errorf("the second record is %q (%v)", data, err)
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		fmt.Fprint(w, `{"FailedPutCount":1,"RequestResponses":[{"RecordId":"1"},{"ErrorCode":"ServiceUnavailableException","ErrorMessage":"slow down"},{"RecordId":"3"}]}`)
+	})
+	rest, refused, err := sink.Deliver(t.Context(), batchTo(lattice.DestinationDeliveryStream, "arn:aws:firehose:us-west-2:111122223333:deliverystream/orders", "one", "two", "three"))
+	if string(rest) != "two\n" || refused != 0 || err == nil || !strings.Contains(err.Error(), "slow down") {
+		t.Errorf("%q is left, %d are refused, and the error is %v", rest, refused, err)
+	}
+}
+
+func TestBucketGetsAnObjectBehindItsPrefix(t *testing.T) {
+	var path string
+	sink := against(t, func(w http.ResponseWriter, r *http.Request) { path = r.Method + " " + r.URL.Path })
+	_, _, err := sink.Deliver(t.Context(), batchTo(lattice.DestinationBucket, "arn:aws:s3:::bucket/some/prefix/", "one"))
+	if err != nil || path != "PUT /bucket/some/prefix/AWSLogs/key.json.gz" {
+		t.Errorf("the request is %q (%v)", path, err)
+	}
+}
+
+func TestErrorsSayWhatHelps(t *testing.T) {
+	sink := against(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>")
+	})
+	_, _, err := sink.Deliver(t.Context(), batchTo(lattice.DestinationBucket, "arn:aws:s3:::bucket", "one"))
+	if err == nil || !strings.Contains(err.Error(), "create the bucket") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestEventsAreInOrderOfTimeAndWithinADay(t *testing.T) {
+	entry := func(at string) []byte { return []byte(`{"startTime":"` + at + `"}`) }
+	requests := inOrder([][]byte{entry("2026-01-02T00:00:05Z"), entry("2026-01-02T00:00:01Z"), entry("2026-01-03T12:00:00Z"),
+		[]byte(`{"userAgent":"\"startTime\":\"2020-01-01T00:00:00Z\"","startTime":"2026-01-02T00:00:03Z"}`)}, time.Now())
+	if len(requests) != 2 || len(requests[0]) != 3 || len(requests[1]) != 1 {
+		t.Fatalf("the requests are %v", requests)
+	}
+	for i := 1; i < 3; i++ {
+		if *requests[0][i].Timestamp < *requests[0][i-1].Timestamp {
+			t.Errorf("event %d is before the one before it", i)
+		}
+	}
+}
+
+func TestRequestsStayWithinTheLimits(t *testing.T) {
+	l := limits{entries: 3, bytes: 20, overhead: 2, entryBytes: 10}
+	lines := []byte("aaaa\nbbbb\nccccccccccccc\ndddddddd\ne\nf\n")
+	var got []string
+	var tooLong int64
+	for rest := lines; len(rest) > 0; {
+		entries, after, n := l.piece(rest)
+		got = append(got, string(bytes.Join(entries, []byte(","))))
+		tooLong += n
+		rest = after
+	}
+	if strings.Join(got, " ") != "aaaa,bbbb dddddddd,e,f" || tooLong != 1 {
+		t.Errorf("the requests have %q, and %d entries are too long", got, tooLong)
+	}
+}
