@@ -366,7 +366,7 @@ func (s *Spool) look(now time.Time) error {
 	processes, lanes := map[string][]string{}, map[string]bool{}
 	for _, file := range files {
 		if process, ok := strings.CutSuffix(file.Name(), lockSuffix); ok {
-			processes[process] = processes[process]
+			processes[process] = append(processes[process], []string{}...) // It is there, with or without batches.
 		} else if name, ok := strings.CutSuffix(file.Name(), batchSuffix); ok {
 			if lane, process, ok := parseBatchName(name); ok {
 				processes[process] = append(processes[process], name)
