@@ -302,6 +302,7 @@ func referenceRequest(t *testing.T, in []byte) *agreed {
 	handled := make(chan struct{})
 	var serving sync.WaitGroup
 	serving.Go(func() {
+		//lint:ignore SA1019 The server of net/http takes connections from listeners only, and tells nobody when one has ended.
 		(&wire.Server{}).ServeConn(server, &wire.ServeConnOpts{BaseConfig: &http.Server{}, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			defer close(handled)
 			if c, err := newAgreed(r); err == nil {
