@@ -41,9 +41,9 @@ func newPort(number int, origins *origins) *Port {
 	return &Port{Number: number, origins: origins, entries: newShards[*entry]()}
 }
 
-// Lookup returns the service, as reached through the network of its first association, that answers to a host as it stands in a Host header (with or without a port, in
-// whatever case), in :authority or in a TLS server name; nil when there is none. The port in the host is not
-// compared, since a port may be bound under another number.
+// Lookup returns the service that answers to a host, as it is reached through the network of its first association; nil when
+// there is none. The host is as it stands in a Host header (with or without a port, in whatever case), in :authority or in a
+// TLS server name. The port in it is not compared, since a port may be bound under another number.
 func (p *Port) Lookup(host []byte) *Service {
 	name := hostName(host)
 	if len(name) == 0 || len(name) > maxHostBytes {
