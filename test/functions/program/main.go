@@ -62,7 +62,7 @@ func handle(e event) (any, error) {
 		return map[string]any{"statusCode": 200, "body": strings.Repeat("x", 6<<20)}, nil
 	case "slow":
 		fmt.Println("the event is here")
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // Sleeps: a function that takes its time.
 	case "exit":
 		os.Exit(3)
 	case "hang":
