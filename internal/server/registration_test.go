@@ -20,7 +20,7 @@ func TestInventoryDecidesWhichInstancesCanBeRegistered(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "instance") }))
 	defer backend.Close()
 	file := filepath.Join(t.TempDir(), "inventory.yaml")
-	text := `vpcs: [{id: vpc-0123456789abcdef0, cidrs: [10.0.0.0/16]}, {id: vpc-22222222, cidrs: [10.1.0.0/16]}]
+	text := `vpcs: [{id: vpc-0123456789abcdef0, cidrs: [127.0.0.0/8]}, {id: vpc-22222222, cidrs: [10.1.0.0/16]}]
 instances:
   - {id: i-11111111, address: 127.0.0.1, vpc: vpc-0123456789abcdef0}
   - {id: i-22222222, address: 127.0.0.1, vpc: vpc-22222222}

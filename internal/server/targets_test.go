@@ -47,6 +47,9 @@ func serviceInFront(t *testing.T, api *vpclattice.Client, groupType types.Target
 	_, err = api.CreateServiceNetworkServiceAssociation(ctx, &vpclattice.CreateServiceNetworkServiceAssociationInput{
 		ServiceIdentifier: service.Id, ServiceNetworkIdentifier: network.Id})
 	must(err)
+	_, err = api.CreateServiceNetworkVpcAssociation(ctx, &vpclattice.CreateServiceNetworkVpcAssociationInput{
+		ServiceNetworkIdentifier: network.Id, VpcIdentifier: config.VpcIdentifier})
+	must(err)
 	_, err = api.CreateListener(ctx, &vpclattice.CreateListenerInput{ServiceIdentifier: service.Id, Name: new("front"), Protocol: protocol,
 		DefaultAction: &types.RuleActionMemberForward{Value: types.ForwardAction{TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: created.Id}}}}})
 	must(err)
@@ -160,7 +163,7 @@ func TestServeRefusesLoopbackTargets(t *testing.T) {
 
 func TestServeSendsNothingToAnInstanceOnTheLoopback(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "inventory.yaml")
-	text := "vpcs:\n  - id: vpc-0123456789abcdef0\n    cidrs: [10.0.0.0/8]\n" +
+	text := "vpcs:\n  - id: vpc-0123456789abcdef0\n    cidrs: [127.0.0.0/8]\n" +
 		"instances:\n  - id: i-0123456789abcdef0\n    vpc: vpc-0123456789abcdef0\n    address: ::1\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
