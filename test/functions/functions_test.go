@@ -70,11 +70,12 @@ func absolute(t *testing.T, name string) string {
 	return path
 }
 
-// node is a running program whose API creates services.
+// node is a running program with one service network, in which its services are.
 type node struct {
 	t *testing.T
 	*trellistest.Process
 	client    *vpclattice.Client
+	network   string // its ARN
 	port, tls int
 }
 
@@ -84,15 +85,20 @@ func start(t *testing.T, args ...string) *node {
 	args = append([]string{"--account", account, "--deregistration-delay", "2s", "--port-map", fmt.Sprintf("80=%d,443=%d", n.port, n.tls)}, args...)
 	n.Process = trellistest.Start(t, trellistest.Build(t), "dev", args...)
 	n.client = vpclattice.New(vpclattice.Options{Region: "us-west-2", BaseEndpoint: aws.String(n.API), Credentials: aws.AnonymousCredentials{}})
+	network, err := n.client.CreateServiceNetwork(t.Context(), &vpclattice.CreateServiceNetworkInput{Name: aws.String("functions")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.network = *network.Arn
 	return n
 }
 
 // service is a service whose requests all go to one target group.
 type service struct {
-	n                   *node
-	host                string
-	arn, group, network string
-	groupID             string
+	n          *node
+	host       string
+	arn, group string
+	groupID    string
 }
 
 // behind creates a service in front of a target group.
@@ -108,16 +114,12 @@ func (n *node) behind(name string, group *vpclattice.CreateTargetGroupInput, tar
 	if err != nil || len(registered.Unsuccessful) > 0 {
 		n.t.Fatal(err, registered)
 	}
-	network, err := n.client.CreateServiceNetwork(ctx, &vpclattice.CreateServiceNetworkInput{Name: &name})
-	if err != nil {
-		n.t.Fatal(err)
-	}
 	created, err := n.client.CreateService(ctx, &vpclattice.CreateServiceInput{Name: &name})
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	if _, err := n.client.CreateServiceNetworkServiceAssociation(ctx, &vpclattice.CreateServiceNetworkServiceAssociationInput{
-		ServiceIdentifier: created.Id, ServiceNetworkIdentifier: network.Id,
+		ServiceIdentifier: created.Id, ServiceNetworkIdentifier: &n.network,
 	}); err != nil {
 		n.t.Fatal(err)
 	}
@@ -129,7 +131,7 @@ func (n *node) behind(name string, group *vpclattice.CreateTargetGroupInput, tar
 			n.t.Fatal(err)
 		}
 	}
-	return &service{n: n, host: *created.DnsEntry.DomainName, arn: *created.Arn, group: *made.Arn, network: *network.Arn, groupID: *made.Id}
+	return &service{n: n, host: *created.DnsEntry.DomainName, arn: *created.Arn, group: *made.Arn, groupID: *made.Id}
 }
 
 func (n *node) function(name string, version types.LambdaEventStructureVersion, arn string) *service {
@@ -217,6 +219,11 @@ functions:
     directory: %s
 `, functionARN("go"), buildProgram(t), t.TempDir(), functionARN("python"), absolute(t, "../../.venv-functions/bin/python"), absolute(t, "python"),
 		functionARN("node"), absolute(t, "javascript")))
+	if _, err := n.client.CreateServiceNetworkVpcAssociation(t.Context(), &vpclattice.CreateServiceNetworkVpcAssociationInput{
+		ServiceNetworkIdentifier: &n.network, VpcIdentifier: aws.String("vpc-0123456789abcdef0"),
+	}); err != nil {
+		t.Fatal(err)
+	}
 	for _, language := range []string{"go", "python", "node"} {
 		for _, version := range []types.LambdaEventStructureVersion{types.LambdaEventStructureVersionV1, types.LambdaEventStructureVersionV2} {
 			s := n.function(language+"-"+strings.ToLower(string(version)), version, functionARN(language))
@@ -285,7 +292,7 @@ func (s *service) checkEvents(t *testing.T, language string, isV2, http2 bool) {
 			want.Query = map[string]any{}
 		}
 		if isV2 {
-			want.Context = map[string]string{"serviceArn": s.arn, "targetGroupArn": s.group, "serviceNetworkArn": s.network, "region": "us-west-2", "vpc": ""}
+			want.Context = map[string]string{"serviceArn": s.arn, "targetGroupArn": s.group, "serviceNetworkArn": s.n.network, "region": "us-west-2", "vpc": "arn:aws:ec2:us-west-2:" + account + ":vpc/vpc-0123456789abcdef0"}
 		} else {
 			want.Many = "1,2"
 			for name, values := range want.Query {
