@@ -41,10 +41,14 @@ type target struct {
 	group  *group
 	record *lattice.Target
 
-	// The fields below mean something while the target is probed: its group is checked and it is not draining.
+	// address is where it gets traffic, unless problem tells why nobody knows that.
+	address netip.AddrPort
+	problem string
+	// state is also that of a target with a problem; last is the latest probe's, none before the first. Else they mean
+	// something while the target is probed: its group is checked and it is not draining.
 	probed bool
 	state  state
-	last   outcome // of the latest probe; none before the first
+	last   outcome
 
 	// For the schedule: isScheduled says that a series of probes goes on; due is when the next probe is; interval is the
 	// series'; position is where the target stands in Checker.schedule; isFirst says that no probe of the series was due
@@ -62,8 +66,8 @@ type target struct {
 type Result struct {
 	StartedAt time.Time     `json:"startedAt"`
 	Duration  time.Duration `json:"durationNanoseconds"`
-	// URL is what was asked for; it is empty when the target has no known address.
-	URL string `json:"url,omitempty"`
+	// URL is what was asked for.
+	URL string `json:"url"`
 	// StatusCode is 0 when there was no answer.
 	StatusCode int `json:"statusCode,omitempty"`
 	// Failure says what was wrong. It is empty for a success.
@@ -79,6 +83,8 @@ type TargetReport struct {
 	ReasonCode string             `json:"reasonCode,omitempty"`
 	// Address is where probes go. It is invalid when that is not known, and when the target is draining.
 	Address netip.AddrPort `json:"address,omitzero"`
+	// Problem says why nobody knows where the target is.
+	Problem string `json:"problem,omitempty"`
 	// Since is when the status became what it is, as far as probes decide about it.
 	Since time.Time `json:"since,omitzero"`
 	// Last is the latest result, nil before the first.
@@ -117,44 +123,42 @@ func (c *Checker) Status(record *lattice.Target) (status shape.TargetStatus, rea
 
 // Report returns what is known about the targets of a group, by id and port. It is empty for a group not in use.
 func (c *Checker) Report(key lattice.Key) []TargetReport {
-	reports, locate := c.readBoard(key)
-	for i := range reports {
-		if reports[i].Status != shape.TargetStatusDraining {
-			reports[i].Address, _ = locate(reports[i].Target)
-		}
-	}
+	reports := c.readBoard(key)
 	slices.SortFunc(reports, func(a, b TargetReport) int { return a.Target.Compare(b.Target) })
 	return reports
 }
 
-// readBoard returns the reports of a group's targets in no order and without addresses, which are resolved by locate
-// without the lock.
-func (c *Checker) readBoard(key lattice.Key) (reports []TargetReport, locate locator) {
+// readBoard returns the reports of a group's targets in no order.
+func (c *Checker) readBoard(key lattice.Key) []TargetReport {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	g := c.board[key]
 	if g == nil {
-		return nil, nil
+		return nil
 	}
-	reports = make([]TargetReport, 0, len(g.targets))
+	reports := make([]TargetReport, 0, len(g.targets))
 	for _, t := range g.targets {
 		report := TargetReport{
 			Target:    t.record,
+			Problem:   t.problem,
 			Since:     t.state.since,
 			Last:      t.last.result(),
 			Successes: t.state.successes,
 			Failures:  t.state.failures,
 			NextAt:    t.due,
 		}
+		if !t.record.Draining() && t.address.IsValid() {
+			report.Address = g.settings.question.at(t.address)
+		}
 		report.Status, report.ReasonCode = g.status(t.record, t)
 		reports = append(reports, report)
 	}
-	return reports, c.locator(g)
+	return reports
 }
 
 // available is Available for a target of the group, or nil for one that is not on the board yet.
 func (g *group) available(t *target) bool {
-	if t != nil && t.record.Draining() {
+	if t != nil && (t.record.Draining() || t.problem != "") {
 		return false
 	}
 	return g.coverage != checked || t != nil && t.state.status == shape.TargetStatusHealthy
@@ -166,6 +170,8 @@ func (g *group) status(record *lattice.Target, t *target) (shape.TargetStatus, s
 	switch {
 	case record.Draining(): // whether or not the group is in use, or was checked (A-180).
 		return shape.TargetStatusDraining, ReasonDeregistrationInProgress
+	case t != nil && t.problem != "": // whether or not the group is checked (A-182).
+		return shape.TargetStatusUnhealthy, ReasonHealthCheckFailed
 	case g == nil && strings.HasPrefix(record.ID, "arn:"), g != nil && g.coverage == unsupported:
 		// Only load balancers and functions are targets by ARN. AWS shows them as UNAVAILABLE always
 		// (github.com/hashicorp/terraform-provider-aws/issues/40581).

@@ -8,15 +8,12 @@ import (
 	"net/netip"
 	"time"
 
-	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
 
 // check is a probe on its way.
 type check struct {
 	target   *target
-	group    *lattice.TargetGroup
-	record   *lattice.Target
 	question *question
 	address  netip.AddrPort
 	began    time.Time
@@ -34,11 +31,11 @@ type outcome struct {
 	began    time.Time
 	duration time.Duration
 	question *question
-	address  netip.AddrPort // invalid if it is not known
-	status   int            // 0 without an answer
-	err      error          // why there is no answer
-	phase    string         // during which the error occurred, if the error does not say it
-	body     string         // its beginning, if it came with a wrong status code
+	address  netip.AddrPort
+	status   int    // 0 without an answer
+	err      error  // why there is no answer
+	phase    string // during which the error occurred, if the error does not say it
+	body     string // its beginning, if it came with a wrong status code
 }
 
 // passes reports whether the outcome is a success.
@@ -63,11 +60,8 @@ func (o *outcome) result() *Result {
 	if o.question == nil {
 		return nil
 	}
-	r := &Result{StartedAt: o.began, Duration: o.duration, StatusCode: o.status, Failure: o.failure(), Body: excerpt([]byte(o.body))}
-	if o.address.IsValid() {
-		r.URL = o.question.probe(o.address).URL()
-	}
-	return r
+	return &Result{StartedAt: o.began, Duration: o.duration, URL: o.question.probe(o.address).URL(), StatusCode: o.status,
+		Failure: o.failure(), Body: excerpt([]byte(o.body))}
 }
 
 // checks is a heap of the checks on their way: the one that ends first stands at the top.
@@ -101,7 +95,7 @@ func (c *Checker) newCheck(t *target, now time.Time) *check {
 		k = new(check)
 	}
 	q := t.group.settings.question
-	*k = check{target: t, group: t.group.record, record: t.record, question: q, began: now, deadline: now.Add(q.timeout), next: t.checks}
+	*k = check{target: t, question: q, address: q.at(t.address), began: now, deadline: now.Add(q.timeout), next: t.checks}
 	t.checks = k
 	heap.Push(&c.checks, k)
 	c.probing++
@@ -111,14 +105,7 @@ func (c *Checker) newCheck(t *target, now time.Time) *check {
 
 // start sends a check on its way. It is called by keepSchedule, without the lock.
 func (c *Checker) start(k *check) {
-	address, err := c.resolve(k.group, k.record)
-	if err != nil { // Routing cannot reach it either.
-		c.finish(k, outcome{err: err}, nil)
-		return
-	}
-	address = k.question.at(address)
-	k.address = address
-	if c.poller != nil && k.question.isPlain() && !c.poller.dialer.Waits(address) {
+	if c.poller != nil && k.question.isPlain() && !c.poller.dialer.Waits(k.address) {
 		c.poller.begin(c.ctx, k)
 		return
 	}
@@ -126,7 +113,7 @@ func (c *Checker) start(k *check) {
 	k.cancel = cancel
 	c.goroutines.Go(func() {
 		defer cancel(nil)
-		answer, err := c.prober.Probe(ctx, k.question.probe(address))
+		answer, err := c.prober.Probe(ctx, k.question.probe(k.address))
 		c.finish(k, outcome{status: answer.StatusCode, err: err}, []byte(answer.Body))
 	})
 }
@@ -172,10 +159,7 @@ func (c *Checker) count(k *check, o outcome, body []byte) {
 	}
 	if !k.isVoid && !c.closed {
 		now := time.Now()
-		o.began, o.question, o.address = k.began, k.question, k.address
-		if o.address.IsValid() {
-			o.duration = now.Sub(k.began)
-		}
+		o.began, o.question, o.address, o.duration = k.began, k.question, k.address, now.Sub(k.began)
 		if o.body = t.last.body; o.passes() || o.err != nil {
 			o.body = ""
 		} else if body = body[:min(len(body), maxExcerptBytes)]; o.body != string(body) {
@@ -197,12 +181,17 @@ func (c *Checker) judge(t *target, now time.Time) {
 	}
 	before := t.state.status
 	t.state.record(o.passes(), &t.group.settings, now)
+	c.tellChange(t, before, o.failure())
+}
+
+// tellChange tells that a target is no longer what it was, if that is so.
+func (c *Checker) tellChange(t *target, before shape.TargetStatus, problem string) {
 	after := t.state.status
 	if before == after {
 		return
 	}
 	c.log.Info("target health changed", "targetGroup", t.group.record.ID, "target", t.record.ID, "port", t.record.Port,
-		"from", before, "to", after, "problem", o.failure())
+		"from", before, "to", after, "problem", problem)
 	if before == shape.TargetStatusHealthy || after == shape.TargetStatusHealthy {
 		c.availabilityChanged(t.group.key)
 	}

@@ -10,11 +10,12 @@
 // TLS it carries all probes out itself, where the system has epoll; any other has a goroutine for as long as it is on its
 // way. Another goroutine calls OnChange.
 //
-// Invariant: a target is in the schedule exactly as long as its record is registered and not draining, its group in
-// use, and checks of the group enabled.
+// Invariant: a target is in the schedule exactly as long as its record is registered and not draining, its address known,
+// its group in use, and checks of the group enabled.
 package health
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -32,7 +33,8 @@ const defaultConcurrency = 1024
 
 // Config is what a Checker needs of others.
 type Config struct {
-	// Resolve finds the address that a target gets traffic on. It MUST NOT block. Nil is routing.ResolveLiteral.
+	// Resolve finds the address that a target gets traffic on; the error tells why nobody knows it. It MUST NOT block.
+	// Nil is routing.ResolveLiteral.
 	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error)
 	// Dialer connects to the targets. Nil is one that connects to any address.
 	Dialer *outbound.Dialer
@@ -163,8 +165,70 @@ func (c *Checker) forget(key lattice.Key) {
 // forgetTarget ends the probes of a target and what is known from them.
 func (c *Checker) forgetTarget(t *target) {
 	c.stopProbing(t)
-	t.probed = false
+	t.probed, t.problem = false, ""
 	t.state, t.last = state{}, outcome{}
+}
+
+// InventoryChanged looks for the targets again whose ids are not addresses: Resolve may have other answers now.
+func (c *Checker) InventoryChanged() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	var starting []*target
+	for _, g := range c.board {
+		if g.record.Type == shape.TargetGroupTypeIp {
+			continue
+		}
+		for _, t := range g.targets {
+			if c.place(t, false) {
+				starting = append(starting, t)
+			}
+		}
+	}
+	c.startProbing(starting)
+}
+
+// place finds out where a target is, and whether it is to be probed there. It reports whether a series of probes must start.
+func (c *Checker) place(t *target, isNewQuestion bool) (starts bool) {
+	address, err := c.resolve(t.group.record, t.record)
+	isElsewhere := address != t.address
+	t.address = address
+	switch {
+	case t.record.Draining():
+		c.forgetTarget(t)
+	case err != nil:
+		c.lose(t, err.Error())
+	case t.group.coverage != checked:
+		if t.problem != "" {
+			c.availabilityChanged(t.group.key)
+		}
+		c.forgetTarget(t)
+	case !t.probed: // At an address that was not known before, a target is like a new one.
+		c.forgetTarget(t)
+		t.probed = true
+		t.state = state{status: shape.TargetStatusInitial, since: time.Now()}
+		if known, ok := c.restored[t.record.Key()]; ok {
+			t.state = known
+		}
+		return true
+	case isNewQuestion || isElsewhere:
+		c.stopProbing(t)
+		return true
+	}
+	return false
+}
+
+// lose makes a target unhealthy at once, since nobody knows where it is. It is not probed.
+func (c *Checker) lose(t *target, problem string) {
+	c.stopProbing(t)
+	before := cmp.Or(t.state.status, shape.TargetStatusInitial)
+	t.probed, t.problem = false, problem
+	t.last = outcome{}
+	t.state.successes, t.state.failures = 0, 0
+	t.state.become(shape.TargetStatusUnhealthy, time.Now())
+	c.tellChange(t, before, problem)
 }
 
 // update brings a group in use on the board up to date and returns the targets whose series of probes must start.
@@ -188,18 +252,7 @@ func (c *Checker) update(use routing.Use) (starting []*target) {
 		g.targets[key] = t
 		t.record = record
 
-		switch {
-		case g.coverage != checked || record.Draining():
-			c.forgetTarget(t)
-		case !t.probed:
-			t.probed = true
-			t.state = state{status: shape.TargetStatusInitial, since: time.Now()}
-			if known, ok := c.restored[key]; ok {
-				t.state = known
-			}
-			starting = append(starting, t)
-		case isNewQuestion:
-			c.stopProbing(t)
+		if c.place(t, isNewQuestion) {
 			starting = append(starting, t)
 		}
 	}

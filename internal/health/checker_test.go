@@ -138,7 +138,8 @@ func TestStatusOfTargetsThatAreNotChecked(t *testing.T) {
 		{"draining, not in use", groupWith("tg-1"), draining(ip), false, shape.TargetStatusDraining, "DeregistrationInProgress"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
+			known := func(*lattice.TargetGroup, *lattice.Target) (netip.AddrPort, error) { return netip.AddrPort{}, nil }
+			inBubble(t, Config{Resolve: known}, func(t *testing.T, c *Checker, s *script) {
 				if test.inUse {
 					c.Apply(inUse(test.group, test.target))
 				} else {
@@ -384,26 +385,112 @@ func TestCheckThatCannotBeMadeSaysNothing(t *testing.T) {
 	})
 }
 
-func TestTargetWithoutAKnownAddressIsUnhealthy(t *testing.T) {
-	var address atomic.Pointer[netip.AddrPort]
-	resolve := func(*lattice.TargetGroup, *lattice.Target) (netip.AddrPort, error) {
-		if known := address.Load(); known != nil {
-			return *known, nil
-		}
-		return netip.AddrPort{}, errors.New("the inventory does not know it")
+// inventory says where the targets of a test are.
+type inventory struct {
+	at atomic.Pointer[netip.AddrPort]
+}
+
+func (i *inventory) resolve(*lattice.TargetGroup, *lattice.Target) (netip.AddrPort, error) {
+	if known := i.at.Load(); known != nil {
+		return *known, nil
 	}
-	inBubble(t, Config{Resolve: resolve}, func(t *testing.T, c *Checker, s *script) {
+	return netip.AddrPort{}, errors.New("the inventory does not know it")
+}
+
+// move changes the inventory; an empty text takes the targets out of it.
+func (i *inventory) move(c *Checker, to string) {
+	i.at.Store(nil)
+	if to != "" {
+		i.at.Store(new(netip.MustParseAddrPort(to)))
+	}
+	c.InventoryChanged()
+}
+
+func TestTargetWithoutAKnownAddressIsUnhealthyAtOnce(t *testing.T) {
+	typed := func(kind shape.TargetGroupType, edits ...func(*shape.HealthCheckConfig)) *lattice.TargetGroup {
+		g := groupWith("tg-1", edits...)
+		g.Type = kind
+		return g
+	}
+	for _, test := range []struct {
+		name       string
+		group      *lattice.TargetGroup
+		found      shape.TargetStatus // without any check
+		wantReason string
+	}{
+		{"checked", typed(shape.TargetGroupTypeInstance), shape.TargetStatusInitial, "InitialHealthChecking"},
+		{"checks disabled", typed(shape.TargetGroupTypeInstance, withoutChecks), shape.TargetStatusUnavailable, "HealthCheckDisabled"},
+		{"load balancer", typed(shape.TargetGroupTypeAlb), shape.TargetStatusUnavailable, "HealthCheckNotSupported"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var inventory inventory
+			var n told
+			inBubble(t, Config{Resolve: inventory.resolve}, func(t *testing.T, c *Checker, s *script) {
+				c.OnChange(n.onChange)
+				target := &lattice.Target{Scope: scope, TargetGroupID: "tg-1", ID: "i-0123456789abcdef0", Port: 80}
+				lost := func() {
+					t.Helper()
+					wantUnhealthy(t, c, target)
+					report := c.Report(test.group.Key())[0]
+					if report.Problem != "the inventory does not know it" || report.Address.IsValid() || report.Last != nil || !report.NextAt.IsZero() || !report.Since.Equal(time.Now()) {
+						t.Errorf("%+v", report)
+					}
+				}
+				s.answers[netip.MustParseAddrPort("10.1.2.3:80")] = slowly(status(200))
+				c.Apply(inUse(test.group, target))
+				lost()
+				pass(time.Hour)
+				if len(s.probes) > 0 {
+					t.Errorf("%d probes of a target whose address nobody knows", len(s.probes))
+				}
+				for range 2 {
+					n.take()
+					inventory.move(c, "10.1.2.3:80")
+					wantStatus(t, c, target, test.found, test.wantReason)
+					if report := c.Report(test.group.Key())[0]; report.Problem != "" || report.Address != *inventory.at.Load() {
+						t.Errorf("%+v", report)
+					}
+					pass(time.Second)
+					if test.found == shape.TargetStatusInitial {
+						wantHealthy(t, c, target)
+					}
+					if len(n.take()) == 0 {
+						t.Error("nobody is told that the target is available")
+					}
+					inventory.move(c, "")
+					lost()
+				}
+				target = draining(target)
+				c.Apply(inUse(test.group, target))
+				wantStatus(t, c, target, shape.TargetStatusDraining, "DeregistrationInProgress")
+			})
+		})
+	}
+}
+
+func TestTargetThatMovesIsCheckedThereAtOnceAndKeepsItsHealth(t *testing.T) {
+	var inventory inventory
+	inBubble(t, Config{Resolve: inventory.resolve}, func(t *testing.T, c *Checker, s *script) {
 		g := groupWith("tg-1", withThresholds(2, 2))
-		instance := &lattice.Target{Scope: scope, TargetGroupID: "tg-1", ID: "i-0123456789abcdef0", Port: 80}
-		c.Apply(inUse(g, instance))
-		pass(time.Minute)
-		wantUnhealthy(t, c, instance)
-		if got, want := c.Report(g.Key())[0].Last.Failure, "the inventory does not know it"; got != want {
-			t.Errorf("failure %q, want %q", got, want)
+		g.Type = shape.TargetGroupTypeInstance
+		target := &lattice.Target{Scope: scope, TargetGroupID: "tg-1", ID: "i-0123456789abcdef0", Port: 80}
+		s.answers[netip.MustParseAddrPort("10.1.2.3:80")] = after(3*time.Second, refuse)
+		inventory.move(c, "10.1.2.2:80")
+		c.Apply(inUse(g, target))
+		synctest.Wait()
+		wantHealthy(t, c, target)
+		inventory.move(c, "10.1.2.3:80")
+		inventory.move(c, "10.1.2.3:80")
+		synctest.Wait()
+		if last := s.probes[len(s.probes)-1].Address; len(s.probes) != 2 || last != *inventory.at.Load() {
+			t.Errorf("%d probes, the last of %v", len(s.probes), last)
 		}
-		address.Store(new(netip.MustParseAddrPort("10.1.2.3:80"))) // learned later, while the record stays as it is.
-		pass(time.Minute)
-		wantHealthy(t, c, instance)
+		wantHealthy(t, c, target)
+		inventory.move(c, "10.1.2.2:80")
+		pass(4 * time.Second) // The answer that was under way is about another place.
+		if report := c.Report(g.Key())[0]; report.Status != shape.TargetStatusHealthy || report.Failures > 0 || report.Successes != 2 {
+			t.Errorf("%+v", report)
+		}
 	})
 }
 

@@ -1,11 +1,6 @@
 package health
 
-import (
-	"net/netip"
-	"time"
-
-	"trellis/internal/lattice"
-)
+import "time"
 
 // groupShare is which part of all probes on their way may belong to one group: so many targets of one group that let
 // every probe run into its timeout cannot delay the probes of other groups.
@@ -49,20 +44,4 @@ func (c *Checker) takeTurns(turns []*check, now time.Time) (_ []*check, next tim
 		c.makeReady(g)
 	}
 	return turns, next
-}
-
-// locator finds the address that probes of a target go to.
-type locator func(*lattice.Target) (netip.AddrPort, error)
-
-// locator returns the locator of a group as its record is now. Targets are looked up for every probe, since an
-// instance may get another address while its record stays as it is.
-func (c *Checker) locator(g *group) locator {
-	record, q := g.record, g.settings.question
-	return func(t *lattice.Target) (netip.AddrPort, error) {
-		address, err := c.resolve(record, t)
-		if err != nil {
-			return address, err
-		}
-		return q.at(address), nil
-	}
 }

@@ -56,7 +56,11 @@ func (s *Server) explainTargetGroup(w http.ResponseWriter, id string) {
 		answer.Targets = make([]health.TargetReport, 0, len(targets))
 		for _, target := range targets {
 			status, reason := s.checker.Status(target)
-			answer.Targets = append(answer.Targets, health.TargetReport{Target: target, Status: status, ReasonCode: reason})
+			report := health.TargetReport{Target: target, Status: status, ReasonCode: reason}
+			if _, err := s.resolve(group, target); err != nil {
+				report.Problem = err.Error()
+			}
+			answer.Targets = append(answer.Targets, report)
 		}
 	}
 	answer.Functions = s.functionsOf(group, answer.Targets)

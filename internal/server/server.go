@@ -202,7 +202,10 @@ func (s *Server) openDataPlane(context.Context) error {
 	})
 	s.checker.OnChange(s.router.HealthChanged)
 	if s.inventory != nil {
-		s.inventory.OnChange(func(*inventory.Snapshot) { s.router.InventoryChanged() })
+		s.inventory.OnChange(func(*inventory.Snapshot) {
+			s.checker.InventoryChanged()
+			s.router.InventoryChanged()
+		})
 	}
 	return nil
 }
