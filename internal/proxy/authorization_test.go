@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -126,9 +125,7 @@ func requestTo(t testing.TB, method, target string, headers ...string) *http.Req
 
 // http1Client returns a client that speaks HTTP/1.1 to a listener, whatever host it asks for.
 func (w *world) http1Client() *http.Client {
-	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, w.proxy.Addr(80).String())
-	}}
+	transport := &http.Transport{DialContext: w.dialler(80)}
 	w.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: time.Minute}
 }

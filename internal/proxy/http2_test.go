@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -15,9 +14,7 @@ import (
 
 // http2Client returns a client that speaks HTTP/2 to a listener by prior knowledge.
 func (w *world) http2Client() *http.Client {
-	transport := &http.Transport{Protocols: priorKnowledge(), DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, w.proxy.Addr(80).String())
-	}}
+	transport := &http.Transport{Protocols: priorKnowledge(), DialContext: w.dialler(80)}
 	w.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: time.Minute}
 }

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -83,9 +82,7 @@ func TestHTTP2PassesByTLS(t *testing.T) {
 	w.targetGroup("tg-2", shape.TargetGroupProtocolHttp, answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo"))
 	w.listen("svc-2", shape.ListenerProtocolHttps, 443, "tg-2")
 	transport := &http.Transport{TLSClientConfig: w.client(host), ForceAttemptHTTP2: true, DisableCompression: true,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, w.proxy.Addr(443).String())
-		}}
+		DialContext: w.dialler(443)}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	ask := func(name string) (int, string) {

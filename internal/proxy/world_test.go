@@ -218,6 +218,18 @@ type client struct {
 	*bufio.Reader
 }
 
+// dialler returns what connects an http.Transport to a listener, whatever address the transport asks for. A transport may still
+// dial when the test has ended and the port is closed: it dials for a request that another connection has carried meanwhile.
+func (w *world) dialler(port int) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		address := w.proxy.Addr(port)
+		if address == nil {
+			return nil, fmt.Errorf("listener port %d: %w", port, net.ErrClosed)
+		}
+		return new(net.Dialer).DialContext(ctx, network, address.String())
+	}
+}
+
 func (w *world) dial() *client {
 	w.t.Helper()
 	return w.dialPort(80)
