@@ -40,7 +40,7 @@ func AppendEntry(dst []byte, r *Record) []byte {
 	e.text("destinationVpcId", destinationVpcID)
 	e.address("sourceIpPort", r.Source)
 	e.text("listenerId", "") // As in captures, which show no listener.
-	e.address("targetIpPort", r.Target)
+	e.address("targetIpPort", r.Target.Address)
 	e.text("failureReason", string(r.Failure))
 	e.text("serviceArn", serviceARN)
 	e.text("sourceVpcId", sourceVpcID)

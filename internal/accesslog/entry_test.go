@@ -15,7 +15,7 @@ import (
 func record() *Record {
 	return &Record{
 		Start: time.Date(2026, 5, 1, 10, 0, 0, 123e6, time.UTC), Duration: 7900 * time.Microsecond, ToTarget: 1200 * time.Microsecond, FromTarget: 5 * time.Millisecond,
-		Source: netip.MustParseAddrPort("10.0.1.15:43210"), Target: netip.MustParseAddrPort("10.0.2.9:8080"),
+		Source: netip.MustParseAddrPort("10.0.1.15:43210"), Target: routing.Place{Address: netip.MustParseAddrPort("10.0.2.9:8080")},
 		Service: &routing.Service{
 			ARN: "arn:aws:vpc-lattice:us-west-2:111122223333:service/svc-0123456789abcdef0", ID: "svc-0123456789abcdef0", Name: "rates",
 			NetworkARN: "arn:aws:vpc-lattice:us-west-2:111122223333:servicenetwork/sn-0123456789abcdef0", ListenerID: "listener-0123456789abcdef0",
@@ -46,13 +46,13 @@ func TestEntriesAreAsAtAWS(t *testing.T) {
 		}},
 		{"gRPC", func(r *Record) { r.Protocol, r.HasGRPCStatus, r.GRPCStatus = "HTTP/2", true, 14 }},
 		{"answered by a rule", func(r *Record) {
-			r.Status, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, netip.AddrPort{}, 0, 0
+			r.Status, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, routing.Place{}, 0, 0
 		}},
 		{"no target answers", func(r *Record) {
 			r.Status, r.Failure, r.Problem = 500, TargetConnectionError, errors.New("connection refused")
 		}},
 		{"denied", func(r *Record) {
-			r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, netip.AddrPort{}, 0, 0
+			r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, routing.Place{}, 0, 0
 			r.Caller = &Caller{ResolvedUser: "Anonymous", Denied: DeniedByService}
 		}},
 		{"signed", func(r *Record) {
@@ -60,7 +60,7 @@ func TestEntriesAreAsAtAWS(t *testing.T) {
 			r.Caller = &Caller{ResolvedUser: user, Principal: user, PrincipalTags: map[string]string{"team": "a", "stage": `"x"`}}
 		}},
 		{"unknown host", func(r *Record) {
-			r.Status, r.Service, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, nil, netip.AddrPort{}, 0, 0
+			r.Status, r.Service, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, nil, routing.Place{}, 0, 0
 			r.Host, r.UserAgent = []byte("nobody\x01\"\xff.example"), nil
 		}},
 		{"passed through", func(r *Record) {

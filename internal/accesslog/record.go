@@ -38,7 +38,7 @@ type Record struct {
 	Destination netip.AddrPort
 	// Target is where the target is. It is the zero value when none was chosen. Gateway is our end of the connection to the
 	// target; only passed-through connections have it.
-	Target  netip.AddrPort
+	Target  routing.Place
 	Gateway netip.AddrPort
 
 	// Service is nil when no service answers to the host. Rule and Forward are nil when the exchange ended before one was

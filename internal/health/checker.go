@@ -18,7 +18,6 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -33,9 +32,9 @@ const defaultConcurrency = 1024
 
 // Config is what a Checker needs of others.
 type Config struct {
-	// Resolve finds the address that a target gets traffic on; the error tells why nobody knows it. It MUST NOT block.
-	// Nil is routing.ResolveLiteral.
-	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error)
+	// Resolve finds the place that a target gets traffic at, as it does for routing; the error tells why nobody knows it.
+	// It MUST NOT block. Nil is routing.ResolveLiteral.
+	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (routing.Place, error)
 	// Dialer connects to the targets. Nil is one that connects to any address.
 	Dialer *outbound.Dialer
 	// Prober asks the targets. Nil means over the network.
@@ -50,7 +49,7 @@ type Config struct {
 // Checker probes targets and knows their health. Its methods may be called from any goroutine.
 type Checker struct {
 	onChange    func(targetGroup lattice.Key) // nil, or set before the first Apply
-	resolve     func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error)
+	resolve     func(group *lattice.TargetGroup, target *lattice.Target) (routing.Place, error)
 	prober      Prober
 	concurrency int
 	log         *slog.Logger
@@ -192,9 +191,9 @@ func (c *Checker) InventoryChanged() {
 
 // place finds out where a target is, and whether it is to be probed there. It reports whether a series of probes must start.
 func (c *Checker) place(t *target, isNewQuestion bool) (starts bool) {
-	address, err := c.resolve(t.group.record, t.record)
-	isElsewhere := address != t.address
-	t.address = address
+	at, err := c.resolve(t.group.record, t.record)
+	isElsewhere := at.Address != t.address
+	t.address = at.Address
 	switch {
 	case t.record.Draining():
 		c.forgetTarget(t)

@@ -138,7 +138,7 @@ func TestStatusOfTargetsThatAreNotChecked(t *testing.T) {
 		{"draining, not in use", groupWith("tg-1"), draining(ip), false, shape.TargetStatusDraining, "DeregistrationInProgress"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			known := func(*lattice.TargetGroup, *lattice.Target) (netip.AddrPort, error) { return netip.AddrPort{}, nil }
+			known := func(*lattice.TargetGroup, *lattice.Target) (routing.Place, error) { return routing.Place{}, nil }
 			inBubble(t, Config{Resolve: known}, func(t *testing.T, c *Checker, s *script) {
 				if test.inUse {
 					c.Apply(inUse(test.group, test.target))
@@ -390,11 +390,11 @@ type inventory struct {
 	at atomic.Pointer[netip.AddrPort]
 }
 
-func (i *inventory) resolve(*lattice.TargetGroup, *lattice.Target) (netip.AddrPort, error) {
+func (i *inventory) resolve(*lattice.TargetGroup, *lattice.Target) (routing.Place, error) {
 	if known := i.at.Load(); known != nil {
-		return *known, nil
+		return routing.Place{Address: *known}, nil
 	}
-	return netip.AddrPort{}, errors.New("the inventory does not know it")
+	return routing.Place{}, errors.New("the inventory does not know it")
 }
 
 // move changes the inventory; an empty text takes the targets out of it.

@@ -3,7 +3,6 @@ package health
 import (
 	"context"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -105,11 +104,11 @@ func TestNoBurstIsMoreThanThreeTimesTheAverage(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var asleep atomic.Bool
-			resolve := func(_ *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error) {
+			resolve := func(_ *lattice.TargetGroup, target *lattice.Target) (routing.Place, error) {
 				if asleep.CompareAndSwap(true, false) {
 					time.Sleep(7 * time.Second) // Sleeps: in a bubble; nothing is done meanwhile, and all is late afterwards.
 				}
-				return addressIn(target), nil
+				return routing.Place{Address: addressIn(target)}, nil
 			}
 			inBubble(t, Config{Resolve: resolve}, func(t *testing.T, c *Checker, s *script) {
 				g, targets := groupWith("tg-1", withInterval(test.interval)), targetsOf("tg-1", test.targets)

@@ -142,15 +142,15 @@ func (r *Router) pick(g *groupNode) {
 	g.compiled.picker.Store(&picker{targets: available})
 }
 
-// connect makes the target of a node, and replaces it when its address changes. It returns false when the target
+// connect makes the target of a node, and replaces it when its place changes. It returns false when the target
 // cannot be routed to.
 func (r *Router) connect(g *groupNode, t *targetNode) bool {
 	if t.target != nil && g.record.Type == shape.TargetGroupTypeIp {
 		return true // The id is the address.
 	}
-	address, err := r.cfg.Resolve(g.record, t.record)
+	place, err := r.cfg.Resolve(g.record, t.record)
 	if t.target != nil {
-		if err == nil && t.target.Address == address {
+		if err == nil && t.target.Place == place {
 			return true
 		}
 		r.model.goneTargets = append(r.model.goneTargets, t.target)
@@ -165,11 +165,11 @@ func (r *Router) connect(g *groupNode, t *targetNode) bool {
 	}
 	t.problem = ""
 	t.target = &Target{
-		Key:     t.record.Key(),
-		Group:   g.compiled,
-		ID:      t.record.ID,
-		Address: address,
-		TLS:     g.compiled.Protocol == shape.TargetGroupProtocolHttps,
+		Key:   t.record.Key(),
+		Group: g.compiled,
+		ID:    t.record.ID,
+		Place: place,
+		TLS:   g.compiled.Protocol == shape.TargetGroupProtocolHttps,
 	}
 	if r.cfg.Connect != nil {
 		t.target.Connector = r.cfg.Connect(t.target)

@@ -162,7 +162,7 @@ func (r *Router) explainTargetGroup(g *groupNode) TargetGroupExplanation {
 		t := &g.targets[i]
 		target := TargetExplanation{ID: t.record.ID, Port: int(t.record.Port), State: r.state(t)}
 		if target.State == TargetAvailable || target.State == TargetUnavailable {
-			target.Address = t.target.Place()
+			target.Address = t.target.Place.String()
 		}
 		if target.State == TargetUnroutable {
 			target.Problem = t.problem

@@ -14,7 +14,6 @@ import (
 	"cmp"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"slices"
 	"sync"
 
@@ -30,9 +29,9 @@ type Config struct {
 	// Connect makes what the data plane keeps for a target. It is called once per target, when the target first
 	// belongs to a target group in use, with the router's lock held: it must not block. Nil means nothing is kept.
 	Connect func(t *Target) Connector
-	// Resolve finds a target's address. The error tells why the target cannot be routed to. Nil is ResolveLiteral.
-	// It is asked again for targets that are not addresses whenever their group changes.
-	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error)
+	// Resolve finds the place of a target. The error tells why the target cannot be routed to. Nil is ResolveLiteral.
+	// It is asked again for targets whose ids are not addresses whenever their group changes.
+	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (Place, error)
 	// Inventory returns the VPCs and security groups that decide who reaches which service. Nil, and what it returns may be
 	// nil, means that there are none.
 	Inventory func() *inventory.Snapshot

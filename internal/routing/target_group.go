@@ -1,8 +1,6 @@
 package routing
 
 import (
-	"fmt"
-	"net/netip"
 	"sync/atomic"
 
 	"trellis/internal/lattice"
@@ -56,20 +54,11 @@ type Target struct {
 	Key   lattice.Key
 	Group *TargetGroup
 	ID    string
-	// Address is not valid for a function, which is known by its ARN.
-	Address netip.AddrPort
+	Place Place
 	// TLS says that the target group's protocol is HTTPS.
 	TLS bool
 	// Connector is what Config.Connect made for the target.
 	Connector Connector
-}
-
-// Place is where requests to the target go: an address and port, or the ARN of a function.
-func (t *Target) Place() string {
-	if !t.Address.IsValid() {
-		return t.ID
-	}
-	return t.Address.String()
 }
 
 // picker is who gets requests: an immutable snapshot.
@@ -106,23 +95,4 @@ func (g *TargetGroup) NextOther(than *Target) *Target {
 		}
 	}
 	return nil
-}
-
-// ResolveLiteral resolves the targets of target groups of type IP whose id is the literal of an address.
-func ResolveLiteral(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error) {
-	if group.Type != shape.TargetGroupTypeIp {
-		return netip.AddrPort{}, fmt.Errorf("the address of %s is not known", target.ID)
-	}
-	address, err := netip.ParseAddr(target.ID)
-	if err != nil || address.Zone() != "" {
-		return netip.AddrPort{}, fmt.Errorf("%q is not an IP address", target.ID)
-	}
-	port := target.Port
-	if port == 0 && group.Config != nil && group.Config.Port != nil {
-		port = *group.Config.Port
-	}
-	if port < 1 || port > 65535 {
-		return netip.AddrPort{}, fmt.Errorf("%d is not a port between 1 and 65535", port)
-	}
-	return netip.AddrPortFrom(address.Unmap(), uint16(port)), nil
 }

@@ -166,7 +166,7 @@ func TestConnectorsAreMadeForTargetGroupsInUseOnly(t *testing.T) {
 	}
 }
 
-func TestOnlyAddressesCanBeRoutedTo(t *testing.T) {
+func TestIDsThatAreAddressesOrFunctionsAreResolved(t *testing.T) {
 	ip := &lattice.TargetGroup{Type: shape.TargetGroupTypeIp, Config: &shape.TargetGroupConfig{Port: new(int32(8080))}}
 	for _, test := range []struct {
 		name  string
@@ -183,10 +183,11 @@ func TestOnlyAddressesCanBeRoutedTo(t *testing.T) {
 		{"an address with a zone", ip, "fe80::1%eth0", 80, ""},
 		{"a name", ip, "example.com", 80, ""},
 		{"an instance", &lattice.TargetGroup{Type: shape.TargetGroupTypeInstance}, "i-0123456789abcdef0", 80, ""},
-		{"a function", &lattice.TargetGroup{Type: shape.TargetGroupTypeLambda}, "10.0.0.1", 0, ""},
+		{"a function", &lattice.TargetGroup{Type: shape.TargetGroupTypeLambda}, "arn:aws:lambda:us-west-2:123456789012:function:sum", 0,
+			"arn:aws:lambda:us-west-2:123456789012:function:sum"},
 	} {
-		address, err := ResolveLiteral(test.group, &lattice.Target{ID: test.id, Port: test.port})
-		if got := address.String(); (err == nil) != (test.want != "") || err == nil && got != test.want {
+		place, err := ResolveLiteral(test.group, &lattice.Target{ID: test.id, Port: test.port})
+		if got := place.String(); (err == nil) != (test.want != "") || err == nil && got != test.want {
 			t.Errorf("%s resolves to %s, %v; want %q", test.name, got, err, test.want)
 		}
 	}

@@ -61,7 +61,7 @@ func (s *Server) declaredFunctions() ([]inventory.Function, error) {
 
 // connectFunction returns a connection for one request to the function of a target.
 func (s *Server) connectFunction(t *routing.Target) net.Conn {
-	return s.gateway.Connect(t.ID, t.Group.EventVersion)
+	return s.gateway.Connect(t.Place.Function, t.Group.EventVersion)
 }
 
 // functionReport is what is known about the function of a target group.

@@ -27,29 +27,28 @@ func (s *Server) openInventory(context.Context) error {
 	return nil
 }
 
-// resolve finds the address of a target: its id for type IP, and else what the inventory says of the instance or the
-// load balancer. Its port is the target's own. What has been registered may have become an address that no target may
-// have: the inventory changes, and so does --allow-targets from one start to the next.
-func (s *Server) resolve(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error) {
-	if group.Type == shape.TargetGroupTypeLambda {
-		return netip.AddrPort{}, nil // A function is known by its ARN. Whether anybody has it shows when it is invoked.
+// resolve finds the place of a target: its id says it for the types IP and LAMBDA, and the inventory for instances and
+// load balancers, with the target's own port. An address that was allowed when the target was registered may be forbidden
+// now: the inventory changes, and so does --allow-targets from one start to the next.
+func (s *Server) resolve(group *lattice.TargetGroup, target *lattice.Target) (routing.Place, error) {
+	place, err := s.locate(group, target)
+	if err == nil && place.Function == "" {
+		err = s.addresses.Check(place.Address.Addr())
 	}
-	at, err := s.locate(group, target)
 	if err != nil {
-		return netip.AddrPort{}, err
+		return routing.Place{}, err
 	}
-	if err := s.addresses.Check(at.Addr()); err != nil {
-		return netip.AddrPort{}, err
-	}
-	return at, nil
+	return place, nil
 }
 
-func (s *Server) locate(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error) {
-	if group.Type == shape.TargetGroupTypeIp {
+func (s *Server) locate(group *lattice.TargetGroup, target *lattice.Target) (routing.Place, error) {
+	switch group.Type {
+	case shape.TargetGroupTypeInstance, shape.TargetGroupTypeAlb:
+		address, err := s.inventory.Current().Locate(group.Type, target.ID)
+		return routing.Place{Address: netip.AddrPortFrom(address, uint16(target.Port))}, err
+	default:
 		return routing.ResolveLiteral(group, target)
 	}
-	address, err := s.inventory.Current().Locate(group.Type, target.ID)
-	return netip.AddrPortFrom(address, uint16(target.Port)), err
 }
 
 // knownCertificate returns the certificate of an ARN that the inventory has.

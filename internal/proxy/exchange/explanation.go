@@ -20,7 +20,7 @@ func (x *HTTP) explain() {
 		add("x-trellis-target-group: ", x.Forward.TargetGroup.ID)
 	}
 	if x.Target != nil {
-		add("x-trellis-target: ", x.Target.Place())
+		add("x-trellis-target: ", x.Target.Place.String())
 	}
 	if x.Record.Failure != "" {
 		add("x-trellis-failure: ", string(x.Record.Failure))

@@ -35,18 +35,15 @@ func (s *Shared) logFailure(r *accesslog.Record) {
 	if !s.Log.Enabled(context.Background(), level) || level > slog.LevelDebug && !s.failures.isNew(r) {
 		return
 	}
-	var service, targetGroup, target string
+	var service, targetGroup string
 	if r.Service != nil {
 		service = r.Service.ID
 	}
 	if r.Forward != nil {
 		targetGroup = r.Forward.TargetGroup.ID
 	}
-	if r.Target.IsValid() {
-		target = r.Target.String()
-	}
 	s.Log.Log(context.Background(), level, "exchange failed", "failure", r.Failure, "problem", r.Problem, "status", r.Status, "grpcStatus", r.GRPCStatus,
-		"method", string(r.Method), "path", string(r.Path), "service", service, "targetGroup", targetGroup, "target", target,
+		"method", string(r.Method), "path", string(r.Path), "service", service, "targetGroup", targetGroup, "target", r.Target.String(),
 		"source", r.Source.String(), "requestId", string(r.RequestID))
 }
 

@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"net/netip"
 	"time"
 
 	"trellis/internal/proxy/wire/http1"
@@ -35,9 +34,9 @@ func (x *Exchange) finish() {
 	if r := &x.Record; x.recorded || r.Failure != "" {
 		r.Source, r.Destination, r.TLS = x.client.Source, x.client.Destination, x.client.TLS
 		r.Service, r.SourceVpc, r.Rule, r.Forward = x.Service, x.SourceVpc, x.Rule, x.Forward
-		r.Target = netip.AddrPort{}
+		r.Target = routing.Place{}
 		if x.Target != nil {
-			r.Target = x.Target.Address
+			r.Target = x.Target.Place
 		}
 		if r.Failure != "" {
 			x.shared.logFailure(r)

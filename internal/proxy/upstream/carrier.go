@@ -39,16 +39,16 @@ func (e *UnknownCarrierError) Error() string {
 
 // New returns the carrier for a target. With TLS, the target's certificate is not verified.
 func (p *Pools) New(t *routing.Target) Carrier {
+	if t.Place.Function != "" {
+		return &functionCarrier{p.cfg.Function, t}
+	}
 	if t.Group != nil {
-		if t.Group.Type == shape.TargetGroupTypeLambda {
-			return &functionCarrier{p.cfg.Function, t}
-		}
 		switch t.Group.ProtocolVersion {
 		case shape.TargetGroupProtocolVersionHttp2, shape.TargetGroupProtocolVersionGrpc:
-			return p.newHTTP2(t.Address, t.TLS)
+			return p.newHTTP2(t.Place.Address, t.TLS)
 		}
 	}
-	return p.newHTTP1(t.Address, t.TLS)
+	return p.newHTTP1(t.Place.Address, t.TLS)
 }
 
 func (p *Pools) newHTTP1(address netip.AddrPort, useTLS bool) *HTTP1Pool {

@@ -1,0 +1,59 @@
+package routing
+
+import (
+	"fmt"
+	"net/netip"
+
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// Place is where a target is: at an address and port, or it is a Lambda function, which is known by its ARN alone. One of
+// the two is set; the zero value is the place of no target.
+type Place struct {
+	Address  netip.AddrPort
+	Function string
+}
+
+// IsKnown reports whether there is such a place.
+func (p Place) IsKnown() bool { return p != Place{} }
+
+// String returns the address and port, or the ARN.
+func (p Place) String() string {
+	switch {
+	case p.Function != "":
+		return p.Function
+	case p.Address.IsValid():
+		return p.Address.String()
+	default:
+		return ""
+	}
+}
+
+// ResolveLiteral returns the places that ids of targets are by themselves: addresses, and ARNs of functions.
+func ResolveLiteral(group *lattice.TargetGroup, target *lattice.Target) (Place, error) {
+	switch group.Type {
+	case shape.TargetGroupTypeLambda: // Whether anybody has the function shows when it is invoked.
+		return Place{Function: target.ID}, nil
+	case shape.TargetGroupTypeIp:
+		address, err := resolveAddress(group, target)
+		return Place{Address: address}, err
+	default:
+		return Place{}, fmt.Errorf("the address of %s is not known", target.ID)
+	}
+}
+
+func resolveAddress(group *lattice.TargetGroup, target *lattice.Target) (netip.AddrPort, error) {
+	address, err := netip.ParseAddr(target.ID)
+	if err != nil || address.Zone() != "" {
+		return netip.AddrPort{}, fmt.Errorf("%q is not an IP address", target.ID)
+	}
+	port := target.Port
+	if port == 0 && group.Config != nil && group.Config.Port != nil {
+		port = *group.Config.Port
+	}
+	if port < 1 || port > 65535 {
+		return netip.AddrPort{}, fmt.Errorf("%d is not a port between 1 and 65535", port)
+	}
+	return netip.AddrPortFrom(address.Unmap(), uint16(port)), nil
+}
