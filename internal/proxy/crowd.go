@@ -37,7 +37,7 @@ type crowd struct {
 	limits Limits
 	full   chan struct{} // wakes the sweeper, which makes room
 
-	closed  *summary.Summary // idle connections that had to make room
+	closed  *summary.Summary // connections that have ended to make room
 	refused *summary.Summary // connections beyond those that a source may have
 	failed  *summary.Summary // accepting
 
@@ -217,28 +217,25 @@ func (p *Proxy) makeRoom() {
 		}
 	}
 	slices.SortFunc(idle, idleConnection.before)
-	var closed int64
+	wanted := over + open/roomShare
 	for _, c := range idle {
-		if closed == int64(over+open/roomShare) {
+		if wanted == 0 {
 			break
 		}
 		if c.Evict(c.Idleness) {
-			closed++
+			wanted--
 		}
 	}
 	clear(connections)
 	clear(idle)
 	p.swept, p.idle = connections, idle
-	if closed > 0 {
-		p.crowd.closed.Happened(closed, "limit", p.cfg.Limits.Clients)
-	}
 }
 
 // Usage is how many connections of clients there are, and what became of others.
 type Usage struct {
 	Open    int   `json:"open"`
 	Limit   int   `json:"limit"`   // 0: none
-	Closed  int64 `json:"closed"`  // idle ones, to make room for others
+	Closed  int64 `json:"closed"`  // to make room for others: idle ones, or with the response of a request that came just then
 	Refused int64 `json:"refused"` // beyond what one source may have
 }
 

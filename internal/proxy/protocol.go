@@ -46,6 +46,9 @@ func (p *Proxy) leave(c *downstream.Conn, parks bool, problem any) {
 		go p.resume(c)
 		return
 	}
+	if c.MakesRoom() { // Counted before anybody can see that it is closed.
+		p.crowd.closed.Happened(1, "limit", p.cfg.Limits.Clients)
+	}
 	c.End()
 	p.remove(c)
 }

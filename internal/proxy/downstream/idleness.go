@@ -36,7 +36,7 @@ func (c *Conn) Idleness() (idle Idleness, ok bool) {
 	return idle, true
 }
 
-// Evict ends the connection if it is still idle. It reports whether it does.
+// Evict ends the connection if it seems to be idle still. It reports whether it does.
 func (c *Conn) Evict(idle Idleness) bool {
 	if streams := c.streams.Load(); streams != nil {
 		c.evicted.Store(true)
@@ -50,6 +50,12 @@ func (c *Conn) Evict(idle Idleness) bool {
 		return false // A request has come, or the client's end.
 	}
 	return c.end(idle.word, CauseRoom)
+}
+
+// MakesRoom reports whether the connection ends because others need its place. Only who ends it can tell: a request may have
+// been read, unseen by the sweeper, and is carried first.
+func (c *Conn) MakesRoom() bool {
+	return c.evicted.Load() || wordCause(c.watch.word.Load()) == CauseRoom
 }
 
 // isSilent reports whether the client has sent nothing that waits to be read.
