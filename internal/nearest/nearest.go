@@ -5,9 +5,14 @@ import "strings"
 
 // Name returns the known name that is most like a name, or nothing if none is alike.
 func Name(name string, known []string) string {
+	name = plain(name)
 	best, distance := "", len(name)/3+1 // Names that differ in more have nothing to do with each other.
 	for _, candidate := range known {
-		if d := editDistance(plain(name), plain(candidate)); d < distance {
+		candidatePlain := plain(candidate)
+		if max(len(name)-len(candidatePlain), len(candidatePlain)-len(name)) >= distance {
+			continue // So that a long text, which a client may have made up, is not compared letter by letter.
+		}
+		if d := editDistance(name, candidatePlain); d < distance {
 			best, distance = candidate, d
 		}
 	}
