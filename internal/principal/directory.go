@@ -82,7 +82,7 @@ func (d *Directory) principalOf(s *lattice.Session, current *content) *Principal
 	p := &Principal{
 		Name: s.ARN[strings.LastIndexByte(s.ARN, '/')+1:], Account: s.Account, ARN: s.ARN, RoleARN: s.RoleARN,
 		AccessKeyID: s.AccessKeyID, SecretKey: s.SecretKey, SessionToken: s.Token, Expires: s.Expires,
-		Tags: s.Tags, Policies: d.anything, id: userID(s.ARN, s.Account),
+		Tags: s.Tags, Policies: d.anything,
 	}
 	var of *Principal
 	if current != nil && s.RoleARN != "" {
@@ -92,10 +92,11 @@ func (d *Directory) principalOf(s *lattice.Session, current *content) *Principal
 	}
 	switch {
 	case of != nil:
-		p.Policies, p.Tags = of.Policies, mergedTags(of.Tags, s.Tags)
+		p.Policies, p.Tags, p.OrgPath = of.Policies, mergedTags(of.Tags, s.Tags), of.OrgPath
 	case !d.Open():
 		return nil
 	}
+	p.derive()
 	return p
 }
 

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -33,17 +34,48 @@ type Principal struct {
 	Expires time.Time
 	// Tags are what policies see as aws:PrincipalTag/key.
 	Tags map[string]string
+	// OrgPath is where the account is in an organization, as in o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/. It is empty if the account
+	// is in none (A-722).
+	OrgPath string
 	// Policies are the identity policies. Without any, the principal may do nothing (A-113).
 	Policies policy.Set
 	// Trust says who may assume a role. Others have none.
 	Trust policy.Set
 
-	id string // as UserID returns it, if it has been derived
+	// What follows from the above, once it has been derived.
+	id                     string
+	orgPaths               []string
+	identity, identityTags []byte
+}
+
+// derive works out once what would otherwise be worked out for each request.
+func (p *Principal) derive() {
+	p.id = userID(p.ARN, p.Account)
+	p.orgPaths = p.paths()
+	p.identity, p.identityTags = p.latticeIdentity(), p.latticeIdentityTags()
 }
 
 // Caller returns the principal as policies see it.
 func (p *Principal) Caller() policy.Caller {
-	return policy.Caller{ARN: p.ARN, Account: p.Account, RoleARN: p.RoleARN, UserID: p.UserID(), Tags: p.Tags}
+	paths := p.orgPaths
+	if paths == nil {
+		paths = p.paths()
+	}
+	return policy.Caller{
+		ARN: p.ARN, Account: p.Account, RoleARN: p.RoleARN, UserID: p.UserID(), Tags: p.Tags, OrgID: p.orgID(), OrgPaths: paths,
+	}
+}
+
+func (p *Principal) orgID() string {
+	id, _, _ := strings.Cut(p.OrgPath, "/")
+	return id
+}
+
+func (p *Principal) paths() []string {
+	if p.OrgPath == "" {
+		return nil
+	}
+	return []string{p.OrgPath}
 }
 
 // String keeps the keys out of logs.
@@ -94,6 +126,7 @@ const (
 	keyAccount      = "trellis_account"
 	keyARN          = "trellis_arn"
 	keyTags         = "trellis_tags"
+	keyOrgPath      = "trellis_org_path"
 	keyPolicy       = "trellis_policy"
 	keyPolicyFile   = "trellis_policy_file"
 	keyTrust        = "trellis_trust_policy"
@@ -156,16 +189,19 @@ func (p *parser) principal(s section) (Principal, error) {
 	var err error
 	principal.Tags, err = parseTags(value(keyTags))
 	problem(err)
+	if principal.OrgPath = value(keyOrgPath); principal.OrgPath != "" && !organizationPath.MatchString(principal.OrgPath) {
+		problem(fmt.Errorf("%s must be a path from the organization to the account's unit, such as o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/", keyOrgPath))
+	}
 	principal.Policies, err = p.policies(s, keyPolicy, keyPolicyFile, policy.IdentityPolicyRequirements())
 	problem(err)
 	principal.Trust, err = p.policies(s, keyTrust, keyTrustFile, trustPolicyRequirements())
 	problem(err)
 	for _, key := range slices.Sorted(maps.Keys(s.values)) {
-		if strings.HasPrefix(key, ownKeyPrefix) && !slices.Contains([]string{keyAccount, keyARN, keyTags, keyPolicy, keyPolicyFile, keyTrust, keyTrustFile}, key) {
+		if strings.HasPrefix(key, ownKeyPrefix) && !slices.Contains([]string{keyAccount, keyARN, keyTags, keyOrgPath, keyPolicy, keyPolicyFile, keyTrust, keyTrustFile}, key) {
 			problem(fmt.Errorf("%s is no key that is known", key))
 		}
 	}
-	principal.id = userID(principal.ARN, principal.Account)
+	principal.derive()
 	return principal, errors.Join(problems...)
 }
 
@@ -207,6 +243,10 @@ func (p *parser) policies(s section, inlineKey, fileKey string, requirements pol
 func trustPolicyRequirements() policy.Requirements {
 	return policy.Requirements{Principal: true, ActionPrefixes: []string{"sts:"}, KeyPrefixes: []string{"aws:", "sts:"}}
 }
+
+// organizationPath is the form of aws:PrincipalOrgPaths: the ids of the organization, its root and the units below it, each with a
+// slash behind it (Organizations API reference, Organization, Root, OrganizationalUnit).
+var organizationPath = regexp.MustCompile(`^o-[a-z0-9]{10,32}/r-[0-9a-z]{4,32}/(ou-[0-9a-z]{4,32}-[a-z0-9]{8,32}/)*$`)
 
 // maxTags is how many tags a user or role may have (IAM).
 const maxTags = 50

@@ -95,6 +95,7 @@ func TestWhatIsWrongWithACredentialsFileIsNamedWithItsSection(t *testing.T) {
 		{"another account's ARN", reader("trellis_arn = arn:aws:iam::111122223333:user/x"), "trellis_arn must be an ARN of the account 000000000000"},
 		{"no ARN", reader("trellis_arn = reader"), "trellis_arn must be an ARN"},
 		{"tags", reader("trellis_tags = team"), "section [reader]: trellis_tags must be of the form"},
+		{"organization without a path", reader("trellis_org_path = o-a1b2c3d4e5"), "trellis_org_path must be a path from the organization"},
 		{"tag twice", reader("trellis_tags = team=a,Team=b"), "trellis_tags has the key Team twice"},
 		{"policy that is no JSON", reader("trellis_policy = {"), "section [reader]: trellis_policy: the policy is not JSON"},
 		{"policy with a principal", reader(`trellis_policy = {"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}`), "Statement[0].Principal does not belong into an identity policy"},

@@ -13,6 +13,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -31,6 +32,7 @@ const (
 	roleARN                = "arn:aws:iam::111122223333:role/app/web"
 	secretKey              = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 	serviceARN             = "arn:aws:vpc-lattice:us-west-2:111122223333:service/svc-1"
+	orgPath                = "o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/"
 )
 
 // known are principals by their access key ids.
@@ -54,8 +56,9 @@ func newGuardedWorld(t testing.TB, change ...func(*Config)) *world {
 		t.Fatal(err)
 	}
 	callers := caller.NewVerifier(caller.Config{Explain: true, Principals: known{
-		userKey:    {ARN: userARN, Account: "111122223333", AccessKeyID: userKey, SecretKey: secretKey, Tags: map[string]string{"team": "blue"}, Policies: policy.Set{d}},
-		sessionKey: {ARN: sessionARN, RoleARN: roleARN, Account: "111122223333", AccessKeyID: sessionKey, SecretKey: secretKey, SessionToken: "token", Policies: policy.Set{d}},
+		userKey: {ARN: userARN, Account: "111122223333", AccessKeyID: userKey, SecretKey: secretKey, Tags: map[string]string{"team": "blue"}, Policies: policy.Set{d}},
+		sessionKey: {ARN: sessionARN, RoleARN: roleARN, Account: "111122223333", AccessKeyID: sessionKey, SecretKey: secretKey, SessionToken: "token",
+			OrgPath: orgPath, Tags: map[string]string{"team": "red", "cost": "1;2"}, Policies: policy.Set{d}},
 	}})
 	return newWorld(t, append([]func(*Config){func(cfg *Config) { cfg.Callers, cfg.Explain = callers, true }}, change...)...)
 }
@@ -107,6 +110,21 @@ func sign(t testing.TB, request *http.Request, key string) {
 	err := v4.NewSigner().SignHTTP(context.Background(), credentials, request, sigv4.UnsignedPayload, "vpc-lattice-svcs", scope.Region, time.Now())
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// signingInterceptor signs calls of gRPC with one of the keys that are known: the request that the call becomes, whose path is
+// the method's, and whose metadata are its headers.
+func signingInterceptor(t testing.TB, key string) grpc.UnaryClientInterceptor {
+	return func(ctx context.Context, method string, in, out any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+		request := requestTo(t, "POST", method)
+		sign(t, request, key)
+		for _, name := range []string{"Authorization", "X-Amz-Date", "X-Amz-Content-Sha256", "X-Amz-Security-Token"} {
+			if value := request.Header.Get(name); value != "" {
+				ctx = metadata.AppendToOutgoingContext(ctx, strings.ToLower(name), value)
+			}
+		}
+		return invoke(ctx, method, in, out, conn, options...)
 	}
 }
 

@@ -132,6 +132,9 @@ func durationOf(parameters url.Values, otherwise, longest time.Duration) (time.D
 		api.Shorten(text, shownCharacters), minDuration/time.Second, longest/time.Second))
 }
 
+// tagText is what keys and values of tags are made of (STS API reference, Tag). Targets get them in a header.
+var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+
 // sessionTags reads Tags.member.N.Key and Tags.member.N.Value (STS API reference, Tag).
 func sessionTags(parameters url.Values) (map[string]string, error) {
 	const maxTags, maxKey, maxValue = 50, 128, 256
@@ -154,6 +157,10 @@ func sessionTags(parameters url.Values) (map[string]string, error) {
 			return nil, malformed("ValidationError", fmt.Sprintf("A session can have %d tags.", maxTags))
 		case key == "" || len([]rune(key)) > maxKey || len([]rune(value)) > maxValue || strings.HasPrefix(strings.ToLower(key), "aws:"):
 			return nil, malformed("ValidationError", fmt.Sprintf("Tag %d must have a key of 1 to %d characters that does not begin with aws:, and a value of at most %d.", n, maxKey, maxValue))
+		case !tagText.MatchString(key):
+			return nil, invalid(fmt.Sprintf("tags.%d.member.key", n), key, tagText.String())
+		case !tagText.MatchString(value):
+			return nil, invalid(fmt.Sprintf("tags.%d.member.value", n), value, tagText.String())
 		}
 		for other := range tags {
 			if strings.EqualFold(other, key) {

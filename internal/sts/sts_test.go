@@ -229,6 +229,8 @@ func TestWhatSTSRefuses(t *testing.T) {
 		"a code":                    {"AKIDUSER", "Action=GetSessionToken&TokenCode=123456", 400, "TokenCode is not supported"},
 		"a tag twice":               {"AKIDUSER", good + "&Tags.member.1.Key=a&Tags.member.1.Value=1&Tags.member.2.Key=A&Tags.member.2.Value=2", 400, "Duplicate tag keys"},
 		"a reserved tag":            {"AKIDUSER", good + "&Tags.member.1.Key=Aws:a&Tags.member.1.Value=1", 400, "does not begin with aws:"},
+		"a tag of another line":     {"AKIDUSER", good + "&Tags.member.1.Key=a&Tags.member.1.Value=1%0D%0Ax-amzn-lattice-identity:me", 400, "'tags.1.member.value'"},
+		"a key with a semicolon":    {"AKIDUSER", good + "&Tags.member.1.Key=a%3Bb&Tags.member.1.Value=1", 400, "'a;b' at 'tags.1.member.key'"},
 		"tags that are not counted": {"AKIDUSER", good + "&Tags.member.2.Key=a&Tags.member.2.Value=1", 400, "Tags.member.1.Key"},
 		"nobody":                    {"AKIDNONE", good, 403, "InvalidClientTokenId"},
 	} {

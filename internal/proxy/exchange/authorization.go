@@ -11,7 +11,6 @@ import (
 	"trellis/internal/accesslog"
 	"trellis/internal/caller"
 	"trellis/internal/policy"
-	"trellis/internal/principal"
 	"trellis/internal/proxy/wire/http1"
 	"trellis/internal/routing"
 	"trellis/internal/sigv4"
@@ -28,11 +27,10 @@ type arrival struct {
 // does. The request's head is nil for a connection that is passed through, whose caller is always anonymous
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/tls-listeners.html).
 func (x *Exchange) authorize(head *http1.Request) (r Refusal, refused bool) {
-	var who *principal.Principal
 	if x.shared.Callers != nil && head != nil && isSigned(head) {
 		// A signature that is there is checked, whether or not anybody asks for one (UG sigv4-authenticated-requests).
 		var err error
-		if who, err = x.shared.Callers.Identify(signed(head), x.Service.Region); err != nil {
+		if x.Signer, err = x.shared.Callers.Identify(signed(head), x.Service.Region); err != nil {
 			return x.unauthenticated(err), true
 		}
 	}
@@ -45,9 +43,10 @@ func (x *Exchange) authorize(head *http1.Request) (r Refusal, refused bool) {
 	a := x.shared.arrivals.Get().(*arrival)
 	defer x.shared.arrivals.Put(a)
 	a.Arrival = routing.Arrival{SourceVpc: x.SourceVpc, Source: x.client.Source.Addr(), Secure: x.client.TLS != nil, Now: time.Now()}
-	if who != nil {
+	if who := x.Signer; who != nil {
 		a.Caller, a.Identity = who.Caller(), who.Policies
 		x.caller.ResolvedUser, x.caller.Principal, x.caller.PrincipalTags = who.ARN, who.ARN, who.Tags
+		x.caller.PrincipalOrgID = a.Caller.OrgID
 	}
 	if head != nil {
 		a.request = routing.Request{Method: head.Method, Path: head.Path, Headers: head}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 
+	"trellis/internal/principal"
 	"trellis/internal/proxy/wire/http1"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
@@ -19,9 +20,11 @@ type plan struct {
 	Service *routing.Service
 	// SourceVpc is the VPC from which the request comes. It is nil if Service is.
 	SourceVpc *routing.Source
-	Rule      *routing.Rule
-	Forward   *routing.Forward
-	Target    *routing.Target
+	// Signer is who has signed the request. It is nil if nobody has.
+	Signer  *principal.Principal
+	Rule    *routing.Rule
+	Forward *routing.Forward
+	Target  *routing.Target
 }
 
 // follow decides where a request to x.Service goes. It and its head are nil for a connection that is passed through.

@@ -45,12 +45,35 @@ func (x *HTTP) AppendRequestHead(dst []byte) []byte {
 		dst = append(dst, "connection: te\r\nte: trailers\r\n"...)
 	}
 	dst = append(dst, x.client.Forwarded...)
-	dst = AppendLine(dst, "x-amzn-lattice-network: ", x.SourceVpc.LatticeNetwork)
-	if len(x.SourceVpc.SourceVpc) > 0 {
-		dst = AppendLine(dst, "x-amzn-source-vpc: ", x.SourceVpc.SourceVpc)
+	var room Added
+	for _, f := range x.Adds(&room) {
+		dst = append(dst, f.Name...)
+		dst = AppendLine(dst, ": ", f.Value)
 	}
-	dst = AppendLine(dst, "x-amzn-lattice-target: ", x.Forward.LatticeTarget)
-	dst = AppendLine(dst, "x-amzn-requestid: ", x.requestID)
 	dst = append(dst, "cdn-loop: "+http1.LoopName+"\r\n"...)
 	return append(dst, "\r\n"...)
+}
+
+// AddedField is a header field that targets get of us.
+type AddedField struct {
+	Name  string
+	Value []byte
+}
+
+// Added is room for what Adds returns.
+type Added [6]AddedField
+
+// Adds returns the fields that targets get whatever version of HTTP they speak, but for those that are the same for a whole
+// connection: where the request comes from, who has signed it, and where it goes (UG http-targets).
+func (x *HTTP) Adds(room *Added) []AddedField {
+	fields := append(room[:0], AddedField{"x-amzn-lattice-network", x.SourceVpc.LatticeNetwork})
+	if len(x.SourceVpc.SourceVpc) > 0 {
+		fields = append(fields, AddedField{"x-amzn-source-vpc", x.SourceVpc.SourceVpc})
+	}
+	if x.Signer != nil { // The record has a caller if an auth policy applied.
+		fields = append(fields,
+			AddedField{"x-amzn-lattice-identity", x.Signer.LatticeIdentity(x.Record.Caller != nil)},
+			AddedField{"x-amzn-lattice-identity-tags", x.Signer.LatticeIdentityTags()})
+	}
+	return append(fields, AddedField{"x-amzn-lattice-target", x.Forward.LatticeTarget}, AddedField{"x-amzn-requestid", x.requestID})
 }

@@ -27,13 +27,11 @@ type event struct {
 	IsBase64EncodeV1 bool            `json:"is_base64_encoded"`
 	IsBase64EncodeV2 bool            `json:"isBase64Encoded"`
 	Context          *struct {
-		ServiceNetworkARN string `json:"serviceNetworkArn"`
-		ServiceARN        string `json:"serviceArn"`
-		TargetGroupARN    string `json:"targetGroupArn"`
-		Region            string `json:"region"`
-		Identity          struct {
-			SourceVpcARN string `json:"sourceVpcArn"`
-		} `json:"identity"`
+		ServiceNetworkARN string            `json:"serviceNetworkArn"`
+		ServiceARN        string            `json:"serviceArn"`
+		TargetGroupARN    string            `json:"targetGroupArn"`
+		Region            string            `json:"region"`
+		Identity          map[string]string `json:"identity"`
 	} `json:"requestContext"`
 }
 
@@ -87,6 +85,7 @@ func echo(path string, e *event) (any, error) {
 	said := map[string]any{
 		"method": e.Method, "path": path, "query": map[string]any{}, "many": headers["x-many"], "forwardedFor": headers["x-forwarded-for"],
 		"body": data, "encoded": encoded, "json": nil, "context": nil,
+		"identity": map[string]any{"x-amzn-lattice-identity": headers["x-amzn-lattice-identity"], "x-amzn-lattice-network": headers["x-amzn-lattice-network"]},
 	}
 	if list, ok := said["forwardedFor"].([]any); ok {
 		said["forwardedFor"] = list[0]
@@ -102,8 +101,9 @@ func echo(path string, e *event) (any, error) {
 	if e.Context != nil {
 		said["context"] = map[string]string{
 			"serviceArn": e.Context.ServiceARN, "targetGroupArn": e.Context.TargetGroupARN, "serviceNetworkArn": e.Context.ServiceNetworkARN,
-			"region": e.Context.Region, "vpc": e.Context.Identity.SourceVpcARN,
+			"region": e.Context.Region, "vpc": e.Context.Identity["sourceVpcArn"],
 		}
+		said["identity"] = e.Context.Identity
 	}
 	body, err := json.Marshal(said)
 	return map[string]any{

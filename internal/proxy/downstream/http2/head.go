@@ -75,12 +75,10 @@ func (st *stream) appendRequestBlock(dst []byte) []byte {
 		dst = http2.AppendField(dst, []byte("te"), []byte("trailers"))
 	}
 	dst = appendLines(dst, st.c.Client.Forwarded)
-	dst = http2.AppendField(dst, []byte("x-amzn-lattice-network"), x.SourceVpc.LatticeNetwork)
-	if len(x.SourceVpc.SourceVpc) > 0 {
-		dst = http2.AppendField(dst, []byte("x-amzn-source-vpc"), x.SourceVpc.SourceVpc)
+	var room exchange.Added
+	for _, f := range x.Adds(&room) {
+		dst = http2.AppendField(dst, []byte(f.Name), f.Value)
 	}
-	dst = http2.AppendField(dst, []byte("x-amzn-lattice-target"), x.Forward.LatticeTarget)
-	dst = http2.AppendField(dst, []byte("x-amzn-requestid"), x.RequestID())
 	return http2.AppendField(dst, []byte("cdn-loop"), []byte(http1.LoopName))
 }
 
