@@ -78,7 +78,7 @@ func TestFloodsEndTheConnection(t *testing.T) {
 		}},
 		{"small DATA on a stream that was reset", func(c *framesClient, f *wire.Framer) {
 			c.requestThatIsReset(f, 1)
-			for range 50000 {
+			for range 200000 { // More than a window of them.
 				f.WriteData(1, false, []byte("x"))
 			}
 		}},
@@ -209,6 +209,34 @@ func TestBusyClientsAreNoAbuse(t *testing.T) {
 		}
 		if got := fetch(t, client, "GET", "/", nil); got.StatusCode != 200 {
 			t.Errorf("answer %v", got.Response)
+		}
+	})
+	t.Run("DATA that was on its way when its stream was reset", func(t *testing.T) {
+		w := newWorld(t)
+		w.storefront(answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+		c := w.dialFrames()
+		out := bufio.NewWriterSize(c.Conn, 64<<10)
+		f := wire.NewFramer(out, nil)
+		for id := uint32(1); id < 20; id += 2 {
+			c.requestThatIsReset(f, id)
+			for range pieces {
+				f.WriteData(id, false, []byte("x"))
+			}
+		}
+		out.Flush()
+		c.request(21, true, "GET", "/")
+		for {
+			frame, err := c.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, isReset := frame.(*wire.RSTStreamFrame); isReset {
+				continue
+			}
+			if _, isHeaders := frame.(*wire.HeadersFrame); !isHeaders || frame.Header().StreamID != 21 {
+				t.Errorf("%v instead of the response on stream 21", frame)
+			}
+			return
 		}
 	})
 	t.Run("gRPC with small messages both ways", func(t *testing.T) {

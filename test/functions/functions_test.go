@@ -299,7 +299,7 @@ func (s *service) checkEvents(t *testing.T, language string, isV2, http2 bool) {
 				want.Query[name] = values.([]any)[0]
 			}
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, cmp.Comparer(bytes.Equal)); diff != "" {
 			t.Errorf("%s %s (-want +got):\n%s", test.method, test.path, diff)
 		}
 	}

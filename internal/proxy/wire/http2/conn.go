@@ -106,6 +106,8 @@ type Conn struct {
 type closedStream struct {
 	id    uint32
 	reset bool // by us: the peer may not know yet
+	// late is how many bytes of DATA may still come: what was left of the stream's window when we reset it.
+	late int32
 }
 
 const maxClosed = 512

@@ -138,14 +138,14 @@ func (c *Conn) isIdle(id uint32) bool {
 	return id > c.lastPeerID
 }
 
-// closedHow says how a stream has ended, if that was not long ago.
-func (c *Conn) closedHow(id uint32) (closed closedStream, found bool) {
-	for _, entry := range c.closed {
-		if entry.id == id {
-			return entry, true
+// closedHow returns how a stream has ended, or nil if that was long ago.
+func (c *Conn) closedHow(id uint32) *closedStream {
+	for i := range c.closed {
+		if c.closed[i].id == id {
+			return &c.closed[i]
 		}
 	}
-	return closedStream{}, false
+	return nil
 }
 
 func (c *Conn) processData(f *wire.DataFrame, now int64) error {
@@ -160,8 +160,13 @@ func (c *Conn) processData(f *wire.DataFrame, now int64) error {
 	s := c.streams[id]
 	if s == nil {
 		c.credit(size)
-		if closed, ok := c.closedHow(id); ok && closed.reset || c.settled && id > c.lastTaken {
-			return c.spendLate(now) // It was on its way.
+		switch closed := c.closedHow(id); {
+		case closed != nil && closed.reset && size > 0 && size <= int(closed.late):
+			// It was on its way when we reset the stream. A busy client may have sent a whole window in pieces of a byte.
+			closed.late -= int32(size)
+			return nil
+		case closed != nil && closed.reset, c.settled && id > c.lastTaken:
+			return c.spendLate(now)
 		}
 		return &streamError{id, wire.ErrCodeStreamClosed, "DATA on a closed stream"}
 	}
@@ -358,9 +363,9 @@ func (c *Conn) classify(id uint32, ended bool) (blockKind, error) {
 	case s != nil:
 		return trailerBlock, nil
 	case !c.isIdle(id):
-		if closed, ok := c.closedHow(id); ok && !closed.reset && !c.client {
+		if closed := c.closedHow(id); closed != nil && !closed.reset && !c.client {
 			return 0, &connError{wire.ErrCodeStreamClosed, "HEADERS on a closed stream"}
-		} else if !ok && !c.client {
+		} else if closed == nil && !c.client {
 			return 0, protocolError("stream opened out of turn")
 		}
 		return ignoredBlock, c.spendLate(c.headSince)

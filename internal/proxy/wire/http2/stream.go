@@ -335,7 +335,7 @@ func (c *Conn) remove(s *Stream, reset bool) {
 	}
 	s.gone = true
 	delete(c.streams, s.id)
-	if entry := (closedStream{s.id, reset}); len(c.closed) < maxClosed {
+	if entry := (closedStream{s.id, reset, s.recvWindow}); len(c.closed) < maxClosed {
 		c.closed = append(c.closed, entry)
 	} else {
 		c.closed[c.nextClosed] = entry
