@@ -9,7 +9,8 @@ FUZZTIME ?= 10s
 SOURCES := cmd internal bench test packaging
 
 # The invariants tag makes pooled buffers unusable once they are released, so that a late use shows in the tests.
-GOTEST := go test -race -tags invariants
+# On a machine with a load of 20 a package can take longer than the ten minutes that are the default.
+GOTEST := go test -race -tags invariants -timeout 30m
 
 # The API model of the pinned botocore; expanded where it is used, which is after .venv exists.
 MODEL = $$(.venv/bin/python -c 'import botocore, os; print(os.path.join(os.path.dirname(botocore.__file__), "data"))')
