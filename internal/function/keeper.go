@@ -2,6 +2,7 @@ package function
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,7 +25,13 @@ type keeper struct {
 	lines io.WriteCloser
 }
 
+// errNoKeep keeps programs that do not call Keep from starting processes without end, each of them the keeper of the last.
+var errNoKeep = errors.New("a keeper cannot have one: the program must call function.Keep before all else")
+
 func startKeeper(prefix string, start func(*exec.Cmd) error) (*keeper, error) {
+	if _, isKeeper := os.LookupEnv(keeperVariable); isKeeper {
+		return nil, errNoKeep
+	}
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
