@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -31,6 +32,14 @@ func checkAnswer(ctx context.Context, p *proxy, host string, r row) error {
 	if r.grpc {
 		request.Header.Set("Content-Type", "application/grpc")
 		request.Header.Set("Te", "trailers")
+	}
+	headers, err := r.lines()
+	if err != nil {
+		return err
+	}
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		request.Header.Set(name, value)
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!r.http2)

@@ -114,6 +114,7 @@ func benchmarks() []benchmark {
 	return []benchmark{
 		{"data", "idle", "memory for idle client connections", benchIdle},
 		{"data", "services", "requests to 500 services in turn, beside nginx and HAProxy", benchServices},
+		{"data", "auth", "requests that auth policies allow, anonymous and signed, beside a service of authType NONE", benchAuth},
 		{"data", "scale", "10,000 services and 100,000 target groups", benchScale},
 		{"data", "health", "health checks of 10,000 targets, beside HAProxy", benchHealth},
 		{"control", "creates", "CreateTargetGroup, beside moto", benchCreates},

@@ -38,6 +38,14 @@ done = function(summary, latency, requests)
 end
 `
 
+// lines returns the lines that a request of the row has besides.
+func (r row) lines() ([]string, error) {
+	if r.headers == nil {
+		return nil, nil
+	}
+	return r.headers()
+}
+
 // load is what wrk or h2load found out.
 type load struct {
 	requests int
@@ -64,6 +72,13 @@ func runWrk(ctx context.Context, dir string, duration time.Duration, host string
 	}
 	if r.connects {
 		args = append(args, "-H", "Connection: close") // wrk makes another connection then.
+	}
+	headers, err := r.lines()
+	if err != nil {
+		return load{}, err
+	}
+	for _, line := range headers {
+		args = append(args, "-H", line)
 	}
 	out, err := exec.CommandContext(ctx, find("taskset"), append(args, scheme+"://"+host+r.path)...).CombinedOutput()
 	if err != nil {

@@ -10,9 +10,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"trellis/test/trellistest"
 )
 
 var (
@@ -22,19 +25,42 @@ var (
 	pageAddress = regexp.MustCompile(`\b127\.0\.0\.([12][0-9])\b`)
 )
 
-// clusterPage runs the commands of docs/cluster.md as they are printed, but on other loopback addresses, and compares what
-// they print with what the page says.
+// clusterPage runs the commands of docs/cluster.md, but on other loopback addresses.
 func (e environment) clusterPage(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has all of 127.0.0.0/8")
 	}
 	install(t, "../../scripts/cluster_programs.sh")
-	page, err := os.ReadFile("../../docs/cluster.md")
+	network := fmt.Sprintf("127.%d.%d.", 1+rand.IntN(250), rand.IntN(250))
+	e.runPage(t, "cluster.md", func(commands string) string { return pageAddress.ReplaceAllString(commands, network+"$1") },
+		"etcd/log", "node-a/log", "node-b/log", "balancer/log")
+}
+
+// signingPage runs the commands of docs/signing.md, but on other ports, and waits for what they start.
+func (e environment) signingPage(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems have to be given the addresses first")
+	}
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("there is no curl")
+	}
+	api, target, service := trellistest.FreePort(t), trellistest.FreePort(t), trellistest.FreePort(t)
+	admin := trellistest.FreePort(t)
+	ports := strings.NewReplacer("7600", strconv.Itoa(api), "9001", strconv.Itoa(target), "8080", strconv.Itoa(service),
+		"trellis dev ", fmt.Sprintf("trellis dev --api-addr 127.0.0.1:%d --admin-addr 127.0.0.1:%d --port-map 80=%d --dns-addr none --ca-dir ca ", api, admin, service),
+		"> trellis.log 2>&1 &\n", fmt.Sprintf("> trellis.log 2>&1 &\ncurl --silent --output ready --output ready --retry 600 --retry-delay 1 --retry-connrefused http://127.0.0.1:%d/readyz http://127.0.0.1:%d/\n", admin, target))
+	e.runPage(t, "signing.md", ports.Replace, "trellis.log", "target.log")
+}
+
+// runPage runs the commands of a page as they are printed but for an edit, and compares what they print with what the page says.
+// The logs are those of what the commands start.
+func (e environment) runPage(t *testing.T, name string, edit func(commands string) string, logs ...string) {
+	page, err := os.ReadFile("../../docs/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	network := fmt.Sprintf("127.%d.%d.", 1+rand.IntN(250), rand.IntN(250))
 	printed := map[string]string{} // by the file that the script writes
 	script := "set -euo pipefail\ntrap 'kill $(jobs -p) || true; wait' EXIT\n"
 	for i, block := range pageBlock.FindAllStringSubmatch(string(page), -1) {
@@ -42,7 +68,7 @@ func (e environment) clusterPage(t *testing.T) {
 			continue
 		}
 		file := fmt.Sprintf("printed-%d", i)
-		script += "{\n" + pageAddress.ReplaceAllString(block[1], network+"$1") + "} > " + file + "\n"
+		script += "{\n" + edit(block[1]) + "} > " + file + "\n"
 		if block[2] != "" {
 			printed[file] = block[2]
 		}
@@ -67,7 +93,7 @@ func (e environment) clusterPage(t *testing.T) {
 	shell.Stderr = &problems
 	if err := shell.Run(); err != nil {
 		t.Errorf("%v\n%s", err, problems.Bytes())
-		for _, log := range []string{"etcd/log", "node-a/log", "node-b/log", "balancer/log"} {
+		for _, log := range logs {
 			text, _ := os.ReadFile(filepath.Join(dir, log)) // It may not have come so far.
 			t.Logf("%s:\n%s", log, text)
 		}
