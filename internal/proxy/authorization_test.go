@@ -115,16 +115,19 @@ func sign(t testing.TB, request *http.Request, key string) {
 
 // signingInterceptor signs calls of gRPC with one of the keys that are known: the request that the call becomes, whose path is
 // the method's, and whose metadata are its headers.
-func signingInterceptor(t testing.TB, key string) grpc.UnaryClientInterceptor {
+func signingInterceptor(t testing.TB, key string, spoil ...func(*http.Request)) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, in, out any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 		request := requestTo(t, "POST", method)
 		sign(t, request, key)
+		for _, spoil := range spoil {
+			spoil(request)
+		}
 		for _, name := range []string{"Authorization", "X-Amz-Date", "X-Amz-Content-Sha256", "X-Amz-Security-Token"} {
 			if value := request.Header.Get(name); value != "" {
 				ctx = metadata.AppendToOutgoingContext(ctx, strings.ToLower(name), value)
 			}
 		}
-		return invoke(ctx, method, in, out, conn, options...)
+		return invoke(ctx, request.URL.Path, in, out, conn, options...)
 	}
 }
 
@@ -146,6 +149,12 @@ func (w *world) http1Client() *http.Client {
 	transport := &http.Transport{DialContext: w.dialler(80)}
 	w.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: time.Minute}
+}
+
+// refusalOf is AWS's text for who has signed with a key, and asks for a path.
+func refusalOf(key, path, why string) string {
+	who := map[string]string{userKey: userARN, sessionKey: sessionARN, "": "anonymous"}[key]
+	return "AccessDeniedException: User: " + who + " is not authorized to perform: vpc-lattice-svcs:Invoke on resource: " + serviceARN + path + " " + why
 }
 
 func TestRequestsPassAsPoliciesSay(t *testing.T) {
@@ -203,9 +212,7 @@ func TestRequestsPassAsPoliciesSay(t *testing.T) {
 					}
 					continue
 				}
-				who := map[string]string{userKey: userARN, sessionKey: sessionARN, "": "anonymous"}[test.key]
-				want := "AccessDeniedException: User: " + who + " is not authorized to perform: vpc-lattice-svcs:Invoke on resource: " +
-					serviceARN + request.URL.EscapedPath() + " " + test.want
+				want := refusalOf(test.key, request.URL.EscapedPath(), test.want)
 				if got.StatusCode != 403 || got.body != want {
 					t.Errorf("%s: %d\n%s, want\n%s", version, got.StatusCode, got.body, want)
 				}
@@ -213,8 +220,18 @@ func TestRequestsPassAsPoliciesSay(t *testing.T) {
 					t.Errorf("%s: the response does not tell why: %v", version, got.Header)
 				}
 			}
+			requests := 2
+			if test.want != "" {
+				requests++
+				conn := w.grpcClient(grpc.WithDisableRetry(), grpc.WithUnaryInterceptor(signingInterceptor(t, test.key)))
+				err := conn.Invoke(grpcContext(t), test.path, wrapperspb.Bytes(nil), new(wrapperspb.BytesValue))
+				want := refusalOf(test.key, test.path, test.want)
+				if got := status.Convert(err); got.Code() != codes.PermissionDenied || got.Message() != want {
+					t.Errorf("gRPC: %v\n%s, want\n%s", got.Code(), got.Message(), want)
+				}
+			}
 			asked := test.network != "-" || test.service != "-"
-			for _, r := range w.accessLog(2) {
+			for _, r := range w.accessLog(requests) {
 				if (r.Caller != nil) != asked || asked && r.Caller.Denied != test.denied || (r.Failure == accesslog.ClientAccessDenied) != (test.want != "") {
 					t.Errorf("recorded: failure %q, caller %+v", r.Failure, r.Caller)
 				}
@@ -223,7 +240,13 @@ func TestRequestsPassAsPoliciesSay(t *testing.T) {
 	}
 }
 
-// Each condition key, by a request that has the value and one that does not.
+// others are values that no request of TestPoliciesSeeEachConditionKeyOfARequest has, by operator.
+var others = map[string]string{
+	"NumericEquals": "81", "ArnEquals": "arn:aws:vpc-lattice:us-west-2:111122223333:service/another", "IpAddress": "192.0.2.1", "Bool": "true",
+	"DateGreaterThan": "2200-01-01T00:00:00Z", "NumericGreaterThan": "7258118400",
+}
+
+// Each condition key, by a policy with the value that the request has, and by one with another.
 func TestPoliciesSeeEachConditionKeyOfARequest(t *testing.T) {
 	const tagged = "env"
 	for key, test := range map[string]struct {
@@ -232,12 +255,13 @@ func TestPoliciesSeeEachConditionKeyOfARequest(t *testing.T) {
 		target   string
 		headers  []string
 		operator string
+		grpc     string // the value that a call of gRPC has, if it is another; - if it has none
 	}{
 		"vpc-lattice-svcs:Port":                     {value: "80", operator: "NumericEquals"},
-		"vpc-lattice-svcs:RequestMethod":            {value: "GET"},
-		"vpc-lattice-svcs:RequestPath":              {value: "/a%20b", target: "/a%20b?c"},
+		"vpc-lattice-svcs:RequestMethod":            {value: "GET", grpc: "POST"},
+		"vpc-lattice-svcs:RequestPath":              {value: "/a%20b", target: "/a%20b?c", grpc: "/test.Echo/Unary"},
 		"vpc-lattice-svcs:RequestHeader/X-Team":     {value: "blue", headers: []string{"x-team", "blue"}},
-		"vpc-lattice-svcs:RequestQueryString/color": {value: "deep blue", target: "/?color=deep%20blue"},
+		"vpc-lattice-svcs:RequestQueryString/color": {value: "deep blue", target: "/?color=deep%20blue", grpc: "-"},
 		"vpc-lattice-svcs:ServiceArn":               {value: serviceARN, operator: "ArnEquals"},
 		"vpc-lattice-svcs:ServiceNetworkArn":        {value: "arn:aws:vpc-lattice:us-west-2:111122223333:servicenetwork/sn-1", operator: "ArnEquals"},
 		"vpc-lattice-svcs:SourceVpc":                {value: "vpc-1"},
@@ -247,12 +271,17 @@ func TestPoliciesSeeEachConditionKeyOfARequest(t *testing.T) {
 		"aws:PrincipalType":                         {value: "Anonymous"},
 		"aws:PrincipalTag/team":                     {value: "blue", key: userKey},
 		"aws:username":                              {value: "alice", key: userKey},
+		"aws:userid":                                {value: "anonymous"},
+		"aws:PrincipalOrgID":                        {value: "o-a1b2c3d4e5", key: sessionKey},
+		"aws:PrincipalOrgPaths":                     {value: "o-a1b2c3d4e5/r-ab12/*", key: sessionKey, operator: "ForAnyValue:StringLike"},
+		"aws:CurrentTime":                           {value: "2020-01-01T00:00:00Z", operator: "DateGreaterThan"},
+		"aws:EpochTime":                             {value: "1577836800", operator: "NumericGreaterThan"},
 		"aws:SourceIp":                              {value: "127.0.0.1", operator: "IpAddress"},
 		"aws:ResourceTag/" + tagged:                 {value: "prod"},
 		"aws:ResourceAccount":                       {value: "111122223333"},
 		"aws:RequestedRegion":                       {value: "us-west-2"},
 		"aws:SecureTransport":                       {value: "false", operator: "Bool"},
-		"aws:UserAgent":                             {value: "test/1", headers: []string{"user-agent", "test/1"}},
+		"aws:UserAgent":                             {value: "test/1", headers: []string{"user-agent", "test/1"}, grpc: "test/1 grpc-go/" + grpc.Version},
 		"aws:Referer":                               {value: "http://a.test/", headers: []string{"referer", "http://a.test/"}},
 	} {
 		t.Run(key, func(t *testing.T) {
@@ -262,7 +291,9 @@ func TestPoliciesSeeEachConditionKeyOfARequest(t *testing.T) {
 			service := *w.records[lattice.ServiceKey(scope, "svc-1")].(*lattice.Service)
 			service.Tags = map[string]string{tagged: "prod"}
 			w.put(&service, &lattice.ServiceNetworkVpcAssociation{Base: w.base("snva-1"), ServiceNetworkID: "sn-1", VpcID: "vpc-1"})
-			condition := `"Condition":{"` + cmp.Or(test.operator, "StringEquals") + `":{"` + key + `":"` + test.value + `"}}`
+			operator := cmp.Or(test.operator, "StringEquals")
+			with := func(value string) string { return `"Condition":{"` + operator + `":{"` + key + `":"` + value + `"}}` }
+			condition := with(test.value)
 			for _, client := range []*http.Client{w.http1Client(), w.http2Client()} {
 				for effect, want := range map[string]int{"Allow": 200, "Deny": 403} {
 					w.guard("svc-1", statement(effect, condition)+","+statement("Allow", `"Condition":{"Null":{"vpc-lattice-svcs:RequestHeader/x-allow":"false"}}`))
@@ -275,6 +306,29 @@ func TestPoliciesSeeEachConditionKeyOfARequest(t *testing.T) {
 					if got := do(t, client, request); got.StatusCode != want {
 						t.Errorf("%s %s: %d %q %s", got.Proto, effect, got.StatusCode, got.body, got.Header.Get("x-trellis-problem"))
 					}
+				}
+				w.guard("svc-1", statement("Allow", with(cmp.Or(others[operator], "another"))))
+				request := requestTo(t, "GET", cmp.Or(test.target, "/"), test.headers...)
+				sign(t, request, test.key)
+				if got := do(t, client, request); got.StatusCode != 403 {
+					t.Errorf("%s, another value: %d %q", got.Proto, got.StatusCode, got.body)
+				}
+			}
+			if test.grpc == "-" {
+				return
+			}
+			w.targetGroup("tg-2", shape.TargetGroupProtocolHttp)
+			w.setVersion("tg-2", shape.TargetGroupProtocolVersionGrpc)
+			w.put(w.targets("tg-2", (&grpcService{unary: func(_ context.Context, in []byte) ([]byte, error) { return in, nil }}).serve(t)))
+			w.put(&lattice.Rule{Base: w.base("rule-default"), ServiceID: "svc-1", ListenerID: "listener-svc-1", IsDefault: true,
+				Priority: lattice.DefaultRulePriority, Action: forwardTo("tg-2"), TargetGroupIDs: []string{"tg-2"}})
+			conn := w.grpcClient(grpc.WithDisableRetry(), grpc.WithUserAgent("test/1"), grpc.WithUnaryInterceptor(signingInterceptor(t, test.key)))
+			for value, want := range map[string]codes.Code{cmp.Or(test.grpc, test.value): codes.OK, cmp.Or(others[operator], "another"): codes.PermissionDenied} {
+				w.guard("svc-1", statement("Allow", with(value)))
+				ctx := metadata.AppendToOutgoingContext(grpcContext(t), test.headers...)
+				err := conn.Invoke(ctx, "/test.Echo/Unary", wrapperspb.Bytes(nil), new(wrapperspb.BytesValue))
+				if status.Code(err) != want {
+					t.Errorf("gRPC, the policy has %q: %v, want %v", value, err, want)
 				}
 			}
 		})
@@ -314,7 +368,12 @@ func TestSignaturesThatAreThereAreCheckedWhateverIsAskedFor(t *testing.T) {
 					t.Errorf("%s: the canonical request is shown as %q", got.Proto, canonical)
 				}
 			}
-			for _, r := range w.accessLog(2) {
+			conn := w.grpcClient(grpc.WithDisableRetry(), grpc.WithUnaryInterceptor(signingInterceptor(t, userKey, test.spoil)))
+			err := conn.Invoke(grpcContext(t), "/a", wrapperspb.Bytes(nil), new(wrapperspb.BytesValue))
+			if got := status.Convert(err); got.Code() != codes.PermissionDenied || !strings.HasPrefix(got.Message(), test.want) {
+				t.Errorf("gRPC: %v %q, want %q", got.Code(), got.Message(), test.want)
+			}
+			for _, r := range w.accessLog(3) {
 				if r.Caller == nil || r.Caller.ResolvedUser != "Unknown" || r.Failure != accesslog.ClientAccessDenied {
 					t.Errorf("recorded: failure %q, caller %+v", r.Failure, r.Caller)
 				}
@@ -350,6 +409,15 @@ func TestPoliciesDecideAboutCallsOfGRPC(t *testing.T) {
 	if err := conn.Invoke(grpcContext(t), "/test.Echo/Unary", wrapperspb.Bytes([]byte("hello")), new(wrapperspb.BytesValue)); err != nil {
 		t.Errorf("a call that is allowed: %v", err)
 	}
+	w.guard("svc-1", statement("Allow", `"Resource":"`+serviceARN+`/test.Echo/Unary","Principal":{"AWS":"`+roleARN+`"}`))
+	for key, want := range map[string]codes.Code{sessionKey: codes.OK, userKey: codes.PermissionDenied, "": codes.PermissionDenied} {
+		signed := w.grpcClient(grpc.WithDisableRetry(), grpc.WithUnaryInterceptor(signingInterceptor(t, key)))
+		out := new(wrapperspb.BytesValue)
+		err := signed.Invoke(grpcContext(t), "/test.Echo/Unary", wrapperspb.Bytes([]byte("hello")), out)
+		if status.Code(err) != want || err == nil && string(out.Value) != "hello" {
+			t.Errorf("a call that is signed with %q is answered %q, %v; want %v", key, out.Value, err, want)
+		}
+	}
 	err := conn.Invoke(grpcContext(t), "/test.Echo/Other", wrapperspb.Bytes([]byte("hello")), new(wrapperspb.BytesValue))
 	want := "AccessDeniedException: User: anonymous is not authorized to perform: vpc-lattice-svcs:Invoke on resource: " + serviceARN +
 		"/test.Echo/Other because no service-based policy allows the vpc-lattice-svcs:Invoke action"
@@ -365,6 +433,15 @@ func TestPoliciesDecideAboutConnectionsThatArePassedThrough(t *testing.T) {
 	}{
 		{"Connect", statement("Allow", `"Action":"vpc-lattice-svcs:Connect","Resource":"`+serviceARN+`"`), true},
 		{"Connect on its port", statement("Allow", `"Action":"vpc-lattice-svcs:Connect","Condition":{"NumericEquals":{"vpc-lattice-svcs:Port":"443"},"StringEquals":{"aws:PrincipalType":"Anonymous"}}`), true},
+		{"Connect to the service", statement("Allow", `"Condition":{"ArnEquals":{"vpc-lattice-svcs:ServiceArn":"`+serviceARN+`"}}`), true},
+		{"Connect to another", statement("Allow", `"Condition":{"ArnEquals":{"vpc-lattice-svcs:ServiceArn":"`+serviceARN+`0"}}`), false},
+		{"Connect through the network", statement("Allow", `"Condition":{"ArnEquals":{"vpc-lattice-svcs:ServiceNetworkArn":"arn:aws:vpc-lattice:us-west-2:111122223333:servicenetwork/sn-1"}}`), true},
+		{"Connect through another", statement("Allow", `"Condition":{"ArnEquals":{"vpc-lattice-svcs:ServiceNetworkArn":"arn:aws:vpc-lattice:us-west-2:111122223333:servicenetwork/sn-2"}}`), false},
+		{"Connect from the VPC", statement("Allow", `"Condition":{"StringEquals":{"vpc-lattice-svcs:SourceVpc":"vpc-1","vpc-lattice-svcs:SourceVpcOwnerAccount":"111122223333"}}`), true},
+		{"Connect from another", statement("Allow", `"Condition":{"StringEquals":{"vpc-lattice-svcs:SourceVpc":"vpc-2"}}`), false},
+		{"Connect from another's", statement("Allow", `"Condition":{"StringEquals":{"vpc-lattice-svcs:SourceVpcOwnerAccount":"444455556666"}}`), false},
+		{"Connect on another port", statement("Allow", `"Condition":{"NumericEquals":{"vpc-lattice-svcs:Port":"80"}}`), false},
+		{"a method", statement("Allow", `"Condition":{"StringLike":{"vpc-lattice-svcs:RequestMethod":"*"}}`), false},
 		{"Invoke", statement("Allow", `"Action":"vpc-lattice-svcs:Invoke"`), false},
 		{"a path", statement("Allow", `"Resource":"`+serviceARN+`/*"`), false},
 		{"a principal", statement("Allow", `"Principal":{"AWS":"111122223333"}`), false},
@@ -374,6 +451,7 @@ func TestPoliciesDecideAboutConnectionsThatArePassedThrough(t *testing.T) {
 			t.Parallel()
 			w := newSecureWorld(t)
 			w.passthrough(secureBackend(t, w.site(customHost), echoTLS))
+			w.put(&lattice.ServiceNetworkVpcAssociation{Base: w.base("snva-1"), ServiceNetworkID: "sn-1", VpcID: "vpc-1"})
 			w.guard("svc-1", test.statements)
 			c, err := w.tls(w.client(customHost))
 			if (err == nil) != test.passes {
