@@ -19,31 +19,33 @@ import (
 
 // Common are the settings that dev and serve share.
 type Common struct {
-	APIAddr                 string           `name:"api-addr" default:"127.0.0.1:7600" help:"Address of the Lattice API."`
-	AdminAddr               string           `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /ports, /explain, /ca.pem and /debug/pprof."`
-	DataAddr                string           `name:"data-addr" default:"127.0.0.1" help:"IP address that data-plane listeners bind to."`
-	AllowedHosts            []string         `name:"allowed-hosts" placeholder:"NAME,..." help:"Names under which the API port of dev and the admin port may be addressed, beside IP addresses and names below localhost; .internal stands for all names below it."`
-	Domain                  string           `name:"domain" default:"localhost" help:"Parent of the generated service names. Some clients, such as curl and browsers, find names below localhost without any DNS (README.md)."`
-	Region                  string           `name:"region" default:"us-west-2" help:"Region of requests whose signature does not name one."`
-	Account                 string           `name:"account" default:"000000000000" help:"Account of requests whose credentials do not name one."`
-	CADir                   string           `name:"ca-dir" placeholder:"DIR" help:"Directory of the local certificate authority, ca.pem and ca-key.pem (default: serve DATA_DIR, dev the user's cache directory)."`
-	Etcd                    Etcd             `embed:"" prefix:"etcd-"`
-	APIConcurrency          int              `name:"api-concurrency" default:"256" help:"How many API operations are carried out at once; 0 means any number. Others wait for a second at most."`
-	APIBurst                int              `name:"api-burst" default:"0" help:"How many API calls an account may make at once; 0 means as many as --api-rate."`
-	Inventory               string           `name:"inventory" placeholder:"FILE" help:"YAML file of what AWS would know: VPCs, instances, load balancers, certificates, endpoints (docs/inventory.md). Read again when it changes."`
-	DNSResolver             string           `name:"dns-resolver" placeholder:"ADDR" help:"DNS server that domain verifications ask, as in 10.0.0.2:53 (default: the system's)."`
-	DNSForward              []netip.AddrPort `name:"dns-forward" placeholder:"ADDR,..." help:"DNS servers that --dns-addr asks for names that are not this network's, as in 10.0.0.2:53 (default none: such queries are refused)."`
-	LifecycleDelay          time.Duration    `name:"lifecycle-delay" default:"0s" help:"How long resources stay CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS and DELETE_IN_PROGRESS."`
-	DeregistrationDelay     time.Duration    `name:"deregistration-delay" default:"1m" help:"How long a deregistered target is DRAINING."`
-	ConnectionDuration      time.Duration    `name:"connection-duration" default:"10m" help:"How long a client's connection to the data plane may live."`
-	MaxConnections          int              `name:"max-connections" default:"0" help:"How many connections of clients the data plane has at most; 0 derives it from how many files the process may have open. Beyond, idle ones are closed."`
-	MaxConnectionsPerSource int              `name:"max-connections-per-source" default:"0" help:"How many connections of clients the data plane takes from one IPv4 address or IPv6 /64; 0 means any number."`
-	AccessLogsLimit         int64            `name:"access-logs-limit" default:"1024" help:"How many megabytes of complete access logs are kept in the directory of --access-logs; the oldest go first."`
-	AccessLogsSpool         int64            `name:"access-logs-spool" default:"1024" help:"How many megabytes of access logs wait on the disk while they cannot be delivered; beyond, the oldest are lost."`
-	DrainTimeout            time.Duration    `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
-	Quotas                  lattice.Quotas   `name:"quotas" placeholder:"QUOTA=N,..." help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
-	LogLevel                string           `name:"log-level" default:"info" help:"Least level that is logged: debug, info, warn or error."`
-	LogFormat               string           `name:"log-format" default:"text" help:"Form of the log: text or json."`
+	APIAddr                 string                `name:"api-addr" default:"127.0.0.1:7600" help:"Address of the Lattice API."`
+	AdminAddr               string                `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /ports, /explain, /ca.pem and /debug/pprof."`
+	DataAddr                string                `name:"data-addr" default:"127.0.0.1" help:"IP address that data-plane listeners bind to."`
+	AllowedHosts            []string              `name:"allowed-hosts" placeholder:"NAME,..." help:"Names under which the API port of dev and the admin port may be addressed, beside IP addresses and names below localhost; .internal stands for all names below it."`
+	Domain                  string                `name:"domain" default:"localhost" help:"Parent of the generated service names. Some clients, such as curl and browsers, find names below localhost without any DNS (README.md)."`
+	Region                  string                `name:"region" default:"us-west-2" help:"Region of requests whose signature does not name one."`
+	Account                 string                `name:"account" default:"000000000000" help:"Account of requests whose credentials do not name one."`
+	CADir                   string                `name:"ca-dir" placeholder:"DIR" help:"Directory of the local certificate authority, ca.pem and ca-key.pem (default: serve DATA_DIR, dev the user's cache directory)."`
+	Etcd                    Etcd                  `embed:"" prefix:"etcd-"`
+	APIConcurrency          int                   `name:"api-concurrency" default:"256" help:"How many API operations are carried out at once; 0 means any number. Others wait for a second at most."`
+	APIBurst                int                   `name:"api-burst" default:"0" help:"How many API calls an account may make at once; 0 means as many as --api-rate."`
+	Inventory               string                `name:"inventory" placeholder:"FILE" help:"YAML file of what AWS would know: VPCs, instances, load balancers, certificates, endpoints (docs/inventory.md). Read again when it changes."`
+	DNSResolver             string                `name:"dns-resolver" placeholder:"ADDR" help:"DNS server that domain verifications and names of resources are looked up at, as in 10.0.0.2:53 (default: the system's)."`
+	DNSForward              []netip.AddrPort      `name:"dns-forward" placeholder:"ADDR,..." help:"DNS servers that --dns-addr asks for names that are not this network's, as in 10.0.0.2:53 (default none: such queries are refused)."`
+	ResourceRange           lattice.ResourceRange `name:"resource-range" default:"127.89.0.0/16" placeholder:"NETWORK[,NETWORK]" help:"Network of IPv4 from which associations of resource configurations get an address each, and perhaps one of IPv6; none is no traffic to resources (docs/resources.md)."`
+	ResourcePorts           []int                 `name:"resource-ports" default:"80,443,1433,1521,3306,5432,5439,6379,8080,8182,9042,9092,9200,11211,27017" placeholder:"PORT,..." help:"Ports at which resources are listened for whose port ranges have more than 64."`
+	LifecycleDelay          time.Duration         `name:"lifecycle-delay" default:"0s" help:"How long resources stay CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS and DELETE_IN_PROGRESS."`
+	DeregistrationDelay     time.Duration         `name:"deregistration-delay" default:"1m" help:"How long a deregistered target is DRAINING."`
+	ConnectionDuration      time.Duration         `name:"connection-duration" default:"10m" help:"How long a client's connection to the data plane may live."`
+	MaxConnections          int                   `name:"max-connections" default:"0" help:"How many connections of clients the data plane has at most; 0 derives it from how many files the process may have open. Beyond, idle ones are closed."`
+	MaxConnectionsPerSource int                   `name:"max-connections-per-source" default:"0" help:"How many connections of clients the data plane takes from one IPv4 address or IPv6 /64; 0 means any number."`
+	AccessLogsLimit         int64                 `name:"access-logs-limit" default:"1024" help:"How many megabytes of complete access logs are kept in the directory of --access-logs; the oldest go first."`
+	AccessLogsSpool         int64                 `name:"access-logs-spool" default:"1024" help:"How many megabytes of access logs wait on the disk while they cannot be delivered; beyond, the oldest are lost."`
+	DrainTimeout            time.Duration         `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
+	Quotas                  lattice.Quotas        `name:"quotas" placeholder:"QUOTA=N,..." help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
+	LogLevel                string                `name:"log-level" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+	LogFormat               string                `name:"log-format" default:"text" help:"Form of the log: text or json."`
 }
 
 // Configuration is what package server needs to know.
@@ -130,6 +132,11 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 		wrong("data-addr", c.DataAddr, "must be an IP address, as in 127.0.0.1")
 	} else {
 		c.checkLoopback("data-addr", c.DataAddr, address, wrong)
+	}
+	for _, network := range []netip.Prefix{c.ResourceRange.IPv4, c.ResourceRange.IPv6} {
+		if network.IsValid() {
+			c.checkLoopback("resource-range", network.String(), network.Addr().AsSlice(), wrong)
+		}
 	}
 	if !domainPattern.MatchString(c.Domain) || len(c.Domain) > 120 {
 		wrong("domain", c.Domain, "must be a domain name in lower case of at most 120 characters")

@@ -78,6 +78,8 @@ func (p *problems) mappers() []kong.Option {
 		mapper(p, "a whole number that is not negative", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }),
 		mapper(p, "ports such as 80=8080,443=8443", parsePortMap),
 		mapper(p, "networks such as 127.0.0.0/8,::1/128", parseNetworks),
+		mapper(p, wantResourceRange, parseResourceRange),
+		mapper(p, "ports such as 5432,6379", parsePorts),
 		p.functionMapper(),
 		mapper(p, "quotas such as targetGroupsPerRegion=1000", parseQuotas),
 	}

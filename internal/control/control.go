@@ -11,6 +11,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"trellis/internal/api"
@@ -40,6 +41,8 @@ type Config struct {
 	FailCreation func(kind lattice.Kind) (code, message string)
 	// Endpoints tells which VPC endpoints there are. Nil means none.
 	Endpoints Endpoints
+	// ResourceAddresses is how many addresses there are at which clients can reach resources. 0 means that none gets any.
+	ResourceAddresses uint32
 	// Resolver looks for the TXT records that verify domains. The default is net.DefaultResolver.
 	Resolver Resolver
 	// Now tells the time. The default is time.Now.
@@ -59,6 +62,10 @@ type Control struct {
 	due      chan struct{}
 	verifier verifier
 	quotas   lattice.QuotaTable
+	// entered is signalled when the inventory has changed, and with it perhaps the VPC endpoints.
+	entered chan struct{}
+	// lastAddress is the number of the address that was given last.
+	lastAddress atomic.Uint32
 }
 
 var _ api.Operations = (*Control)(nil)
@@ -75,7 +82,7 @@ func New(cfg Config) *Control {
 	if cfg.Resolver == nil {
 		cfg.Resolver = net.DefaultResolver
 	}
-	return &Control{Config: cfg, due: make(chan struct{}, 1), verifier: newVerifier(), quotas: cfg.Quotas.InForce()}
+	return &Control{Config: cfg, due: make(chan struct{}, 1), entered: make(chan struct{}, 1), verifier: newVerifier(), quotas: cfg.Quotas.InForce()}
 }
 
 // read answers an operation that changes nothing from a consistent view of the catalog.

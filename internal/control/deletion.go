@@ -61,13 +61,15 @@ func (c *Control) signalDue() {
 	}
 }
 
-// Run ends the deletions and drains that are due, and looks for the records that verify domains, until ctx ends. Every
+// Run ends the deletions and drains that are due, looks for the records that verify domains, and gives addresses to what VPC
+// endpoints lead to, until ctx ends. Every
 // node may run it: whoever comes first ends them, and the others find nothing left to do.
 func (c *Control) Run(ctx context.Context) error {
-	var verifier sync.WaitGroup
-	verifier.Go(func() { c.verifyDomains(ctx) })
+	var others sync.WaitGroup
+	others.Go(func() { c.verifyDomains(ctx) })
+	others.Go(func() { c.numberEndpoints(ctx) })
 	c.endAllDue(ctx)
-	verifier.Wait()
+	others.Wait()
 	return nil
 }
 

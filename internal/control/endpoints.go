@@ -34,9 +34,8 @@ func (c *Control) attachedEndpoints(v catalog.View, r *lattice.ResourceConfigura
 	})
 }
 
-// attachEndpoints makes records of the associations of a resource configuration that have none yet. An association
-// comes into being when it is first listed: nobody can know its id before. Each is written by itself, so that
-// lists have them in the order of their endpoints.
+// attachEndpoints makes records of the associations of a resource configuration that have none yet. Each is written by
+// itself, so that lists have them in the order of their endpoints.
 func (c *Control) attachEndpoints(ctx context.Context, key lattice.Key) error {
 	var missing []inventory.VPCEndpoint
 	err := c.read(func(v catalog.View) error {
@@ -46,9 +45,15 @@ func (c *Control) attachEndpoints(ctx context.Context, key lattice.Key) error {
 	for _, e := range missing {
 		err = c.commit(ctx, func(tx *catalog.Tx) error {
 			// Another node, or another request, may have been faster.
-			if slices.ContainsFunc(c.unattached(tx, key), func(other inventory.VPCEndpoint) bool { return other.ID == e.ID }) {
-				tx.Put(c.newEndpointAssociation(key, e))
+			if !slices.ContainsFunc(c.unattached(tx, key), func(other inventory.VPCEndpoint) bool { return other.ID == e.ID }) {
+				return nil
 			}
+			a := c.newEndpointAssociation(key, e)
+			var err error
+			if a.AddressNumber, err = c.freeAddress(tx); err != nil {
+				return err
+			}
+			tx.Put(a)
 			return nil
 		})
 		if err != nil {

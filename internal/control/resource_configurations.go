@@ -52,7 +52,9 @@ func (c *Control) CreateResourceConfiguration(ctx context.Context, caller api.Ca
 		}
 		tx.Put(r)
 		if group != nil {
-			c.associateChild(tx, group, r)
+			if err := c.associateChild(tx, group, r); err != nil {
+				return nil, err
+			}
 		}
 		out := c.resourceConfiguration(tx, r)
 		return &shape.CreateResourceConfigurationResponse{

@@ -41,9 +41,13 @@ func (c *Control) CreateServiceNetworkResourceAssociation(ctx context.Context, c
 		if err := c.checkQuota(lattice.QuotaResourceConfigurationsPerServiceNetwork, existing+1, lattice.KindServiceNetwork, n.ID); err != nil {
 			return nil, err
 		}
-		tx.Put(a)
+		if err := c.putWithAddresses(tx, a); err != nil {
+			return nil, err
+		}
 		for _, child := range slices.Collect(catalog.All[*lattice.ResourceConfiguration](tx, childrenOf(r))) {
-			c.associateWith(tx, a, child)
+			if err := c.associateWith(tx, a, child); err != nil {
+				return nil, err
+			}
 		}
 		return &shape.CreateServiceNetworkResourceAssociationResponse{
 			Arn:               ptr(a.ARN()),
@@ -72,22 +76,26 @@ func (c *Control) newResourceAssociation(serviceNetworkID string, r *lattice.Res
 
 // associateWith puts a child into the service network of its group's association, unless it is there by itself or is
 // going.
-func (c *Control) associateWith(tx *catalog.Tx, group *lattice.ServiceNetworkResourceAssociation, child *lattice.ResourceConfiguration) {
+func (c *Control) associateWith(tx *catalog.Tx, group *lattice.ServiceNetworkResourceAssociation, child *lattice.ResourceConfiguration) error {
 	a := c.newResourceAssociation(group.ServiceNetworkID, child)
 	if _, held := tx.Holder(a.PairClaim()); held || child.Lifecycle.Deleting() {
-		return
+		return nil
 	}
 	a.GroupAssociationID, a.PrivateDNSEnabled = group.ID, group.PrivateDNSEnabled
-	tx.Put(a)
+	return c.putWithAddresses(tx, a)
 }
 
 // associateChild puts a new child into the service networks of its group.
-func (c *Control) associateChild(tx *catalog.Tx, group, child *lattice.ResourceConfiguration) {
+func (c *Control) associateChild(tx *catalog.Tx, group, child *lattice.ResourceConfiguration) error {
 	for _, a := range slices.Collect(catalog.All[*lattice.ServiceNetworkResourceAssociation](tx, associationsOf(group, false))) {
-		if !a.Lifecycle.Deleting() {
-			c.associateWith(tx, a, child)
+		if a.Lifecycle.Deleting() {
+			continue
+		}
+		if err := c.associateWith(tx, a, child); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // checkResourceAssociation refuses a second association of a resource configuration with a service network, and one

@@ -7,10 +7,12 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"trellis/internal/lattice"
+	"trellis/internal/shape"
 )
 
 // The forms of ids and ARNs.
@@ -27,6 +29,8 @@ var (
 
 // instanceStates are EC2's (docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceState.html).
 var instanceStates = []string{"pending", StateRunning, "shutting-down", "terminated", "stopping", "stopped"}
+
+const dnsPort = 53
 
 // builder makes a snapshot of a file, and notes what is wrong with it.
 type builder struct {
@@ -89,6 +93,7 @@ func (b *builder) build(f *file) {
 		element(b, "certificates", i, "arn", e.ARN, certARN, "arn:aws:acm:us-west-2:123456789012:certificate/12345678-1234-1234-1234-123456789012", s.certificates)
 		s.certificates[e.ARN] = Certificate{ARN: e.ARN, TLS: b.certificate(e.Certificate, e.Key)}
 	}
+	b.buildDatabases(f)
 	b.buildVPCEndpoints(f)
 }
 
@@ -117,6 +122,17 @@ func (b *builder) buildVPCs(f *file) {
 			}
 			vpc.CIDRs = append(vpc.CIDRs, network)
 			s.networks = append(s.networks, vpcNetwork{network, e.ID})
+		}
+		for _, text := range e.DNSServers {
+			server, err := netip.ParseAddrPort(text)
+			if address, bare := netip.ParseAddr(text); bare == nil {
+				server, err = netip.AddrPortFrom(address, dnsPort), nil
+			}
+			if err != nil {
+				b.wrong("dnsServers: %q must be an IP address, with a port or without, such as 10.0.0.2", text)
+				continue
+			}
+			vpc.DNSServers = append(vpc.DNSServers, server)
 		}
 		s.vpcs[e.ID] = vpc
 	}
@@ -184,7 +200,8 @@ func (b *builder) buildVPCEndpoints(f *file) {
 			b.wrong("owner: %q must be an account, which has 12 digits", e.Owner)
 		}
 		b.needSecurityGroups(e.SecurityGroups)
-		endpoint := VPCEndpoint{ID: e.ID, VPC: e.VPC, Owner: e.Owner, SecurityGroups: e.SecurityGroups, CreatedAt: b.time(e.CreatedAt)}
+		endpoint := VPCEndpoint{ID: e.ID, VPC: e.VPC, Owner: e.Owner, SecurityGroups: e.SecurityGroups, CreatedAt: b.time(e.CreatedAt),
+			PrivateDNS: b.privateDNS(e.PrivateDNSEnabled, e.PrivateDNSPreference, e.PrivateDNSSpecifiedDomains)}
 		switch e.Type {
 		case "Resource":
 			endpoint.to = b.reference("resourceConfiguration", e.ResourceConfiguration, lattice.KindResourceConfiguration)
@@ -208,6 +225,29 @@ func (b *builder) buildVPCEndpoints(f *file) {
 			slices.SortFunc(list, func(a, b VPCEndpoint) int { return strings.Compare(a.ID, b.ID) })
 		}
 	}
+}
+
+// privateDNS reads the DNS options of an endpoint, which are as those of VPC associations (API DnsOptions).
+func (b *builder) privateDNS(enabled, preference string, domains []string) *PrivateDNS {
+	on, err := strconv.ParseBool(cmp.Or(enabled, "false"))
+	if err != nil {
+		b.wrong("privateDnsEnabled: %q must be true or false", enabled)
+	}
+	p := shape.PrivateDnsPreference(cmp.Or(preference, string(shape.PrivateDnsPreferenceVerifiedDomainsOnly)))
+	specifies := p == shape.PrivateDnsPreferenceVerifiedDomainsAndSpecifiedDomains || p == shape.PrivateDnsPreferenceSpecifiedDomainsOnly
+	switch {
+	case !on && (preference != "" || len(domains) > 0):
+		b.wrong("privateDnsPreference and privateDnsSpecifiedDomains are for endpoints with privateDnsEnabled: true")
+	case !slices.Contains([]shape.PrivateDnsPreference{shape.PrivateDnsPreferenceVerifiedDomainsOnly, shape.PrivateDnsPreferenceAllDomains,
+		shape.PrivateDnsPreferenceVerifiedDomainsAndSpecifiedDomains, shape.PrivateDnsPreferenceSpecifiedDomainsOnly}, p):
+		b.wrong("privateDnsPreference: %q must be one of VERIFIED_DOMAINS_ONLY, ALL_DOMAINS, VERIFIED_DOMAINS_AND_SPECIFIED_DOMAINS, SPECIFIED_DOMAINS_ONLY", preference)
+	case specifies != (len(domains) > 0):
+		b.wrong("privateDnsSpecifiedDomains belong to a privateDnsPreference that says SPECIFIED_DOMAINS, and to no other")
+	}
+	if !on {
+		return nil
+	}
+	return &PrivateDNS{Preference: p, Domains: domains}
 }
 
 func (b *builder) time(text string) time.Time {

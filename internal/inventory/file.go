@@ -21,11 +21,13 @@ type file struct {
 		ID    string   `yaml:"id"`
 		CIDRs []string `yaml:"cidrs"`
 
-		DefaultSecurityGroup string `yaml:"defaultSecurityGroup"`
+		DefaultSecurityGroup string   `yaml:"defaultSecurityGroup"`
+		DNSServers           []string `yaml:"dnsServers"`
 	} `yaml:"vpcs"`
 	SecurityGroups []struct {
-		ID      string         `yaml:"id"`
-		Ingress []ingressEntry `yaml:"ingress"`
+		ID      string      `yaml:"id"`
+		Ingress []ruleEntry `yaml:"ingress"`
+		Egress  []ruleEntry `yaml:"egress"`
 	} `yaml:"securityGroups"`
 	Instances []struct {
 		ID      string `yaml:"id"`
@@ -46,6 +48,7 @@ type file struct {
 		Certificate string `yaml:"certificate"`
 		Key         string `yaml:"key"`
 	} `yaml:"certificates"`
+	Databases    []databaseEntry `yaml:"databases"`
 	VPCEndpoints []struct {
 		ID                    string `yaml:"id"`
 		VPC                   string `yaml:"vpc"`
@@ -55,12 +58,15 @@ type file struct {
 		ServiceNetwork        string `yaml:"serviceNetwork"`
 		CreatedAt             string `yaml:"createdAt"`
 
-		SecurityGroups []string `yaml:"securityGroups"`
+		SecurityGroups             []string `yaml:"securityGroups"`
+		PrivateDNSEnabled          string   `yaml:"privateDnsEnabled"`
+		PrivateDNSPreference       string   `yaml:"privateDnsPreference"`
+		PrivateDNSSpecifiedDomains []string `yaml:"privateDnsSpecifiedDomains"`
 	} `yaml:"vpcEndpoints"`
 }
 
-// ingressEntry is a rule of a security group.
-type ingressEntry struct {
+// ruleEntry is a rule of a security group.
+type ruleEntry struct {
 	Ports          string   `yaml:"ports"`
 	CIDRs          []string `yaml:"cidrs"`
 	SecurityGroups []string `yaml:"securityGroups"`

@@ -280,7 +280,7 @@ vpcEndpoints:
 		t.Fatal("it was accepted")
 	}
 	want := strings.TrimSpace(`
-line 2: there is no list "colour"; the lists are certificates, functions, instances, loadBalancers, securityGroups, vpcEndpoints, vpcs
+line 2: there is no list "colour"; the lists are certificates, databases, functions, instances, loadBalancers, securityGroups, vpcEndpoints, vpcs
 line 15: there is no key "name" in an element of instances; the keys are address, id, securityGroups, state, vpc
 line 34: there is no key "url" in an element of functions; the keys are arn, command, concurrency, directory, endpoint, environment, handler, memory, timeout, watch
 line 16: cannot unmarshal !!str ` + "`not a map`" + `

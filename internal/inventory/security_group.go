@@ -8,14 +8,17 @@ import (
 	"strings"
 )
 
-// SecurityGroup says which clients may connect.
+// SecurityGroup says which clients may connect, and to whom whoever has the group may connect.
 type SecurityGroup struct {
 	ID      string
-	Ingress []Ingress
+	Ingress []SecurityGroupRule
+	// Egress admits everything if HasEgress is false, as EC2 does with a new group.
+	Egress    []SecurityGroupRule
+	HasEgress bool
 }
 
-// Ingress admits clients in its networks, and the members of its groups, to a range of ports.
-type Ingress struct {
+// SecurityGroupRule admits what is at addresses in its networks, and the members of its groups, at a range of ports.
+type SecurityGroupRule struct {
 	FirstPort, LastPort int
 	Networks            []netip.Prefix
 	Groups              []string
@@ -45,11 +48,15 @@ func (b *builder) buildSecurityGroups(f *file) {
 	s := b.snapshot
 	for i, e := range f.SecurityGroups {
 		element(b, "securityGroups", i, "id", e.ID, groupID, "sg-0123456789abcdef0", s.securityGroups)
-		group := SecurityGroup{ID: e.ID}
+		group := SecurityGroup{ID: e.ID, HasEgress: e.Egress != nil}
 		at := b.at
 		for j, rule := range e.Ingress {
 			b.at = fmt.Sprintf("%s.ingress[%d]", at, j)
-			group.Ingress = append(group.Ingress, b.ingress(rule))
+			group.Ingress = append(group.Ingress, b.rule(rule))
+		}
+		for j, rule := range e.Egress {
+			b.at = fmt.Sprintf("%s.egress[%d]", at, j)
+			group.Egress = append(group.Egress, b.rule(rule))
 		}
 		s.securityGroups[e.ID] = group
 	}
@@ -58,11 +65,15 @@ func (b *builder) buildSecurityGroups(f *file) {
 			b.at = fmt.Sprintf("securityGroups[%d] (%s).ingress[%d]", i, e.ID, j)
 			b.needSecurityGroups(rule.SecurityGroups)
 		}
+		for j, rule := range e.Egress {
+			b.at = fmt.Sprintf("securityGroups[%d] (%s).egress[%d]", i, e.ID, j)
+			b.needSecurityGroups(rule.SecurityGroups)
+		}
 	}
 }
 
-func (b *builder) ingress(e ingressEntry) Ingress {
-	rule := Ingress{FirstPort: 1, LastPort: 65535, Groups: e.SecurityGroups}
+func (b *builder) rule(e ruleEntry) SecurityGroupRule {
+	rule := SecurityGroupRule{FirstPort: 1, LastPort: 65535, Groups: e.SecurityGroups}
 	if e.Ports != "" {
 		first, last, isRange := strings.Cut(e.Ports, "-")
 		if !isRange {

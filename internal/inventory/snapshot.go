@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"trellis/internal/lattice"
+	"trellis/internal/shape"
 )
 
 // Snapshot is what stood in an inventory file at one time. All of its methods may be called on a nil one, which is
@@ -26,6 +27,9 @@ type Snapshot struct {
 
 	functions    map[string]Function
 	certificates map[string]Certificate
+	// databases are by ARN, and databaseNames their endpoints by domain name.
+	databases     map[string]Database
+	databaseNames map[string]DatabaseEndpoint
 	// The endpoints by the id of what they lead to.
 	resourceEndpoints, networkEndpoints map[string][]VPCEndpoint
 }
@@ -36,6 +40,8 @@ type VPC struct {
 	CIDRs []netip.Prefix
 	// DefaultSecurityGroup is an id, or "" where the file does not say it.
 	DefaultSecurityGroup string
+	// DNSServers are those of the VPC's DHCP options, in order. There may be none.
+	DNSServers []netip.AddrPort
 }
 
 type vpcNetwork struct {
@@ -77,9 +83,17 @@ type VPCEndpoint struct {
 	Owner string
 	// SecurityGroups are those of the endpoint. Without any it admits everybody in the VPC.
 	SecurityGroups []string
+	// PrivateDNS says which private names of resources clients in the VPC find for the endpoint. Nil means none.
+	PrivateDNS *PrivateDNS
 	// CreatedAt is zero where the file does not say it.
 	CreatedAt time.Time
 	to        reference
+}
+
+// PrivateDNS says which private names are found, in the words of EC2's and VPC Lattice's DnsOptions.
+type PrivateDNS struct {
+	Preference shape.PrivateDnsPreference
+	Domains    []string
 }
 
 // reference is the id of a record, in any scope if it is zero.
@@ -97,6 +111,8 @@ func newSnapshot() *Snapshot {
 		loadBalancers:     map[string]LoadBalancer{},
 		functions:         map[string]Function{},
 		certificates:      map[string]Certificate{},
+		databases:         map[string]Database{},
+		databaseNames:     map[string]DatabaseEndpoint{},
 		resourceEndpoints: map[string][]VPCEndpoint{},
 		networkEndpoints:  map[string][]VPCEndpoint{},
 	}
@@ -197,6 +213,21 @@ func (s *Snapshot) ServiceNetworkEndpoints(serviceNetwork lattice.Key) []VPCEndp
 		return nil
 	}
 	return leadingTo(s.networkEndpoints, serviceNetwork)
+}
+
+// ResourceEndpointTargets and ServiceNetworkEndpointTargets return the ids of what VPC endpoints lead to, in order.
+func (s *Snapshot) ResourceEndpointTargets() []string {
+	if s == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s.resourceEndpoints))
+}
+
+func (s *Snapshot) ServiceNetworkEndpointTargets() []string {
+	if s == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s.networkEndpoints))
 }
 
 func leadingTo(endpoints map[string][]VPCEndpoint, to lattice.Key) []VPCEndpoint {

@@ -156,6 +156,9 @@ func (b *Base) Meta() *Base { return b }
 // Deleting is the index of all resources, of whatever kind and scope, whose deletion is under way.
 var Deleting = Index{By: "deleting"}
 
+// Everywhere is the index of the resources of a kind in all scopes, of those kinds to which VPC endpoints lead.
+func Everywhere(kind Kind) Index { return Index{Kind: kind, By: "everywhere"} }
+
 // Tagged is the index of a scope's resources of all kinds that have tags.
 func Tagged(scope Scope) Index { return Index{Scope: scope, By: "tagged"} }
 

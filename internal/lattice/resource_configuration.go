@@ -20,6 +20,8 @@ type ResourceConfiguration struct {
 	CustomDomainName     string `json:"customDomainName,omitempty"`
 	GroupDomain          string `json:"groupDomain,omitempty"`
 	DomainVerificationID string `json:"domainVerificationId,omitempty"`
+	// AmazonManaged says that it came with that of a database cluster, which is its group then.
+	AmazonManaged bool `json:"amazonManaged,omitempty"`
 }
 
 // ResourceConfigurationKey returns the key of a resource configuration.
@@ -33,6 +35,7 @@ func (r *ResourceConfiguration) Clone() Resource { c := *r; return &c }
 func (r *ResourceConfiguration) Indexes() []Index {
 	indexes := []Index{
 		All(KindResourceConfiguration, r.Scope),
+		Everywhere(KindResourceConfiguration),
 		By(KindResourceConfiguration, r.Scope, "resourcegateway", r.ResourceGatewayID),
 	}
 	if r.GroupID != "" {

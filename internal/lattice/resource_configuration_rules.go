@@ -86,7 +86,10 @@ func domainProblems(field string, name *string) []FieldProblem {
 const AllPorts = "1-65535"
 
 // PortRange is a range of ports, both ends of which belong to it.
-type PortRange struct{ From, To int }
+type PortRange struct {
+	From int `json:"from"`
+	To   int `json:"to"`
+}
 
 // ParsePortRange parses a port range, which is a port or two ports with a hyphen between them.
 func ParsePortRange(text string) (r PortRange, ok bool) {

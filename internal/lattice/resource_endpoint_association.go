@@ -7,6 +7,8 @@ type ResourceEndpointAssociation struct {
 	ResourceConfigurationID string `json:"resourceConfigurationId"`
 	VpcEndpointID           string `json:"vpcEndpointId"`
 	VpcEndpointOwner        string `json:"vpcEndpointOwner"`
+	// AddressNumber tells the address at which clients reach the resource through the endpoint. See ResourceAddressClaim.
+	AddressNumber uint32 `json:"addressNumber,omitempty"`
 }
 
 // ResourceEndpointAssociationKey returns the key of an endpoint's association.
@@ -25,7 +27,7 @@ func (a *ResourceEndpointAssociation) Indexes() []Index {
 	return a.indexes(By(KindResourceEndpointAssociation, a.Scope, "resourceconfiguration", a.ResourceConfigurationID))
 }
 func (a *ResourceEndpointAssociation) Claims() []Claim {
-	return []Claim{EndpointAssociationClaim(a.Scope, a.ResourceConfigurationID, a.VpcEndpointID)}
+	return append(addressClaims(a.AddressNumber), EndpointAssociationClaim(a.Scope, a.ResourceConfigurationID, a.VpcEndpointID))
 }
 
 // EndpointAssociationClaim claims that a VPC endpoint is associated with a resource configuration.

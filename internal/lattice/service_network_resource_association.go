@@ -15,6 +15,10 @@ type ServiceNetworkResourceAssociation struct {
 	PrivateDNSEnabled  bool   `json:"privateDnsEnabled,omitempty"`
 	// DomainName is the generated name under which clients reach the resource. A group has none.
 	DomainName string `json:"domainName,omitempty"`
+	// AddressNumber tells the address at which clients in associated VPCs reach the resource, and EndpointAddressNumbers those
+	// at which clients reach it through VPC endpoints of the service network, by the endpoint's id. See ResourceAddressClaim.
+	AddressNumber          uint32            `json:"addressNumber,omitempty"`
+	EndpointAddressNumbers map[string]uint32 `json:"endpointAddressNumbers,omitempty"`
 }
 
 // ServiceNetworkResourceAssociationKey returns the key of a resource association.
@@ -37,6 +41,7 @@ func (a *ServiceNetworkResourceAssociation) Indexes() []Index {
 	}
 	indexes := []Index{
 		All(KindServiceNetworkResourceAssociation, a.Scope),
+		Everywhere(KindServiceNetworkResourceAssociation),
 		by("resourceconfiguration", a.ResourceConfigurationID),
 		by("resourceconfiguration+children", a.ResourceConfigurationID),
 		by("servicenetwork+children", a.ServiceNetworkID),
@@ -52,7 +57,13 @@ func (a *ServiceNetworkResourceAssociation) Indexes() []Index {
 	return a.indexes(indexes...)
 }
 
-func (a *ServiceNetworkResourceAssociation) Claims() []Claim { return []Claim{a.PairClaim()} }
+func (a *ServiceNetworkResourceAssociation) Claims() []Claim {
+	claims := append([]Claim{a.PairClaim()}, addressClaims(a.AddressNumber)...)
+	for _, number := range a.EndpointAddressNumbers {
+		claims = append(claims, addressClaims(number)...)
+	}
+	return claims
+}
 
 // PairClaim claims that the resource configuration is associated with the service network.
 func (a *ServiceNetworkResourceAssociation) PairClaim() Claim {

@@ -24,6 +24,8 @@ type Limits struct {
 	PerSource int
 	// Targets is how many connections to targets there may be.
 	Targets int
+	// ResourceSockets is how many addresses and ports of resources may be bound.
+	ResourceSockets int
 	// Pipes is how many pipes may be used to pass TLS connections through. Without one, bytes go through memory.
 	Pipes int
 }

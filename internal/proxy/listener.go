@@ -131,9 +131,15 @@ func listen(_ int, address string) (net.Listener, error) {
 func (p *Proxy) retryBinding() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.problems) > 0 && !p.env.Draining.Load() {
+	if p.env.Draining.Load() {
+		return
+	}
+	if len(p.problems) > 0 {
 		p.bind()
 		p.tellBound()
+	}
+	for at := range maps.Clone(p.resources.problems) {
+		p.bindResource(at)
 	}
 }
 
@@ -183,38 +189,52 @@ func (l *listener) close() {
 // accept accepts connections until the listener is closed.
 func (l *listener) accept() {
 	p := l.proxy
+	p.accept(l.net, l.ended, func(conn *net.TCPConn) (full bool) {
+		c := downstream.NewConn(p.env, conn, l.port, l.ended)
+		welcome, full := p.add(c)
+		if welcome {
+			go p.serve(c)
+		} else {
+			p.refuse(c)
+		}
+		return full
+	})
+}
+
+// refuse closes a connection whose source has enough of them.
+func (p *Proxy) refuse(c *downstream.Conn) {
+	c.Reset()
+	p.crowd.refused.Happened(1, "source", c.Client.Source.Addr(), "limit", p.cfg.Limits.PerSource)
+}
+
+// accept accepts connections on a socket until that is closed, as ended is then too. take returns that there are as many
+// connections as there may be.
+func (p *Proxy) accept(from net.Listener, ended <-chan struct{}, take func(*net.TCPConn) (full bool)) {
 	pause := time.Duration(0)
 	for {
-		conn, err := l.net.Accept()
+		conn, err := from.Accept()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
 			// Mostly there are too many open files, in this process or on the machine.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			p.crowd.failed.Happened(1, "port", l.port.Number, "error", err)
+			p.crowd.failed.Happened(1, "address", from.Addr().String(), "error", err)
 			if isShortage(err) {
 				p.squeeze()
 			}
 			select {
 			case <-time.After(pause):
-			case <-l.ended:
+			case <-ended:
 			}
 			continue
 		}
 		pause = 0
-		c := downstream.NewConn(p.env, conn.(*net.TCPConn), l.port, l.ended)
-		welcome, full := p.add(c)
-		if welcome {
-			go p.serve(c)
-		} else {
-			c.Reset()
-			p.crowd.refused.Happened(1, "source", c.Client.Source.Addr(), "limit", p.cfg.Limits.PerSource)
-		}
+		full := take(conn.(*net.TCPConn))
 		// When thousands connect at once, those that are connected already get their turns in between.
 		runtime.Gosched()
 		if full {
-			p.awaitRoom(l.ended)
+			p.awaitRoom(ended)
 		}
 	}
 }

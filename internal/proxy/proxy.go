@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ import (
 	wirehttp1 "trellis/internal/proxy/wire/http1"
 	wirehttp2 "trellis/internal/proxy/wire/http2"
 	"trellis/internal/routing"
+	"trellis/internal/summary"
 )
 
 // Config is what a Proxy is built from.
@@ -54,6 +56,18 @@ type Config struct {
 	BoundPort func(listenerPort int) int
 	// Listen opens a TCP port for a listener's port. Nil means as usual.
 	Listen func(listenerPort int, address string) (net.Listener, error)
+	// ListenResource opens the address and the port of a resource. Nil means as usual.
+	ListenResource func(at netip.AddrPort) (net.Listener, error)
+	// Resolve returns the addresses of a resource that has a name. Nil means that such resources cannot be reached.
+	Resolve func(ctx context.Context, target *routing.ResourceTarget) ([]netip.Addr, error)
+	// OriginOf returns where a client of a resource is. Nil means that nobody knows.
+	OriginOf func(client netip.Addr) routing.Origin
+	// ResourcePorts are the ports of wide port ranges that are bound.
+	ResourcePorts []int
+	// ResourceIdleTimeout is how long nothing may move on a connection to a resource. Default: 350 seconds (UG quotas).
+	ResourceIdleTimeout time.Duration
+	// Drain is for how long connections to a resource may go on that is gone.
+	Drain time.Duration
 	// Explain adds x-trellis-* headers to responses, which say where the request went.
 	Explain bool
 
@@ -78,6 +92,15 @@ func (cfg *Config) setDefaults() {
 	if cfg.Listen == nil {
 		cfg.Listen = listen
 	}
+	if cfg.ListenResource == nil {
+		cfg.ListenResource = func(at netip.AddrPort) (net.Listener, error) {
+			config := ListenConfig()
+			return config.Listen(context.Background(), "tcp", at.String())
+		}
+	}
+	if cfg.OriginOf == nil {
+		cfg.OriginOf = func(netip.Addr) routing.Origin { return routing.Origin{} }
+	}
 	if cfg.BoundPort == nil {
 		cfg.BoundPort = func(port int) int { return port }
 	}
@@ -87,6 +110,7 @@ func (cfg *Config) setDefaults() {
 	}{
 		{&cfg.HeadTimeout, 30 * time.Second},
 		{&cfg.IdleTimeout, 60 * time.Second},
+		{&cfg.ResourceIdleTimeout, 350 * time.Second},
 		{&cfg.ConnectionDuration, 10 * time.Minute},
 		{&cfg.Upstream.DialTimeout, 5 * time.Second},
 		{&cfg.Upstream.IdleTimeout, 30 * time.Second},
@@ -124,7 +148,9 @@ type Proxy struct {
 	http2       *http2.Server
 	passthrough *passthrough.Server
 
-	crowd crowd
+	crowd    crowd
+	reaching passthrough.Resources
+	unbound  *summary.Summary // addresses and ports of resources
 
 	stop    context.CancelFunc // ends env.Dialing
 	running sync.WaitGroup     // accept loops and connections
@@ -139,6 +165,7 @@ type Proxy struct {
 	wanted      []*routing.Port
 	problems    map[int]error
 	connections map[*downstream.Conn]struct{}
+	resources   resources
 }
 
 // New returns a proxy that listens nowhere yet. It runs until Shutdown.
@@ -150,6 +177,9 @@ func New(cfg Config) *Proxy {
 		listeners:   make(map[int]*listener),
 		problems:    make(map[int]error),
 		connections: make(map[*downstream.Conn]struct{}),
+		resources:   newResources(),
+		unbound: summary.New(summary.Config{
+			Log: cfg.Log, First: "an address and port of a resource cannot be bound; trying again", Again: "more addresses and ports of resources cannot be bound"}),
 	}
 	dialing, stop := context.WithCancel(context.Background())
 	p.stop = stop
@@ -164,6 +194,7 @@ func New(cfg Config) *Proxy {
 	endpoint := wirehttp2.NewEndpoint(p.http2Config())
 	p.cfg.Upstream.HTTP2 = endpoint
 	p.pools = upstream.NewPools(p.cfg.Upstream)
+	p.reaching = passthrough.Resources{Pools: p.pools, Resolve: cfg.Resolve, Failed: p.resourceFailed}
 	p.crowd = newCrowd(&p.cfg)
 	p.tls = p.newTLSConfig()
 	p.http1 = http1.NewServer(p.env)
@@ -208,6 +239,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.sweeper.Wait()
 	p.env.Exchanges.SweepFailures()
 	p.crowd.close()
+	p.unbound.Close()
 	p.pools.Close()
 	p.passthrough.Close()
 	return err
@@ -220,6 +252,10 @@ func (p *Proxy) stopAccepting() {
 	for number, l := range p.listeners {
 		l.close()
 		delete(p.listeners, number)
+	}
+	for at, l := range p.resources.listeners {
+		l.close()
+		delete(p.resources.listeners, at)
 	}
 }
 

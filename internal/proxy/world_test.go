@@ -65,7 +65,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 		cfg.Upstream.Spare = -1 // Most targets of the tests would take a spare connection for a request.
 	}
 	w.proxy = New(cfg)
-	w.router = routing.NewRouter(routing.Config{Connect: w.proxy.NewConnector, Log: cfg.Log})
+	w.router = routing.NewRouter(routing.Config{Connect: w.proxy.NewConnector, Log: cfg.Log, ResourceRange: resourceRange})
 	w.put(&lattice.ServiceNetwork{Base: w.base("sn-1")})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -112,12 +112,14 @@ func (w *world) put(records ...lattice.Record) {
 	}
 	w.router.Apply(changes)
 	w.proxy.SetPorts(w.router.Ports())
+	w.proxy.SetResources(w.router.Resources())
 }
 
 func (w *world) delete(key lattice.Key) {
 	w.router.Apply([]lattice.Change{{Old: w.records[key]}})
 	delete(w.records, key)
 	w.proxy.SetPorts(w.router.Ports())
+	w.proxy.SetResources(w.router.Resources())
 }
 
 // service makes a service svc-N with one HTTP listener, whose default rule has the action.

@@ -9,15 +9,15 @@ import (
 	"trellis/internal/inventory"
 )
 
-// Admission is what security groups say about clients, for whatever they stand before: VPC associations, VPC endpoints,
-// resource gateways. It is immutable. A nil one admits everybody.
+// Admission is what security groups say about addresses: of clients before VPC associations and VPC endpoints, of targets
+// behind resource gateways. It is immutable. A nil one admits all.
 type Admission struct {
 	groups  []string
 	unknown []string // of groups, those that are not in the inventory
 	rules   []admissionRule
 }
 
-// admissionRule admits clients in networks, or with one of some addresses, to a range of ports.
+// admissionRule admits what is in networks, or has one of some addresses, at a range of ports.
 type admissionRule struct {
 	firstPort, lastPort int
 	networks            []netip.Prefix
@@ -36,16 +36,39 @@ func NewAdmission(snapshot *inventory.Snapshot, groups []string) *Admission {
 		if !ok {
 			a.unknown = append(a.unknown, id)
 		}
-		for _, ingress := range group.Ingress {
-			rule := admissionRule{firstPort: ingress.FirstPort, lastPort: ingress.LastPort, networks: ingress.Networks}
-			for _, source := range ingress.Groups {
-				rule.members = append(rule.members, snapshot.Members(source)...)
-			}
-			slices.SortFunc(rule.members, netip.Addr.Compare)
-			a.rules = append(a.rules, rule)
-		}
+		a.add(snapshot, group.Ingress)
 	}
 	return a
+}
+
+// NewEgress returns to which targets, and which of their ports, what has the security groups with the given ids may connect.
+// A group without rules of egress lets it connect to all, as EC2 has it for new groups; otherwise it is as with NewAdmission.
+func NewEgress(snapshot *inventory.Snapshot, groups []string) *Admission {
+	if len(groups) == 0 || !snapshot.FiltersClients() {
+		return nil
+	}
+	a := &Admission{groups: groups}
+	for _, id := range groups {
+		group, ok := snapshot.SecurityGroup(id)
+		if !ok {
+			a.unknown = append(a.unknown, id)
+		} else if !group.HasEgress {
+			return nil
+		}
+		a.add(snapshot, group.Egress)
+	}
+	return a
+}
+
+func (a *Admission) add(snapshot *inventory.Snapshot, rules []inventory.SecurityGroupRule) {
+	for _, from := range rules {
+		rule := admissionRule{firstPort: from.FirstPort, lastPort: from.LastPort, networks: from.Networks}
+		for _, group := range from.Groups {
+			rule.members = append(rule.members, snapshot.Members(group)...)
+		}
+		slices.SortFunc(rule.members, netip.Addr.Compare)
+		a.rules = append(a.rules, rule)
+	}
 }
 
 // Admits reports whether a client may connect to a listener's port. It allocates nothing.

@@ -21,6 +21,8 @@ type model struct {
 	groups   map[ref]*groupNode
 	vpcs     map[string]*vpcNode
 	names    names
+	// resources are the ways to resources, and what they are compiled from.
+	resources *resources
 
 	dirtyServices  []*serviceNode
 	dirtyListeners []*listenerNode
@@ -114,6 +116,8 @@ func newModel() model {
 		groups:   map[ref]*groupNode{},
 		vpcs:     map[string]*vpcNode{},
 		names:    newNames(),
+
+		resources: newResources(),
 	}
 }
 
@@ -130,6 +134,7 @@ func (m *model) take(change lattice.Change) {
 		m.removeAccessLog(old)
 	}
 	m.names.takeVerification(change)
+	m.resources.take(change)
 	record, present := change.New, live(change.New)
 	if record == nil {
 		record = change.Old

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 
 	"trellis/internal/inventory"
 	"trellis/internal/lattice"
+	"trellis/internal/shape"
 )
 
 // Origin is where a client is, which decides what it reaches. The zero value is a client that reaches everything, as all do
@@ -27,10 +29,12 @@ type vantage struct {
 
 // entrance leads from a VPC into a service network: through the association of the VPC, or through a VPC endpoint in it.
 type entrance struct {
-	id        string // of the association or the endpoint
-	network   *Network
-	source    *Source
-	admission *Admission
+	id         string // of the association or the endpoint
+	endpoint   bool
+	network    *Network
+	source     *Source
+	admission  *Admission
+	privateDNS *inventory.PrivateDNS // nil if no private names of resources are found
 }
 
 // origins knows the VPCs of the inventory. It is read without a lock.
@@ -187,6 +191,19 @@ func (m *model) vpc(id string) *vpcNode {
 	return node
 }
 
+// privateDNSOf returns what the DNS options of a VPC association say (API DnsOptions).
+func privateDNSOf(a *lattice.ServiceNetworkVpcAssociation) *inventory.PrivateDNS {
+	if a.PrivateDNSEnabled == nil || !*a.PrivateDNSEnabled {
+		return nil
+	}
+	options := inventory.PrivateDNS{Preference: shape.PrivateDnsPreferenceVerifiedDomainsOnly}
+	if a.DNSOptions != nil {
+		options.Preference = cmp.Or(a.DNSOptions.PrivateDnsPreference, options.Preference)
+		options.Domains = a.DNSOptions.PrivateDnsSpecifiedDomains
+	}
+	return &options
+}
+
 // settle finds the entrances of a VPC: its association, or, of several accounts, all of them in order of creation, and then the
 // endpoints in the order of their ids.
 func (v *vpcNode) settle(snapshot *inventory.Snapshot) {
@@ -205,8 +222,8 @@ func (v *vpcNode) settle(snapshot *inventory.Snapshot) {
 		for _, e := range snapshot.ServiceNetworkEndpoints(lattice.ServiceNetworkKey(n.ref.scope, n.ref.id)) {
 			if e.VPC == v.vantage.vpc {
 				entrances = append(entrances, entrance{
-					id: e.ID, network: n.compiled, admission: NewAdmission(snapshot, e.SecurityGroups),
-					source: newSource(n.ref.scope.Region, e.Owner, e.VPC),
+					id: e.ID, endpoint: true, network: n.compiled, admission: NewAdmission(snapshot, e.SecurityGroups),
+					source: newSource(n.ref.scope.Region, e.Owner, e.VPC), privateDNS: e.PrivateDNS,
 				})
 			}
 		}
@@ -217,7 +234,7 @@ func (v *vpcNode) settle(snapshot *inventory.Snapshot) {
 	for _, a := range associations {
 		list = append(list, entrance{
 			id: a.ID, network: a.network, admission: NewAdmission(snapshot, a.SecurityGroupIDs),
-			source: newSource(a.Scope.Region, a.Scope.Account, a.VpcID),
+			source: newSource(a.Scope.Region, a.Scope.Account, a.VpcID), privateDNS: privateDNSOf(a.ServiceNetworkVpcAssociation),
 		})
 	}
 	list = append(list, entrances...)

@@ -35,6 +35,10 @@ type Config struct {
 	// Inventory returns the VPCs and security groups that decide who reaches which service. Nil, and what it returns may be
 	// nil, means that there are none.
 	Inventory func() *inventory.Snapshot
+	// ResourceRange is where resources have their addresses. The zero value has none.
+	ResourceRange lattice.ResourceRange
+	// Domain is the parent of generated names, such as "localhost".
+	Domain string
 	// Log gets what is wrong with records. Nil means slog.Default.
 	Log *slog.Logger
 }
@@ -100,6 +104,7 @@ func (r *Router) Apply(changes []lattice.Change) []Use {
 	r.model.names.settle(r.model.touchService)
 	r.settleNetworks()
 	r.settleEntrances()
+	r.settleResources()
 	r.settleServices()
 	uses := r.settleTargetGroups()
 	r.settleListeners()
@@ -130,6 +135,8 @@ func (r *Router) InventoryChanged() {
 	}
 	r.settleEntrances()
 	r.settleOrigins()
+	r.model.resources.touchAll()
+	r.settleResources()
 	for _, g := range r.model.groups {
 		if g.compiled != nil && g.record != nil && g.record.Type != shape.TargetGroupTypeIp {
 			r.pick(g)

@@ -81,11 +81,16 @@ func (s *Server) functionsOf(group *lattice.TargetGroup, targets []health.Target
 
 // explain tells where a request would go and why:
 // /explain?method=GET&host=NAME&port=80&path=/a&header=name:value&principal=ARN&source=10.1.2.3. Nothing is sent, and nobody's
-// turn is taken. With /explain?targetGroup=ID it tells how the targets are.
+// turn is taken. With /explain?targetGroup=ID it tells how the targets are, with /explain?address=ADDRESS&port=5432&source=10.1.2.3
+// where a connection to a resource would go.
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	if id := query.Get("targetGroup"); id != "" {
 		s.explainTargetGroup(w, id)
+		return
+	}
+	if address := query.Get("address"); address != "" {
+		s.explainResource(w, r, address)
 		return
 	}
 	port, err := explainedPort(query)
@@ -94,7 +99,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if query.Get("host") == "" {
-		http.Error(w, "host is missing: the service's name, as in the Host header; or give targetGroup, an id", http.StatusBadRequest)
+		http.Error(w, "host is missing: the service's name, as in the Host header; or give targetGroup, an id, or address, that of a resource", http.StatusBadRequest)
 		return
 	}
 	arrival, err := s.explainedArrival(query)

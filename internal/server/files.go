@@ -48,7 +48,8 @@ func shareFiles(limit int, cfg Config) (files, error) {
 	f.data.Pipes = limit / 32
 	own := min(1024, limit/4) // etcd, logs, certificates, and the ports of listeners, each of which may accept one too many.
 	const filesPerPipe = 2
-	rest := limit - own - f.api - f.admin - f.probes - filesPerPipe*f.data.Pipes
+	f.data.ResourceSockets = limit / 8
+	rest := limit - own - f.api - f.admin - f.probes - filesPerPipe*f.data.Pipes - f.data.ResourceSockets
 
 	// A client's exchange takes a connection to a target too. Those who set another number know how many are idle.
 	f.data.Clients = rest / 2

@@ -18,7 +18,12 @@ import (
 // hosts are the names that routing knows, as package dns asks for them.
 type hosts struct{ router *routing.Router }
 
-func (h hosts) Find(name string, _ netip.Addr) (dns.Entry, bool) {
+func (h hosts) Find(name string, client netip.Addr) (dns.Entry, bool) {
+	// A private name of a resource is seen by those alone who see it, who prefer it to what others call so (UG
+	// resource-configuration).
+	if addresses, ok := h.router.ResourceName(name, client); ok {
+		return dns.Entry{Addresses: addresses}, true
+	}
 	host, ok := h.router.Host(name)
 	return dns.Entry{Canonical: host.Generated}, ok
 }
@@ -33,10 +38,11 @@ type listedName struct {
 // list returns all names in alphabetical order, as local programs see them. own are the addresses of the data plane.
 func (h hosts) list(own []netip.Addr) []listedName {
 	listed := []listedName{}
-	for _, name := range slices.Sorted(slices.Values(h.router.HostNames())) {
-		found, ok := h.Find(name, netip.Addr{})
+	names := slices.Sorted(slices.Values(append(h.router.HostNames(), h.router.ResourceNames()...)))
+	for _, name := range slices.Compact(names) {
+		found, ok := h.Find(name, netip.IPv6Loopback())
 		if !ok {
-			continue // It is gone since.
+			continue // It is gone since, or not for local programs.
 		}
 		addresses := found.Addresses
 		if len(addresses) == 0 {

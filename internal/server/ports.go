@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"trellis/internal/proxy"
+	"trellis/internal/proxy/socket"
 )
 
 // listenData opens a port of the data plane, or takes over the old process's socket for it.
@@ -25,6 +27,19 @@ func (s *Server) listenData(listenerPort int, address string) (net.Listener, err
 	}
 	return listener, nil
 }
+
+// listenResource opens an address and a port of a resource, or takes over the old process's socket for it.
+func (s *Server) listenResource(at netip.AddrPort) (net.Listener, error) {
+	config := proxy.ListenConfig()
+	if at.Addr().Is6() {
+		// Addresses of a local route (ip -6 route add local NETWORK dev lo) are on no interface.
+		config.Control = socket.FreeBind
+	}
+	return s.takeover.listen(config, resourceSocketName(at), at.String())
+}
+
+// resourceSocketName names the socket of a resource for the other process of an upgrade.
+func resourceSocketName(at netip.AddrPort) string { return socketName(resourceSocket, at.String()) }
 
 // dataSocketName names the socket of a listener's port for the other process of an upgrade. Sockets on any free port have
 // the same configured address.

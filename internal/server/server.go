@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -68,6 +69,7 @@ type Server struct {
 	router      *routing.Router
 	addresses   lattice.AddressPolicy
 	dialer      *outbound.Dialer
+	resolver    *outbound.Resolver
 	checker     *health.Checker
 	proxy       *proxy.Proxy
 	demo        *demo // nil without --demo
@@ -191,14 +193,21 @@ func (s *Server) openDataPlane(context.Context) error {
 		ConnectionDuration: s.cfg.ConnectionDuration,
 		AccessLog:          s.accessLogs,
 		Explain:            s.cfg.Dev,
+		ListenResource:     s.listenResource,
+		Resolve:            s.resolveResource,
+		OriginOf:           func(client netip.Addr) routing.Origin { return s.router.OriginOf(client) },
+		ResourcePorts:      s.cfg.ResourcePorts,
+		Drain:              s.cfg.DrainTimeout,
 	})
 	s.atClose(s.drain)
 	s.router = routing.NewRouter(routing.Config{
-		Health:    s.checker,
-		Connect:   s.proxy.NewConnector,
-		Resolve:   s.resolve,
-		Inventory: s.inventory.Current,
-		Log:       s.log.With("part", "routing"),
+		Health:        s.checker,
+		Connect:       s.proxy.NewConnector,
+		Resolve:       s.resolve,
+		Inventory:     s.inventory.Current,
+		ResourceRange: s.cfg.ResourceRange,
+		Domain:        s.cfg.Domain,
+		Log:           s.log.With("part", "routing"),
 	})
 	s.checker.OnChange(s.router.HealthChanged)
 	if s.inventory != nil {
@@ -242,6 +251,7 @@ func (s *Server) openControl(context.Context) error {
 		Catalog:             s.catalog,
 		Addresses:           s.addresses,
 		Endpoints:           s.inventory,
+		ResourceAddresses:   s.cfg.ResourceRange.Size(),
 		Resolver:            resolver,
 		Health:              s.checker,
 		Domain:              s.cfg.Domain,
@@ -251,6 +261,9 @@ func (s *Server) openControl(context.Context) error {
 		FailCreation:        s.failCreation,
 		Log:                 s.log.With("part", "control"),
 	})
+	if s.inventory != nil {
+		s.inventory.OnChange(func(*inventory.Snapshot) { s.control.InventoryChanged() })
+	}
 	return nil
 }
 
@@ -280,6 +293,7 @@ func (s *Server) apply(changes []lattice.Change) {
 	s.principals.Apply(changes)
 	s.checker.Apply(s.router.Apply(changes))
 	s.proxy.SetPorts(s.router.Ports())
+	s.proxy.SetResources(s.router.Resources())
 }
 
 // boundPort is the port that is bound for a listener's port.

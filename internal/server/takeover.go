@@ -21,6 +21,8 @@ const (
 	apiSocket   = "api"
 	adminSocket = "admin"
 	dataSocket  = "data"
+
+	resourceSocket = "resource"
 )
 
 // socketName names a socket for the other process. The address is the configured one, so that a new process that is

@@ -134,6 +134,11 @@ func (s *Server) release(ctx context.Context, next *successor) (ready message, e
 			return ready, err
 		}
 	}
+	for at, socket := range s.proxy.ResourceListeners() {
+		if err := next.send(ctx, message{Kind: messageSocket, Socket: resourceSocketName(at)}, socket); err != nil {
+			return ready, err
+		}
+	}
 	for some := range slices.Chunk(s.checker.Known(), knownPerMessage) {
 		if err := next.send(ctx, message{Kind: messageKnown, Known: some}, nil); err != nil {
 			return ready, err

@@ -1,6 +1,7 @@
 package downstream
 
 import (
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -72,6 +73,9 @@ type Conn struct {
 	secured   *secured // nil where there is no TLS
 	unwanted  <-chan struct{}
 	endsAt    int64 // when the connection has lived for ConnectionDuration
+	// grace is for how many milliseconds bytes may pass both ways after the connection has become unwanted; 0 means that this
+	// does not matter then. lapsed is when the sweeper, to which it belongs, saw that it had.
+	grace, lapsed int64
 
 	watch   watch
 	streams atomic.Pointer[Streams] // while it speaks HTTP/2
@@ -96,15 +100,33 @@ const (
 
 // NewConn returns a connection that has been accepted on a port. unwanted is closed when the port is.
 func NewConn(env *Environment, accepted *net.TCPConn, port *routing.Port, unwanted <-chan struct{}) *Conn {
-	c := &Conn{Env: env, accepted: accepted, conn: accepted, unwanted: unwanted}
-	c.raw = socket.Raw(accepted)
-	c.transport = c.raw
+	c := newConn(env, accepted, unwanted)
 	c.endsAt = env.Clock.Now() + env.ConnectionDuration.Milliseconds()
-	c.IdleMillis = env.IdleTimeout.Milliseconds()
-	c.Client = exchange.Client{Port: port, Source: AddressOf(accepted.RemoteAddr()), Destination: AddressOf(accepted.LocalAddr())}
+	c.Client.Port = port
 	c.Client.Origin = port.Origin(c.Client.Source.Addr())
 	c.Client.Forwarded = exchange.AppendForwarded(make([]byte, 0, 96), c.Client.Source.Addr(), port.Number, "http")
 	c.Enter(Idle, c.IdleMillis)
+	return c
+}
+
+// NewResourceConn returns a connection to a resource. It may live as long as it is used (UG quotas), and for grace once the
+// resource is gone.
+func NewResourceConn(env *Environment, accepted *net.TCPConn, origin routing.Origin, gone <-chan struct{}, idle, grace time.Duration) *Conn {
+	c := newConn(env, accepted, gone)
+	c.endsAt = math.MaxInt64
+	c.grace = max(grace.Milliseconds(), 1)
+	c.IdleMillis = idle.Milliseconds()
+	c.Client.Origin = origin
+	c.Enter(Idle, c.IdleMillis)
+	return c
+}
+
+func newConn(env *Environment, accepted *net.TCPConn, unwanted <-chan struct{}) *Conn {
+	c := &Conn{Env: env, accepted: accepted, conn: accepted, unwanted: unwanted}
+	c.raw = socket.Raw(accepted)
+	c.transport = c.raw
+	c.IdleMillis = env.IdleTimeout.Milliseconds()
+	c.Client = exchange.Client{Source: AddressOf(accepted.RemoteAddr()), Destination: AddressOf(accepted.LocalAddr())}
 	return c
 }
 

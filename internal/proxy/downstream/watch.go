@@ -187,7 +187,7 @@ func (c *Conn) Sweep(now int64, draining bool) {
 	uploading := c.Upload.state.Load() != uploadNone
 	switch s := wordState(word); {
 	case s == Dialing:
-	case now >= c.endsAt:
+	case now >= c.endsAt || s == Relaying && c.hasLapsed(now):
 		c.end(word, CauseLifetime)
 	case now >= wordDeadline(word) && !(uploading && now < c.Upload.deadline.Load()):
 		c.end(word, CauseTimeout)
@@ -198,6 +198,17 @@ func (c *Conn) Sweep(now int64, draining bool) {
 	case s == AwaitingTarget && w.same%goneTicks == 1 && !uploading && c.transport != nil && socket.Ended(c.transport):
 		c.end(word, CauseGone)
 	}
+}
+
+// hasLapsed reports whether the connection is unwanted and its grace is over. Only the sweeper may ask.
+func (c *Conn) hasLapsed(now int64) bool {
+	if c.grace == 0 || !c.IsUnwanted() {
+		return false
+	}
+	if c.lapsed == 0 {
+		c.lapsed = now + c.grace
+	}
+	return now >= c.lapsed
 }
 
 // BreakOff ends what the connection waits for, whatever it is.

@@ -124,6 +124,11 @@ func (p *Pools) inBackground(work func()) bool {
 	return !p.closed
 }
 
+// Dial returns a new connection to an address that is no target's. The error is a *DialError.
+func (p *Pools) Dial(ctx context.Context, address netip.AddrPort) (*Conn, error) {
+	return p.newHTTP1(address, false).Dial(ctx)
+}
+
 // connect makes a connection, and has it secured if secure is not nil. It takes a place in p.room, which the caller gives
 // back when the connection is closed.
 func (p *Pools) connect(ctx context.Context, address netip.AddrPort, secure func(context.Context, *net.TCPConn) error) (*net.TCPConn, error) {

@@ -92,36 +92,44 @@ func (c *conn) connect() (r exchange.Refusal, refused bool) {
 // bytes.
 func (c *conn) move(err error) {
 	r := &c.x.Record
+	r.Gateway = downstream.AddressOf(c.Target.Transport().LocalAddr())
+	r.Failure = c.server.carry(c.Conn, &r.Received, &r.Sent, err)
+}
+
+// carry has bytes move both ways until both sides have ended, and counts them. It returns why that was no orderly end, if so.
+// early is what came of writing to the target before.
+func (s *Server) carry(c *downstream.Conn, received, sent *int64, early error) accesslog.Failure {
 	client, target := c.Transport(), c.Target.Transport()
-	r.Gateway = downstream.AddressOf(target.LocalAddr())
 	socket.BoundUnsent(client, unsentBytes)
 	socket.BoundUnsent(target, unsentBytes)
 	var up, down error
 	var why downstream.Cause
-	if err != nil {
-		up = &WriteError{Err: err}
+	if early != nil {
+		up = &WriteError{Err: early}
 	} else {
 		why, up, down = c.BothWays(
 			func(moved func()) error {
-				return c.oneWay(target, client, func(n int) { r.Received += int64(n); moved() })
+				return s.oneWay(target, client, func(n int) { *received += int64(n); moved() })
 			},
 			func(moved func()) error {
-				return c.oneWay(client, target, func(n int) { r.Sent += int64(n); moved() })
+				return s.oneWay(client, target, func(n int) { *sent += int64(n); moved() })
 			})
 	}
-	switch r.Failure = failure(up, down); {
-	case r.Failure != "":
+	failed := failure(up, down)
+	switch {
+	case failed != "":
 		// Both sides must see that it was no orderly end.
 		c.Break()
 		target.SetLinger(0)
 	case why > downstream.CauseTimeout: // A connection that is idle for too long has not failed.
-		r.Failure = why.Refusal().Failure
+		return why.Refusal().Failure
 	}
+	return failed
 }
 
 // oneWay moves bytes until src ends, and passes the end on.
-func (c *conn) oneWay(dst, src *net.TCPConn, moved func(n int)) error {
-	if err := c.server.mover.Move(dst, src, moved); err != nil {
+func (s *Server) oneWay(dst, src *net.TCPConn, moved func(n int)) error {
+	if err := s.mover.Move(dst, src, moved); err != nil {
 		return err
 	}
 	if err := dst.CloseWrite(); err != nil {

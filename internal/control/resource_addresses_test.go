@@ -1,0 +1,103 @@
+package control
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"trellis/internal/catalog"
+	"trellis/internal/inventory"
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// fixedInventory is one that never changes.
+type fixedInventory struct{ snapshot *inventory.Snapshot }
+
+func (f fixedInventory) Current() *inventory.Snapshot { return f.snapshot }
+
+func (c client) association(id *string) *lattice.ServiceNetworkResourceAssociation {
+	c.t.Helper()
+	var a *lattice.ServiceNetworkResourceAssociation
+	c.c.Catalog.Read(func(v catalog.View) {
+		a, _ = catalog.Get[*lattice.ServiceNetworkResourceAssociation](v, lattice.ServiceNetworkResourceAssociationKey(c.caller.Scope(), *id))
+	})
+	return a
+}
+
+func TestAssociationsOfResourcesHaveAddressesOfTheirOwn(t *testing.T) {
+	c := newClient(t)
+	c.c.ResourceAddresses = 1000
+	gateway, network := c.resourceGateway("gate"), c.serviceNetwork("net")
+	group := c.configuration(groupRequest(gateway, "group"))
+	c.configuration(childRequest(group, "child-1"))
+	c.configuration(childRequest(group, "child-2"))
+	single := c.configuration(configurationRequest(gateway, "single"))
+	associated := call(c, c.c.CreateServiceNetworkResourceAssociation, resourceAssociationRequest(network, group))
+	if number := c.association(associated.Id).AddressNumber; number != 0 {
+		t.Errorf("the group has number %d", number)
+	}
+	own := call(c, c.c.CreateServiceNetworkResourceAssociation, resourceAssociationRequest(network, single))
+	var numbers []uint32
+	c.c.Catalog.Read(func(v catalog.View) {
+		for a := range catalog.All[*lattice.ServiceNetworkResourceAssociation](v, lattice.Everywhere(lattice.KindServiceNetworkResourceAssociation)) {
+			if a.DomainName != "" && a.Scope == c.caller.Scope() {
+				numbers = append(numbers, a.AddressNumber)
+			}
+		}
+	})
+	slices.Sort(numbers)
+	if len(slices.Compact(slices.Clone(numbers))) != 3 || numbers[0] == 0 {
+		t.Errorf("the numbers are %v", numbers)
+	}
+	c.c.ResourceAddresses = numbers[0] // All up to it are taken: the lowest come first.
+	one := c.configuration(configurationRequest(gateway, "one"))
+	_, err := c.c.CreateServiceNetworkResourceAssociation(t.Context(), c.caller, resourceAssociationRequest(network, one))
+	if err == nil || !strings.Contains(err.Error(), "--resource-range") {
+		t.Errorf("when no address is left: %v", err)
+	}
+	freed := c.association(own.Id).AddressNumber
+	c.c.ResourceAddresses = freed
+	call(c, c.c.DeleteServiceNetworkResourceAssociation, &shape.DeleteServiceNetworkResourceAssociationRequest{ServiceNetworkResourceAssociationIdentifier: own.Id})
+	again := call(c, c.c.CreateServiceNetworkResourceAssociation, resourceAssociationRequest(network, one))
+	if number := c.association(again.Id).AddressNumber; number != freed {
+		t.Errorf("the number is %d, want %d, which has come free", number, freed)
+	}
+}
+
+func TestVPCEndpointsGetAddressesWhenTheInventoryHasThem(t *testing.T) {
+	c := newClient(t)
+	c.c.ResourceAddresses = 100
+	gateway, network := c.resourceGateway("gate"), c.serviceNetwork("net")
+	single := c.configuration(configurationRequest(gateway, "single"))
+	associated := call(c, c.c.CreateServiceNetworkResourceAssociation, resourceAssociationRequest(network, single))
+	snapshot, err := inventory.Parse([]byte(`
+vpcs: [{id: vpc-0123456789abcdef0, cidrs: [10.0.0.0/8]}]
+vpcEndpoints:
+  - {id: vpce-0123456789abcdef0, vpc: vpc-0123456789abcdef0, type: ServiceNetwork, serviceNetwork: `+*network+`}
+  - {id: vpce-0123456789abcdef1, vpc: vpc-0123456789abcdef0, type: Resource, resourceConfiguration: `+*single+`}
+`), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.c.Endpoints = fixedInventory{snapshot}
+	for range 2 { // The second time, nothing is missing.
+		if err := c.c.numberMissing(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := c.association(associated.Id)
+	var endpoint *lattice.ResourceEndpointAssociation
+	c.c.Catalog.Read(func(v catalog.View) {
+		for e := range catalog.All[*lattice.ResourceEndpointAssociation](v, endpointAssociationsOf(lattice.ResourceConfigurationKey(c.caller.Scope(), *single))) {
+			endpoint = e
+		}
+	})
+	if endpoint == nil || endpoint.AddressNumber == 0 {
+		t.Fatalf("the endpoint of the resource is %+v", endpoint)
+	}
+	through := a.EndpointAddressNumbers["vpce-0123456789abcdef0"]
+	if a.AddressNumber == 0 || through == 0 || through == endpoint.AddressNumber || through == a.AddressNumber {
+		t.Errorf("the numbers are %d, %d and %d", a.AddressNumber, through, endpoint.AddressNumber)
+	}
+}

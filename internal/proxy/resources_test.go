@@ -1,0 +1,383 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"trellis/internal/lattice"
+	"trellis/internal/routing"
+	"trellis/internal/shape"
+	"trellis/test/trellistest"
+)
+
+// resourceRange is that of the tests of this package alone, since others run beside them.
+var resourceRange = lattice.ResourceRange{IPv4: netip.MustParsePrefix("127.90.0.0/16")}
+
+// peer is what resources are in the tests: it serves each connection with a function.
+type peer struct {
+	listener net.Listener
+	port     uint16
+	serving  sync.WaitGroup
+}
+
+func newPeer(t testing.TB, address string, serve func(*net.TCPConn)) *peer {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &peer{listener: listener, port: listener.Addr().(*net.TCPAddr).AddrPort().Port()}
+	p.serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			p.serving.Go(func() {
+				defer conn.Close()
+				conn.SetDeadline(time.Now().Add(50 * time.Second))
+				serve(conn.(*net.TCPConn))
+			})
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		p.serving.Wait()
+	})
+	return p
+}
+
+func (p *peer) ports() string { return strconv.Itoa(int(p.port)) }
+
+// sendBack sends back what comes, and the end after it.
+func sendBack(conn *net.TCPConn) {
+	io.Copy(conn, conn)
+	conn.CloseWrite()
+}
+
+// resource makes an association snra-NAME of a resource configuration with the definition and the port ranges, and returns its
+// address.
+func (w *world) resource(name string, number uint32, definition *shape.ResourceConfigurationDefinition, ports ...string) netip.Addr {
+	w.put(
+		&lattice.ResourceGateway{Base: w.base("rgw-1"), VpcID: "vpc-1", IPAddressType: shape.ResourceGatewayIpAddressTypeIpv4},
+		&lattice.ResourceConfiguration{Base: w.base("rcfg-" + name), Type: shape.ResourceConfigurationTypeSingle,
+			ResourceGatewayID: "rgw-1", PortRanges: ports, Definition: definition},
+		&lattice.ServiceNetworkResourceAssociation{Base: w.base("snra-" + name), ServiceNetworkID: "sn-1",
+			ResourceConfigurationID: "rcfg-" + name, DomainName: "snra-" + name + ".lattice.test", AddressNumber: number},
+	)
+	return resourceRange.Addresses(number)[0]
+}
+
+func atAddress(address string) *shape.ResourceConfigurationDefinition {
+	return &shape.ResourceConfigurationDefinition{IpResource: &shape.IpResource{IpAddress: &address}}
+}
+
+func named(name string) *shape.ResourceConfigurationDefinition {
+	return &shape.ResourceConfigurationDefinition{DnsResource: &shape.DnsResource{DomainName: &name}}
+}
+
+// reach connects to a resource.
+func reach(t testing.TB, address netip.Addr, port uint16) *net.TCPConn {
+	t.Helper()
+	conn, err := net.Dial("tcp", netip.AddrPortFrom(address, port).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(50 * time.Second))
+	return conn.(*net.TCPConn)
+}
+
+// refusal connects to a resource that cannot be reached, and returns what the client sees.
+func refusal(address netip.Addr, port uint16) error {
+	conn, err := net.Dial("tcp", netip.AddrPortFrom(address, port).String())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(50 * time.Second))
+	_, err = conn.Read(make([]byte, 1))
+	return err
+}
+
+// exchangeLine sends a line and expects it back.
+func exchangeLine(t testing.TB, conn net.Conn, line string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, line); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(line))
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != line {
+		t.Fatalf("%q came back, error %v; want %q", got, err, line)
+	}
+}
+
+func TestResourceIsReachedAtItsAddress(t *testing.T) {
+	w := newWorld(t)
+	target := newPeer(t, "127.0.0.1:0", sendBack)
+	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
+	exchangeLine(t, reach(t, address, target.port), "hello\n")
+}
+
+func TestEndOfOneSideOfAResourceLeavesTheOtherOpen(t *testing.T) {
+	w := newWorld(t)
+	target := newPeer(t, "127.0.0.1:0", func(conn *net.TCPConn) {
+		asked, _ := io.ReadAll(conn) // Up to the client's end.
+		conn.Write(append(asked, " answered"...))
+	})
+	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)
+	io.WriteString(conn, "asked")
+	conn.CloseWrite()
+	if got, err := io.ReadAll(conn); err != nil || string(got) != "asked answered" {
+		t.Errorf("after the client's end %q came, error %v", got, err)
+	}
+}
+
+func TestMuchIsMovedToAndFromAResource(t *testing.T) {
+	w := newWorld(t)
+	target := newPeer(t, "127.0.0.1:0", sendBack)
+	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)
+	sent := make([]byte, 8<<20)
+	rand.NewChaCha8([32]byte{7}).Read(sent)
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		conn.Write(sent)
+		conn.CloseWrite()
+	})
+	got, err := io.ReadAll(conn)
+	sending.Wait()
+	if err != nil || sha256.Sum256(got) != sha256.Sum256(sent) {
+		t.Errorf("%d of %d bytes came back, or others; error %v", len(got), len(sent), err)
+	}
+}
+
+func TestResetsPassThroughToAndFromAResource(t *testing.T) {
+	w := newWorld(t)
+	seen := make(chan error, 1)
+	target := newPeer(t, "127.0.0.1:0", func(conn *net.TCPConn) {
+		line := make([]byte, 1)
+		io.ReadFull(conn, line)
+		if line[0] == 'r' { // Resets.
+			conn.SetLinger(0)
+			return
+		}
+		conn.Write(line)
+		_, err := conn.Read(line)
+		seen <- err
+	})
+	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
+
+	conn := reach(t, address, target.port)
+	io.WriteString(conn, "r")
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("after a reset of the target: %v", err)
+	}
+	conn = reach(t, address, target.port)
+	exchangeLine(t, conn, "x")
+	conn.SetLinger(0)
+	conn.Close()
+	if err := <-seen; !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("after a reset of the client the target sees %v", err)
+	}
+}
+
+func TestClientOfAResourceWithoutTargetIsReset(t *testing.T) {
+	w := newWorld(t)
+	target := newPeer(t, "127.0.0.1:0", sendBack)
+	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
+	target.listener.Close()
+	if err := refusal(address, target.port); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client sees %v", err)
+	}
+	resource, _ := w.router.Resource(address)
+	trellistest.Await(t, func() bool { return w.proxy.ResourceState(resource, address).Failure != nil }, "the failure is noted")
+	if failure := w.proxy.ResourceState(resource, address).Failure; !strings.Contains(failure.Problem, "connection refused") || failure.Count != 1 {
+		t.Errorf("the failure is %+v", failure)
+	}
+}
+
+func TestDefinitionOfAResourceChangesForNewConnections(t *testing.T) {
+	w := newWorld(t)
+	answer := func(text string) func(*net.TCPConn) {
+		return func(conn *net.TCPConn) {
+			for range 2 {
+				io.ReadFull(conn, make([]byte, 1))
+				io.WriteString(conn, text)
+			}
+		}
+	}
+	first := newPeer(t, "127.0.0.1:0", answer("1"))
+	newPeer(t, "127.0.0.2:"+first.ports(), answer("2"))
+	address := w.resource("db", 1, atAddress("127.0.0.1"), first.ports())
+	ask := func(conn net.Conn) string {
+		io.WriteString(conn, "?")
+		got := make([]byte, 1)
+		io.ReadFull(conn, got)
+		return string(got)
+	}
+	old := reach(t, address, first.port)
+	if got := ask(old); got != "1" {
+		t.Fatalf("the first target answers %q", got)
+	}
+	w.resource("db", 1, atAddress("127.0.0.2"), first.ports(), "1")
+	if got := ask(reach(t, address, first.port)); got != "2" {
+		t.Errorf("a new connection goes to %q", got)
+	}
+	if got := ask(old); got != "1" {
+		t.Errorf("the old connection goes to %q", got)
+	}
+}
+
+func TestPortsOutsideTheRangesAreRefused(t *testing.T) {
+	w := newWorld(t)
+	target := newPeer(t, "127.0.0.1:0", sendBack)
+	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
+	old := reach(t, address, target.port)
+	exchangeLine(t, old, "before\n")
+	w.resource("db", 1, atAddress("127.0.0.1"), "2-3")
+	if conn, err := net.Dial("tcp", netip.AddrPortFrom(address, target.port).String()); err == nil {
+		conn.Close()
+		t.Error("a port that is no longer in the ranges is connected to")
+	}
+	exchangeLine(t, old, "after\n")
+}
+
+func TestWidePortRangesAreBoundAtWellKnownPorts(t *testing.T) {
+	target := newPeer(t, "127.0.0.1:0", sendBack)
+	w := newWorld(t, func(cfg *Config) { cfg.ResourcePorts = []int{int(target.port), 7} })
+	address := w.resource("db", 1, atAddress("127.0.0.1"), "1024-65535", "9-10")
+	exchangeLine(t, reach(t, address, target.port), "hello\n")
+	resource, _ := w.router.Resource(address)
+	state := w.proxy.ResourceState(resource, address)
+	for _, port := range state.Bound {
+		if port != int(target.port) && port != 9 && port != 10 {
+			t.Errorf("port %d is bound", port)
+		}
+	}
+}
+
+func TestResourceSocketsAreBounded(t *testing.T) {
+	w := newWorld(t, func(cfg *Config) { cfg.Limits.ResourceSockets = 3 })
+	address := w.resource("db", 1, atAddress("127.0.0.1"), "20000-20009")
+	resource, _ := w.router.Resource(address)
+	state := w.proxy.ResourceState(resource, address)
+	if len(state.Bound) != 3 || len(state.Problems) != 7 {
+		t.Errorf("%d ports are bound, %d are a problem", len(state.Bound), len(state.Problems))
+	}
+}
+
+func TestIdleConnectionToAResourceEnds(t *testing.T) {
+	w := newWorld(t, func(cfg *Config) { cfg.ResourceIdleTimeout = time.Second })
+	target := newPeer(t, "127.0.0.1:0", sendBack)
+	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)
+	exchangeLine(t, conn, "hello\n")
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, syscall.ETIMEDOUT) {
+		t.Errorf("an idle connection: %d bytes, error %v", n, err)
+	}
+}
+
+func TestDeletedResourceEndsConnectionsAfterTheDrainTimeout(t *testing.T) {
+	w := newWorld(t, func(cfg *Config) { cfg.Drain = time.Second })
+	target := newPeer(t, "127.0.0.1:0", sendBack)
+	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
+	conn := reach(t, address, target.port)
+	exchangeLine(t, conn, "before\n")
+	w.delete(lattice.ServiceNetworkResourceAssociationKey(scope, "snra-db"))
+	if again, err := net.Dial("tcp", netip.AddrPortFrom(address, target.port).String()); err == nil {
+		again.Close()
+		t.Error("a new connection was made")
+	}
+	exchangeLine(t, conn, "while it drains\n")
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("after the drain timeout: %d bytes, error %v", n, err)
+	}
+}
+
+func TestAddressesOfANameAreTriedInTurn(t *testing.T) {
+	target := newPeer(t, "127.0.0.1:0", sendBack)
+	var mu sync.Mutex
+	answer := []netip.Addr{netip.MustParseAddr("127.0.0.9"), netip.MustParseAddr("127.0.0.1")} // Nobody listens at the first.
+	w := newWorld(t, func(cfg *Config) {
+		cfg.Resolve = func(_ context.Context, target *routing.ResourceTarget) ([]netip.Addr, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if target.Name != "db.test" {
+				return nil, errors.New("another name")
+			}
+			return answer, nil
+		}
+	})
+	address := w.resource("db", 1, named("db.test"), target.ports())
+	exchangeLine(t, reach(t, address, target.port), "hello\n")
+
+	newPeer(t, "127.0.0.3:"+target.ports(), func(conn *net.TCPConn) { io.WriteString(conn, "moved") })
+	mu.Lock()
+	answer = []netip.Addr{netip.MustParseAddr("127.0.0.3")}
+	mu.Unlock()
+	if got, err := io.ReadAll(reach(t, address, target.port)); string(got) != "moved" {
+		t.Errorf("after the name has another address: %q, error %v", got, err)
+	}
+}
+
+func TestConnectionsToResourcesCountAgainstTheLimits(t *testing.T) {
+	w := newWorld(t, func(cfg *Config) { cfg.Limits.PerSource = 1 })
+	target := newPeer(t, "127.0.0.1:0", sendBack)
+	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
+	exchangeLine(t, reach(t, address, target.port), "one\n")
+	if err := refusal(address, target.port); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a second connection from the source: %v", err)
+	}
+	if usage := w.proxy.Usage(); usage.Open != 1 || usage.Refused != 1 {
+		t.Errorf("usage %+v", usage)
+	}
+}
+
+func TestShutdownEndsConnectionsToResources(t *testing.T) {
+	w := newWorld(t)
+	target := newPeer(t, "127.0.0.1:0", sendBack)
+	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)
+	exchangeLine(t, conn, "hello\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := w.proxy.Shutdown(ctx); err == nil {
+		t.Error("nothing was broken off")
+	}
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection goes on")
+	}
+}
+
+func TestIdleConnectionsToResourcesAreManyAndLeaveNothing(t *testing.T) {
+	const count = 5000 / 4 // Each is four sockets in this process.
+	before := runtime.NumGoroutine()
+	w := newWorld(t)
+	target := newPeer(t, "127.0.0.1:0", sendBack)
+	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
+	conns := make([]*net.TCPConn, count)
+	for i := range conns {
+		conns[i] = reach(t, address, target.port)
+	}
+	for _, conn := range conns {
+		exchangeLine(t, conn, "x")
+	}
+	if usage := w.proxy.Usage(); usage.Open != count {
+		t.Errorf("%d connections are open", usage.Open)
+	}
+	for _, conn := range conns {
+		conn.Close()
+	}
+	trellistest.Await(t, func() bool { return w.proxy.Usage().Open == 0 }, "all connections have ended")
+	trellistest.Await(t, func() bool { return runtime.NumGoroutine() < before+50 }, "their goroutines have ended")
+}
