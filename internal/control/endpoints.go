@@ -16,7 +16,7 @@ type Endpoints interface {
 	Current() *inventory.Snapshot
 }
 
-// endpointsAtOnce is how many associations of endpoints one transaction deletes.
+// endpointsAtOnce is how many associations of endpoints one transaction deletes, or gives addresses to.
 const endpointsAtOnce = 50
 
 func (c *Control) inventory() *inventory.Snapshot {
@@ -34,7 +34,7 @@ func (c *Control) attachedEndpoints(v catalog.View, r *lattice.ResourceConfigura
 	})
 }
 
-// attachEndpoints makes records of the associations of a resource configuration that have none yet. Each is written by
+// attachEndpoints makes records of the associations of a resource configuration that have none yet. Each is written by
 // itself, so that lists have them in the order of their endpoints.
 func (c *Control) attachEndpoints(ctx context.Context, key lattice.Key) error {
 	var missing []inventory.VPCEndpoint

@@ -55,7 +55,8 @@ func (n *resourceNames) remove(resource *Resource, route *ResourceRoute) {
 }
 
 // ResourceName returns the addresses of a resource's name as a client finds them. The name is in lower case and has no dot at
-// its end. Names of endpoints are public at AWS; those of associations and private ones are found where they lead somewhere.
+// its end. Names of endpoints are public at AWS; those of associations and private ones are found where they lead
+// somewhere.
 func (r *Router) ResourceName(name string, client netip.Addr) ([]netip.Addr, bool) {
 	named, ok := r.model.resources.names.names.find([]byte(name))
 	if !ok {

@@ -420,6 +420,7 @@ func (r *Router) resourceRoute(configuration *lattice.ResourceConfiguration, gat
 		verified: configuration.AmazonManaged || r.model.resources.verified[ref{configuration.Scope, configuration.DomainVerificationID}],
 		isARN:    configuration.Type == shape.ResourceConfigurationTypeArn || configuration.AmazonManaged,
 	}
+	// Without servers in the inventory it is as with a gateway that resolves by public servers.
 	if gateway.DNSResolution == shape.ResourceConfigDnsResolutionInVpc {
 		if vpc, ok := snapshot.VPC(gateway.VpcID); ok {
 			route.Target.Servers = vpc.DNSServers
@@ -466,7 +467,7 @@ func (r *ResourceRoute) finds(o Origin) bool {
 	if !r.private {
 		return false
 	}
-	if o.vantage == nil {
+	if o.vantage == nil {
 		return true
 	}
 	way := r.way(o)

@@ -25,7 +25,7 @@ type Resources struct {
 func (s *Server) ServeResource(c *downstream.Conn, resource *routing.Resource, with *Resources) {
 	route, port := resource.Route(), c.Client.Destination.Port()
 	if err := s.reach(c, route, port, with); err != nil {
-		c.Break() // The client learns at once, as if the resource itself had refused.
+		c.Break() // The client learns at once, as if the resource itself had refused.
 		with.Failed(resource, c, err)
 		return
 	}
