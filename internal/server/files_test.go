@@ -22,7 +22,7 @@ func TestFilesAreSharedOutSoThatAllPlacesHaveEnough(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		used := f.data.Clients + f.data.Targets + 2*f.data.Pipes + f.api + f.admin + f.probes
+		used := f.data.Clients + f.data.Targets + f.data.ResourceSockets + 2*f.data.Pipes + f.api + f.admin + f.probes
 		if left := f.limit - used; f.limit > limit || left < 32 || left > 1024 {
 			t.Errorf("of %d files %d are left for the process itself: %+v", limit, left, f)
 		}
