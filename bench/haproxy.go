@@ -15,6 +15,7 @@ global
   maxconn 16000
   no strict-limits
   nbthread 1
+  {{if .Logs}}log stdout len 2048 format raw local0{{end}}
   ssl-default-bind-options ssl-min-ver TLSv1.3
   ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
 defaults
@@ -26,6 +27,8 @@ defaults
   option forwardfor
   option splice-auto
 frontend clients
+  {{if .Logs}}log global
+  option httplog{{end}}
   bind 127.0.0.1:{{.Plain}}
   bind 127.0.0.1:{{.TLS}} ssl crt {{.Certificate}} alpn h2,http/1.1
   http-request set-header X-Forwarded-Port %[dst_port]
@@ -76,5 +79,9 @@ func startHAProxy(ctx context.Context, s setting) (*proxy, error) {
 	if err := os.WriteFile(filepath.Join(s.Dir, "hosts"), []byte(hosts.String()), 0o644); err != nil {
 		return nil, err
 	}
-	return startProxy(ctx, s, versionOfHAProxy(ctx, s.HAProxy), nil, s.HAProxy, "-db", "-f", config)
+	args := []string{s.HAProxy, "-db", "-f", config}
+	if s.Logs {
+		args = append([]string{"/bin/sh", "-c", `exec "$@" >"$0"`, filepath.Join(s.Dir, "access.log")}, args...)
+	}
+	return startProxy(ctx, s, versionOfHAProxy(ctx, s.HAProxy), nil, args[0], args[1:]...)
 }

@@ -113,6 +113,7 @@ type benchmark struct {
 func benchmarks() []benchmark {
 	return []benchmark{
 		{"data", "idle", "memory for idle client connections", benchIdle},
+		{"data", "logs", "requests that are logged into files, beside nginx and HAProxy", benchLogs},
 		{"data", "services", "requests to 500 services in turn, beside nginx and HAProxy", benchServices},
 		{"data", "auth", "requests that auth policies allow, anonymous and signed, beside a service of authType NONE", benchAuth},
 		{"data", "scale", "10,000 services and 100,000 target groups", benchScale},

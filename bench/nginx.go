@@ -43,6 +43,7 @@ var nginxConfig = template.Must(template.New("nginx.conf").Parse(nginxHead + `
   proxy_buffer_size 64k;
   proxy_busy_buffers_size 128k;
   proxy_max_temp_file_size 0;
+  {{if .Logs}}` + nginxLogFormat + `{{end}}
   {{range $i, $host := .Hosts}}
   upstream targets{{$i}} {
     {{range $.HTTPBackends}}server 127.0.0.1:{{.}} max_fails=0;
@@ -63,6 +64,7 @@ var nginxConfig = template.Must(template.New("nginx.conf").Parse(nginxHead + `
     server_name {{.Host}};
     ssl_certificate {{.Certificate}};
     ssl_certificate_key {{.Certificate}};
+    {{if .Logs}}access_log {{.Dir}}/access.log entry buffer=64k flush=100ms;{{end}}
     location / { proxy_pass http://targets; }
     location = ` + uploadPath + ` { proxy_pass http://sink; }
     location = ` + grpcPath + ` {

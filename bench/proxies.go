@@ -63,6 +63,7 @@ type setting struct {
 	SinkBackends              []int // for uploads
 	GRPCBackends, TLSBackends []int
 	Certificate               string // the file of both certificate and key
+	Logs                      bool   // Each request is logged, into a file.
 	Nginx, HAProxy            string // the peers' programs
 }
 

@@ -75,6 +75,9 @@ func startTrellisProxy(ctx context.Context, name, program string, s setting) (*p
 	}
 	b := builder{api: api, setting: s}
 	out.host, err = b.buildHTTP(ctx)
+	if err == nil && s.Logs {
+		err = b.subscribe(ctx)
+	}
 	if err == nil {
 		err = p.awaitPort(ctx, s.Plain)
 	}

@@ -7,13 +7,15 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"trellis/internal/lattice"
 )
 
 // AppendEntry appends the entry of an exchange as VPC Lattice writes it
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/monitoring-access-logs.html): one JSON object without a line end. The
 // order of its fields is that of captured entries; what is not known is "-" (A-610).
 func AppendEntry(dst []byte, r *Record) []byte {
-	e := entry{append(dst, '{')}
+	e := entry{dst}
 	caller, tls := r.Caller, r.TLS
 	if caller == nil {
 		caller = &Caller{}
@@ -31,146 +33,173 @@ func AppendEntry(dst []byte, r *Record) []byte {
 	if r.Forward != nil {
 		targetGroupARN, destinationVpcID = r.Forward.TargetGroup.ARN, r.Forward.TargetGroup.VpcID
 	}
-	e.text("serviceNetworkArn", networkARN)
-	e.text("resolvedUser", caller.ResolvedUser)
-	e.text("listenerType", "")
-	e.text("authDeniedReason", string(caller.Denied))
-	e.text("targetGroupArn", targetGroupARN)
-	e.text("sourceVpcArn", sourceVpcARN)
-	e.text("destinationVpcId", destinationVpcID)
-	e.address("sourceIpPort", r.Source)
-	e.text("listenerId", "") // As in captures, which show no listener.
-	e.address("targetIpPort", r.Target.Address)
-	e.text("failureReason", string(r.Failure))
-	e.text("serviceArn", serviceARN)
-	e.text("sourceVpcId", sourceVpcID)
-	e.key("startTime")
-	e.b = append(e.b, '"')
-	e.b = r.Start.UTC().AppendFormat(e.b, "2006-01-02T15:04:05Z")
-	e.b = append(e.b, '"')
-	e.bytes("requestMethod", r.Method)
-	e.bytes("requestPath", r.Path)
-	e.text("protocol", r.Protocol)
+	e.known(`{"serviceNetworkArn":"`, networkARN)
+	e.text(`,"resolvedUser":"`, caller.ResolvedUser)
+	e.known(`,"listenerType":"-","authDeniedReason":"`, string(caller.Denied)) // Captures show no listener.
+	e.known(`,"targetGroupArn":"`, targetGroupARN)
+	e.known(`,"sourceVpcArn":"`, sourceVpcARN)
+	e.known(`,"destinationVpcId":"`, destinationVpcID)
+	e.address(`,"sourceIpPort":"`, r.Source)
+	e.address(`,"listenerId":"-","targetIpPort":"`, r.Target.Address)
+	e.known(`,"failureReason":"`, string(r.Failure))
+	e.known(`,"serviceArn":"`, serviceARN)
+	e.known(`,"sourceVpcId":"`, sourceVpcID)
+	e.time(`,"startTime":"`, r.Start, false)
+	e.bytes(`,"requestMethod":"`, r.Method)
+	e.bytes(`,"requestPath":"`, r.Path)
+	e.known(`,"protocol":"`, r.Protocol)
 	if r.Status != 0 {
-		e.number("responseCode", int64(r.Status))
+		e.number(`,"responseCode":`, int64(r.Status))
 	} else {
-		e.text("responseCode", "") // Of a connection that is passed through.
+		e.raw(`,"responseCode":"-"`) // Of a connection that is passed through.
 	}
 	if r.HasGRPCStatus {
-		e.number("grpcResponseCode", int64(r.GRPCStatus))
+		e.number(`,"grpcResponseCode":`, int64(r.GRPCStatus))
 	} else {
-		e.text("grpcResponseCode", "")
+		e.raw(`,"grpcResponseCode":"-"`)
 	}
-	e.number("bytesReceived", r.Received)
-	e.number("bytesSent", r.Sent)
-	e.millis("duration", r.Duration)
-	e.bytes("userAgent", r.UserAgent)
-	e.bytes("hostHeader", r.Host)
-	e.text("serverNameIndication", tls.ServerName)
-	e.millis("requestToTargetDuration", r.ToTarget)
-	e.millis("responseFromTargetDuration", r.FromTarget)
-	e.text("sslCipher", tls.Cipher)
-	e.text("tlsVersion", tls.Version)
-	e.bytes("requestId", r.RequestID)
-	e.text("callerPrincipal", caller.Principal)
-	e.text("callerPrincipalOrgID", caller.PrincipalOrgID)
-	e.tags("callerPrincipalTags", caller.PrincipalTags)
-	// Callers by IAM Roles Anywhere, which there is not here.
-	e.text("callerX509SubjectCN", "")
-	e.text("callerX509IssuerOU", "")
-	e.text("callerX509SANNameCN", "")
-	e.text("callerX509SANDNS", "")
-	e.text("callerX509SANURI", "")
-	return append(e.b, '}')
+	e.number(`,"bytesReceived":`, r.Received)
+	e.number(`,"bytesSent":`, r.Sent)
+	e.number(`,"duration":`, r.Duration.Milliseconds())
+	e.bytes(`,"userAgent":"`, r.UserAgent)
+	e.bytes(`,"hostHeader":"`, r.Host)
+	e.text(`,"serverNameIndication":"`, tls.ServerName)
+	e.number(`,"requestToTargetDuration":`, r.ToTarget.Milliseconds())
+	e.number(`,"responseFromTargetDuration":`, r.FromTarget.Milliseconds())
+	e.known(`,"sslCipher":"`, tls.Cipher)
+	e.known(`,"tlsVersion":"`, tls.Version)
+	e.bytes(`,"requestId":"`, r.RequestID)
+	e.text(`,"callerPrincipal":"`, caller.Principal)
+	e.text(`,"callerPrincipalOrgID":"`, caller.PrincipalOrgID)
+	e.tags(`,"callerPrincipalTags":`, caller.PrincipalTags)
+	// Of callers by IAM Roles Anywhere, which there is not here.
+	e.raw(`,"callerX509SubjectCN":"-","callerX509IssuerOU":"-","callerX509SANNameCN":"-","callerX509SANDNS":"-","callerX509SANURI":"-"}`)
+	return e.b
 }
 
-// entry is a JSON object that is being written, without what encoding/json allocates.
+// AppendResourceEntry appends the entry of a connection to a resource as VPC Lattice writes it, like AppendEntry. The order of
+// its fields is that of the documentation; the protocol is always TCP.
+func AppendResourceEntry(dst []byte, r *ResourceRecord) []byte {
+	e := entry{dst}
+	e.time(`{"eventTimestamp":"`, r.Start, true)
+	e.known(`,"serviceNetworkArn":"`, r.NetworkARN)
+	e.known(`,"serviceNetworkResourceAssociationId":"`, r.AssociationID)
+	e.known(`,"vpcEndpointId":"`, r.EndpointID)
+	e.known(`,"sourceVpcArn":"`, r.SourceVpcARN)
+	e.known(`,"resourceConfigurationArn":"`, r.ConfigurationARN)
+	e.address(`,"protocol":"tcp","sourceIpPort":"`, r.Source)
+	e.address(`,"destinationIpPort":"`, r.Destination)
+	e.address(`,"gatewayIpPort":"`, r.Gateway)
+	e.address(`,"resourceIpPort":"`, r.Resource)
+	e.raw("}")
+	return e.b
+}
+
+// entry is a JSON object that is being written, without what encoding/json allocates. Its methods append a member, whose name
+// they are given with all that stands before the value. A value that is not known is "-".
 type entry struct{ b []byte }
 
-func (e *entry) key(name string) {
-	if e.b[len(e.b)-1] != '{' {
-		e.b = append(e.b, ',')
-	}
-	e.b = append(e.b, '"')
-	e.b = append(e.b, name...)
-	e.b = append(e.b, '"', ':')
-}
+func (e *entry) raw(text string) { e.b = append(e.b, text...) }
 
-func (e *entry) text(name, value string) {
-	e.key(name)
+// known appends one of our own texts, such as an id, in which nothing has to be escaped.
+func (e *entry) known(name, value string) {
 	if value == "" {
 		value = "-"
 	}
-	e.b = appendText(e.b, value)
+	e.b = append(append(append(e.b, name...), value...), '"')
+}
+
+// text appends what somebody else has chosen.
+func (e *entry) text(name, value string) {
+	if value == "" {
+		value = "-"
+	}
+	e.b = append(appendText(append(e.b, name...), value), '"')
 }
 
 func (e *entry) bytes(name string, value []byte) {
 	if len(value) == 0 {
-		e.text(name, "")
+		e.known(name, "")
 		return
 	}
-	e.key(name)
-	e.b = appendText(e.b, value)
+	e.b = append(appendText(append(e.b, name...), value), '"')
 }
 
 func (e *entry) number(name string, value int64) {
-	e.key(name)
-	e.b = strconv.AppendInt(e.b, value, 10)
+	e.b = strconv.AppendInt(append(e.b, name...), value, 10)
 }
 
-func (e *entry) millis(name string, d time.Duration) { e.number(name, d.Milliseconds()) }
+// time appends a time to the second, or to the millisecond. time.AppendFormat takes ten times as long.
+func (e *entry) time(name string, at time.Time, milliseconds bool) {
+	at = at.UTC()
+	year, month, day := at.Date()
+	hour, minute, second := at.Clock()
+	b := append(e.b, name...)
+	b = appendDigits(appendDigits(b, year/100), year%100)
+	b = appendDigits(append(b, '-'), int(month))
+	b = appendDigits(append(b, '-'), day)
+	b = appendDigits(append(b, 'T'), hour)
+	b = appendDigits(append(b, ':'), minute)
+	b = appendDigits(append(b, ':'), second)
+	if milliseconds {
+		thousandths := at.Nanosecond() / 1e6
+		b = appendDigits(append(b, '.', byte('0'+thousandths/100)), thousandths%100)
+	}
+	e.b = append(b, 'Z', '"')
+}
+
+// appendDigits appends a number of two digits.
+func appendDigits(dst []byte, n int) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }
 
 func (e *entry) address(name string, address netip.AddrPort) {
 	if !address.IsValid() {
-		e.text(name, "")
+		e.known(name, "")
 		return
 	}
-	e.key(name)
-	e.b = append(e.b, '"')
-	e.b = netip.AddrPortFrom(address.Addr().Unmap(), address.Port()).AppendTo(e.b)
+	e.b = netip.AddrPortFrom(address.Addr().Unmap(), address.Port()).AppendTo(append(e.b, name...))
 	e.b = append(e.b, '"')
 }
 
 func (e *entry) tags(name string, tags map[string]string) {
+	e.raw(name)
 	if len(tags) == 0 {
-		e.text(name, "")
+		e.raw(`"-"`)
 		return
 	}
-	e.key(name)
-	e.b = append(e.b, '{')
+	before := byte('{')
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		if e.b[len(e.b)-1] != '{' {
-			e.b = append(e.b, ',')
-		}
-		e.b = appendText(e.b, key)
-		e.b = append(e.b, ':')
-		e.b = appendText(e.b, tags[key])
+		e.b = append(appendText(append(e.b, before, '"'), key), `":"`...)
+		e.b = append(appendText(e.b, tags[key]), '"')
+		before = ','
 	}
-	e.b = append(e.b, '}')
+	e.raw("}")
 }
 
-// appendText appends a string of JSON. Clients choose what is in it: bytes that are not UTF-8 become U+FFFD.
+// appendText appends the inside of a string of JSON. Clients choose what is in it: bytes that are not UTF-8 become U+FFFD.
 func appendText[T string | []byte](dst []byte, s T) []byte {
 	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
+	from := 0 // of what has not been appended and stands for itself
 	for i := 0; i < len(s); {
 		c := s[i]
+		if c >= ' ' && c < 0x7f && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		dst = append(dst, s[from:i]...)
 		switch {
 		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
-		case c < ' ' || c == 0x7f:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
 		case c < utf8.RuneSelf:
-			dst = append(dst, c)
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
 		default:
 			r, size := decodeRune(s[i:])
 			dst = utf8.AppendRune(dst, r)
-			i += size
-			continue
+			i += size - 1
 		}
 		i++
+		from = i
 	}
-	return append(dst, '"')
+	return append(dst, s[from:]...)
 }
 
 func decodeRune[T string | []byte](s T) (rune, int) {
@@ -183,26 +212,49 @@ func decodeRune[T string | []byte](s T) (rune, int) {
 // the millisecond, and what exactly was wrong. In place of the brace that closes the entry it makes a larger object of it.
 func AppendDetails(dst []byte, r *Record) []byte {
 	e := entry{dst}
-	e.key("time")
-	e.b = append(e.b, '"')
-	e.b = r.Start.UTC().AppendFormat(e.b, "2006-01-02T15:04:05.000Z")
-	e.b = append(e.b, '"')
+	e.time(`,"time":"`, r.Start, true)
 	if s := r.Service; s != nil {
-		e.text("service", s.Name)
-		e.text("serviceId", s.ID)
-		e.text("listener", s.ListenerID)
+		e.text(`,"service":"`, s.Name)
+		e.known(`,"serviceId":"`, s.ID)
+		e.known(`,"listener":"`, s.ListenerID)
 	}
 	if r.Rule != nil {
-		e.text("rule", r.Rule.ID)
+		e.known(`,"rule":"`, r.Rule.ID)
 	}
 	if r.Forward != nil {
-		e.text("targetGroup", r.Forward.TargetGroup.Name)
+		e.text(`,"targetGroup":"`, r.Forward.TargetGroup.Name)
 	}
-	e.bytes("query", r.Query)
-	e.key("microseconds")
-	e.b = strconv.AppendInt(e.b, r.Duration.Microseconds(), 10)
+	if r.Target.Function != "" {
+		e.known(`,"function":"`, lattice.FunctionName(r.Target.Function))
+	}
+	e.bytes(`,"query":"`, r.Query)
+	e.number(`,"microseconds":`, r.Duration.Microseconds())
 	if r.Problem != nil {
-		e.text("problem", r.Problem.Error())
+		e.text(`,"problem":"`, r.Problem.Error())
 	}
-	return append(e.b, '}')
+	e.raw("}")
+	return e.b
+}
+
+// AppendResourceDetails is AppendDetails for a connection to a resource.
+func AppendResourceDetails(dst []byte, r *ResourceRecord) []byte {
+	e := entry{dst}
+	e.time(`,"time":"`, r.Start, true)
+	e.text(`,"resource":"`, r.Name)
+	if r.Problem != nil {
+		e.text(`,"problem":"`, r.Problem.Error())
+	}
+	e.raw("}")
+	return e.b
+}
+
+// AppendOutput appends a line that a function has written while it had an event, as those who watch a node get it.
+func AppendOutput(dst []byte, at time.Time, function, requestID, line string) []byte {
+	e := entry{dst}
+	e.time(`{"time":"`, at, true)
+	e.known(`,"function":"`, function)
+	e.text(`,"requestId":"`, requestID)
+	e.text(`,"output":"`, line)
+	e.raw("}")
+	return e.b
 }

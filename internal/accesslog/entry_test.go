@@ -48,6 +48,16 @@ func TestEntriesAreAsAtAWS(t *testing.T) {
 		{"answered by a rule", func(r *Record) {
 			r.Status, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, routing.Place{}, 0, 0
 		}},
+		{"answered with failure by the target", func(r *Record) { r.Status = 403 }},
+		{"by a function", func(r *Record) {
+			r.Status, r.Failure, r.Target = 502, LambdaUnhandled, routing.Place{Function: "arn:aws:lambda:us-west-2:111122223333:function:rates:live"}
+		}},
+		{"not found by the client's VPC", func(r *Record) {
+			r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, ClientAccessDenied, nil, routing.Place{}, 0, 0
+		}},
+		{"from a VPC", func(r *Record) {
+			r.SourceVpc = &routing.Source{VpcID: "vpc-0fedcba9876543210", VpcARN: "arn:aws:ec2:us-west-2:111122223333:vpc/vpc-0fedcba9876543210"}
+		}},
 		{"no target answers", func(r *Record) {
 			r.Status, r.Failure, r.Problem = 500, TargetConnectionError, errors.New("connection refused")
 		}},
@@ -58,6 +68,14 @@ func TestEntriesAreAsAtAWS(t *testing.T) {
 		{"signed", func(r *Record) {
 			user := "arn:aws:iam::111122223333:user/ops"
 			r.Caller = &Caller{ResolvedUser: user, Principal: user, PrincipalTags: map[string]string{"team": "a", "stage": `"x"`}}
+		}},
+		{"signed, and denied by the network's policy", func(r *Record) {
+			r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, routing.Place{}, 0, 0
+			r.Caller = &Caller{ResolvedUser: "arn:aws:sts::111122223333:assumed-role/web/one", Denied: DeniedByNetwork}
+		}},
+		{"signed with a key that nobody has", func(r *Record) {
+			r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, routing.Place{}, 0, 0
+			r.Caller = &Caller{ResolvedUser: "Unknown"}
 		}},
 		{"unknown host", func(r *Record) {
 			r.Status, r.Service, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, nil, routing.Place{}, 0, 0
@@ -76,9 +94,35 @@ func TestEntriesAreAsAtAWS(t *testing.T) {
 		if err := json.Unmarshal(entry, &fields); err != nil {
 			t.Errorf("%s: %v: %s", c.name, err, entry)
 		}
-		watched := append(entry[:len(entry)-1:len(entry)-1], AppendDetails([]byte("}"), r)[1:]...)
+		watched := AppendDetails(entry[:len(entry)-1:len(entry)-1], r)
 		if err := json.Unmarshal(watched, &fields); err != nil {
 			t.Errorf("%s, watched: %v: %s", c.name, err, watched)
+		}
+		got.WriteString("# " + c.name + "\n" + string(entry) + "\n")
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*ResourceRecord)
+	}{
+		{"to a resource, through an association", func(r *ResourceRecord) {}},
+		{"to a resource, by an endpoint", func(r *ResourceRecord) {
+			r.NetworkARN, r.AssociationID, r.EndpointID = "", "", "vpce-0123456789abcdef0"
+		}},
+		{"to a resource that does not answer", func(r *ResourceRecord) { r.Gateway = netip.AddrPort{} }},
+	} {
+		r := &ResourceRecord{
+			Start:            time.Date(2026, 5, 1, 10, 0, 0, 7e6, time.UTC),
+			NetworkARN:       "arn:aws:vpc-lattice:us-west-2:111122223333:servicenetwork/sn-0123456789abcdef0",
+			AssociationID:    "snra-0123456789abcdef0",
+			SourceVpcARN:     "arn:aws:ec2:us-west-2:111122223333:vpc/vpc-0123456789abcdef0",
+			ConfigurationARN: "arn:aws:vpc-lattice:us-west-2:111122223333:resourceconfiguration/rcfg-0123456789abcdef0",
+			Source:           netip.MustParseAddrPort("[::ffff:10.0.1.15]:43210"), Destination: netip.MustParseAddrPort("127.100.0.7:5432"),
+			Gateway: netip.MustParseAddrPort("10.0.2.1:51000"), Resource: netip.MustParseAddrPort("10.0.2.9:5432"),
+		}
+		c.change(r)
+		entry := AppendResourceEntry(nil, r)
+		if err := json.Unmarshal(entry, new(map[string]any)); err != nil {
+			t.Errorf("%s: %v: %s", c.name, err, entry)
 		}
 		got.WriteString("# " + c.name + "\n" + string(entry) + "\n")
 	}
@@ -106,7 +150,7 @@ func FuzzText(f *testing.F) {
 	f.Add([]byte("a\"\\\x00\xff\u2028"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var back string
-		if err := json.Unmarshal(appendText(nil, text), &back); err != nil {
+		if err := json.Unmarshal(append(appendText([]byte(`"`), text), '"'), &back); err != nil {
 			t.Fatalf("%q becomes %s: %v", text, appendText(nil, text), err)
 		}
 		if want := strings.ToValidUTF8(string(text), ""); strings.ReplaceAll(back, "\ufffd", "") != strings.ReplaceAll(want, "\ufffd", "") {

@@ -78,6 +78,30 @@ type Record struct {
 	Caller *Caller
 }
 
+// ResourceRecord is what is known about a connection to a resource once it has been made, or has failed.
+type ResourceRecord struct {
+	Start time.Time
+	// NetworkARN and AssociationID are empty if the client came by an endpoint that leads to the resource itself; EndpointID is
+	// empty if it came through the association of its VPC with the network.
+	NetworkARN    string
+	AssociationID string
+	EndpointID    string
+	// SourceVpcARN is that of the VPC from which the client comes.
+	SourceVpcARN string
+	// ConfigurationARN and Name are those of the resource configuration.
+	ConfigurationARN, Name string
+
+	// Source is the client's end of its connection, and Destination the address that it knows for the resource. Gateway is our
+	// end of the connection to the resource, and Resource the other one; both are the zero value if there is none.
+	Source      netip.AddrPort
+	Destination netip.AddrPort
+	Gateway     netip.AddrPort
+	Resource    netip.AddrPort
+
+	// Problem is what was wrong, if the connection could not be made.
+	Problem error
+}
+
 // TLS describes a client's TLS connection, in the words of the access log.
 type TLS struct {
 	// ServerName is the name that the client asked for.

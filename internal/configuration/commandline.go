@@ -50,7 +50,7 @@ type commandLine struct {
 		Lint PolicyLint `cmd:"" help:"Warn of what in policies can never match, or surprises."`
 	} `cmd:"" help:"Try auth policies without a server."`
 
-	Logs Logs `cmd:"" help:"Show exchanges of a running node as they end, until interrupted."`
+	Logs Logs `cmd:"" help:"Show exchanges of a running node as they end, and what its functions write, until interrupted."`
 
 	DNS DNS `cmd:"" name:"dns" help:"Help the resolvers of this machine find the names of a running node."`
 
@@ -82,12 +82,13 @@ type PolicyTest struct {
 
 // Logs are the flags of `logs`.
 type Logs struct {
-	Admin   string `name:"admin" env:"TRELLIS_ADMIN" default:"http://127.0.0.1:7601" help:"Admin port of the node."`
-	Follow  bool   `name:"follow" short:"f" env:"-" help:"Go on until interrupted, as is always done."`
-	Service string `name:"service" env:"-" placeholder:"NAME" help:"Only those with this service: its name, id or ARN."`
-	Status  string `name:"status" env:"-" placeholder:"CODE" help:"Only those with this status, as in 502 or 5xx."`
-	Failed  bool   `name:"failed" env:"-" help:"Only those that failed."`
-	JSON    bool   `name:"json" env:"-" help:"Print whole entries, as lines of JSON."`
+	Admin    string `name:"admin" env:"TRELLIS_ADMIN" default:"http://127.0.0.1:7601" help:"Admin port of the node."`
+	Follow   bool   `name:"follow" short:"f" env:"-" help:"Go on until interrupted, as is always done."`
+	Service  string `name:"service" env:"-" placeholder:"NAME" help:"Only those with this service: its name, id or ARN."`
+	Function string `name:"function" env:"-" placeholder:"NAME" help:"Only what this function writes, and the exchanges with it."`
+	Status   string `name:"status" env:"-" placeholder:"CODE" help:"Only those with this status, as in 502 or 5xx."`
+	Failed   bool   `name:"failed" env:"-" help:"Only those that failed."`
+	JSON     bool   `name:"json" env:"-" help:"Print whole entries, as lines of JSON."`
 }
 
 // PolicyLint are the arguments of `policy lint`.

@@ -32,6 +32,8 @@ type Config struct {
 	Environment map[string]string
 	// Log gets what functions write, line by line, and what happens to them.
 	Log *slog.Logger
+	// Output is called with each line that a function writes, and the id of its event, if it has one. It must not block. May be nil.
+	Output func(function, requestID, line string)
 	// SettleTime is how long files must be left alone until a change of them counts: editors and builds make several.
 	// Default: 50 milliseconds.
 	SettleTime time.Duration

@@ -22,6 +22,7 @@ const (
 // output logs what a process and its children write, line by line.
 type output struct {
 	log   *slog.Logger
+	show  func(requestID, line string)
 	ended chan struct{} // closed when all has been read
 
 	mu sync.Mutex
@@ -34,7 +35,9 @@ type output struct {
 	last    []string
 }
 
-func newOutput(log *slog.Logger) *output { return &output{log: log, ended: make(chan struct{})} }
+func newOutput(log *slog.Logger, show func(requestID, line string)) *output {
+	return &output{log: log, show: show, ended: make(chan struct{})}
+}
 
 // open returns the end of a pipe for the process. What comes out of the other end is logged until close.
 func (o *output) open() (*os.File, error) {
@@ -136,6 +139,7 @@ func (o *output) flush() {
 	} else {
 		o.log.Info(line, "requestId", o.id)
 	}
+	o.show(o.id, line)
 	if len(o.last) == keptLines {
 		o.last = append(o.last[:0], o.last[1:]...)
 	}

@@ -16,6 +16,7 @@ import (
 // idle for the shortest time, so that those that are not needed end.
 type pool struct {
 	functions *Functions
+	name      string // of the function
 	log       *slog.Logger
 
 	mu sync.Mutex // mu guards the fields below, and those of its processes that say so.
@@ -70,10 +71,18 @@ type Incident struct {
 func newPool(f *Functions, declared inventory.Function) *pool {
 	return &pool{
 		functions: f,
+		name:      declared.Name(),
 		log:       f.log.With("function", declared.Name()),
 		declared:  declared,
 		processes: map[*process]struct{}{},
 		retiring:  f.retiring,
+	}
+}
+
+// show passes on what the function writes to whoever watches.
+func (p *pool) show(requestID, line string) {
+	if show := p.functions.cfg.Output; show != nil {
+		show(p.name, requestID, line)
 	}
 }
 

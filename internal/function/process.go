@@ -63,7 +63,7 @@ func newProcess(p *pool) *process {
 		next:       make(chan *invocation, 1),
 		since:      time.Now(),
 	}
-	process.output = newOutput(p.log)
+	process.output = newOutput(p.log, p.show)
 	process.killed, process.kill = context.WithCancel(p.functions.ending)
 	process.timer = time.AfterFunc(process.startLimit(), func() { p.expired(process) })
 	return process

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"trellis/internal/lattice"
 )
 
 // Function is a Lambda function: a program that this node runs, or one that another Lambda API has.
@@ -44,11 +46,7 @@ type Function struct {
 func (f Function) Equal(other Function) bool { return reflect.DeepEqual(f, other) }
 
 // Name is the function's name, as AWS_LAMBDA_FUNCTION_NAME has it.
-func (f Function) Name() string {
-	_, name, _ := strings.Cut(f.ARN, ":function:")
-	name, _, _ = strings.Cut(name, ":")
-	return name
-}
+func (f Function) Name() string { return lattice.FunctionName(f.ARN) }
 
 // Region is the Region of the function's ARN.
 func (f Function) Region() string { return strings.Split(f.ARN, ":")[3] }

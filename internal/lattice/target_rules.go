@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"strings"
 
 	"trellis/internal/shape"
 )
@@ -29,6 +30,13 @@ func TargetIdentity(group *TargetGroup, in shape.Target) (id string, port int32)
 		port = *group.Config.Port
 	}
 	return id, port
+}
+
+// FunctionName returns the name in a function's ARN, without a version or an alias.
+func FunctionName(arn string) string {
+	_, name, _ := strings.Cut(arn, ":function:")
+	name, _, _ = strings.Cut(name, ":")
+	return name
 }
 
 // The forms of target ids. A function's ARN may name a version or an alias (UG lambda-functions).

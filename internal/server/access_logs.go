@@ -70,9 +70,10 @@ func (s *Server) accessLogSpool(ctx context.Context, log *slog.Logger) (*deliver
 // watchLineTimeout is how long a client that watches may take for a line.
 const watchLineTimeout = 30 * time.Second
 
-// watchLogs sends exchanges as they end, as lines of JSON, until the client goes.
+// watchLogs sends exchanges as they end, and what functions write, as lines of JSON, until the client goes.
 func (s *Server) watchLogs(w http.ResponseWriter, r *http.Request) {
-	wants, err := exchangeFilter(r.URL.Query().Get("service"), r.URL.Query().Get("status"), r.URL.Query().Get("failed"))
+	query := r.URL.Query()
+	wants, err := lineFilter(query.Get("service"), query.Get("status"), query.Get("failed"), query.Get("function"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -108,9 +109,9 @@ func (s *Server) watchLogs(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// exchangeFilter returns which exchanges are asked for: those with a service (its name, id or ARN), with a status (as in
-// 502 or 5xx), and those that failed.
-func exchangeFilter(service, status, failed string) (func(line []byte) bool, error) {
+// lineFilter returns which lines are asked for: exchanges with a service (its name, id or ARN), with a status (as in 502 or 5xx),
+// and those that failed; exchanges with a function, and what it writes.
+func lineFilter(service, status, failed, function string) (func(line []byte) bool, error) {
 	from, to := 0, 999
 	if status != "" {
 		code, err := strconv.Atoi(strings.ReplaceAll(strings.ToLower(status), "x", "0"))
@@ -125,16 +126,24 @@ func exchangeFilter(service, status, failed string) (func(line []byte) bool, err
 			to = code + 9
 		}
 	}
-	if service == "" && status == "" && failed == "" {
+	ofExchanges := service != "" || status != "" || failed != ""
+	if !ofExchanges && function == "" {
 		return func([]byte) bool { return true }, nil
 	}
 	return func(line []byte) bool {
 		var e struct {
 			Service, ServiceID, ServiceArn, FailureReason string
+			Function, Output                              string
 			ResponseCode                                  any // a number, or "-"
 		}
 		if json.Unmarshal(line, &e) != nil {
 			return false
+		}
+		if function != "" && function != e.Function {
+			return false
+		}
+		if e.Output != "" {
+			return !ofExchanges
 		}
 		code, _ := e.ResponseCode.(float64)
 		return (service == "" || service == e.Service || service == e.ServiceID || service == e.ServiceArn) &&

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
+	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
 
 	"trellis/internal/accesslog/tail"
 	"trellis/test/trellistest"
@@ -52,6 +54,64 @@ func TestLogsCommandShowsExchangesAsTheyEnd(t *testing.T) {
 	}
 	if failed.String() != "" {
 		t.Errorf("--status 5xx shows\n%s", failed.String())
+	}
+}
+
+// must returns a value, and ends the test if there is an error.
+func must[T any](value T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+}
+
+// It has two functions, of which neither becomes ready: what they write is why. A request invokes one of them.
+func TestLogsCommandShowsWhatAFunctionWritesAndTheExchangesWithIt(t *testing.T) {
+	node := start(t, "dev", "--port-map", "80=0", "--function", "orders=sh -c 'echo \"no module\tnamed app\"; exit 3'",
+		"--function", "rates=sh -c 'echo no rates; exit 4'")
+	client := node.client(anybody())
+	network := must(client.CreateServiceNetwork(t.Context(), &vpclattice.CreateServiceNetworkInput{Name: aws.String("shop")}))(t)
+	hosts := map[string]string{}
+	for _, name := range []string{"orders", "rates"} {
+		group := must(client.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{Name: aws.String(name + "-code"), Type: types.TargetGroupTypeLambda}))(t)
+		must(client.RegisterTargets(t.Context(), &vpclattice.RegisterTargetsInput{
+			TargetGroupIdentifier: group.Id, Targets: []types.Target{{Id: aws.String("arn:aws:lambda:us-west-2:000000000000:function:" + name)}}}))(t)
+		service := must(client.CreateService(t.Context(), &vpclattice.CreateServiceInput{Name: aws.String(name + "-api")}))(t)
+		hosts[name] = *service.DnsEntry.DomainName
+		must(client.CreateServiceNetworkServiceAssociation(t.Context(), &vpclattice.CreateServiceNetworkServiceAssociationInput{
+			ServiceNetworkIdentifier: network.Id, ServiceIdentifier: service.Id}))(t)
+		must(client.CreateListener(t.Context(), &vpclattice.CreateListenerInput{
+			ServiceIdentifier: service.Id, Name: aws.String("http"), Protocol: types.ListenerProtocolHttp,
+			DefaultAction: &types.RuleActionMemberForward{Value: types.ForwardAction{
+				TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: group.Id}}}},
+		}))(t)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var all, orders, exchanges text
+	ended := make(chan int, 3)
+	for out, c := range map[*text]tail.Command{&all: {}, &orders: {Function: "orders"}, &exchanges: {Service: "orders-api"}} {
+		c.Admin = node.admin()
+		go func() { ended <- c.Run(ctx, out, io.Discard) }()
+	}
+	const output, exchange = " orders:  no module named app\n", "  GET /  orders-api -> orders-code orders  LambdaInitError: "
+	trellistest.Await(t, func() bool {
+		node.ask(t, hosts["orders"], "/")
+		node.ask(t, hosts["rates"], "/")
+		return strings.Contains(all.String(), output) && strings.Contains(all.String(), " rates:  no rates\n") &&
+			strings.Contains(orders.String(), output) && strings.Contains(orders.String(), exchange) && strings.Contains(exchanges.String(), exchange)
+	}, "the lines of all three commands")
+	stop()
+	for range 3 {
+		<-ended
+	}
+	if strings.Contains(orders.String(), "rates") {
+		t.Errorf("--function orders shows\n%s", orders.String())
+	}
+	if strings.Contains(exchanges.String(), output) || strings.Contains(exchanges.String(), "rates") {
+		t.Errorf("--service orders-api shows\n%s", exchanges.String())
 	}
 }
 

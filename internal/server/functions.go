@@ -22,6 +22,7 @@ func (s *Server) openFunctions(context.Context) error {
 		// Nothing is sent to AWS unless somebody asks for it.
 		Elsewhere: function.NewElsewhere(function.ElsewhereConfig{Endpoint: lambda, Unknown: lambda != ""}),
 		Log:       s.log.With("part", "function"),
+		Output:    s.accessLogs.ShowOutput,
 		// The APIs that this node's API port answers.
 		Environment: map[string]string{
 			"AWS_ENDPOINT_URL_VPC_LATTICE":                 endpoint,

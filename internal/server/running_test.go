@@ -15,8 +15,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 
 	"trellis/internal/configuration"
+	"trellis/internal/function"
 	"trellis/test/trellistest"
 )
+
+// TestMain also is what a node with functions starts this program for.
+func TestMain(m *testing.M) {
+	if !function.Keep() {
+		os.Exit(m.Run())
+	}
+}
 
 // running is a node that runs within the test.
 type running struct {

@@ -131,9 +131,9 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		s.openInventory,
 		s.openCertificates,
 		s.openCredentials,
+		s.openAccessLogs, // Before what it shows: it is closed after it.
 		s.openFunctions,
 		s.openDemo,
-		s.openAccessLogs,
 		s.openDataPlane,
 		s.openCatalog,
 		s.openControl,

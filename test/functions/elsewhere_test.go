@@ -1,9 +1,6 @@
 package functions_test
 
 import (
-	"context"
-	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -13,31 +10,6 @@ import (
 
 	"trellis/test/trellistest"
 )
-
-// startMoto starts a moto server, and returns its URL.
-func startMoto(t *testing.T) string {
-	t.Helper()
-	install(t, "../../scripts/venv.sh", "functions")
-	port := trellistest.FreePort(t)
-	url := fmt.Sprintf("http://127.0.0.1:%d", port)
-	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, absolute(t, "../../.venv-functions/bin/moto_server"), "-H", "127.0.0.1", "-p", fmt.Sprint(port))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stop()
-		_ = cmd.Wait()
-	})
-	trellistest.Await(t, func() bool {
-		r, err := http.Get(url + "/moto-api/data.json")
-		if err == nil {
-			r.Body.Close()
-		}
-		return err == nil
-	}, "the moto server answers")
-	return url
-}
 
 func python(t *testing.T, args ...string) {
 	t.Helper()
@@ -49,14 +21,8 @@ func python(t *testing.T, args ...string) {
 }
 
 func TestFunctionsElsewhereAreInvokedByTheInvokeAPI(t *testing.T) {
-	url := startMoto(t)
+	url := trellistest.StartMoto(t)
 	python(t, "python/moto_function.py", url, `{"statusCode":201,"headers":{"x-from":"moto"},"body":"hello"}`)
-	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
-	} {
-		t.Setenv(name, value)
-	}
 	check := func(s *service) {
 		t.Helper()
 		for range 3 {

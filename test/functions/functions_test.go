@@ -34,14 +34,6 @@ func functionARN(name string) string {
 	return "arn:aws:lambda:us-west-2:" + account + ":function:" + name
 }
 
-// install makes what a script of the project installs be there.
-func install(t *testing.T, script, what string) {
-	t.Helper()
-	if out, err := exec.Command(script, what).CombinedOutput(); err != nil {
-		t.Fatalf("%s (make test says what is missing): %v\n%s", filepath.Base(script), err, out)
-	}
-}
-
 // buildProgram builds the function in Go.
 func buildProgram(t *testing.T) string {
 	t.Helper()
@@ -201,8 +193,8 @@ func (s *service) get(path string) reply {
 // TestFunctionsGetTheirEventsInEveryLanguage has functions read their events with AWS's own event classes: those of
 // aws-lambda-powertools for Python, its schemas for TypeScript, and in Go the documented members.
 func TestFunctionsGetTheirEventsInEveryLanguage(t *testing.T) {
-	install(t, "../../scripts/venv.sh", "functions")
-	install(t, "../../scripts/node_modules.sh", "functions")
+	trellistest.Install(t, "venv.sh", "functions")
+	trellistest.Install(t, "node_modules.sh", "functions")
 	n := start(t, "--inventory", writeInventory(t, `
 vpcs:
   - id: vpc-0123456789abcdef0

@@ -32,6 +32,7 @@ func client(t *testing.T, api, credentials string) *vpclattice.Client {
 		config.WithRegion("us-west-2"),
 		config.WithSharedCredentialsFiles([]string{credentials}),
 		config.WithSharedConfigFiles(nil),
+		config.WithSharedConfigProfile("default"), // Not those of the environment, if a test has set some for its node.
 	)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"trellis/internal/lattice"
+	"trellis/internal/shape"
 )
 
 // Batch is entries of one subscription that are delivered together.
@@ -79,8 +80,8 @@ const minuteLayout = "20060102T1504Z"
 // batchName names a batch as AWS names the objects of S3. The last part, which is AWS's own there, has the lane, the process
 // and a number here: two nodes never write the same object.
 func batchName(to *lattice.AccessLogSubscription, at time.Time, lane, process string, number int) string {
-	return fmt.Sprintf("%s_VpcLatticeAccessLogs_%s_%s_%s_%s%s%04x",
-		to.Scope.Account, to.Scope.Region, to.ResourceID, at.UTC().Format(minuteLayout), lane, process, number)
+	return fmt.Sprintf("%s_VpcLattice%s_%s_%s_%s_%s%s%04x",
+		to.Scope.Account, folderOf(to), to.Scope.Region, to.ResourceID, at.UTC().Format(minuteLayout), lane, process, number)
 }
 
 // tokenBytes is the length of what names a lane or a process.
@@ -95,6 +96,15 @@ func parseBatchName(name string) (lane, process string, ok bool) {
 	return last[:tokenBytes], last[tokenBytes : 2*tokenBytes], true
 }
 
+// folderOf returns the folder of a subscription's objects. Those with connections to resources have one of their own.
+func folderOf(to *lattice.AccessLogSubscription) string {
+	kind, _ := lattice.KindOfID(to.ResourceID)
+	if kind == lattice.KindResourceConfiguration || to.LogType == shape.ServiceNetworkLogTypeResource {
+		return "ResourceAccessLogs"
+	}
+	return "AccessLogs"
+}
+
 // objectKey returns the name of a batch as an object of S3, without its suffix
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/monitoring-access-logs.html):
 //
@@ -102,6 +112,6 @@ func parseBatchName(name string) (lane, process string, ok bool) {
 func objectKey(to *lattice.AccessLogSubscription, name string) string {
 	fields := strings.Split(name, "_")
 	day := fields[len(fields)-2]
-	return fmt.Sprintf("AWSLogs/%s/VpcLattice/AccessLogs/%s/%s/%s/%s/%s/%s",
-		to.Scope.Account, to.Scope.Region, day[:4], day[4:6], day[6:8], to.ResourceID, name)
+	return fmt.Sprintf("AWSLogs/%s/VpcLattice/%s/%s/%s/%s/%s/%s/%s",
+		to.Scope.Account, folderOf(to), to.Scope.Region, day[:4], day[4:6], day[6:8], to.ResourceID, name)
 }

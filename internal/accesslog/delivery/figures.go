@@ -19,6 +19,7 @@ func (q *Queue) Figures() (f Figures) {
 		f.Queued += int64(len(b.records.entries))
 		b.mu.Unlock()
 	}
+	f.Queued += q.extras.Load()
 	f.Dropped = q.dropped.Load()
 	if s := q.cfg.Spool; s != nil {
 		f.Delivered, f.Lost, f.Failures = s.delivered.Load(), s.lost.Load(), s.failures.Load()

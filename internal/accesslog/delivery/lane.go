@@ -45,6 +45,15 @@ func (k laneKey) laneID() string {
 	return hex.EncodeToString(sum[:])[:tokenBytes]
 }
 
+// lack adds entries to those that are missing.
+func (l *lane) lack(n int64, from, until time.Time, problem string) {
+	if l.missing == nil {
+		l.missing = &hole{From: from.UTC(), Problem: problem}
+	}
+	l.missing.LostEntries += n
+	l.missing.To = until.UTC()
+}
+
 // send delivers what waits in a lane until nothing does, or until the spool is closed.
 func (s *Spool) send(l *lane) {
 	defer s.sending.Done()

@@ -26,6 +26,8 @@ const (
 	interval = 100 * time.Millisecond
 	// maxBufferBytes bounds what waits for delivery in one buffer: some 3,000 entries.
 	maxBufferBytes = 4 << 20
+	// maxExtras bounds the entries that have a buffer of their own.
+	maxExtras = 1000
 )
 
 // Config is what a Queue is built from.
@@ -39,10 +41,16 @@ type Config struct {
 type Queue struct {
 	cfg     Config
 	buffers []buffer
+	// extra are the buffers of entries that came while all others were in use, each with one: the last one, and how many.
+	extra   atomic.Pointer[buffer]
+	extras  atomic.Int64
 	wake    chan struct{} // an entry has come to an empty buffer
 	dropped atomic.Int64
-	told    int64 // of dropped; Run's
-	drops   *summary.Summary
+	// lacking is how many entries subscriptions lack since the last delivery: *atomic.Int64 by *lattice.AccessLogSubscription.
+	lacking   sync.Map
+	told      int64     // of dropped; Run's
+	delivered time.Time // the last time; Run's
+	drops     *summary.Summary
 	watchers
 }
 
@@ -52,6 +60,8 @@ type buffer struct {
 	records records
 	_       [64]byte // Neighbours are used by other cores.
 	emptied records  // what was delivered last, to be filled again; Run's
+	isExtra bool
+	next    *buffer // of the extra ones
 }
 
 // records are encoded in a row.
@@ -87,48 +97,109 @@ func (q *Queue) Wants(service *routing.Service) bool {
 
 // Write implements accesslog.Log.
 func (q *Queue) Write(r *accesslog.Record) {
-	first := rand.IntN(len(q.buffers))
+	var logs []*lattice.AccessLogSubscription
+	if r.Service != nil {
+		logs = r.Service.AccessLogs()
+	}
+	b := q.lock()
+	if b == nil {
+		q.drop(logs)
+		return
+	}
+	e := entry{logs: logs, start: len(b.records.bytes)}
+	b.records.bytes = accesslog.AppendEntry(b.records.bytes, r)
+	e.end = len(b.records.bytes)
+	if q.watched() {
+		b.records.bytes = accesslog.AppendDetails(b.records.bytes, r)
+	}
+	q.unlock(b, e)
+}
+
+// WantsResource reports whether records of connections to a resource with such subscriptions are wanted.
+func (q *Queue) WantsResource(logs []*lattice.AccessLogSubscription) bool {
+	return q.watched() || q.cfg.Spool != nil && len(logs) > 0
+}
+
+// WriteResource takes a record of a connection to a resource, for the subscriptions of the resource configuration and, when
+// the client comes through a service network, those of the network for resources. Like Write, it does not block.
+func (q *Queue) WriteResource(r *accesslog.ResourceRecord, logs []*lattice.AccessLogSubscription) {
+	b := q.lock()
+	if b == nil {
+		q.drop(logs)
+		return
+	}
+	e := entry{logs: logs, start: len(b.records.bytes)}
+	b.records.bytes = accesslog.AppendResourceEntry(b.records.bytes, r)
+	e.end = len(b.records.bytes)
+	if q.watched() {
+		b.records.bytes = accesslog.AppendResourceDetails(b.records.bytes, r)
+	}
+	q.unlock(b, e)
+}
+
+// lock returns a buffer that has room, or nil.
+func (q *Queue) lock() *buffer {
+	first, busy := rand.IntN(len(q.buffers)), false
 	for i := range q.buffers {
 		b := &q.buffers[(first+i)%len(q.buffers)]
 		if !b.mu.TryLock() {
+			busy = true
 			continue
 		}
-		wasEmpty, ok := b.records.add(r, q.watched())
+		if len(b.records.bytes) < maxBufferBytes {
+			return b
+		}
 		b.mu.Unlock()
-		if !ok {
-			continue
-		}
-		if wasEmpty {
-			select {
-			case q.wake <- struct{}{}:
-			default:
-			}
-		}
-		return
 	}
-	q.dropped.Add(1)
+	// Whoever uses a buffer may have lost its processor for a while.
+	if busy && q.extras.Add(1) <= maxExtras {
+		b := &buffer{isExtra: true}
+		b.mu.Lock()
+		return b
+	} else if busy {
+		q.extras.Add(-1)
+	}
+	return nil
 }
 
-func (b *records) add(r *accesslog.Record, watched bool) (wasEmpty, ok bool) {
-	if len(b.bytes) >= maxBufferBytes {
-		return false, false
+// unlock adds an entry that has been encoded.
+func (q *Queue) unlock(b *buffer, e entry) {
+	e.watched = len(b.records.bytes)
+	b.records.entries = append(b.records.entries, e)
+	wasEmpty := len(b.records.entries) == 1
+	b.mu.Unlock()
+	if b.isExtra {
+		for b.next = q.extra.Load(); !q.extra.CompareAndSwap(b.next, b); b.next = q.extra.Load() {
+		}
 	}
-	e := entry{start: len(b.bytes)}
-	if r.Service != nil {
-		e.logs = r.Service.AccessLogs()
+	if wasEmpty {
+		q.awaken()
 	}
-	b.bytes = accesslog.AppendEntry(b.bytes, r)
-	e.end = len(b.bytes)
-	if watched {
-		b.bytes = accesslog.AppendDetails(b.bytes, r)
+}
+
+func (q *Queue) awaken() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
 	}
-	e.watched = len(b.bytes)
-	b.entries = append(b.entries, e)
-	return len(b.entries) == 1, true
+}
+
+// drop counts an entry for which there was no room.
+func (q *Queue) drop(logs []*lattice.AccessLogSubscription) {
+	q.dropped.Add(1)
+	for _, to := range logs {
+		n, ok := q.lacking.Load(to)
+		if !ok {
+			n, _ = q.lacking.LoadOrStore(to, new(atomic.Int64))
+		}
+		n.(*atomic.Int64).Add(1)
+	}
+	q.awaken()
 }
 
 // Run delivers entries until ctx ends, and what has come until then.
 func (q *Queue) Run(ctx context.Context) error {
+	q.delivered = time.Now()
 	flush := time.NewTicker(time.Second)
 	defer flush.Stop()
 	if q.cfg.Spool != nil {
@@ -144,7 +215,6 @@ func (q *Queue) Run(ctx context.Context) error {
 			if q.cfg.Spool != nil {
 				q.cfg.Spool.Flush(now)
 			}
-			q.reportDropped()
 		case <-q.wake:
 			select {
 			case <-time.After(interval):
@@ -168,9 +238,33 @@ func (q *Queue) deliver() {
 			b.emptied = records{} // After a burst.
 		}
 	}
-	if q.cfg.Spool != nil {
-		q.cfg.Spool.Flush(time.Now())
+	for b := q.extra.Swap(nil); b != nil; b = b.next {
+		q.extras.Add(-1)
+		q.hand(&b.records)
 	}
+	now := time.Now()
+	if n := q.dropped.Load() - q.told; n > 0 {
+		q.told += n
+		q.drops.Happened(n)
+		q.miss(n)
+	}
+	if q.cfg.Spool != nil {
+		q.tellLacking(now)
+		q.cfg.Spool.Flush(now)
+	}
+	q.delivered = now
+}
+
+// tellLacking has subscriptions told of the entries that they lack.
+func (q *Queue) tellLacking(now time.Time) {
+	q.lacking.Range(func(to, n any) bool {
+		if lost := n.(*atomic.Int64).Swap(0); lost > 0 {
+			q.cfg.Spool.Lack(to.(*lattice.AccessLogSubscription), lost, q.delivered, now)
+		} else {
+			q.lacking.Delete(to) // Nothing was dropped since the last time.
+		}
+		return true
+	})
 }
 
 // hand gives entries to those who want them.
@@ -186,12 +280,5 @@ func (q *Queue) hand(full *records) {
 		if e.watched > e.end {
 			q.show(full.bytes[e.start:e.end-len("}")], full.bytes[e.end:e.watched])
 		}
-	}
-}
-
-func (q *Queue) reportDropped() {
-	if n := q.dropped.Load(); n > q.told {
-		q.drops.Happened(n - q.told)
-		q.told = n
 	}
 }

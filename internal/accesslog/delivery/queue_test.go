@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trellis/internal/accesslog"
+	"trellis/internal/lattice"
 )
 
 func TestWhoWatchesSeesExchangesWithinASecond(t *testing.T) {
@@ -74,6 +75,55 @@ func TestEntriesThatNobodyTakesInTimeAreDroppedAndCounted(t *testing.T) {
 	}
 	if f := q.Figures(); f.Dropped == 0 || f.Queued+f.Dropped != sent || held > 2*len(q.buffers)*maxBufferBytes {
 		t.Errorf("of %d entries %d were dropped and %d wait in %d bytes", sent, f.Dropped, f.Queued, held)
+	}
+}
+
+func TestEntryThatFindsAllBuffersInUseIsNotDropped(t *testing.T) {
+	q := NewQueue(Config{Log: slog.New(slog.DiscardHandler)})
+	watch, stop := q.Watch(func([]byte) bool { return true })
+	defer stop()
+	for i := range q.buffers {
+		q.buffers[i].mu.Lock()
+	}
+	for i := range maxExtras + 3 {
+		q.Write(&accesslog.Record{Status: 200 + i})
+	}
+	for i := range q.buffers {
+		q.buffers[i].mu.Unlock()
+	}
+	if f := q.Figures(); f.Queued != maxExtras || f.Dropped != 3 {
+		t.Errorf("%d entries wait, and %d were dropped, want %d and 3", f.Queued, f.Dropped, maxExtras)
+	}
+	q.deliver()
+	if n := len(watch.Lines); n != maxExtras || q.Figures().Queued != 0 {
+		t.Errorf("%d lines have come, and %d entries wait", n, q.Figures().Queued)
+	}
+}
+
+func TestDestinationIsToldOfEntriesThatWereDropped(t *testing.T) {
+	sink := newTaker(1<<30, time.Hour)
+	s := openSpool(t, t.TempDir(), 1<<30, sink)
+	q := NewQueue(Config{Spool: s, Log: slog.New(slog.DiscardHandler)})
+	logs := []*lattice.AccessLogSubscription{subscription("als-1", "rcfg-1")}
+	r := &accesslog.ResourceRecord{ConfigurationARN: strings.Repeat("x", 100_000)}
+	sent := int64(len(q.buffers)*maxBufferBytes/100_000 + 50)
+	for range sent {
+		q.WriteResource(r, logs)
+	}
+	q.deliver()
+	q.WriteResource(&accesslog.ResourceRecord{}, logs)
+	q.deliver()
+	s.Close()
+	var entries, told int64
+	for line := range strings.Lines(sink.taken("als-1")) {
+		if h := readHole([]byte(line)); h != nil {
+			told += h.LostEntries
+		} else {
+			entries++
+		}
+	}
+	if told == 0 || told != q.Figures().Dropped || entries+told != sent+1 {
+		t.Errorf("of %d entries %d have come, %d are told to be lost, and %d are counted", sent+1, entries, told, q.Figures().Dropped)
 	}
 }
 

@@ -163,7 +163,7 @@ func (s *Spool) Flush(now time.Time) {
 
 // write writes a lane's buffer to the file of its open batch. No file stays open: there may be more lanes than descriptors.
 func (s *Spool) write(l *lane, now time.Time) {
-	if len(l.buffer) == 0 {
+	if len(l.buffer) == 0 && l.missing == nil {
 		return
 	}
 	defer func() { l.buffer = l.buffer[:0] }()
@@ -198,12 +198,18 @@ func (s *Spool) write(l *lane, now time.Time) {
 // unwritten counts the entries of a lane's buffer as lost.
 func (s *Spool) unwritten(l *lane, now time.Time, err error) {
 	n := countEntries(l.buffer)
-	if l.missing == nil {
-		l.missing = &hole{From: now.UTC(), Problem: "they could not be written to the spool"}
+	if n == 0 {
+		return // A record of lost entries waits for the next time.
 	}
-	l.missing.LostEntries += n
-	l.missing.To = now.UTC()
+	l.lack(n, now, now, "they could not be written to the spool")
 	s.lose(n, "directory", s.cfg.Dir, "error", err)
+}
+
+// Lack has a destination told of entries that were lost before they came here.
+func (s *Spool) Lack(to *lattice.AccessLogSubscription, n int64, from, until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lane(to).lack(n, from, until, "they came faster than they could be written")
 }
 
 func (s *Spool) lose(n int64, attributes ...any) {

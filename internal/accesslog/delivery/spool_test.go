@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"trellis/internal/lattice"
+	"trellis/internal/shape"
 	"trellis/test/trellistest"
 )
 
@@ -160,6 +161,21 @@ func TestDirectoryHasTheEntriesOfEachSubscriptionUnderTheNamesOfS3(t *testing.T)
 			t.Errorf("in the end the files are %v", files(t, dir, ""))
 		}
 	})
+}
+
+func TestConnectionsToResourcesAreInFoldersOfTheirOwn(t *testing.T) {
+	at := time.Date(2026, 5, 1, 10, 7, 0, 0, time.UTC)
+	network := subscription("als-2", "sn-1")
+	network.LogType = shape.ServiceNetworkLogTypeResource
+	for _, to := range []*lattice.AccessLogSubscription{subscription("als-1", "rcfg-1"), network} {
+		name := batchName(to, at, "11111111", "22222222", 3)
+		want := "AWSLogs/111122223333/VpcLattice/ResourceAccessLogs/us-west-2/2026/05/01/" + to.ResourceID +
+			"/111122223333_VpcLatticeResourceAccessLogs_us-west-2_" + to.ResourceID + "_20260501T1007Z_11111111222222220003"
+		lane, process, ok := parseBatchName(name)
+		if got := objectKey(to, name); got != want || lane != "11111111" || process != "22222222" || !ok {
+			t.Errorf("the key is %s, want %s; the lane is %s, the process %s, %v", got, want, lane, process, ok)
+		}
+	}
 }
 
 func TestNextProcessDeliversWhatAKilledOneHasLeft(t *testing.T) {

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"trellis/internal/accesslog"
 )
 
 // maxUnseen is how many lines wait for a watcher. One that is slower than traffic misses the rest.
@@ -17,7 +20,8 @@ type watchers struct {
 	ended bool
 }
 
-// Watch is what somebody gets to see: lines of JSON, each an entry with the details of AppendDetails. They are shared.
+// Watch is what somebody gets to see: lines of JSON, each an entry with the details of AppendDetails, or what AppendOutput
+// makes of a line of a function. They are shared.
 type Watch struct {
 	// Lines is closed when there will be no more.
 	Lines  <-chan []byte
@@ -72,7 +76,21 @@ func (w *watchers) show(entry, details []byte) {
 	if len(w.all) == 0 {
 		return
 	}
-	line := slices.Concat(entry, details)
+	w.send(slices.Concat(entry, details))
+}
+
+// ShowOutput shows a line that a function has written, and the id of its event, if it has one.
+func (w *watchers) ShowOutput(function, requestID, line string) {
+	if !w.watched() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.send(accesslog.AppendOutput(nil, time.Now(), function, requestID, line))
+}
+
+// send gives a line to those who want it. mu is held.
+func (w *watchers) send(line []byte) {
 	for watch := range w.all {
 		if !watch.wants(line) {
 			continue
@@ -82,5 +100,14 @@ func (w *watchers) show(entry, details []byte) {
 		default:
 			watch.missed.Add(1)
 		}
+	}
+}
+
+// miss counts lines that were dropped before anybody could see them.
+func (w *watchers) miss(n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for watch := range w.all {
+		watch.missed.Add(n)
 	}
 }

@@ -1,8 +1,9 @@
-// Package tail is the command `trellis logs`: it shows the exchanges of a running node as they end.
+// Package tail is the command `trellis logs`: it shows the exchanges of a running node as they end, and what its functions write.
 package tail
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,12 +20,13 @@ import (
 
 // Command is what is asked for. Its fields are the command's flags.
 type Command struct {
-	Admin   string
-	Follow  bool // Always.
-	Service string
-	Status  string
-	Failed  bool
-	JSON    bool
+	Admin    string
+	Follow   bool // Always.
+	Service  string
+	Function string
+	Status   string
+	Failed   bool
+	JSON     bool
 }
 
 // The exit codes.
@@ -54,7 +56,7 @@ func (c Command) Run(ctx context.Context, out, errOut io.Writer) int {
 		return exitUsage
 	}
 	query := url.Values{}
-	for name, value := range map[string]string{"service": c.Service, "status": c.Status} {
+	for name, value := range map[string]string{"service": c.Service, "function": c.Function, "status": c.Status} {
 		if value != "" {
 			query.Set(name, value)
 		}
@@ -155,12 +157,21 @@ type exchange struct {
 	BytesReceived int64
 	BytesSent     int64
 	Missed        int64
+
+	// Function is the target, or wrote the output.
+	Function string
+	Output   string
+
+	// Of a connection to a resource.
+	Resource       string
+	ResourceIPPort string `json:"resourceIpPort"`
 }
 
 const (
 	red    = "\x1b[31m"
 	yellow = "\x1b[33m"
 	green  = "\x1b[32m"
+	cyan   = "\x1b[36m"
 	dim    = "\x1b[2m"
 	plain  = "\x1b[0m"
 )
@@ -175,11 +186,15 @@ func (p *printer) line(e *exchange) string {
 	if err == nil {
 		b.WriteString(p.color(dim, at.Local().Format("15:04:05.000")))
 	}
+	if e.Output != "" {
+		fmt.Fprintf(&b, " %s  %s", p.color(cyan, e.Function+":"), clean(e.Output))
+		return b.String()
+	}
 	code, _ := e.ResponseCode.(float64)
 	status := fmt.Sprintf("%3.0f", code)
 	switch {
-	case e.Protocol == "TLS":
-		status = "TLS"
+	case e.Protocol == "TLS" || e.Resource != "":
+		status = strings.ToUpper(e.Protocol)
 	case code >= 500:
 		status = p.color(red, status)
 	case code >= 400:
@@ -188,25 +203,26 @@ func (p *printer) line(e *exchange) string {
 		status = p.color(green, status)
 	}
 	fmt.Fprintf(&b, " %s %8s", status, duration(e.Microseconds))
-	if e.Protocol == "TLS" {
+	switch {
+	case e.Resource != "":
+		fmt.Fprintf(&b, "  from %s", e.SourceIPPort)
+	case e.Protocol == "TLS":
 		fmt.Fprintf(&b, "  %d bytes in, %d out", e.BytesReceived, e.BytesSent)
-	} else {
+	default:
 		fmt.Fprintf(&b, "  %s %s%s", clean(e.RequestMethod), clean(e.RequestPath), clean(strings.TrimPrefix(e.Query, "-")))
 	}
-	if e.Service != "" {
-		fmt.Fprintf(&b, "  %s", e.Service)
-	} else {
-		fmt.Fprintf(&b, "  %s", clean(e.HostHeader))
+	fmt.Fprintf(&b, "  %s", clean(cmp.Or(e.Service, e.Resource, e.HostHeader)))
+	if target := cmp.Or(e.Function, strings.TrimPrefix(cmp.Or(e.TargetIPPort, e.ResourceIPPort), "-")); target != "" {
+		fmt.Fprintf(&b, " -> %s", strings.TrimSpace(e.TargetGroup+" "+target))
 	}
-	if e.TargetIPPort != "-" {
-		fmt.Fprintf(&b, " -> %s %s", e.TargetGroup, e.TargetIPPort)
-	}
-	if e.FailureReason != "-" || e.Problem != "" {
-		why := e.FailureReason
-		if e.Problem != "" {
-			why = strings.TrimPrefix(why+": "+e.Problem, "-: ")
+	var why []string
+	for _, reason := range []string{strings.TrimPrefix(e.FailureReason, "-"), e.Problem} {
+		if reason != "" {
+			why = append(why, clean(reason))
 		}
-		b.WriteString("  " + p.color(red, clean(why)))
+	}
+	if len(why) > 0 {
+		b.WriteString("  " + p.color(red, strings.Join(why, ": ")))
 	}
 	return b.String()
 }
@@ -225,6 +241,9 @@ func duration(microseconds int64) string {
 // clean keeps what clients send from moving the cursor, or worse.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
+		if r == '\t' {
+			return ' '
+		}
 		if r < ' ' || r >= 0x7f && r < 0xa0 {
 			return '?'
 		}

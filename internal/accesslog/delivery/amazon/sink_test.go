@@ -82,7 +82,8 @@ func TestErrorsSayWhatHelps(t *testing.T) {
 
 func TestEventsAreInOrderOfTimeAndWithinADay(t *testing.T) {
 	entry := func(at string) []byte { return []byte(`{"startTime":"` + at + `"}`) }
-	requests := inOrder([][]byte{entry("2026-01-02T00:00:05Z"), entry("2026-01-02T00:00:01Z"), entry("2026-01-03T12:00:00Z"),
+	requests := inOrder([][]byte{entry("2026-01-02T00:00:05Z"), entry("2026-01-02T00:00:01Z"),
+		[]byte(`{"lostEntries":7,"from":"2026-01-03T11:00:00Z","to":"2026-01-03T12:00:00Z","problem":"the spool was full"}`),
 		[]byte(`{"userAgent":"\"startTime\":\"2020-01-01T00:00:00Z\"","startTime":"2026-01-02T00:00:03Z"}`)}, time.Now())
 	if len(requests) != 2 || len(requests[0]) != 3 || len(requests[1]) != 1 {
 		t.Fatalf("the requests are %v", requests)
