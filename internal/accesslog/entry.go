@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
-
-	"trellis/internal/lattice"
 )
 
 // AppendEntry appends the entry of an exchange as VPC Lattice writes it
@@ -225,7 +223,7 @@ func AppendDetails(dst []byte, r *Record) []byte {
 		e.text(`,"targetGroup":"`, r.Forward.TargetGroup.Name)
 	}
 	if r.Target.Function != "" {
-		e.known(`,"function":"`, lattice.FunctionName(r.Target.Function))
+		e.known(`,"function":"`, r.Target.FunctionName())
 	}
 	e.bytes(`,"query":"`, r.Query)
 	e.number(`,"microseconds":`, r.Duration.Microseconds())

@@ -57,3 +57,6 @@ func resolveAddress(group *lattice.TargetGroup, target *lattice.Target) (netip.A
 	}
 	return netip.AddrPortFrom(address.Unmap(), uint16(port)), nil
 }
+
+// FunctionName returns the name of the function, without a version or an alias.
+func (p Place) FunctionName() string { return lattice.FunctionName(p.Function) }

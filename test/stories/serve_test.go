@@ -51,31 +51,37 @@ type network struct {
 // buildNetwork creates a network whose service answers on listener port 80 from a backend.
 func buildNetwork(t *testing.T, c *vpclattice.Client, backend string) network {
 	t.Helper()
+	return buildNamed(t, c, backend, "web", "backends")
+}
+
+// buildNamed is buildNetwork with names for the service and its target group.
+func buildNamed(t *testing.T, c *vpclattice.Client, backend, service, group string) network {
+	t.Helper()
 	ctx := t.Context()
 	_, portText, _ := net.SplitHostPort(backend)
 	port, _ := strconv.Atoi(portText)
-	group := must(c.CreateTargetGroup(ctx, &vpclattice.CreateTargetGroupInput{
-		Name: aws.String("backends"), Type: types.TargetGroupTypeIp,
+	madeGroup := must(c.CreateTargetGroup(ctx, &vpclattice.CreateTargetGroupInput{
+		Name: &group, Type: types.TargetGroupTypeIp,
 		Config: &types.TargetGroupConfig{
 			Protocol: types.TargetGroupProtocolHttp, Port: aws.Int32(int32(port)), VpcIdentifier: aws.String("vpc-0123456789abcdef0"),
 			HealthCheck: &types.HealthCheckConfig{HealthCheckIntervalSeconds: aws.Int32(5), HealthCheckTimeoutSeconds: aws.Int32(1)},
 		},
 	}))(t)
 	must(c.RegisterTargets(ctx, &vpclattice.RegisterTargetsInput{
-		TargetGroupIdentifier: group.Id, Targets: []types.Target{{Id: aws.String("127.0.0.1")}},
+		TargetGroupIdentifier: madeGroup.Id, Targets: []types.Target{{Id: aws.String("127.0.0.1")}},
 	}))(t)
 	sn := must(c.CreateServiceNetwork(ctx, &vpclattice.CreateServiceNetworkInput{Name: aws.String("net")}))(t)
-	service := must(c.CreateService(ctx, &vpclattice.CreateServiceInput{Name: aws.String("web")}))(t)
+	madeService := must(c.CreateService(ctx, &vpclattice.CreateServiceInput{Name: &service}))(t)
 	must(c.CreateServiceNetworkServiceAssociation(ctx, &vpclattice.CreateServiceNetworkServiceAssociationInput{
-		ServiceIdentifier: service.Id, ServiceNetworkIdentifier: sn.Arn,
+		ServiceIdentifier: madeService.Id, ServiceNetworkIdentifier: sn.Arn,
 	}))(t)
 	must(c.CreateListener(ctx, &vpclattice.CreateListenerInput{
-		ServiceIdentifier: service.Id, Name: aws.String("http"), Protocol: types.ListenerProtocolHttp, Port: aws.Int32(80),
+		ServiceIdentifier: madeService.Id, Name: aws.String("http"), Protocol: types.ListenerProtocolHttp, Port: aws.Int32(80),
 		DefaultAction: &types.RuleActionMemberForward{Value: types.ForwardAction{
-			TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: group.Id}},
+			TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: madeGroup.Id}},
 		}},
 	}))(t)
-	return network{host: *service.DnsEntry.DomainName, targetGroup: *group.Id, service: *service.Id}
+	return network{host: *madeService.DnsEntry.DomainName, targetGroup: *madeGroup.Id, service: *madeService.Id}
 }
 
 func must[T any](v T, err error) func(t *testing.T) T {
