@@ -20,18 +20,29 @@ import (
 // service is the name for which requests to services are signed (UG sigv4-authenticated-requests).
 const service = "vpc-lattice-svcs"
 
-// Refusal is why a request is refused, with status 403. Its text is the body of the response.
+// Refusal is why a request is refused, with status 403.
 type Refusal struct {
 	// Exception is AWS's name, such as InvalidSignatureException.
 	Exception string
 	Message   string
-	// CanonicalRequest and StringToSign are those that the signature should have been made from, if it is the signature
-	// that is wrong and Config.Explain is set.
-	CanonicalRequest, StringToSign string
+	// If it is the signature that is wrong and Config.Explain is set, Differs says which part of the request is another than the
+	// client has signed, CanonicalRequest and StringToSign are those that the signature should have been made from, and
+	// SignedCanonicalRequest and SignedStringToSign those that it was made from, as far as that can be found out.
+	Differs                                    string
+	CanonicalRequest, StringToSign             string
+	SignedCanonicalRequest, SignedStringToSign string
 }
 
-// Error returns what VPC Lattice answers.
-func (r *Refusal) Error() string { return r.Exception + ": " + r.Message }
+// Answer returns what VPC Lattice answers.
+func (r *Refusal) Answer() string { return r.Exception + ": " + r.Message }
+
+// Error returns the answer, and what differs.
+func (r *Refusal) Error() string {
+	if r.Differs == "" {
+		return r.Answer()
+	}
+	return r.Answer() + " (" + r.Differs + ")"
+}
 
 // The exceptions. Those of which no text of VPC Lattice is known have the texts of other services.
 const (
@@ -67,7 +78,7 @@ type Config struct {
 	// Unknown returns the principal of an access key that Principals does not know. Its signature is not compared with
 	// anything. Nil means that such keys are refused.
 	Unknown func(accessKeyID string) *principal.Principal
-	// Explain has refusals say what should have been signed. It shows nothing that the client has not sent.
+	// Explain has refusals say what should have been signed, and what was. It shows nothing that the client does not know.
 	Explain bool
 	// Now tells the time. The default is time.Now.
 	Now func() time.Time
@@ -113,8 +124,8 @@ func (v *Verifier) Identify(r *sigv4.Request, region string) (*principal.Princip
 	if subtle.ConstantTimeCompare([]byte(who.SessionToken), []byte(s.SessionToken)) == 0 {
 		return nil, refuse(unknownClient, textUnknown)
 	}
-	if !v.signatures.Verify(r, s, who.SecretKey, sigv4.UnsignedPayload, sigv4.Encoded, sigv4.NormalizedEncoded, sigv4.Plain) {
-		return nil, v.mismatch(r, s)
+	if !v.signatures.Verify(r, s, who.SecretKey, sigv4.UnsignedPayload, pathForms[:]...) {
+		return nil, v.mismatch(r, s, who.SecretKey)
 	}
 	// A client without the secret must not learn that the key has existed.
 	if !who.Expires.IsZero() && !v.cfg.Now().Before(who.Expires) {
@@ -123,11 +134,10 @@ func (v *Verifier) Identify(r *sigv4.Request, region string) (*principal.Princip
 	return who, nil
 }
 
-func (v *Verifier) mismatch(r *sigv4.Request, s *sigv4.Signature) *Refusal {
+func (v *Verifier) mismatch(r *sigv4.Request, s *sigv4.Signature, secret string) *Refusal {
 	refusal := refuse(invalid, textMismatch)
 	if v.cfg.Explain {
-		canonical := s.AppendCanonicalRequest(nil, r, sigv4.UnsignedPayload, sigv4.Encoded)
-		refusal.CanonicalRequest, refusal.StringToSign = string(canonical), s.StringToSign(canonical)
+		v.explain(refusal, r, s, secret)
 	}
 	return refusal
 }

@@ -290,6 +290,53 @@ func TestExplainedRefusalSaysWhatShouldHaveBeenSigned(t *testing.T) {
 	}
 }
 
+func TestExplainedRefusalSaysWhichPartDiffers(t *testing.T) {
+	for name, test := range map[string]struct {
+		form   signing
+		url    string
+		change func(*sigv4test.Request)
+		want   string
+		signed string // the beginning of what the client has signed
+	}{
+		"the port": {url: "http://shop.example.com/a", change: func(r *sigv4test.Request) { r.Host += ":8080" },
+			want: `the host differs: the client has signed "shop.example.com", and "shop.example.com:8080" was received`, signed: "GET\n/a\n\nhost:shop.example.com\n"},
+		"no port": {url: "http://shop.example.com:443/a", change: func(r *sigv4test.Request) { r.Host = "shop.example.com" },
+			want: `the host differs: the client has signed "shop.example.com:443", and "shop.example.com" was received`, signed: "GET\n/a\n\nhost:shop.example.com:443\n"},
+		"the method": {url: target, change: func(r *sigv4test.Request) { r.Method = "HEAD" },
+			want: `the method differs: the client has signed "GET", and "HEAD" was received`, signed: "GET\n"},
+		"a slash": {url: "http://shop.example.com/a b", change: func(r *sigv4test.Request) { r.Path += "/" },
+			want: `the path differs: the client has signed "/a%20b", and "/a%20b/" was received`, signed: "GET\n/a%2520b\n"},
+		"no slash": {url: "http://shop.example.com/a/", change: func(r *sigv4test.Request) { r.Path = "/a" },
+			want: `the path differs: the client has signed "/a/", and "/a" was received`, signed: "GET\n/a/\n"},
+		"the query": {url: "http://shop.example.com/a", change: func(r *sigv4test.Request) { r.Query = "b=c" },
+			want: `the query differs: the client has signed "", and "b=c" was received`, signed: "GET\n/a\n\nhost"},
+		"SigV4A": {form: signing{asymmetric: true}, url: target, change: func(r *sigv4test.Request) { r.Method = "POST" },
+			want: `the method differs: the client has signed "GET"`, signed: "GET\n"},
+		"presigned": {form: signing{presign: true}, url: "http://shop.example.com/a", change: func(r *sigv4test.Request) { r.Host += ":80" },
+			want: `the host differs: the client has signed "shop.example.com"`, signed: "GET\n/a\nX-Amz-"},
+		"a body": {form: signing{presign: true, payload: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}, url: target,
+			want: `the payload differs: the client has signed "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 (no body)"`, signed: "GET\n"},
+		"the secret": {form: signing{secret: "other"}, url: target, want: "the secret differs, or more of what is signed"},
+	} {
+		r := sign(t, test.form, "GET", test.url)
+		if test.change != nil {
+			test.change(r)
+		}
+		_, err := newVerifier(func(c *Config) { c.Explain = true }).Identify(r.View(), "us-west-2")
+		refusal, ok := errors.AsType[*Refusal](err)
+		if !ok || !strings.HasPrefix(refusal.Differs, test.want) || !strings.HasPrefix(refusal.SignedCanonicalRequest, test.signed) ||
+			(test.signed == "") != (refusal.SignedStringToSign == "") || refusal.CanonicalRequest == refusal.SignedCanonicalRequest {
+			t.Errorf("%s: %+v; want %q, signed %q", name, err, test.want, test.signed)
+		}
+		if strings.Contains(refusal.Answer(), "differs") {
+			t.Errorf("%s: the client is told %q", name, refusal.Answer())
+		}
+		if _, err := newVerifier().Identify(r.View(), "us-west-2"); err == nil || err.Error() != refusal.Answer() {
+			t.Errorf("%s: where nothing is explained: %v", name, err)
+		}
+	}
+}
+
 func TestUnknownKeysAreAcceptedWhereAnyKeyIs(t *testing.T) {
 	anybody := &principal.Principal{ARN: "arn:aws:iam::444455556666:root"}
 	var asked string

@@ -98,7 +98,11 @@ func (x *Exchange) denied(a *arrival, verdict policy.Verdict) Refusal {
 func (x *Exchange) unauthenticated(err error) Refusal {
 	x.caller = accesslog.Caller{ResolvedUser: "Unknown"}
 	x.Record.Caller = &x.caller
-	return Refusal{Status: http.StatusForbidden, Text: err.Error(), Failure: accesslog.ClientAccessDenied, Problem: err}
+	text := err.Error()
+	if refusal, ok := errors.AsType[*caller.Refusal](err); ok {
+		text = refusal.Answer() // The client gets no more, and the operator all.
+	}
+	return Refusal{Status: http.StatusForbidden, Text: text, Failure: accesslog.ClientAccessDenied, Problem: err}
 }
 
 // tellsWhy reports whether anybody reads what exactly was wrong with a request.
@@ -106,7 +110,7 @@ func (s *Shared) tellsWhy() bool {
 	return s.Explain || s.Log.Enabled(context.Background(), slog.LevelDebug)
 }
 
-// explainSignature adds what should have been signed, line ends escaped.
+// explainSignature adds what should have been signed, and what has been if that is known, line ends escaped.
 func explainSignature(problem error, add func(name, value string)) {
 	refusal, ok := errors.AsType[*caller.Refusal](problem)
 	if !ok || refusal.CanonicalRequest == "" {
@@ -114,4 +118,8 @@ func explainSignature(problem error, add func(name, value string)) {
 	}
 	add("x-trellis-canonical-request: ", strconv.Quote(refusal.CanonicalRequest))
 	add("x-trellis-string-to-sign: ", strconv.Quote(refusal.StringToSign))
+	if refusal.SignedCanonicalRequest != "" {
+		add("x-trellis-signed-canonical-request: ", strconv.Quote(refusal.SignedCanonicalRequest))
+		add("x-trellis-signed-string-to-sign: ", strconv.Quote(refusal.SignedStringToSign))
+	}
 }
