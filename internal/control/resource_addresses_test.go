@@ -101,3 +101,55 @@ vpcEndpoints:
 		t.Errorf("the numbers are %d, %d and %d", a.AddressNumber, through, endpoint.AddressNumber)
 	}
 }
+
+func TestClusterOfDatabasesHasAChildForEachEndpoint(t *testing.T) {
+	c := newClient(t)
+	const arn = "arn:aws:rds:us-west-2:123456789012:cluster:carts"
+	snapshot, err := inventory.Parse([]byte(`
+databases:
+  - arn: `+arn+`
+    endpoints:
+      - {role: writer, address: 10.0.3.1, port: 5432, domainName: carts.cluster-x.rds.test}
+      - {role: reader, address: 10.0.3.2, port: 5433, domainName: carts.cluster-ro-x.rds.test}
+`), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.c.Endpoints = fixedInventory{snapshot}
+	gateway, network := c.resourceGateway("gate"), c.serviceNetwork("net")
+	text := arn
+	cluster := c.configuration(&shape.CreateResourceConfigurationRequest{
+		Name: ptr("carts"), Type: shape.ResourceConfigurationTypeArn, ResourceGatewayIdentifier: gateway,
+		ResourceConfigurationDefinition: &shape.ResourceConfigurationDefinition{ArnResource: &shape.ArnResource{Arn: &text}}})
+	children := func() (names []string, first *string) {
+		list := call(c, c.c.ListResourceConfigurations, &shape.ListResourceConfigurationsRequest{ResourceConfigurationGroupIdentifier: cluster})
+		for _, item := range list.Items {
+			if !*item.AmazonManaged || item.Type != shape.ResourceConfigurationTypeChild {
+				t.Errorf("the child is %+v", item)
+			}
+			names = append(names, *item.CustomDomainName)
+			first = item.Id
+		}
+		slices.Sort(names) // Both were created at once.
+		return names, first
+	}
+	names, child := children()
+	if !slices.Equal(names, []string{"carts.cluster-ro-x.rds.test", "carts.cluster-x.rds.test"}) {
+		t.Fatalf("the children are %v", names)
+	}
+	if _, err := c.c.DeleteResourceConfiguration(t.Context(), c.caller, &shape.DeleteResourceConfigurationRequest{ResourceConfigurationIdentifier: child}); err == nil {
+		t.Error("a child was deleted by itself")
+	}
+	if _, err := c.c.UpdateResourceConfiguration(t.Context(), c.caller, &shape.UpdateResourceConfigurationRequest{ResourceConfigurationIdentifier: child, PortRanges: []string{"80"}}); err == nil {
+		t.Error("a child was changed")
+	}
+	associated := call(c, c.c.CreateServiceNetworkResourceAssociation, resourceAssociationRequest(network, cluster))
+	if own := call(c, c.c.ListServiceNetworkResourceAssociations, &shape.ListServiceNetworkResourceAssociationsRequest{ResourceConfigurationIdentifier: child}); len(own.Items) != 1 {
+		t.Errorf("the child has %d associations", len(own.Items))
+	}
+	call(c, c.c.DeleteServiceNetworkResourceAssociation, &shape.DeleteServiceNetworkResourceAssociationRequest{ServiceNetworkResourceAssociationIdentifier: associated.Id})
+	call(c, c.c.DeleteResourceConfiguration, &shape.DeleteResourceConfigurationRequest{ResourceConfigurationIdentifier: cluster})
+	if names, _ := children(); len(names) > 0 {
+		t.Errorf("without the cluster there are %v", names)
+	}
+}

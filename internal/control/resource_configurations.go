@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"trellis/internal/api"
 	"trellis/internal/catalog"
@@ -51,6 +52,7 @@ func (c *Control) CreateResourceConfiguration(ctx context.Context, caller api.Ca
 			return nil, err
 		}
 		tx.Put(r)
+		c.addClusterEndpoints(tx, r)
 		if group != nil {
 			if err := c.associateChild(tx, group, r); err != nil {
 				return nil, err
@@ -224,6 +226,9 @@ func (c *Control) UpdateResourceConfiguration(ctx context.Context, caller api.Ca
 			return nil, api.Rejected(*conflict.Message)
 		}
 		full := c.resourceConfiguration(tx, r)
+		if r.AmazonManaged {
+			return nil, amazonManaged(r)
+		}
 		if in.ResourceConfigurationDefinition != nil || in.AllowAssociationToShareableServiceNetwork != nil || in.PortRanges != nil {
 			if r, err = c.updateResourceConfiguration(tx, r, in); err != nil {
 				return nil, err
@@ -290,6 +295,9 @@ func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Ca
 		if err := requireDeletable(r, c.now()); err != nil {
 			return nil, err
 		}
+		if r.AmazonManaged {
+			return nil, amazonManaged(r)
+		}
 		associations := slices.Collect(catalog.All[*lattice.ServiceNetworkResourceAssociation](tx, associationsOf(r, false)))
 		for _, a := range associations {
 			if a.GroupAssociationID == "" {
@@ -299,7 +307,7 @@ func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Ca
 		if len(c.attachedEndpoints(tx, r)) > 0 {
 			return nil, hasAssociations(r, "VPC endpoints")
 		}
-		if tx.Count(childrenOf(r)) > 0 {
+		if r.IsGroup() && tx.Count(childrenOf(r)) > 0 {
 			return nil, api.Conflict(resourceTypes[lattice.KindResourceConfiguration], r.ID, fmt.Sprintf("ResourceConfiguration %s has child resource configuration(s)", r.ID))
 		}
 		for _, a := range associations {
@@ -308,9 +316,47 @@ func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Ca
 		for _, a := range slices.Collect(catalog.All[*lattice.ResourceEndpointAssociation](tx, endpointAssociationsOf(r.Key()))) {
 			tx.Delete(a.Key()) // Its endpoint has left the inventory just now.
 		}
+		for _, child := range slices.Collect(catalog.All[*lattice.ResourceConfiguration](tx, childrenOf(r))) {
+			c.end(tx, child) // Of a cluster, with which they have come.
+		}
 		c.remove(tx, r)
 		return &shape.DeleteResourceConfigurationResponse{}, nil
 	})
+}
+
+// addClusterEndpoints makes the children of a database cluster that the inventory knows: one for each endpoint, with its name
+// as the custom domain name, as AWS does.
+func (c *Control) addClusterEndpoints(tx *catalog.Tx, cluster *lattice.ResourceConfiguration) {
+	if cluster.Type != shape.ResourceConfigurationTypeArn {
+		return
+	}
+	database, _ := c.inventory().Database(*cluster.Definition.ArnResource.Arn)
+	for i, e := range database.Endpoints {
+		if e.Role == "" {
+			continue // A database that is no cluster.
+		}
+		name := fmt.Sprintf("%.30s-%s-%d", cluster.Name, e.Role, i)
+		child := &lattice.ResourceConfiguration{
+			Base:              c.newBase(api.Caller{Account: cluster.Scope.Account, Region: cluster.Scope.Region}, lattice.KindResourceConfiguration, &name, nil),
+			Type:              shape.ResourceConfigurationTypeChild,
+			ResourceGatewayID: cluster.ResourceGatewayID,
+			GroupID:           cluster.ID,
+			Protocol:          shape.ProtocolTypeTcp,
+			PortRanges:        []string{strconv.Itoa(int(e.Address.Port()))},
+			Definition:        &shape.ResourceConfigurationDefinition{DnsResource: &shape.DnsResource{DomainName: ptr(e.DomainName), IpAddressType: shape.ResourceConfigurationIpAddressTypeIpv4}},
+			CustomDomainName:  e.DomainName,
+			AmazonManaged:     true,
+		}
+		if e.Address.Addr().Is6() {
+			child.Definition.DnsResource.IpAddressType = shape.ResourceConfigurationIpAddressTypeIpv6
+		}
+		tx.Put(child)
+	}
+}
+
+// amazonManaged refuses to change or delete what came with the resource configuration of a database cluster.
+func amazonManaged(r *lattice.ResourceConfiguration) error {
+	return api.Rejected(fmt.Sprintf("ResourceConfiguration %s is managed by AWS: it belongs to %s, and is deleted with it.", r.ID, r.GroupID))
 }
 
 // hasAssociations refuses to delete a resource configuration that is in use. For service networks, Terraform looks
@@ -325,12 +371,11 @@ func childrenOf(group *lattice.ResourceConfiguration) lattice.Index {
 	return lattice.By(lattice.KindResourceConfiguration, group.Scope, "group", group.ID)
 }
 
-// resourceConfiguration returns all that the API shows of a resource configuration. None is managed by a service here.
-// What it refers to cannot have been deleted.
+// resourceConfiguration returns all that the API shows of a resource configuration. What it refers to cannot have been deleted.
 func (c *Control) resourceConfiguration(v catalog.View, r *lattice.ResourceConfiguration) *shape.GetResourceConfigurationResponse {
 	_, failure := r.Lifecycle.Failure(c.now())
 	out := &shape.GetResourceConfigurationResponse{
-		AmazonManaged:                   ptr(false),
+		AmazonManaged:                   ptr(r.AmazonManaged),
 		Arn:                             ptr(r.ARN()),
 		CreatedAt:                       shape.NewTime(r.CreatedAt),
 		CustomDomainName:                present(r.CustomDomainName),

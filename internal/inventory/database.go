@@ -83,6 +83,9 @@ func (b *builder) buildDatabases(f *file) {
 			if wanted := map[bool]string{true: RoleWriter, false: RoleReader}[j == 0]; endpoint.Role != wanted {
 				b.wrong("role is %q; the first endpoint is the %s, and those that follow are each a %s", endpoint.Role, RoleWriter, RoleReader)
 			}
+			if endpoint.DomainName == "" {
+				b.wrong("domainName is missing: the name of the cluster's endpoint, such as carts.cluster-c9akciq32.us-west-2.rds.amazonaws.com")
+			}
 			database.Endpoints = append(database.Endpoints, b.databaseEndpoint(endpoint))
 		}
 		s.databases[e.ARN] = database
