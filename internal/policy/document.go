@@ -34,6 +34,10 @@ type Statement struct {
 	Resources   []Pattern
 	NotResource bool
 	Conditions  []Condition
+
+	// What most requests ask, worked out once: whether the statement is about the actions of requests through the network, and
+	// whether it is about every resource.
+	invoke, connect, everything bool
 }
 
 // Effect is Allow or Deny.
@@ -184,6 +188,8 @@ func parseStatement(raw []byte, where string, variables bool) (Statement, error)
 	if !given["Action"] && !given["NotAction"] {
 		problems = append(problems, syntax(where+".Action", "is missing"))
 	}
+	s.invoke, s.connect = s.matchesAction(ActionInvoke), s.matchesAction(ActionConnect)
+	s.everything = len(s.Resources) == 0 || !s.NotResource && slices.ContainsFunc(s.Resources, func(p Pattern) bool { return p.form == formAny })
 	return s, errors.Join(problems...)
 }
 

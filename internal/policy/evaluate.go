@@ -51,10 +51,10 @@ func (s *Statement) failing(r *Request) element {
 	if s.Principals != nil && !s.Principals.apply(&r.Caller, s.Effect) {
 		return onPrincipal
 	}
-	if matchesAny(s.Actions, r, text{a: r.Action}, denies != s.NotAction) == s.NotAction {
+	if !s.isAbout(r.Action) {
 		return onAction
 	}
-	if len(s.Resources) > 0 && matchesAny(s.Resources, r, text{r.Resource, r.Path}, denies != s.NotResource) == s.NotResource {
+	if !s.everything && matchesAny(s.Resources, r, text{r.Resource, r.Path}, denies != s.NotResource) == s.NotResource {
 		return onResource
 	}
 	for i := range s.Conditions {
@@ -63,6 +63,22 @@ func (s *Statement) failing(r *Request) element {
 		}
 	}
 	return applies
+}
+
+// isAbout reports whether a statement is about an action.
+func (s *Statement) isAbout(action string) bool {
+	switch action {
+	case ActionInvoke:
+		return s.invoke
+	case ActionConnect:
+		return s.connect
+	}
+	return s.matchesAction(action)
+}
+
+func (s *Statement) matchesAction(action string) bool {
+	// Actions have no variables, so that it does not matter what the request is.
+	return matchesAny(s.Actions, nil, text{a: action}, false) != s.NotAction
 }
 
 // matchesAny reports whether a text is like one of the patterns. doubtful is the answer for one whose meaning is

@@ -93,12 +93,6 @@ func (l *linter) exceptions() {
 // isAuth reports whether the statement is one of an auth policy.
 func (l *linter) isAuth() bool { return l.statement.Principals != nil }
 
-// about reports whether the statement is about an action.
-func (l *linter) about(action string) bool {
-	s := l.statement
-	return matchesAny(s.Actions, &Request{}, text{a: action}, false) != s.NotAction
-}
-
 func (l *linter) actions() {
 	s := l.statement
 	if !l.isAuth() {
@@ -108,7 +102,7 @@ func (l *linter) actions() {
 	if s.NotAction {
 		element = "NotAction"
 	}
-	if !l.about(ActionInvoke) && !l.about(ActionConnect) {
+	if !l.statement.invoke && !l.statement.connect {
 		l.never(element, "leaves no action: there are %s and %s", ActionInvoke, ActionConnect)
 		return
 	}
@@ -129,7 +123,7 @@ func (l *linter) resources() {
 			l.never(element, "is *, which leaves nothing")
 		}
 	}
-	if !l.about(ActionInvoke) && !l.about(ActionConnect) {
+	if !l.statement.invoke && !l.statement.connect {
 		return
 	}
 	for _, r := range s.Resources {
@@ -142,9 +136,9 @@ func (l *linter) resources() {
 		}
 		hasPath, open := strings.Contains(service, "/"), strings.ContainsAny(service, "*$")
 		switch {
-		case !hasPath && !open && l.about(ActionInvoke):
+		case !hasPath && !open && l.statement.invoke:
 			l.warn(element, "is %q, a service without a path, which no request (%s) has: write %s/*", r.Source, ActionInvoke, r.Source)
-		case hasPath && !l.about(ActionInvoke):
+		case hasPath && !l.statement.invoke:
 			l.warn(element, "is %q, a service with a path, which no connection (%s) has", r.Source, ActionConnect)
 		case strings.Contains(service, "?") && hasPath:
 			l.warn(element, "is %q: a question mark stands for one character; the query is no part of a resource", r.Source)
@@ -180,7 +174,7 @@ func (l *linter) condition(c *Condition) {
 	switch {
 	case l.isAuth() && !present(c.Key):
 		absent = "no request through the network has"
-	case l.isAuth() && httpOnly(c.Key) && !l.about(ActionInvoke):
+	case l.isAuth() && httpOnly(c.Key) && !l.statement.invoke:
 		absent = "no connection (" + ActionConnect + ") has"
 	}
 	if absent != "" && op.kind != kindNull {
