@@ -17,7 +17,8 @@ import (
 type Config struct {
 	// Authority makes the certificates of the names for which none is known.
 	Authority *Authority
-	// Known returns the certificate with an ARN, which has its Leaf. Nil means that none is known.
+	// Known returns the certificate with an ARN, which has its Leaf; it has no private key if nobody here knows that. Nil means
+	// that none is known.
 	Known func(arn string) (certificate *tls.Certificate, ok bool)
 	// Log gets what an operator should know. Nil means slog.Default.
 	Log *slog.Logger
@@ -44,13 +45,15 @@ func NewStore(cfg Config) *Store {
 	return &Store{cfg: cfg, issued: newCache(cfg.Authority.issue), checked: map[string]*tls.Certificate{}}
 }
 
-// Certificate returns the certificate for a name, in lower case: the one with the ARN if that is known, otherwise, and
-// without an ARN, one of the local authority.
+// Certificate returns the certificate for a name, in lower case: the one with the ARN if that is known with its private key,
+// otherwise, and without an ARN, one of the local authority.
 func (s *Store) Certificate(name, arn string) (*tls.Certificate, error) {
 	if arn != "" {
 		if certificate, ok := s.cfg.Known(arn); ok {
 			s.check(name, arn, certificate)
-			return certificate, nil
+			if certificate.PrivateKey != nil {
+				return certificate, nil
+			}
 		}
 	}
 	return s.issued.get(name)
@@ -67,7 +70,7 @@ func (s *Store) check(name, arn string, certificate *tls.Certificate) {
 	problem := ""
 	if err := certificate.Leaf.VerifyHostname(name); err != nil {
 		problem = err.Error()
-	} else if time.Now().After(certificate.Leaf.NotAfter) {
+	} else if end := certificate.Leaf.NotAfter; !end.IsZero() && time.Now().After(end) {
 		problem = "it has expired"
 	}
 	if problem != "" {

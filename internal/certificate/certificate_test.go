@@ -3,6 +3,7 @@ package certificate
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -160,6 +161,25 @@ func TestLocalAuthorityStandsInForAnUnknownCertificate(t *testing.T) {
 	i := newInventory(t)
 	if err := verify(t, i.certificate(siteARN), "shop.test", i.store.cfg.Authority.PEM()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+//
+func TestLocalAuthorityStandsInForACertificateWithoutAPrivateKey(t *testing.T) {
+	i := newInventory(t)
+	for _, test := range []struct {
+		names   []string
+		warning int
+	}{{[]string{"*.test"}, 0}, {[]string{"other.test"}, 1}} {
+		i.known = &tls.Certificate{Leaf: &x509.Certificate{DNSNames: test.names}}
+		for range 2 {
+			if err := verify(t, i.certificate(siteARN), "shop.test", i.store.cfg.Authority.PEM()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := strings.Count(i.log.String(), "clients will refuse the certificate"); got != test.warning {
+			t.Errorf("%v: %d warnings", test.names, got)
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ type Common struct {
 	APIConcurrency          int                   `name:"api-concurrency" default:"256" help:"How many API operations are carried out at once; 0 means any number. Others wait for a second at most."`
 	APIBurst                int                   `name:"api-burst" default:"0" help:"How many API calls an account may make at once; 0 means as many as --api-rate."`
 	Inventory               string                `name:"inventory" placeholder:"FILE" help:"YAML file of what AWS would know: VPCs, instances, load balancers, certificates, endpoints (docs/inventory.md). Read again when it changes."`
+	InventoryFrom           []string              `name:"inventory-from" placeholder:"aws|SERVICE,..." help:"Services of AWS that are asked for what --inventory does not say: ec2, elbv2, acm, lambda, or aws for all of them (default none: nothing is sent to AWS)."`
 	DNSResolver             string                `name:"dns-resolver" placeholder:"ADDR" help:"DNS server that domain verifications and names of resources are looked up at, as in 10.0.0.2:53 (default: the system's)."`
 	DNSForward              []netip.AddrPort      `name:"dns-forward" placeholder:"ADDR,..." help:"DNS servers that --dns-addr asks for names that are not this network's, as in 10.0.0.2:53 (default none: such queries are refused)."`
 	ResourceRange           lattice.ResourceRange `name:"resource-range" default:"127.89.0.0/16" placeholder:"NETWORK[,NETWORK]" help:"Network of IPv4 from which associations of resource configurations get an address each, and perhaps one of IPv6; none is no traffic to resources (docs/resources.md)."`
@@ -105,6 +106,11 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 	for _, host := range c.AllowedHosts {
 		if !hostPattern.MatchString(host) || len(host) > 253 {
 			wrong("allowed-hosts", host, "must be names without ports, as in trellis.example; .internal stands for all names below it")
+		}
+	}
+	for _, service := range c.InventoryFrom {
+		if service != "aws" && !slices.Contains(InventoryServices(), service) {
+			wrong("inventory-from", service, "must be aws, or some of "+strings.Join(InventoryServices(), ","))
 		}
 	}
 	if c.DNSResolver != "" {
@@ -195,6 +201,18 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 	if err := c.Quotas.Check(); err != nil {
 		wrong("quotas", nil, err.Error())
 	}
+}
+
+// InventoryServices are the services of AWS that can be asked for an inventory, by the names that AWS's command line has for
+// them.
+func InventoryServices() []string { return []string{"ec2", "elbv2", "acm", "lambda"} }
+
+// AskedServices are the services of --inventory-from, each once.
+func (c Common) AskedServices() []string {
+	if slices.Contains(c.InventoryFrom, "aws") {
+		return InventoryServices()
+	}
+	return slices.DeleteFunc(InventoryServices(), func(service string) bool { return !slices.Contains(c.InventoryFrom, service) })
 }
 
 // checkLoopback keeps dev to this machine unless the operator wants otherwise. A nil address is any.

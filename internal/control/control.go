@@ -39,8 +39,8 @@ type Config struct {
 	Quotas lattice.Quotas
 	// FailCreation returns why a resource that is being created cannot be, or empty strings. Nil means that none fails.
 	FailCreation func(kind lattice.Kind) (code, message string)
-	// Endpoints tells which VPC endpoints there are. Nil means none.
-	Endpoints Endpoints
+	// Inventory tells what other services know at AWS. Nil means that nobody does.
+	Inventory Inventory
 	// ResourceAddresses is how many addresses there are at which clients can reach resources. 0 means that none gets any.
 	ResourceAddresses uint32
 	// Resolver looks for the TXT records that verify domains. The default is net.DefaultResolver.

@@ -10,8 +10,8 @@ import (
 	"trellis/internal/lattice"
 )
 
-// Endpoints tells which VPC endpoints there are. They belong to EC2 at AWS, and to the inventory here.
-type Endpoints interface {
+// Inventory tells what at AWS other services know: which VPC endpoints there are, and what can be a target.
+type Inventory interface {
 	// Current returns what there is now. It may be nil, which is nothing.
 	Current() *inventory.Snapshot
 }
@@ -20,10 +20,10 @@ type Endpoints interface {
 const endpointsAtOnce = 50
 
 func (c *Control) inventory() *inventory.Snapshot {
-	if c.Endpoints == nil {
+	if c.Inventory == nil {
 		return nil
 	}
-	return c.Endpoints.Current()
+	return c.Inventory.Current()
 }
 
 // attachedEndpoints returns the VPC endpoints that lead to a resource configuration and have not been detached from it.

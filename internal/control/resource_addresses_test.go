@@ -80,7 +80,7 @@ vpcEndpoints:
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.c.Endpoints = fixedInventory{snapshot}
+	c.c.Inventory = fixedInventory{snapshot}
 	for range 2 { // The second time, nothing is missing.
 		if err := c.c.numberMissing(t.Context()); err != nil {
 			t.Fatal(err)
@@ -115,7 +115,7 @@ databases:
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.c.Endpoints = fixedInventory{snapshot}
+	c.c.Inventory = fixedInventory{snapshot}
 	gateway, network := c.resourceGateway("gate"), c.serviceNetwork("net")
 	text := arn
 	cluster := c.configuration(&shape.CreateResourceConfigurationRequest{

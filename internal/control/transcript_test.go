@@ -185,7 +185,7 @@ func newPlayer(t *testing.T, file string) *player {
 	}
 	p.caller = api.Caller{Account: p.real[writtenAccount], Region: "us-west-2", Principal: "arn:aws:iam::" + p.real[writtenAccount] + ":user/tester"}
 	p.control = New(Config{
-		Catalog: store, Health: p.health, Endpoints: p, Resolver: p.records, Domain: "localhost", DeregistrationDelay: time.Minute,
+		Catalog: store, Health: p.health, Inventory: p, Resolver: p.records, Domain: "localhost", DeregistrationDelay: time.Minute,
 		Addresses: lattice.AddressPolicy{Local: true},
 		Now:       func() time.Time { return p.now }, Log: slog.New(slog.DiscardHandler),
 	})

@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
-	"github.com/aws/smithy-go"
 
+	"trellis/internal/awserror"
 	"trellis/internal/inventory"
 )
 
@@ -46,7 +45,7 @@ func NewElsewhere(cfg ElsewhereConfig) *Elsewhere {
 
 // has reports whether a function is one of those that are invoked elsewhere.
 func (e *Elsewhere) has(f inventory.Function, known bool) bool {
-	return e != nil && (f.Endpoint != nil || !known && e.cfg.Unknown)
+	return e != nil && (f.Endpoint != nil || f.IsElsewhere || !known && e.cfg.Unknown)
 }
 
 // at is where a function is.
@@ -90,13 +89,7 @@ func refusal(name, at string, err error) error {
 	if missing, ok := errors.AsType[*types.ResourceNotFoundException](err); ok {
 		return &UnreachableError{name, at, missing}
 	}
-	// The SDK's own words are about its middleware; what the API or the network says is what helps.
-	if said, ok := errors.AsType[smithy.APIError](err); ok {
-		err = fmt.Errorf("%s: %s", said.ErrorCode(), said.ErrorMessage())
-	} else if failed, ok := errors.AsType[*net.OpError](err); ok {
-		err = failed
-	}
-	return &UnreachableError{name, at, err}
+	return &UnreachableError{name, at, awserror.Plain(err)}
 }
 
 func (e *Elsewhere) client(ctx context.Context, at place) (*lambda.Client, error) {

@@ -71,12 +71,10 @@ func (b *builder) build(f *file) {
 	for i, e := range f.Instances {
 		element(b, "instances", i, "id", e.ID, instanceID, "i-0123456789abcdef0", s.instances)
 		b.needVPC(e.VPC)
-		instance := Instance{ID: e.ID, Address: b.address(e.Address), VPC: e.VPC, State: b.state(e.State)}
+		instance := Instance{ID: e.ID, Address: b.address(e.Address), VPC: e.VPC, State: b.state(e.State), SecurityGroups: e.SecurityGroups}
 		s.instances[e.ID] = instance
 		b.needSecurityGroups(e.SecurityGroups)
-		for _, group := range e.SecurityGroups {
-			s.members[group] = append(s.members[group], instance.Address)
-		}
+		s.join(instance)
 	}
 	for i, e := range f.LoadBalancers {
 		element(b, "loadBalancers", i, "arn", e.ARN, balancerARN, "arn:aws:elasticloadbalancing:us-west-2:123456789012:loadbalancer/app/web/0123456789abcdef", s.loadBalancers)

@@ -40,6 +40,8 @@ type Function struct {
 
 	// Endpoint is the base URL of the Lambda API that has the function, or nil. It must not be changed.
 	Endpoint *url.URL
+	// IsElsewhere: the Lambda of the node's environment has the function, which said so itself.
+	IsElsewhere bool
 }
 
 // Equal reports whether two entries describe the same function.

@@ -1,10 +1,11 @@
 // Package inventory knows what at AWS other services know: the address ranges of VPCs, the addresses of instances
-// and load balancers, functions and how to run them, certificates, and VPC endpoints. All of it stands in one YAML file
-// (docs/inventory.md), which is read again when it changes; functions can also be declared on the command line. The
-// control plane and the data plane look things up in snapshots; neither can change anything here.
+// and load balancers, functions and how to run them, certificates, and VPC endpoints. It stands in one YAML file
+// (docs/inventory.md), which is read again when it changes, or comes from sources, which are asked now and then; functions
+// can also be declared on the command line. The control plane and the data plane look things up in snapshots; neither can
+// change anything here.
 //
-// Invariant: a Snapshot never changes, and it holds only what has been checked as a whole. A file with a mistake
-// leaves the snapshot before it in force.
+// Invariant: a Snapshot never changes, and of the file it holds only what has been checked as a whole. A file with a
+// mistake, and a source that fails, leave in force what they said before. The file is right where both say something.
 package inventory
 
 import (
@@ -13,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,36 +29,51 @@ type Config struct {
 	Path string
 	// Functions are there whatever the file says. They take precedence over its functions of the same ARNs.
 	Functions []Function
-	Log       *slog.Logger
+	// Sources are asked for what the file does not say.
+	Sources []Source
+	Log     *slog.Logger
 }
 
-// Inventory is a file and what stands in it.
+// Inventory is a file, what stands in it, and what sources know.
 type Inventory struct {
 	cfg     Config
 	log     *slog.Logger
 	current atomic.Pointer[Snapshot]
+	sources []*source
 
-	mu sync.Mutex
-	// mu guards the fields below.
+	mu sync.Mutex // mu guards the field below, and what the sources say.
+
 	onChange []func(*Snapshot)
 
-	reload chan chan error
-	stop   context.CancelFunc
-	owned  sync.WaitGroup // the watch
+	reload  chan chan error
+	learned chan struct{} // A source says something else than before.
+	stop    context.CancelFunc
+	owned   sync.WaitGroup // the watch and the sources
+
+	// The fields below are the watch's alone.
+	file *Snapshot
+	told []string // what could not be taken up
 }
 
-// Open reads an inventory and watches its file until Close. The error names everything that is wrong with it.
-func Open(cfg Config) (*Inventory, error) {
-	i := &Inventory{cfg: cfg, log: cfg.Log, reload: make(chan chan error)}
+// Open reads an inventory, and keeps it up to date until Close. The error names everything that is wrong with the file. A
+// source that fails, or takes long, keeps nobody from starting.
+func Open(ctx context.Context, cfg Config) (*Inventory, error) {
+	i := &Inventory{cfg: cfg, log: cfg.Log, reload: make(chan chan error), learned: make(chan struct{}, 1)}
 	seen := reading{}
-	snapshot, err := i.read(seen)
-	if err != nil {
+	var err error
+	if i.file, err = i.read(seen); err != nil {
 		return nil, err
 	}
-	i.current.Store(snapshot)
-	ctx, stop := context.WithCancel(context.Background())
+	running, stop := context.WithCancel(context.Background())
 	i.stop = stop
-	i.owned.Go(func() { i.watch(ctx, seen) })
+	for _, from := range cfg.Sources {
+		s := &source{Source: from, refresh: make(chan struct{}, 1), first: make(chan struct{})}
+		i.sources = append(i.sources, s)
+		i.owned.Go(func() { i.poll(running, s) })
+	}
+	i.awaitSources(ctx)
+	i.publish()
+	i.owned.Go(func() { i.watch(running, seen) })
 	return i, nil
 }
 
@@ -68,15 +85,15 @@ func (i *Inventory) Current() *Snapshot {
 	return i.current.Load()
 }
 
-// OnChange registers a function that is called after each change of the current snapshot, with the new one, from the
-// goroutine that watches the file.
+// OnChange registers a function that is called after each change of the current snapshot, with the new one, from one
+// goroutine.
 func (i *Inventory) OnChange(fn func(*Snapshot)) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.onChange = append(i.onChange, fn)
 }
 
-// Close ends watching and waits until it has ended.
+// Close ends watching and asking, and waits until they have ended.
 func (i *Inventory) Close() {
 	i.stop()
 	i.owned.Wait()
@@ -113,9 +130,15 @@ func (i *Inventory) readFile(r reading) (*Snapshot, error) {
 	return snapshot, nil
 }
 
-// Reload reads the file again, whether or not it has changed. On an error, which is logged too, what was known before
-// stays in force.
+// Reload reads the file again, whether or not it has changed, and has the sources asked at once. On an error, which is
+// logged too, what was known before stays in force.
 func (i *Inventory) Reload(ctx context.Context) error {
+	for _, s := range i.sources {
+		select {
+		case s.refresh <- struct{}{}:
+		default:
+		}
+	}
 	done := make(chan error, 1)
 	select {
 	case i.reload <- done:
@@ -125,7 +148,8 @@ func (i *Inventory) Reload(ctx context.Context) error {
 	}
 }
 
-// watch reads the file again whenever it, or a file that it names, has changed, and when it is asked to.
+// watch reads the file again whenever it, or a file that it names, has changed, and when it is asked to, and takes up what
+// sources say.
 func (i *Inventory) watch(ctx context.Context, seen reading) {
 	ticks := time.NewTicker(pollInterval)
 	defer ticks.Stop()
@@ -136,6 +160,8 @@ func (i *Inventory) watch(ctx context.Context, seen reading) {
 		case done := <-i.reload:
 			seen = reading{}
 			done <- i.update(seen)
+		case <-i.learned:
+			i.publish()
 		case <-ticks.C:
 			if !seen.isCurrent() {
 				seen = reading{}
@@ -145,22 +171,35 @@ func (i *Inventory) watch(ctx context.Context, seen reading) {
 	}
 }
 
-// update makes what is in the file the current snapshot.
+// update takes up what is in the file.
 func (i *Inventory) update(seen reading) error {
-	snapshot, err := i.read(seen)
+	file, err := i.read(seen)
 	if err != nil {
 		i.log.Error("the inventory cannot be used; what was known before stays in force", "error", err)
 		return err
 	}
-	i.current.Store(snapshot)
+	i.file = file
 	i.log.Info("the inventory has been read again", "file", i.cfg.Path)
+	i.publish()
+	return nil
+}
+
+// publish makes what the file and the sources say the current snapshot.
+func (i *Inventory) publish() {
+	snapshot, problems := i.file.with(i.facts())
+	for _, problem := range problems {
+		if !slices.Contains(i.told, problem) {
+			i.log.Warn("not everything of AWS could be taken up", "problem", problem)
+		}
+	}
+	i.told = problems
+	i.current.Store(snapshot)
 	i.mu.Lock()
 	notify := i.onChange
 	i.mu.Unlock()
 	for _, fn := range notify {
 		fn(snapshot)
 	}
-	return nil
 }
 
 // reading is what files contained when they were read, by name. Contents are compared rather than times: no change is

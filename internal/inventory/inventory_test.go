@@ -97,7 +97,7 @@ func selfSigned(t *testing.T) (certificate, key string) {
 
 func open(t *testing.T, name string) *Inventory {
 	t.Helper()
-	i, err := Open(Config{Path: name, Log: slog.New(slog.DiscardHandler)})
+	i, err := Open(t.Context(), Config{Path: name, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +333,7 @@ func TestTextsThatAreNoInventoryAreRefused(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	if _, err := Open(Config{Path: filepath.Join(t.TempDir(), "missing.yaml"), Log: slog.New(slog.DiscardHandler)}); err == nil {
+	if _, err := Open(t.Context(), Config{Path: filepath.Join(t.TempDir(), "missing.yaml"), Log: slog.New(slog.DiscardHandler)}); err == nil {
 		t.Error("a file that does not exist was opened")
 	}
 }

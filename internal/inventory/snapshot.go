@@ -12,8 +12,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// Snapshot is what stood in an inventory file at one time. All of its methods may be called on a nil one, which is
-// empty, and by many goroutines.
+// Snapshot is what an inventory knew at one time. All of its methods may be called on a nil one, which is empty, and by many
+// goroutines.
 type Snapshot struct {
 	vpcs     map[string]VPC
 	networks []vpcNetwork // of all VPCs, by address; they do not overlap
@@ -22,7 +22,7 @@ type Snapshot struct {
 	members        map[string][]netip.Addr
 	instances      map[string]Instance
 	loadBalancers  map[string]LoadBalancer
-	// Whether the lists are in the file at all, even if they are empty.
+	// Whether anybody lists them at all, even if the list is empty.
 	listsInstances, listsLoadBalancers bool
 
 	functions    map[string]Function
@@ -38,7 +38,7 @@ type Snapshot struct {
 type VPC struct {
 	ID    string
 	CIDRs []netip.Prefix
-	// DefaultSecurityGroup is an id, or "" where the file does not say it.
+	// DefaultSecurityGroup is an id, or "" where nobody says it.
 	DefaultSecurityGroup string
 	// DNSServers are those of the VPC's DHCP options, in order. There may be none.
 	DNSServers []netip.AddrPort
@@ -51,11 +51,13 @@ type vpcNetwork struct {
 
 // Instance is a machine.
 type Instance struct {
-	ID      string
+	ID string
+	// Address is not valid for one that has been terminated.
 	Address netip.Addr
 	VPC     string
 	// State is one of EC2's, such as StateRunning.
-	State string
+	State          string
+	SecurityGroups []string
 }
 
 // StateRunning is the state of instances that can be targets.
@@ -65,14 +67,17 @@ const StateRunning = "running"
 type LoadBalancer struct {
 	ARN     string
 	Address netip.Addr
-	// VPC is empty where the file does not say it.
+	// Problem says why nobody knows the address.
+	Problem string
+	// VPC is empty where nobody says it.
 	VPC string
 }
 
-// Certificate is a certificate with its private key.
+// Certificate is a certificate. It has no private key if it is one of ACM, which hands out none: then only its names and when
+// it ends are known.
 type Certificate struct {
 	ARN string
-	// TLS must not be changed.
+	// TLS has a Leaf, and must not be changed.
 	TLS *tls.Certificate
 }
 
@@ -85,7 +90,7 @@ type VPCEndpoint struct {
 	SecurityGroups []string
 	// PrivateDNS says which private names of resources clients in the VPC find for the endpoint. Nil means none.
 	PrivateDNS *PrivateDNS
-	// CreatedAt is zero where the file does not say it.
+	// CreatedAt is zero where nobody says it.
 	CreatedAt time.Time
 	to        reference
 }
@@ -170,7 +175,7 @@ func (s *Snapshot) LoadBalancer(arn string) (LoadBalancer, bool) {
 	return balancer, ok
 }
 
-// Function returns a function. For the ARN of a version or an alias that is not in the file it is the function itself.
+// Function returns a function. For the ARN of a version or an alias that is not known it is the function itself.
 func (s *Snapshot) Function(arn string) (Function, bool) {
 	if s == nil {
 		return Function{}, false

@@ -32,12 +32,12 @@ func (s *Snapshot) machine(groupType shape.TargetGroupType, id string) (m machin
 		}
 	case shape.TargetGroupTypeAlb:
 		balancer, known := s.loadBalancers[id]
-		m = machine{kind: "load balancer", address: balancer.Address, vpc: balancer.VPC, listed: s.listsLoadBalancers, known: known}
+		m = machine{kind: "load balancer", address: balancer.Address, vpc: balancer.VPC, listed: s.listsLoadBalancers, known: known, problem: balancer.Problem}
 	default:
 		return machine{}, false
 	}
 	if !m.known {
-		m.problem = fmt.Sprintf("the inventory (--inventory) has no %s %s", m.kind, id)
+		m.problem = fmt.Sprintf("the inventory (--inventory, --inventory-from) has no %s %s", m.kind, id)
 	}
 	return m, true
 }

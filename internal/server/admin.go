@@ -7,6 +7,7 @@ import (
 	"net/http/pprof"
 	"strings"
 
+	"trellis/internal/inventory"
 	"trellis/internal/proxy"
 )
 
@@ -22,6 +23,8 @@ type readiness struct {
 	// Problems are ports that cannot be bound. They do not make a node unready: the rest serves, and whoever may create a
 	// listener could otherwise take every node out of service (A-520).
 	Problems []string `json:"problems,omitempty"`
+	// Inventory is how the services of AWS are that are asked for it.
+	Inventory []inventory.SourceReport `json:"inventory,omitempty"`
 	// Connections are those of clients, by the ports that they are to.
 	Connections map[string]proxy.Usage `json:"connections"`
 	Version     string                 `json:"version"`
@@ -75,7 +78,7 @@ func (s *Server) adminHandler() http.Handler {
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	answer := readiness{Ready: true, Writes: true, Problems: s.portProblems(), Version: s.cfg.Version,
+	answer := readiness{Ready: true, Writes: true, Problems: s.portProblems(), Inventory: s.inventory.Sources(), Version: s.cfg.Version,
 		Connections: map[string]proxy.Usage{"data": s.proxy.Usage(), "api": s.api.usage(), "admin": s.admin.usage()}}
 	status := http.StatusOK
 	if err := s.catalog.Writable(); err != nil {

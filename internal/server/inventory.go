@@ -7,20 +7,30 @@ import (
 	"net/netip"
 
 	"trellis/internal/inventory"
+	"trellis/internal/inventory/amazon"
 	"trellis/internal/lattice"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 )
 
-// openInventory reads the inventory file and the functions of the command line, if there are any. Without, nothing is
-// found in it.
-func (s *Server) openInventory(context.Context) error {
+// openInventory reads the inventory file and the functions of the command line, and asks AWS, as far as that is wanted.
+// Without, nothing is found in the inventory.
+func (s *Server) openInventory(ctx context.Context) error {
 	functions, err := s.declaredFunctions()
-	if err != nil || s.cfg.Inventory == "" && len(functions) == 0 {
+	if err != nil || s.cfg.Inventory == "" && len(functions) == 0 && len(s.cfg.InventoryFrom) == 0 {
 		return err
 	}
-	s.inventory, err = inventory.Open(inventory.Config{Path: s.cfg.Inventory, Functions: functions, Log: s.log.With("part", "inventory")})
-	if err != nil {
+	cfg := inventory.Config{Path: s.cfg.Inventory, Functions: functions, Log: s.log.With("part", "inventory")}
+	if services := s.cfg.AskedServices(); len(services) > 0 {
+		regions := s.cfg.Regions
+		if s.cfg.Dev {
+			regions = []string{s.cfg.Region}
+		}
+		if cfg.Sources, err = amazon.Sources(ctx, amazon.Config{Services: services, Regions: regions}); err != nil {
+			return fmt.Errorf("asking AWS (--inventory-from): %w", err)
+		}
+	}
+	if s.inventory, err = inventory.Open(ctx, cfg); err != nil {
 		return fmt.Errorf("reading the inventory (--inventory): %w", err)
 	}
 	s.atClose(func() error { s.inventory.Close(); return nil })

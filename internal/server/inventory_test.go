@@ -123,7 +123,7 @@ func TestMachinesFollowTheInventoryFile(t *testing.T) {
 				}, "the %s machine serves, and is %s", by, test.healthy)
 			}
 			unknown := test.id + `"`
-			if lost("the inventory (--inventory) has no "); !strings.Contains(node.log.String(), unknown) {
+			if lost("the inventory (--inventory, --inventory-from) has no "); !strings.Contains(node.log.String(), unknown) {
 				t.Errorf("the log does not name %s", unknown)
 			}
 			file.write(t, test.list, "127.0.0.1", "running")
@@ -139,7 +139,7 @@ func TestMachinesFollowTheInventoryFile(t *testing.T) {
 			}
 			file.write(t, "")
 			trellistest.Await(t, func() bool { return statuses(t, api, group)[0] != test.healthy }, "the machine is gone")
-			lost("the inventory (--inventory) has no ")
+			lost("the inventory (--inventory, --inventory-from) has no ")
 		})
 	}
 }

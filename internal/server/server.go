@@ -250,7 +250,7 @@ func (s *Server) openControl(context.Context) error {
 	s.control = control.New(control.Config{
 		Catalog:             s.catalog,
 		Addresses:           s.addresses,
-		Endpoints:           s.inventory,
+		Inventory:           s.inventory,
 		ResourceAddresses:   s.cfg.ResourceRange.Size(),
 		Resolver:            resolver,
 		Health:              s.checker,

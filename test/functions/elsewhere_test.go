@@ -1,6 +1,7 @@
 package functions_test
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"strings"
@@ -11,13 +12,23 @@ import (
 	"trellis/test/trellistest"
 )
 
-func python(t *testing.T, args ...string) {
+// python runs a program, and returns what it prints.
+func python(t *testing.T, args ...string) []byte {
 	t.Helper()
-	cmd := exec.Command(absolute(t, "../../.venv-functions/bin/python"), args...)
+	return runPython(t, absolute(t, "../../.venv-functions/bin/python"), args...)
+}
+
+func runPython(t *testing.T, interpreter string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(interpreter, args...)
 	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "AWS_EC2_METADATA_DISABLED=true")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &problems)
 	}
+	return out
 }
 
 func TestFunctionsElsewhereAreInvokedByTheInvokeAPI(t *testing.T) {
