@@ -72,6 +72,10 @@ func Open(ctx context.Context, cfg Config) (*Inventory, error) {
 		i.owned.Go(func() { i.poll(running, s) })
 	}
 	i.awaitSources(ctx)
+	select {
+	case <-i.learned: // It is about to be published.
+	default:
+	}
 	i.publish()
 	i.owned.Go(func() { i.watch(running, seen) })
 	return i, nil
