@@ -118,6 +118,7 @@ func benchmarks() []benchmark {
 		{"data", "auth", "requests that auth policies allow, anonymous and signed, beside a service of authType NONE", benchAuth},
 		{"data", "scale", "10,000 services and 100,000 target groups", benchScale},
 		{"data", "health", "health checks of 10,000 targets, beside HAProxy", benchHealth},
+		{"data", "lambda", "warm invocations of a function, beside AWS's runtime interface emulator", benchLambda},
 		{"control", "creates", "CreateTargetGroup, beside moto", benchCreates},
 		{"control", "pages", "Get and List with 100,000 target groups", benchPages},
 		{"control", "starts", "start with 100,000 target groups and 500,000 targets", benchStarts},

@@ -103,11 +103,29 @@ func (p *process) awaitPort(ctx context.Context, port int) error {
 func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
 
 func cpuOf(pid int) (time.Duration, error) {
+	total, children, err := threadsOf(pid)
+	for _, child := range children {
+		if err == nil {
+			var of time.Duration
+			of, err = cpuOf(child)
+			total += of
+		}
+	}
+	return total, err
+}
+
+// ownCPU is cpu without the children.
+func (p *process) ownCPU() (time.Duration, error) {
+	own, _, err := threadsOf(p.cmd.Process.Pid)
+	return own, err
+}
+
+// threadsOf returns how long the threads of a process have run, and its children.
+func threadsOf(pid int) (ran time.Duration, children []int, err error) {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 	if err != nil || len(tasks) == 0 {
-		return 0, fmt.Errorf("process %d has no threads: %w", pid, os.ErrProcessDone)
+		return 0, nil, fmt.Errorf("process %d has no threads: %w", pid, os.ErrProcessDone)
 	}
-	var total time.Duration
 	for _, task := range tasks {
 		schedstat, err := os.ReadFile(task + "/schedstat")
 		if err != nil {
@@ -116,26 +134,22 @@ func cpuOf(pid int) (time.Duration, error) {
 		running, _, _ := strings.Cut(string(schedstat), " ")
 		nanoseconds, err := strconv.ParseInt(running, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("reading %s/schedstat: %w", task, err)
+			return 0, nil, fmt.Errorf("reading %s/schedstat: %w", task, err)
 		}
-		total += time.Duration(nanoseconds)
-		children, err := os.ReadFile(task + "/children")
+		ran += time.Duration(nanoseconds)
+		list, err := os.ReadFile(task + "/children")
 		if err != nil {
 			continue
 		}
-		for child := range strings.FieldsSeq(string(children)) {
+		for child := range strings.FieldsSeq(string(list)) {
 			childPID, err := strconv.Atoi(child)
 			if err != nil {
-				return 0, fmt.Errorf("reading %s/children: %w", task, err)
+				return 0, nil, fmt.Errorf("reading %s/children: %w", task, err)
 			}
-			of, err := cpuOf(childPID)
-			if err != nil {
-				return 0, err
-			}
-			total += of
+			children = append(children, childPID)
 		}
 	}
-	return total, nil
+	return ran, children, nil
 }
 
 // lifetimeCPU returns how long the process has run, threads that have ended included, in steps of 10 ms.
