@@ -57,6 +57,10 @@ check-generate: venv ## Prove that the committed generated files are fresh.
 bench: ## Measure Trellis beside nginx and HAProxy, and the control plane (bench/README.md).
 	go run ./bench
 
+.PHONY: aws-lambda-ric
+aws-lambda-ric: ## Build AWS's Lambda runtime for Node.js, of C++ (a minute or more), with which the tests of functions run, too.
+	@scripts/aws_lambda_ric.sh
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (10s).
 	scripts/fuzz.sh $(FUZZTIME)
@@ -92,7 +96,7 @@ lint: ## Run staticcheck, in the version that go.mod pins.
 
 .PHONY: clean
 clean: ## Remove what building and testing leave behind, the installed clients included.
-	rm -rf bin dist .venv .venv-functions test/clients/javascript/node_modules test/functions/javascript/node_modules
+	rm -rf bin dist .venv .venv-functions test/clients/javascript/node_modules test/functions/javascript/node_modules test/functions/ric/node_modules
 
 .PHONY: prerequisites
 prerequisites:

@@ -195,6 +195,14 @@ func (s *service) get(path string) reply {
 func TestFunctionsGetTheirEventsInEveryLanguage(t *testing.T) {
 	trellistest.Install(t, "venv.sh", "functions")
 	trellistest.Install(t, "node_modules.sh", "functions")
+	languages := []string{"go", "python", "node"}
+	// Of C++, which takes long to build: make aws-lambda-ric.
+	ric := absolute(t, "ric/node_modules/aws-lambda-ric/index.mjs")
+	if _, err := os.Stat(filepath.Join(filepath.Dir(ric), "rapid-client.node")); err == nil {
+		languages = append(languages, "ric")
+	} else {
+		t.Log("without aws-lambda-ric, which make aws-lambda-ric builds")
+	}
 	n := start(t, "--inventory", writeInventory(t, `
 vpcs:
   - id: vpc-0123456789abcdef0
@@ -209,14 +217,17 @@ functions:
   - arn: %s
     command: node runtime.mjs app.handler
     directory: %s
+  - arn: %s
+    command: node %s app.handler
+    directory: %s
 `, functionARN("go"), buildProgram(t), t.TempDir(), functionARN("python"), absolute(t, "../../.venv-functions/bin/python"), absolute(t, "python"),
-		functionARN("node"), absolute(t, "javascript")))
+		functionARN("node"), absolute(t, "javascript"), functionARN("ric"), ric, absolute(t, "javascript")))
 	if _, err := n.client.CreateServiceNetworkVpcAssociation(t.Context(), &vpclattice.CreateServiceNetworkVpcAssociationInput{
 		ServiceNetworkIdentifier: &n.network, VpcIdentifier: aws.String("vpc-0123456789abcdef0"),
 	}); err != nil {
 		t.Fatal(err)
 	}
-	for _, language := range []string{"go", "python", "node"} {
+	for _, language := range languages {
 		for _, version := range []types.LambdaEventStructureVersion{types.LambdaEventStructureVersionV1, types.LambdaEventStructureVersionV2} {
 			s := n.function(language+"-"+strings.ToLower(string(version)), version, functionARN(language))
 			for _, http2 := range []bool{false, true} {
@@ -339,17 +350,25 @@ func TestAnswersOfEveryFormComeThroughAndEachFailureHasItsReason(t *testing.T) {
 			t.Errorf("%s: %d %v", test.path, r.StatusCode, r.Header)
 		}
 	}
+	// gRPC cannot be carried to a function.
+	r, err := s.send(s.client(true), true, http.MethodPost, "/shop.Orders/Get", http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}}, make([]byte, 5))
+	if err != nil || r.StatusCode != 200 || r.Header.Get("Grpc-Status") != "12" || !strings.Contains(r.Header.Get("X-Trellis-Problem"), "cannot carry the request") {
+		t.Errorf("gRPC: %v, %v", r.Response, err)
+	}
 	body := bytes.Repeat([]byte("x"), 6<<20+1)
 	// Without Expect, a client that is still sending may miss the response (A-196).
 	client := s.client(false)
 	client.Transport.(*http.Transport).ExpectContinueTimeout = time.Minute
-	r, err := s.send(client, false, http.MethodPost, "/", http.Header{"Expect": {"100-continue"}}, body)
+	r, err = s.send(client, false, http.MethodPost, "/", http.Header{"Expect": {"100-continue"}}, body)
 	if err != nil || r.StatusCode != 413 || r.Header.Get("X-Trellis-Failure") != "LambdaRequestTooLarge" {
 		t.Errorf("a body that is too large: %v, %v", r.Response, err)
 	}
 	// What a function is behind is said when nobody sends a request, too.
 	if report := n.explain(broken.host); !strings.Contains(report, "no module named app") {
 		t.Errorf("/explain says %s", report)
+	}
+	if log := n.Log(); strings.Count(log, "no module named app") == 0 {
+		t.Errorf("the log does not say why a program cannot start:\n%s", log)
 	}
 	status, err := n.client.ListTargets(t.Context(), &vpclattice.ListTargetsInput{TargetGroupIdentifier: &s.groupID})
 	if err != nil || len(status.Items) != 1 || status.Items[0].Status != types.TargetStatusUnavailable || *status.Items[0].ReasonCode != "HealthCheckNotSupported" {
@@ -364,9 +383,14 @@ func (n *node) explain(host string) string {
 		n.t.Fatal(err)
 	}
 	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
+	return readAll(n.t, r.Body)
+}
+
+func readAll(t *testing.T, from io.Reader) string {
+	t.Helper()
+	b, err := io.ReadAll(from)
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return string(b)
 }
