@@ -64,10 +64,24 @@ func (r results) print(o options) {
 			fmt.Printf("| %-8s | not available: %s\n", name, firstLine(r.missing[name]))
 		}
 	}
+	for _, name := range allProxies {
+		if f := failedIn(r.rounds[name]); f != (failed{}) {
+			fmt.Printf("\n%s failed: %d requests were answered with an error, %d not at all\n", name, f.refused, f.unanswered)
+		}
+	}
 	if against := r.ratio("trellis", otherTrellis); against != (spread{}) {
 		fmt.Printf("\ntrellis to the other trellis: %s\n", against)
 	}
 	fmt.Println()
+}
+
+// failedIn adds up what failed in all rounds.
+func failedIn(rounds []measurement) (sum failed) {
+	for _, m := range rounds {
+		sum.refused += m.refused
+		sum.unanswered += m.unanswered
+	}
+	return sum
 }
 
 func latency(d time.Duration) string {

@@ -14,6 +14,7 @@ type measurement struct {
 	perSecond     float64
 	p50, p99      time.Duration // 0: not known
 	busy          float64       // share of the core that the proxy used
+	failed
 }
 
 // contestant is a proxy under a load, one of those that are compared.
@@ -75,6 +76,7 @@ func (c contestant) measure(ctx context.Context, duration time.Duration) (measur
 		p50:           l.p50,
 		p99:           l.p99,
 		busy:          used.Seconds() / l.duration.Seconds(),
+		failed:        l.failed,
 	}, nil
 }
 

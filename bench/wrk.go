@@ -51,6 +51,13 @@ type load struct {
 	requests int
 	duration time.Duration
 	p50, p99 time.Duration // 0: not known
+	failed
+}
+
+// failed are the requests that are not among those that were measured.
+type failed struct {
+	refused    int // answered with a status that is not that of success
+	unanswered int // without a whole response
 }
 
 // runWrk sends a row's requests as fast as they are answered: to one host, or to several in turn.
