@@ -209,9 +209,14 @@ func (p *Proxy) makeRoom() {
 	connections := slices.AppendSeq(p.swept[:0], maps.Keys(p.connections))
 	p.mu.Unlock()
 	idle := p.idle[:0]
+	wanted := over + open/roomShare
 	for i, c := range connections {
 		if i%sweptAtOnce == sweptAtOnce-1 {
 			runtime.Gosched()
+		}
+		if c.IsLeaving() {
+			wanted--
+			continue
 		}
 		idleness, ok := c.Idleness()
 		if ok && (c.Number+uint64(open/newcomers) < newest || idleness.Ticks > 0 && c.Number < newest || idleness.Ticks >= newestTicks) {
@@ -219,9 +224,8 @@ func (p *Proxy) makeRoom() {
 		}
 	}
 	slices.SortFunc(idle, idleConnection.before)
-	wanted := over + open/roomShare
 	for _, c := range idle {
-		if wanted == 0 {
+		if wanted <= 0 {
 			break
 		}
 		if c.Evict(c.Idleness) {

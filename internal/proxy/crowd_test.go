@@ -93,6 +93,23 @@ func (w *world) awaitIdle(ticks int) {
 	})
 }
 
+// idleTicks returns for how many ticks a client's connection has been idle.
+func (w *world) idleTicks(c *client) int {
+	p := w.proxy
+	p.sweeping.Lock()
+	defer p.sweeping.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.connections {
+		if conn.Client.Source.String() == c.LocalAddr().String() {
+			idle, _ := conn.Idleness()
+			return idle.Ticks
+		}
+	}
+	w.t.Fatal("the connection is closed")
+	return 0
+}
+
 func TestConnectionsThatNeverCarriedARequestMakeRoomFirst(t *testing.T) {
 	w := crowded(t, Limits{Clients: 3})
 	kept := w.busy()
@@ -112,6 +129,7 @@ func TestLongestIdleConnectionMakesRoom(t *testing.T) {
 	first, second := w.busy(), w.busy()
 	w.awaitIdle(2)
 	w.serves(first)
+	w.await("the first connection is idle again", func() bool { return w.idleTicks(first) < w.idleTicks(second) })
 	third := w.busy()
 	second.atEnd()
 	w.serves(first, third)

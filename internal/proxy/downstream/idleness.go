@@ -58,6 +58,17 @@ func (c *Conn) MakesRoom() bool {
 	return c.evicted.Load() || wordCause(c.watch.word.Load()) == CauseRoom
 }
 
+// IsLeaving reports whether Evict has ended the connection, and its goroutine has still to notice. One that carries a request
+// which nobody had seen does not leave yet.
+func (c *Conn) IsLeaving() bool {
+	if c.streams.Load() != nil {
+		return c.evicted.Load()
+	}
+	word := c.watch.word.Load()
+	s := wordState(word)
+	return (s == Idle || s == ReadingHead) && wordCause(word) == CauseRoom
+}
+
 // isSilent reports whether the client has sent nothing that waits to be read.
 func (c *Conn) isSilent() (silent bool) {
 	err := c.transport.Control(func(fd uintptr) { silent = socket.Silent(fd) })
