@@ -19,13 +19,13 @@ var planes = map[string][]string{
 	},
 	"shared": {
 		"internal/awserror", "internal/inventory/...", "internal/lattice", "internal/nearest", "internal/policy/...", "internal/principal",
-		"internal/ratelimit", "internal/shape", "internal/sigv4/...", "internal/summary",
+		"internal/ratelimit", "internal/shape", "internal/sigv4/...", "internal/summary", "internal/tally",
 	},
 	"operator's commands": {
 		"internal/prompt", "internal/resolver",
 	},
 	"root": {
-		"internal/configuration", "internal/server",
+		"internal/configuration", "internal/metrics", "internal/server",
 	},
 }
 

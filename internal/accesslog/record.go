@@ -8,6 +8,7 @@ package accesslog
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"trellis/internal/routing"
@@ -164,3 +165,14 @@ const (
 	LambdaConnectionError  Failure = "LambdaConnectionError"
 	LambdaNotFound         Failure = "LambdaNotFound"
 )
+
+// Failures are all of them. The first is none.
+var Failures = [...]Failure{
+	"", TargetConnectionError, TargetProtocolError, TargetDataTimeout, TargetConnectionClosed, ClientConnectionClosed,
+	ClientProtocolError, ClientAccessDenied, ConnectionDurationExceeded, InternalError, LambdaUnhandled, LambdaInitError,
+	LambdaTimeout, LambdaTooManyRequests, LambdaInvalidResponse, LambdaInvalidBody, LambdaResponseTooLarge,
+	LambdaRequestTooLarge, LambdaConnectionError, LambdaNotFound,
+}
+
+// Number returns where the failure stands among Failures.
+func (f Failure) Number() int { return max(slices.Index(Failures[:], f), 0) }

@@ -247,8 +247,5 @@ type Usage struct {
 
 // Usage returns how many connections of clients there are.
 func (p *Proxy) Usage() Usage {
-	p.mu.Lock()
-	open := len(p.connections)
-	p.mu.Unlock()
-	return Usage{Open: open, Limit: p.cfg.Limits.Clients, Closed: p.crowd.closed.Total(), Refused: p.crowd.refused.Total()}
+	return Usage{Open: int(p.open.Load()), Limit: p.cfg.Limits.Clients, Closed: p.crowd.closed.Total(), Refused: p.crowd.refused.Total()}
 }

@@ -55,8 +55,13 @@ func (p *Proxy) SetPorts(ports []*routing.Port) {
 	p.tellBound()
 }
 
-// tellBound calls Config.OnBound. p.mu is held.
+// tellBound tells Statistics and Config.OnBound what is bound. p.mu is held.
 func (p *Proxy) tellBound() {
+	ports := make([]PortState, len(p.wanted))
+	for i, port := range p.wanted {
+		ports[i] = PortState{Port: port, Bound: p.listeners[port.Number] != nil}
+	}
+	p.ports.Store(&ports)
 	if p.cfg.OnBound == nil {
 		return
 	}
@@ -190,6 +195,7 @@ func (l *listener) close() {
 func (l *listener) accept() {
 	p := l.proxy
 	p.accept(l.net, l.ended, func(conn *net.TCPConn) (full bool) {
+		l.port.Accepted.Add(1)
 		c := downstream.NewConn(p.env, conn, l.port, l.ended)
 		welcome, full := p.add(c)
 		if welcome {

@@ -83,21 +83,25 @@ func (p *Proxy) serveTLS(c *downstream.Conn, opening *downstream.Opening) (parks
 	name, n, err := clienthello.Parse(opening.Bytes())
 	for n == 0 && err == nil {
 		if c.AwaitMore(opening) != nil {
+			p.handshakes.failed.Add(1)
 			return false // A client that takes so long would hardly read an alert.
 		}
 		name, n, err = clienthello.Parse(opening.Bytes())
 	}
 	if violation, ok := errors.AsType[clienthello.Violation](err); ok {
+		p.handshakes.failed.Add(1)
 		c.Alert(violation.Alert())
 		return false
 	}
 	if len(name) == 0 {
+		p.handshakes.refused.Add(1)
 		c.Alert(downstream.AlertMissingExtension) // RFC 8446 9.2
 		return false
 	}
 	service := c.Client.Port.Lookup(name)
 	switch {
 	case service == nil || service.Protocol == shape.ListenerProtocolHttp || !p.reaches(c, service):
+		p.handshakes.refused.Add(1)
 		c.Alert(downstream.AlertUnrecognizedName)
 		return false
 	case service.Protocol == shape.ListenerProtocolTlsPassthrough:
@@ -112,11 +116,14 @@ func (p *Proxy) serveTLS(c *downstream.Conn, opening *downstream.Opening) (parks
 	protocol, err := c.Secure(p.tls, opening, serverName, service)
 	taken = true
 	opening.Release(p.env)
-	switch {
-	case err != nil:
+	if err != nil {
+		p.handshakes.failed.Add(1)
 		p.cfg.Log.Debug("TLS handshake failed", "source", c.Client.Source, "name", serverName, "error", err)
 		return false
-	case protocol == "h2":
+	}
+	p.handshakes.completed.Add(1)
+	switch protocol {
+	case "h2":
 		p.http2.Serve(c, nil)
 		return false
 	default:

@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"trellis/internal/accesslog"
@@ -160,6 +161,10 @@ type Proxy struct {
 	swept    []*downstream.Conn
 	idle     []idleConnection
 
+	handshakes handshakes
+	open       atomic.Int64                // how many connections there are
+	ports      atomic.Pointer[[]PortState] // those that are wanted
+
 	mu          sync.Mutex // mu guards the fields below, that env.Draining is set, and what crowd says that it guards.
 	listeners   map[int]*listener
 	wanted      []*routing.Port
@@ -196,6 +201,7 @@ func New(cfg Config) *Proxy {
 	p.pools = upstream.NewPools(p.cfg.Upstream)
 	p.reaching = passthrough.Resources{Pools: p.pools, Resolve: cfg.Resolve, Failed: p.resourceFailed}
 	p.crowd = newCrowd(&p.cfg)
+	p.ports.Store(new([]PortState))
 	p.tls = p.newTLSConfig()
 	p.http1 = http1.NewServer(p.env)
 	p.http2 = http2.NewServer(p.env, endpoint)
@@ -278,6 +284,7 @@ func (p *Proxy) add(c *downstream.Conn) (welcome, full bool) {
 		return false, false
 	}
 	p.connections[c] = struct{}{}
+	p.open.Store(int64(len(p.connections)))
 	p.running.Add(1) // The accept loop, which calls this, is still running: nobody has finished waiting.
 	return true, p.crowd.over(len(p.connections)) > 0
 }
@@ -285,6 +292,7 @@ func (p *Proxy) add(c *downstream.Conn) (welcome, full bool) {
 func (p *Proxy) remove(c *downstream.Conn) {
 	p.mu.Lock()
 	delete(p.connections, c)
+	p.open.Store(int64(len(p.connections)))
 	p.crowd.leave(c, len(p.connections))
 	p.mu.Unlock()
 	p.running.Done()

@@ -278,6 +278,7 @@ func (r *Router) compile(l *listenerNode, n *networkNode) *Service {
 		ListenerID:       l.id,
 		Protocol:         l.record.Protocol,
 		Port:             int(l.record.Port),
+		Exchanges:        l.service.exchanges,
 		logs:             l.service.accessLogs(n),
 		guard:            l.service.guard,
 		tags:             record.Tags,

@@ -8,6 +8,7 @@ import (
 
 	"trellis/internal/lattice"
 	"trellis/internal/policy"
+	"trellis/internal/tally"
 )
 
 // model is what the router knows of the records: a graph of nodes. A node exists as long as its record does, or as
@@ -44,6 +45,7 @@ type serviceNode struct {
 	record       *lattice.Service
 	policy       authPolicy
 	guard        policy.Guard
+	exchanges    *tally.Exchanges
 	logs         []*lattice.AccessLogSubscription // in order of creation
 	listeners    []*listenerNode
 	associations []*lattice.ServiceNetworkServiceAssociation // in order of creation
@@ -370,7 +372,7 @@ func (m *model) service(ref ref, create bool) *serviceNode {
 		if !create {
 			return nil
 		}
-		s = &serviceNode{ref: ref}
+		s = &serviceNode{ref: ref, exchanges: &tally.Exchanges{}}
 		m.services[ref] = s
 	}
 	m.touchService(s)

@@ -13,6 +13,8 @@ const maxHostBytes = 255
 // Port is a port number and the services that answer on it.
 type Port struct {
 	Number int
+	// Accepted counts the connections of clients that have been accepted on the port.
+	Accepted atomic.Int64
 
 	origins *origins
 	entries shards[*entry] // by host name

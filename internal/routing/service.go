@@ -7,6 +7,7 @@ import (
 	"trellis/internal/lattice"
 	"trellis/internal/policy"
 	"trellis/internal/shape"
+	"trellis/internal/tally"
 )
 
 // Service is a service as it answers on one port to requests through one service network: one of its listeners, compiled. It
@@ -30,6 +31,9 @@ type Service struct {
 	ListenerID  string
 	Protocol    shape.ListenerProtocol
 	Port        int
+
+	// Exchanges counts those of the service, on all ports and through all networks. It outlives recompilations.
+	Exchanges *tally.Exchanges
 
 	logs  []*lattice.AccessLogSubscription
 	guard policy.Guard

@@ -5,6 +5,7 @@ import (
 
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
+	"trellis/internal/tally"
 )
 
 // TargetGroup is a target group to which rules forward. It outlives recompilations; its fields never change.
@@ -19,6 +20,10 @@ type TargetGroup struct {
 	// EventVersion is the form of the events that the function of a LAMBDA target group gets.
 	EventVersion shape.LambdaEventStructureVersion
 	VpcID        string // empty when there is none
+
+	// Exchanges counts those that rules have forwarded to the target group, Connections those to its targets.
+	Exchanges   tally.Exchanges
+	Connections tally.Connections
 
 	picker atomic.Pointer[picker]
 	turn   atomic.Uint64

@@ -45,6 +45,7 @@ type Exchange struct {
 	client   *Client
 	version  routing.Version // of HTTP, by which the request came
 	recorded bool            // somebody wants the record
+	began    time.Duration   // since shared.epoch
 	attempts upstream.Attempts
 	caller   accesslog.Caller // what Record.Caller refers to
 }
@@ -55,6 +56,7 @@ func (x *Exchange) start(client *Client, version routing.Version, to plan) {
 	x.client, x.version = client, version
 	x.attempts = upstream.Attempts{}
 	x.Record = accesslog.Record{}
+	x.began = time.Since(x.shared.epoch)
 	log := x.shared.AccessLog
 	if x.recorded = log != nil && log.Wants(to.Service); x.recorded {
 		x.Record.Start = time.Now()

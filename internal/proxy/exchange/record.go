@@ -5,10 +5,11 @@ import (
 
 	"trellis/internal/proxy/wire/http1"
 	"trellis/internal/routing"
+	"trellis/internal/tally"
 )
 
-// Finish ends the exchange: it ends the use of the target, tells the operator of a failure, and hands the record to the
-// access log.
+// Finish ends the exchange: it counts it, ends the use of the target, tells the operator of a failure, and hands the record to
+// the access log.
 func (x *HTTP) Finish() {
 	if x.recorded || x.Record.Failure != "" {
 		r := &x.Record
@@ -17,20 +18,22 @@ func (x *HTTP) Finish() {
 		r.UserAgent, _ = x.Request.Header("user-agent", 0)
 		r.RequestID = x.requestID
 	}
-	x.finish()
+	x.finish(tally.OutcomeOf(x.Record.Status))
 }
 
 // FinishConnection is Finish for an exchange that is a whole connection.
 func (x *Exchange) FinishConnection() {
 	x.Record.Protocol = "TLS"
 	x.Record.Status = 0 // There is no response.
-	x.finish()
+	x.finish(tally.Passed)
 }
 
-func (x *Exchange) finish() {
+func (x *Exchange) finish(outcome tally.Outcome) {
 	if x.client == nil {
 		return // There was a panic before anything had begun.
 	}
+	duration := time.Since(x.shared.epoch) - x.began
+	x.count(outcome, duration)
 	if r := &x.Record; x.recorded || r.Failure != "" {
 		r.Source, r.Destination, r.TLS = x.client.Source, x.client.Destination, x.client.TLS
 		r.Service, r.SourceVpc, r.Rule, r.Forward = x.Service, x.SourceVpc, x.Rule, x.Forward
@@ -42,11 +45,29 @@ func (x *Exchange) finish() {
 			x.shared.logFailure(r)
 		}
 		if x.recorded {
-			r.Duration = time.Since(r.Start)
+			r.Duration = duration
 			x.shared.AccessLog.Write(r)
 		}
 	}
 	x.use(nil)
+}
+
+// count counts the exchange for its service and its target group.
+func (x *Exchange) count(outcome tally.Outcome, duration time.Duration) {
+	here, failure := x.shared.shards.Here(), 0
+	if x.Record.Failure != "" {
+		failure = x.Record.Failure.Number()
+	}
+	service := &x.shared.Unrouted
+	if x.Service != nil {
+		service = x.Service.Exchanges
+	}
+	service.End(here, outcome, duration, failure)
+	if x.Forward != nil {
+		group := &x.Forward.TargetGroup.Exchanges
+		group.End(here, outcome, duration, failure)
+		group.Moved(here, x.Record.Received, x.Record.Sent)
+	}
 }
 
 func protocol(version routing.Version, request *http1.Request) string {

@@ -8,6 +8,7 @@ import (
 
 	"trellis/internal/accesslog"
 	"trellis/internal/caller"
+	"trellis/internal/tally"
 )
 
 // Config is what exchanges need of the proxy.
@@ -28,6 +29,11 @@ type Config struct {
 // Shared is what all exchanges of a proxy share.
 type Shared struct {
 	Config
+	// Unrouted counts the exchanges that no service answers.
+	Unrouted tally.Exchanges
+
+	shards    *tally.Shards
+	epoch     time.Time // from which time is measured: that takes one reading of the clock, where time.Now takes two
 	date      atomic.Pointer[string]
 	failures  failureLog
 	responses sync.Pool // of *responseBuffer
@@ -36,7 +42,7 @@ type Shared struct {
 
 // NewShared returns what exchanges share.
 func NewShared(cfg Config) *Shared {
-	s := &Shared{Config: cfg}
+	s := &Shared{Config: cfg, shards: tally.NewShards(), epoch: time.Now()}
 	s.responses.New = func() any { return new(responseBuffer) }
 	s.arrivals.New = func() any { return new(arrival) }
 	s.SetDate(time.Now())

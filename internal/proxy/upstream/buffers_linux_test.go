@@ -26,7 +26,7 @@ func receiveBuffer(t *testing.T, c *Conn) (bytes int) {
 // speed and length decide.
 func TestReceiveBufferGrowsOnlyWithAnAnswerThatIsTaken(t *testing.T) {
 	address, accepted := listen(t)
-	c := dial(t, newPools(t, nil).newHTTP1(address, false))
+	c := dial(t, newPools(t, nil).newHTTP1(way{address: address}))
 	defer c.Discard()
 	if err := c.Send([]byte("a request"), make([]byte, 100)); err != nil {
 		t.Fatal(err)

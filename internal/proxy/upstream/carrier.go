@@ -3,10 +3,10 @@ package upstream
 import (
 	"context"
 	"fmt"
-	"net/netip"
 
 	"trellis/internal/routing"
 	"trellis/internal/shape"
+	"trellis/internal/tally"
 )
 
 // Carrier is the way of requests to one target: the Connector that the proxy has given routing for it. It is one of
@@ -42,21 +42,27 @@ func (p *Pools) New(t *routing.Target) Carrier {
 	if t.Place.Function != "" {
 		return &functionCarrier{p.cfg.Function, t}
 	}
+	to := way{address: t.Place.Address, tls: t.TLS}
 	if t.Group != nil {
+		to.connections = &t.Group.Connections
 		switch t.Group.ProtocolVersion {
 		case shape.TargetGroupProtocolVersionHttp2, shape.TargetGroupProtocolVersionGrpc:
-			return p.newHTTP2(t.Place.Address, t.TLS)
+			return p.newHTTP2(to)
 		}
 	}
-	return p.newHTTP1(t.Place.Address, t.TLS)
+	return p.newHTTP1(to)
 }
 
-func (p *Pools) newHTTP1(address netip.AddrPort, useTLS bool) *HTTP1Pool {
-	return &HTTP1Pool{pools: p, address: address, tls: useTLS}
-}
+func (p *Pools) newHTTP1(to way) *HTTP1Pool { return &HTTP1Pool{pools: p, way: to.counted()} }
 
-func (p *Pools) newHTTP2(address netip.AddrPort, useTLS bool) *HTTP2Pool {
-	return &HTTP2Pool{pools: p, address: address, tls: useTLS}
+func (p *Pools) newHTTP2(to way) *HTTP2Pool { return &HTTP2Pool{pools: p, way: to.counted()} }
+
+// counted returns the way to a target, which may be one without a target group.
+func (w way) counted() way {
+	if w.connections == nil {
+		w.connections = &tally.Connections{}
+	}
+	return w
 }
 
 func (p *HTTP1Pool) isCarrier() {}

@@ -168,7 +168,7 @@ func (c *Conn) Discard() {
 // close closes the connection, whose pool counts it still.
 func (c *Conn) close() {
 	c.Conn.Close()
-	c.pool.pools.room.leave()
+	c.pool.pools.disconnected(c.pool.way)
 }
 
 // stale reports whether the target has closed the idle connection, or said something unasked.

@@ -3,16 +3,14 @@ package upstream
 import (
 	"context"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 )
 
 // HTTP1Pool is the connections to a target that carry one exchange at a time: HTTP/1.1, or what TLS hides.
 type HTTP1Pool struct {
-	pools   *Pools
-	address netip.AddrPort
-	tls     bool
+	pools *Pools
+	way
 
 	mu      sync.Mutex // mu guards the fields below.
 	idle    []*Conn    // the one used last is at the end
@@ -119,11 +117,12 @@ func (p *HTTP1Pool) dial(ctx context.Context) (*Conn, error) {
 			return c.secure(ctx, p.pools.http1TLS)
 		}
 	}
-	conn, err := p.pools.connect(ctx, p.address, secure)
+	conn, err := p.pools.connect(ctx, p.way, secure)
 	if err != nil {
 		p.gone()
 		return nil, &DialError{p.address, err}
 	}
+	p.connections.HTTP1.Add(1)
 	if c == nil {
 		c = newConn(p, conn)
 	}
@@ -166,8 +165,8 @@ func (p *HTTP1Pool) put(c *Conn) {
 	p.mu.Unlock()
 }
 
-// sweep closes the idle connections whose time is over or whose targets have closed them.
-func (p *HTTP1Pool) sweep(last, now int64) {
+// sweep closes the idle connections whose time is over or whose targets have closed them, and returns how many are left.
+func (p *HTTP1Pool) sweep(last, now int64) (left int) {
 	p.mu.Lock()
 	// Those used since the last sweep are at the end. The others are taken out while they are looked at.
 	quiet := 0
@@ -196,10 +195,12 @@ func (p *HTTP1Pool) sweep(last, now int64) {
 		p.idle = append(kept, p.idle...)
 		kept = nil
 	}
+	left = len(p.idle)
 	p.mu.Unlock()
 	for _, c := range kept {
 		c.Discard()
 	}
+	return left
 }
 
 // idleLongest returns when the connection that has been idle for longest became so, if there is one.

@@ -70,7 +70,7 @@ func closed(conn net.Conn) bool {
 
 func TestTheConnectionUsedLastIsUsedNext(t *testing.T) {
 	address, _ := listen(t)
-	pool := newPools(t, nil).newHTTP1(address, false)
+	pool := newPools(t, nil).newHTTP1(way{address: address})
 	first, second := dial(t, pool), dial(t, pool)
 	first.Release()
 	second.Release()
@@ -87,7 +87,7 @@ func TestTheConnectionUsedLastIsUsedNext(t *testing.T) {
 
 func TestIdleConnectionsAreBounded(t *testing.T) {
 	address, accepted := listen(t)
-	pool := newPools(t, func(cfg *Config) { cfg.MaxIdle = 1 }).newHTTP1(address, false)
+	pool := newPools(t, func(cfg *Config) { cfg.MaxIdle = 1 }).newHTTP1(way{address: address})
 	first, second := dial(t, pool), dial(t, pool)
 	<-accepted
 	other := <-accepted
@@ -102,7 +102,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 func TestSweepClosesWhatIsIdleForTooLong(t *testing.T) {
 	address, accepted := listen(t)
 	pools := newPools(t, nil)
-	pool := pools.newHTTP1(address, false)
+	pool := pools.newHTTP1(way{address: address})
 	start := time.Now()
 	pools.Sweep(start)
 	dial(t, pool).Release()
@@ -131,7 +131,7 @@ func TestSweepClosesWhatIsIdleForTooLong(t *testing.T) {
 func TestSweepClosesWhatTheTargetHasClosed(t *testing.T) {
 	address, accepted := listen(t)
 	pools := newPools(t, nil)
-	pool := pools.newHTTP1(address, false)
+	pool := pools.newHTTP1(way{address: address})
 	gone, stays := dial(t, pool), dial(t, pool)
 	(<-accepted).Close()
 	other := <-accepted
@@ -151,7 +151,7 @@ func TestSweepClosesWhatTheTargetHasClosed(t *testing.T) {
 
 func TestWhoWaitsGetsTheNextConnection(t *testing.T) {
 	address, _ := listen(t)
-	pool := newPools(t, func(cfg *Config) { cfg.MaxConnections = 1 }).newHTTP1(address, false)
+	pool := newPools(t, func(cfg *Config) { cfg.MaxConnections = 1 }).newHTTP1(way{address: address})
 	only := dial(t, pool)
 	got := make(chan *Conn)
 	go func() {
@@ -198,7 +198,7 @@ func awaitWaiter(t *testing.T, pool *HTTP1Pool) {
 func TestWaitingEnds(t *testing.T) {
 	address, _ := listen(t)
 	pools := newPools(t, func(cfg *Config) { cfg.MaxConnections = 1 })
-	pool := pools.newHTTP1(address, false)
+	pool := pools.newHTTP1(way{address: address})
 	only := dial(t, pool)
 	defer only.Discard()
 	pools.cfg.DialTimeout = 50 * time.Millisecond // That is not enough for everybody to connect in.
@@ -222,7 +222,7 @@ func TestDialFailureIsADialError(t *testing.T) {
 	}
 	address := netip.MustParseAddrPort(listener.Addr().String())
 	listener.Close()
-	pool := newPools(t, nil).newHTTP1(address, false)
+	pool := newPools(t, nil).newHTTP1(way{address: address})
 	for range 20 { // More than MaxConnections: failures are not counted.
 		_, err := pool.Dial(context.Background())
 		if dialError, ok := errors.AsType[*DialError](err); !ok || dialError.Address != address {
@@ -233,7 +233,7 @@ func TestDialFailureIsADialError(t *testing.T) {
 
 func TestClosedPoolStillServesWhoChoseItBefore(t *testing.T) {
 	address, accepted := listen(t)
-	pool := newPools(t, nil).newHTTP1(address, false)
+	pool := newPools(t, nil).newHTTP1(way{address: address})
 	idle, inUse := dial(t, pool), dial(t, pool)
 	first, second := <-accepted, <-accepted
 	idle.Release()
@@ -255,7 +255,7 @@ func TestClosedPoolStillServesWhoChoseItBefore(t *testing.T) {
 
 func TestExchangeSendsNothingOnAConnectionThatHasEnded(t *testing.T) {
 	address, accepted := listen(t)
-	pool := newPools(t, nil).newHTTP1(address, false)
+	pool := newPools(t, nil).newHTTP1(way{address: address})
 	for _, unasked := range []string{"", "HTTP/1.1 200 OK\r\n\r\n"} {
 		c := dial(t, pool)
 		other := <-accepted
@@ -279,7 +279,7 @@ func TestExchangeSendsNothingOnAConnectionThatHasEnded(t *testing.T) {
 
 func TestExchangeReturnsWhatComesFirst(t *testing.T) {
 	address, accepted := listen(t)
-	pool := newPools(t, nil).newHTTP1(address, false)
+	pool := newPools(t, nil).newHTTP1(way{address: address})
 	c := dial(t, pool)
 	defer c.Discard()
 	other := <-accepted

@@ -26,7 +26,7 @@ func (p *HTTP1Pool) counts(t *testing.T) (idle, open int) {
 
 func TestFirstUseMakesSpareConnectionsReady(t *testing.T) {
 	address, accepted := listen(t)
-	pool := newPools(t, withSpare(3)).newHTTP1(address, false)
+	pool := newPools(t, withSpare(3)).newHTTP1(way{address: address})
 	c := dial(t, pool)
 	if idle, open := pool.counts(t); idle != 0 || open != 1 {
 		t.Fatalf("before the first exchange is over, %d are idle of %d", idle, open)
@@ -50,7 +50,7 @@ func TestFirstUseMakesSpareConnectionsReady(t *testing.T) {
 
 func TestLaterUseMakesNoSpareConnections(t *testing.T) {
 	address, _ := listen(t)
-	pool := newPools(t, withSpare(2)).newHTTP1(address, false)
+	pool := newPools(t, withSpare(2)).newHTTP1(way{address: address})
 	dial(t, pool).Release()
 	pool.counts(t)
 	first, second := pool.Idle(), pool.Idle()
@@ -63,7 +63,7 @@ func TestLaterUseMakesNoSpareConnections(t *testing.T) {
 
 func TestTargetThatKeepsNoConnectionsGetsNoSpareOnes(t *testing.T) {
 	address, _ := listen(t)
-	pool := newPools(t, withSpare(2)).newHTTP1(address, false)
+	pool := newPools(t, withSpare(2)).newHTTP1(way{address: address})
 	dial(t, pool).Discard()
 	if idle, open := pool.counts(t); idle != 0 || open != 0 {
 		t.Errorf("%d are idle of %d", idle, open)
@@ -84,7 +84,7 @@ func TestSpareConnectionsStayWithinTheBounds(t *testing.T) {
 			pool := newPools(t, func(cfg *Config) {
 				cfg.Spare = 9
 				test.change(cfg)
-			}).newHTTP1(address, false)
+			}).newHTTP1(way{address: address})
 			inUse := dial(t, pool)
 			defer inUse.Discard()
 			dial(t, pool).Release()
@@ -100,7 +100,7 @@ func TestTargetThatFailsIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := newPools(t, withSpare(5)).newHTTP1(netip.MustParseAddrPort(listener.Addr().String()), false)
+	pool := newPools(t, withSpare(5)).newHTTP1(way{address: netip.MustParseAddrPort(listener.Addr().String())})
 	c := dial(t, pool)
 	listener.Close()
 	c.Release()
@@ -112,7 +112,7 @@ func TestTargetThatFailsIsLeftAlone(t *testing.T) {
 func TestClosingWaitsForSpareConnectionsThatAreBeingMade(t *testing.T) {
 	address, accepted := listen(t) // It never answers the handshake.
 	pools := newPools(t, withSpare(2))
-	pool := pools.newHTTP1(address, true)
+	pool := pools.newHTTP1(way{address: address, tls: true})
 	pool.mu.Lock()
 	pool.warming = true
 	pool.mu.Unlock()
@@ -131,7 +131,7 @@ func TestClosingWaitsForSpareConnectionsThatAreBeingMade(t *testing.T) {
 
 func TestSpareConnectionOfATargetThatIsGoneIsClosed(t *testing.T) {
 	address, accepted := listen(t)
-	pool := newPools(t, withSpare(2)).newHTTP1(address, false)
+	pool := newPools(t, withSpare(2)).newHTTP1(way{address: address})
 	pool.Close()
 	pool.mu.Lock()
 	pool.open++

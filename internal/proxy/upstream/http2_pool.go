@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -15,9 +14,8 @@ import (
 
 // HTTP2Pool is the connections to a target that speaks HTTP/2, and so carries many exchanges on each.
 type HTTP2Pool struct {
-	pools   *Pools
-	address netip.AddrPort
-	tls     bool
+	pools *Pools
+	way
 
 	mu       sync.Mutex    // mu guards the fields below.
 	conns    []*http2.Conn // replaced, never changed
@@ -115,7 +113,8 @@ func (p *HTTP2Pool) run(d *http2Dial) {
 		p.forget(nil)
 		return
 	}
-	defer p.pools.room.leave()
+	defer p.pools.disconnected(p.way)
+	p.connections.HTTP2.Add(1)
 	var c *http2.Conn
 	c = p.pools.cfg.HTTP2.Client(conn, func() { p.dialed(d, c, nil) }, p.announceRoom)
 	conn.SetReadDeadline(time.Now().Add(p.pools.cfg.DialTimeout))
@@ -157,7 +156,7 @@ func (p *HTTP2Pool) connect() (net.Conn, error) {
 			return err
 		}
 	}
-	conn, err := p.pools.connect(context.Background(), p.address, secure)
+	conn, err := p.pools.connect(context.Background(), p.way, secure)
 	if err != nil || secured != nil {
 		return secured, err
 	}

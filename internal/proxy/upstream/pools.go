@@ -9,6 +9,7 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"maps"
 	"net"
 	"net/netip"
@@ -20,6 +21,7 @@ import (
 	"trellis/internal/outbound"
 	"trellis/internal/proxy/wire/http2"
 	"trellis/internal/routing"
+	"trellis/internal/tally"
 )
 
 // Config bounds the connections to targets. All fields but Dialer, MaxTotal, Spare, Function and HTTP2 must be set.
@@ -53,6 +55,7 @@ type Pools struct {
 	http2TLS *tls.Config
 	room     *room
 	now      atomic.Int64 // nanoseconds of the last Sweep; read instead of the clock, since a second more or less is nothing
+	idle     atomic.Int64 // connections of HTTP/1.1 at the last Sweep
 
 	// warming ends with Close, and with it the making of spare connections.
 	warming context.Context
@@ -90,9 +93,11 @@ func (p *Pools) Sweep(now time.Time) {
 	idling := slices.Collect(maps.Keys(p.idling))
 	open := slices.Collect(maps.Keys(p.open))
 	p.mu.Unlock()
+	idle := 0
 	for _, pool := range idling {
-		pool.sweep(last, now.UnixNano())
+		idle += pool.sweep(last, now.UnixNano())
 	}
+	p.idle.Store(int64(idle))
 	for _, pool := range open {
 		pool.sweep()
 	}
@@ -126,26 +131,65 @@ func (p *Pools) inBackground(work func()) bool {
 
 // Dial returns a new connection to an address that is no target's. The error is a *DialError.
 func (p *Pools) Dial(ctx context.Context, address netip.AddrPort) (*Conn, error) {
-	return p.newHTTP1(address, false).Dial(ctx)
+	return p.newHTTP1(way{address: address}).Dial(ctx)
 }
 
-// connect makes a connection, and has it secured if secure is not nil. It takes a place in p.room, which the caller gives
-// back when the connection is closed.
-func (p *Pools) connect(ctx context.Context, address netip.AddrPort, secure func(context.Context, *net.TCPConn) error) (*net.TCPConn, error) {
+// Usage is how many connections to targets there are.
+type Usage struct {
+	Open  int // 0 without a limit
+	Idle  int // those of HTTP/1.1, at the last Sweep
+	Limit int // 0: none
+}
+
+// Usage returns how many connections to targets there are. It takes no lock.
+func (p *Pools) Usage() Usage {
+	u := Usage{Idle: int(p.idle.Load())}
+	if p.room != nil {
+		u.Open, u.Limit = len(p.room.places), cap(p.room.places)
+	}
+	return u
+}
+
+// way is where a pool's connections lead to.
+type way struct {
+	address     netip.AddrPort
+	tls         bool
+	connections *tally.Connections // of the target group
+}
+
+// connect makes a connection, and has it secured if secure is not nil. It takes a place in p.room and counts the connection
+// as open, both of which the caller undoes by disconnected when the connection is closed.
+func (p *Pools) connect(ctx context.Context, to way, secure func(context.Context, *net.TCPConn) error) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.DialTimeout)
 	defer cancel()
 	if err := p.room.enter(ctx); err != nil {
 		return nil, err
 	}
-	conn, err := p.cfg.Dialer.Connect(ctx, address)
+	conn, err := p.cfg.Dialer.Connect(ctx, to.address)
 	if err == nil && secure != nil {
 		if err = secure(ctx, conn); err != nil {
 			conn.Close()
+			to.connections.HandshakeErrors.Add(1)
+		} else {
+			to.connections.Handshakes.Add(1)
 		}
 	}
 	if err != nil {
 		p.room.leave()
+		if !errors.Is(err, context.Canceled) { // Nobody wants the connection any more.
+			to.connections.Errors.Add(1)
+			if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+				to.connections.Timeouts.Add(1)
+			}
+		}
 		return nil, err
 	}
+	to.connections.Open.Add(1)
 	return conn, nil
+}
+
+// disconnected undoes what connect has taken for a connection.
+func (p *Pools) disconnected(to way) {
+	p.room.leave()
+	to.connections.Open.Add(-1)
 }

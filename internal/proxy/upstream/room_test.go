@@ -16,7 +16,7 @@ func TestConnectionsToAllTargetsHaveRoomTogether(t *testing.T) {
 	for i := range pool {
 		var address netip.AddrPort
 		address, accepted[i] = listen(t)
-		pool[i] = pools.newHTTP1(address, false)
+		pool[i] = pools.newHTTP1(way{address: address})
 	}
 	first, second := dial(t, pool[0]), dial(t, pool[1])
 	if _, err := pool[2].Dial(context.Background()); !errors.Is(err, errNoRoom) {
@@ -43,11 +43,11 @@ func TestConnectionsToAllTargetsHaveRoomTogether(t *testing.T) {
 func TestPlacesOfFailedConnectionsAreFree(t *testing.T) {
 	pools := newPools(t, func(cfg *Config) { cfg.MaxTotal = 1 })
 	address, _ := listen(t)
-	if c, err := pools.newHTTP1(netip.MustParseAddrPort("127.0.0.1:1"), false).Dial(context.Background()); err == nil {
+	if c, err := pools.newHTTP1(way{address: netip.MustParseAddrPort("127.0.0.1:1")}).Dial(context.Background()); err == nil {
 		c.Discard()
 		t.Skip("something listens on port 1")
 	}
-	dial(t, pools.newHTTP1(address, false)).Discard()
+	dial(t, pools.newHTTP1(way{address: address})).Discard()
 	if len(pools.room.places) != 0 {
 		t.Errorf("%d places are taken by nobody", len(pools.room.places))
 	}

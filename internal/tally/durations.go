@@ -1,0 +1,157 @@
+package tally
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// The buckets of native histograms: each reaches to the next power of 2^(2^-NativeSchema), in seconds. Shorter times than the
+// smallest are as good as none; longer ones than the largest, 17 minutes, are in the bucket behind it.
+const (
+	NativeSchema = 2
+	nativeFrom   = -16 << NativeSchema // 15 microseconds
+	nativeTo     = 10 << NativeSchema
+)
+
+// ClassicBounds are the upper bounds of the buckets of classic histograms, in seconds: those that OpenTelemetry advises for
+// http.server.request.duration (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/).
+var ClassicBounds = [...]float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+
+// bounds are those of both kinds of histograms, in nanoseconds: so an observation is counted in one place for both.
+var bounds = makeBounds()
+
+// buckets is how many there are, with the one behind the last bound. A quarter, a half and a whole second are bounds of both
+// kinds.
+const buckets = nativeTo - nativeFrom + 1 + len(ClassicBounds) - 3 + 1
+
+// firsts has, for the number of bits that a time in nanoseconds has, the first bucket that it can be in.
+var firsts = makeFirsts()
+
+func nativeBound(index int) float64 { return math.Exp2(float64(index) / (1 << NativeSchema)) }
+
+func nanoseconds(seconds float64) int64 { return int64(math.Floor(seconds * 1e9)) }
+
+func makeBounds() (all [buckets - 1]int64) {
+	list := make([]int64, 0, len(all))
+	for index := nativeFrom; index <= nativeTo; index++ {
+		list = append(list, nanoseconds(nativeBound(index)))
+	}
+	for _, bound := range ClassicBounds {
+		list = append(list, int64(math.Round(bound*1e9)))
+	}
+	slices.Sort(list)
+	copy(all[:], slices.Compact(list))
+	return all
+}
+
+func makeFirsts() (firsts [64]uint8) {
+	for size := range firsts {
+		least := int64(0)
+		if size > 0 {
+			least = 1 << (size - 1)
+		}
+		at, _ := slices.BinarySearch(bounds[:], least)
+		firsts[size] = uint8(at)
+	}
+	return firsts
+}
+
+// Durations counts times by how long they are. The zero value is ready for use.
+type Durations struct {
+	counts [buckets]atomic.Uint64
+	sum    atomic.Int64
+}
+
+// Add counts a time.
+func (h *Durations) Add(d time.Duration) {
+	d = max(d, 0)
+	at := int(firsts[bits.Len64(uint64(d))])
+	for at < len(bounds) && int64(d) > bounds[at] {
+		at++
+	}
+	h.counts[at].Add(1)
+	h.sum.Add(int64(d))
+}
+
+// Distribution is what Durations hold at some moment.
+type Distribution struct {
+	counts [buckets]uint64
+	sum    int64
+}
+
+func (to *Distribution) add(h *Durations) (count uint64) {
+	for i := range h.counts {
+		n := h.counts[i].Load()
+		to.counts[i] += n
+		count += n
+	}
+	to.sum += h.sum.Load()
+	return count
+}
+
+// Add adds what another distribution holds.
+func (to *Distribution) Add(other *Distribution) {
+	for i, n := range other.counts {
+		to.counts[i] += n
+	}
+	to.sum += other.sum
+}
+
+// Read returns what has been counted.
+func (h *Durations) Read() (d Distribution) {
+	d.add(h)
+	return d
+}
+
+// Count returns how many times there are.
+func (d *Distribution) Count() (n uint64) {
+	for _, count := range d.counts {
+		n += count
+	}
+	return n
+}
+
+// Sum returns the sum of all times in seconds.
+func (d *Distribution) Sum() float64 { return float64(d.sum) / 1e9 }
+
+// Classic returns how many times are not longer than each of ClassicBounds.
+func (d *Distribution) Classic() (cumulative [len(ClassicBounds)]uint64) {
+	var n uint64
+	next := 0
+	for i, bound := range bounds {
+		n += d.counts[i]
+		if next < len(ClassicBounds) && bound == int64(math.Round(ClassicBounds[next]*1e9)) {
+			cumulative[next] = n
+			next++
+		}
+	}
+	return cumulative
+}
+
+// ZeroThreshold is the longest time, in seconds, that native histograms take for none.
+func ZeroThreshold() float64 { return nativeBound(nativeFrom) }
+
+// Native calls a function with the count of each native bucket that is not empty, in order. A bucket reaches up to 2 to the
+// power of its index over 2^NativeSchema. Times up to ZeroThreshold are returned.
+func (d *Distribution) Native(each func(index int, count uint64)) (zero uint64) {
+	var n uint64
+	index := nativeFrom
+	for i, count := range d.counts {
+		n += count
+		if i < len(bounds) && bounds[i] != nanoseconds(nativeBound(min(index, nativeTo))) {
+			continue // The bound of a classic bucket.
+		}
+		switch {
+		case index == nativeFrom:
+			zero = n
+		case n > 0:
+			each(index, n)
+		}
+		n = 0
+		index++
+	}
+	return zero
+}
