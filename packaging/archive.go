@@ -27,7 +27,7 @@ func archiveFiles(r release, p program, root string) ([]file, error) {
 		return nil, err
 	}
 	files := []file{{name: p.name(), mode: 0o755, data: binary}, {name: "trellis.1", mode: 0o644, data: r.manPage()}}
-	for _, pattern := range []string{"LICENSE", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/*.md", "deploy/*"} {
+	for _, pattern := range []string{"LICENSE", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/*.md", "deploy/*.*", "deploy/*/*"} {
 		paths, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			return nil, err
@@ -37,7 +37,11 @@ func archiveFiles(r release, p program, root string) ([]file, error) {
 			if err != nil {
 				return nil, err
 			}
-			files = append(files, file{name: path.Join(path.Dir(pattern), filepath.Base(found)), mode: 0o644, data: data})
+			name, err := filepath.Rel(root, found)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, file{name: filepath.ToSlash(name), mode: 0o644, data: data})
 		}
 	}
 	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })

@@ -17,6 +17,7 @@ import (
 	"trellis/internal/audit"
 	"trellis/internal/chaos"
 	"trellis/internal/shape"
+	"trellis/internal/tally"
 )
 
 // Config says what a handler works with.
@@ -29,6 +30,8 @@ type Config struct {
 	Limits Limits
 	// Audit is told of each call that may change something, once its caller is known. Nil means that nobody is told.
 	Audit *audit.Log
+	// Calls counts all calls. Nil means that nobody does.
+	Calls *tally.Calls
 	// Chaos makes calls fail or wait, for tests of clients. Nil means none.
 	Chaos *chaos.Chaos
 	// Log gets one line for each request: at debug level, or at warn level when the answer is a 5xx. Nil means none.
@@ -44,6 +47,9 @@ type Config struct {
 func NewHandler(cfg Config) http.Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Calls == nil {
+		cfg.Calls = &tally.Calls{}
 	}
 	if cfg.MaxBodyBytes == 0 {
 		cfg.MaxBodyBytes = defaultMaxBodyBytes
@@ -93,6 +99,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Recorded before it is answered: what a client knows to be done is in the audit log's queue.
 	e.record(e.operation.status, "")
+	e.count("")
 	e.write(e.operation.status, body)
 	e.log(e.operation.status, nil)
 }
@@ -197,6 +204,7 @@ func (e *exchange) writeError(err error) {
 		err = errors.Join(err, encodeErr)
 	}
 	e.record(shown.HTTPStatus(), shown.ErrorCode())
+	e.count(shown.ErrorCode())
 	e.write(shown.HTTPStatus(), body)
 	e.log(shown.HTTPStatus(), err)
 }
@@ -231,6 +239,19 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
+// name returns the name of the operation.
+func (e *exchange) name() string {
+	if e.operation == nil {
+		return "unknown"
+	}
+	return e.operation.name
+}
+
+// count counts the call. It is counted before it is answered, so that who has an answer finds it counted.
+func (e *exchange) count(errorCode string) {
+	e.cfg.Calls.Add(tally.Call{Name: e.name(), Code: errorCode}, time.Since(e.started))
+}
+
 // log writes the request's line. err is what was answered with an error, nil for success.
 func (e *exchange) log(status int, err error) {
 	level := slog.LevelDebug
@@ -242,12 +263,8 @@ func (e *exchange) log(status int, err error) {
 	if !e.cfg.Log.Enabled(ctx, level) {
 		return
 	}
-	operation := "unknown"
-	if e.operation != nil {
-		operation = e.operation.name
-	}
 	attrs := []slog.Attr{
-		slog.String("operation", operation),
+		slog.String("operation", e.name()),
 		slog.String("requestId", e.caller.RequestID),
 		slog.String("account", e.caller.Account),
 		slog.String("principal", e.caller.Principal),

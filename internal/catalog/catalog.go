@@ -64,6 +64,7 @@ type Catalog struct {
 	store     *store
 	replica   *replica
 	condition *condition
+	counts    *counts
 	calls     chan *call
 	log       *slog.Logger
 
@@ -127,6 +128,7 @@ func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
 		store:     s,
 		replica:   r,
 		condition: newCondition(cfg.Log),
+		counts:    &counts{},
 		calls:     make(chan *call, cfg.MaxOperations),
 		log:       cfg.Log,
 		done:      make(chan struct{}),
@@ -140,12 +142,13 @@ func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
 		stored:  handover,
 		limits:  limits{operations: cfg.MaxOperations - ownOperations, bytes: cfg.MaxBytes},
 		leases:  leases{lease: s.lease},
+		counts:  c.counts,
 		node:    rand.Text(),
 		fail:    c.fail,
 		log:     cfg.Log,
 	}
 	watch := &watch{kv: s.kv, watcher: s.watcher, replica: r, stored: handover, silent: make(chan struct{}, 1), fail: c.fail, log: cfg.Log}
-	watchdog := &watchdog{kv: s.kv, replica: r, embedded: s.embedded, failure: s.failure, condition: c.condition, storing: &committer.storing, silent: watch.silent}
+	watchdog := &watchdog{kv: s.kv, replica: r, embedded: s.embedded, failure: s.failure, condition: c.condition, storing: &committer.storing, silent: watch.silent, counts: c.counts}
 	c.owned.Go(func() { committer.run(c.ctx) })
 	c.owned.Go(func() { watch.run(c.ctx) })
 	c.owned.Go(func() { watchdog.run(c.ctx) })

@@ -30,6 +30,7 @@ type committer struct {
 	batches uint64       // how many transactions were tried
 	room    func() error // why there is none for another transaction; nil where that is not for us to know
 	storing stopwatch    // a transaction
+	counts  *counts
 	fail    func(error)
 	log     *slog.Logger
 }
@@ -88,7 +89,7 @@ func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) 
 	decoding.Go(func() { s.steps, s.err = b.overlay.steps() }) // while etcd waits for the disk
 	m.storing.start()
 	result, err := m.store(ctx, b)
-	m.storing.stop()
+	m.counts.commits.Add(m.storing.stop())
 	decoding.Wait()
 	if err != nil {
 		return nil, err
@@ -98,6 +99,7 @@ func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) 
 		b.answer(0, result.refused)
 		return rest, nil
 	case !result.stored:
+		m.counts.conflicts.Add(1)
 		rest = append(b.calls, rest...)
 	default:
 		s.batch, s.revision = b, result.revision
@@ -107,6 +109,7 @@ func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) 
 			b.answer(result.revision, nil)
 		}
 	}
+	m.counts.learn(result.revision)
 	return rest, m.replica.seen.wait(result.revision, ctx, ctx)
 }
 

@@ -29,7 +29,8 @@ type watchdog struct {
 	condition *condition
 	storing   *stopwatch      // the transaction under way
 	silent    chan<- struct{} // to the watch
-	answered  time.Time       // when etcd last did
+	counts    *counts
+	answered  time.Time // when etcd last did
 }
 
 // run looks every now and then until the context ends.
@@ -90,7 +91,11 @@ func (w *watchdog) ask(ctx context.Context) error {
 	}
 	waiting, cancel := context.WithTimeout(ctx, watchPatience)
 	defer cancel()
-	if w.replica.seen.wait(resp.Kvs[0].ModRevision, waiting, ctx) != nil {
+	w.counts.learn(resp.Kvs[0].ModRevision)
+	asked := time.Now()
+	err = w.replica.seen.wait(resp.Kvs[0].ModRevision, waiting, ctx)
+	w.counts.lag.Store(int64(time.Since(asked)))
+	if err != nil {
 		select {
 		case w.silent <- struct{}{}:
 		default:
@@ -107,7 +112,8 @@ func (s *stopwatch) start() {
 	s.since.Store(&now)
 }
 
-func (s *stopwatch) stop() { s.since.Store(nil) }
+// stop returns how long it has been.
+func (s *stopwatch) stop() time.Duration { return time.Since(*s.since.Swap(nil)) }
 
 // running is how long it has been under way, 0 if it is not.
 func (s *stopwatch) running() time.Duration {

@@ -67,6 +67,9 @@ func OpenAuthority(dir string) (*Authority, error) {
 // File is where the authority's certificate is, for clients to trust.
 func (a *Authority) File() string { return a.file }
 
+// Expires returns when the authority's certificate expires.
+func (a *Authority) Expires() time.Time { return a.certificate.NotAfter }
+
 // PEM is what is in that file. It must not be changed.
 func (a *Authority) PEM() []byte { return a.pem }
 

@@ -21,7 +21,7 @@ import (
 // Common are the settings that dev and serve share.
 type Common struct {
 	APIAddr                 string                `name:"api-addr" default:"127.0.0.1:7600" help:"Address of the Lattice API."`
-	AdminAddr               string                `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /ports, /explain, /ca.pem and /debug/pprof."`
+	AdminAddr               string                `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /ports, /explain, /ca.pem, /metrics and /debug/pprof."`
 	DataAddr                string                `name:"data-addr" default:"127.0.0.1" help:"IP address that data-plane listeners bind to."`
 	AllowedHosts            []string              `name:"allowed-hosts" placeholder:"NAME,..." help:"Names under which the API port of dev and the admin port may be addressed, beside IP addresses and names below localhost; .internal stands for all names below it."`
 	Domain                  string                `name:"domain" default:"localhost" help:"Parent of the generated service names. Some clients, such as curl and browsers, find names below localhost without any DNS (README.md)."`

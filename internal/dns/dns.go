@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -56,6 +57,8 @@ type Server struct {
 	packets []*packetPort // one for each version of IP
 	stream  net.Listener
 	ask     forwarder
+
+	responses [1 << rcodeBits]atomic.Int64 // by code
 }
 
 // Listen opens the sockets.

@@ -92,6 +92,7 @@ func (s *Server) serveConnection(ctx context.Context, conn net.Conn) {
 			}
 			continue
 		}
+		s.count(forwarded)
 		if writeMessage(conn, forwarded) != nil {
 			return
 		}
@@ -104,6 +105,7 @@ func (s *Server) sendMessage(conn net.Conn, response *dns.Msg) bool {
 		s.cfg.Log.Error("packing a DNS response", "error", err)
 		return false
 	}
+	s.count(bytes)
 	return writeMessage(conn, bytes) == nil
 }
 

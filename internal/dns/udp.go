@@ -54,6 +54,7 @@ func (s *Server) sendForwarded(ctx context.Context, port *packetPort, p packet, 
 		s.sendPacket(port, p, failed(q.Msg, dns.RcodeServerFailure), minUDPBytes)
 		return
 	}
+	s.count(response)
 	port.write(p, response)
 }
 
@@ -63,6 +64,7 @@ func (s *Server) sendPacket(port *packetPort, p packet, response *dns.Msg, limit
 		s.cfg.Log.Error("packing a DNS response", "error", err)
 		return
 	}
+	s.count(bytes)
 	port.write(p, bytes)
 }
 

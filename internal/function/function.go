@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"trellis/internal/inventory"
+	"trellis/internal/tally"
 )
 
 // MaxPayload bounds what a function answers (docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
@@ -58,6 +59,7 @@ type Functions struct {
 	ending  context.Context
 	end     context.CancelFunc // ends all processes
 	name    string             // marks what all processes of this node have started
+	calls   tally.Calls        // of functions that no pool has
 
 	mu       sync.Mutex // mu guards the fields below. It is held before that of a pool.
 	pools    map[string]*pool
@@ -122,7 +124,9 @@ type Invocation struct {
 
 // Invoke runs a function once and returns what it answers, which is JSON if the function keeps to its contract. The error
 // is one of this package's, or that of ctx. An event that a process has is not taken back when ctx ends.
-func (f *Functions) Invoke(ctx context.Context, in Invocation) (Response, error) {
+func (f *Functions) Invoke(ctx context.Context, in Invocation) (response Response, err error) {
+	calls := &f.calls
+	defer func(began time.Time) { calls.Add(tally.Call{Name: "elsewhere", Code: kindOf(err)}, time.Since(began)) }(time.Now())
 	if !isRequestID(in.RequestID) {
 		in.RequestID = newRequestID()
 	}
@@ -132,6 +136,7 @@ func (f *Functions) Invoke(ctx context.Context, in Invocation) (Response, error)
 		p := f.pools[declared.ARN]
 		f.mu.Unlock()
 		if p != nil {
+			calls = &p.calls
 			return p.invoke(ctx, in)
 		}
 	}

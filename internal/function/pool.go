@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trellis/internal/inventory"
+	"trellis/internal/tally"
 )
 
 // pool is the processes of one function, and the events that wait for them. An event goes to the process that has been
@@ -18,6 +19,7 @@ type pool struct {
 	functions *Functions
 	name      string // of the function
 	log       *slog.Logger
+	calls     tally.Calls
 
 	mu sync.Mutex // mu guards the fields below, and those of its processes that say so.
 	// declared is the function as it is now. Its command, environment and so on are those of the present generation.

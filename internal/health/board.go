@@ -1,6 +1,7 @@
 package health
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -126,6 +127,42 @@ func (c *Checker) Report(key lattice.Key) []TargetReport {
 	reports := c.readBoard(key)
 	slices.SortFunc(reports, func(a, b TargetReport) int { return a.Target.Compare(b.Target) })
 	return reports
+}
+
+// Counts is how many targets of a target group have which status.
+type Counts struct {
+	ID, Name string
+	Statuses map[shape.TargetStatus]int
+}
+
+// Counts returns how many targets have which status, for each target group in use, in no order.
+func (c *Checker) Counts() []Counts {
+	c.mu.RLock()
+	keys := slices.Collect(maps.Keys(c.board))
+	c.mu.RUnlock()
+	counts := make([]Counts, 0, len(keys))
+	for _, key := range keys {
+		if n, ok := c.countsOf(key); ok {
+			counts = append(counts, n)
+		}
+	}
+	return counts
+}
+
+// countsOf takes the lock for one group at a time: probes need it too.
+func (c *Checker) countsOf(key lattice.Key) (n Counts, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	g := c.board[key]
+	if g == nil {
+		return n, false
+	}
+	n = Counts{ID: g.record.ID, Name: g.record.Name, Statuses: map[shape.TargetStatus]int{}}
+	for _, t := range g.targets {
+		status, _ := g.status(t.record, t)
+		n.Statuses[status]++
+	}
+	return n, true
 }
 
 // readBoard returns the reports of a group's targets in no order.

@@ -204,6 +204,17 @@ func (s *Snapshot) Certificate(arn string) (Certificate, bool) {
 	return certificate, ok
 }
 
+// CertificateExpiries returns when the certificates expire, by their ARNs.
+func (s *Snapshot) CertificateExpiries() map[string]time.Time {
+	expiries := map[string]time.Time{}
+	if s != nil {
+		for arn, certificate := range s.certificates {
+			expiries[arn] = certificate.TLS.Leaf.NotAfter
+		}
+	}
+	return expiries
+}
+
 // ResourceEndpoints returns the VPC endpoints that lead to a resource configuration, in the order of their ids.
 func (s *Snapshot) ResourceEndpoints(resourceConfiguration lattice.Key) []VPCEndpoint {
 	if s == nil {

@@ -51,6 +51,7 @@ func (s *Server) adminPages() []adminPage {
 			writeJSON(w, http.StatusOK, s.router.Table())
 		}},
 		{"/names", "all names and where they lead, and where they are answered by DNS (trellis dns)", s.listNames},
+		{"/metrics", "what is counted, for Prometheus", s.metricsHandler().ServeHTTP},
 		{"/ca.pem", "the certificate of the local authority, which clients of HTTPS listeners trust", s.authorityPEM},
 		{"/debug/pprof/", "profiles of the process", pprof.Index},
 		{"/debug/pprof/cmdline", "", pprof.Cmdline},

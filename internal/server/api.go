@@ -32,6 +32,7 @@ func (s *Server) apiHandler() http.Handler {
 		Operations: s.control,
 		Limits:     api.Limits{Rate: s.cfg.APIRate, Burst: burst, Concurrency: s.cfg.APIConcurrency},
 		Audit:      s.audit,
+		Calls:      &s.calls,
 		Chaos:      s.chaos,
 		Log:        s.log.With("part", "api"),
 	}

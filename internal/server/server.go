@@ -36,6 +36,7 @@ import (
 	"trellis/internal/proxy"
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/routing"
+	"trellis/internal/tally"
 )
 
 // openTimeout is how long the catalog may take to open: an etcd cluster may have to elect a leader first.
@@ -79,6 +80,7 @@ type Server struct {
 	certificates *certificate.Store
 
 	accessLogs *delivery.Queue
+	calls      tally.Calls    // of the API
 	closers    []func() error // what close calls, last first
 	retired    bool           // the proxy is shut down, or is about to be
 }

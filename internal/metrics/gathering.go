@@ -1,0 +1,144 @@
+package metrics
+
+import (
+	"runtime"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"trellis/internal/tally"
+)
+
+// Definition is a metric, whatever its labels' values. docs/metrics.md has them all.
+type Definition struct {
+	Name string
+	// Help says what the metric means.
+	Help   string
+	Type   dto.MetricType
+	Labels []string
+}
+
+// gathering is what is made for one scrape. The messages are made in slices, since there may be 100,000 of them.
+type gathering struct {
+	byDefinition map[*Definition]*dto.MetricFamily
+	order        []*dto.MetricFamily
+
+	metrics    []dto.Metric
+	counters   []dto.Counter
+	gauges     []dto.Gauge
+	histograms []dto.Histogram
+	buckets    []dto.Bucket
+	pairs      []dto.LabelPair
+	numbers    []float64
+	counts     []uint64
+}
+
+// yieldEvery is after how many metrics others go first.
+const yieldEvery = 256
+
+func newGathering() *gathering { return &gathering{byDefinition: map[*Definition]*dto.MetricFamily{}} }
+
+func (g *gathering) families() []*dto.MetricFamily { return g.order }
+
+// next returns the address of a new element. A full slice is left to those that point into it.
+func next[T any](elements *[]T, element T) *T {
+	if len(*elements) == cap(*elements) {
+		*elements = make([]T, 0, yieldEvery)
+	}
+	*elements = append(*elements, element)
+	return &(*elements)[len(*elements)-1]
+}
+
+// series returns a new metric with values for the definition's labels.
+func (g *gathering) series(d *Definition, values []string) *dto.Metric {
+	family := g.byDefinition[d]
+	if family == nil {
+		family = &dto.MetricFamily{Name: &d.Name, Help: &d.Help, Type: &d.Type}
+		g.byDefinition[d] = family
+		g.order = append(g.order, family)
+	}
+	if len(g.metrics) == cap(g.metrics) {
+		runtime.Gosched()
+		g.metrics = make([]dto.Metric, 0, yieldEvery)
+	}
+	g.metrics = g.metrics[:len(g.metrics)+1]
+	m := &g.metrics[len(g.metrics)-1]
+	if len(values) > 0 {
+		m.Label = make([]*dto.LabelPair, len(values))
+	}
+	for i := range values {
+		if len(g.pairs) == cap(g.pairs) {
+			g.pairs = make([]dto.LabelPair, 0, yieldEvery)
+		}
+		g.pairs = g.pairs[:len(g.pairs)+1]
+		pair := &g.pairs[len(g.pairs)-1]
+		pair.Name, pair.Value = &d.Labels[i], &values[i]
+		m.Label[i] = pair
+	}
+	family.Metric = append(family.Metric, m)
+	return m
+}
+
+func (g *gathering) counter(d *Definition, value float64, labels ...string) {
+	m := g.series(d, labels)
+	if len(g.counters) == cap(g.counters) {
+		g.counters = make([]dto.Counter, 0, yieldEvery)
+	}
+	g.counters = g.counters[:len(g.counters)+1]
+	m.Counter = &g.counters[len(g.counters)-1]
+	m.Counter.Value = next(&g.numbers, value)
+}
+
+func (g *gathering) gauge(d *Definition, value float64, labels ...string) {
+	m := g.series(d, labels)
+	if len(g.gauges) == cap(g.gauges) {
+		g.gauges = make([]dto.Gauge, 0, yieldEvery)
+	}
+	g.gauges = g.gauges[:len(g.gauges)+1]
+	m.Gauge = &g.gauges[len(g.gauges)-1]
+	m.Gauge.Value = next(&g.numbers, value)
+}
+
+// histogram has classic buckets, and native ones for those who ask for Prometheus's protocol buffers.
+func (g *gathering) histogram(d *Definition, values *tally.Distribution, labels ...string) {
+	m := g.series(d, labels)
+	if len(g.histograms) == cap(g.histograms) {
+		g.histograms = make([]dto.Histogram, 0, yieldEvery)
+	}
+	g.histograms = g.histograms[:len(g.histograms)+1]
+	h := &g.histograms[len(g.histograms)-1]
+	m.Histogram = h
+	h.SampleCount, h.SampleSum = next(&g.counts, values.Count()), next(&g.numbers, values.Sum())
+
+	cumulative := values.Classic()
+	h.Bucket = make([]*dto.Bucket, len(cumulative))
+	for i, n := range cumulative {
+		if len(g.buckets) == cap(g.buckets) {
+			g.buckets = make([]dto.Bucket, 0, yieldEvery)
+		}
+		g.buckets = g.buckets[:len(g.buckets)+1]
+		h.Bucket[i] = &g.buckets[len(g.buckets)-1]
+		h.Bucket[i].CumulativeCount, h.Bucket[i].UpperBound = next(&g.counts, n), next(&g.numbers, tally.ClassicBounds[i])
+	}
+
+	schema, threshold := int32(tally.NativeSchema), tally.ZeroThreshold()
+	h.Schema, h.ZeroThreshold = &schema, &threshold
+	var last, lastCount int
+	zero := values.Native(func(index int, count uint64) {
+		if spans := len(h.PositiveSpan); spans > 0 && index == last+1 {
+			*h.PositiveSpan[spans-1].Length++
+		} else {
+			offset, length := int32(index), uint32(1)
+			if spans > 0 {
+				offset = int32(index - last - 1)
+			}
+			h.PositiveSpan = append(h.PositiveSpan, &dto.BucketSpan{Offset: &offset, Length: &length})
+		}
+		h.PositiveDelta = append(h.PositiveDelta, int64(count)-int64(lastCount))
+		last, lastCount = index, int(count)
+	})
+	h.ZeroCount = &zero
+	if len(h.PositiveSpan) == 0 {
+		// Without this, a histogram in which there is nothing but zeros could not be told from a classic one.
+		h.PositiveSpan = []*dto.BucketSpan{{Offset: new(int32), Length: new(uint32)}}
+	}
+}

@@ -1,0 +1,105 @@
+// Package metrics exposes what the parts of a node have counted, in the formats of Prometheus. It counts nothing itself: the
+// counters live in the objects that they are about, and are read when somebody asks. So the series of what is deleted are gone
+// with it, and traffic pays for no label.
+//
+// Reading takes no lock that traffic takes, and lets others go first now and then: there may be 10,000 target groups.
+package metrics
+
+import (
+	"cmp"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+
+	"trellis/internal/accesslog/delivery"
+	"trellis/internal/catalog"
+	"trellis/internal/dns"
+	"trellis/internal/function"
+	"trellis/internal/health"
+	"trellis/internal/inventory"
+	"trellis/internal/proxy"
+	"trellis/internal/routing"
+	"trellis/internal/tally"
+)
+
+// Config says whose counters are read.
+type Config struct {
+	Version string
+	Router  *routing.Router
+	Checker *health.Checker
+	Proxy   *proxy.Proxy
+	// Calls are those of the API.
+	Calls      *tally.Calls
+	Catalog    *catalog.Catalog
+	AccessLogs *delivery.Queue
+	Functions  *function.Functions
+	// DNS returns the server that answers names, or nil.
+	DNS func() *dns.Server
+	// Inventory returns the certificates that are served; AuthorityExpires is when that of the local authority ends.
+	Inventory        func() *inventory.Snapshot
+	AuthorityExpires time.Time
+	// OwnPorts returns the connections to the API's port and the admin port, by these names.
+	OwnPorts func() map[string]proxy.Usage
+}
+
+// maxScrapes is how many may go on at once: more than the two replicas that Prometheus is often run as are a mistake.
+const maxScrapes = 4
+
+// Handler returns what answers GET /metrics.
+func Handler(cfg Config) http.Handler {
+	runtimes := prometheus.NewRegistry()
+	runtimes.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	gather := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		families, err := runtimes.Gather()
+		families = append(families, cfg.gather()...)
+		slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
+		return families, err
+	})
+	// Compressing would take several times as long as all the rest.
+	handler := promhttp.HandlerFor(gather, promhttp.HandlerOpts{DisableCompression: true, MaxRequestsInFlight: maxScrapes, ErrorHandling: promhttp.ContinueOnError})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(yielding{w}, r) })
+}
+
+// yielding lets other goroutines go first, once for each piece that is written.
+type yielding struct{ http.ResponseWriter }
+
+func (y yielding) Write(b []byte) (int, error) {
+	runtime.Gosched()
+	return y.ResponseWriter.Write(b)
+}
+
+// gather reads all counters.
+func (cfg *Config) gather() []*dto.MetricFamily {
+	g := newGathering()
+	g.gauge(buildInfo, 1, cfg.Version, runtime.Version(), revision())
+	g.traffic(cfg.Router, cfg.Proxy)
+	g.health(cfg.Checker)
+	g.ports(cfg.Proxy.Statistics(), cfg.OwnPorts())
+	g.certificates(cfg)
+	g.control(cfg.Calls, cfg.Catalog)
+	g.accessLogs(cfg.AccessLogs.Figures())
+	g.functions(cfg.Functions)
+	if server := cfg.DNS(); server != nil {
+		g.dns(server)
+	}
+	return g.families()
+}
+
+// revision returns the commit that the program was built from.
+func revision() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				return setting.Value
+			}
+		}
+	}
+	return "unknown"
+}
