@@ -109,8 +109,8 @@ func resolve(ctx context.Context, name, family string, servers []netip.AddrPort)
 	if len(servers) == 0 {
 		ctx, cancel := context.WithTimeout(ctx, 2*serverTimeout)
 		defer cancel()
-		// The dot at the end keeps the name from being tried within the domains of this machine.
-		addresses, err := net.DefaultResolver.LookupNetIP(ctx, family, name+".")
+		// Without a dot at its end, with which the hosts file would not count: the name is what it is to any program here.
+		addresses, err := net.DefaultResolver.LookupNetIP(ctx, family, name)
 		if err != nil {
 			return nil, time.Now().Add(failedTTL), err
 		}

@@ -1,0 +1,139 @@
+package stories_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
+	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
+
+	"trellis/test/trellistest"
+)
+
+// resourceBehind makes a resource of what listens on ports of the loopback.
+func resourceBehind(t *testing.T, api *vpclattice.Client, ports ...string) {
+	t.Helper()
+	ctx := t.Context()
+	gateway, err := api.CreateResourceGateway(ctx, &vpclattice.CreateResourceGatewayInput{
+		Name: aws.String("gate"), VpcIdentifier: aws.String("vpc-0123456789abcdef0"), SubnetIds: []string{"subnet-0123456789abcdef0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	configuration, err := api.CreateResourceConfiguration(ctx, &vpclattice.CreateResourceConfigurationInput{
+		Name: aws.String("store"), Type: types.ResourceConfigurationTypeSingle, ResourceGatewayIdentifier: gateway.Id, PortRanges: ports,
+		ResourceConfigurationDefinition: &types.ResourceConfigurationDefinitionMemberIpResource{Value: types.IpResource{IpAddress: aws.String("127.0.0.1")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, err := api.CreateServiceNetwork(ctx, &vpclattice.CreateServiceNetworkInput{Name: aws.String("net")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.CreateServiceNetworkResourceAssociation(ctx, &vpclattice.CreateServiceNetworkResourceAssociationInput{
+		ServiceNetworkIdentifier: network.Id, ResourceConfigurationIdentifier: configuration.Id}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// echoServer sends back what comes, and returns its port.
+func echoServer(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() {
+				defer conn.Close()
+				_, _ = io.Copy(conn, conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		serving.Wait()
+	})
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// says sends a byte and waits until it comes back.
+func says(conn net.Conn) error {
+	conn.SetDeadline(time.Now().Add(50 * time.Second))
+	if _, err := conn.Write([]byte("x")); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(conn, make([]byte, 1))
+	return err
+}
+
+func TestUpgradeLosesNoConnectionToAResource(t *testing.T) {
+	port := echoServer(t)
+	dir := t.TempDir()
+	p := trellistest.Start(t, trellistest.BuildFast(t), "serve", "--data-dir", dir, "--resource-range", "127.95.0.0/16", "--drain-timeout", "20s")
+	resourceBehind(t, client(t, p.API, filepath.Join(dir, "credentials")), fmt.Sprint(port))
+	address := fmt.Sprintf("127.95.0.1:%d", port)
+	old, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	if err := says(old); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	count := 0
+	load.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			conn, err := net.Dial("tcp", address)
+			if err == nil {
+				err = says(conn)
+				conn.Close()
+			}
+			if err != nil {
+				t.Errorf("connection %d: %v", count, err)
+				return
+			}
+			count++
+			time.Sleep(time.Millisecond) // Sleeps: the pace of the load.
+		}
+	})
+	used := make(chan struct{})
+	time.AfterFunc(3*time.Second, func() { // The old process has it up to then.
+		defer close(used)
+		if err := says(old); err != nil {
+			t.Errorf("the connection of before: %v", err)
+		}
+		old.Close()
+	})
+	p.Upgrade()
+	<-used
+	close(stop)
+	load.Wait()
+	again, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if err := says(again); err != nil {
+		t.Errorf("a connection of afterwards: %v", err)
+	}
+	t.Logf("%d connections were made meanwhile", count)
+}
