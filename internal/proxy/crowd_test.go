@@ -93,8 +93,8 @@ func (w *world) awaitIdle(ticks int) {
 	})
 }
 
-// idleTicks returns for how many ticks a client's connection has been idle.
-func (w *world) idleTicks(c *client) int {
+// idleTicks returns for how many ticks a client's connection has been idle, and false while it is not.
+func (w *world) idleTicks(c *client) (ticks int, isIdle bool) {
 	p := w.proxy
 	p.sweeping.Lock()
 	defer p.sweeping.Unlock()
@@ -102,12 +102,12 @@ func (w *world) idleTicks(c *client) int {
 	defer p.mu.Unlock()
 	for conn := range p.connections {
 		if conn.Client.Source.String() == c.LocalAddr().String() {
-			idle, _ := conn.Idleness()
-			return idle.Ticks
+			idle, ok := conn.Idleness()
+			return idle.Ticks, ok
 		}
 	}
 	w.t.Fatal("the connection is closed")
-	return 0
+	return 0, false
 }
 
 func TestConnectionsThatNeverCarriedARequestMakeRoomFirst(t *testing.T) {
@@ -129,7 +129,11 @@ func TestLongestIdleConnectionMakesRoom(t *testing.T) {
 	first, second := w.busy(), w.busy()
 	w.awaitIdle(2)
 	w.serves(first)
-	w.await("the first connection is idle again", func() bool { return w.idleTicks(first) < w.idleTicks(second) })
+	w.await("the first connection is idle again", func() bool {
+		ticks, isIdle := w.idleTicks(first)
+		longest, _ := w.idleTicks(second)
+		return isIdle && ticks < longest
+	})
 	third := w.busy()
 	second.atEnd()
 	w.serves(first, third)
