@@ -66,13 +66,14 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s).
 	scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: soak
-soak: ## Run the stories for long: 200 kills, 30 seconds and more of races, 3 minutes of load under 1,000 and more changes and new processes, as long of targets that die, flap and drain, 5,000 clients at fault, 10,000 requests with an entry each (beside nginx and HAProxy with TRELLIS_PEERS=nginx,haproxy).
+soak: ## Run the stories for long: 200 kills, 30 seconds and more of races, 3 minutes of load under 1,000 and more changes and new processes, as long of targets that die, flap and drain, 5,000 clients at fault, 10,000 requests with an entry each, 3 minutes of full load while no entry can be delivered (beside nginx and HAProxy with TRELLIS_PEERS=nginx,haproxy).
 	TRELLIS_SOAK=50 go test -count=1 -timeout 30m -v -run Kills ./test/stories
 	TRELLIS_SOAK=6 $(GOTEST) -count=1 -timeout 30m -v -run 'Sixteen' ./test/stories
 	TRELLIS_SOAK=18 $(GOTEST) -count=1 -timeout 30m -v -run NoRequestFails ./test/stories
 	TRELLIS_SOAK=8 $(GOTEST) -count=1 -timeout 30m -v -run UnhealthyAndDraining ./test/stories
 	TRELLIS_SOAK=10 go test -count=1 -timeout 30m -v -run Faults ./test/stories
 	TRELLIS_SOAK=10 go test -count=1 -timeout 30m -v -run OneEntry ./test/stories
+	TRELLIS_SOAK=60 go test -count=1 -timeout 30m -v -run SinksAreDown ./test/stories
 
 .PHONY: fmt
 fmt: ## Format the Go code.

@@ -3,19 +3,19 @@
 package summary
 
 import (
+	"cmp"
 	"log/slog"
 	"sync"
 	"time"
 )
 
-// interval is how often there is a summary.
-const interval = 10 * time.Second
-
 // Config says what is logged, as warnings.
 type Config struct {
 	Log *slog.Logger
-	// First is logged at once, with the attributes of the event; Again once in ten seconds, with how many times.
+	// First is logged at once, with the attributes of the event; Again once in an interval, with how many times.
 	First, Again string
+	// Interval is how often there is a summary. Default: ten seconds.
+	Interval time.Duration
 }
 
 // Summary counts events of one kind. Its methods may be called from any goroutine.
@@ -30,7 +30,10 @@ type Summary struct {
 }
 
 // New returns a summary of events that have not happened yet.
-func New(cfg Config) *Summary { return &Summary{cfg: cfg} }
+func New(cfg Config) *Summary {
+	cfg.Interval = cmp.Or(cfg.Interval, 10*time.Second)
+	return &Summary{cfg: cfg}
+}
 
 // Happened counts an event that happened a number of times.
 func (s *Summary) Happened(times int64, attributes ...any) {
@@ -42,7 +45,7 @@ func (s *Summary) Happened(times int64, attributes ...any) {
 		return
 	}
 	s.untold = times - 1
-	s.timer = time.AfterFunc(interval, s.tell)
+	s.timer = time.AfterFunc(s.cfg.Interval, s.tell)
 	s.cfg.Log.Warn(s.cfg.First, attributes...)
 }
 
@@ -63,7 +66,7 @@ func (s *Summary) tell() {
 		s.timer = nil
 	default:
 		s.report()
-		s.timer.Reset(interval)
+		s.timer.Reset(s.cfg.Interval)
 	}
 }
 

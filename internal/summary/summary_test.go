@@ -29,9 +29,9 @@ func TestFirstEventIsToldAtOnceAndTheRestTogether(t *testing.T) {
 		s.Happened(1)
 		s.Happened(3)
 		told()
-		time.Sleep(interval)
+		time.Sleep(10 * time.Second)
 		told(`level=WARN msg="closed more" count=4 total=5`)
-		time.Sleep(2 * interval)
+		time.Sleep(2 * 10 * time.Second)
 		told()
 		s.Happened(2, "limit", 8) // There was a pause: it is news again.
 		told("level=WARN msg=closed limit=8")

@@ -32,6 +32,8 @@ const (
 	closeTimeout = 5 * time.Second
 	// lookedEvery is how often the spool is looked through for batches of processes that have ended.
 	lookedEvery = 10 * time.Second
+	// summaryInterval is how often the log tells of destinations that stay down: they are asked every 30 seconds.
+	summaryInterval = 5 * time.Minute
 	// destinationAge is how old the file of a lane gets that has no batches, which may be about to get one.
 	destinationAge = time.Hour
 
@@ -84,6 +86,7 @@ type Spool struct {
 	batches int64
 	number  int // of the next batch
 	looked  time.Time
+	spare   []byte // for the next lane that needs a buffer
 }
 
 // NewSpool opens a spool, and begins to deliver what ended processes have left in it.
@@ -99,7 +102,7 @@ func NewSpool(cfg SpoolConfig) (*Spool, error) {
 		lanes: map[laneKey]*lane{}, held: map[string]*fileutil.LockedFile{},
 		losses: summary.New(summary.Config{Log: cfg.Log, First: "access log entries are lost", Again: "more access log entries were lost"}),
 		retries: summary.New(summary.Config{Log: cfg.Log, First: "access logs still cannot be delivered; they wait in the spool",
-			Again: "more deliveries of access logs have failed"}),
+			Again: "more deliveries of access logs have failed", Interval: summaryInterval}),
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.delivering, s.endDelivering = context.WithCancel(context.Background())
@@ -121,6 +124,9 @@ func (s *Spool) Append(to *lattice.AccessLogSubscription, entry []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.lane(to)
+	if l.buffer == nil {
+		l.buffer, s.spare = s.spare, nil
+	}
 	l.buffer = append(append(l.buffer, entry...), '\n')
 	written := int64(0)
 	if l.open != nil {
@@ -166,7 +172,13 @@ func (s *Spool) write(l *lane, now time.Time) {
 	if len(l.buffer) == 0 && l.missing == nil {
 		return
 	}
-	defer func() { l.buffer = l.buffer[:0] }()
+	defer func() {
+		// One lane's buffer is enough to keep: there may be thousands of lanes, each with a burst now and then.
+		if cap(l.buffer) > cap(s.spare) {
+			s.spare = l.buffer[:0]
+		}
+		l.buffer = nil
+	}()
 	lines := l.buffer
 	if l.missing != nil {
 		lines = slices.Concat(l.missing.line(), lines)

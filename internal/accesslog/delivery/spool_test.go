@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
 	"trellis/test/trellistest"
@@ -261,6 +262,46 @@ func TestOldestBatchesGoBeyondTheBoundAndARecordTakesTheirPlace(t *testing.T) {
 	})
 }
 
+func TestMemoryIsBoundedWhileDestinationsAreDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const maxBytes = 1 << 20
+		sink := newTaker(100_000, time.Hour)
+		s := openSpool(t, t.TempDir(), maxBytes, sink)
+		q := NewQueue(Config{Spool: s, Log: slog.New(slog.DiscardHandler)})
+		r := &accesslog.ResourceRecord{ConfigurationARN: strings.Repeat("x", 900)}
+		var down []*lattice.AccessLogSubscription
+		for i := range 50 {
+			to := subscription(fmt.Sprintf("als-%d", i), "rcfg-1")
+			sink.setDown(to.ID, true)
+			down = append(down, to)
+		}
+		for round := range 200 {
+			for range 100 { // A burst for one of them, and a little for all.
+				q.WriteResource(r, down[round%50:round%50+1])
+			}
+			q.WriteResource(r, down)
+			q.deliver()
+			time.Sleep(interval)
+			held, batches := cap(s.spare), int64(0)
+			for _, l := range s.lanes {
+				held += cap(l.buffer)
+				batches += int64(len(l.waiting))
+			}
+			for i := range q.buffers {
+				held += cap(q.buffers[i].records.bytes) + cap(q.buffers[i].emptied.bytes)
+			}
+			// A batch of less than a record's length is a record of lost entries, of which each destination has few.
+			if held > 1<<20 || s.bytes > maxBytes+100*maxHoleBytes || batches > maxBytes/1000+100 {
+				t.Fatalf("in round %d %d bytes are in memory, and %d bytes in %d batches on the disk", round, held, s.bytes, batches)
+			}
+		}
+		if s.lost.Load() == 0 {
+			t.Error("nothing was lost, so that nothing was bounded")
+		}
+		s.Close()
+	})
+}
+
 func TestDestinationThatIsDownHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := newTaker(1<<20, time.Second)
@@ -287,6 +328,36 @@ func TestDestinationThatIsDownHoldsUpNoOther(t *testing.T) {
 			t.Errorf("%d attempts were made in a minute at a destination that is down", n)
 		}
 		s.Close()
+	})
+}
+
+func TestErrorsOfADestinationAreToldOnceAndThenCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := newTaker(1<<20, time.Second)
+		sink.setDown("als-1", true)
+		var log bytes.Buffer
+		s, err := NewSpool(SpoolConfig{Dir: t.TempDir(), MaxBytes: 1 << 30, Sink: sink, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := subscription("als-1", "svc-1")
+		for range 10 * 60 {
+			s.Append(to, []byte(`{"n":1}`))
+			s.Flush(time.Now())
+			time.Sleep(time.Second)
+		}
+		sink.setDown("als-1", false)
+		time.Sleep(time.Minute)
+		s.Close()
+		// The first failure, the second one, from which on there is a summary, and the end.
+		for text, most := range map[string]int{
+			"access logs cannot be delivered; they wait in the spool": 1, "access logs still cannot be delivered": 1,
+			"more deliveries of access logs have failed": 3, "access logs are delivered again": 1,
+		} {
+			if n := strings.Count(log.String(), text); n < 1 || n > most {
+				t.Errorf("%q is logged %d times", text, n)
+			}
+		}
 	})
 }
 
