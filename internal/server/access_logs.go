@@ -133,7 +133,7 @@ func lineFilter(service, status, failed, function string) (func(line []byte) boo
 	return func(line []byte) bool {
 		var e struct {
 			Service, ServiceID, ServiceArn, FailureReason string
-			Function, Output                              string
+			Function, Output, Resource, Problem           string
 			ResponseCode                                  any // a number, or "-"
 		}
 		if json.Unmarshal(line, &e) != nil {
@@ -145,8 +145,12 @@ func lineFilter(service, status, failed, function string) (func(line []byte) boo
 		if e.Output != "" {
 			return !ofExchanges
 		}
+		hasFailed := e.FailureReason != "-"
+		if e.Resource != "" { // Entries of connections to resources have no reason.
+			hasFailed = e.Problem != ""
+		}
 		code, _ := e.ResponseCode.(float64)
 		return (service == "" || service == e.Service || service == e.ServiceID || service == e.ServiceArn) &&
-			int(code) >= from && int(code) <= to && (failed == "" || e.FailureReason != "-")
+			int(code) >= from && int(code) <= to && (failed == "" || hasFailed)
 	}, nil
 }

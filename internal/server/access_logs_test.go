@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,6 +131,40 @@ func TestLogsCommandSaysWhatIsWrong(t *testing.T) {
 		var said text
 		if code := c.command.Run(t.Context(), io.Discard, &said); code != c.code || !strings.Contains(said.String(), c.want) {
 			t.Errorf("%+v ends with %d and %q, want %d and %q", c.command, code, said.String(), c.code, c.want)
+		}
+	}
+}
+
+func TestLinesAreThoseThatAreAskedFor(t *testing.T) {
+	lines := map[string]string{
+		"good":     `{"service":"files","serviceId":"svc-1","responseCode":200,"failureReason":"-"}`,
+		"bad":      `{"service":"files","serviceId":"svc-1","responseCode":502,"failureReason":"LambdaUnhandled","function":"orders"}`,
+		"output":   `{"function":"orders","output":"hello"}`,
+		"resource": `{"resource":"db","protocol":"tcp"}`,
+		"broken":   `{"resource":"db","protocol":"tcp","problem":"connection refused"}`,
+	}
+	for _, c := range []struct{ service, status, failed, function, want string }{
+		{want: "bad broken good output resource"},
+		{service: "files", want: "bad good"},
+		{service: "svc-1", status: "5xx", want: "bad"},
+		{status: "200", want: "good"},
+		{failed: "1", want: "bad broken"},
+		{function: "orders", want: "bad output"},
+		{function: "orders", failed: "1", want: "bad"},
+	} {
+		wants, err := lineFilter(c.service, c.status, c.failed, c.function)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for name, line := range lines {
+			if wants([]byte(line)) {
+				got = append(got, name)
+			}
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%+v gives %v", c, got)
 		}
 	}
 }
