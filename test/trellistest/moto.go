@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+
+	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 )
 
 // root returns the path of a file of the repository.
@@ -16,9 +18,15 @@ func root(name string) string {
 	return filepath.Join(filepath.Dir(here), "../..", name)
 }
 
-// Install makes what a script of the project installs be there.
+// Install makes what a script of the project installs be there. The tests of several packages run at the same time: one of them
+// installs, and the others wait.
 func Install(t testing.TB, script, what string) {
 	t.Helper()
+	lock, err := fileutil.LockFile(root(".venv-lock"), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
 	if out, err := exec.Command(root("scripts/"+script), what).CombinedOutput(); err != nil {
 		t.Fatalf("%s (make test says what is missing): %v\n%s", script, err, out)
 	}
