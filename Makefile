@@ -44,6 +44,10 @@ test-go: ## Run the Go tests without the client tests.
 test-clients: prerequisites venv node_modules ## Run the tests with real clients only (boto3, AWS CLI, SDKs for Go and JavaScript, Terraform, Gateway API controller).
 	$(GOTEST) -count=1 -v ./test/clients
 
+.PHONY: test-kits
+test-kits: ## Run 100 tests on 4 workers with the pytest fixtures of the wheel, in a fresh virtual environment.
+	scripts/test_kits.sh
+
 .PHONY: generate
 generate: venv ## Write the generated code and docs/coverage.md anew from the pinned API model.
 	go run ./cmd/apigen -model "$(MODEL)"

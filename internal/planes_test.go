@@ -11,7 +11,7 @@ import (
 var planes = map[string][]string{
 	"control plane": {
 		"internal/api/...", "internal/audit", "internal/authorization", "internal/catalog", "internal/chaos",
-		"internal/control", "internal/identity", "internal/misdirected", "internal/sts", "internal/tagging",
+		"internal/control", "internal/identity", "internal/misdirected", "internal/network", "internal/sts", "internal/tagging",
 	},
 	"data plane": {
 		"internal/accesslog/...", "internal/caller", "internal/certificate", "internal/dns", "internal/function/...",
@@ -22,7 +22,7 @@ var planes = map[string][]string{
 		"internal/ratelimit", "internal/shape", "internal/sigv4/...", "internal/summary", "internal/tally",
 	},
 	"operator's commands": {
-		"internal/prompt", "internal/resolver",
+		"internal/command", "internal/prompt", "internal/resolver",
 	},
 	"root": {
 		"internal/configuration", "internal/metrics", "internal/server",
@@ -37,7 +37,7 @@ var mayReach = map[string][]string{
 	"shared":        {},
 	// They ask a running node on its admin port, as any program may.
 	"operator's commands": {"shared"},
-	"root":                {"control plane", "data plane", "shared"},
+	"root":                {"control plane", "data plane", "shared", "operator's commands"},
 }
 
 func planesOf(folder string) []string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 )
@@ -17,8 +18,8 @@ type help struct {
 
 type commandHelp struct{ name, text string }
 
-// documented are the commands that the man page has a section for.
-var documented = []string{"dev", "serve"}
+// commandLine is a line of the program's help that begins with the name of a command, which may have two words.
+var commandLine = regexp.MustCompile(`(?m)^  ([a-z]+(?: [a-z]+)?)  +[A-Z]`)
 
 // readHelp builds the program for this machine and asks it.
 func readHelp(ctx context.Context, root string, r release, folder string) (help, error) {
@@ -39,8 +40,10 @@ func readHelp(ctx context.Context, root string, r release, folder string) (help,
 	if h.program, err = ask(); err != nil {
 		return help{}, err
 	}
-	for _, name := range documented {
-		text, err := ask(name)
+	_, list, _ := strings.Cut(h.program, "Commands:")
+	for _, match := range commandLine.FindAllStringSubmatch(list, -1) {
+		name := match[1]
+		text, err := ask(strings.Fields(name)...)
 		if err != nil {
 			return help{}, err
 		}

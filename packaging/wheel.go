@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"embed"
 	"encoding/base64"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // wheelTags are the platforms of wheels (PEP 425, PEP 600, PEP 656). The programs for Linux are static: any libc will do.
@@ -19,7 +22,18 @@ var wheelTags = map[target]string{
 	{"windows", "amd64"}: "win_amd64",
 }
 
-// writeWheel writes a wheel (PEP 427) with which pip installs the program into the environment's bin folder.
+// pythonFiles are the modules of the wheel: the client of a running node, and the fixtures of pytest.
+//
+//go:embed python/trellis_lattice/*.py
+var pythonFiles embed.FS
+
+// wheelMetadata names what the fixtures need as an extra: who wants the program alone gets nothing else.
+const wheelMetadata = "Metadata-Version: 2.4\nName: trellis-lattice\nVersion: %s\n" +
+	"Summary: Application network that speaks the Amazon VPC Lattice API\nLicense-Expression: Apache-2.0\nRequires-Python: >=3.9\n" +
+	"Provides-Extra: pytest\nRequires-Dist: boto3; extra == 'pytest'\nRequires-Dist: pytest; extra == 'pytest'\n"
+
+// writeWheel writes a wheel (PEP 427) with which pip installs the program into the environment's bin folder, and a package of
+// Python that starts it for tests.
 func writeWheel(r release, p program, out string) error {
 	binary, err := os.ReadFile(p.path)
 	if err != nil {
@@ -29,9 +43,20 @@ func writeWheel(r release, p program, out string) error {
 	base := "trellis_lattice-" + r.pythonVersion()
 	files := []file{
 		{name: base + ".data/scripts/" + p.name(), mode: 0o755, data: binary},
-		{name: base + ".dist-info/METADATA", mode: 0o644, data: fmt.Appendf(nil, "Metadata-Version: 2.4\nName: trellis-lattice\nVersion: %s\n"+
-			"Summary: Application network that speaks the Amazon VPC Lattice API\nLicense-Expression: Apache-2.0\n", r.pythonVersion())},
+		{name: base + ".dist-info/METADATA", mode: 0o644, data: fmt.Appendf(nil, wheelMetadata, r.pythonVersion())},
+		{name: base + ".dist-info/entry_points.txt", mode: 0o644, data: []byte("[pytest11]\ntrellis = trellis_lattice.pytest_plugin\n")},
 		{name: base + ".dist-info/WHEEL", mode: 0o644, data: fmt.Appendf(nil, "Wheel-Version: 1.0\nGenerator: trellis packaging\nRoot-Is-Purelib: false\n%s", tagLines(p.target))},
+	}
+	modules, err := fs.Glob(pythonFiles, "python/*/*.py")
+	if err != nil {
+		return err
+	}
+	for _, module := range modules {
+		text, err := pythonFiles.ReadFile(module)
+		if err != nil {
+			return err
+		}
+		files = append(files, file{name: strings.TrimPrefix(module, "python/"), mode: 0o644, data: text})
 	}
 	var record bytes.Buffer
 	for _, f := range files {

@@ -44,6 +44,8 @@ func run() int {
 	case "version":
 		fmt.Println(build)
 		return 0
+	case "status", "explain", "export", "import", "backup", "restore":
+		return runNode(command)
 	case "logs":
 		return tail.Command(command.Logs).RunUntilInterrupted(os.Stdout, os.Stderr)
 	case "dns install", "dns uninstall", "dns check", "dns setup":

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"trellis/internal/command"
 )
 
 // commandLine is the program's commands and flags.
@@ -20,7 +22,7 @@ type commandLine struct {
 
 	Dev struct {
 		Common
-		PortMap     map[int]int `name:"port-map" default:"80=8080,443=8443" help:"Listener port to bound port; 0 is any free port."`
+		PortMap     map[int]int `name:"port-map" default:"80=8080,443=8443" help:"Listener port to bound port; 0 is any free port. 0=0 binds all other ports as free ones."`
 		DNSAddr     string      `name:"dns-addr" default:"127.0.0.1:7653" help:"Address where the names of services are answered by DNS, over UDP and TCP; none is nowhere."`
 		APIRate     float64     `name:"api-rate" default:"0" help:"How many API calls an account may make in a second on average; 0 means any number."`
 		AccessLogs  string      `name:"access-logs" default:"none" help:"Where the entries that access log subscriptions want go: aws is to their destinations at AWS, with this process's credentials; else a directory; none is nowhere. trellis logs shows exchanges without."`
@@ -29,6 +31,8 @@ type commandLine struct {
 		Chaos       Chaos       `embed:"" prefix:"chaos-"`
 		AllowRemote bool        `name:"allow-remote" help:"Let addresses be other than the loopback's: whoever reaches the API may do anything, without credentials."`
 		Functions   []Function  `name:"function" sep:"\n" placeholder:"NAME=COMMAND" help:"Run a Lambda function by a command, in this directory; may be given several times, as in orders='python3 -m awslambdaric app.handler'."`
+		Load        string      `name:"load" placeholder:"FILE" help:"Start with the network of a document that trellis export has written, or somebody by hand."`
+		ReadyFile   string      `name:"ready-file" placeholder:"FILE" help:"Write all addresses to this file, as a line of JSON, once everything is ready."`
 		Demo        bool        `name:"demo" help:"Also build a small sample network, and print the curl lines that show it."`
 	} `cmd:"" help:"Run on this machine for development and tests: ephemeral, loopback only, any credentials."`
 
@@ -45,6 +49,8 @@ type commandLine struct {
 		Credentials  string         `name:"credentials" help:"File of principals and keys (default DATA_DIR/credentials). Created on first start with one administrator."`
 	} `cmd:"" help:"Run an application network: durable, signatures checked."`
 
+	NodeCommands
+
 	Policy struct {
 		Test PolicyTest `cmd:"" help:"Tell whether policies allow a request, and why; or run cases."`
 		Lint PolicyLint `cmd:"" help:"Warn of what in policies can never match, or surprises."`
@@ -57,7 +63,7 @@ type commandLine struct {
 	Version struct{} `cmd:"" help:"Print the version."`
 
 	Help struct {
-		Command string `arg:"" optional:"" help:"The command to explain."`
+		Command []string `arg:"" optional:"" help:"The command to explain."`
 	} `cmd:"" help:"Show what a command does, and its flags."`
 }
 
@@ -105,6 +111,10 @@ type Command struct {
 	// PolicyTest and PolicyLint are those of the commands of that name.
 	PolicyTest PolicyTest
 	PolicyLint PolicyLint
+	// Runner is the command itself, if it asks a running node.
+	Runner command.Runner
+	// Backup is the file of restore.
+	Backup string
 	// Logs are those of logs.
 	Logs Logs
 	// DNS are those of the commands below dns.
@@ -134,6 +144,7 @@ func Parse(args []string, out io.Writer) (Command, error) {
 		kong.DefaultEnvars(strings.TrimSuffix(variablePrefix, "_")),
 		kong.Resolvers(&problems.file),
 		kong.Writers(out, out),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), // The list of commands fits a screen.
 		kong.Exit(func(int) { helped = true }),
 		kong.Bind(&version),
 	)...)
@@ -149,70 +160,91 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	case err != nil:
 		return Command{}, &UsageError{errors.Join(append(problems.all(nil), err)...)}
 	}
-	command := Command{Name: strings.TrimPrefix(ctx.Selected().FullPath(), "trellis ")}
-	if strings.HasPrefix(command.Name, "dns ") {
-		command.DNS = line.DNS
-		return command, nil
+	asked := Command{Name: strings.TrimPrefix(ctx.Selected().FullPath(), "trellis ")}
+	if runner, ok := ctx.Selected().Target.Addr().Interface().(command.Runner); ok {
+		asked.Runner = runner
+		return asked, usage(problems.all(ctx))
 	}
-	switch command.Name {
+	if strings.HasPrefix(asked.Name, "dns ") {
+		asked.DNS = line.DNS
+		return asked, nil
+	}
+	switch asked.Name {
 	case "policy test", "policy lint":
-		command.PolicyTest, command.PolicyLint = line.Policy.Test, line.Policy.Lint
-		return command, nil
+		asked.PolicyTest, asked.PolicyLint = line.Policy.Test, line.Policy.Lint
+		return asked, nil
+	case "restore":
+		asked.Backup = line.Restore.File
+		asked.Configuration = Configuration{DataDir: line.Restore.DataDir, Common: Common{Etcd: line.Restore.Etcd}}
+		line.Restore.Etcd.check(problems.wrong)
+		return asked, usage(problems.all(ctx))
 	case "logs":
-		command.Logs = line.Logs
-		return command, nil
+		asked.Logs = line.Logs
+		return asked, nil
 	case "help":
 		return Command{}, help(parser.Model, line.Help.Command, out)
 	case "version":
-		return command, nil
+		return asked, nil
 	case "dev":
-		command.Configuration = Configuration{
+		asked.Configuration = Configuration{
 			Common: line.Dev.Common, PortMap: line.Dev.PortMap, Dev: true, Demo: line.Dev.Demo, AllowRemote: line.Dev.AllowRemote,
 			DNSAddr: line.Dev.DNSAddr, APIRate: line.Dev.APIRate, AuditLog: line.Dev.AuditLog, AccessLogs: line.Dev.AccessLogs, Chaos: line.Dev.Chaos, Functions: line.Dev.Functions,
-			Credentials: line.Dev.Credentials,
+			Credentials: line.Dev.Credentials, Load: line.Dev.Load, ReadyFile: line.Dev.ReadyFile,
 		}
 	case "serve":
-		command.Configuration = Configuration{
+		asked.Configuration = Configuration{
 			Common: line.Serve.Common, PortMap: line.Serve.PortMap, DataDir: line.Serve.DataDir, Credentials: line.Serve.Credentials,
 			DNSAddr: line.Serve.DNSAddr, APIRate: line.Serve.APIRate, AuditLog: line.Serve.AuditLog, AccessLogs: line.Serve.AccessLogs, Regions: line.Serve.Regions, AllowTargets: line.Serve.AllowTargets,
 		}
-		if len(command.Configuration.Regions) == 0 {
-			command.Configuration.Regions = []string{line.Serve.Region}
+		if len(asked.Configuration.Regions) == 0 {
+			asked.Configuration.Regions = []string{line.Serve.Region}
 		}
-		if command.Configuration.Credentials == "" {
-			command.Configuration.Credentials = filepath.Join(line.Serve.DataDir, "credentials")
+		if asked.Configuration.Credentials == "" {
+			asked.Configuration.Credentials = filepath.Join(line.Serve.DataDir, "credentials")
 		}
-		if command.Configuration.CADir == "" {
-			command.Configuration.CADir = line.Serve.DataDir
+		if asked.Configuration.CADir == "" {
+			asked.Configuration.CADir = line.Serve.DataDir
 		}
-		if command.Configuration.AccessLogs == "" {
-			command.Configuration.AccessLogs = filepath.Join(line.Serve.DataDir, "access-logs")
+		if asked.Configuration.AccessLogs == "" {
+			asked.Configuration.AccessLogs = filepath.Join(line.Serve.DataDir, "access-logs")
 		}
-		if command.Configuration.AuditLog == "" {
-			command.Configuration.AuditLog = filepath.Join(line.Serve.DataDir, "audit.log")
+		if asked.Configuration.AuditLog == "" {
+			asked.Configuration.AuditLog = filepath.Join(line.Serve.DataDir, "audit.log")
 		}
 	}
-	command.Configuration.check(problems.wrong)
-	if err := errors.Join(problems.all(ctx)...); err != nil {
-		return Command{}, &UsageError{err}
+	asked.Configuration.check(problems.wrong)
+	if err := usage(problems.all(ctx)); err != nil {
+		return Command{}, err
 	}
-	command.Warnings = append(unknownVariables(parser.Model, os.Environ()), command.Configuration.Etcd.warnings()...)
-	return command, nil
+	asked.Warnings = append(unknownVariables(parser.Model, os.Environ()), asked.Configuration.Etcd.warnings()...)
+	return asked, nil
+}
+
+// usage returns a *UsageError of what is wrong, or nil.
+func usage(problems []error) error {
+	if err := errors.Join(problems...); err != nil {
+		return &UsageError{err}
+	}
+	return nil
 }
 
 // help shows what a command does, or what the program does when none is named.
-func help(app *kong.Application, command string, out io.Writer) error {
-	args := []string{"--help"}
-	if command != "" {
+func help(app *kong.Application, command []string, out io.Writer) error {
+	at := app.Node
+	for _, word := range command {
 		var names []string
-		for _, known := range app.Children {
+		var next *kong.Node
+		for _, known := range at.Children {
 			names = append(names, known.Name)
+			if known.Name == word {
+				next = known
+			}
 		}
-		if !slices.Contains(names, command) {
-			return &UsageError{fmt.Errorf("there is no command %q; the commands are %s", command, strings.Join(names, ", "))}
+		if next == nil {
+			return &UsageError{fmt.Errorf("there is no command %q; the commands are %s", word, strings.Join(names, ", "))}
 		}
-		args = []string{command, "--help"}
+		at = next
 	}
-	_, err := Parse(args, out)
+	_, err := Parse(append(slices.Clone(command), "--help"), out)
 	return err
 }

@@ -63,6 +63,8 @@ type Configuration struct {
 	AllowRemote bool
 	// Demo also builds a sample network. It has a meaning in dev only.
 	Demo bool
+	// Load is a network to start with, and ReadyFile where the node writes its addresses. They have a meaning in dev only.
+	Load, ReadyFile string
 	// AccessLogs is where what access log subscriptions want goes: "aws", a directory, or "none".
 	AccessLogs string
 	// DNSAddr is where names of services are answered: an address and a port, or "none".
@@ -82,6 +84,9 @@ type Configuration struct {
 	// Chaos has a meaning in dev only.
 	Chaos Chaos
 }
+
+// OtherPorts stands in a port map for all listener ports that are not in it, which can only be bound as any free port.
+const OtherPorts = 0
 
 // maxConnectionDuration is as good as no bound.
 const maxConnectionDuration = 365 * 24 * time.Hour
@@ -181,6 +186,9 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 	taken := map[int]int{}
 	for _, port := range slices.Sorted(maps.Keys(c.PortMap)) {
 		bound := c.PortMap[port]
+		if port == OtherPorts && bound == 0 {
+			continue
+		}
 		if port < 1 || port > 65535 || bound < 0 || bound > 65535 {
 			wrong("port-map", fmt.Sprintf("%d=%d", port, bound), "ports must be between 1 and 65535; a listener port can also be bound as 0, which is any free port")
 		}

@@ -115,8 +115,10 @@ func TestHelpIsACommandToo(t *testing.T) {
 	}{
 		{[]string{"help"}, "Commands:"},
 		{[]string{"help", "serve"}, "--data-dir"},
-		{[]string{"help", "help"}, "help [<command>]"},
+		{[]string{"help", "help"}, "help [<command>"},
 		{[]string{"help", "policy"}, "policy test"},
+		{[]string{"help", "policy", "lint"}, "<paths>"},
+		{[]string{"help", "export"}, "--account"},
 		{[]string{"policy", "test", "--help"}, "--network-policy"},
 	} {
 		var out bytes.Buffer
@@ -125,7 +127,7 @@ func TestHelpIsACommandToo(t *testing.T) {
 		}
 	}
 	_, err := Parse([]string{"help", "server"}, &bytes.Buffer{})
-	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), `no command "server"; the commands are dev, serve, policy, logs, dns, version, help`) {
+	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), `no command "server"; the commands are dev, serve, status, explain, export, import, backup, restore, policy, logs, dns, version, help`) {
 		t.Errorf("help for an unknown command: %v", err)
 	}
 }

@@ -61,6 +61,13 @@ func (c *Control) signalDue() {
 	}
 }
 
+// Wake makes Run look at what is due, and at domains to be verified, after records have been stored that no operation has
+// made.
+func (c *Control) Wake() {
+	c.signalDue()
+	c.verifier.signal()
+}
+
 // Run ends the deletions and drains that are due, looks for the records that verify domains, and gives addresses to what VPC
 // endpoints lead to, until ctx ends. Every
 // node may run it: whoever comes first ends them, and the others find nothing left to do.

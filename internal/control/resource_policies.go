@@ -10,21 +10,10 @@ import (
 	"trellis/internal/shape"
 )
 
-// resourcePolicyRequirements are what a resource policy has besides IAM's grammar: it admits other accounts to
-// operations of this API (API PutResourcePolicy; A-234). A statement may leave out the Resource, which can only be what
-// the policy is attached to. That its actions are exactly those of a RAM permission is
-// not checked.
-var resourcePolicyRequirements = policy.Requirements{
-	Principal:      true,
-	ActionPrefixes: []string{"vpc-lattice:"},
-	KeyPrefixes:    []string{"aws:", "vpc-lattice:"},
-	ResourcePrefix: "arn:aws:vpc-lattice:",
-}
-
 // PutResourcePolicy attaches a resource policy to a service, service network or resource configuration, in place of
 // the one before.
 func (c *Control) PutResourcePolicy(ctx context.Context, caller api.Caller, in *shape.PutResourcePolicyRequest) (*shape.PutResourcePolicyResponse, error) {
-	if err := checkPolicy(*in.Policy, resourcePolicyRequirements); err != nil {
+	if err := checkPolicy(*in.Policy, policy.ResourcePolicyRequirements()); err != nil {
 		return nil, err
 	}
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.PutResourcePolicyResponse, error) {

@@ -33,9 +33,22 @@ func AuthPolicyRequirements() Requirements {
 	}
 }
 
+// ResourcePolicyRequirements are what a resource policy has besides IAM's grammar: it admits other accounts to
+// operations of this API (API PutResourcePolicy; A-234). A statement may leave out the Resource, which can only be what
+// the policy is attached to. That its actions are exactly those of a RAM permission is
+// not checked.
+func ResourcePolicyRequirements() Requirements {
+	return Requirements{
+		Principal:      true,
+		ActionPrefixes: []string{"vpc-lattice:"},
+		KeyPrefixes:    []string{"aws:", "vpc-lattice:"},
+		ResourcePrefix: "arn:aws:vpc-lattice:",
+	}
+}
+
 // IdentityPolicyRequirements are those of the policies of callers: they are about what there is here.
 func IdentityPolicyRequirements() Requirements {
-	return Requirements{ActionPrefixes: []string{"vpc-lattice:", trafficPrefix, "sts:", "tag:"}, Resource: true}
+	return Requirements{ActionPrefixes: []string{"vpc-lattice:", trafficPrefix, "sts:", "tag:", "trellis:"}, Resource: true}
 }
 
 // Require returns what of the requirements the policy does not meet: a *SyntaxError for each, joined.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -35,30 +36,40 @@ type adminPage struct {
 	path    string
 	purpose string
 	handler http.HandlerFunc
+	// method is GET if it is empty.
+	method string
 }
 
 func (s *Server) adminPages() []adminPage {
-	return []adminPage{
-		{"/healthz", "whether the process answers", func(w http.ResponseWriter, _ *http.Request) {
+	pages := []adminPage{
+		{path: "/healthz", purpose: "whether the process answers", handler: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			_, _ = w.Write([]byte("ok\n"))
 		}},
-		{"/readyz", "whether this node serves, and its problems", s.readyz},
-		{"/ports", "how the ports of listeners are bound", s.ports},
-		{"/explain", "where a request would go and why: /explain?host=NAME&port=80&method=GET&path=/&header=name:value; how targets are: /explain?targetGroup=ID", s.explain},
-		{"/logs", "exchanges as they end, as lines of JSON: /logs?service=NAME&status=5xx&failed=1 (trellis logs)", s.watchLogs},
-		{"/routes", "all compiled routes: ports, hosts, rules and targets", func(w http.ResponseWriter, _ *http.Request) {
+		{path: "/readyz", purpose: "whether this node serves, and its problems", handler: s.readyz},
+		{path: "/ports", purpose: "how the ports of listeners are bound", handler: s.ports},
+		{path: "/explain", purpose: "where a request would go and why: /explain?host=NAME&port=80&method=GET&path=/&header=name:value; how targets are: /explain?targetGroup=ID", handler: s.explain},
+		{path: "/logs", purpose: "exchanges as they end, as lines of JSON: /logs?service=NAME&status=5xx&failed=1 (trellis logs)", handler: s.watchLogs},
+		{path: "/routes", purpose: "all compiled routes: ports, hosts, rules and targets", handler: func(w http.ResponseWriter, _ *http.Request) {
 			writeJSON(w, http.StatusOK, s.router.Table())
 		}},
-		{"/names", "all names and where they lead, and where they are answered by DNS (trellis dns)", s.listNames},
-		{"/metrics", "what is counted, for Prometheus", s.metricsHandler().ServeHTTP},
-		{"/ca.pem", "the certificate of the local authority, which clients of HTTPS listeners trust", s.authorityPEM},
-		{"/debug/pprof/", "profiles of the process", pprof.Index},
-		{"/debug/pprof/cmdline", "", pprof.Cmdline},
-		{"/debug/pprof/profile", "", pprof.Profile},
-		{"/debug/pprof/symbol", "", pprof.Symbol},
-		{"/debug/pprof/trace", "", pprof.Trace},
+		{path: "/names", purpose: "all names and where they lead, and where they are answered by DNS (trellis dns)", handler: s.listNames},
+		{path: "/metrics", purpose: "what is counted, for Prometheus", handler: s.metricsHandler().ServeHTTP},
+		{path: "/ca.pem", purpose: "the certificate of the local authority, which clients of HTTPS listeners trust", handler: s.authorityPEM},
+		{path: "/debug/pprof/", purpose: "profiles of the process", handler: pprof.Index},
+		{path: "/debug/pprof/cmdline", purpose: "", handler: pprof.Cmdline},
+		{path: "/debug/pprof/profile", purpose: "", handler: pprof.Profile},
+		{path: "/debug/pprof/symbol", purpose: "", handler: pprof.Symbol},
+		{path: "/debug/pprof/trace", purpose: "", handler: pprof.Trace},
+		{path: "/status", purpose: "what runs where, and what is wrong (trellis status)", handler: s.status},
+		{path: "/export", purpose: "the network of an account in a Region: /export?account=000000000000&region=us-west-2 (trellis export)", handler: s.operated("ExportNetwork", s.exportNetwork)},
+		{path: "/import", purpose: "stores an exported network (trellis import)", method: http.MethodPost, handler: s.operated("ImportNetwork", s.importNetwork)},
+		{path: "/backup", purpose: "all that is stored (trellis backup)", handler: s.operated("BackupStore", s.backupStore)},
 	}
+	if s.cfg.Dev {
+		pages = append(pages, adminPage{path: "/reset", purpose: "deletes all that an account has: /reset?account=000000000000", method: http.MethodPost, handler: s.operated("ResetAccount", s.resetAccount)})
+	}
+	return pages
 }
 
 // adminHandler serves the admin port. GET / says what there is.
@@ -67,9 +78,10 @@ func (s *Server) adminHandler() http.Handler {
 	var text strings.Builder
 	fmt.Fprintf(&text, "This is the admin port of Trellis %s. The API is at http://%s.\n\n", s.cfg.Version, s.apiListener.Addr())
 	for _, page := range s.adminPages() {
-		mux.HandleFunc("GET "+page.path, page.handler)
+		method := cmp.Or(page.method, http.MethodGet)
+		mux.HandleFunc(method+" "+page.path, page.handler)
 		if page.purpose != "" {
-			fmt.Fprintf(&text, "GET %-14s %s\n", page.path, page.purpose)
+			fmt.Fprintf(&text, "%-4s %-14s %s\n", method, page.path, page.purpose)
 		}
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { describe(w, text.String()) })

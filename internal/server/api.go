@@ -47,7 +47,7 @@ func (s *Server) apiHandler() http.Handler {
 		cfg.Authenticator, forSTS.Authenticator, forTagging.Authenticator = anybody, anybody, anybody
 	} else {
 		cfg.Authenticator = s.signed(s.cfg.Regions, "vpc-lattice")
-		cfg.Authorizer = authorization.New(authorization.Config{Principals: s.principals, Resources: stored{s.catalog}})
+		cfg.Authorizer = s.authorizer()
 		forSTS.Authenticator = s.signed(nil, "sts")
 		forTagging.Authenticator = s.signed(s.cfg.Regions, "tagging")
 		forTagging.Authorizer, forSTS.Authorizer = cfg.Authorizer, cfg.Authorizer
@@ -64,6 +64,11 @@ func (s *Server) apiHandler() http.Handler {
 			api.Refuse(w, r, cfg.Log, api.AccessDenied(message))
 		},
 	}
+}
+
+// authorizer returns what decides what principals may do.
+func (s *Server) authorizer() *authorization.Authorizer {
+	return authorization.New(authorization.Config{Principals: s.principals, Resources: stored{s.catalog}})
 }
 
 // signed returns what checks the signatures of requests to a service. Failures count for all of them together.

@@ -122,6 +122,14 @@ func (s *Server) openNames(ctx context.Context) error {
 	return nil
 }
 
+// address is where names are answered, or nothing.
+func (n *names) address() string {
+	if server := n.server.Load(); server != nil {
+		return server.Addr().String()
+	}
+	return ""
+}
+
 // close closes the port. serve has closed it already, if it came to that.
 func (n *names) close() error {
 	server := n.server.Load()

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"trellis/internal/configuration"
 	"trellis/internal/proxy"
 	"trellis/internal/proxy/socket"
 )
@@ -106,6 +107,9 @@ func (s *Server) tryMappedPorts(ctx context.Context) (problems []proxy.Problem, 
 		return nil, nil
 	}
 	for _, port := range slices.Sorted(maps.Keys(s.cfg.PortMap)) {
+		if port == configuration.OtherPorts {
+			continue
+		}
 		address := s.cfg.dataAddress(port)
 		config := proxy.ListenConfig()
 		listener, err := config.Listen(ctx, "tcp", address)
@@ -153,6 +157,11 @@ type boundPort struct {
 
 // ports answers how the ports of listeners are bound: GET /ports.
 func (s *Server) ports(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, s.boundPorts())
+}
+
+// boundPorts returns how the ports of listeners are bound.
+func (s *Server) boundPorts() []boundPort {
 	problems := map[int]proxy.Problem{}
 	for _, p := range s.proxy.Problems() {
 		problems[p.Port] = p
@@ -168,7 +177,7 @@ func (s *Server) ports(w http.ResponseWriter, _ *http.Request) {
 		}
 		answer = append(answer, entry)
 	}
-	writeJSON(w, http.StatusOK, answer)
+	return answer
 }
 
 // portProblems are the ports that cannot be bound, in words.
@@ -204,12 +213,17 @@ func (s *Server) dataPorts() string {
 		return "listener port N on " + net.JoinHostPort(s.cfg.DataAddr, "N")
 	}
 	var parts []string
+	others := "others as they are"
 	for _, port := range slices.Sorted(maps.Keys(s.cfg.PortMap)) {
+		if port == configuration.OtherPorts {
+			others = "others on any free port (see /ports of the admin port)"
+			continue
+		}
 		address := s.boundAddress(port)
 		if _, number, _ := net.SplitHostPort(address); number == "0" {
 			address = "any free port of " + s.cfg.DataAddr + " (see /ports of the admin port)"
 		}
 		parts = append(parts, fmt.Sprintf("listener port %d on %s", port, address))
 	}
-	return strings.Join(append(parts, "others as they are"), ", ")
+	return strings.Join(append(parts, others), ", ")
 }

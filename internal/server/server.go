@@ -140,6 +140,7 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		s.openCatalog,
 		s.openControl,
 		s.openNames,
+		s.loadNetwork,
 	} {
 		if err := step(ctx); err != nil {
 			return s, errors.Join(err, s.close())
@@ -303,6 +304,9 @@ func (c Config) boundPort(listenerPort int) int {
 	if bound, ok := c.PortMap[listenerPort]; ok {
 		return bound
 	}
+	if _, ok := c.PortMap[configuration.OtherPorts]; ok {
+		return 0
+	}
 	return listenerPort
 }
 
@@ -344,6 +348,10 @@ func (s *Server) run(ctx context.Context) error {
 	})
 	if err := s.greet(ctx); err != nil {
 		s.log.Error("building the demo network", "error", err)
+	}
+	if err := s.writeReadyFile(); err != nil {
+		end()
+		return errors.Join(err, group.Wait())
 	}
 	s.log.Info("serving", "version", s.cfg.Version, "api", s.apiListener.Addr().String(), "admin", s.adminListener.Addr().String(),
 		"openFiles", s.files.limit, "maxConnections", s.files.data.Clients)

@@ -1,0 +1,68 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// patience is how long something may take before its progress is shown.
+const patience = time.Second
+
+// Progress shows on a terminal how far something is that takes longer than a second, and elsewhere nothing.
+type Progress struct {
+	w     io.Writer
+	began time.Time
+	shown bool
+	last  time.Time
+}
+
+// NewProgress begins to measure.
+func NewProgress(w io.Writer) *Progress {
+	p := &Progress{began: time.Now()}
+	if isTerminal(w) {
+		p.w = w
+	}
+	return p
+}
+
+// Show shows a text in the place of the one before, at most ten times a second.
+func (p *Progress) Show(format string, args ...any) {
+	now := time.Now()
+	if p.w == nil || now.Sub(p.began) < patience || now.Sub(p.last) < patience/10 {
+		return
+	}
+	p.shown, p.last = true, now
+	fmt.Fprintf(p.w, "\r\x1b[K"+format, args...)
+}
+
+// Records returns what shows how many records of how many are done.
+func (p *Progress) Records(what string) func(done, total int) {
+	return func(done, total int) { p.Show("%s: %d of %d records", what, done, total) }
+}
+
+// End takes away what has been shown.
+func (p *Progress) End() {
+	if p.shown {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}
+
+// reader shows how much has been read of a size, which is negative if it is not known.
+type reader struct {
+	io.Reader
+	progress    *Progress
+	what        string
+	read, total int64
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.read += int64(n)
+	if r.total > 0 {
+		r.progress.Show("%s: %d of %d KB", r.what, r.read>>10, r.total>>10)
+	} else {
+		r.progress.Show("%s: %d KB", r.what, r.read>>10)
+	}
+	return n, err
+}

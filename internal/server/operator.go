@@ -1,0 +1,102 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"trellis/internal/api"
+	"trellis/internal/audit"
+	"trellis/internal/lattice"
+	"trellis/internal/shape"
+)
+
+// maxDocument bounds what is imported: a network of 10,000 services has about 20 MB.
+const maxDocument = 64 << 20
+
+// operatorHandler answers a request of an operator whose scope is known, and who may do it.
+type operatorHandler func(w http.ResponseWriter, r *http.Request, scope lattice.Scope, body []byte)
+
+// operated are the pages of the admin port that tell or change more than anybody may who reaches the port. In serve, requests
+// for them are signed, by a principal whose policies allow the action trellis: and the page's operation.
+func (s *Server) operated(operation string, next operatorHandler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		scope := lattice.Scope{Account: r.URL.Query().Get("account"), Region: r.URL.Query().Get("region")}
+		if scope.Account != "" && !lattice.ValidAccount(scope.Account) {
+			http.Error(w, fmt.Sprintf("account is %q; it must have 12 digits", scope.Account), http.StatusBadRequest)
+			return
+		}
+		if scope.Region != "" && !lattice.ValidRegion(scope.Region) {
+			http.Error(w, fmt.Sprintf("region is %q; it must be a Region, such as us-west-2", scope.Region), http.StatusBadRequest)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDocument))
+		if err != nil {
+			http.Error(w, fmt.Sprintf("reading the request: %v", err), http.StatusBadRequest)
+			return
+		}
+		if s.cfg.Dev {
+			next(w, r, scope, body)
+			return
+		}
+		if r.Header.Get("Authorization") == "" {
+			http.Error(w, "the request must be signed (AWS Signature Version 4, service vpc-lattice) with keys of the credentials file", http.StatusUnauthorized)
+			return
+		}
+		caller, err := s.signed(s.cfg.Regions, "vpc-lattice").Authenticate(r, func() ([]byte, error) { return body, nil })
+		if err == nil {
+			caller.CameBy(r, api.NewRequestID())
+			if scope.Account == "" {
+				scope.Account = caller.Account
+			}
+			if scope.Region == "" {
+				scope.Region = caller.Region
+			}
+			err = s.mayOperate(operation, caller, scope)
+		}
+		if err != nil {
+			refuseOperator(w, err)
+			return
+		}
+		if s.audit != nil {
+			s.audit.Record(audit.Entry{
+				Time: time.Now(), RequestID: caller.RequestID, Account: scope.Account, Region: scope.Region, Principal: caller.Principal,
+				AccessKeyID: caller.AccessKeyID, SourceIP: caller.SourceIP, Operation: operation, Status: http.StatusOK,
+			})
+		}
+		next(w, r, scope, body)
+	}
+}
+
+// mayOperate returns why a caller may not carry out an operation of the admin port. A network is its account's; the store is
+// that of the node's own account.
+func (s *Server) mayOperate(operation string, caller api.Caller, scope lattice.Scope) error {
+	owner := scope.Account
+	if operation == "BackupStore" {
+		owner = s.cfg.Account
+	}
+	if caller.Account != owner {
+		return api.AccessDenied(fmt.Sprintf("The access key is of account %s, and only one of account %s may do that.", caller.Account, owner))
+	}
+	return s.authorizer().Authorize(api.Call{
+		Caller: caller, Service: "trellis", Operation: operation, Resource: lattice.FormatARN(scope, "*"), Input: &struct{}{},
+	})
+}
+
+func refuseOperator(w http.ResponseWriter, err error) {
+	if unknown, ok := errors.AsType[*api.AuthenticationError](err); ok {
+		http.Error(w, unknown.Message, unknown.Status)
+		return
+	}
+	if denied, ok := errors.AsType[*shape.AccessDeniedException](err); ok {
+		http.Error(w, *denied.Message, http.StatusForbidden)
+		return
+	}
+	if throttled, ok := errors.AsType[*shape.ThrottlingException](err); ok {
+		http.Error(w, *throttled.Message, http.StatusTooManyRequests)
+		return
+	}
+	http.Error(w, err.Error(), http.StatusInternalServerError)
+}
