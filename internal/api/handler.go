@@ -48,9 +48,6 @@ func NewHandler(cfg Config) http.Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Calls == nil {
-		cfg.Calls = &tally.Calls{}
-	}
 	if cfg.MaxBodyBytes == 0 {
 		cfg.MaxBodyBytes = defaultMaxBodyBytes
 	}
@@ -247,8 +244,12 @@ func (e *exchange) name() string {
 	return e.operation.name
 }
 
-// count counts the call. It is counted before it is answered, so that who has an answer finds it counted.
+// count counts the call, unless it was refused before it got as far as the handler. It is counted before it is answered, so that
+// who has an answer finds it counted.
 func (e *exchange) count(errorCode string) {
+	if e.cfg.Calls == nil {
+		return
+	}
 	e.cfg.Calls.Add(tally.Call{Name: e.name(), Code: errorCode}, time.Since(e.started))
 }
 
