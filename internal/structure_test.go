@@ -92,18 +92,24 @@ var importRules = []importRule{
 	{
 		packages: []string{"internal/caller"},
 		forbid:   []string{"internal/...", "net/http"},
-		allow:    []string{"internal/principal", "internal/sigv4"},
+		allow:    []string{"internal/excerpt", "internal/principal", "internal/sigv4"},
 		because:  "who calls is told by the request alone, whatever carries it, and before anybody asks what the caller may do",
 	},
 	{
 		packages: []string{"internal/sigv4"},
 		forbid:   []string{"internal/...", "net/http"},
+		allow:    []string{"internal/excerpt"},
 		because:  "signatures are computed over a small view of a request, whatever serves it, and whoever's keys they are",
 	},
 	{
 		packages: []string{"internal/ratelimit"},
 		forbid:   []string{"internal/..."},
 		because:  "it counts, whatever is counted",
+	},
+	{
+		packages: []string{"internal/excerpt", "internal/uuid"},
+		forbid:   []string{"internal/..."},
+		because:  "everybody uses them",
 	},
 	{
 		packages: []string{"internal/shape"},

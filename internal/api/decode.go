@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"trellis/internal/excerpt"
 	"trellis/internal/shape"
 )
 
@@ -362,12 +363,12 @@ func (v *value) wrongType(wanted string) {
 // unsatisfied remembers v as wrong because it breaks a constraint of the model. The words are those that AWS's services
 // have in common, down to the missing full stop. (A-500)
 func (v *value) unsatisfied(s, must string) {
-	v.fail("Value '" + Shorten(s, shownCharacters) + "' at '" + v.path() + "' failed to satisfy constraint: Member must " + must)
+	v.fail("Value '" + excerpt.Of(s, excerpt.Shown) + "' at '" + v.path() + "' failed to satisfy constraint: Member must " + must)
 }
 
 // wrongValue remembers v as wrong because it cannot be read as what it must be.
 func (v *value) wrongValue(s, must string) {
-	v.fail("Value '" + Shorten(s, shownCharacters) + "' at '" + v.path() + "' " + must + ".")
+	v.fail("Value '" + excerpt.Of(s, excerpt.Shown) + "' at '" + v.path() + "' " + must + ".")
 }
 
 func (v *value) fail(message string) {
@@ -387,26 +388,11 @@ func (v *value) path() string {
 	case v.step == byIndex:
 		return outer + "[" + strconv.Itoa(v.index) + "]"
 	case v.step == byKey:
-		return outer + `["` + Shorten(v.name, shownCharacters) + `"]`
+		return outer + `["` + excerpt.Of(v.name, excerpt.Shown) + `"]`
 	case outer == "":
 		return v.name
 	}
 	return outer + "." + v.name
-}
-
-// shownCharacters is how much of a text that the client sent stands in a message.
-const shownCharacters = 64
-
-// Shorten cuts a text that a client sent after so many characters, so that it can stand in a message or in the log.
-func Shorten(s string, most int) string {
-	characters := 0
-	for i := range s {
-		if characters == most {
-			return s[:i] + "..."
-		}
-		characters++
-	}
-	return s
 }
 
 func jsonType(v any) string {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"trellis/internal/excerpt"
 	"trellis/internal/shape"
 )
 
@@ -55,7 +56,7 @@ type unknownOperationError struct {
 }
 
 func unknownOperation(method, path string) error {
-	return &unknownOperationError{"No operation of the API is " + Shorten(method, shownCharacters) + " " + Shorten(path, shownCharacters) + "."}
+	return &unknownOperationError{"No operation of the API is " + excerpt.Of(method, excerpt.Shown) + " " + excerpt.Of(path, excerpt.Shown) + "."}
 }
 
 func (e *unknownOperationError) Error() string     { return e.ErrorCode() + ": " + e.Message }

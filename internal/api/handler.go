@@ -3,8 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,7 +82,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := &exchange{handler: h, w: w, r: r, started: time.Now()}
 	e.body = body{w: w, r: r, max: h.cfg.MaxBodyBytes, memory: &h.bodies}
 	defer e.body.release()
-	e.caller.RequestID = NewRequestID()
+	e.caller.RequestID = uuid.New()
 	w.Header().Set("X-Amzn-Requestid", e.caller.RequestID)
 	body, err := e.answer()
 	if !e.body.complete {
@@ -276,20 +274,4 @@ func (e *exchange) log(status int, err error) {
 		attrs = append(attrs, slog.Any("error", err))
 	}
 	e.cfg.Log.LogAttrs(ctx, level, "api request", attrs...)
-}
-
-// NewRequestID returns a random UUID (RFC 9562 5.4).
-func NewRequestID() string {
-	var b [16]byte
-	rand.Read(b[:]) // It never fails: crypto/rand documents that.
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	var s [36]byte
-	hex.Encode(s[0:8], b[0:4])
-	hex.Encode(s[9:13], b[4:6])
-	hex.Encode(s[14:18], b[6:8])
-	hex.Encode(s[19:23], b[8:10])
-	hex.Encode(s[24:36], b[10:16])
-	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
-	return string(s[:])
 }

@@ -4,12 +4,14 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"trellis/internal/uuid"
 )
 
 // Refuse answers a request that does not get as far as the handler, in the form of the API's errors.
 func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	e := &exchange{handler: &handler{cfg: Config{Log: log}}, w: w, r: r, started: time.Now()}
-	e.caller.RequestID = NewRequestID()
+	e.caller.RequestID = uuid.New()
 	w.Header().Set("X-Amzn-Requestid", e.caller.RequestID)
 	e.writeError(err)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"trellis/internal/excerpt"
 	"trellis/internal/principal"
 	"trellis/internal/sigv4"
 )
@@ -168,7 +169,7 @@ func check(r *sigv4.Request, s *sigv4.Signature, region string) *Refusal {
 			continue
 		}
 		if _, next := r.Headers.Header(name, 0); next < 0 {
-			return refuse(incomplete, textNotThere, shorten(name))
+			return refuse(incomplete, textNotThere, excerpt.Of(name, excerpt.Shown))
 		}
 	}
 	return nil
@@ -247,13 +248,4 @@ func checkTime(s *sigv4.Signature, now time.Time) *Refusal {
 		return refuse(invalid, "Signature not yet current: %s is still later than %s (%s + %d min.)", stamp(s.Time), stamp(now.Add(s.Time.Sub(from))), stamp(now), int(s.Time.Sub(from).Minutes()))
 	}
 	return nil
-}
-
-// shorten keeps a name that a client made up from filling the response.
-func shorten(name string) string {
-	const shown = 64
-	if len(name) <= shown {
-		return name
-	}
-	return name[:shown] + "..."
 }

@@ -2,7 +2,8 @@ package control
 
 import (
 	"fmt"
-	"strings"
+
+	"golang.org/x/net/http/httpguts"
 
 	"trellis/internal/api"
 	"trellis/internal/shape"
@@ -24,24 +25,14 @@ func ruleMatch(in *shape.RuleMatch, field string) (*shape.RuleMatch, error) {
 	if m.Method == nil && m.PathMatch == nil && len(m.HeaderMatches) == 0 {
 		return nil, api.Invalid(at, fmt.Sprintf("The value at '%s' must have at least one condition: method, pathMatch or headerMatches.", at))
 	}
-	if m.Method != nil && !isToken(*m.Method) {
+	// A method is a token, as the name of a header is (RFC 9110 9.1).
+	if m.Method != nil && !httpguts.ValidHeaderFieldName(*m.Method) {
 		return nil, api.Invalid(at+".method", fmt.Sprintf("The value at '%s.method' cannot be a method of HTTP.", at))
 	}
 	for i, header := range m.HeaderMatches {
-		if at := fmt.Sprintf("%s.headerMatches[%d].name", at, i); !isToken(*header.Name) {
+		if at := fmt.Sprintf("%s.headerMatches[%d].name", at, i); !httpguts.ValidHeaderFieldName(*header.Name) {
 			return nil, api.Invalid(at, fmt.Sprintf("The value at '%s' cannot be the name of a header.", at))
 		}
 	}
 	return &shape.RuleMatch{HttpMatch: &m}, nil
-}
-
-// isToken reports whether s is a token, as names of methods and of headers are (RFC 9110 5.6.2).
-func isToken(s string) bool {
-	for _, r := range s {
-		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
-		if !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", r) {
-			return false
-		}
-	}
-	return s != ""
 }

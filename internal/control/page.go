@@ -25,6 +25,36 @@ func newQuery(operation string, index lattice.Index, maxResults *int32, nextToke
 	return query{Operation: operation, Index: index, MaxResults: maxResults, NextToken: nextToken}
 }
 
+// joined is what associations join with service networks, as the input of a list names it.
+type joined struct {
+	member     string       // of the input
+	identifier *string      // its value
+	kind       lattice.Kind // of what an ARN in it is about
+	property   string       // by which the associations are indexed
+}
+
+// ofAssociations has a query list the associations of a service network, of what they join with it, or of both; then the
+// filter is the id of the service network. The properties may say which associations belong to an index.
+func (q *query) ofAssociations(caller api.Caller, kind lattice.Kind, network *string, property string, with joined) error {
+	networkID, err := filterID(caller, lattice.KindServiceNetwork, network)
+	if err != nil {
+		return err
+	}
+	joinedID, err := filterID(caller, with.kind, with.identifier)
+	if err != nil {
+		return err
+	}
+	switch {
+	case joinedID != "":
+		q.Index, q.Filter = lattice.By(kind, caller.Scope(), with.property, joinedID), networkID
+	case networkID != "":
+		q.Index = lattice.By(kind, caller.Scope(), property, networkID)
+	default:
+		return api.Rejected("Either serviceNetworkIdentifier or " + with.member + " must be given.")
+	}
+	return nil
+}
+
 // page returns the next summaries of an index in order of creation, and the token of the page after it.
 func page[R lattice.Record, S any](v catalog.View, q query, summarise func(rec R) (S, bool)) ([]S, *string, error) {
 	return pageOf(q, func(after catalog.Cursor, yield func(R, catalog.Cursor) bool) {

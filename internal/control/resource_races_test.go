@@ -67,7 +67,7 @@ func (c client) checkResourceReferences() {
 			}
 			need(r, lattice.ResourceConfigurationKey(scope, r.GroupID))
 			group := &lattice.ResourceConfiguration{Base: lattice.Base{ID: r.GroupID, Scope: scope}}
-			for a := range catalog.All[*lattice.ServiceNetworkResourceAssociation](v, associationsOf(group, false)) {
+			for a := range catalog.All[*lattice.ServiceNetworkResourceAssociation](v, associationsOf(group)) {
 				if _, held := v.Holder(lattice.ResourceAssociationClaim(scope, a.ServiceNetworkID, r.ID)); !held {
 					c.t.Errorf("child %s is not in service network %s of its group", r.ID, a.ServiceNetworkID)
 				}

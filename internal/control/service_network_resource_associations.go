@@ -37,7 +37,7 @@ func (c *Control) CreateServiceNetworkResourceAssociation(ctx context.Context, c
 		if err := c.checkResourceAssociation(tx, n, r, a); err != nil {
 			return nil, err
 		}
-		existing := tx.Count(resourcesOf(n, false))
+		existing := tx.Count(resourcesOf(n))
 		if err := c.checkQuota(lattice.QuotaResourceConfigurationsPerServiceNetwork, existing+1, lattice.KindServiceNetwork, n.ID); err != nil {
 			return nil, err
 		}
@@ -87,7 +87,7 @@ func (c *Control) associateWith(tx *catalog.Tx, group *lattice.ServiceNetworkRes
 
 // associateChild puts a new child into the service networks of its group.
 func (c *Control) associateChild(tx *catalog.Tx, group, child *lattice.ResourceConfiguration) error {
-	for _, a := range slices.Collect(catalog.All[*lattice.ServiceNetworkResourceAssociation](tx, associationsOf(group, false))) {
+	for _, a := range slices.Collect(catalog.All[*lattice.ServiceNetworkResourceAssociation](tx, associationsOf(group))) {
 		if a.Lifecycle.Deleting() {
 			continue
 		}
@@ -121,7 +121,7 @@ func (c *Control) checkResourceAssociation(tx *catalog.Tx, n *lattice.ServiceNet
 	if n.IsShareable() && !shares.AllowSharedNetworks {
 		return api.Rejected(fmt.Sprintf("Service network %s can be shared. Resource configuration %s does not allow to be associated with it, unless allowAssociationToShareableServiceNetwork is true.", n.ID, r.ID))
 	}
-	if r.IsGroup() && tx.Count(associationsOf(r, false)) >= maxNetworksOfGroup {
+	if r.IsGroup() && tx.Count(associationsOf(r)) >= maxNetworksOfGroup {
 		return api.Rejected(fmt.Sprintf("Resource configuration %s is associated with %d service networks. A group cannot be associated with more.", r.ID, maxNetworksOfGroup))
 	}
 	return nil
@@ -142,29 +142,17 @@ func (c *Control) GetServiceNetworkResourceAssociation(_ context.Context, caller
 // or of both. What a group has brought with it is listed only with includeChildren, or for the child itself.
 func (c *Control) ListServiceNetworkResourceAssociations(_ context.Context, caller api.Caller, in *shape.ListServiceNetworkResourceAssociationsRequest) (*shape.ListServiceNetworkResourceAssociationsResponse, error) {
 	q := newQuery("ListServiceNetworkResourceAssociations", lattice.Index{}, in.MaxResults, in.NextToken)
-	networkID, err := filterID(caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
-	if err != nil {
-		return nil, err
+	suffix := ""
+	if value(in.IncludeChildren) {
+		suffix = withChildren
 	}
-	configurationID, err := filterID(caller, lattice.KindResourceConfiguration, in.ResourceConfigurationIdentifier)
-	if err != nil {
+	configuration := joined{"resourceConfigurationIdentifier", in.ResourceConfigurationIdentifier, lattice.KindResourceConfiguration, "resourceconfiguration" + suffix}
+	if err := q.ofAssociations(caller, lattice.KindServiceNetworkResourceAssociation, in.ServiceNetworkIdentifier, "servicenetwork"+suffix, configuration); err != nil {
 		return nil, err
-	}
-	children := value(in.IncludeChildren)
-	switch {
-	case configurationID != "":
-		r := &lattice.ResourceConfiguration{Base: lattice.Base{ID: configurationID, Scope: caller.Scope()}}
-		q.Index = associationsOf(r, children)
-		q.Filter = networkID
-	case networkID != "":
-		n := &lattice.ServiceNetwork{Base: lattice.Base{ID: networkID, Scope: caller.Scope()}}
-		q.Index = resourcesOf(n, children)
-	default:
-		return nil, api.Rejected("Either serviceNetworkIdentifier or resourceConfigurationIdentifier must be given.")
 	}
 	return read(c, func(v catalog.View) (*shape.ListServiceNetworkResourceAssociationsResponse, error) {
 		items, next, err := page(v, q, func(a *lattice.ServiceNetworkResourceAssociation) (shape.ServiceNetworkResourceAssociationSummary, bool) {
-			if q.Filter != "" && a.ServiceNetworkID != q.Filter {
+			if !admits(q.Filter, a.ServiceNetworkID) {
 				return shape.ServiceNetworkResourceAssociationSummary{}, false
 			}
 			return summariseResourceAssociation(c.resourceAssociation(v, a)), true
@@ -196,23 +184,19 @@ func (c *Control) DeleteServiceNetworkResourceAssociation(ctx context.Context, c
 	})
 }
 
-// associationsOf is the index of the associations of a resource configuration, with those of its children or without.
-func associationsOf(r *lattice.ResourceConfiguration, children bool) lattice.Index {
-	property := "resourceconfiguration"
-	if children {
-		property += "+children"
-	}
-	return lattice.By(lattice.KindServiceNetworkResourceAssociation, r.Scope, property, r.ID)
+// withChildren ends the names of the indexes that have, besides what was associated by itself, what groups have brought
+// with them.
+const withChildren = "+children"
+
+// associationsOf is the index of the associations of a resource configuration, without those of its children.
+func associationsOf(r *lattice.ResourceConfiguration) lattice.Index {
+	return lattice.By(lattice.KindServiceNetworkResourceAssociation, r.Scope, "resourceconfiguration", r.ID)
 }
 
-// resourcesOf is the index of the associations of a service network with resource configurations, with those that
-// groups have brought with them or without.
-func resourcesOf(n *lattice.ServiceNetwork, children bool) lattice.Index {
-	property := "servicenetwork"
-	if children {
-		property += "+children"
-	}
-	return lattice.By(lattice.KindServiceNetworkResourceAssociation, n.Scope, property, n.ID)
+// resourcesOf is the index of the associations of a service network with resource configurations, without those that
+// groups have brought with them.
+func resourcesOf(n *lattice.ServiceNetwork) lattice.Index {
+	return lattice.By(lattice.KindServiceNetworkResourceAssociation, n.Scope, "servicenetwork", n.ID)
 }
 
 // resourceAssociation returns all that the API shows of the association of a resource configuration. What it joins

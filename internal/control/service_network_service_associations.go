@@ -93,26 +93,13 @@ func (c *Control) GetServiceNetworkServiceAssociation(_ context.Context, caller 
 // that is at most one.
 func (c *Control) ListServiceNetworkServiceAssociations(_ context.Context, caller api.Caller, in *shape.ListServiceNetworkServiceAssociationsRequest) (*shape.ListServiceNetworkServiceAssociationsResponse, error) {
 	q := newQuery("ListServiceNetworkServiceAssociations", lattice.Index{}, in.MaxResults, in.NextToken)
-	networkID, err := filterID(caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
-	if err != nil {
+	service := joined{"serviceIdentifier", in.ServiceIdentifier, lattice.KindService, "service"}
+	if err := q.ofAssociations(caller, lattice.KindServiceNetworkServiceAssociation, in.ServiceNetworkIdentifier, "servicenetwork", service); err != nil {
 		return nil, err
-	}
-	serviceID, err := filterID(caller, lattice.KindService, in.ServiceIdentifier)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case networkID != "":
-		q.Index = lattice.By(lattice.KindServiceNetworkServiceAssociation, caller.Scope(), "servicenetwork", networkID)
-		q.Filter = serviceID
-	case serviceID != "":
-		q.Index = lattice.By(lattice.KindServiceNetworkServiceAssociation, caller.Scope(), "service", serviceID)
-	default:
-		return nil, api.Rejected("Either serviceNetworkIdentifier or serviceIdentifier must be given.")
 	}
 	return read(c, func(v catalog.View) (*shape.ListServiceNetworkServiceAssociationsResponse, error) {
 		items, next, err := page(v, q, func(a *lattice.ServiceNetworkServiceAssociation) (shape.ServiceNetworkServiceAssociationSummary, bool) {
-			if q.Filter != "" && a.ServiceID != q.Filter {
+			if !admits(q.Filter, a.ServiceNetworkID) {
 				return shape.ServiceNetworkServiceAssociationSummary{}, false
 			}
 			return summariseServiceAssociation(c.serviceAssociation(v, a)), true

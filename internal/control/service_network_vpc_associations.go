@@ -109,22 +109,13 @@ func (c *Control) GetServiceNetworkVpcAssociation(_ context.Context, caller api.
 // most one.
 func (c *Control) ListServiceNetworkVpcAssociations(_ context.Context, caller api.Caller, in *shape.ListServiceNetworkVpcAssociationsRequest) (*shape.ListServiceNetworkVpcAssociationsResponse, error) {
 	q := newQuery("ListServiceNetworkVpcAssociations", lattice.Index{}, in.MaxResults, in.NextToken)
-	networkID, err := filterID(caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
-	if err != nil {
+	vpc := joined{member: "vpcIdentifier", identifier: in.VpcIdentifier, property: "vpc"}
+	if err := q.ofAssociations(caller, lattice.KindServiceNetworkVpcAssociation, in.ServiceNetworkIdentifier, "servicenetwork", vpc); err != nil {
 		return nil, err
-	}
-	switch {
-	case networkID != "":
-		q.Index = lattice.By(lattice.KindServiceNetworkVpcAssociation, caller.Scope(), "servicenetwork", networkID)
-		q.Filter = value(in.VpcIdentifier)
-	case in.VpcIdentifier != nil:
-		q.Index = lattice.By(lattice.KindServiceNetworkVpcAssociation, caller.Scope(), "vpc", *in.VpcIdentifier)
-	default:
-		return nil, api.Rejected("Either serviceNetworkIdentifier or vpcIdentifier must be given.")
 	}
 	return read(c, func(v catalog.View) (*shape.ListServiceNetworkVpcAssociationsResponse, error) {
 		items, next, err := page(v, q, func(a *lattice.ServiceNetworkVpcAssociation) (shape.ServiceNetworkVpcAssociationSummary, bool) {
-			if q.Filter != "" && a.VpcID != q.Filter {
+			if !admits(q.Filter, a.ServiceNetworkID) {
 				return shape.ServiceNetworkVpcAssociationSummary{}, false
 			}
 			return summariseVpcAssociation(c.vpcAssociation(v, a)), true

@@ -128,7 +128,7 @@ func (f *Functions) Invoke(ctx context.Context, in Invocation) (response Respons
 	calls := &f.calls
 	defer func(began time.Time) { calls.Add(tally.Call{Name: "elsewhere", Code: kindOf(err)}, time.Since(began)) }(time.Now())
 	if !isRequestID(in.RequestID) {
-		in.RequestID = newRequestID()
+		in.RequestID = uuid.New()
 	}
 	declared, known := f.cfg.Lookup(in.ARN)
 	if known && declared.Command != nil {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"trellis/internal/excerpt"
 )
 
 const (
@@ -143,7 +145,7 @@ func (o *output) flush() {
 	if len(o.last) == keptLines {
 		o.last = append(o.last[:0], o.last[1:]...)
 	}
-	o.last = append(o.last, shorten(line, keptLine))
+	o.last = append(o.last, excerpt.Of(line, keptLine))
 }
 
 func (o *output) lastLines() []string {

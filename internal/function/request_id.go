@@ -13,13 +13,6 @@ var requestIDForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9
 // isRequestID reports whether an id has the form of Lambda's. Others come from clients, and could be anything.
 func isRequestID(id string) bool { return requestIDForm.MatchString(id) }
 
-func newRequestID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // It never fails.
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
 // newToken returns a name that nothing else has.
 func newToken() string {
 	var b [16]byte

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+
+	"trellis/internal/excerpt"
 )
 
 // runtimeAPI serves the Lambda Runtime API to one process
@@ -145,7 +147,7 @@ func newHandlerError(function, errorType string, body []byte) *HandlerError {
 	if reported.Type != "" {
 		errorType = reported.Type
 	}
-	return &HandlerError{Function: function, Type: shorten(errorType, maxErrorText), Message: shorten(reported.Message, maxErrorText)}
+	return &HandlerError{Function: function, Type: excerpt.Of(errorType, maxErrorText), Message: excerpt.Of(reported.Message, maxErrorText)}
 }
 
 func (e *HandlerError) reason() string {
@@ -159,11 +161,4 @@ func (e *HandlerError) reason() string {
 	default:
 		return e.Type + ": " + e.Message
 	}
-}
-
-func shorten(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return text[:most] + "..."
 }

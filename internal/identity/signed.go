@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trellis/internal/api"
+	"trellis/internal/excerpt"
 	"trellis/internal/lattice"
 	"trellis/internal/principal"
 	"trellis/internal/sigv4"
@@ -96,7 +97,7 @@ func parse(view *sigv4.Request, r *http.Request) (*sigv4.Signature, error) {
 	place := sigv4.PlaceOf(view)
 	if authorization := r.Header.Get("Authorization"); authorization != "" && place != sigv4.InHeader {
 		name, _, _ := strings.Cut(authorization, " ")
-		return nil, refuse(codeIncomplete, fmt.Sprintf("The Authorization header begins with %q; it must begin with %s.", api.Shorten(name, maxShown), sigv4.HMAC))
+		return nil, refuse(codeIncomplete, fmt.Sprintf("The Authorization header begins with %q; it must begin with %s.", excerpt.Of(name, excerpt.Shown), sigv4.HMAC))
 	}
 	if place == sigv4.Nowhere {
 		return nil, refuse(codeMissingToken, "The request is not signed. Sign it with AWS Signature Version 4.")
@@ -143,11 +144,8 @@ func checkRegion(region string, accepted []string) error {
 	if len(accepted) > 0 {
 		served = "This server serves " + strings.Join(accepted, ", ") + " (--regions)."
 	}
-	return refuse(codeMismatch, fmt.Sprintf("Credential should be scoped to a valid Region, not %q. %s", api.Shorten(region, maxShown), served))
+	return refuse(codeMismatch, fmt.Sprintf("Credential should be scoped to a valid Region, not %q. %s", excerpt.Of(region, excerpt.Shown), served))
 }
-
-// maxShown is how much of what a client sent is shown to it.
-const maxShown = 64
 
 // payloadHash returns the hash of the body, after checking that it is the one that the request declares, if any.
 // A body that is left unsigned on purpose is refused: A-114.

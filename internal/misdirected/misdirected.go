@@ -17,8 +17,10 @@ import (
 	"strings"
 
 	"trellis/internal/api"
+	"trellis/internal/excerpt"
 	"trellis/internal/identity"
 	"trellis/internal/tagging"
+	"trellis/internal/uuid"
 )
 
 // Config is what a handler works with.
@@ -68,7 +70,7 @@ const code = "UnsupportedService"
 
 // refuse answers in the form of a service. The status must not be one after which clients try again.
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, service string) {
-	requestID := api.NewRequestID()
+	requestID := uuid.New()
 	message := fmt.Sprintf("This is Trellis, which answers for VPC Lattice, and not for the AWS service %s. To send VPC Lattice alone here, "+
 		"set AWS_ENDPOINT_URL_VPC_LATTICE instead of AWS_ENDPOINT_URL. Of other services there are AssumeRole, GetCallerIdentity and GetSessionToken of STS "+
 		"(AWS_ENDPOINT_URL_STS) and GetResources, GetTagKeys and GetTagValues of the Resource Groups Tagging API "+
@@ -172,4 +174,4 @@ func inCBOR(message, _ string) (string, []byte) {
 }
 
 // shorten keeps what a client sent from filling its answer and the log. CBOR takes valid texts only.
-func shorten(s string) string { return strings.ToValidUTF8(api.Shorten(s, 64), "?") }
+func shorten(s string) string { return strings.ToValidUTF8(excerpt.Of(s, excerpt.Shown), "?") }

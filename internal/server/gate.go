@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"trellis/internal/api"
+	"trellis/internal/excerpt"
 )
 
 // gate keeps web pages out of a port. A browser lets a page send requests to any address, this machine's loopback
@@ -45,7 +45,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !g.anyHost && !g.admits(r.Host):
 		host := hostName(r.Host)
 		g.refuse(w, r, fmt.Sprintf("This port does not know itself by the name %q, which may be a web page's way to get at it. "+
-			"If the name is yours, start Trellis with --allowed-hosts %[1]s.", api.Shorten(host, longestName)))
+			"If the name is yours, start Trellis with --allowed-hosts %[1]s.", excerpt.Of(host, longestName)))
 	case fromAnotherOrigin(r):
 		g.refuse(w, r, "The request comes from a web page of another origin, and none of those may use this port.")
 	default:

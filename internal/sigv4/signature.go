@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"trellis/internal/excerpt"
 )
 
 // Algorithm is how a signature is made, by the name that requests give it.
@@ -165,7 +167,7 @@ func requestTime(r *Request) (time.Time, error) {
 		if at, ok := parseTime(string(date)); ok {
 			return at, nil
 		}
-		return time.Time{}, malformed("Date must be in ISO-8601 'basic format'. Got '%s'.", shorten(string(date)))
+		return time.Time{}, malformed("Date must be in ISO-8601 'basic format'. Got '%s'.", shown(string(date)))
 	}
 	const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT" // RFC 9110 5.6.7
 	at, err := time.Parse(httpDate, string(r.header("date")))
@@ -247,7 +249,7 @@ func (s *Signature) setAlgorithm(name string) error {
 	case HMAC, ECDSA:
 		return nil
 	}
-	return malformed("Unsupported AWS 'algorithm': '%s'. It must be %s or %s.", shorten(name), HMAC, ECDSA)
+	return malformed("Unsupported AWS 'algorithm': '%s'. It must be %s or %s.", shown(name), HMAC, ECDSA)
 }
 
 func (s *Signature) setCredential(text string) error {
@@ -326,7 +328,7 @@ func (s *Signature) setSignedHeaders(text string) error {
 // CheckDate checks that the credential is of the day on which the request was signed. The error is a *MalformedError.
 func (s *Signature) CheckDate() error {
 	if day := s.Time.Format("20060102"); s.Date != day {
-		return malformed("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' != '%s'.", shorten(s.Date), day)
+		return malformed("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' != '%s'.", shown(s.Date), day)
 	}
 	return nil
 }
@@ -379,12 +381,9 @@ func unescape(s []byte) string {
 	return string(s)
 }
 
-// shorten keeps what a client sent from filling what it is answered, and from breaking its lines.
-func shorten(s string) string {
-	const shown = 64
-	if len(s) > shown {
-		s = s[:shown] + "..."
-	}
+// shown returns what a client sent so that it neither fills an error nor breaks its lines.
+func shown(s string) string {
+	s = excerpt.Of(s, excerpt.Shown)
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c == 0x7f || c == utf8.RuneError {
 			return '?'

@@ -16,6 +16,7 @@ import (
 	"trellis/internal/api"
 	"trellis/internal/audit"
 	"trellis/internal/catalog"
+	"trellis/internal/excerpt"
 	"trellis/internal/lattice"
 	"trellis/internal/policy"
 	"trellis/internal/principal"
@@ -108,7 +109,7 @@ func refuseUnsupported(parameters url.Values, known ...string) error {
 			supported = supported || name == k || strings.HasPrefix(name, k+".")
 		}
 		if !supported {
-			return malformed("ValidationError", "The parameter "+api.Shorten(name, shownCharacters)+" is not supported here.")
+			return malformed("ValidationError", "The parameter "+excerpt.Of(name, excerpt.Shown)+" is not supported here.")
 		}
 	}
 	return nil
@@ -116,7 +117,7 @@ func refuseUnsupported(parameters url.Values, known ...string) error {
 
 func invalid(parameter, value, pattern string) error {
 	return malformed("ValidationError", fmt.Sprintf("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s",
-		api.Shorten(value, shownCharacters), parameter, pattern))
+		excerpt.Of(value, excerpt.Shown), parameter, pattern))
 }
 
 func durationOf(parameters url.Values, otherwise, longest time.Duration) (time.Duration, error) {
@@ -129,7 +130,7 @@ func durationOf(parameters url.Values, otherwise, longest time.Duration) (time.D
 		return duration, nil
 	}
 	return 0, malformed("ValidationError", fmt.Sprintf("DurationSeconds is '%s'; it must be between %d and %d here.",
-		api.Shorten(text, shownCharacters), minDuration/time.Second, longest/time.Second))
+		excerpt.Of(text, excerpt.Shown), minDuration/time.Second, longest/time.Second))
 }
 
 // tagText is what keys and values of tags are made of (STS API reference, Tag). Targets get them in a header.
@@ -275,7 +276,7 @@ func (h *handler) authorize(r roleRequest, role *principal.Principal) error {
 
 // denied words the refusal as AWS does.
 func (r *roleRequest) denied(action string) error {
-	return api.AccessDenied("User: " + r.caller.Principal + " is not authorized to perform: " + action + " on resource: " + api.Shorten(r.arn, 2048))
+	return api.AccessDenied("User: " + r.caller.Principal + " is not authorized to perform: " + action + " on resource: " + excerpt.Of(r.arn, 2048))
 }
 
 // Value implements policy.Values.

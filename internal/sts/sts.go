@@ -19,8 +19,10 @@ import (
 	"trellis/internal/api"
 	"trellis/internal/audit"
 	"trellis/internal/catalog"
+	"trellis/internal/excerpt"
 	"trellis/internal/principal"
 	"trellis/internal/shape"
+	"trellis/internal/uuid"
 )
 
 const (
@@ -61,7 +63,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.cfg.Next.ServeHTTP(w, r)
 		return
 	}
-	requestID := api.NewRequestID()
+	requestID := uuid.New()
 	w.Header().Set("X-Amzn-Requestid", requestID)
 	status := http.StatusOK
 	action, result, err := h.answer(w, r, requestID)
@@ -128,7 +130,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, requestID strin
 		return action, result, err
 	}
 	//
-	return "", nil, malformed("InvalidAction", "Could not find operation "+api.Shorten(action, shownCharacters)+" for version "+api.Shorten(asked, shownCharacters)+
+	return "", nil, malformed("InvalidAction", "Could not find operation "+excerpt.Of(action, excerpt.Shown)+" for version "+excerpt.Of(asked, excerpt.Shown)+
 		". Those here are AssumeRole, GetCallerIdentity and GetSessionToken for version "+version+".")
 }
 
@@ -136,9 +138,6 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, requestID strin
 func malformed(code, message string) error {
 	return &refusal{Type: "Sender", Code: code, Message: message, status: http.StatusBadRequest}
 }
-
-// shownCharacters is how much of what a client sent stands in a message.
-const shownCharacters = 64
 
 // refusalOf returns what an error is answered with.
 func refusalOf(err error) *refusal {

@@ -17,6 +17,7 @@ import (
 	"trellis/internal/catalog"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
+	"trellis/internal/uuid"
 )
 
 // target is what stands before the operation's name in X-Amz-Target.
@@ -75,7 +76,7 @@ func decoding[In, Out any](fn func(v catalog.View, scope lattice.Scope, in *In) 
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	requestID := api.NewRequestID()
+	requestID := uuid.New()
 	w.Header().Set("X-Amzn-Requestid", requestID)
 	status := http.StatusOK
 	out, err := h.answer(w, r, requestID)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Response is what a function answers, as HTTP has it.
@@ -126,7 +128,7 @@ func (r *Response) takeHeaders(a *answer) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(lines)) {
-		if !isToken(name) {
+		if !httpguts.ValidHeaderFieldName(name) {
 			return &InvalidResponseError{fmt.Sprintf("%q cannot be the name of a header", name)}
 		}
 		if hop[name] || ofConnection(name) {
@@ -134,7 +136,7 @@ func (r *Response) takeHeaders(a *answer) error {
 		}
 		for _, value := range lines[name] {
 			value = strings.Trim(value, " \t")
-			if !isFieldValue(value) {
+			if !httpguts.ValidHeaderFieldValue(value) {
 				return &InvalidResponseError{fmt.Sprintf("the value of the header %s, %q, has a control character", name, value)}
 			}
 			r.Headers = append(r.Headers, Header{name, value})
@@ -175,24 +177,4 @@ func ofConnection(name string) bool {
 		return true
 	}
 	return false
-}
-
-// isToken reports whether a text can be a header's name (RFC 9110 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func isFieldValue(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return true
 }

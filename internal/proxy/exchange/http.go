@@ -5,6 +5,7 @@ import (
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/proxy/wire/http1"
 	"trellis/internal/routing"
+	"trellis/internal/uuid"
 )
 
 const (
@@ -39,7 +40,7 @@ type HTTP struct {
 
 	route       routing.Request
 	requestID   []byte
-	madeID      [requestIDBytes]byte
+	madeID      [uuid.Length]byte
 	interims    int  // how many interim responses have come
 	continued   bool // the client has been told to continue
 	persistent  bool // the target keeps its connection

@@ -4,13 +4,12 @@ import (
 	"math/rand/v2"
 
 	"trellis/internal/proxy/wire/http1"
+	"trellis/internal/uuid"
 )
 
 // maxRequestIDBytes is where a client's request id is cut
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/monitoring-access-logs.html).
 const maxRequestIDBytes = 512
-
-const requestIDBytes = len("01234567-0123-4012-8012-0123456789ab")
 
 // RequestID returns the id of the request, which both sides get.
 func (x *HTTP) RequestID() []byte { return x.requestID }
@@ -28,29 +27,9 @@ func (x *HTTP) takeRequestID() {
 	x.makeRequestID()
 }
 
+// makeRequestID makes an id that differs from all others. It need not be hard to guess, so the random numbers are the
+// runtime's, which take no lock.
 func (x *HTTP) makeRequestID() {
-	newRequestID(&x.madeID)
+	uuid.Put(&x.madeID, rand.Uint64(), rand.Uint64())
 	x.requestID = x.madeID[:]
-}
-
-// newRequestID writes a random UUID (RFC 9562 5.4). The generator is the runtime's, which is per thread: no lock.
-func newRequestID(id *[requestIDBytes]byte) {
-	const digits = "0123456789abcdef"
-	high := rand.Uint64()&^0xf000 | 0x4000
-	low := rand.Uint64()&^(3<<62) | 2<<62
-	at := 0
-	for shift := 60; shift >= 0; shift -= 4 {
-		id[at] = digits[high>>shift&0xf]
-		if at++; at == 8 || at == 13 || at == 18 {
-			id[at] = '-'
-			at++
-		}
-	}
-	for shift := 60; shift >= 0; shift -= 4 {
-		id[at] = digits[low>>shift&0xf]
-		if at++; at == 23 {
-			id[at] = '-'
-			at++
-		}
-	}
 }
