@@ -15,18 +15,18 @@ import (
 	"trellis/internal/lattice"
 )
 
-// Caller is who calls an operation, as the Authenticator found out.
+// Caller is who calls an operation, as the Authenticator reports it.
 type Caller struct {
 	Account string
 	Region  string
-	// Principal is the ARN of who calls, and UserID its unique id, as GetCallerIdentity answers them.
+	// Principal is the caller's ARN, and UserID its unique id, as GetCallerIdentity returns them.
 	Principal, UserID string
 	// AccessKeyID is the key with which the request was signed, if it was. It is no secret.
 	AccessKeyID string
 
-	// What follows is set by the handler, with CameBy.
+	// The handler sets the fields below, with CameBy.
 
-	// RequestID is the UUID that the answer carries and the log names.
+	// RequestID is the UUID that the response carries and the log names.
 	RequestID string
 	// SourceIP is the address that the request came from.
 	SourceIP string
@@ -39,8 +39,7 @@ func (c Caller) Scope() lattice.Scope {
 	return lattice.Scope{Account: c.Account, Region: c.Region}
 }
 
-// CameBy takes up what the request itself tells of the call. What a header says of the address is not believed: anybody
-// can send it.
+// CameBy notes what the request itself tells of the call. Headers that name an address do not count: anybody can send them.
 func (c *Caller) CameBy(r *http.Request, requestID string) {
 	c.RequestID, c.Secure = requestID, r.TLS != nil
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
@@ -50,8 +49,8 @@ func (c *Caller) CameBy(r *http.Request, requestID string) {
 
 // Authenticator finds out who sent a request.
 type Authenticator interface {
-	// Authenticate returns the caller, all but what the handler sets, or an error: an exception of package shape or
-	// an *AuthenticationError. It MUST NOT read r.Body but call body, whose errors it returns as they are, and only when
-	// all that needs no body is right with the request.
+	// Authenticate returns the caller, without what the handler sets, or an error: an exception of package shape or an
+	// *AuthenticationError. It MUST NOT read r.Body but call body, whose errors it returns unchanged, and only once
+	// everything else about the request is right.
 	Authenticate(r *http.Request, body func() ([]byte, error)) (Caller, error)
 }

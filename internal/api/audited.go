@@ -12,8 +12,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// record tells the audit log of a call that may have changed something. A call whose caller is not known is nobody's:
-// it changes nothing, and anybody could fill the log with such calls.
+// record tells the audit log of a call that may have changed something. Calls without a known caller are left out: they
+// change nothing, and anybody could fill the log with them.
 func (e *exchange) record(status int, errorCode string) {
 	if e.cfg.Audit == nil || !e.authenticated || !e.operation.mutates {
 		return

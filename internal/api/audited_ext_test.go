@@ -121,7 +121,7 @@ func TestEachCallThatChangesSomethingIsAudited(t *testing.T) {
 	}
 }
 
-func TestCallsOfNobodyAreNotAudited(t *testing.T) {
+func TestCallsWithoutAKnownCallerAreNotAudited(t *testing.T) {
 	unsigned := request("POST", "/services", `{"name":"web"}`)
 	unsigned.Header.Set("X-Nobody", "1")
 	if got := audited(t, apitest.Operations(done), unsigned, request("PUT", "/nowhere", "")); len(got) > 0 {
@@ -129,7 +129,7 @@ func TestCallsOfNobodyAreNotAudited(t *testing.T) {
 	}
 }
 
-func TestChaosSpoilsCallsBeforeAndAfterTheOperation(t *testing.T) {
+func TestChaosFailsCallsBeforeAndAfterTheOperation(t *testing.T) {
 	calls := 0
 	h := api.NewHandler(api.Config{
 		Operations:    apitest.Operations(func(context.Context, string, api.Caller, any) error { calls++; return nil }),
@@ -152,7 +152,7 @@ func TestChaosSpoilsCallsBeforeAndAfterTheOperation(t *testing.T) {
 	}
 }
 
-func TestChaosDelaysCallsWithoutTakingAPlace(t *testing.T) {
+func TestDelayedCallsDoNotCountAgainstTheConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := api.NewHandler(api.Config{
 			Operations: apitest.Operations(done), Authenticator: anybody{},

@@ -8,7 +8,7 @@ import (
 
 // Authorizer decides whether a caller may do what it asks for.
 type Authorizer interface {
-	// Authorize returns nil if the caller may, and else the exception that says why not. The input has been checked.
+	// Authorize returns nil if the caller may, or else the exception that says why not. The input has been checked.
 	Authorize(call Call) error
 }
 
@@ -18,8 +18,8 @@ type Call struct {
 	// Service is the prefix of the action. Empty means vpc-lattice.
 	Service   string
 	Operation string
-	// Resource is the ARN of what the operation is about, in the partition aws whatever the client wrote. What is
-	// to be created or listed has a star for its id.
+	// Resource is the ARN of what the operation is about, in the partition aws whatever the client wrote. A star stands for
+	// the id of what is created or listed.
 	Resource string
 	// Input is a pointer to the operation's request structure.
 	Input any
@@ -35,9 +35,9 @@ func (e *exchange) authorize(l *labels) error {
 	})
 }
 
-// address returns the ARN of what the operation is about. Each label is an id or an ARN, of which the last id counts:
-// that the others in it are those of the labels before is checked by the operation. If they are ARNs of another
-// account or Region, so is the address; an operation refuses to mix them.
+// address returns the ARN of what the operation is about. Each label is an id or an ARN, of which the last id counts; the
+// operation checks that the other ids in the ARN are those of the labels before it. If the ARNs are of another account or
+// Region, so is the address; an operation refuses to mix them.
 func (o *operation) address(scope lattice.Scope, l *labels) string {
 	if o.resource == "{}" {
 		return lattice.IdentifiedARN(scope, l[0])

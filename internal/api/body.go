@@ -13,15 +13,15 @@ import (
 const (
 	// defaultMaxBodyBytes is far above the largest input, an auth policy of 100 KB.
 	defaultMaxBodyBytes = 1 << 20
-	// freeBodyBytes is what any request may hold of a body. The API port bounds how many requests there are, so a flood
-	// of large bodies leaves room for the small ones that nearly all requests have.
+	// freeBodyBytes is what the body of every request may hold. The API port bounds the number of requests, so a flood of
+	// large bodies leaves room for the small ones that nearly all requests have.
 	freeBodyBytes = 16 << 10
 	// defaultTotalBodyBytes bounds what all requests together hold beyond that.
 	defaultTotalBodyBytes = 64 << 20
-	// firstBodyBytes is the room for a body of unknown or considerable length before anything of it has come.
+	// firstBodyBytes is the buffer for a body of unknown or large length before anything of it has arrived.
 	firstBodyBytes = 4 << 10
-	// unreadBodyTime is how long the rest of a body is waited for that nobody will read. Clients that send it with the
-	// head get the answer on a connection that stays open.
+	// unreadBodyTime is how long to wait for the rest of a body that nobody will read. Clients that send it with the head
+	// get the response on a connection that stays open.
 	unreadBodyTime = time.Second
 )
 
@@ -49,7 +49,7 @@ type body struct {
 	asked    bool // what follows is known
 	bytes    []byte
 	err      error
-	complete bool // nothing of it is left to be read
+	complete bool // all of it has been read
 	charged  int  // of memory
 }
 
@@ -72,7 +72,7 @@ func (b *body) release() {
 func (b *body) readAll() ([]byte, error) {
 	// 400 and not 413, for which the API has no error.
 	errTooLarge := unparsable("The body must not be larger than " + strconv.FormatInt(b.max, 10) + " bytes.")
-	end := b.max + 1 // The end is found by reading with room for another byte.
+	end := b.max + 1 // To find the end, there must be room for another byte.
 	if n := b.r.ContentLength; n > b.max {
 		return nil, errTooLarge
 	} else if n >= 0 {
@@ -114,7 +114,7 @@ func (b *body) grow(read []byte, end int64) ([]byte, error) {
 	return append(make([]byte, 0, size), read...), nil
 }
 
-// BodyOnce returns what reads a request's body, of at most max bytes, when it is called for the first time. failure is its
+// BodyOnce returns a function that reads a request's body, of at most max bytes, when it is first called. failure is its
 // error if the body is larger, or cannot be read. It is for the services beside this API, whose requests are small.
 func BodyOnce(w http.ResponseWriter, r *http.Request, max int64, failure error) func() ([]byte, error) {
 	return sync.OnceValues(func() ([]byte, error) {
@@ -126,7 +126,7 @@ func BodyOnce(w http.ResponseWriter, r *http.Request, max int64, failure error) 
 	})
 }
 
-// LeaveBody is to be called before a request is answered whose body has not been read. Before it sends the answer,
+// LeaveBody must be called before responding to a request whose body has not been read. Before it sends the response,
 // net/http reads up to 256 KB of such a body, for as long as a read may take.
 func LeaveBody(w http.ResponseWriter) {
 	// Writers without deadlines have no connection to wait for.

@@ -14,7 +14,7 @@ import (
 	"trellis/internal/api/apitest"
 )
 
-// slowBody is a body of which a part comes at once, and the rest only when the test is over.
+// slowBody is a body: a part of it comes at once, and the rest only when the test is over.
 type slowBody struct {
 	now     *strings.Reader
 	waiting func()
@@ -72,7 +72,7 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-func TestDeclaredBodiesHoldNoMemoryBeforeTheyCome(t *testing.T) {
+func TestDeclaredBodiesHoldNoMemoryBeforeTheyArrive(t *testing.T) {
 	const requests = 500
 	before := heap()
 	_, end := slowly(t, answering(nil), requests, 1<<20, 1)
@@ -115,7 +115,7 @@ func TestLargeBodiesAreBoundedInTotal(t *testing.T) {
 	}
 }
 
-func TestBodyIsNotReadOfWhatIsRefusedByItsHead(t *testing.T) {
+func TestBodyOfARequestRefusedByItsHeadIsNotRead(t *testing.T) {
 	for name, tc := range map[string]struct {
 		method, target string
 		err            error

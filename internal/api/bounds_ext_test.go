@@ -15,7 +15,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// anybody is an Authenticator that lets everybody in.
+// anybody is an Authenticator that accepts everybody.
 type anybody struct{}
 
 func (anybody) Authenticate(*http.Request, func() ([]byte, error)) (api.Caller, error) {
@@ -94,7 +94,7 @@ func TestEveryViolationOfTheModelIsRefusedWithItsField(t *testing.T) {
 	}
 }
 
-func TestWhatIsJustInsideTheModelIsLetThrough(t *testing.T) {
+func TestValuesJustInsideTheModelAreAccepted(t *testing.T) {
 	h := api.NewHandler(api.Config{Operations: apitest.Operations(reached), Authenticator: anybody{}})
 	for _, op := range bounds.Operations() {
 		t.Run(op.Name, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestEveryPatternHasSamples(t *testing.T) {
 	}
 }
 
-// Everything that is sent has to arrive: the input that the operation gets, as JSON, is what was sent.
+// Everything that is sent must arrive: the input that the operation gets, as JSON, is what was sent.
 func TestInputArrivesWhole(t *testing.T) {
 	for _, op := range bounds.Operations() {
 		t.Run(op.Name, func(t *testing.T) {

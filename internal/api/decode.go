@@ -15,8 +15,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// maxWrongFields bounds the list of wrong fields in an answer, and with it the answer, which a client that sends
-// very many wrong fields could else make far larger than its request. A-103.
+// maxWrongFields bounds the list of wrong fields in an error. Otherwise a client that sends very many wrong fields could
+// get a response far larger than its request. A-103.
 const maxWrongFields = 100
 
 // decoder holds one request while the generated code turns it into an operation's input. Decoding checks
@@ -25,7 +25,7 @@ type decoder struct {
 	labels labels
 	query  url.Values
 	body   map[string]any
-	// wrong is the first maxWrongFields wrong fields, of wrongCount.
+	// wrong holds the first maxWrongFields wrong fields, of wrongCount.
 	wrong      []shape.ValidationExceptionField
 	wrongCount int
 }
@@ -65,7 +65,7 @@ func (d *decoder) parseBody(body []byte) error {
 	return nil
 }
 
-// jsonProblem words what the JSON parser said, for one who sees only the request.
+// jsonProblem puts what the JSON parser said into words for a reader who sees only the request.
 func jsonProblem(err error) string {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return "it ends too early"
@@ -174,7 +174,7 @@ func (v value) required() value {
 	return v
 }
 
-// isObject tells whether v can be decoded as a structure or map. It is false for an absent value too.
+// isObject reports whether v can be decoded as a structure or map. It is false for an absent value too.
 func (v *value) isObject() bool {
 	_, ok := v.json.(map[string]any)
 	if !ok {
@@ -213,7 +213,7 @@ func (v value) string(minimum, maximum int, p *pattern) *string {
 	return &s
 }
 
-// enum decodes one of the values of an enum. The empty string is none of them: A-110.
+// enum decodes one of the values of an enum, to which the empty string never belongs. A-110.
 func enum[E ~string](v value, values ...E) E {
 	s, ok := v.characters()
 	if !ok {
@@ -260,7 +260,7 @@ func (v value) integer(minimum, maximum int32) *int32 {
 		v.wrongValue(digits, "must be a whole number")
 		return nil
 	}
-	switch { // What an int32 cannot hold has been cut to the nearest that it can.
+	switch { // the nearest value, if an int32 cannot hold it
 	case n < int64(minimum) || err != nil && n < 0:
 		v.unsatisfied(digits, "have value greater than or equal to "+strconv.Itoa(int(minimum)))
 	case n > int64(maximum) || err != nil:
@@ -285,7 +285,7 @@ func (v value) boolean() *bool {
 	return nil
 }
 
-// list decodes a list of minimum to maximum elements. Those of a list that is too long are not looked at.
+// list decodes a list of minimum to maximum elements. It does not look at the elements of a list that is too long.
 func list[T any](v value, minimum, maximum int, element func(value) *T) []T {
 	elements, ok := v.json.([]any)
 	if !ok {
@@ -306,7 +306,7 @@ func list[T any](v value, minimum, maximum int, element func(value) *T) []T {
 	return decoded
 }
 
-// stringMap decodes a map of minimum to maximum strings. Those of a map that is too large are not looked at.
+// stringMap decodes a map of minimum to maximum strings. It does not look at the entries of a map that is too large.
 func stringMap(v value, minimum, maximum int, key, element func(value) *string) map[string]string {
 	if !v.isObject() {
 		return nil
@@ -320,7 +320,7 @@ func stringMap(v value, minimum, maximum int, key, element func(value) *string) 
 	for k := range entries {
 		keys = append(keys, k)
 	}
-	sort.Strings(keys) // So that the same request always gets the same answer.
+	sort.Strings(keys) // so that the same request always gets the same response
 	decoded := make(map[string]string, len(entries))
 	for _, k := range keys {
 		at := value{d: v.d, in: &v, name: k, step: byKey, json: k}
@@ -333,7 +333,7 @@ func stringMap(v value, minimum, maximum int, key, element func(value) *string) 
 	return decoded
 }
 
-// wrongLength words what a length must be if it is not from minimum to maximum, and returns "" if it is.
+// wrongLength says what a length must be if it is not from minimum to maximum, and returns "" if it is.
 func wrongLength(n, minimum, maximum int) string {
 	switch {
 	case n < minimum:

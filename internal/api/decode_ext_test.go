@@ -91,7 +91,7 @@ func TestVeryManyWrongFieldsAreCountedButNotAllNamed(t *testing.T) {
 	}
 }
 
-func TestUnknownAndNullMembersAreNothing(t *testing.T) {
+func TestUnknownAndNullMembersAreIgnored(t *testing.T) {
 	var got *shape.CreateTargetGroupRequest
 	h := api.NewHandler(api.Config{
 		Operations: apitest.Operations(func(_ context.Context, _ string, _ api.Caller, in any) error {
@@ -167,7 +167,7 @@ func (echo) CreateTargetGroup(_ context.Context, _ api.Caller, in *shape.CreateT
 	}, nil
 }
 
-// discard is a ResponseWriter that costs nothing.
+// discard is a ResponseWriter that does nothing.
 type discard struct{ header http.Header }
 
 func (d discard) Header() http.Header         { return d.header }

@@ -13,13 +13,13 @@ import (
 // serviceCode is what quota and throttling errors name as the service.
 const serviceCode = "vpc-lattice"
 
-// wireError is an error that is shown to the client as it is: an exception of package shape or one of the errors
-// below, which the API's model has no shape for. Its JSON form is the body of the answer.
+// wireError is an error that the client sees as it is: an exception of package shape, or one of the errors below, for which
+// the API's model has no shape. Its JSON form is the body of the response.
 type wireError interface {
 	error
 	// ErrorCode is the value of the header x-amzn-ErrorType.
 	ErrorCode() string
-	// HTTPStatus is the status code of the answer.
+	// HTTPStatus is the status code of the response.
 	HTTPStatus() int
 }
 
@@ -32,8 +32,8 @@ type AuthenticationError struct {
 	Status int `json:"-"`
 }
 
-// Error returns the code and the message's first line. The rest is for the client alone: it may show the headers
-// that it signed, a session token among them, which does not belong into a log.
+// Error returns the code and the message's first line. The rest is for the client alone: it may show the headers that the
+// client signed, among them a session token, which must not be logged.
 func (e *AuthenticationError) Error() string {
 	line, _, _ := strings.Cut(e.Message, "\n")
 	return e.Code + ": " + line

@@ -24,7 +24,7 @@ type Config struct {
 	Authenticator Authenticator
 	// Authorizer decides what callers may do. Nil means that everybody may do everything.
 	Authorizer Authorizer
-	// Limits bound how much is asked for at once.
+	// Limits bounds how much clients can ask for at once.
 	Limits Limits
 	// Audit is told of each call that may change something, once its caller is known. Nil means that nobody is told.
 	Audit *audit.Log
@@ -40,8 +40,8 @@ type Config struct {
 	TotalBodyBytes int64
 }
 
-// NewHandler returns the handler of the whole API. It must not stand behind an http.ServeMux, which would
-// redirect paths in which an identifier's slashes are not escaped.
+// NewHandler returns the handler of the whole API. Do not put an http.ServeMux in front of it: that redirects paths in
+// which the slashes of an identifier are not escaped.
 func NewHandler(cfg Config) http.Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -63,7 +63,7 @@ type handler struct {
 	bodies   bodyMemory
 }
 
-// exchange is one request and its answer.
+// exchange is one request and its response.
 type exchange struct {
 	*handler
 	w       http.ResponseWriter
@@ -99,8 +99,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.log(e.operation.status, nil)
 }
 
-// answer carries the request out: route, authenticate, decode, authorize, call, encode. A panic becomes an error.
-// The body is read only when nothing else is left to be wrong with the request: anybody can send one.
+// answer carries the request out: route, authenticate, decode, authorize, call, encode. A panic becomes an error. The body
+// is read last, once everything else about the request is right, since anybody can send one.
 func (e *exchange) answer() (body []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -149,11 +149,11 @@ func (e *exchange) authenticate() error {
 	return nil
 }
 
-// operationLimit is how long an operation may take. It waits longer than moments only while the store has no leader,
-// and no client should wait for that for ever.
+// operationLimit is how long an operation may take. It takes longer than moments only while the store has no leader, and no
+// client should wait for that indefinitely.
 const operationLimit = 30 * time.Second
 
-// carryOut calls the operation when there is room for it, and lets chaos delay it or make it fail.
+// carryOut calls the operation once the concurrency allows it; chaos may delay it or make it fail.
 func (e *exchange) carryOut(d *decoder) (any, error) {
 	ctx := e.r.Context()
 	var effect chaos.Effect
@@ -177,8 +177,8 @@ func (e *exchange) carryOut(d *decoder) (any, error) {
 	return out, effect.After()
 }
 
-// writeError is the one place in which an error becomes an answer. An error that is not meant for the client is
-// logged and answered with an InternalServerException that tells nothing of it.
+// writeError is the one place that turns an error into a response. An error that is not meant for the client is logged, and
+// answered with an InternalServerException that says nothing about it.
 func (e *exchange) writeError(err error) {
 	shown, ok := errors.AsType[wireError](err)
 	if !ok {
@@ -210,7 +210,7 @@ func setRetryAfter(header http.Header, seconds *int32) {
 	}
 }
 
-// write sends the answer.
+// write sends the response.
 func (e *exchange) write(status int, body []byte) {
 	// RFC 9110 8.6: a 204 has neither a body nor a Content-Length.
 	if status != http.StatusNoContent {
@@ -219,7 +219,7 @@ func (e *exchange) write(status int, body []byte) {
 		header.Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	e.w.WriteHeader(status)
-	// An error means that the client is gone, and there is nobody left to tell.
+	// An error means that the client is gone: there is nobody to tell.
 	_, _ = e.w.Write(body)
 }
 
@@ -254,7 +254,7 @@ func (e *exchange) count(errorCode string) {
 // log writes the request's line. err is what was answered with an error, nil for success.
 func (e *exchange) log(status int, err error) {
 	level := slog.LevelDebug
-	// A client that goes away cancels its operation, which is nobody's fault.
+	// A client that disconnects cancels its operation, which is no fault of the server.
 	if status >= 500 && e.r.Context().Err() == nil {
 		level = slog.LevelWarn
 	}

@@ -130,7 +130,7 @@ func TestSuccessAndClientErrorsAreLoggedForDebuggingOnly(t *testing.T) {
 	}
 }
 
-func TestClientThatGoesAwayMakesNoNoise(t *testing.T) {
+func TestClientThatDisconnectsIsNotLoggedAsAFault(t *testing.T) {
 	var log bytes.Buffer
 	ctx, cancel := context.WithCancel(context.Background())
 	h := api.NewHandler(api.Config{
@@ -146,7 +146,7 @@ func TestClientThatGoesAwayMakesNoNoise(t *testing.T) {
 	}
 }
 
-func TestAnswersOverTheWire(t *testing.T) {
+func TestResponsesOverTheWire(t *testing.T) {
 	server := httptest.NewServer(answering(nil))
 	defer server.Close()
 	tests := []struct {
@@ -187,7 +187,7 @@ func TestAnswersOverTheWire(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerHasARequestIDOfItsOwn(t *testing.T) {
+func TestEveryResponseHasItsOwnRequestID(t *testing.T) {
 	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 	seen := map[string]bool{}
 	var called []string
@@ -221,13 +221,13 @@ func TestUnknownOperationIsAnsweredWithMethodAndPath(t *testing.T) {
 	}
 }
 
-// doorkeeper is an Authenticator that remembers what it was shown.
-type doorkeeper struct {
+// recorder is an Authenticator that remembers what it was shown.
+type recorder struct {
 	err  error
 	body []byte
 }
 
-func (d *doorkeeper) Authenticate(_ *http.Request, body func() ([]byte, error)) (api.Caller, error) {
+func (d *recorder) Authenticate(_ *http.Request, body func() ([]byte, error)) (api.Caller, error) {
 	text, err := body()
 	if err != nil {
 		return api.Caller{}, err
@@ -249,7 +249,7 @@ func TestCallerIsAuthenticatedBeforeTheInputIsLookedAt(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			door := &doorkeeper{err: test.err}
+			door := &recorder{err: test.err}
 			h := api.NewHandler(api.Config{
 				Operations: apitest.Operations(func(context.Context, string, api.Caller, any) error {
 					t.Error("the operation was called")
@@ -312,7 +312,7 @@ func TestBodyUpToTheLimitIsRead(t *testing.T) {
 	}
 }
 
-func TestOperationThatDoesNotEndIsGivenUp(t *testing.T) {
+func TestOperationThatDoesNotEndTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler := api.NewHandler(api.Config{
 			Operations: apitest.Operations(func(ctx context.Context, _ string, _ api.Caller, _ any) error {

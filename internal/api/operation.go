@@ -10,7 +10,7 @@ type operation struct {
 	name string
 	// status is the status code of success.
 	status int
-	// hasBody says that a part of the input is in the body. Else the body is not looked at: A-109.
+	// hasBody says that the body holds a part of the input. Otherwise the body is ignored: A-109.
 	hasBody bool
 	// mutates says that the operation may change something.
 	mutates bool

@@ -10,12 +10,12 @@ import (
 // API are written to be matched by all of it, and are taken so. A-102.
 type pattern struct {
 	match func(string) bool
-	// must is what a value has to do, for the message.
+	// must is what a value has to do, as the message says it.
 	must string
 }
 
-// satisfy words a pattern of the model for the message, in the model's dialect. hint is for readers who would not make
-// it out, and may be empty.
+// satisfy puts a pattern into words for the message, in the model's dialect. hint is for readers who would not understand
+// it, and may be empty.
 func satisfy(text, hint string) string {
 	must := "satisfy regular expression pattern: " + text
 	if hint != "" {

@@ -21,11 +21,11 @@ type segments struct {
 	count  int
 }
 
-// end tells whether the path ends here. A path that ends in a slash does not: its last segment is empty.
+// end reports whether the path ends here. A path that ends in a slash does not: its last segment is empty.
 func (s *segments) end() bool { return s.rest == "" }
 
-// next cuts off the next segment; it is empty when there is none. What does not begin with a slash is no path:
-// "OPTIONS *" is the only such thing that a server receives.
+// next cuts off the next segment; it is empty when there is none. What does not begin with a slash is not a path; a server
+// receives only one such target, that of "OPTIONS *".
 func (s *segments) next() string {
 	if s.rest == "" || s.rest[0] != '/' {
 		return ""
@@ -38,11 +38,11 @@ func (s *segments) next() string {
 	return segment
 }
 
-// label keeps the next segment as a label. It is false if there is none, or it is no proper text.
+// label keeps the next segment as a label. It returns false if there is none, or if it is not valid text.
 func (s *segments) label() bool { return s.keep(s.next()) }
 
-// lastLabel keeps the next segment as a label, and everything behind it if it is an ARN, for clients that do not
-// escape the slashes of an ARN. A-106.
+// lastLabel keeps the next segment as a label, with everything after it if it is an ARN, for clients that do not escape the
+// slashes of an ARN. A-106.
 func (s *segments) lastLabel() bool {
 	rest := s.rest
 	segment := s.next()

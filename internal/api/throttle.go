@@ -17,21 +17,21 @@ type Limits struct {
 }
 
 const (
-	// concurrencyWait is how long a call waits for others to end. A short queue smooths bursts; a long one would only
-	// hold calls whose clients have given up.
+	// concurrencyWait is how long a call waits for others to end. A short queue smooths bursts; a long one would only hold
+	// calls whose clients have timed out.
 	concurrencyWait = time.Second
 	// maxAccounts bounds the memory for accounts.
 	maxAccounts = 1024
 )
 
-// Throttle keeps to Limits. Each service that is answered has one of its own, as at AWS.
+// Throttle enforces Limits. Each service on the port has its own, as at AWS.
 type Throttle struct {
 	limits Limits
 	slots  chan struct{} // has an element for each operation under way; nil: any number.
 	calls  *ratelimit.Table[string]
 }
 
-// NewThrottle returns a throttle that keeps to limits.
+// NewThrottle returns a throttle that enforces limits.
 func NewThrottle(limits Limits) *Throttle {
 	t := &Throttle{limits: limits, calls: ratelimit.NewTable[string](limits.Rate, limits.Burst, maxAccounts)}
 	if limits.Concurrency > 0 {
@@ -52,7 +52,7 @@ func (t *Throttle) Admit(account string, now time.Time) error {
 	return nil
 }
 
-// Enter waits until an operation may begin. leave must be called at its end.
+// Enter waits until an operation may begin. The caller must call leave at the operation's end.
 func (t *Throttle) Enter(ctx context.Context) (leave func(), err error) {
 	if t.slots == nil {
 		return func() {}, nil

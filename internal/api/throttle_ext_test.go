@@ -14,7 +14,7 @@ import (
 	"trellis/internal/api/apitest"
 )
 
-// anyAccount is an Authenticator that believes the request who it is from.
+// anyAccount is an Authenticator that takes the account that the request names.
 type anyAccount struct{}
 
 func (anyAccount) Authenticate(r *http.Request, _ func() ([]byte, error)) (api.Caller, error) {
@@ -59,7 +59,7 @@ func TestAccountThatCallsTooOftenIsThrottledAlone(t *testing.T) {
 	})
 }
 
-func TestRefusedCallsDoNotPutTheNextOneOff(t *testing.T) {
+func TestRefusedCallsDoNotDelayTheNextOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := api.NewHandler(api.Config{
 			Operations: apitest.Operations(done), Authenticator: anyAccount{}, Limits: api.Limits{Rate: 1, Burst: 1},
@@ -75,7 +75,7 @@ func TestRefusedCallsDoNotPutTheNextOneOff(t *testing.T) {
 	})
 }
 
-func TestManyAccountsDoNotUpsetTheLimits(t *testing.T) {
+func TestLimitsHoldForManyAccounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := api.NewHandler(api.Config{
 			Operations: apitest.Operations(done), Authenticator: anyAccount{}, Limits: api.Limits{Rate: 0.001, Burst: 1},
@@ -91,7 +91,7 @@ func TestManyAccountsDoNotUpsetTheLimits(t *testing.T) {
 	})
 }
 
-func TestOperationsAreCarriedOutSoManyAtOnceAndTheNextWaitsASecond(t *testing.T) {
+func TestConcurrencyLimitsOperationsAndTheNextOneWaitsASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running, most atomic.Int32
 		h := api.NewHandler(api.Config{
@@ -122,7 +122,7 @@ func TestOperationsAreCarriedOutSoManyAtOnceAndTheNextWaitsASecond(t *testing.T)
 	})
 }
 
-func TestPanicGivesItsPlaceBack(t *testing.T) {
+func TestOperationThatPanicsMakesRoomForTheNext(t *testing.T) {
 	h := api.NewHandler(api.Config{
 		Operations:    apitest.Operations(func(context.Context, string, api.Caller, any) error { panic("broken") }),
 		Authenticator: anyAccount{}, Limits: api.Limits{Concurrency: 1},

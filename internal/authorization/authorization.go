@@ -1,6 +1,6 @@
-// Package authorization decides whether a caller may carry an operation out. It turns the call into the questions
-// that IAM would ask (action, resource, condition keys), and puts them to the caller's identity policies, which
-// package principal has read and package policy evaluates.
+// Package authorization decides whether a caller may carry out an operation. It turns the call into the questions that IAM
+// would ask (action, resource, condition keys), and puts them to the caller's identity policies, which package principal
+// has read and package policy evaluates.
 //
 // It does not know what is stored: the tags of a resource come to it through the Resources interface.
 package authorization
@@ -49,7 +49,7 @@ func New(cfg Config) *Authorizer {
 // needs, and none of them may deny it. Errors are AccessDeniedExceptions, also of operations for which the model has
 // none.
 func (a *Authorizer) Authorize(call api.Call) error {
-	// The credentials may have changed since the signature was checked: then the caller has no policies any more.
+	// The credentials may have changed since the signature was checked. A caller who is no longer in them has no policies.
 	caller, ok := a.cfg.Principals.Principal(call.Caller.AccessKeyID)
 	if !ok {
 		caller = &principal.Principal{}

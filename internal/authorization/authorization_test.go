@@ -34,7 +34,7 @@ const (
 	rule     = "rule-" + seventy
 )
 
-// stored is what is there: a service and a network with tags, and associations of them.
+// stored is what the catalog has: a service and a network with tags, and associations of them.
 type stored map[string]lattice.Resource
 
 func (s stored) Resource(key lattice.Key) (lattice.Resource, bool) {
@@ -111,7 +111,7 @@ func allow(action, resource string, condition ...string) string {
 	return s + `}`
 }
 
-func TestRefusalsAreWordedAsAWSWordsThem(t *testing.T) {
+func TestRefusalsHaveAWSsWords(t *testing.T) {
 	const body = `{"name":"web","type":"LAMBDA"}`
 	if status, message := call(t, allow("GetTargetGroup", "*"), "POST /targetgroups", body); status != 403 ||
 		message != "User: arn:aws:iam::111122223333:user/staff/alice is not authorized to perform: vpc-lattice:CreateTargetGroup on resource: "+prefix+"targetgroup/* because no identity-based policy allows the vpc-lattice:CreateTargetGroup action" {
@@ -210,7 +210,7 @@ func TestPoliciesDecideByActionResourceAndConditions(t *testing.T) {
 	}
 }
 
-func TestTagsWhoseKeysDifferInCaseOnlyEvadeNoPolicy(t *testing.T) {
+func TestTagsWhoseKeysDifferOnlyInCaseEvadeNoPolicy(t *testing.T) {
 	const (
 		create = "POST /services"
 		both   = `{"name":"web","tags":{"team":"blue","Team":"red"}}`
@@ -253,7 +253,7 @@ func TestTagsWhoseKeysDifferInCaseOnlyEvadeNoPolicy(t *testing.T) {
 	}
 }
 
-func TestCallerWhoseKeyIsGoneMayDoNothing(t *testing.T) {
+func TestCallerWhoseKeyWasRemovedMayDoNothing(t *testing.T) {
 	a := New(Config{Principals: nobody{}, Resources: stored{}})
 	err := a.Authorize(api.Call{Operation: "GetService", Resource: prefix + "service/" + service, Input: &shape.GetServiceRequest{}})
 	if err == nil {

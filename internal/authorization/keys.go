@@ -14,9 +14,9 @@ import (
 // conditionKeys are the values of condition keys for one question.
 type conditionKeys struct {
 	call api.Call
-	// request are the service's keys that come with the request, by name.
+	// request holds the service's keys that come with the request, by name.
 	request map[string][]string
-	// resource is what is stored of what the question is about: nil if it does not exist yet.
+	// resource is the stored resource that the question is about: nil if it does not exist yet.
 	resource lattice.Resource
 }
 

@@ -30,7 +30,7 @@ type question struct {
 	keys     map[string][]string
 }
 
-// questions returns what has to be allowed for a call: one thing, but for operations that touch several resources.
+// questions returns what the policies must allow for a call: one thing, except for operations that touch several resources.
 func questions(call api.Call) []question {
 	scope := call.Caller.Scope()
 	keys := requestKeys(scope, call.Input)
@@ -63,7 +63,7 @@ func questions(call api.Call) []question {
 	return list
 }
 
-// withID puts an id in the place of the star at the end of an ARN.
+// withID replaces the star at the end of an ARN by an id.
 func withID(arn, id string) string { return arn[:len(arn)-1] + id }
 
 // requestKeys returns the service's condition keys that come with a request: which operation has which is in the
@@ -150,9 +150,9 @@ func requestKeys(scope lattice.Scope, input any) map[string][]string {
 	return keys
 }
 
-// arnOf returns the ARN of the resource of a kind that an identifier, an id or an ARN, names. Of an ARN the last id
-// counts, whatever stands before it, as it does for the operations: some members have no pattern that says more, and
-// nobody must evade a policy by writing an ARN in an unusual way.
+// arnOf returns the ARN of the resource of a kind that an identifier, an id or an ARN, names. Of an ARN only the last id
+// counts, as it does for the operations: some members have no pattern that says more, and nobody must evade a policy by
+// writing an ARN in an unusual way.
 func arnOf(scope lattice.Scope, kind lattice.Kind, identifier string) string {
 	if arn, ok := lattice.ParseARN(identifier); ok {
 		scope, identifier = arn.Scope, arn.ID()

@@ -37,7 +37,7 @@ type AccessError struct {
 func (e *AccessError) Error() string { return string(e.Problem) + ": " + e.Err.Error() }
 func (e *AccessError) Unwrap() error { return e.Err }
 
-// accessError makes an *AccessError of what etcd says when it lets us not in, and returns other errors as they are.
+// accessError makes an *AccessError of what etcd says when it refuses us, and returns other errors unchanged.
 func accessError(err error) error {
 	for _, known := range []struct {
 		err     error
@@ -53,8 +53,8 @@ func accessError(err error) error {
 	return err
 }
 
-// tlsPatience is how long an endpoint may take to refuse our certificate once it has accepted the connection.
-const tlsPatience = 2 * time.Second
+// tlsTimeout is how long an endpoint may take to refuse our certificate once it has accepted the connection.
+const tlsTimeout = 2 * time.Second
 
 // tryTLS makes a connection to each https endpoint, and returns an error if none can be used and at least one never will
 // be. The client itself goes on trying until its time is over, and then says no more than that.
@@ -102,7 +102,7 @@ func shakeHands(ctx context.Context, address string, config *tls.Config) error {
 		return tlsError(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(tlsPatience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(tlsTimeout)); err != nil {
 		return err
 	}
 	if _, err = conn.Write([]byte(http2Preface)); err == nil {

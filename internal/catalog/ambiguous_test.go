@@ -36,14 +36,14 @@ func count(g *lattice.TargetGroup) int {
 	return n
 }
 
-// fault is what can become of a request whose sender gets an error.
+// fault is what can happen to a request whose sender gets an error.
 type fault int
 
 const (
 	none  fault = iota
 	lost        // it never arrives
 	done        // it is done, and the answer is lost
-	later       // it is still on its way
+	later       // it arrives later
 	faults
 )
 
@@ -71,8 +71,8 @@ func (n *faultyNetwork) commit(commit func() (*clientv3.TxnResponse, error)) (*c
 	}
 }
 
-func TestAMutationIsStoredOnceWhateverBecomesOfTheRequests(t *testing.T) {
-	// Each sequence is the fate of the requests that store one batch: the transaction, then the fences.
+func TestAMutationIsStoredOnceWhateverHappensToTheRequests(t *testing.T) {
+	// Each sequence is what happens to the requests that store one batch: the transaction, then the fences.
 	for _, sequence := range [][]fault{
 		{lost}, {done}, {later},
 		{lost, lost}, {lost, done}, {lost, later},
@@ -125,7 +125,7 @@ func TestAMutationIsStoredOnceWhateverBecomesOfTheRequests(t *testing.T) {
 	}
 }
 
-func TestTwoNodesCountRightOverABadNetwork(t *testing.T) {
+func TestTwoNodesCountCorrectlyOverABadNetwork(t *testing.T) {
 	t.Parallel()
 	s := testStore(t)
 	g := group("counter")
@@ -170,7 +170,7 @@ func TestTwoNodesCountRightOverABadNetwork(t *testing.T) {
 	})
 }
 
-func TestAFullStoreIsReportedAndWhatItStoredAllTheSameIsNot(t *testing.T) {
+func TestAFullStoreIsReportedUnlessItStoredTheTransaction(t *testing.T) {
 	s := testStore(t)
 	full, stores := false, false
 	faulty := s.shared()
@@ -203,7 +203,7 @@ func TestAFullStoreIsReportedAndWhatItStoredAllTheSameIsNot(t *testing.T) {
 	}
 }
 
-// readingKV lets transactions that put nothing pass, as a full etcd does.
+// readingKV accepts only transactions that put nothing, as a full etcd does.
 type readingKV struct{ *faultyKV }
 
 func (kv *readingKV) Txn(ctx context.Context) clientv3.Txn {

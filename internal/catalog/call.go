@@ -4,8 +4,8 @@ import (
 	"context"
 )
 
-// call is a mutation on its way. The mutation always runs on the goroutine that called Commit, when the committer
-// gives it the turn: so it never runs after Commit has returned, and a panic in it is the caller's own.
+// call is a mutation under way. The mutation always runs on the goroutine that called Commit, when the committer gives it
+// the turn: so it never runs after Commit has returned, and a panic in it is the caller's own.
 type call struct {
 	turn      chan *overlay // the committer hands the batch's overlay over
 	evaluated chan struct{} // the caller gives the turn back
@@ -17,7 +17,7 @@ type call struct {
 	err       error
 }
 
-// answer is the end of a mutation: its error, or the revision after which it has taken effect.
+// answer is the result of a mutation: its error, or the revision after which it has taken effect.
 type answer struct {
 	revision int64
 	err      error
@@ -81,12 +81,12 @@ func (c *Catalog) Commit(ctx context.Context, fn func(tx *Tx) error) error {
 	}
 }
 
-// evaluate runs the mutation and gives the turn back, whatever becomes of it.
+// evaluate runs the mutation and gives the turn back, whatever happens in it.
 func (call *call) evaluate(o *overlay, fn func(tx *Tx) error) {
 	call.withdrawn = true
 	tx := &Tx{overlay: o}
 	defer func() {
-		tx.overlay = nil // A function that keeps the Tx finds out at once.
+		tx.overlay = nil // a function that keeps the Tx fails at once
 		call.evaluated <- struct{}{}
 	}()
 	err := fn(tx)

@@ -40,7 +40,7 @@ type Config struct {
 	Endpoints []string
 	// TLS is used towards endpoints whose scheme is https.
 	TLS *tls.Config
-	// User and Password are those of an etcd that has users. They may be empty.
+	// User and Password are for an etcd that has users. They may be empty.
 	User, Password string
 	// Prefix is put before all keys in a cluster. Catalogs of different prefixes know nothing of each other.
 	Prefix string
@@ -188,7 +188,7 @@ func (c *Catalog) Err() error { return context.Cause(c.ctx) }
 // Revision is the etcd revision that the replica and Apply have reached.
 func (c *Catalog) Revision() int64 { return c.replica.applied.now() }
 
-// Writable returns nil if changes can be stored, as far as this node knows, and else why not. It does not ask etcd, and
+// Writable returns nil if changes can be stored, as far as this node knows, or else the reason. It does not ask etcd, and
 // answers at once.
 func (c *Catalog) Writable() error {
 	if err := c.Err(); err != nil {
@@ -200,8 +200,8 @@ func (c *Catalog) Writable() error {
 	return nil
 }
 
-// Read calls fn with a consistent view of the replica. The view is valid until fn returns, the records for ever.
-// fn must not block, and must not call Read or Commit: the replica takes no changes meanwhile.
+// Read calls fn with a consistent view of the replica. The view is valid until fn returns, the records for good. fn must
+// not block, and must not call Read or Commit: the replica takes no changes in the meantime.
 func (c *Catalog) Read(fn func(v View)) {
 	c.replica.mu.RLock()
 	defer c.replica.mu.RUnlock()

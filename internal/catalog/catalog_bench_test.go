@@ -20,7 +20,7 @@ func cpu() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// BenchmarkCommitDurable measures mutations like CreateTargetGroup (a record and a token) with the disk's word.
+// BenchmarkCommitDurable measures mutations like CreateTargetGroup (a record and a token) that wait for the disk.
 func BenchmarkCommitDurable(b *testing.B) {
 	for _, writers := range []int{1, 16} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {

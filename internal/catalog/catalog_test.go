@@ -301,7 +301,7 @@ func TestAMutationWhoseGoroutineEndsIsWithdrawn(t *testing.T) {
 	}
 }
 
-func TestACancelledCallerIsAnsweredAtOnceAndItsMutationRunsNoMore(t *testing.T) {
+func TestACancelledCallerIsAnsweredAtOnceAndItsMutationDoesNotRunAgain(t *testing.T) {
 	c := start(t, Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	busy, release := make(chan struct{}), make(chan struct{})

@@ -28,7 +28,7 @@ type committer struct {
 	leases  leases
 	node    string       // the name of this node, new at every start
 	batches uint64       // how many transactions were tried
-	room    func() error // why there is none for another transaction; nil where that is not for us to know
+	room    func() error // why another transaction has no time, if we know
 	storing stopwatch    // a transaction
 	counts  *counts
 	fail    func(error)
@@ -105,7 +105,7 @@ func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) 
 		s.batch, s.revision = b, result.revision
 		select {
 		case m.stored <- s:
-		default: // The watch is not at work; it will see the revision when it is.
+		default: // the watch is down; it will see the revision when it is back
 			b.answer(result.revision, nil)
 		}
 	}
@@ -168,7 +168,7 @@ func (m *committer) evaluate(b *batch, calls []*call) (rest []*call, current boo
 			o.rollback()
 		case tooLarge && len(b.calls) > 0:
 			o.rollback()
-			return calls[i:], true // It may fit into a batch of its own.
+			return calls[i:], true // It may fit into a batch by itself.
 		case tooLarge:
 			c.err = &TooLargeError{o.operations, m.limits.operations, o.bytes, m.limits.bytes}
 			o.rollback()
@@ -177,7 +177,7 @@ func (m *committer) evaluate(b *batch, calls []*call) (rest []*call, current boo
 		}
 		b.calls = append(b.calls, c)
 		if o.operations == 0 {
-			b.answer(0, nil) // It rests on nothing but the replica.
+			b.answer(0, nil) // It depends on nothing but the replica.
 		}
 	}
 	return nil, true

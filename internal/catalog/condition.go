@@ -31,14 +31,14 @@ func (c *condition) now() *UnavailableError {
 	return c.err
 }
 
-// next returns the present failure, or the next one.
+// next returns the current failure, or the next one.
 func (c *condition) next() *failure {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.failure
 }
 
-// set takes up why changes cannot be stored, nil if they can.
+// set notes why changes cannot be stored; nil means that they can.
 func (c *condition) set(err *UnavailableError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

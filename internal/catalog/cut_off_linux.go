@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// cutOff takes the files below a directory away from whoever in this process has them open: they are exchanged for
-// /dev/null, which frees their locks. It is for a server that has failed: what it has not closed, it never will, and what
-// it may still write is lost, as it would be if the process had ended.
+// cutOff takes the files below a directory away from whatever in this process has them open: it exchanges them for
+// /dev/null, which frees their locks. It is for a server that has failed. That server will never close what it has not
+// closed yet, and what it still writes is lost, as it would be if the process had ended.
 func cutOff(dir string) {
 	const descriptors = "/proc/self/fd"
 	absolute, err := filepath.Abs(dir)

@@ -2,5 +2,5 @@
 
 package catalog
 
-// cutOff cannot do anything here: the files of a server that does not end stay locked until the process ends.
+// cutOff does nothing here: the files of a server that does not end stay locked until the process ends.
 func cutOff(string) {}

@@ -12,8 +12,8 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 )
 
-// lockFile is locked by the process that has a directory in use, for as long as that lives. etcd has a lock of its own,
-// but would wait for it for ever.
+// lockFile is locked by the process that uses a directory, for as long as the process lives. etcd has its own lock, but
+// would wait for it indefinitely.
 const lockFile = "etcd.lock"
 
 // temporaryPrefix begins the names of temporary directories.
@@ -41,7 +41,7 @@ func makeTemporary() (dir string, lock io.Closer, err error) {
 	path := filepath.Join(dir, lockFile)
 	lock, err = fileutil.TryLockFile(path+".new", os.O_WRONLY|os.O_CREATE, 0o600)
 	if err == nil {
-		// Under its name it has been locked from the beginning, or another process could take us for dead.
+		// The directory must be locked before it gets its name, or another process could take us for dead.
 		err = os.Rename(path+".new", path)
 	}
 	if err != nil {
@@ -74,7 +74,7 @@ func removeAbandoned(log *slog.Logger) {
 	}
 }
 
-// isOurs reports whether a file is of a type, and for its owner alone, as all that we make is.
+// isOurs reports whether a file is of a type, and accessible to its owner alone, like everything that we make.
 func isOurs(path string, kind os.FileMode) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode().Type() == kind && info.Mode().Perm()&0o077 == 0

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// temporary makes a directory as an ephemeral catalog does, which lives if its lock is kept.
+// temporary makes a directory as an ephemeral catalog does. It counts as in use if its lock is kept.
 func temporary(t *testing.T, lives bool) string {
 	t.Helper()
 	dir, lock, err := makeTemporary()
@@ -31,7 +31,7 @@ func TestAnEphemeralCatalogRemovesWhatKilledOnesHaveLeft(t *testing.T) {
 	if err := os.Mkdir(foreign, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// A link to a directory that is none of ours, with a lock in it.
+	// A link to a directory that is not ours, with a lock in it.
 	target := t.TempDir()
 	if err := os.WriteFile(filepath.Join(target, lockFile), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestAnEphemeralCatalogRemovesWhatKilledOnesHaveLeft(t *testing.T) {
 	}
 }
 
-func TestAnEphemeralCatalogNeedsLittleRoom(t *testing.T) {
+func TestAnEphemeralCatalogNeedsLittleSpace(t *testing.T) {
 	c := start(t, Config{})
 	put(t, c, group("a"))
 	var allocated int64

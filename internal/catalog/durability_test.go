@@ -106,7 +106,7 @@ func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 	}
 }
 
-// writeUntilKilled creates target groups, and says of each that it is stored.
+// writeUntilKilled creates target groups, and reports each one that is stored.
 func writeUntilKilled(t *testing.T, dir string) {
 	c, err := Open(t.Context(), Config{DataDir: dir, Log: testLog(t)})
 	if err != nil {

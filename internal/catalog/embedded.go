@@ -25,7 +25,7 @@ type embedded struct {
 	dir string // of etcd
 	log *slog.Logger
 
-	// What follows is run's alone.
+	// Only run uses the fields below.
 	room     room
 	failures int // servers that did not start or did not end
 

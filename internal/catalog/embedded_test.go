@@ -11,7 +11,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// commitSoon commits a mutation as soon as changes can be stored, and fails the test if that takes too long.
+// commitSoon commits a mutation as soon as changes can be stored; it fails the test if that takes too long.
 func commitSoon(t *testing.T, c *Catalog, fn func(tx *Tx)) {
 	t.Helper()
 	trellistest.Await(t, func() bool {

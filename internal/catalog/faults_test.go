@@ -75,7 +75,7 @@ type faultyWatcher struct {
 	mu     sync.Mutex // mu guards the fields below.
 	cuts   []context.CancelFunc
 	mended chan struct{} // closed when it works
-	mute   bool          // watches begin, and say nothing
+	mute   bool          // watches begin, and deliver nothing
 }
 
 func newFaultyWatcher(w watcher) *faultyWatcher {

@@ -59,8 +59,8 @@ func TestAFullDiskRefusesChangesUntilThereIsRoom(t *testing.T) {
 	followed := newFollower(t)
 	c := start(t, Config{DataDir: filepath.Join(dir, "data"), Apply: followed.apply})
 	put(t, c, group("before"))
-	// Whether etcd itself lives through it depends on whether it was about to write to its database; the next test is
-	// about one that does not.
+	// Whether etcd itself survives depends on whether it was about to write to its database; the next test is about one
+	// that does not.
 	remove := fill(t, dir)
 	err := c.Commit(t.Context(), func(tx *Tx) error { tx.Put(group("refused")); return nil })
 	refused, ok := errors.AsType[*UnavailableError](err)
@@ -125,7 +125,7 @@ func TestAServerThatFindsNoRoomIsStartedAgainWhenThereIsSome(t *testing.T) {
 	}
 }
 
-func TestTooSmallADiskIsToldAtTheStart(t *testing.T) {
+func TestADiskThatIsTooSmallIsReportedAtTheStart(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, "size=20m")
 	_, err := Open(t.Context(), Config{DataDir: filepath.Join(dir, "data"), Log: testLog(t)})

@@ -13,7 +13,7 @@ func token(name string) *lattice.Token {
 	return &lattice.Token{Scope: scope, Operation: "CreateTargetGroup", Token: name, Answer: []byte(`{}`)}
 }
 
-func TestExpiringRecordsShareALeaseAndGoWithIt(t *testing.T) {
+func TestExpiringRecordsShareALeaseAndExpireWithIt(t *testing.T) {
 	s := testStore(t)
 	followed := newFollower(t)
 	c := startOn(t, s.shared(), Config{Apply: followed.apply})

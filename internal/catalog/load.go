@@ -38,7 +38,7 @@ type chunk struct {
 	errors map[string]error
 }
 
-// list reads everything at one revision, and again at a later one if that is compacted meanwhile.
+// list reads everything at one revision, and again at a later one if that revision is compacted in the meantime.
 func list(ctx context.Context, kv clientv3.KV) (*listing, error) {
 	for {
 		l, err := listOnce(ctx, kv)

@@ -27,8 +27,8 @@ func serverLogger(log *slog.Logger, lost func(error)) *zap.Logger {
 	return zap.New(core, zap.WithFatalHook(end), zap.WithPanicHook(end))
 }
 
-// clientLogger returns the logger for an etcd client. It tells of each attempt that fails, which is too much for the log;
-// but it alone knows why, for what the caller gets in the end is that its time is over.
+// clientLogger returns the logger for an etcd client. The client logs each attempt that fails, which is too much for our
+// log. But only its log says why: the error that the caller gets at the end says only that the time is over.
 func clientLogger(log *slog.Logger, failure *lastFailure) *zap.Logger {
 	end := endHook(failure.set)
 	core := &slogCore{log: log.With("component", "etcd"), most: slog.LevelDebug, seen: func(_ zapcore.Entry, fields []zapcore.Field) {
@@ -65,8 +65,8 @@ func (f *lastFailure) explain(err error, after time.Time) error {
 // endHook takes the place of os.Exit and panic in etcd.
 type endHook func(error)
 
-// OnWrite implements zapcore.CheckWriteHook. It does not return, since whoever logs so cannot go on; unless the
-// goroutine is ending already, and this is what it has deferred: that others wait for.
+// OnWrite implements zapcore.CheckWriteHook. It does not return, since the code that logs so cannot go on, unless the
+// goroutine is already ending and a deferred function logs, for which others wait.
 func (lost endHook) OnWrite(checked *zapcore.CheckedEntry, fields []zapcore.Field) {
 	lost(entryError(checked.Entry, fields))
 	if !ending() {
@@ -111,7 +111,7 @@ func errorOf(fields []zapcore.Field) error {
 type slogCore struct {
 	log    *slog.Logger
 	most   slog.Level                           // the highest level that is used
-	seen   func(zapcore.Entry, []zapcore.Field) // is told of each entry
+	seen   func(zapcore.Entry, []zapcore.Field) // gets each entry
 	fields []zapcore.Field
 }
 

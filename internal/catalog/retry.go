@@ -12,9 +12,8 @@ const (
 	lastPause  = 2 * time.Second
 )
 
-// The limits of attempts. A member that has just lost its leader sits on a request for five seconds and more before it
-// says so, and the others have a new leader long before; so the first attempts are given up early. A slow etcd gets
-// more and more time.
+// The limits of attempts. A member that has just lost its leader keeps a request for five seconds and more before it says
+// so, and the others have a new leader long before; so the first attempts end early. A slow etcd gets more and more time.
 const (
 	firstLimit = time.Second
 	lastLimit  = 10 * time.Second

@@ -38,7 +38,7 @@ func checkRoom(dir string, need int64) error {
 	return nil
 }
 
-// room looks after the room of a store.
+// room watches the space of a store, and reserves some.
 type room struct {
 	dir       string // of etcd
 	temporary bool   // nothing is to be reserved

@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// freeSpace returns how many bytes and inodes of a file system can be used. known is false if that cannot be found out.
+// freeSpace returns how many bytes and inodes of a file system can be used. known is false if it cannot tell.
 func freeSpace(dir string) (bytes, inodes int64, known bool) {
 	var stat syscall.Statfs_t
 	if err := syscall.Statfs(dir, &stat); err != nil {
@@ -21,7 +21,7 @@ func freeSpace(dir string) (bytes, inodes int64, known bool) {
 // keepSize is FALLOC_FL_KEEP_SIZE of fallocate(2): the file looks as large as before.
 const keepSize = 1
 
-// reserveBeyond reserves the blocks of a file, holes included, and so many bytes beyond its end. It does nothing if the
+// reserveBeyond reserves the blocks of a file, holes included, and a number of bytes beyond its end. It does nothing if the
 // file is as large as before. It returns the size of the file.
 func reserveBeyond(path string, before, beyond int64) (size int64, err error) {
 	info, err := os.Stat(path)

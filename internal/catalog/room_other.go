@@ -2,7 +2,7 @@
 
 package catalog
 
-// freeSpace finds nothing out here.
+// freeSpace cannot tell here.
 func freeSpace(string) (bytes, inodes int64, known bool) { return 0, 0, false }
 
 // reserveBeyond reserves nothing here.

@@ -31,7 +31,7 @@ type server struct {
 	calls sync.WaitGroup
 }
 
-// How long a server may take to stop, and one that has failed: mostly some of it waits for what has ended.
+// How long a server may take to stop, and one that has failed: usually some part of it waits for one that has ended.
 const (
 	stopPatience   = 10 * time.Second
 	failedPatience = 3 * time.Second
@@ -122,7 +122,7 @@ func (s *server) why(err error) error {
 }
 
 // stop stops the server. One that has failed, or does not stop, loses its files, so that another one can have them. The
-// error says that some of it is left for good.
+// error says that a part of it will never end.
 func (s *server) stop() error {
 	failed, limit := s.etcd == nil, stopPatience
 	select {
@@ -192,7 +192,7 @@ func callServer[T any](ctx context.Context, s *server, call func(context.Context
 	}
 }
 
-// recoverTo makes an error of a panic. It is to be deferred.
+// recoverTo turns a panic into an error. It must be deferred.
 func recoverTo(err *error) {
 	if cause := recover(); cause != nil {
 		*err = fmt.Errorf("etcd panicked: %v", cause)

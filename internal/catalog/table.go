@@ -56,8 +56,8 @@ func (t *table) remove(r *row) {
 	t.lists.remove(r)
 }
 
-// claim enters the claims of a row. It returns false if one is held by another record, which only a writer other
-// than a catalog can bring about; the later one has it then.
+// claim enters the claims of a row. It returns false if another record holds one, which only a writer other than a catalog
+// can cause; the later record has the claim then.
 func (t *table) claim(r *row) bool {
 	free := true
 	for _, claim := range r.rec.Claims() {

@@ -16,11 +16,11 @@ import (
 // ownOperations are the puts that every transaction has besides those of the batch: the head and the marker.
 const ownOperations = 2
 
-// result is what became of a transaction.
+// result is the outcome of a transaction.
 type result struct {
 	stored   bool
 	revision int64 // if stored, its own; else one at which the head is another
-	refused  error // etcd does not take it, and would not the next time
+	refused  error // etcd refuses it, and would do so again
 }
 
 // store stores a batch in one transaction and learns for certain whether it was stored. An error means the end.
@@ -77,7 +77,7 @@ func (m *committer) store(ctx context.Context, b *batch) (result, error) {
 	}
 }
 
-// settle finds out what became of a transaction that ended with an error.
+// settle finds out whether a transaction that ended with an error was stored.
 func (m *committer) settle(ctx context.Context, b *batch, name string, cause error) (result, error) {
 	state := []clientv3.Op{clientv3.OpGet(headKey, clientv3.WithKeysOnly()), clientv3.OpGet(nodePrefix + m.node)}
 	var retry retry
@@ -131,11 +131,11 @@ func (m *committer) lost(b *batch, resp *clientv3.TxnResponse) (result, error) {
 		m.fail(err)
 		return result{}, err
 	}
-	// Without a head, which only a hand can have deleted, at least that is what the replica has not seen.
+	// There is no head, which only a person can have deleted: at least the replica has not seen that.
 	return result{revision: max(kvOf(resp, 0).ModRevision, b.revision+1)}, nil
 }
 
-// refused reports whether etcd has turned a request down before doing anything of it, and would so again.
+// refused reports whether etcd has refused a request before doing any of it, and would do so again.
 func refused(err error) bool {
 	for _, refusal := range []error{
 		rpctypes.ErrTooManyOps, rpctypes.ErrRequestTooLarge, rpctypes.ErrDuplicateKey, rpctypes.ErrEmptyKey,

@@ -11,8 +11,8 @@ import (
 // keys, as they will when they are stored.
 const uncommitted = math.MaxInt64
 
-// Tx is a mutation's view of the records: the replica, with what the mutations before it and it itself have
-// written. It is valid until the mutation returns.
+// Tx is a mutation's view of the records: the replica, with what it and the mutations before it have written. It is valid
+// until the mutation returns.
 type Tx struct {
 	*overlay
 	err error // the first record that could not be encoded

@@ -15,7 +15,7 @@ type watcher interface {
 	Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan
 }
 
-// watch feeds the replica with what is written to etcd, by whomever.
+// watch feeds the replica with everything that is written to etcd, whoever writes it.
 type watch struct {
 	kv      clientv3.KV
 	watcher watcher
@@ -26,8 +26,8 @@ type watch struct {
 	log     *slog.Logger
 }
 
-// watchPatience is how long a watch may be late.
-const watchPatience = 3 * time.Second
+// watchTimeout is how long a watch may be late.
+const watchTimeout = 3 * time.Second
 
 // run follows etcd until the context ends. A watch that breaks is begun again after the replica's revision; if
 // etcd has compacted what followed that, all is listed again.

@@ -15,7 +15,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-func TestALostWatchIsTakenUpAgain(t *testing.T)            { testLostWatch(t, false) }
+func TestALostWatchIsResumed(t *testing.T)                 { testLostWatch(t, false) }
 func TestACompactedWatchListsEverythingAgain(t *testing.T) { testLostWatch(t, true) }
 
 func testLostWatch(t *testing.T, compact bool) {
@@ -45,7 +45,7 @@ func testLostWatch(t *testing.T, compact bool) {
 				put(t, a, &changed)
 			}
 			if i%3 == 0 {
-				put(t, a, g) // It comes back at another place.
+				put(t, a, g) // It comes back in another place.
 			}
 			if i%5 == 0 {
 				put(t, a, group(fmt.Sprintf("new-%d-%d", i, round)))
@@ -114,9 +114,9 @@ func TestASilentWatchIsReplaced(t *testing.T) {
 	converge(t, c, other)
 }
 
-// Whether a node takes a revision up from what it stored or from what etcd delivers, and in whatever order others
-// write in between, must make no difference.
-func TestWhatANodeStoresAndWhatItIsToldMakeOneReplica(t *testing.T) {
+// It must make no difference whether a node takes a revision from what it stored or from what etcd delivers, nor in which
+// order others write in between.
+func TestStoredAndWatchedRevisionsMakeOneReplica(t *testing.T) {
 	s := testStore(t)
 	followedA, followedB := newFollower(t), newFollower(t)
 	a := startOn(t, s.shared(), Config{Apply: followedA.apply})
@@ -164,7 +164,7 @@ func TestWhatANodeStoresAndWhatItIsToldMakeOneReplica(t *testing.T) {
 	followedB.compare(b)
 }
 
-func TestWhatIsNoRecordIsSkipped(t *testing.T) {
+func TestKeysThatAreNotRecordsAreSkipped(t *testing.T) {
 	s := testStore(t)
 	g := group("good")
 	value, err := encode(g)

@@ -14,13 +14,13 @@ const (
 	lookInterval = time.Second
 	// askLimit is how long etcd may take to answer one read.
 	askLimit = 2 * time.Second
-	// askPatience is how long etcd may answer no read before writers are told.
-	askPatience = 5 * time.Second
-	// storePatience is how long a transaction may be under way before writers are told.
-	storePatience = 10 * time.Second
+	// askTimeout is how long etcd may answer no read before writers are told.
+	askTimeout = 5 * time.Second
+	// storeTimeout is how long a transaction may be under way before writers are told.
+	storeTimeout = 10 * time.Second
 )
 
-// watchdog finds out whether changes can be stored, so that nobody has to wait for a store that is gone to learn it.
+// watchdog finds out whether changes can be stored, so that nobody has to wait for a store that is gone.
 type watchdog struct {
 	kv        clientv3.KV
 	replica   *replica
@@ -48,15 +48,15 @@ func (w *watchdog) run(ctx context.Context) {
 	}
 }
 
-// look returns why changes cannot be stored, or nil.
+// look returns why changes cannot be stored; nil means that they can.
 func (w *watchdog) look(ctx context.Context) *UnavailableError {
 	if w.embedded != nil {
 		if err := w.embedded.available(); err != nil {
-			w.answered = time.Now() // It has its time when it is there again.
+			w.answered = time.Now() // its time begins when the store is back
 			return err
 		}
 	}
-	if took := w.storing.running(); took > storePatience {
+	if took := w.storing.running(); took > storeTimeout {
 		return &UnavailableError{
 			Reason: "etcd does not store changes",
 			Err:    fmt.Errorf("etcd has been storing a change for %s", took.Round(time.Second)),
@@ -70,7 +70,7 @@ func (w *watchdog) look(ctx context.Context) *UnavailableError {
 	if w.failure != nil {
 		err = w.failure.explain(err, w.answered)
 	}
-	if silence := time.Since(w.answered); silence > askPatience && ctx.Err() == nil {
+	if silence := time.Since(w.answered); silence > askTimeout && ctx.Err() == nil {
 		return &UnavailableError{
 			Reason: "etcd does not answer",
 			Err:    fmt.Errorf("etcd has not answered for %s: %w", silence.Round(time.Second), err),
@@ -79,9 +79,8 @@ func (w *watchdog) look(ctx context.Context) *UnavailableError {
 	return w.condition.now()
 }
 
-// ask has etcd read the head, with a quorum's word. A member of a cluster that hangs can keep the watch's connection
-// alive and say nothing, so ask also checks that the watch has brought what etcd has; another watch may get another
-// member.
+// ask has etcd read the head, with a quorum. A member of a cluster that hangs can keep the watch's connection alive and
+// deliver nothing, so ask also checks that the watch has delivered what etcd has; another watch may reach another member.
 func (w *watchdog) ask(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
@@ -89,7 +88,7 @@ func (w *watchdog) ask(ctx context.Context) error {
 	if err != nil || len(resp.Kvs) == 0 {
 		return err
 	}
-	waiting, cancel := context.WithTimeout(ctx, watchPatience)
+	waiting, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
 	w.counts.learn(resp.Kvs[0].ModRevision)
 	asked := time.Now()

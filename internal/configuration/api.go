@@ -1,9 +1,9 @@
 package configuration
 
-// maxAPIRate only keeps out what cannot be counted.
+// maxAPIRate only excludes what cannot be counted.
 const maxAPIRate = 1e9
 
-// checkAPI checks what bounds and records the API's calls.
+// checkAPI checks the settings that limit and record the API's calls.
 func (c Configuration) checkAPI(wrong func(flag string, value any, want string)) {
 	if c.APIConcurrency < 0 {
 		wrong("api-concurrency", c.APIConcurrency, "must not be negative")

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Chaos is what goes wrong on purpose in dev, to test clients. Shares are between 0 and 1.
+// Chaos says what goes wrong on purpose in dev, to test clients. Shares are between 0 and 1.
 type Chaos struct {
 	Latency      time.Duration `name:"latency" default:"0s" help:"Delay every API call by this much."`
 	Throttle     float64       `name:"throttle" default:"0" help:"Answer this share of API calls 429, as in 0.1."`

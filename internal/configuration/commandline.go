@@ -67,7 +67,7 @@ type commandLine struct {
 	} `cmd:"" help:"Show what a command does, and its flags."`
 }
 
-// versionFlag is --version: whatever else is on the command line, the version is what the operator asks for.
+// versionFlag is --version. With it, the program only prints its version, whatever else is on the command line.
 type versionFlag bool
 
 // BeforeReset is called by the parser when the flag is set.
@@ -119,11 +119,11 @@ type Command struct {
 	Logs Logs
 	// DNS are those of the commands below dns.
 	DNS DNS
-	// Warnings are what the operator should know although it keeps nothing from running.
+	// Warnings are what the operator should know, although the program can run.
 	Warnings []string
 }
 
-// UsageError is a command line, environment or file that cannot be used. It lists all that is wrong.
+// UsageError says that the command line, the environment or the file cannot be used. It lists everything that is wrong.
 type UsageError struct{ Problems error }
 
 func (e *UsageError) Error() string { return e.Problems.Error() }

@@ -1,7 +1,7 @@
-// Package configuration reads what the operator says: the command line, TRELLIS_* environment variables and a
-// YAML file, in this order of precedence. Every setting is a flag; the file's keys and the variables are derived
-// from the flags' names. It checks everything that can be checked without doing it, and reports all problems at
-// once. Only cmd/trellis and internal/server import it.
+// Package configuration reads the operator's settings: the command line, TRELLIS_* environment variables and a YAML file,
+// in this order of precedence. Every setting is a flag; the file's keys and the variables are derived from the flags'
+// names. It checks everything that can be checked without doing it, and reports all problems at once. Only cmd/trellis and
+// internal/server import it.
 package configuration
 
 import (
@@ -57,11 +57,11 @@ type Configuration struct {
 	PortMap map[int]int
 	// AllowTargets are the networks whose loopback and link-local addresses targets may have. In dev all may.
 	AllowTargets []netip.Prefix
-	// Dev: everything is ephemeral, any credentials are accepted, and responses say which way they took.
+	// Dev: everything is ephemeral, any credentials are accepted, and responses say how they were routed.
 	Dev bool
 	// AllowRemote: dev may listen beyond the loopback.
 	AllowRemote bool
-	// Demo also builds a sample network. It has a meaning in dev only.
+	// Demo also builds a sample network. Only dev uses it.
 	Demo bool
 	// Load is a network to start with, and ReadyFile where the node writes its addresses. They have a meaning in dev only.
 	Load, ReadyFile string
@@ -81,7 +81,7 @@ type Configuration struct {
 	APIRate float64
 	// AuditLog is a file, "-" for standard output, or "none".
 	AuditLog string
-	// Chaos has a meaning in dev only.
+	// Only dev uses Chaos.
 	Chaos Chaos
 }
 
@@ -91,7 +91,7 @@ const OtherPorts = 0
 // maxConnectionDuration is as good as no bound.
 const maxConnectionDuration = 365 * 24 * time.Hour
 
-// minSpool holds the batches that are delivered at once, in megabytes.
+// minSpool is enough for the batches that are delivered at once, in megabytes.
 const minSpool = 64
 
 var (
@@ -234,7 +234,7 @@ func (c Configuration) checkLoopback(flag, value string, address net.IP, wrong f
 // Level returns the log level as slog knows it.
 func (c Common) Level() slog.Level {
 	var level slog.Level
-	// Validate admits only texts that slog reads.
+	// Validate admits only names of slog's levels.
 	_ = level.UnmarshalText([]byte(c.LogLevel))
 	return level
 }

@@ -51,7 +51,7 @@ func TestFlagsOverrideEnvironmentOverridesFile(t *testing.T) {
 	}
 }
 
-func TestAllProblemsAreToldAtOnce(t *testing.T) {
+func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trellis.yaml")
 	if err := os.WriteFile(path, []byte("colour: red\nlifecycle-delay: soon\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 	}
 }
 
-func TestPortsAreMappedToPortsOfTheirOwn(t *testing.T) {
+func TestPortsAreMappedToDistinctPorts(t *testing.T) {
 	_, err := Parse([]string{"dev", "--port-map", "80=8080,81=8081,8000=8080"}, &bytes.Buffer{})
 	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), "--port-map 80=8080,8000=8080: two listener ports cannot be bound as the same port") {
 		t.Errorf("Parse says %v", err)
@@ -101,7 +101,7 @@ func TestServeDoesNotKnowChaos(t *testing.T) {
 	}
 }
 
-func TestHelpIsNoError(t *testing.T) {
+func TestHelpIsNotAnError(t *testing.T) {
 	var out bytes.Buffer
 	if _, err := Parse([]string{"dev", "--help"}, &out); !errors.Is(err, ErrHelp) || !strings.Contains(out.String(), "--api-addr") {
 		t.Errorf("Parse says %v and prints %q", err, out.String())
@@ -132,7 +132,7 @@ func TestHelpIsACommandToo(t *testing.T) {
 	}
 }
 
-func TestVersionCanBeAskedForAsAFlag(t *testing.T) {
+func TestVersionIsAlsoAFlag(t *testing.T) {
 	for _, args := range [][]string{{"--version"}, {"version"}, {"serve", "--version"}} {
 		if command, err := Parse(args, &bytes.Buffer{}); err != nil || command.Name != "version" {
 			t.Errorf("%q: Parse returns %q, %v", args, command.Name, err)
@@ -140,7 +140,7 @@ func TestVersionCanBeAskedForAsAFlag(t *testing.T) {
 	}
 }
 
-// What the help shows can be typed as it is shown.
+// The help shows values as they can be typed.
 func TestHelpShowsMapsAsTheyAreWritten(t *testing.T) {
 	for _, command := range []string{"dev", "serve"} {
 		var out bytes.Buffer
@@ -208,7 +208,7 @@ func TestProblemsOfTheEnvironmentNameTheVariable(t *testing.T) {
 	}
 }
 
-func TestVariablesThatDoNotExistAreWarnedOf(t *testing.T) {
+func TestUnknownVariablesAreWarnedAbout(t *testing.T) {
 	t.Setenv("TRELLIS_API_ADR", "127.0.0.1:1")
 	t.Setenv("TRELLIS_WHATEVER_ELSE", "1")
 	t.Setenv("TRELLIS_CHAOS_ERROR", "0.5") // A setting of dev.
@@ -237,7 +237,7 @@ func TestAnyFreePortCanBeBound(t *testing.T) {
 	}
 }
 
-func TestServeAcceptsItsOwnRegionUnlessToldOtherwise(t *testing.T) {
+func TestServeAcceptsOnlyItsOwnRegionByDefault(t *testing.T) {
 	for _, tc := range []struct {
 		args []string
 		want []string
@@ -262,7 +262,7 @@ func TestServeAcceptsItsOwnRegionUnlessToldOtherwise(t *testing.T) {
 	}
 }
 
-func TestDevListensBeyondTheLoopbackOnlyWhenToldSo(t *testing.T) {
+func TestDevListensBeyondTheLoopbackOnlyIfAllowed(t *testing.T) {
 	for _, tc := range []struct {
 		args    []string
 		refused string

@@ -15,15 +15,15 @@ import (
 // variablePrefix is what the names of the program's environment variables begin with.
 const variablePrefix = "TRELLIS_"
 
-// TakeoverVariable tells a process that it is to take over from its parent: it is the number of a file descriptor, the
-// process's end of the channel between the two. It is no setting.
+// TakeoverVariable tells a process to take over from its parent: it is the number of a file descriptor, the process's end
+// of the channel between the two. It is not a setting.
 const TakeoverVariable = variablePrefix + "TAKEOVER"
 
 // linkedService are the variables that Kubernetes sets in every container of a namespace with a Service named trellis
 // (kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
 var linkedService = regexp.MustCompile(`^TRELLIS_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$`)
 
-// allFlags goes through the flags of all commands. Those of two commands come twice.
+// allFlags yields the flags of all commands. Those of two commands come twice.
 func allFlags(app *kong.Application) iter.Seq[*kong.Flag] {
 	return func(yield func(*kong.Flag) bool) {
 		for _, command := range append([]*kong.Node{app.Node}, app.Children...) {
@@ -46,8 +46,8 @@ func setVariable(flag *kong.Flag) (name string, ok bool) {
 	return "", false
 }
 
-// unknownVariables warns of variables in the environment that look like settings and are none. They are no errors: a
-// variable may be meant for another version, or for another program of the same name.
+// unknownVariables warns about variables in the environment that look like settings but are not. They are not errors: a
+// variable may be for another version, or for another program of the same name.
 func unknownVariables(app *kong.Application, environment []string) []string {
 	known := map[string]bool{TakeoverVariable: true}
 	for flag := range allFlags(app) {

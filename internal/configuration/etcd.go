@@ -10,7 +10,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// Etcd says how a cluster is reached that keeps the records in place of the embedded server.
+// Etcd says how to reach a cluster that keeps the records instead of the embedded server.
 type Etcd struct {
 	Endpoints    []string `name:"endpoints" placeholder:"URL,..." help:"Use this etcd cluster instead of the embedded server, as in https://10.0.0.1:2379,https://10.0.0.2:2379."`
 	CA           string   `name:"ca" placeholder:"FILE" help:"Authorities that certificates of https:// endpoints are checked with (default: the system's)."`
@@ -80,7 +80,7 @@ func endpointScheme(endpoint string) (scheme string, ok bool) {
 	return scheme, u.Port() != "" && err == nil && (scheme == "http" || scheme == "https")
 }
 
-// splitEndpoint returns what stands before and behind :// in an endpoint. Without that, etcd's client takes it for http.
+// splitEndpoint returns the parts of an endpoint before and after ://. Without it, etcd's client assumes http.
 func splitEndpoint(endpoint string) (scheme, address string) {
 	if scheme, address, found := strings.Cut(endpoint, "://"); found {
 		return scheme, address
@@ -88,7 +88,7 @@ func splitEndpoint(endpoint string) (scheme, address string) {
 	return "http", endpoint
 }
 
-// withoutPassword hides the password that somebody may have written into an endpoint.
+// withoutPassword hides a password in an endpoint.
 func withoutPassword(endpoint string) string {
 	if u, err := url.Parse(endpoint); err == nil && u.User != nil {
 		return u.Redacted()
@@ -96,7 +96,7 @@ func withoutPassword(endpoint string) string {
 	return endpoint
 }
 
-// warnings are what the operator should know of settings that can be used.
+// warnings are what the operator should know about settings that can be used.
 func (c Etcd) warnings() []string {
 	var open []string
 	for _, endpoint := range c.Endpoints {

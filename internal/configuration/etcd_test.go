@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestSettingsOfEtcdThatMakeNoSenseTogetherAreNamed(t *testing.T) {
+func TestContradictorySettingsOfEtcdAreNamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		args string
 		want []string
@@ -44,7 +44,7 @@ func TestSettingsOfEtcdThatMakeNoSenseTogetherAreNamed(t *testing.T) {
 	}
 }
 
-func TestEndpointsOfEtcdThatAreNotEncryptedAreWarnedOf(t *testing.T) {
+func TestUnencryptedEndpointsOfEtcdAreWarnedAbout(t *testing.T) {
 	for args, want := range map[string]string{
 		"--etcd-endpoints http://127.0.0.1:1,http://[::1]:1,http://localhost:1,127.0.0.1:2": "",
 		"--etcd-endpoints https://10.0.0.1:1":                                               "",

@@ -46,7 +46,7 @@ func (f *file) read(path string) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		if pathErr, ok := errors.AsType[*os.PathError](err); ok {
-			err = pathErr.Err // The path is named already.
+			err = pathErr.Err // the error names the path already
 		}
 		f.note(0, "%w", err)
 		return
@@ -54,7 +54,7 @@ func (f *file) read(path string) {
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var document yaml.Node
 	switch err := decoder.Decode(&document); {
-	case errors.Is(err, io.EOF): // There is nothing in it.
+	case errors.Is(err, io.EOF): // the file is empty
 		return
 	case err != nil:
 		f.note(0, "%w", err)
@@ -95,7 +95,7 @@ func (f *file) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, e
 	return flagText(value, string(flag.Tag.Sep)), nil
 }
 
-// flagText writes a value as on the command line, with what stands between several. Scalars stay as they are written, so
+// flagText writes a value as on the command line, with a separator between several. Scalars stay as they are written, so
 // that an account id keeps its zeros.
 func flagText(value *yaml.Node, separator string) string {
 	var parts []string
@@ -116,7 +116,7 @@ func flagText(value *yaml.Node, separator string) string {
 	return strings.Join(parts, separator)
 }
 
-// Validate notes every key of the file that is no flag of any command.
+// Validate notes every key of the file that is not the flag of any command.
 func (f *file) Validate(app *kong.Application) error {
 	known := map[string]bool{}
 	for flag := range allFlags(app) {

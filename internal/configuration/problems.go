@@ -14,8 +14,8 @@ import (
 	"trellis/internal/lattice"
 )
 
-// problems collects what is wrong with values. The parser alone would stop at the first; so its mappers note a value
-// that cannot be read and go on, and all problems are told at once.
+// problems collects what is wrong with values. The parser alone would stop at the first one, so its mappers note a value
+// that cannot be read and go on, and all problems are reported at once.
 type problems struct {
 	file     file
 	settings []settingProblem
@@ -32,13 +32,13 @@ func (p *problems) wrong(flag string, value any, want string) {
 	p.settings = append(p.settings, settingProblem{flag, value, want})
 }
 
-// all returns all that is wrong. ctx is what the command line was understood as, nil if it was not understood.
+// all returns all problems. ctx is the parsed command line, nil if it could not be parsed.
 func (p *problems) all(ctx *kong.Context) []error {
 	list := p.file.problems
 	for _, s := range p.settings {
 		value := ""
 		switch s.value {
-		case nil: // want tells of it.
+		case nil: // want reports it
 		case "":
 			value = ` ""`
 		default:
@@ -69,7 +69,7 @@ func (p *problems) origin(ctx *kong.Context, name string) string {
 	return ""
 }
 
-// mappers read the types of flags that can be written wrongly.
+// mappers read the types of flags whose values can be malformed.
 func (p *problems) mappers() []kong.Option {
 	return []kong.Option{
 		mapper(p, "a duration such as 2s", time.ParseDuration),

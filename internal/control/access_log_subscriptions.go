@@ -11,8 +11,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// CreateAccessLogSubscription begins to send the access logs of a service, a service network or a resource
-// configuration to a destination. Whether the destination exists cannot be seen from here.
+// CreateAccessLogSubscription begins to send the access logs of a service, a service network or a resource configuration
+// to a destination. It cannot tell whether the destination exists.
 func (c *Control) CreateAccessLogSubscription(ctx context.Context, caller api.Caller, in *shape.CreateAccessLogSubscriptionRequest) (*shape.CreateAccessLogSubscriptionResponse, error) {
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
@@ -29,7 +29,7 @@ func (c *Control) CreateAccessLogSubscription(ctx context.Context, caller api.Ca
 		if err := setDestination(s, in.DestinationArn); err != nil {
 			return nil, err
 		}
-		// Nothing but a service network has log types. Clients name one all the same, as Terraform does.
+		// Only a service network has log types. Clients name one all the same, as Terraform does.
 		if resource.Key().Kind == lattice.KindServiceNetwork {
 			s.LogType = cmp.Or(in.ServiceNetworkLogType, shape.ServiceNetworkLogTypeService)
 		}
@@ -75,7 +75,7 @@ func (c *Control) GetAccessLogSubscription(_ context.Context, caller api.Caller,
 	})
 }
 
-// ListAccessLogSubscriptions lists the access log subscriptions of a resource. AWS answers a ResourceNotFoundException if
+// ListAccessLogSubscriptions lists the access log subscriptions of a resource. AWS returns a ResourceNotFoundException if
 // there is no such resource, although the model does not list it.
 func (c *Control) ListAccessLogSubscriptions(_ context.Context, caller api.Caller, in *shape.ListAccessLogSubscriptionsRequest) (*shape.ListAccessLogSubscriptionsResponse, error) {
 	return read(c, func(v catalog.View) (*shape.ListAccessLogSubscriptionsResponse, error) {
@@ -133,7 +133,7 @@ func subscriptionsOf(scope lattice.Scope, resourceID string) lattice.Index {
 	return lattice.By(lattice.KindAccessLogSubscription, scope, "resource", resourceID)
 }
 
-// subscribed returns what is logged, which cannot have been deleted: a subscription goes with it.
+// subscribed returns the resource whose traffic is logged. It exists: a subscription is deleted with it.
 func subscribed(v catalog.View, s *lattice.AccessLogSubscription) lattice.Resource {
 	kind, _ := lattice.KindOfID(s.ResourceID)
 	rec, _ := catalog.Get[lattice.Resource](v, lattice.Key{Kind: kind, Scope: s.Scope, Path: s.ResourceID})

@@ -67,7 +67,8 @@ func (c *Control) forwardTarget(v catalog.View, caller api.Caller, l *lattice.Li
 	if problem := g.ForwardProblem(l.Protocol); problem != "" {
 		return nil, api.Rejected(problem)
 	}
-	// A target group serves one service (API CreateTargetGroup). All rules that refer to it are of one, so the first one tells.
+	// A target group serves one service (API CreateTargetGroup). All rules that refer to it belong to one, so the first
+	// rule is enough.
 	for r := range catalog.All[*lattice.Rule](v, lattice.By(lattice.KindRule, g.Scope, "targetgroup", g.ID)) {
 		if r.ServiceID != l.ServiceID {
 			return nil, api.Conflict(resourceTypes[lattice.KindTargetGroup], g.ID, fmt.Sprintf("TargetGroup %s has been associated with other services", g.ID))

@@ -91,7 +91,7 @@ func authPolicyState(resource lattice.Resource) shape.AuthPolicyState {
 	return shape.AuthPolicyStateInactive
 }
 
-// newAttachedPolicy returns a policy that is put on a resource now.
+// newAttachedPolicy returns a policy that is attached to a resource now.
 func (c *Control) newAttachedPolicy(resource lattice.Resource, text string) lattice.AttachedPolicy {
 	now := c.now()
 	return lattice.AttachedPolicy{
@@ -99,7 +99,7 @@ func (c *Control) newAttachedPolicy(resource lattice.Resource, text string) latt
 	}
 }
 
-// checkPolicy refuses a text that is no policy, or not one that meets the requirements, and says all that is wrong.
+// checkPolicy refuses a text that is not a policy, or that does not meet the requirements, and names every problem.
 func checkPolicy(text string, requirements policy.Requirements) error {
 	document, err := policy.Parse(text)
 	if err == nil {

@@ -16,7 +16,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// newTestControl returns operations on the tests' catalog, and a caller in an account of its own.
+// newTestControl returns operations on the tests' catalog, and a caller in its own account.
 func newTestControl(cfg Config) (*Control, api.Caller) {
 	cfg.Catalog = store
 	cfg.Domain = "localhost"
@@ -104,7 +104,7 @@ func isConflict(err error) bool {
 }
 
 // Registering a target in a target group that is being deleted must not leave a target without a group.
-func TestTargetsAreNotRegisteredInWhatIsDeleted(t *testing.T) {
+func TestTargetsAreNotRegisteredInAGroupBeingDeleted(t *testing.T) {
 	c, caller := newTestControl(Config{})
 	for range 20 {
 		group, err := c.CreateTargetGroup(t.Context(), caller, &shape.CreateTargetGroupRequest{

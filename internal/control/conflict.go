@@ -11,11 +11,11 @@ import (
 	"trellis/internal/lattice"
 )
 
-// unavailableRetrySeconds is when a client may try again what could not be stored.
+// unavailableRetrySeconds is how long a client should wait before it tries again to change something.
 const unavailableRetrySeconds = 5
 
-// commitError turns what the catalog says of a transaction into what the client is told: that something cannot be stored
-// at all, or who holds a claim. Other errors pass unchanged.
+// commitError turns the catalog's error about a transaction into the client's: nothing can be stored, or another record
+// holds a claim. Other errors pass unchanged.
 func commitError(err error) error {
 	unavailable, ok := errors.AsType[*catalog.UnavailableError](err)
 	switch {
@@ -59,8 +59,8 @@ func requireActive(rec lattice.Resource, now time.Time) error {
 		fmt.Sprintf("Invalid resource status for this operation, resource id %s, status: %s.", id, status))
 }
 
-// requireLasting refuses to attach something to a resource that is on its way out. One that is still being created can
-// have it: the AWS Gateway API Controller takes a conflict for another subscription, and does not try again.
+// requireLasting refuses to attach something to a resource that is being deleted. A resource that is still being created is
+// fine: the AWS Gateway API Controller takes a conflict for another subscription, and does not try again.
 func requireLasting(rec lattice.Resource, now time.Time) error {
 	if rec.Meta().Lifecycle.Deleting() {
 		return requireActive(rec, now)
@@ -77,8 +77,8 @@ func requireDeletable(rec lattice.Resource, now time.Time) error {
 	return requireActive(rec, now)
 }
 
-// requireUpdatable refuses an update while something is being done to a resource, or when its creation or deletion
-// has failed. One whose last update failed can be updated again.
+// requireUpdatable refuses an update while a resource is being created, updated or deleted, or when its creation or
+// deletion has failed. One whose last update failed can be updated again.
 func requireUpdatable(rec lattice.Resource, now time.Time) error {
 	if rec.Meta().Lifecycle.Phase == lattice.PhaseUpdate && !strings.HasSuffix(rec.Meta().Lifecycle.Status(now), "_IN_PROGRESS") {
 		return nil

@@ -58,7 +58,7 @@ type TargetHealth interface {
 // Control implements the operations of the API.
 type Control struct {
 	Config
-	// due is signalled when a deletion or a drain has been begun, whose end Run has to see to.
+	// due is signalled when a deletion or a drain has begun, whose end Run must bring about.
 	due      chan struct{}
 	verifier verifier
 	quotas   lattice.QuotaTable
@@ -114,7 +114,7 @@ func (c *Control) commit(ctx context.Context, fn func(tx *catalog.Tx) error) err
 	if err := c.Catalog.Commit(ctx, fn); err != nil {
 		return commitError(err)
 	}
-	// Only with a delay can fn have begun something that Run has to end.
+	// Only with a delay can fn have begun something for Run to end.
 	if c.LifecycleDelay > 0 {
 		c.signalDue()
 	}

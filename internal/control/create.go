@@ -76,7 +76,7 @@ func (c *Control) newBase(caller api.Caller, kind lattice.Kind, name *string, ta
 	}
 }
 
-// newActiveBase is newBase for a resource that has no status, since it is there at once.
+// newActiveBase is newBase for a resource that has no status, since it exists at once.
 func (c *Control) newActiveBase(caller api.Caller, kind lattice.Kind, name *string, tags map[string]string) lattice.Base {
 	base := c.newBase(caller, kind, name, tags)
 	base.Lifecycle = lattice.Lifecycle{}
@@ -90,7 +90,7 @@ func updated[R lattice.Resource](rec R, now time.Time) R {
 	return next.(R)
 }
 
-// now is the time to the millisecond, which is what the API shows of it.
+// now is the time to the millisecond, as the API shows it.
 func (c *Control) now() time.Time { return c.Now().UTC().Truncate(time.Millisecond) }
 
 // ptr returns v as an optional member.

@@ -17,8 +17,8 @@ const dueInterval = 5 * time.Second
 // endsAtOnce is how many records one transaction ends: a resource takes up to a dozen of the operations that fit in one.
 const endsAtOnce = 10
 
-// remove deletes a resource, or begins its deletion when deletions take time here. A resource that is being
-// deleted stays so. What has to be refused has been refused before. It returns the resource's status from now on.
+// remove deletes a resource, or begins its deletion when deletions take time here. A resource that is already being deleted
+// is left as it is. The caller has checked that the resource can be deleted. remove returns its status from now on.
 func (c *Control) remove(tx *catalog.Tx, rec lattice.Resource) string {
 	if lifecycle := rec.Meta().Lifecycle; lifecycle.Deleting() {
 		return lifecycle.Status(c.now())
@@ -53,7 +53,7 @@ func (c *Control) end(tx *catalog.Tx, rec lattice.Resource) {
 	}
 }
 
-// signalDue makes Run look at what is due. It is called once what is due is in the catalog, or Run could miss it.
+// signalDue makes Run look at what is due. Call it once that is in the catalog, or Run could miss it.
 func (c *Control) signalDue() {
 	select {
 	case c.due <- struct{}{}:
@@ -150,7 +150,7 @@ func (c *Control) endRecord(tx *catalog.Tx, key lattice.Key, now time.Time) {
 	}
 }
 
-// endOf is when a record's deletion, or the first drain of its targets, ends, or zero when it has neither.
+// endOf is when a record's deletion, or the first drain of its targets, ends; zero if it has neither.
 func endOf(rec lattice.Record) time.Time {
 	switch rec := rec.(type) {
 	case *lattice.Targets:

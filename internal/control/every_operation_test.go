@@ -22,8 +22,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// everything is the handler over the real operations and a catalog of its own, for requests that go through all
-// operations. Each test that needs a clean start takes another account.
+// everything is the handler over the real operations and its own catalog, for requests that go through all operations. Each
+// test that needs a clean start takes another account.
 type everything struct {
 	handler http.Handler
 	account atomic.Int64
@@ -38,7 +38,7 @@ func openEverything(tb testing.TB) *everything {
 		tb.Fatal(err)
 	}
 	operations := control.New(control.Config{
-		Catalog: c, Health: untold{}, Resolver: untold{}, Domain: "localhost", DeregistrationDelay: time.Minute, Log: slog.New(slog.DiscardHandler),
+		Catalog: c, Health: silent{}, Resolver: silent{}, Domain: "localhost", DeregistrationDelay: time.Minute, Log: slog.New(slog.DiscardHandler),
 	})
 	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
 	ended := make(chan error, 1)
@@ -57,7 +57,7 @@ func openEverything(tb testing.TB) *everything {
 	return e
 }
 
-// Authenticate lets everybody in, as the account of the day.
+// Authenticate accepts everybody, as the current account.
 func (e *everything) Authenticate(*http.Request, func() ([]byte, error)) (api.Caller, error) {
 	return api.Caller{Account: fmt.Sprintf("%012d", e.account.Load()), Region: "us-west-2", Principal: "arn:aws:iam::123456789012:root"}, nil
 }
@@ -73,18 +73,18 @@ func (e *everything) send(tb testing.TB, request apitest.Request) *httptest.Resp
 	return w
 }
 
-// untold is the world outside, which tells nothing.
-type untold struct{}
+// silent is the world outside, which tells nothing.
+type silent struct{}
 
-func (untold) Status(*lattice.Target) (shape.TargetStatus, string) {
+func (silent) Status(*lattice.Target) (shape.TargetStatus, string) {
 	return shape.TargetStatusUnused, "TargetGroupNotInUse"
 }
 
-func (untold) LookupTXT(_ context.Context, name string) ([]string, error) {
+func (silent) LookupTXT(_ context.Context, name string) ([]string, error) {
 	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 }
 
-// failing is the log of a handler that must not have anything to warn of: what it logs explains a status of 500.
+// failing is the log of a handler that must not warn of anything: what it logs explains a status of 500.
 type failing struct{ tb testing.TB }
 
 func (f failing) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
@@ -118,7 +118,7 @@ func TestEveryConstraintOfEveryOperationIsEnforced(t *testing.T) {
 	}
 }
 
-func TestEveryOperationIsBuiltAndTakesWhatTheModelAllows(t *testing.T) {
+func TestEveryOperationExistsAndAcceptsWhatTheModelAllows(t *testing.T) {
 	e := openEverything(t)
 	for _, op := range bounds.Operations() {
 		t.Run(op.Name, func(t *testing.T) {
@@ -188,8 +188,8 @@ func (e *everything) furnish(tb testing.TB, random *apitest.Random) {
 	)
 }
 
-// play sends random requests in an account of its own, and counts those that succeed by operation. It returns who
-// made them.
+// play sends random requests in its own account, and counts those that succeed by operation. It returns the maker of the
+// requests.
 func (e *everything) play(tb testing.TB, seed uint64, requests int, succeeded map[string]int) *apitest.Random {
 	tb.Helper()
 	e.account.Add(1)

@@ -28,7 +28,7 @@ var resourceTypes = map[lattice.Kind]string{
 	lattice.KindTargetGroup:                       "TARGET_GROUP",
 }
 
-// resourceTypeDomainName is the word for a custom domain name, which is no resource of its own.
+// resourceTypeDomainName is the word for a custom domain name, which is not a resource.
 const resourceTypeDomainName = "CUSTOM_DOMAIN_NAME"
 
 // find returns the resource that an identifier, an id or an ARN, names in the caller's scope. parents are the
@@ -92,8 +92,8 @@ func foreignAccount(caller api.Caller, arn, owner string) error {
 		caller.Account, arn, owner))
 }
 
-// elsewhere is the error for an ARN of another Region than the request's. A Region knows nothing of what is in another
-// one, so nothing is found; the message says where to ask.
+// elsewhere is the error for an ARN of another Region than the request's. Regions know nothing of each other, so nothing is
+// found; the message says where to ask.
 func elsewhere(caller api.Caller, resourceType, arn, region string) error {
 	e := api.NotFound(resourceType, arn)
 	message := *e.Message + " The request is signed for the Region " + caller.Region + ", and the ARN is one of " + region + "."
@@ -101,8 +101,8 @@ func elsewhere(caller api.Caller, resourceType, arn, region string) error {
 	return e
 }
 
-// filterID returns the id in the identifier that a list is asked for, or "" when it is not asked for one. What does
-// not exist has an empty list.
+// filterID returns the id in the identifier by which a list is filtered, or "" if there is none. A list about what does not
+// exist is empty.
 func filterID(caller api.Caller, kind lattice.Kind, identifier *string) (string, error) {
 	if identifier == nil {
 		return "", nil

@@ -125,7 +125,7 @@ func findListener(v catalog.View, caller api.Caller, service, identifier *string
 	return find[*lattice.Listener](v, caller, lattice.KindListener, identifier, service)
 }
 
-// findListenerToChange finds a listener whose service nothing is being done to.
+// findListenerToChange finds a listener whose service is not being changed.
 func (c *Control) findListenerToChange(v catalog.View, caller api.Caller, service, identifier *string) (*lattice.Listener, error) {
 	l, err := findListener(v, caller, service, identifier)
 	if err != nil {
@@ -157,7 +157,7 @@ func listener(v catalog.View, l *lattice.Listener) *shape.GetListenerResponse {
 	}
 }
 
-// changedListener is what the answers to the creation and to an update show of a listener.
+// changedListener is what the responses to a creation and an update show of a listener.
 func changedListener(v catalog.View, l *lattice.Listener) *shape.CreateListenerResponse {
 	full := listener(v, l)
 	return &shape.CreateListenerResponse{

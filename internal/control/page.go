@@ -11,7 +11,7 @@ import (
 // defaultPageSize is the size of a page when the client does not ask for one. AWS does not state its own.
 const defaultPageSize = 100
 
-// query is a list operation's question: a token answers only the question that it was given for.
+// query is the question of a list operation: a token answers only the question that it was given for.
 type query struct {
 	Operation  string
 	Index      lattice.Index // what is listed, whether or not the catalog has such an index
@@ -63,7 +63,7 @@ func page[R lattice.Record, S any](v catalog.View, q query, summarise func(rec R
 }
 
 // pageOf returns the next summaries of what list yields after a cursor, and the token of the next page. On the last page
-// the token is absent, not empty: botocore's paginators would ask for ever (github.com/boto/botocore, botocore/paginate.py).
+// the token is absent, not empty: botocore's paginators would never stop (github.com/boto/botocore, botocore/paginate.py).
 // summarise leaves an item out by returning false.
 func pageOf[R, S any](q query, list func(after catalog.Cursor, yield func(item R, at catalog.Cursor) bool), summarise func(item R) (S, bool)) ([]S, *string, error) {
 	after, err := q.cursor()

@@ -8,7 +8,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// checkQuota refuses to go beyond a quota: count is how many there would be.
+// checkQuota refuses to exceed a quota: count is how many there would be.
 func (c *Control) checkQuota(id lattice.QuotaID, count int, kind lattice.Kind, resourceID string) error {
 	q := c.quotas[id]
 	if count <= q.Limit {

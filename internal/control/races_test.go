@@ -20,7 +20,7 @@ import (
 // rounds is how often each race is run.
 const rounds = 25
 
-// client calls operations in an account of its own, and fails the test when one fails that must not.
+// client calls operations in its own account, and fails the test when an operation fails that must not.
 type client struct {
 	t      *testing.T
 	c      *Control
@@ -102,7 +102,7 @@ func race(functions ...func() error) []error {
 	return errs
 }
 
-// oneSucceeds checks that one of the racers won, and the others met a ConflictException.
+// oneSucceeds checks that one of the racers won, and that the others got a ConflictException.
 func oneSucceeds(t *testing.T, errs []error) {
 	t.Helper()
 	succeeded := 0
@@ -118,7 +118,7 @@ func oneSucceeds(t *testing.T, errs []error) {
 	}
 }
 
-// refused reports whether an operation was refused for what another one had done, and fails the test for other errors.
+// refused reports whether an operation was refused because of another one, and fails the test for other errors.
 func refused(t *testing.T, err error) bool {
 	t.Helper()
 	_, conflict := errors.AsType[*shape.ConflictException](err)
@@ -342,7 +342,7 @@ func TestDeletedTargetGroupIsInNoRule(t *testing.T) {
 
 // A client that orders the rules of a listener reads the priorities and writes them in another order. However
 // many do so at once, no rule ever loses its priority or shares it.
-func TestRulesThatAreReorderedAtOnceKeepDistinctPriorities(t *testing.T) {
+func TestRulesReorderedConcurrentlyKeepDistinctPriorities(t *testing.T) {
 	const rules, writers = 6, 4
 	c := newClient(t)
 	service := c.service("orders")
@@ -380,8 +380,8 @@ func TestRulesThatAreReorderedAtOnceKeepDistinctPriorities(t *testing.T) {
 	}
 }
 
-// With deletions that take time, an association that is going still refers to what it joined.
-func TestAssociationThatIsBeingDeletedKeepsItsEnds(t *testing.T) {
+// With deletions that take time, an association that is being deleted still refers to what it joined.
+func TestWhatAnAssociationBeingDeletedJoinsCannotBeDeleted(t *testing.T) {
 	c := newClient(t)
 	now := testEpoch
 	c.c.Now = func() time.Time { return now }

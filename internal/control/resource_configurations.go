@@ -100,7 +100,7 @@ func (c *Control) setGateway(tx *catalog.Tx, caller api.Caller, r *lattice.Resou
 	return rejected(g.TypeProblem(r.Type), g.AddressProblem(r.Definition))
 }
 
-// joinGroup gives a child what it has from its group, which may be repeated in its creation but not be different.
+// joinGroup gives a child what it has from its group. The creation may repeat it, but not with another value.
 func (c *Control) joinGroup(tx *catalog.Tx, caller api.Caller, r *lattice.ResourceConfiguration, in *shape.CreateResourceConfigurationRequest) (*lattice.ResourceConfiguration, error) {
 	group, err := find[*lattice.ResourceConfiguration](tx, caller, lattice.KindResourceConfiguration, in.ResourceConfigurationGroupIdentifier)
 	if err != nil {
@@ -112,7 +112,7 @@ func (c *Control) joinGroup(tx *catalog.Tx, caller api.Caller, r *lattice.Resour
 	if err := requireActive(group, c.now()); err != nil {
 		return nil, err
 	}
-	// A group cannot be without its gateway, which cannot be deleted while it is in use.
+	// A group always has its gateway, which cannot be deleted while it is in use.
 	g, _ := catalog.Get[*lattice.ResourceGateway](tx, lattice.ResourceGatewayKey(group.Scope, group.ResourceGatewayID))
 	if in.ResourceGatewayIdentifier != nil {
 		own, err := find[*lattice.ResourceGateway](tx, caller, lattice.KindResourceGateway, in.ResourceGatewayIdentifier)
@@ -194,7 +194,7 @@ func (c *Control) ListResourceConfigurations(_ context.Context, caller api.Calle
 	scope := caller.Scope()
 	q := newQuery("ListResourceConfigurations", lattice.All(lattice.KindResourceConfiguration, scope), in.MaxResults, in.NextToken)
 	q.Filter = fmt.Sprintf("%s %s %s", gatewayID, groupID, verificationID)
-	switch { // The list that is likely to be the shortest.
+	switch { // the list that is likely to be the shortest
 	case groupID != "":
 		q.Index = lattice.By(lattice.KindResourceConfiguration, scope, "group", groupID)
 	case verificationID != "":
@@ -277,8 +277,9 @@ func (c *Control) updateResourceConfiguration(tx *catalog.Tx, r *lattice.Resourc
 	return r, rejected(g.AddressProblem(r.Definition))
 }
 
-// DeleteResourceConfiguration deletes a resource configuration that is in no service network by itself and has no VPC
-// endpoints and no children. A child leaves the service networks of its group with it (UG resource-configuration).
+// DeleteResourceConfiguration deletes a resource configuration that is not associated with a service network by itself and
+// has no VPC endpoints and no children. A child leaves the service networks of its group with it (UG
+// resource-configuration).
 func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Caller, in *shape.DeleteResourceConfigurationRequest) (*shape.DeleteResourceConfigurationResponse, error) {
 	key, err := resolve(caller, lattice.KindResourceConfiguration, in.ResourceConfigurationIdentifier)
 	if err != nil {
@@ -311,10 +312,10 @@ func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Ca
 			return nil, api.Conflict(resourceTypes[lattice.KindResourceConfiguration], r.ID, fmt.Sprintf("ResourceConfiguration %s has child resource configuration(s)", r.ID))
 		}
 		for _, a := range associations {
-			c.end(tx, a) // At once: what it leads to is going.
+			c.end(tx, a) // at once, since what it leads to is deleted
 		}
 		for _, a := range slices.Collect(catalog.All[*lattice.ResourceEndpointAssociation](tx, endpointAssociationsOf(r.Key()))) {
-			tx.Delete(a.Key()) // Its endpoint has left the inventory just now.
+			tx.Delete(a.Key()) // its endpoint has just left the inventory
 		}
 		for _, child := range slices.Collect(catalog.All[*lattice.ResourceConfiguration](tx, childrenOf(r))) {
 			c.end(tx, child) // Of a cluster, with which they have come.

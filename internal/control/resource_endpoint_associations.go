@@ -55,11 +55,11 @@ func (c *Control) ListResourceEndpointAssociations(ctx context.Context, caller a
 	})
 }
 
-// admits reports whether a filter admits a value. Empty, it admits all.
+// admits reports whether a filter admits a value. An empty filter admits all.
 func admits(filter, value string) bool { return filter == "" || filter == value }
 
 // DeleteResourceEndpointAssociation detaches a VPC endpoint from a resource configuration. The endpoint stays in the
-// inventory, so it is remembered that the two no longer belong together.
+// inventory, so a record remembers that the two no longer belong together.
 func (c *Control) DeleteResourceEndpointAssociation(ctx context.Context, caller api.Caller, in *shape.DeleteResourceEndpointAssociationRequest) (*shape.DeleteResourceEndpointAssociationResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteResourceEndpointAssociationResponse, error) {
 		a, err := find[*lattice.ResourceEndpointAssociation](tx, caller, lattice.KindResourceEndpointAssociation, in.ResourceEndpointAssociationIdentifier)

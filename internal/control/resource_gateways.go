@@ -179,8 +179,8 @@ func configurationsOf(g *lattice.ResourceGateway) lattice.Index {
 	return lattice.By(lattice.KindResourceConfiguration, g.Scope, "resourcegateway", g.ID)
 }
 
-// defaultSecurityGroup returns the id of a VPC's default security group, which EC2 puts on interfaces that are given none:
-// the inventory's, or one that is derived from the id of the VPC, so that it is always the same.
+// defaultSecurityGroup returns the id of a VPC's default security group, which EC2 puts on interfaces without one: the
+// inventory's, or one that is derived from the id of the VPC, so that it is always the same.
 func (c *Control) defaultSecurityGroup(vpcID string) string {
 	if vpc, ok := c.inventory().VPC(vpcID); ok && vpc.DefaultSecurityGroup != "" {
 		return vpc.DefaultSecurityGroup

@@ -83,8 +83,8 @@ func (c client) checkResourceReferences() {
 	})
 }
 
-// rejectedOrRefused reports whether an operation was refused, if need be by a ValidationException: that is how the
-// deletion of a resource configuration is refused.
+// rejectedOrRefused reports whether an operation was refused, possibly by a ValidationException, as the deletion of a
+// resource configuration is.
 func rejectedOrRefused(t *testing.T, err error) bool {
 	t.Helper()
 	if _, ok := err.(*shape.ValidationException); ok {
@@ -93,7 +93,7 @@ func rejectedOrRefused(t *testing.T, err error) bool {
 	return refused(t, err)
 }
 
-func TestDeletedResourceGatewayServesNoConfiguration(t *testing.T) {
+func TestDeletedResourceGatewayHasNoConfiguration(t *testing.T) {
 	c := newClient(t)
 	for i := range rounds {
 		gateway := c.resourceGateway(fmt.Sprintf("gateway-%d", i))
@@ -188,8 +188,8 @@ func TestOneOfManyCreatorsGetsTheLogDestination(t *testing.T) {
 	oneSucceeds(t, race(creators...))
 }
 
-// A group as large as it can be fits into one transaction, in every way in which it comes and goes.
-func TestLargestGroupComesAndGoes(t *testing.T) {
+// The largest possible group fits into one transaction, in every way in which it is created and deleted.
+func TestLargestGroupIsCreatedAndDeleted(t *testing.T) {
 	c := newClient(t)
 	c.c.quotas = lattice.Quotas{"childResourceConfigurationsPerGroup": 100}.InForce()
 	gateway, network := c.resourceGateway("gateway"), c.serviceNetwork("network")

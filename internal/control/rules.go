@@ -98,10 +98,10 @@ func (c *Control) UpdateRule(ctx context.Context, caller api.Caller, in *shape.U
 	})
 }
 
-// BatchUpdateRule updates up to ten rules of a listener in one transaction. Priorities are compared when all
-// updates have been made, so that rules can swap theirs; the Gateway API controller puts its rules in order this way. A rule
-// that cannot be updated is reported and does not keep the others from it; priorities that collide in the end
-// cannot be laid at one rule's door, and refuse them all.
+// BatchUpdateRule updates up to ten rules of a listener in one transaction. Priorities are compared when all updates have
+// been made, so that rules can swap theirs; the Gateway API controller reorders its rules this way. A rule that cannot be
+// updated is reported and does not prevent the other updates. Priorities that collide in the end are no single rule's
+// fault, and all updates are refused.
 func (c *Control) BatchUpdateRule(ctx context.Context, caller api.Caller, in *shape.BatchUpdateRuleRequest) (*shape.BatchUpdateRuleResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.BatchUpdateRuleResponse, error) {
 		out := &shape.BatchUpdateRuleResponse{Successful: []shape.RuleUpdateSuccess{}, Unsuccessful: []shape.RuleUpdateFailure{}}

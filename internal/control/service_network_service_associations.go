@@ -54,10 +54,10 @@ func (c *Control) CreateServiceNetworkServiceAssociation(ctx context.Context, ca
 	})
 }
 
-// checkServiceAssociation refuses a second association of a service with a service network, and a second service
-// with the same custom domain name in it. While something is being done to the first association, the message names
-// its status: the Gateway API controller retries when it finds CREATE_IN_PROGRESS there
-// (github.com/aws/aws-application-networking-k8s, pkg/deploy/lattice/service_manager.go).
+// checkServiceAssociation refuses a second association of a service with a service network, and a second service with the
+// same custom domain name in it. While the first association is being created or deleted, the message names its status: the
+// Gateway API controller retries when it finds CREATE_IN_PROGRESS there (github.com/aws/aws-application-networking-k8s,
+// pkg/deploy/lattice/service_manager.go).
 func (c *Control) checkServiceAssociation(tx *catalog.Tx, a *lattice.ServiceNetworkServiceAssociation) error {
 	if key, held := tx.Holder(a.PairClaim()); held {
 		first, _ := catalog.Get[*lattice.ServiceNetworkServiceAssociation](tx, key)

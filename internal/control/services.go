@@ -160,7 +160,8 @@ func checkCustomDomain(s *lattice.Service) error {
 	return nil
 }
 
-// checkCertificate refuses a certificate of another account: who knew its ARN could speak for its names.
+// checkCertificate refuses a certificate of another account: otherwise anybody who knew its ARN could serve its names
+//
 func checkCertificate(caller api.Caller, arn *string) error {
 	if value(arn) == "" {
 		return nil
@@ -172,8 +173,8 @@ func checkCertificate(caller api.Caller, arn *string) error {
 	return nil
 }
 
-// checkNameIsFree refuses a custom domain name that belongs to another account. Which one that is, or which
-// service, is not for this caller to know.
+// checkNameIsFree refuses a custom domain name that belongs to another account. It does not tell the caller which
+// account or service that is.
 func checkNameIsFree(v catalog.View, s *lattice.Service) error {
 	if s.CustomDomainName == "" {
 		return nil

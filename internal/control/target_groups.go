@@ -42,8 +42,8 @@ func (c *Control) CreateTargetGroup(ctx context.Context, caller api.Caller, in *
 	})
 }
 
-// failedNamesake returns the target group of the same name that could not be created. CreateTargetGroup is the only
-// creation that can be retried then (API CreateTargetGroup): it creates the same target group.
+// failedNamesake returns the target group of the same name that could not be created. Only CreateTargetGroup can be retried
+// then (API CreateTargetGroup): it creates the same target group.
 func (c *Control) failedNamesake(tx *catalog.Tx, group *lattice.TargetGroup) (*lattice.TargetGroup, bool) {
 	key, held := tx.Holder(group.NameClaim())
 	if !held {
@@ -150,8 +150,8 @@ func (c *Control) UpdateTargetGroup(ctx context.Context, caller api.Caller, in *
 	})
 }
 
-// DeleteTargetGroup deletes a target group that no rule uses and that has no targets. Another account's does not
-// exist for it: the model gives this operation, alone of all, no AccessDeniedException.
+// DeleteTargetGroup deletes a target group that no rule uses and that has no targets. One of another account is not found:
+// for this operation alone, the model has no AccessDeniedException.
 func (c *Control) DeleteTargetGroup(ctx context.Context, caller api.Caller, in *shape.DeleteTargetGroupRequest) (*shape.DeleteTargetGroupResponse, error) {
 	out, err := change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteTargetGroupResponse, error) {
 		group, err := findTargetGroup(tx, caller, in.TargetGroupIdentifier)

@@ -180,8 +180,8 @@ func putTargets(tx *catalog.Tx, record *lattice.Targets, gone func(*lattice.Targ
 	}
 }
 
-// isInUse reports whether traffic can reach a target. The status alone does not tell it: functions and load balancers
-// are UNAVAILABLE in target groups that are not used, too.
+// isInUse reports whether traffic can reach a target. The status alone does not say: functions and load balancers are
+// UNAVAILABLE in target groups that are not used, too.
 func (m *membership) isInUse(target *lattice.Target) bool {
 	if m.tx.Count(usesOf(m.group)) == 0 {
 		return false
@@ -230,7 +230,7 @@ func (c *Control) targetSummary(target *lattice.Target) shape.TargetSummary {
 	return shape.TargetSummary{Id: shown.Id, Port: shown.Port, Status: status, ReasonCode: present(reason)}
 }
 
-// targetFilter is the targets that a ListTargets names, without ports where it names none. Empty, it admits all.
+// targetFilter is the targets that a ListTargets names, without ports where it names none. An empty filter admits all.
 type targetFilter map[string]bool
 
 func newTargetFilter(group *lattice.TargetGroup, targets []shape.Target) targetFilter {
@@ -263,7 +263,7 @@ func targetsOf(v catalog.View, group *lattice.TargetGroup) []*lattice.Target {
 	return record.Members
 }
 
-// shownTarget shows a target in an answer, without a port if it has none.
+// shownTarget shows a target in a response, without a port if it has none.
 func shownTarget(id string, port int32) shape.Target {
 	target := shape.Target{Id: &id}
 	if port != 0 {

@@ -12,8 +12,8 @@ import (
 	"trellis/internal/api/bounds"
 )
 
-// neverAnswered says why an operation has no transcript of an error that the model lists for it: it cannot occur here.
-// Of all other errors there is one, which TestTranscriptsShowEveryErrorOfEveryOperation makes sure of.
+// neverAnswered says why no transcript shows an error that the model lists for an operation: it cannot occur here.
+// TestTranscriptsShowEveryErrorOfEveryOperation makes sure that all other errors are shown.
 var neverAnswered = map[string]map[string]string{
 	"CreateResourceGateway": {
 		"ResourceNotFoundException": "whether the VPC, the subnets and the security groups exist is EC2's matter, which is not here (A-237)",
@@ -50,7 +50,7 @@ var neverAnswered = map[string]map[string]string{
 	},
 }
 
-// alsoAnswered are errors of operations for which the model does not list them, by what AWS was seen to answer.
+// alsoAnswered are errors of operations for which the model does not list them, but which AWS was seen to return.
 var alsoAnswered = map[string][]string{
 	"ListAccessLogSubscriptions": {"ResourceNotFoundException"}, // sam-goodwin/itty-aws, patches/vpc-lattice.json
 }
@@ -58,7 +58,7 @@ var alsoAnswered = map[string][]string{
 // success stands for an answer without an error.
 const success = "success"
 
-// What a transcript shows is what happens: TestTranscripts plays them all.
+// What a transcript shows is what happens: TestTranscripts runs them all.
 func TestTranscriptsShowEveryErrorOfEveryOperation(t *testing.T) {
 	shown := answersInTranscripts(t)
 	for _, op := range bounds.Operations() {

@@ -194,7 +194,7 @@ func newPlayer(t *testing.T, file string) *player {
 	return p
 }
 
-// leave deletes what others could not have at the same time: domain names belong to one account.
+// leave deletes what other tests could not have at the same time: domain names belong to one account.
 func (p *player) leave() {
 	err := store.Commit(context.Background(), func(tx *catalog.Tx) error {
 		for _, account := range p.real {
@@ -222,7 +222,7 @@ func (p *player) open(cfg api.Config) {
 	p.handler = api.NewHandler(cfg)
 }
 
-// Authenticate lets everybody in, as the caller that the transcript names.
+// Authenticate accepts everybody, as the caller that the transcript names.
 func (p *player) Authenticate(*http.Request, func() ([]byte, error)) (api.Caller, error) {
 	return p.caller, nil
 }
@@ -345,7 +345,7 @@ func (p *player) step(lines []string) string {
 		p.vars[name] = p.find(answer, at)
 	}
 	if isPreparation {
-		p.show(answer) // Its ids are numbered all the same.
+		p.show(answer) // its ids are numbered too
 		return ""
 	}
 	return "----\n" + status + "\n" + p.show(answer)
@@ -417,7 +417,7 @@ func (p *player) obey(words []string) {
 	}
 }
 
-// authorizer decides by one identity policy, whoever calls.
+// authorizer decides by one identity policy, whoever the caller is.
 func (p *player) authorizer(text string) api.Authorizer {
 	document, err := policy.Parse(text)
 	if err != nil {

@@ -17,7 +17,7 @@ type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 }
 
-// NewResolver returns a resolver that asks the DNS server at an address and nobody else.
+// NewResolver returns a resolver that asks only the DNS server at an address.
 func NewResolver(address string) *net.Resolver {
 	return &net.Resolver{
 		PreferGo: true,
@@ -109,7 +109,7 @@ func (c *Control) verifyDue(ctx context.Context) time.Duration {
 	return wait
 }
 
-// verify looks for one record. That it is not there, or not yet, is the usual case.
+// verify looks for one record. Usually it does not exist, or not yet.
 func (c *Control) verify(ctx context.Context, d *lattice.DomainVerification) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()

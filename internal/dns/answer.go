@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// ttl is how many seconds others may keep an answer: names follow changes at once here, and should not much later
-	// elsewhere.
+	// ttl is how many seconds others may keep an answer: names follow changes at once here, and should do so soon elsewhere
+	//
 	ttl = 5
-	// maxUDPBytes is how large a response over UDP may be, whatever the client takes: larger ones would come in fragments,
-	// which get lost (DNS Flag Day 2020).
+	// maxUDPBytes is how large a response over UDP may be, whatever the client accepts: larger ones would come in
+	// fragments, which get lost (DNS Flag Day 2020).
 	maxUDPBytes = 1232
 	minUDPBytes = 512 // which every client takes (RFC 1035 4.2.1)
 )
@@ -27,11 +27,12 @@ type query struct {
 	local  netip.Addr // at which it has arrived
 }
 
-// read reads a query. ok is false for what is none and gets no response at all: one might be the response to another.
+// read reads a query. ok is false for a message that is not a query and gets no response at all, since it may be the
+// response to another one.
 func read(message []byte) (m *dns.Msg, ok bool) {
 	m = &dns.Msg{Data: message}
 	if err := m.Unpack(); err != nil {
-		// What has a head can be told that the rest is malformed.
+		// If there is a head, an error can say that the rest is malformed.
 		head := &dns.Msg{Data: message, Options: dns.MsgOptionUnpackHeader}
 		if len(message) < headerBytes || head.Unpack() != nil || head.Response {
 			return nil, false
@@ -43,7 +44,7 @@ func read(message []byte) (m *dns.Msg, ok bool) {
 
 const headerBytes = 12
 
-// answer answers what this server knows. forward says that others should be asked.
+// answer answers the names that this server knows. forward says that other servers should be asked.
 func (s *Server) answer(q query) (response *dns.Msg, forward bool) {
 	switch {
 	case q.Opcode != dns.OpcodeQuery:
@@ -71,7 +72,7 @@ func (s *Server) answer(q query) (response *dns.Msg, forward bool) {
 	return failed(q.Msg, dns.RcodeRefused), false
 }
 
-// found answers a query for a name that there is.
+// found answers a query for an existing name.
 func (s *Server) found(q query, name, zone string, entry Entry) *dns.Msg {
 	r := reply(q.Msg)
 	r.Authoritative = true
@@ -102,7 +103,7 @@ func (s *Server) found(q query, name, zone string, entry Entry) *dns.Msg {
 		}
 	}
 	if len(r.Answer) == count {
-		// There is the name, but nothing of that type (RFC 2308 2.2).
+		// The name exists, but has no record of that type (RFC 2308 2.2).
 		if zone == "" {
 			zone = name // As of the zones that Lattice makes for names of resources.
 		}
@@ -111,7 +112,7 @@ func (s *Server) found(q query, name, zone string, entry Entry) *dns.Msg {
 	return r
 }
 
-// missing answers a query for a name that there is not, or, if it is a parent of names, that has no records.
+// missing answers a query for a name that does not exist, or, if it is a parent of names, that has no records.
 func missing(q *dns.Msg, zone string, isParent bool) *dns.Msg {
 	r := reply(q)
 	r.Authoritative = true
@@ -137,8 +138,8 @@ var generated = [...]struct{ kind, cell string }{
 	{lattice.ResourceNameKind, lattice.ResourceNameCell},
 }
 
-// zoneOf returns the zone of generated names in which a name is, such as vpc-lattice-svcs.us-west-2.localhost, or "".
-// isParent reports whether the name is one below which names are, rather than one that could have records (RFC 8020).
+// zoneOf returns the zone of generated names that contains a name, such as vpc-lattice-svcs.us-west-2.localhost, or "".
+// isParent reports whether there are names below the name, which itself cannot have records (RFC 8020).
 func zoneOf(name, domain string) (zone string, isParent bool) {
 	below, ok := strings.CutSuffix(name, "."+domain)
 	if !ok {
@@ -152,7 +153,7 @@ func zoneOf(name, domain string) (zone string, isParent bool) {
 	for _, g := range generated {
 		if labels[n-2] == g.kind {
 			isCell := n > 2 && labels[n-3] == g.cell
-			// Names of resources have a label more: {association}.{resource configuration}.{cell}.
+			// Names of resources have one label more: {association}.{resource configuration}.{cell}.
 			isParent = n == 2 || isCell && n == 3 || isCell && n == 4 && strings.HasPrefix(labels[0], "rcfg-")
 			return g.kind + "." + labels[n-1] + "." + domain, isParent
 		}
@@ -193,7 +194,7 @@ func failed(q *dns.Msg, code uint16) *dns.Msg {
 func pack(r *dns.Msg, limit int) ([]byte, error) {
 	switch err := r.Pack(); {
 	case err != nil:
-		// The library reads names that it does not write: those with a dot within a label.
+		// The library reads some names that it does not write: those with a dot within a label.
 		malformed := &dns.Msg{MsgHeader: r.MsgHeader}
 		malformed.Rcode = dns.RcodeFormatError
 		err := malformed.Pack()

@@ -1,11 +1,11 @@
-// Package dns answers the names of services, and of whatever else routing knows, over UDP and TCP.
+// Package dns answers queries for the names of services, and for all other names that routing knows, over UDP and TCP.
 //
-// A query for a name that the data plane knows gets an authoritative answer from what routing has compiled, at once after
-// a change. Names below the generated domains that do not exist get NXDOMAIN. All other queries go to the servers of
+// A query for a name that the data plane knows gets an authoritative answer from what routing has compiled, at once after a
+// change. Names below the generated domains that do not exist get NXDOMAIN. All other queries go to the servers of
 // Config.Forward, or are refused.
 //
-// Messages are read and written by codeberg.org/miekg/dns. Its server is not used: it starts a goroutine for each packet
-// and each connection without a bound, and spins when accepting fails.
+// codeberg.org/miekg/dns reads and writes the messages. Its server is not used: it starts a goroutine for each packet and
+// each connection without a bound, and spins when accepting fails.
 package dns
 
 import (
@@ -36,7 +36,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Names knows the names that there are.
+// Names knows which names exist.
 type Names interface {
 	// Find returns what a name stands for, as a client sees it. The name is in lower case and has no dot at its end.
 	// Find is called for each query, by several goroutines.
@@ -66,7 +66,7 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	// A free port of TCP may be taken for UDP: try others then.
+	// The port may be free for TCP and taken for UDP: try others then.
 	for tries := 10; ; tries-- {
 		s := &Server{cfg: cfg, ask: newForwarder(cfg.Forward)}
 		err := s.listen(ctx)

@@ -123,7 +123,7 @@ func text(r *dns.Msg) string {
 	return strings.Join(parts, " ")
 }
 
-// The table in testdata is what each kind of name is answered with, over both protocols.
+// The table in testdata has the answer to each kind of name, over both protocols.
 func TestEachKindOfNameIsAnsweredAsTheTableSays(t *testing.T) {
 	s := start(t, nil)
 	file, err := os.Open("testdata/answers.txt")
@@ -177,7 +177,7 @@ func TestClientThatKnowsEDNSGetsLargerResponses(t *testing.T) {
 	}
 }
 
-func TestQueriesThatAreNotServedSaySo(t *testing.T) {
+func TestUnsupportedQueriesGetAnError(t *testing.T) {
 	s := start(t, nil)
 	for _, c := range []struct {
 		name   string
@@ -203,7 +203,7 @@ func TestGarbageIsAnsweredAtMostWithAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	// Less than a head, and a response: neither gets anything, or two servers could talk to each other for ever.
+	// Less than a head, and a response: neither gets an answer, or two servers could answer each other endlessly.
 	conn.Write([]byte("short"))
 	conn.Write([]byte{1, 2, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0})
 	// A head that promises a question.
@@ -231,8 +231,8 @@ func TestAnswersFollowAChangeAtOnce(t *testing.T) {
 	}
 }
 
-// A server that is bound to all addresses answers with the one that its client has asked, and from there.
-func TestServerOnAllAddressesAnswersFromTheOneThatWasAsked(t *testing.T) {
+// A server that is bound to all addresses names the address that its client has asked, and sends from it.
+func TestServerOnAllAddressesAnswersFromTheAddressThatWasAsked(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:0", "[::]:0"} {
 		s := start(t, func(cfg *Config) { cfg.Address, cfg.Addresses = netip.MustParseAddrPort(address), nil })
 		port := fmt.Sprint(s.Addr().Port())
@@ -300,7 +300,7 @@ func unused(t *testing.T) string {
 	return conn.LocalAddr().String()
 }
 
-func TestUnknownNamesThatWaitForOthersHoldNobodyUp(t *testing.T) {
+func TestUnknownNamesDoNotDelayKnownOnes(t *testing.T) {
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0") // Never answers.
 	if err != nil {
 		t.Fatal(err)

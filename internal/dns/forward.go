@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// maxForwarded bounds the queries that wait for other servers: unknown names must not keep known ones waiting.
+	// maxForwarded bounds the queries that wait for other servers: unknown names must not delay known ones.
 	maxForwarded = 256
 	// forwardTimeout is how long one server may take. Clients wait for five seconds and ask again (resolv.conf(5)).
 	forwardTimeout = 2 * time.Second
@@ -74,8 +74,8 @@ func (f *forwarder) forward(ctx context.Context, network string, query []byte) (
 	return nil, errors.Join(problems...)
 }
 
-// exchange asks one server, with an id of its own and from a port of its own, since whoever guesses both may answer in
-// its place (RFC 5452 4).
+// exchange asks one server, with a new id and from a new port, since whoever guesses both may answer in its place (RFC 5452
+// 4).
 func exchange(ctx context.Context, network string, server netip.AddrPort, query []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
 	defer cancel()

@@ -109,7 +109,7 @@ func (s *Server) sendMessage(conn net.Conn, response *dns.Msg) bool {
 	return writeMessage(conn, bytes) == nil
 }
 
-// readMessage reads a message with its length in front (RFC 1035 4.2.2). It takes memory as bytes come.
+// readMessage reads a message with its length in front (RFC 1035 4.2.2). It allocates memory as bytes arrive.
 func readMessage(r io.Reader) ([]byte, error) {
 	var length [2]byte
 	if _, err := io.ReadFull(r, length[:]); err != nil {

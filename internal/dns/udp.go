@@ -21,7 +21,7 @@ func (s *Server) servePackets(ctx context.Context, port *packetPort) error {
 		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return err
 		case err != nil:
-			// For one, the system tells of an earlier response that its client takes no more.
+			// Some errors are about an earlier response, whose client has closed its port.
 			pause(ctx)
 			continue
 		}
@@ -38,7 +38,7 @@ func (s *Server) servePackets(ctx context.Context, port *packetPort) error {
 			s.sendPacket(port, p, response, udpLimit(m))
 			continue
 		}
-		// The buffer is read into again.
+		// The buffer is used again for the next query.
 		own := p
 		own.bytes = append([]byte(nil), p.bytes...)
 		if !s.ask.start(func() { s.sendForwarded(ctx, port, own, q) }) {
@@ -68,7 +68,7 @@ func (s *Server) sendPacket(port *packetPort, p packet, response *dns.Msg, limit
 	port.write(p, bytes)
 }
 
-// packet is a query as it has come.
+// packet is a query as it arrived.
 type packet struct {
 	bytes  []byte
 	client netip.AddrPort
@@ -76,8 +76,8 @@ type packet struct {
 	index  int        // of the interface, for addresses that need one
 }
 
-// packetPort reads packets with the address at which they have arrived, and sends responses from there: a client takes
-// none from another address.
+// packetPort reads packets with the address at which they have arrived, and sends responses from there: clients accept none
+// from another address.
 type packetPort struct {
 	conn  *net.UDPConn
 	local netip.Addr
@@ -143,7 +143,7 @@ func (p *packetPort) read(buffer []byte) (packet, error) {
 	return packet{bytes: buffer[:n], client: source.(*net.UDPAddr).AddrPort(), local: address.Unmap(), index: index}, nil
 }
 
-// write sends a response. Whether it arrives nobody knows: clients ask again.
+// write sends a response. Nobody knows whether it arrives: clients ask again.
 func (p *packetPort) write(to packet, response []byte) {
 	switch {
 	case p.v4 != nil:

@@ -15,8 +15,8 @@ import (
 	"trellis/internal/inventory"
 )
 
-// Elsewhere invokes functions by the Invoke API of another Lambda: AWS's own, or one that stands in for it. It asks with
-// what AWS's tools find in the environment and in the shared files.
+// Elsewhere invokes functions by the Invoke API of another Lambda: AWS's own, or a substitute. It uses the settings that
+// AWS's tools find in the environment and in the shared files.
 type Elsewhere struct {
 	cfg ElsewhereConfig
 
@@ -78,7 +78,7 @@ func (e *Elsewhere) invoke(ctx context.Context, f inventory.Function, in Invocat
 	return Response{Payload: out.Payload}, nil
 }
 
-// refusal says what it means that a Lambda API has not invoked a function.
+// refusal returns the error for a Lambda API that has not invoked a function.
 func refusal(name, at string, err error) error {
 	if throttled, ok := errors.AsType[*types.TooManyRequestsException](err); ok {
 		return &ThrottledError{Function: name, Err: throttled}

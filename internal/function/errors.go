@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// UnknownError tells that nobody knows how to run or reach a function.
+// UnknownError says that there is no way to run or reach a function.
 type UnknownError struct{ ARN string }
 
 func (e *UnknownError) Error() string {
 	return fmt.Sprintf("the function %s is not known: give it a command or an endpoint in the inventory (--inventory), or in dev declare it with --function NAME=COMMAND; with AWS_ENDPOINT_URL_LAMBDA set, functions that are not known are invoked there", e.ARN)
 }
 
-// ThrottledError tells that all of a function's processes were busy for too long, or that too many events waited for them.
+// ThrottledError says that all of a function's processes were busy for too long, or that too many events waited for them.
 type ThrottledError struct {
 	Function    string
 	Concurrency int // 0 if it is not known, since another API throttled
@@ -29,7 +29,7 @@ func (e *ThrottledError) Error() string {
 
 func (e *ThrottledError) Unwrap() error { return e.Err }
 
-// TimeoutError tells that a function did not answer in its time. Its process has been killed.
+// TimeoutError says that a function did not answer in its time. Its process has been killed.
 type TimeoutError struct {
 	Function string
 	Timeout  time.Duration
@@ -39,11 +39,11 @@ func (e *TimeoutError) Error() string {
 	return fmt.Sprintf("the function %s timed out after %v", e.Function, e.Timeout)
 }
 
-// StartError tells that a function's program cannot start. It is tried again when one of its files or its entry changes.
+// StartError says that a function's program cannot start. It is tried again when one of its files or its entry changes.
 type StartError struct {
 	Function string
 	Reason   string
-	// LastLines are the last that the program wrote.
+	// LastLines are the last lines that the program wrote.
 	LastLines []string
 }
 
@@ -51,7 +51,7 @@ func (e *StartError) Error() string {
 	return fmt.Sprintf("the program of the function %s cannot start: %s", e.Function, reasonWith(e.Reason, e.LastLines))
 }
 
-// EndedError tells that a function's process ended in the middle of an event.
+// EndedError says that a function's process ended in the middle of an event.
 type EndedError struct {
 	Function  string
 	Reason    string
@@ -87,7 +87,7 @@ func (e *HandlerError) Error() string {
 	return text
 }
 
-// TooLargeError tells that an event, or a response, is larger than MaxPayload.
+// TooLargeError says that an event, or a response, is larger than MaxPayload.
 type TooLargeError struct {
 	Function string
 	What     string // "event" or "response"
@@ -97,7 +97,7 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the %s of the function %s is larger than %d bytes", e.What, e.Function, MaxPayload)
 }
 
-// UnreachableError tells that the Lambda API that has a function cannot be asked, or refuses.
+// UnreachableError says that the Lambda API that has a function cannot be reached, or refuses.
 type UnreachableError struct {
 	Function string
 	Endpoint string // empty for AWS's own

@@ -1,7 +1,7 @@
-// Package function runs Lambda functions: each as processes of this node, which it serves the Lambda Runtime API, or by
+// Package function runs Lambda functions: each as processes of this node, to which it serves the Lambda Runtime API, or by
 // the Invoke API of another Lambda. It starts processes when events need them, reloads them when their files change, and
-// ends them when they are idle, late or no longer wanted. Package event makes the events and reads the responses; here
-// both are bytes.
+// ends them when they are idle, late or no longer wanted. Package event makes the events and reads the responses; here both
+// are bytes.
 //
 // Invariant: a process has at most one event at a time, and no event is given to two processes.
 package function
@@ -40,8 +40,8 @@ type Config struct {
 	SettleTime time.Duration
 	// IdleTimeout is how long a process may have nothing to do. Default: 5 minutes.
 	IdleTimeout time.Duration
-	// StartTimeout is the least time that a program has until it asks for its first event, if its timeout is not longer.
-	// Default: 10 seconds, as at AWS (docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
+	// StartTimeout is the least time until a program must ask for its first event, if its timeout is not longer. Default:
+	// 10 seconds, as at AWS (docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
 	StartTimeout time.Duration
 	// MaxWait is how long an event waits for a process while all are busy. Default: 10 seconds.
 	MaxWait time.Duration
@@ -116,7 +116,8 @@ type Invocation struct {
 	ARN string
 	// Event is JSON. It must not be changed any more.
 	Event []byte
-	// RequestID is what the function and the log know the event by; it is made if it is none of Lambda's form.
+	// RequestID is the id of the event for the function and the log. A new one replaces an id that does not have Lambda's
+	// form.
 	RequestID string
 	// TraceID is a trace header of X-Ray's form, or empty.
 	TraceID string
@@ -146,7 +147,7 @@ func (f *Functions) Invoke(ctx context.Context, in Invocation) (response Respons
 	return Response{}, &UnknownError{in.ARN}
 }
 
-// Problem tells why a function cannot be invoked as far as that is known without invoking it.
+// Problem returns why a function cannot be invoked, as far as that is known without invoking it.
 func (f *Functions) Problem(arn string) error {
 	declared, known := f.cfg.Lookup(arn)
 	if known && declared.Command != nil {
@@ -163,7 +164,7 @@ func (f *Functions) Problem(arn string) error {
 	return &UnknownError{arn}
 }
 
-// Report tells what is known about a function that this node runs, and whether it runs it.
+// Report returns what is known about a function that this node runs, and whether it runs it.
 func (f *Functions) Report(arn string) (Report, bool) {
 	declared, known := f.cfg.Lookup(arn)
 	if !known {
@@ -178,7 +179,7 @@ func (f *Functions) Report(arn string) (Report, bool) {
 	return p.report(), true
 }
 
-// Retire ends the idle processes, and from now on each process as soon as nothing waits for it.
+// Retire ends idle processes, and from now on each process once no event waits for it.
 func (f *Functions) Retire() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -24,8 +24,8 @@ import (
 
 const ordersARN = "arn:aws:lambda:us-west-2:123456789012:function:orders"
 
-// patience only keeps a test from hanging.
-const patience = 2 * time.Minute
+// testTimeout only keeps a test from hanging.
+const testTimeout = 2 * time.Minute
 
 // program is the test's own program as a function.
 func program(role, directory string) inventory.Function {
@@ -35,7 +35,7 @@ func program(role, directory string) inventory.Function {
 		Directory:   directory,
 		Environment: map[string]string{programVariable: role},
 		Handler:     "orders",
-		Timeout:     patience,
+		Timeout:     testTimeout,
 		MemoryMB:    256,
 		Concurrency: 4,
 		Watch:       []string{directory},
@@ -157,7 +157,7 @@ func TestFunctionFindsWhatItsRuntimeExpects(t *testing.T) {
 	if name := r.Environment["AWS_LAMBDA_LOG_STREAM_NAME"]; !strings.Contains(name, "/[$LATEST]") {
 		t.Errorf("the log stream is %q", name)
 	}
-	if r.RequestID != "01234567-89ab-cdef-0123-456789abcdef" || r.ARN != ordersARN+":live" || r.Left <= 0 || r.Left > patience {
+	if r.RequestID != "01234567-89ab-cdef-0123-456789abcdef" || r.ARN != ordersARN+":live" || r.Left <= 0 || r.Left > testTimeout {
 		t.Errorf("the event came with %+v", r)
 	}
 }
@@ -209,7 +209,7 @@ func sum(counts map[int]int) (n int) {
 }
 
 func TestThousandConcurrentEventsShareFourProcesses(t *testing.T) {
-	w := run(t, function.Config{MaxWait: patience}, program("function", t.TempDir()))
+	w := run(t, function.Config{MaxWait: testTimeout}, program("function", t.TempDir()))
 	pids, throttled := w.counts(1000, task{Do: "pause", N: 1})
 	if len(pids) != 4 || sum(pids) != 1000 || throttled != 0 {
 		t.Errorf("%d processes answered %d events, and %d were throttled", len(pids), sum(pids), throttled)
@@ -217,14 +217,14 @@ func TestThousandConcurrentEventsShareFourProcesses(t *testing.T) {
 }
 
 func TestEventsBeyondWhatMayWaitAreThrottledAtOnce(t *testing.T) {
-	w := run(t, function.Config{MaxWait: patience, MaxWaiting: 100}, program("function", t.TempDir()))
+	w := run(t, function.Config{MaxWait: testTimeout, MaxWaiting: 100}, program("function", t.TempDir()))
 	pids, throttled := w.counts(1000, task{Do: "pause", N: 20})
 	if sum(pids)+throttled != 1000 || throttled == 0 || sum(pids) < 100 {
 		t.Errorf("%d events were answered and %d throttled", sum(pids), throttled)
 	}
 }
 
-func TestEventWaitsForABusyProcessOnlySoLong(t *testing.T) {
+func TestEventWaitsForABusyProcessForALimitedTime(t *testing.T) {
 	directory := t.TempDir()
 	declared := program("function", directory)
 	declared.Concurrency, declared.Watch = 1, []string{}
@@ -302,7 +302,7 @@ func TestChildrenThatAFunctionLeavesEndWithItsProcess(t *testing.T) {
 	}, "process and children have ended")
 }
 
-func TestNothingSurvivesTheEndOfThisProcess(t *testing.T) {
+func TestProcessesEndWithThisProcess(t *testing.T) {
 	for _, kill := range []bool{false, true} {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), programVariable+"=host")
@@ -318,7 +318,7 @@ func TestNothingSurvivesTheEndOfThisProcess(t *testing.T) {
 		if kill {
 			_ = cmd.Process.Kill()
 		} else {
-			_ = cmd.Process.Signal(os.Interrupt) // Which it does not expect.
+			_ = cmd.Process.Signal(os.Interrupt) // it does not expect this signal
 		}
 		_ = cmd.Wait()
 		if len(r.Children) != 2 {
@@ -344,9 +344,9 @@ func TestIdleProcessesEnd(t *testing.T) {
 
 func TestChangedFileReloadsOnce(t *testing.T) {
 	directory := t.TempDir()
-	// Long enough for a busy machine to write all that changes.
+	// Long enough for a busy machine to write all changes.
 	declared := program("function", directory)
-	declared.Concurrency = 1 // Another process is then one after a reload.
+	declared.Concurrency = 1 // so that another process means a reload
 	w := run(t, function.Config{SettleTime: time.Second}, declared)
 	first := w.do(task{}).PID
 	over := filepath.Join(t.TempDir(), "over")
@@ -371,13 +371,13 @@ func TestChangedFileReloadsOnce(t *testing.T) {
 	if n := strings.Count(w.log.String(), "the function is reloaded"); n != 1 {
 		t.Errorf("there were %d reloads", n)
 	}
-	// What the program itself leaves behind is no change.
+	// Files that the program itself leaves behind do not count as changes.
 	if err := os.Mkdir(filepath.Join(directory, "__pycache__"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(directory, "__pycache__", "app.pyc"), "compiled")
 	second := w.do(task{}).PID
-	// What follows is noticed after what came before.
+	// The next change is noticed after the ones before.
 	if err := os.Mkdir(filepath.Join(directory, "new"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -429,7 +429,7 @@ func TestProgramThatCannotStartIsReportedOnceAndTriedAgainAfterAChange(t *testin
 	}
 }
 
-func TestProgramThatIsNotThereIsNamed(t *testing.T) {
+func TestMissingProgramIsNamed(t *testing.T) {
 	declared := program("function", t.TempDir())
 	declared.Command = []string{"./missing"}
 	w := run(t, function.Config{}, declared)
@@ -439,7 +439,7 @@ func TestProgramThatIsNotThereIsNamed(t *testing.T) {
 	}
 }
 
-func TestInitializationErrorIsTheReasonForWhichAProgramCannotStart(t *testing.T) {
+func TestInitializationErrorSaysWhyAProgramCannotStart(t *testing.T) {
 	w := run(t, function.Config{}, program("init", t.TempDir()))
 	_, err := w.try(task{})
 	broken, ok := errors.AsType[*function.StartError](err)
@@ -545,7 +545,7 @@ func TestResponseThatIsTooLargeFailsItsEvent(t *testing.T) {
 	w.do(task{Do: "large", N: function.MaxPayload - 1000})
 }
 
-func TestClientThatHasGoneAwayLeavesTheProcessToItsEvent(t *testing.T) {
+func TestEventFinishesAlthoughItsClientHasGone(t *testing.T) {
 	declared := program("function", t.TempDir())
 	declared.Concurrency = 1
 	w := run(t, function.Config{}, declared)
@@ -572,7 +572,7 @@ func TestClientThatHasGoneAwayLeavesTheProcessToItsEvent(t *testing.T) {
 	}
 }
 
-func TestRetiringLetsEventsFinishAndKeepsNoProcess(t *testing.T) {
+func TestRetiringLetsEventsFinishAndEndsAllProcesses(t *testing.T) {
 	w := run(t, function.Config{}, program("function", t.TempDir()))
 	over := filepath.Join(t.TempDir(), "over")
 	under := make(chan error)
@@ -591,7 +591,7 @@ func TestRetiringLetsEventsFinishAndKeepsNoProcess(t *testing.T) {
 	trellistest.Await(t, func() bool { report, _ := w.Report(ordersARN); return len(report.Processes) == 0 }, "there is no process")
 }
 
-func TestFunctionThatNobodyKnowsIsNotInvoked(t *testing.T) {
+func TestUnknownFunctionIsNotInvoked(t *testing.T) {
 	w := run(t, function.Config{}, program("function", t.TempDir()))
 	arn := "arn:aws:lambda:us-west-2:123456789012:function:carts"
 	_, err := w.Invoke(t.Context(), function.Invocation{ARN: arn, Event: []byte("{}")})

@@ -31,10 +31,10 @@ func waitFor(cmd *exec.Cmd, ended func()) {
 		}
 	}
 	ended()
-	_ = cmd.Wait() // Its state tells more than the error.
+	_ = cmd.Wait() // its state says more than the error
 }
 
-// maxKillRounds bounds how often those that have been started meanwhile are looked for.
+// maxKillRounds bounds how often to look for processes that were started in the meantime.
 const maxKillRounds = 20
 
 // killMarked kills all processes whose environment has a variable that begins with a text of the form NAME=VALUE: the
@@ -46,7 +46,7 @@ func killMarked(mark string) {
 		for _, name := range names {
 			environment, err := os.ReadFile(name)
 			if err != nil || !bytes.Contains(append([]byte{0}, environment...), append([]byte{0}, mark...)) {
-				continue // Zombies have no environment, and those of other users are none of ours.
+				continue // zombies have no environment, and other users' processes are not ours
 			}
 			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil && pid != os.Getpid() {
 				found = syscall.Kill(pid, syscall.SIGKILL) == nil || found

@@ -7,7 +7,7 @@ import (
 	"os/exec"
 )
 
-// errNoGroups is why no program runs here: its children could not be ended with it.
+// errNoGroups says why no program runs here: its children could not be ended with it.
 var errNoGroups = errors.New("functions run on Unix only; give the function an endpoint instead of a command")
 
 func isolate(*exec.Cmd) error { return errNoGroups }

@@ -20,9 +20,9 @@ func killGroup(leader int) { _ = syscall.Kill(-leader, syscall.SIGKILL) }
 // waitFor waits until a process has ended, and calls a function. The number of the group is not given to others as long as
 // a child of the process has it.
 func waitFor(cmd *exec.Cmd, ended func()) {
-	_ = cmd.Wait() // Its state tells more than the error.
+	_ = cmd.Wait() // its state says more than the error
 	ended()
 }
 
-// killMarked finds nobody here: no process sees the environment of others.
+// killMarked finds nothing here: no process sees the environment of others.
 func killMarked(string) {}

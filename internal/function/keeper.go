@@ -15,9 +15,9 @@ import (
 // keeperVariable tells a process that it is a keeper, and the mark of what it is to end.
 const keeperVariable = "_TRELLIS_KEEPER"
 
-// keeper is a process of this program that outlives this one for a moment, however that ends, and kills what functions
-// have left running. It knows the process groups by lines on its standard input: a number has begun, -number has ended.
-// All of its methods may be called on nil, which keeps nothing.
+// keeper is a process of this program that outlives the main one for a moment, however that ends, and kills what functions
+// have left running. Lines on its standard input tell it the process groups: "number" for one that has begun, "-number" for
+// one that has ended. All methods may be called on nil, which keeps nothing.
 type keeper struct {
 	cmd *exec.Cmd
 
@@ -38,7 +38,7 @@ func startKeeper(prefix string, start func(*exec.Cmd) error) (*keeper, error) {
 	}
 	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), keeperVariable+"="+prefix)
-	ownGroup(cmd) // A terminal's Ctrl-C is not for it.
+	ownGroup(cmd) // a terminal's Ctrl-C is not for it
 	lines, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -66,10 +66,10 @@ func (k *keeper) close() {
 		return
 	}
 	_ = k.lines.Close()
-	_ = k.cmd.Wait() // There is nothing left for it to do.
+	_ = k.cmd.Wait() // nothing is left for it to do
 }
 
-// Keep reports whether this process was started as a keeper. If so, it has done its work by then, and is to end.
+// Keep reports whether this process was started as a keeper. If so, it has done its work, and must end.
 func Keep() bool {
 	prefix, isKeeper := os.LookupEnv(keeperVariable)
 	if !isKeeper {

@@ -17,7 +17,7 @@ const (
 	maxLine = 8 << 10
 	// keptLines and keptLine bound what is kept of the last lines.
 	keptLines, keptLine = 10, 500
-	// pipeBytes is what a pipe holds, so that no more needs to be read to have all that was written before.
+	// pipeBytes is what a pipe holds: reading that much reads all that was written before.
 	pipeBytes = 64 << 10
 )
 
@@ -105,7 +105,7 @@ func (o *output) finish() {
 
 // close waits until what was written has been logged. Nobody writes any more.
 func (o *output) close() {
-	// What has escaped every kill may hold the pipe open.
+	// A process that has escaped every kill may hold the pipe open.
 	_ = o.pipe.SetReadDeadline(time.Now().Add(time.Second))
 	<-o.ended
 	_ = o.pipe.Close()

@@ -37,7 +37,7 @@ type pool struct {
 	closed     bool // the function is gone
 }
 
-// invocation is an event on its way through a pool.
+// invocation is an event in a pool.
 type invocation struct {
 	Invocation
 	done     chan outcome // has room for one
@@ -93,7 +93,7 @@ func (p *pool) watch() {
 	p.functions.watcher.watch(p, p.declared.Watch, func(file string) { p.reload("a file changed", "file", file) })
 }
 
-// declare takes up the function's entry, which may have changed.
+// declare applies the function's entry, which may have changed.
 func (p *pool) declare(declared inventory.Function) {
 	p.mu.Lock()
 	same := p.declared.Equal(declared)
@@ -206,7 +206,7 @@ func (p *pool) invoke(ctx context.Context, in Invocation) (Response, error) {
 	}
 }
 
-// admit gives an event to an idle process, or has it wait for one.
+// admit gives an event to an idle process, or makes it wait for one.
 func (p *pool) admit(inv *invocation) (waits bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -228,8 +228,8 @@ func (p *pool) admit(inv *invocation) (waits bool, err error) {
 	return true, nil
 }
 
-// returnTime is how long a process that has answered may take to ask for its next event before another is started in its
-// place. Without it, a client that sends one request after the other would often have two.
+// returnTime is how long a process that has answered may take to ask for its next event before another one is started for
+// an event that waits. Without it, a client that sends one request after the other would often have two processes.
 const returnTime = 50 * time.Millisecond
 
 // startNeeded starts processes for the events that wait, up to the function's concurrency. Processes of former generations
@@ -269,7 +269,7 @@ func (p *pool) giveUp(inv *invocation) error {
 	return p.throttled()
 }
 
-// withdraw takes an event out of those that wait. One that a process has stays there.
+// withdraw removes an event from those that wait. An event that a process has stays there.
 func (p *pool) withdraw(inv *invocation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -323,7 +323,7 @@ func (p *pool) ask(process *process) (*invocation, error) {
 	return nil, nil
 }
 
-// leave is called when a process no longer waits for the event that it asked for: its request has ended.
+// leave is called when a process no longer waits for the event that it asked for, since its request has ended.
 func (p *pool) leave(process *process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -334,7 +334,7 @@ func (p *pool) leave(process *process) {
 	}
 }
 
-// complete passes on what became of a process's event.
+// complete passes on the result of a process's event.
 func (p *pool) complete(process *process, id string, o outcome) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -368,13 +368,13 @@ func (p *pool) expired(process *process) {
 	case process.state == ending || process.state == idle:
 		return
 	case process.current != nil && time.Until(process.current.deadline) > 0:
-		return // The timer had fired for what came before.
+		return // the timer fired for the phase before
 	}
 	process.late = true
 	process.end()
 }
 
-// ended is called when a process is no more, nor anything that it has started.
+// ended is called when a process and everything that it started have ended.
 func (p *pool) ended(process *process, reason string, lines []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -430,7 +430,7 @@ func (p *pool) startFailed(err *StartError) {
 	p.waiting = p.waiting[len(failed):]
 }
 
-// problem tells why the function cannot be invoked, or nil.
+// problem returns why the function cannot be invoked, or nil.
 func (p *pool) problem() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -36,7 +36,7 @@ type process struct {
 	pool       *pool
 	function   inventory.Function
 	generation int
-	name       string // of its own: the log stream at AWS, and what marks its children
+	name       string // the log stream at AWS
 	output     *output
 	next       chan *invocation // has room for the one event that is given while the process is idle
 	kill       context.CancelFunc
@@ -80,10 +80,10 @@ func (p *process) end() {
 	p.kill()
 }
 
-// wanted reports whether the process was to go on: nothing but its own doing ends it. The pool's mu is held.
+// wanted reports whether the process should go on: if it ends, it has done so by itself. The pool's mu is held.
 func (p *process) wanted() bool { return p.killed.Err() == nil || p.late }
 
-// take makes an event the process's. The pool's mu is held.
+// take assigns an event to the process. The pool's mu is held.
 func (p *process) take(inv *invocation) {
 	p.state, p.since, p.current = busy, time.Now(), inv
 	inv.timeout = p.function.Timeout
@@ -100,7 +100,7 @@ func (p *process) give(inv *invocation) {
 // awaitNext bounds the time until the process asks for its next event. The pool's mu is held.
 func (p *process) awaitNext() { p.timer.Reset(p.function.Timeout) }
 
-// run starts the program, serves it the Runtime API and waits for its end. Nothing that it has started is left.
+// run starts the program, serves it the Runtime API and waits for its end, and for that of all that it has started.
 func (p *process) run() {
 	defer p.kill()
 	reason := p.serve()
@@ -165,7 +165,7 @@ func (p *process) serve() string {
 	return cmd.ProcessState.String()
 }
 
-// markVariable is set for each process to a value of its own, by which its children are found wherever they have gone.
+// markVariable has a different value for each process, by which its children are found wherever they have gone.
 const markVariable = "_TRELLIS_PROCESS"
 
 func (p *process) mark() string { return markVariable + "=" + p.pool.functions.name + "." + p.name }

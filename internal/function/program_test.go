@@ -23,7 +23,7 @@ import (
 	"trellis/internal/function"
 )
 
-// programVariable has the test's own program be a function.
+// programVariable tells the test's own program to be a function.
 const programVariable = "TEST_FUNCTION"
 
 func TestMain(m *testing.M) {
@@ -166,7 +166,7 @@ func readResult(t *testing.T, from io.Reader) (r result) {
 	return r
 }
 
-// isRunning reports whether a process is there, and no zombie.
+// isRunning reports whether a process exists and is not a zombie.
 func isRunning(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 
 var requestIDForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
-// isRequestID reports whether an id has the form of Lambda's. Others come from clients, and could be anything.
+// isRequestID reports whether an id has the form of Lambda's. Clients may send any other text.
 func isRequestID(id string) bool { return requestIDForm.MatchString(id) }
 
-// newToken returns a name that nothing else has.
+// newToken returns a unique name.
 func newToken() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:])

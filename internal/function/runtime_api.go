@@ -36,7 +36,7 @@ func (p *process) serveNext(w http.ResponseWriter, r *http.Request) {
 			p.pool.leave(p)
 			return // An event that has just been given is lost with its process, which is late.
 		case <-p.killed.Done():
-			<-r.Context().Done() // The process should not see an answer that is no event.
+			<-r.Context().Done() // the process should not see a response that is not an event
 			return
 		}
 	}
@@ -48,10 +48,10 @@ func (p *process) serveNext(w http.ResponseWriter, r *http.Request) {
 	h["Lambda-Runtime-Deadline-Ms"] = []string{strconv.FormatInt(inv.deadline.UnixMilli(), 10)}
 	h["Lambda-Runtime-Invoked-Function-Arn"] = []string{inv.ARN}
 	h["Lambda-Runtime-Trace-Id"] = []string{inv.traceID()}
-	_, _ = w.Write(inv.Event) // A process that does not get it is late.
+	_, _ = w.Write(inv.Event) // a process that does not get it is late
 }
 
-// serveResponse takes what the function answers, at once or piece by piece.
+// serveResponse receives what the function answers, at once or piece by piece.
 func (p *process) serveResponse(w http.ResponseWriter, r *http.Request) {
 	payload, err := readPayload(r)
 	o := outcome{response: Response{Payload: payload, ContentType: r.Header.Get("Content-Type")}}
@@ -60,7 +60,7 @@ func (p *process) serveResponse(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &tooLarge):
 		o = outcome{err: &TooLargeError{p.function.Name(), "response"}}
 	case err != nil:
-		return // The process has broken off. If it goes on, it is late.
+		return // the process has broken off; if it goes on, it is late
 	case r.Trailer.Get("Lambda-Runtime-Function-Error-Type") != "":
 		// A streamed response can fail under way (docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html).
 		o = outcome{err: &HandlerError{Function: p.function.Name(), Type: r.Trailer.Get("Lambda-Runtime-Function-Error-Type")}}
@@ -71,7 +71,7 @@ func (p *process) serveResponse(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveError takes the error that the function answers with.
+// serveError receives the error with which the function answers.
 func (p *process) serveError(w http.ResponseWriter, r *http.Request) {
 	err, ok := p.readError(r)
 	if ok {
@@ -79,7 +79,7 @@ func (p *process) serveError(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveInitError takes the error for which the program cannot start. It ends by itself after that.
+// serveInitError receives the error because of which the program cannot start. The program ends by itself after that.
 func (p *process) serveInitError(w http.ResponseWriter, r *http.Request) {
 	err, ok := p.readError(r)
 	if !ok {
@@ -93,7 +93,7 @@ func (p *process) serveInitError(w http.ResponseWriter, r *http.Request) {
 	accept(w)
 }
 
-// finish passes on what became of the event. What the process has written by now belongs to it.
+// finish passes on the result of the event. What the process has written by now belongs to it.
 func (p *process) finish(w http.ResponseWriter, r *http.Request, o outcome) {
 	p.output.finish()
 	if err := p.pool.complete(p, r.PathValue("id"), o); err != nil {

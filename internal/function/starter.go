@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// starter starts processes from one thread that lives until close: on Linux, they are killed when the thread that
-// started them ends, which then means that this process has ended (prctl(2), PR_SET_PDEATHSIG).
+// starter starts processes from one thread that lives until close: Linux kills them when the thread that started them ends,
+// which then means that this process has ended (prctl(2), PR_SET_PDEATHSIG).
 type starter struct {
 	prefix  string // of what marks the processes and their children
 	log     *slog.Logger
@@ -31,7 +31,7 @@ func newStarter(prefix string, log *slog.Logger) *starter {
 }
 
 func (s *starter) run() {
-	runtime.LockOSThread() // And never unlocked: the thread ends with the goroutine.
+	runtime.LockOSThread() // and never unlocked: the thread ends
 	for request := range s.asked {
 		request.done <- request.cmd.Start()
 	}
@@ -64,7 +64,7 @@ func (s *starter) startHere(cmd *exec.Cmd) error {
 	return <-done
 }
 
-// forget is called when a process and its group are no more.
+// forget is called when a process and its group have ended.
 func (s *starter) forget(pid int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

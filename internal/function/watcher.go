@@ -19,7 +19,7 @@ const (
 	searchInterval = time.Second
 )
 
-// watcher tells when files change that functions depend on.
+// watcher reports changes of the files that functions depend on.
 type watcher struct {
 	settles time.Duration
 	log     *slog.Logger
@@ -55,7 +55,7 @@ func (w *watcher) watch(p *pool, paths []string, onChange func(file string)) {
 	}
 	entry := &watch{onChange: onChange}
 	for _, path := range paths {
-		// What is told of is below the real directory, whatever links lead to it.
+		// Changes are reported below the real directory, whatever links lead to it.
 		if real, err := filepath.EvalSymlinks(path); err == nil {
 			path = real
 		}
@@ -78,8 +78,7 @@ func (w *watcher) drop(p *pool) {
 	delete(w.watched, p)
 }
 
-// open begins watching. Directories that nobody is interested in any more stay watched: that costs nothing until they
-// change.
+// open begins watching. Directories that nobody needs any more stay watched, which costs nothing until they change.
 func (w *watcher) open() bool {
 	if w.files != nil {
 		return true
@@ -113,7 +112,7 @@ func (w *watcher) add(p *pool, entry *watch) {
 }
 
 func (w *watcher) addTree(p *pool, root string, left *int) {
-	// What cannot be read cannot have been used by the function.
+	// The function cannot have used what it cannot read.
 	_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() {
 			return nil
@@ -169,7 +168,7 @@ func (w *watcher) changed(name string) {
 	}
 }
 
-// settle has a change told of once there is no other for a while.
+// settle reports a change once there is no other for a while.
 func (w *watcher) settle(p *pool, entry *watch, name string) {
 	if entry.pending != nil {
 		entry.pending.Reset(w.settles)
@@ -203,7 +202,7 @@ func (w *watcher) search() {
 	}
 }
 
-// covers reports whether a change of a file is one of what is watched.
+// covers reports whether a changed file is watched.
 func (e *watch) covers(name string) bool {
 	for _, path := range e.paths {
 		below, err := filepath.Rel(path, name)
@@ -228,7 +227,8 @@ func (e *watch) covers(name string) bool {
 	return false
 }
 
-// ignored reports whether a file or directory is none of a program's source, and changes as the program runs or is edited.
+// ignored reports whether a file or directory is not part of a program's source, and changes as the program runs or is
+// edited.
 func ignored(name string) bool {
 	switch name {
 	case "__pycache__", "node_modules", ".git", ".hg", ".svn", ".venv", ".idea", ".vscode", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".DS_Store", "4913":

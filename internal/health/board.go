@@ -11,8 +11,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// The reason codes of target statuses. The first three are AWS's; the others are ours, because the guide promises one
-// with every status but HEALTHY, and nobody has written down which (A-175).
+// The reason codes of target statuses. The first three are AWS's. The others are ours: the guide promises a reason code
+// with every status but HEALTHY, and does not say which (A-175).
 const (
 	ReasonHealthCheckFailed        = "HealthCheckFailed"
 	ReasonHealthCheckNotSupported  = "HealthCheckNotSupported"
@@ -22,7 +22,7 @@ const (
 	ReasonDeregistrationInProgress = "DeregistrationInProgress"
 )
 
-// group is a target group in use, as it stands on the board.
+// group is a target group in use, on the board.
 type group struct {
 	key      lattice.Key
 	record   *lattice.TargetGroup
@@ -30,14 +30,14 @@ type group struct {
 	settings settings // of a checked group.
 	targets  map[lattice.Key]*target
 
-	// For the queue: targets whose probe is due, oldest first; whether the group stands in Checker.ready; and how
-	// many probes are on their way.
+	// For the queue: targets whose probe is due, oldest first; whether the group is in Checker.ready; and how many probes
+	// are under way.
 	waiting fifo[*target]
 	isReady bool
 	probing int
 }
 
-// target is a target of a group in use, as it stands on the board.
+// target is a target of a group in use, on the board.
 type target struct {
 	group  *group
 	record *lattice.Target
@@ -51,9 +51,9 @@ type target struct {
 	state  state
 	last   outcome
 
-	// For the schedule: isScheduled says that a series of probes goes on; due is when the next probe is; interval is the
-	// series'; position is where the target stands in Checker.schedule; isFirst says that no probe of the series was due
-	// yet; isWaiting says that the target stands in group.waiting; checks are those on their way.
+	// For the schedule: isScheduled says that a series of probes is under way; due is when the next probe is; interval is
+	// the series'; position is the target's index in Checker.schedule; isFirst says that no probe of the series has been
+	// due yet; isWaiting says that the target is in group.waiting; checks are those under way.
 	isScheduled bool
 	isFirst     bool
 	isWaiting   bool
@@ -90,22 +90,22 @@ type TargetReport struct {
 	Since time.Time `json:"since,omitzero"`
 	// Last is the latest result, nil before the first.
 	Last *Result `json:"last,omitempty"`
-	// Successes and Failures count the latest results that were alike; one of them is zero.
+	// Successes and Failures count the latest results that were the same; one of them is zero.
 	Successes int `json:"successes"`
 	Failures  int `json:"failures"`
 	// NextAt is when the next probe is due; zero when none is.
 	NextAt time.Time `json:"nextAt,omitzero"`
 }
 
-// Available reports whether a target may get requests while others of its group may too: it is healthy, or its health
-// is not checked. A target that was never checked is not available, so that it cannot take requests from targets
-// that are known to work (A-183); routing sends to all when none is available (UG target-groups: fail open).
+// Available reports whether a target may get requests while others of its group may too: it is healthy, or its health is
+// not checked. A target that was never checked is not available, so that it cannot take requests from targets that are
+// known to work (A-183). Routing sends requests to all targets when none is available (UG target-groups: fail open).
 func (c *Checker) Available(key lattice.Key) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	g := c.board[groupKey(key)]
 	if g == nil {
-		// Routing asks before it hands the targets on.
+		// Routing asks before it passes the targets on.
 		return c.restored[key].status == shape.TargetStatusHealthy
 	}
 	return g.available(g.targets[key])

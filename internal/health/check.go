@@ -11,15 +11,15 @@ import (
 	"trellis/internal/shape"
 )
 
-// check is a probe on its way.
+// check is a probe under way.
 type check struct {
 	target   *target
 	question *question
 	address  netip.AddrPort
 	began    time.Time
-	deadline time.Time // The check is ended then.
+	deadline time.Time // when the check is ended
 	position int       // in Checker.checks; -1 once it has been ended
-	isVoid   bool      // The series has ended: the outcome does not count.
+	isVoid   bool      // the series has ended: the outcome does not count
 	next     *check    // another one of the same target
 
 	cancel context.CancelCauseFunc // of a check with a goroutine of its own
@@ -64,7 +64,7 @@ func (o *outcome) result() *Result {
 		Failure: o.failure(), Body: excerpt([]byte(o.body))}
 }
 
-// checks is a heap of the checks on their way: the one that ends first stands at the top.
+// checks is a heap of the checks under way: the one that ends first is at the top.
 type checks []*check
 
 func (s checks) Len() int           { return len(s) }
@@ -86,7 +86,7 @@ func (s *checks) Pop() any {
 	return k
 }
 
-// newCheck notes that a check of a target is on its way. The caller holds the lock.
+// newCheck notes that a check of a target is under way. The caller holds the lock.
 func (c *Checker) newCheck(t *target, now time.Time) *check {
 	var k *check
 	if last := len(c.spare) - 1; last >= 0 {
@@ -103,7 +103,7 @@ func (c *Checker) newCheck(t *target, now time.Time) *check {
 	return k
 }
 
-// start sends a check on its way. It is called by keepSchedule, without the lock.
+// start begins a check. It is called by keepSchedule, without the lock.
 func (c *Checker) start(k *check) {
 	if c.poller != nil && k.question.isPlain() && !c.poller.dialer.Waits(k.address) {
 		c.poller.begin(c.ctx, k)
@@ -131,7 +131,7 @@ func (c *Checker) endLate(now time.Time) {
 	}
 }
 
-// finish takes up the outcome of a check: what was found, but not what the check knows itself. The body may be used again
+// finish records the outcome of a check: what was found, but not what the check itself knows. The body may be used again
 // afterwards.
 func (c *Checker) finish(k *check, o outcome, body []byte) {
 	c.mu.Lock()
@@ -142,7 +142,7 @@ func (c *Checker) finish(k *check, o outcome, body []byte) {
 	}
 }
 
-// count is finish for who holds the lock. Outcomes count in the order in which they come.
+// count is finish for callers that hold the lock. Outcomes count in the order in which they arrive.
 func (c *Checker) count(k *check, o outcome, body []byte) {
 	t := k.target
 	c.probing--
@@ -184,7 +184,7 @@ func (c *Checker) judge(t *target, now time.Time) {
 	c.tellChange(t, before, o.failure())
 }
 
-// tellChange tells that a target is no longer what it was, if that is so.
+// tellChange reports a change of the target's status, if there is one.
 func (c *Checker) tellChange(t *target, before shape.TargetStatus, problem string) {
 	after := t.state.status
 	if before == after {

@@ -27,7 +27,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// defaultConcurrency lets 6,000 targets at default settings be dead at once before probes wait for each other.
+// defaultConcurrency lets 6,000 targets at default settings be down at once before probes wait for each other.
 const defaultConcurrency = 1024
 
 // Config is what a Checker needs of others.
@@ -39,8 +39,8 @@ type Config struct {
 	Dialer *outbound.Dialer
 	// Prober asks the targets. Nil means over the network.
 	Prober Prober
-	// Concurrency is how many probes may be on their way at once; a quarter of them may be of one group. 0 means
-	// 1024. Probes above that wait, so it should be lowered only when file descriptors or memory are scarce.
+	// Concurrency is how many probes may be under way at once; a quarter of them may be of one group. 0 means 1024. Further
+	// probes wait, so lower it only when file descriptors or memory are scarce.
 	Concurrency int
 	// Log gets changes of health. Nil means slog.Default.
 	Log *slog.Logger
@@ -66,8 +66,8 @@ type Checker struct {
 	schedule schedule
 	pace     pace
 	ready    fifo[*group] // the groups whose turn it is to send a probe.
-	probing  int          // how many probes are on their way.
-	checks   checks       // those on their way that have not been ended
+	probing  int          // how many probes are under way
+	checks   checks       // those under way that have not been ended
 	spare    []*check
 	changed  map[lattice.Key]struct{}
 	restored map[lattice.Key]state // what another Checker knew; nil after the first Apply.
@@ -118,7 +118,7 @@ func NewChecker(cfg Config) *Checker {
 // that come while it runs are joined to one call per group.
 func (c *Checker) OnChange(fn func(targetGroup lattice.Key)) { c.onChange = fn }
 
-// Close stops all probes and waits for them. What the Board says stays as it is.
+// Close stops all probes and waits for them. The Board stays as it is.
 func (c *Checker) Close() {
 	c.mu.Lock()
 	c.closed = true
@@ -128,8 +128,7 @@ func (c *Checker) Close() {
 	c.goroutines.Wait()
 }
 
-// Apply takes up which target groups are in use, with which settings and targets. Groups that are not mentioned stay
-// as they are.
+// Apply records which target groups are in use, with their settings and targets. Other groups stay as they are.
 func (c *Checker) Apply(uses []routing.Use) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,8 +147,8 @@ func (c *Checker) Apply(uses []routing.Use) {
 	c.startProbing(starting)
 }
 
-// forget takes a group off the board: what was learned about its targets may be wrong by the time that it is in use
-// again.
+// forget takes a group off the board: what was learned about its targets may be wrong by the time the group is in use again
+//
 func (c *Checker) forget(key lattice.Key) {
 	g := c.board[key]
 	if g == nil {
@@ -161,14 +160,14 @@ func (c *Checker) forget(key lattice.Key) {
 	delete(c.board, key)
 }
 
-// forgetTarget ends the probes of a target and what is known from them.
+// forgetTarget ends the probes of a target, and drops what they have shown.
 func (c *Checker) forgetTarget(t *target) {
 	c.stopProbing(t)
 	t.probed, t.problem = false, ""
 	t.state, t.last = state{}, outcome{}
 }
 
-// InventoryChanged looks for the targets again whose ids are not addresses: Resolve may have other answers now.
+// InventoryChanged resolves the targets again whose ids are not addresses: Resolve may return other places now.
 func (c *Checker) InventoryChanged() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -261,8 +260,8 @@ func (c *Checker) update(use routing.Use) (starting []*target) {
 	return starting
 }
 
-// configure gives a group its record. It reports whether the targets are asked another question than before: their
-// states stay, but the answer to the new one is wanted at once, and answers to the old one do not count.
+// configure gives a group its record. It reports whether the targets are asked a new question: their states stay, but the
+// answer to the new question is wanted at once, and answers to the old one do not count.
 func (c *Checker) configure(g *group, record *lattice.TargetGroup) (isNewQuestion bool) {
 	before, wasCoverage, wasKnown := g.settings, g.coverage, g.record != nil
 	g.record = record
@@ -275,7 +274,7 @@ func (c *Checker) configure(g *group, record *lattice.TargetGroup) (isNewQuestio
 			c.log.Error("no target can pass this health check", "targetGroup", record.ID, "error", err)
 		}
 	}
-	// Routing has asked about the targets before it handed them on, when the group was unknown or otherwise covered.
+	// Routing asked about the targets before it passed them on, when the group was unknown or not covered in this way.
 	if wasCoverage != g.coverage || !wasKnown && g.coverage != checked {
 		c.availabilityChanged(g.key)
 	}

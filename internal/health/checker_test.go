@@ -209,7 +209,7 @@ func TestHealthSurvivesTableSwap(t *testing.T) {
 	})
 }
 
-func TestRecordsThatComeAgainDoNotMoveTheBeat(t *testing.T) {
+func TestUnchangedRecordsDoNotShiftTheSchedule(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 		g, targets := groupWith("tg-1"), targetsOf("tg-1", 1)
 		c.Apply(inUse(g, targets...))
@@ -221,7 +221,7 @@ func TestRecordsThatComeAgainDoNotMoveTheBeat(t *testing.T) {
 	})
 }
 
-func TestGroupThatGoesOutOfUseIsForgotten(t *testing.T) {
+func TestGroupNoLongerInUseIsForgotten(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 		g, targets := groupWith("tg-1"), targetsOf("tg-1", 1)
 		s.answer(targets[0], after(time.Second, status(200)))
@@ -283,7 +283,7 @@ func TestResultsOfAnEndedSeriesDoNotCount(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
-				// The answer comes although the prober was told to stop, as one on its way could.
+				// The answer comes although the prober was told to stop, as one under way could.
 				stubborn := make(chan struct{})
 				s.answer(targets[0], func(ctx context.Context) (Answer, error) {
 					<-stubborn
@@ -365,7 +365,7 @@ func TestMatcherThatCannotBeParsedFailsVisibly(t *testing.T) {
 	})
 }
 
-func TestCheckThatCannotBeMadeSaysNothing(t *testing.T) {
+func TestCheckThatCannotBeMadeDoesNotCount(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 		g, targets := groupWith("tg-1"), targetsOf("tg-1", 1)
 		c.Apply(inUse(g, targets...))
@@ -531,7 +531,7 @@ func TestReportTellsWhyATargetIsUnhealthy(t *testing.T) {
 	})
 }
 
-func TestChangesOfAvailabilityAreTold(t *testing.T) {
+func TestChangesOfAvailabilityAreReported(t *testing.T) {
 	var n told
 	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 		c.OnChange(n.onChange)
@@ -569,7 +569,7 @@ func TestChangesOfAvailabilityAreTold(t *testing.T) {
 	})
 }
 
-func TestChangesThatComeTogetherAreToldOnce(t *testing.T) {
+func TestChangesThatComeTogetherAreReportedOnce(t *testing.T) {
 	var n told
 	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 		c.OnChange(func(key lattice.Key) { n.onChange(key); time.Sleep(time.Minute) })
@@ -647,6 +647,6 @@ func TestCheckerProbesOverTheNetwork(t *testing.T) {
 	wantHealthy(t, c, target)
 }
 
-func TestCheckerIsARoutingHealth(t *testing.T) {
+func TestCheckerServesRoutingAsItsHealth(t *testing.T) {
 	var _ routing.Health = (*Checker)(nil)
 }

@@ -9,7 +9,7 @@ type fifo[T any] struct {
 func (q *fifo[T]) len() int { return len(q.items) - q.taken }
 
 func (q *fifo[T]) push(item T) {
-	if q.taken > len(q.items)/2 { // Room is used again before there is more.
+	if q.taken > len(q.items)/2 { // reuses its memory before it takes more
 		n := copy(q.items, q.items[q.taken:])
 		clear(q.items[n:])
 		q.items, q.taken = q.items[:n], 0

@@ -6,38 +6,38 @@ import (
 	"trellis/internal/proxy/wire/http1"
 )
 
-// http1Answer reads answers of HTTP/1.1, one after the other, each from another connection: until the final answer and the
-// first piece of its body have come. Most bodies come in one with the head, and reading them spares the target a reset
-// connection.
+// http1Answer reads responses of HTTP/1.1, one after the other, each from another connection, until the final response's
+// head and the first piece of its body have arrived. Most bodies arrive with the head, and reading them spares the target a
+// reset connection.
 type http1Answer struct {
 	in         []byte
 	start, end int // of what has come and was not taken up
-	interim    int // how many interim answers there were
+	interim    int // how many interim responses there were
 	inBody     bool
 	kept       []byte // the first piece of the body
 	response   http1.Response
 	body       http1.Body
 }
 
-// answerBytes holds most answers as a whole. Heads may be larger; the parser bounds them.
+// answerBytes holds most responses completely. Heads may be larger; the parser bounds them.
 const answerBytes = 4 << 10
 
 func newHTTP1Answer() *http1Answer { return &http1Answer{in: make([]byte, answerBytes)} }
 
-// reset begins another answer.
+// reset begins another response.
 func (a *http1Answer) reset() {
 	a.start, a.end, a.interim, a.inBody, a.kept = 0, 0, 0, false, nil
 	a.response.Reset()
 }
 
-// rest gives back what an unusually large head has taken.
+// rest frees the memory that an unusually large head needed.
 func (a *http1Answer) rest() {
 	if len(a.in) > answerBytes {
 		a.in = make([]byte, answerBytes)
 	}
 }
 
-// phase says what is waited for.
+// phase says what the reader waits for.
 func (a *http1Answer) phase() string {
 	if a.inBody {
 		return reading
@@ -45,7 +45,7 @@ func (a *http1Answer) phase() string {
 	return awaiting
 }
 
-// room returns where what comes next is to be put.
+// room returns where the next bytes must be put.
 func (a *http1Answer) room() []byte {
 	if a.inBody && a.start == a.end {
 		a.start, a.end = 0, 0
@@ -58,7 +58,7 @@ func (a *http1Answer) room() []byte {
 	return a.in[a.end:]
 }
 
-// take takes up n bytes in the room, and reports whether they are enough.
+// take reads n bytes in the room, and reports whether they are enough.
 func (a *http1Answer) take(n int) (done bool, err error) {
 	a.end += n
 	for !a.inBody {
@@ -98,7 +98,7 @@ func (a *http1Answer) take(n int) (done bool, err error) {
 	return a.body.Done(), nil
 }
 
-// finish takes up that the connection has ended.
+// finish notes that the connection has ended.
 func (a *http1Answer) finish() error {
 	if !a.inBody {
 		return io.ErrUnexpectedEOF
@@ -106,7 +106,7 @@ func (a *http1Answer) finish() error {
 	return a.body.End()
 }
 
-// read reads an answer. With an error it returns the phase that failed.
+// read reads a response. With an error it returns the phase that failed.
 func (a *http1Answer) read(from io.Reader) (answer Answer, phase string, err error) {
 	a.reset()
 	for done := false; !done; {

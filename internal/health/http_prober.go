@@ -19,7 +19,7 @@ import (
 	"trellis/internal/proxy/wire/http2"
 )
 
-// userAgent is how checks introduce themselves.
+// userAgent is how checks identify themselves.
 const userAgent = "Trellis-HealthChecker/1.0"
 
 // maxExcerptBytes is how much of a body readers of a report see.
@@ -33,8 +33,8 @@ const (
 	reading    = "waiting for the body"
 )
 
-// httpProber probes over HTTP/1.1 and HTTP/2, each time on a connection of its own. It reads answers with what reads
-// those to requests: a target whose answers no request could use must not pass.
+// httpProber probes over HTTP/1.1 and HTTP/2, each time on a new connection. It uses the parsers of traffic: a target whose
+// responses no request could use must not pass.
 type httpProber struct {
 	dialer   *outbound.Dialer
 	tls      *tls.Config // for HTTP/1.1
@@ -59,9 +59,9 @@ func newHTTPProber(dialer *outbound.Dialer) *httpProber {
 	}
 }
 
-// Probe asks with GET, a Host header that is the address, and Connection: close. Redirects are answers like
-// any other. The answer's head and the first bytes of its body must arrive before ctx is done; nobody waits
-// for the rest of the body, which does not change the verdict.
+// Probe asks with GET, a Host header that is the address, and Connection: close. Redirects are responses like any
+// other. The response's head and the first bytes of its body must arrive before ctx is done; nobody waits for the
+// rest of the body, which does not change the result.
 func (p *httpProber) Probe(ctx context.Context, probe Probe) (Answer, error) {
 	parsed, err := url.Parse(probe.URL())
 	if err != nil {
@@ -78,7 +78,7 @@ func (p *httpProber) Probe(ctx context.Context, probe Probe) (Answer, error) {
 	return p.askHTTP1(ctx, conn, probe, parsed.RequestURI())
 }
 
-// connect returns a new connection to the target, with TLS if the probe is to use it.
+// connect returns a new connection to the target, with TLS if the probe uses it.
 func (p *httpProber) connect(ctx context.Context, probe Probe) (net.Conn, error) {
 	conn, err := p.dialer.Connect(ctx, probe.Address)
 	if err != nil {
@@ -139,7 +139,7 @@ func (p *httpProber) askHTTP2(ctx context.Context, conn net.Conn, probe Probe, t
 	return answer, nil
 }
 
-// readHTTP2 reads the final answer and the first piece of its body. With an error it returns the phase that failed.
+// readHTTP2 reads the final response and the first piece of its body. With an error it returns the phase that failed.
 func readHTTP2(stream *http2.Stream) (answer Answer, phase string, err error) {
 	var response http1.Response
 	ended := false
@@ -180,12 +180,12 @@ func excerpt(body []byte) string {
 	return strings.ToValidUTF8(string(body[:min(len(body), maxExcerptBytes)]), "\uFFFD")
 }
 
-// isLocal reports whether an error is due to what this machine lacks.
+// isLocal reports whether an error is due to a shortage on this machine.
 func isLocal(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
-// failed is the outcome of a check that has got no answer, because of an error during a phase.
+// failed is the outcome of a check that got no response, because of an error during a phase.
 func failed(phase string, err error) outcome {
 	if isLocal(err) {
 		return outcome{err: &UnmadeError{err}}
@@ -193,7 +193,7 @@ func failed(phase string, err error) outcome {
 	return outcome{phase: phase, err: err}
 }
 
-// failure says why there is no answer, and during which phase.
+// failure says why there is no response, and during which phase.
 func failure(ctx context.Context, phase string, err error) error {
 	if isLocal(err) {
 		return &UnmadeError{err}

@@ -20,7 +20,7 @@ import (
 	"trellis/internal/outbound"
 )
 
-// within is more time than any answer needs that comes at all.
+// within is more time than any response takes.
 const within = 30 * time.Second
 
 // serveRaw accepts one connection and hands it over.
@@ -44,7 +44,7 @@ func serveRaw(t *testing.T, serve func(net.Conn)) netip.AddrPort {
 	return listener.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// answerRaw reads a request's head and sends an answer as it is.
+// answerRaw reads a request's head and sends a response byte for byte.
 func answerRaw(t *testing.T, answer string) netip.AddrPort {
 	t.Helper()
 	return serveRaw(t, func(conn net.Conn) {
@@ -88,7 +88,7 @@ func ask(t *testing.T, probe Probe) (Answer, error) {
 // asker asks a target once.
 type asker func(*testing.T, Probe) (Answer, error)
 
-// inEachWay runs a test with checks that have goroutines, and with those that have none, where there are such.
+// inEachWay runs a test with checks that have goroutines, and with checks that have none, where the system has them.
 func inEachWay(t *testing.T, test func(t *testing.T, ask asker)) {
 	t.Run("on a goroutine", func(t *testing.T) { test(t, ask) })
 	t.Run("polled", func(t *testing.T) { test(t, askPolled) })
@@ -314,7 +314,7 @@ func TestStatusCodeCountsOnceTheBodyHasStarted(t *testing.T) {
 			{"long body", "HTTP/1.1 500 No\r\nContent-Length: 9000\r\n\r\n" + strings.Repeat("x", 9000), Answer{500, strings.Repeat("x", 256)}},
 		} {
 			t.Run(test.name, func(t *testing.T) {
-				// The connection stays open for as long as the prober wants, unless the body must break off.
+				// The connection stays open as long as the prober wants, unless the body must break off.
 				address := serveRaw(t, func(conn net.Conn) {
 					io.ReadAtLeast(conn, make([]byte, 4096), 1)
 					io.WriteString(conn, test.answer)

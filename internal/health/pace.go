@@ -2,9 +2,9 @@ package health
 
 import "time"
 
-// In a tenth of a second, at most three times the average of probes begin, or promptProbes twice, if that is more:
-// at the start of the program, after a new question to thousands of targets, and when the machine has slept, many are due
-// at the same time.
+// In a tenth of a second, at most three times the average number of probes begin, or twice promptProbes if that is more
+// at the start of the program, after a new question to thousands of targets, and when the machine has slept, many
+// are due at the same time.
 const (
 	paceWindow   = 100 * time.Millisecond
 	promptProbes = 64
@@ -13,7 +13,7 @@ const (
 	paceNap      = 20 * time.Millisecond
 )
 
-// pace holds probes up that would make a burst. It is a bucket of tokens: each probe takes one.
+// pace delays probes that would make a burst. It is a bucket of tokens: each probe takes one.
 type pace struct {
 	// perWindow is how many probes are scheduled for a window on average, in billionths: sums of it stay exact.
 	perWindow int64
@@ -43,8 +43,8 @@ func (p *pace) next(now time.Time) time.Time {
 
 func (p *pace) take() { p.tokens-- }
 
-// nap is how long nobody looks what is due next: with thousands of targets, many are asked in one go.
-func (p *pace) nap() time.Duration {
+// batchTime is how long the schedule sleeps at least: with thousands of targets, many are asked in one go.
+func (p *pace) batchTime() time.Duration {
 	if p.average() < promptProbes/2 {
 		return 0
 	}

@@ -35,12 +35,12 @@ type poller struct {
 	spare   []*http1Answer
 }
 
-// call is how far a check has come.
+// call is the progress of a check.
 type call struct {
 	fd     int
 	phase  string
 	sent   int          // of the request
-	isOver bool         // The target has closed its side: a reset disturbs nobody.
+	isOver bool         // the target has closed its side: a reset disturbs nobody
 	answer *http1Answer // nil until a part of it has come
 }
 
@@ -49,7 +49,7 @@ func newPoller(dialer *outbound.Dialer, finish func(*check, outcome, []byte)) (*
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // Else os.NewFile does not have it watched.
+	if err := unix.SetNonblock(fd, true); err != nil { // otherwise the runtime would not watch the file
 		unix.Close(fd)
 		return nil, os.NewSyscallError("fcntl", err)
 	}
@@ -75,7 +75,7 @@ func (p *poller) wake()            { _ = p.file.SetReadDeadline(time.Unix(1, 0))
 func (p *poller) sleep() {
 	p.ready = 0
 	if err := p.raw.Read(p.poll); err != nil {
-		p.look() // It is time, but for others too.
+		p.look() // others are due as well
 	}
 	for i := range p.events[:p.ready] {
 		if k := p.checks[p.events[i].Fd]; k != nil {
@@ -145,7 +145,7 @@ func (p *poller) advance(k *check, events uint32) {
 	}
 }
 
-// read reads what has come of an answer.
+// read reads what has arrived of a response.
 func (p *poller) read(k *check) {
 	at := &k.call
 	for {
@@ -194,7 +194,7 @@ func (p *poller) forget(k *check) {
 	k.call.answer = nil
 }
 
-// keep keeps an answer to be used again.
+// keep keeps a response's memory, to be used again.
 func (p *poller) keep(answer *http1Answer) {
 	if answer != nil {
 		answer.rest()
@@ -202,7 +202,7 @@ func (p *poller) keep(answer *http1Answer) {
 	}
 }
 
-// close ends all checks and the poller. Nobody is told.
+// close ends all checks and the poller, without reporting outcomes.
 func (p *poller) close() {
 	for _, k := range p.checks {
 		p.forget(k)

@@ -20,7 +20,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// polled is a poller and what it has found.
+// polled is a poller and the outcomes that it has reported.
 type polled struct {
 	*poller
 	outcome *outcome
@@ -41,7 +41,7 @@ func newPolled(t *testing.T) *polled {
 	return p
 }
 
-// askPolled asks over a poller if it can.
+// askPolled asks by a poller, if the system has one.
 func askPolled(t *testing.T, probe Probe) (Answer, error) {
 	t.Helper()
 	q := &question{https: probe.HTTPS, http2: probe.HTTP2, path: probe.Path}
@@ -65,7 +65,7 @@ func askPolled(t *testing.T, probe Probe) (Answer, error) {
 	return Answer{StatusCode: p.outcome.status, Body: p.body}, nil
 }
 
-func TestPolledCheckThatIsDroppedSaysHowFarItHasCome(t *testing.T) {
+func TestDroppedCheckOfThePollerReportsItsPhase(t *testing.T) {
 	for _, test := range []struct{ head, want string }{
 		{"", awaiting},
 		{"HTTP/1.1 200 OK\r\nx-slow: ", awaiting},
@@ -97,7 +97,7 @@ func TestPolledCheckThatIsDroppedSaysHowFarItHasCome(t *testing.T) {
 	}
 }
 
-func TestAnswerInPiecesIsReadWhateverElseIsOnItsWay(t *testing.T) {
+func TestResponseInPiecesIsReadAmongOtherChecks(t *testing.T) {
 	p := newPolled(t)
 	outcomes := make(map[*check]outcome)
 	p.finish = func(k *check, o outcome, _ []byte) { outcomes[k] = o }
@@ -105,7 +105,7 @@ func TestAnswerInPiecesIsReadWhateverElseIsOnItsWay(t *testing.T) {
 		pieces := [][]byte{[]byte("HTTP/1.1 200 OK\r\nContent-"), []byte("Length: 2\r\n\r"), []byte("\no"), []byte("k")}
 		address := serveRaw(t, func(conn net.Conn) {
 			io.ReadAtLeast(conn, make([]byte, 4096), 1)
-			for _, piece := range pieces[i%4:] { // Some begin in the middle, and are malformed.
+			for _, piece := range pieces[i%4:] { // some begin in the middle, and are malformed
 				conn.Write(piece)
 			}
 		})

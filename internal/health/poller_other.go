@@ -9,7 +9,7 @@ import (
 	"trellis/internal/outbound"
 )
 
-// call is nothing here.
+// call is empty here.
 type call struct{}
 
 // poller does not exist here: each check has a goroutine.

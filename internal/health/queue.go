@@ -2,12 +2,12 @@ package health
 
 import "time"
 
-// groupShare is which part of all probes on their way may belong to one group: so many targets of one group that let
-// every probe run into its timeout cannot delay the probes of other groups.
+// groupShare is the part of all probes under way that may belong to one group, so that targets of one group that let every
+// probe time out cannot delay the probes of other groups.
 const groupShare = 4
 
-// enqueue queues a probe of a target. When the one before has not even been sent, this machine is too slow for its
-// schedule, and one is left out.
+// enqueue queues a probe of a target. If the one before has not even been sent, this machine is too slow for its schedule,
+// and the probe is left out.
 func (c *Checker) enqueue(t *target) {
 	if t.isWaiting {
 		return

@@ -7,7 +7,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// Known is what the checks of one target have come to, for a Checker in another process.
+// Known is the result of one target's checks, for a Checker in another process.
 type Known struct {
 	Target    lattice.Key
 	Status    shape.TargetStatus
@@ -16,7 +16,7 @@ type Known struct {
 	Since     time.Time
 }
 
-// Known returns what is known of the targets that have been judged.
+// Known returns the results of the targets that have been judged.
 func (c *Checker) Known() []Known {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

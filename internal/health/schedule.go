@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// schedule is a heap of the targets that are probed: the one that is due first stands at the top.
+// schedule is a heap of the targets that are probed: the one that is due first is at the top.
 type schedule []*target
 
 func (s schedule) Len() int           { return len(s) }
@@ -27,7 +27,7 @@ func (s *schedule) Pop() any {
 	return t
 }
 
-// startProbing begins a series of probes for each of the targets that is to be probed and has none.
+// startProbing begins a series of probes for each target that must be probed and has none.
 func (c *Checker) startProbing(targets []*target) {
 	now := time.Now()
 	var spread time.Duration
@@ -47,8 +47,8 @@ func (c *Checker) startProbing(targets []*target) {
 	c.sleeper.wake()
 }
 
-// stopProbing ends the series of probes of a target, if there is one. Probes on their way are broken off, and their
-// results are not counted.
+// stopProbing ends a target's series of probes, if there is one. Probes under way are broken off, and their results do not
+// count.
 func (c *Checker) stopProbing(t *target) {
 	if !t.isScheduled {
 		return
@@ -69,7 +69,7 @@ func (c *Checker) stopProbing(t *target) {
 }
 
 // keepSchedule sends the probes that are due and ends those that take too long, for as long as the checker is open. It
-// sleeps meanwhile.
+// sleeps in between.
 func (c *Checker) keepSchedule() {
 	var turns []*check
 	for {
@@ -89,7 +89,7 @@ func (c *Checker) keepSchedule() {
 		turns, next = c.takeTurns(turns[:0], now)
 		if len(c.schedule) > 0 {
 			due := c.schedule[0].due
-			if earliest := now.Add(c.pace.nap()); due.Before(earliest) {
+			if earliest := now.Add(c.pace.batchTime()); due.Before(earliest) {
 				due = earliest
 			}
 			next = earlier(next, due)
@@ -118,9 +118,9 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// advance sets when the target is due next. Probes are due at a fixed beat that no slow answer shifts
-// (UG target-group-health-checks); beats that were missed are left out. After its first probe a target waits for
-// between a half and a whole interval, so that targets that started together drift apart.
+// advance sets when the target is due next. Probes are due at fixed times that no slow response shifts (UG
+// target-group-health-checks); missed ones are left out. After its first probe a target waits for between a half and a
+// whole interval, so that targets that started together drift apart.
 func (t *target) advance(now time.Time) {
 	interval := t.interval
 	if t.isFirst {

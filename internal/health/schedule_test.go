@@ -159,7 +159,7 @@ func TestFewTargetsAreProbedAtOnce(t *testing.T) {
 	})
 }
 
-func TestProbesThatAreMissedAreNotMadeUpFor(t *testing.T) {
+func TestMissedProbesAreNotCaughtUp(t *testing.T) {
 	inBubble(t, Config{Concurrency: 1}, func(t *testing.T, c *Checker, s *script) {
 		g, targets := groupWith("tg-1", withInterval(5), withTimeout(120)), targetsOf("tg-1", 2)
 		s.answer(targets[0], silence)
@@ -176,7 +176,7 @@ func TestProbesThatAreMissedAreNotMadeUpFor(t *testing.T) {
 	})
 }
 
-func TestBeatsThatAreMissedAreLeftOut(t *testing.T) {
+func TestMissedTimesOfTheScheduleAreLeftOut(t *testing.T) {
 	due := time.Now()
 	for _, test := range []struct{ late, want time.Duration }{
 		{0, 30 * time.Second},
@@ -193,7 +193,7 @@ func TestBeatsThatAreMissedAreLeftOut(t *testing.T) {
 	}
 }
 
-func TestDeadGroupDoesNotDelayOthers(t *testing.T) {
+func TestGroupThatIsDownDoesNotDelayOthers(t *testing.T) {
 	inBubble(t, Config{Concurrency: 16}, func(t *testing.T, c *Checker, s *script) {
 		dead, live := groupWith("tg-dead", withInterval(5), withTimeout(120)), groupWith("tg-live", withInterval(5))
 		deadTargets, liveTargets := targetsOf("tg-dead", 50), targetsOf("tg-live", 4)
@@ -205,7 +205,7 @@ func TestDeadGroupDoesNotDelayOthers(t *testing.T) {
 		}
 		c.Apply(append(inUse(dead, deadTargets...), inUse(live, liveTargets...)...))
 		pass(10 * time.Minute)
-		if s.peak > 8 { // 4 of the dead group, 4 of the live one.
+		if s.peak > 8 { // 4 of the group that is down, 4 of the other
 			t.Errorf("%d probes at once", s.peak)
 		}
 		for _, target := range liveTargets {
@@ -215,7 +215,7 @@ func TestDeadGroupDoesNotDelayOthers(t *testing.T) {
 	})
 }
 
-func TestGroupOutOfUseLeavesNothingBehind(t *testing.T) {
+func TestGroupNoLongerInUseLeavesNothingBehind(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 		g, targets := groupWith("tg-1"), targetsOf("tg-1", 3)
 		c.Apply(inUse(g, targets...))

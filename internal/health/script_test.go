@@ -105,7 +105,7 @@ func after(delay time.Duration, answer func(context.Context) (Answer, error)) fu
 	}
 }
 
-// told collects calls of OnChange.
+// told collects calls to OnChange.
 type told struct {
 	mu    sync.Mutex
 	calls []lattice.Key
@@ -140,7 +140,7 @@ func inBubble(t *testing.T, cfg Config, test func(t *testing.T, c *Checker, s *s
 	})
 }
 
-// pass lets time pass, and everything happen that is due until then.
+// pass lets time pass, and everything happen that is due by then.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()

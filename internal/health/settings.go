@@ -41,7 +41,7 @@ type settings struct {
 	healthyThreshold, unhealthyThreshold int
 }
 
-// question is the part of the settings after whose change earlier answers say nothing.
+// question is the part of the settings whose change makes earlier answers worthless.
 type question struct {
 	https, http2 bool
 	port         uint16 // 0: the port that the target gets traffic on.
@@ -70,13 +70,13 @@ func (q *question) at(address netip.AddrPort) netip.AddrPort {
 // isPlain reports whether the question is one of HTTP/1.1 without TLS.
 func (q *question) isPlain() bool { return !q.https && !q.http2 && q.target != "" }
 
-// lateError tells that there was no answer to a question in time.
+// lateError says that there was no answer to a question in time.
 type lateError question
 
 func (e *lateError) Error() string { return fmt.Sprintf("timed out after %v", e.timeout) }
 
-// coverageOf reports whether and why the targets of a group are not probed. UG target-group-health-checks: ALB and
-// LAMBDA have no health checks.
+// coverageOf says whether the targets of a group are probed, and why not. UG target-group-health-checks: ALB and LAMBDA
+// have no health checks.
 func coverageOf(group *lattice.TargetGroup) coverage {
 	switch {
 	case group.Type == shape.TargetGroupTypeAlb || group.Type == shape.TargetGroupTypeLambda:
@@ -88,8 +88,8 @@ func coverageOf(group *lattice.TargetGroup) coverage {
 	}
 }
 
-// settingsOf returns the settings of a group whose coverage is checked. With a matcher that cannot be parsed, which
-// the control plane does not let through, it returns settings that no answer satisfies, and the error.
+// settingsOf returns the settings of a group whose coverage is checked. If its matcher cannot be parsed, which the control
+// plane should prevent, it returns settings that no response satisfies, and the error.
 func settingsOf(group *lattice.TargetGroup) (settings, error) {
 	hc := group.Config.HealthCheck
 	s := settings{

@@ -12,7 +12,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// becomes has a target answer in one way, and checks that so many answers in a row make it what it is to be.
+// becomes has a target answer in one way, and checks that so many answers in a row give it the wanted status.
 func becomes(t *testing.T, c *Checker, s *script, target *lattice.Target, answer func(context.Context) (Answer, error), want shape.TargetStatus, after int) {
 	t.Helper()
 	s.answer(target, answer)
@@ -145,7 +145,7 @@ func TestMatcherAtItsBounds(t *testing.T) {
 }
 
 // Every setting goes from one bound to the other and back while targets are healthy, unhealthy, and about to change.
-func TestEverySettingCanChangeWithoutLosingWhatIsKnown(t *testing.T) {
+func TestEverySettingCanChangeWithoutLosingHealth(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		values []func(*shape.HealthCheckConfig)
@@ -225,7 +225,7 @@ func TestChecksCanBeDisabledAndEnabledWhileRunning(t *testing.T) {
 	})
 }
 
-func TestReportSaysSinceWhenATargetIsWhatItIs(t *testing.T) {
+func TestReportSaysSinceWhenATargetHasItsStatus(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 		g, targets := groupWith("tg-1", withThresholds(2, 3)), targetsOf("tg-1", 1)
 		s.answer(targets[0], after(time.Second, status(200)))

@@ -4,7 +4,7 @@ import "time"
 
 // sleeper lets keepSchedule sleep. All but sleep are called with the lock of the Checker held.
 type sleeper interface {
-	// set says when the next sleep ends at the latest; the zero time is never. What was woken before counts no more.
+	// set says when the next sleep ends at the latest; the zero time is never. An earlier wake no longer counts.
 	set(at time.Time)
 	// wake ends the sleep, or the next one.
 	wake()

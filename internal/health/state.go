@@ -6,17 +6,17 @@ import (
 	"trellis/internal/shape"
 )
 
-// state is what the checks of one target have come to: INITIAL, HEALTHY or UNHEALTHY.
+// state is the result of one target's checks: INITIAL, HEALTHY or UNHEALTHY.
 type state struct {
 	status shape.TargetStatus
-	// successes and failures count the latest results that were alike; one of them is zero.
+	// successes and failures count the latest results that were the same; one of them is zero.
 	successes, failures int
 	since               time.Time // when the status became what it is
 }
 
-// record counts a result. A target that has not been judged yet is healthy after one success; an unhealthy one needs
-// as many in a row as the threshold says; any target is unhealthy after a threshold of failures in a row
-// (UG target-group-health-checks). "Exceeds the threshold", as the guide has it once, is read as "reaches".
+// record counts a result. A target that has not been judged yet is healthy after one success; an unhealthy one needs as
+// many in a row as the threshold says; any target is unhealthy after a threshold of failures in a row (UG
+// target-group-health-checks). Where the guide once writes "exceeds the threshold", we read "reaches".
 func (s *state) record(success bool, set *settings, now time.Time) {
 	if !success {
 		s.successes = 0

@@ -1,6 +1,6 @@
-// Package identity tells who calls on the API port: it reads and checks the signatures of requests, and slows down who
-// signs wrongly. Who there is, it knows from package principal; what a principal may do is decided by package
-// authorization.
+// Package identity finds out who calls on the API port: it reads and checks the signatures of requests, and slows down
+// callers whose signatures are wrong. Package principal knows the principals; package authorization decides what they may
+// do.
 package identity
 
 import (
@@ -16,14 +16,14 @@ import (
 type Dev struct {
 	// Region is that of a request that does not say.
 	Region string
-	// Principals has whoever got credentials from STS here, and knows whose all other keys are.
+	// Principals has those who got credentials from STS here, and knows the account of all other keys.
 	Principals *principal.Directory
 }
 
 // maxAccessKeyID is how long an access key id can be (IAM, AccessKey).
 const maxAccessKeyID = 128
 
-// Authenticate implements api.Authenticator. What it refuses is a Region that is none.
+// Authenticate implements api.Authenticator. It refuses only Regions that are not valid.
 func (d Dev) Authenticate(r *http.Request, _ func() ([]byte, error)) (api.Caller, error) {
 	caller := api.Caller{Region: d.Region}
 	if c, ok := sigv4.ClaimedCredential(signedView(r)); ok {

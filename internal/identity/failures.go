@@ -16,8 +16,8 @@ import (
 	"trellis/internal/sigv4"
 )
 
-// The limits of refused signatures. A client with a wrong clock or secret is told so several times before it is
-// told to wait.
+// The limits of refused signatures. A client with a wrong clock or secret gets the reason several times before it
+// is told to wait.
 const (
 	failuresPerSecond, failuresAtOnce             = 1, 10 // of one access key id from one source
 	sourceFailuresPerSecond, sourceFailuresAtOnce = 5, 50 // of all from one source
@@ -37,12 +37,12 @@ type Failures struct {
 	byClient *ratelimit.Table[client]
 
 	mu sync.Mutex // mu guards the fields below.
-	// proven are clients whose signatures have been right. What others at the same source do wrong does not slow them down:
-	// many clients may share an address.
+	// proven are clients whose signatures have been correct. The mistakes of others at the same source do not slow them
+	// down: many clients may share an address.
 	proven map[client]struct{}
 	// seen counts what has happened since it was last reported.
 	seen map[failure]int
-	// unseen counts what had no room in seen.
+	// unseen counts failures that had no room in seen.
 	unseen int
 }
 
@@ -60,8 +60,8 @@ type failure struct {
 	status int
 }
 
-// NewFailures returns what counts failures. log gets a line for the first of a kind, and so does the audit log, if there is
-// one.
+// NewFailures returns an empty count of failures. log gets a line for the first of each kind, and so does the audit log, if
+// there is one.
 func NewFailures(log *slog.Logger, auditLog *audit.Log) *Failures {
 	return &Failures{
 		log: log, audit: auditLog,
@@ -95,7 +95,7 @@ func (g guarded) Authenticate(r *http.Request, body func() ([]byte, error)) (api
 	return caller, err
 }
 
-// admit returns a ThrottlingException for a client whose signatures are not looked at for now.
+// admit returns a ThrottlingException for a client whose signatures are not checked for now.
 func (f *Failures) admit(who client, now time.Time) error {
 	ok, wait := f.byClient.Look(who, now)
 	if ok && !f.hasProven(who) {
@@ -139,14 +139,14 @@ func (f *Failures) failed(what failure, now time.Time) {
 // clone keeps a request's head from being kept with the key id.
 func (c client) clone() client { return client{c.source, strings.Clone(c.accessKeyID)} }
 
-// report tells of a failure at once if it is the first of its kind, and else counts it.
+// report reports a failure at once if it is the first of its kind, and otherwise counts it.
 func (f *Failures) report(what failure, now time.Time) {
 	if f.isFirst(what) {
 		f.tell(what, 1, now)
 	}
 }
 
-// isFirst reports whether nothing like a failure has been seen lately. If something has, it is counted.
+// isFirst reports whether a failure is the first of its kind lately. Others are counted.
 func (f *Failures) isFirst(what failure) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -178,7 +178,7 @@ func (f *Failures) Run(ctx context.Context) error {
 	}
 }
 
-// summarize reports what has been counted since the last time. What has not happened since is forgotten.
+// summarize reports what has been counted since the last time. It forgets kinds that have not occurred since.
 func (f *Failures) summarize(now time.Time) {
 	f.mu.Lock()
 	counts := make(map[failure]int, len(f.seen))
@@ -212,7 +212,7 @@ func (f *Failures) tell(what failure, count int, now time.Time) {
 	})
 }
 
-// clientOf returns who a request says that it is from.
+// clientOf returns the client that a request claims to be from.
 func clientOf(r *http.Request) client {
 	c, _ := sigv4.ClaimedCredential(signedView(r))
 	who := client{accessKeyID: c.AccessKeyID[:min(len(c.AccessKeyID), maxAccessKeyID)]}

@@ -53,7 +53,7 @@ func attempt(t *testing.T, a api.Authenticator, source, accessKeyID string) stri
 
 var mismatch = refuse(codeMismatch, "The signature does not match.")
 
-func TestClientThatFailsIsToldWhyBeforeItIsToldToWait(t *testing.T) {
+func TestClientGetsTheReasonBeforeItIsToldToWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := NewFailures(slog.New(slog.DiscardHandler), nil)
 		service := &answers{err: mismatch}
@@ -67,7 +67,7 @@ func TestClientThatFailsIsToldWhyBeforeItIsToldToWait(t *testing.T) {
 		if code := attempt(t, first, "192.0.2.1:6", "AKID"); code != "ThrottlingException" || service.asked != asked {
 			t.Errorf("the next one is answered %q, and its signature was looked at: %t", code, service.asked != asked)
 		}
-		// Others have failed in nothing.
+		// Others have had no failure.
 		for _, other := range [][2]string{{"192.0.2.2:5", "AKID"}, {"192.0.2.1:5", "AKIE"}} {
 			if code := attempt(t, first, other[0], other[1]); code != codeMismatch {
 				t.Errorf("%s at %s is answered %q", other[1], other[0], code)
@@ -99,7 +99,7 @@ func TestClientIsToldHowLongToWait(t *testing.T) {
 	})
 }
 
-func TestRightSignatureClearsWhatTheClientDidWrong(t *testing.T) {
+func TestCorrectSignatureClearsTheCountOfItsKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := &answers{}
 		a := NewFailures(slog.New(slog.DiscardHandler), nil).Guard(service)
@@ -152,7 +152,7 @@ func TestManyKeysFromOneSourceAreSlowedDownAndProvenOnesAreNot(t *testing.T) {
 	})
 }
 
-func TestWhatIsNotAWrongSignatureIsNotCounted(t *testing.T) {
+func TestOtherErrorsAreNotCountedAsFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, err := range []error{refuse(codeMissingToken, "The request is not signed."), api.Rejected("The body is too large."), api.Throttled(1, "Rate exceeded.")} {
 			service := &answers{err: err}

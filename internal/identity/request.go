@@ -7,7 +7,7 @@ import (
 	"trellis/internal/sigv4"
 )
 
-// signedView is what a signature sees of a request that net/http has read.
+// signedView is a request of net/http as signatures see it.
 func signedView(r *http.Request) *sigv4.Request {
 	return &sigv4.Request{
 		Method: []byte(r.Method), Path: []byte(r.URL.EscapedPath()), Query: []byte(r.URL.RawQuery), Host: []byte(r.Host),

@@ -99,7 +99,7 @@ func (s signedRequest) build(t testing.TB) (*http.Request, []byte) {
 	if err := v4.NewSigner().SignHTTP(context.Background(), s.credentials, r, s.payloadHash, s.service, s.region, s.at); err != nil {
 		t.Fatal(err)
 	}
-	// As it arrives at a server.
+	// as it arrives at a server
 	r.Host = r.URL.Host
 	return r, []byte(s.body)
 }
@@ -155,7 +155,7 @@ func TestPresignedRequestsAreAccepted(t *testing.T) {
 			if err != nil || caller.AccessKeyID != credentials.AccessKeyID {
 				t.Errorf("the caller is %+v, error %v", caller, err)
 			}
-			// Without its token, or with another, a session is nobody.
+			// Without its token, or with another, a session is unknown.
 			query := u.Query()
 			if query.Has("X-Amz-Security-Token") {
 				query.Set("X-Amz-Security-Token", "another-token")
@@ -168,7 +168,7 @@ func TestPresignedRequestsAreAccepted(t *testing.T) {
 	}
 }
 
-func TestPresignedRequestLivesAsLongAsItSays(t *testing.T) {
+func TestPresignedRequestIsValidAsLongAsItSays(t *testing.T) {
 	a := openSigned(t)
 	signedAt := time.Now().UTC().Truncate(time.Second)
 	for _, tc := range []struct {
@@ -357,7 +357,7 @@ func given(body []byte) func() ([]byte, error) {
 	return func() ([]byte, error) { return body, nil }
 }
 
-// Anybody can send a body. What is wrong with a request's head is found without one.
+// Anybody can send a body. Errors in a request's head are found without reading it.
 func TestBodyIsReadOnlyWhenTheRestOfTheSignatureIsRight(t *testing.T) {
 	unknown := aws.Credentials{AccessKeyID: "AKIDOTHER", SecretAccessKey: "secret"}
 	for name, tc := range map[string]struct {

@@ -50,8 +50,8 @@ type Signed struct {
 	signatures sigv4.Verifier
 }
 
-// NewSigned returns an authenticator of principals. regions and services are what a signature's scope may
-// hold. No regions mean any: where nothing is stored by Region.
+// NewSigned returns an authenticator of principals. regions and services are what a signature's scope may hold. No regions
+// mean any, for services that store nothing by Region.
 func NewSigned(principals Principals, regions []string, services ...string) *Signed {
 	return &Signed{principals: principals, regions: regions, services: services, now: time.Now}
 }
@@ -83,7 +83,7 @@ func (a *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (api
 			"The signature does not match. Check the secret key and how the request is signed. The canonical request should have been:\n%s",
 			s.AppendCanonicalRequest(nil, view, payloadHash, sigv4.Encoded)))
 	}
-	// A client without the secret must not learn that the key has existed.
+	// A client without the secret must not learn that the key once existed.
 	if !who.Expires.IsZero() && !a.now().Before(who.Expires) {
 		return api.Caller{}, refuse(codeExpiredToken, "The security token included in the request is expired")
 	}
@@ -134,8 +134,8 @@ func (a *Signed) checkScope(s *sigv4.Signature) error {
 	return nil
 }
 
-// checkRegion refuses a Region that is none, or is not among those that are accepted, if there are any. AWS's services
-// answer so to the Region of another endpoint.
+// checkRegion refuses a Region that is not valid, or not among those that are accepted, if there are any. AWS's services
+// answer in this way to the Region of another endpoint.
 func checkRegion(region string, accepted []string) error {
 	if len(accepted) > 0 && slices.Contains(accepted, region) || len(accepted) == 0 && lattice.ValidRegion(region) {
 		return nil

@@ -11,12 +11,12 @@ import (
 // destination.
 type AccessLogSubscription struct {
 	Base
-	// ResourceID is what is logged. Its prefix tells the kind.
+	// ResourceID is the resource whose traffic is logged. Its prefix tells the kind.
 	ResourceID      string         `json:"resourceId"`
 	DestinationType LogDestination `json:"destinationType"`
 	// DestinationARN is in the form that StoredLogDestination gives it.
 	DestinationARN string `json:"destinationArn"`
-	// LogType is what of a service network is logged, and empty for other resources.
+	// LogType says which traffic of a service network is logged. It is empty for other resources.
 	LogType shape.ServiceNetworkLogType `json:"serviceNetworkLogType,omitempty"`
 }
 
@@ -50,7 +50,7 @@ const (
 	DestinationDeliveryStream LogDestination = "Firehose delivery stream"
 )
 
-// logDestinations are the forms of destinations' ARNs. A bucket's may have a prefix for the names of objects behind it.
+// logDestinations are the forms of destinations' ARNs. A bucket's may end in a prefix for the names of objects.
 var logDestinations = map[LogDestination]*regexp.Regexp{
 	DestinationLogGroup:       regexp.MustCompile(`^arn:[a-z0-9-]+:logs:[a-z0-9-]+:\d{12}:log-group:[a-zA-Z0-9_/.#-]{1,512}(:\*)?$`),
 	DestinationBucket:         regexp.MustCompile(`^arn:[a-z0-9-]+:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$`),

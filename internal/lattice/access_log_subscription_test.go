@@ -2,7 +2,7 @@ package lattice
 
 import "testing"
 
-func TestLogDestinationsAreToldByTheirARNs(t *testing.T) {
+func TestARNsTellTheTypesOfLogDestinations(t *testing.T) {
 	for _, test := range []struct {
 		arn, stored string
 		destination LogDestination

@@ -9,8 +9,9 @@ import (
 	"trellis/internal/shape"
 )
 
-// AddressPolicy decides which addresses targets may have. By loopback and link-local addresses a node reaches itself and
-// what trusts its link, such as the metadata service of a cloud, with the node's own address as the source.
+// AddressPolicy decides which addresses targets may have. Through loopback and link-local addresses, a target could be the
+// node itself, or what trusts its link, such as the metadata service of a cloud, which would see the node's own address as
+// the source.
 type AddressPolicy struct {
 	// Local lets targets have any loopback and link-local address.
 	Local bool
@@ -22,7 +23,7 @@ type AddressPolicy struct {
 // service (EC2 UG, instancedata-data-retrieval).
 var amazonLocal = netip.MustParsePrefix("fd00:ec2::/32")
 
-// RefusedAddressError tells that no target may have an address.
+// RefusedAddressError says that no target may have an address.
 type RefusedAddressError struct {
 	Address netip.Addr
 	Kind    string // as in "a loopback"
@@ -65,8 +66,8 @@ func (p AddressPolicy) Check(address netip.Addr) error {
 // loopbackRanges are the networks of the loopback.
 var loopbackRanges = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
-// DefinitionProblems refuses a definition of a resource that is at an address which targets must not have. Networks that
-// hold every address are admitted, as are names: what they lead to is checked again when it is connected to.
+// DefinitionProblems refuses the definition of a resource at an address which targets must not have. It admits networks
+// that hold every address, and names: the addresses that they lead to are checked again before a connection is made.
 func (p AddressPolicy) DefinitionProblems(d *shape.ResourceConfigurationDefinition) []FieldProblem {
 	const field = "resourceConfigurationDefinition"
 	switch {
@@ -74,7 +75,7 @@ func (p AddressPolicy) DefinitionProblems(d *shape.ResourceConfigurationDefiniti
 	case d.IpResource != nil && d.IpResource.IpAddress != nil:
 		address, err := netip.ParseAddr(*d.IpResource.IpAddress)
 		if err != nil {
-			return nil // Others tell.
+			return nil // other checks report it
 		}
 		if refused, ok := errors.AsType[*RefusedAddressError](p.Check(address)); ok && refused.Allowable {
 			return []FieldProblem{{field + ".ipResource.ipAddress", refused.Error()}}

@@ -8,7 +8,7 @@ import (
 	"trellis/internal/shape"
 )
 
-func TestTargetsHaveLocalAddressesOnlyWhereTheseAreAllowed(t *testing.T) {
+func TestTargetsHaveLocalAddressesOnlyWhereAllowed(t *testing.T) {
 	allowing := func(networks ...string) (p AddressPolicy) {
 		for _, network := range networks {
 			p.Allowed = append(p.Allowed, netip.MustParsePrefix(network))
@@ -45,7 +45,7 @@ func TestRefusedTargetSaysWhatWouldAllowIt(t *testing.T) {
 	}
 }
 
-func TestResourcesAreNotAtLocalAddressesUnlessTheseAreAllowed(t *testing.T) {
+func TestResourcesHaveLocalAddressesOnlyWhereAllowed(t *testing.T) {
 	at := func(address string) *shape.ResourceConfigurationDefinition {
 		return &shape.ResourceConfigurationDefinition{IpResource: &shape.IpResource{IpAddress: &address}}
 	}

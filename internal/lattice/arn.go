@@ -47,8 +47,8 @@ func arn(scope Scope, path string) string {
 // FormatARN returns the ARN of what path names in a scope: kinds and ids joined by slashes, as in service/svc-1/listener/listener-2.
 func FormatARN(scope Scope, path string) string { return arn(scope, path) }
 
-// IdentifiedARN returns the ARN, in the partition aws, of what an identifier names: an ARN of any partition, or the
-// id of a resource that has no parent, which is then one of the scope.
+// IdentifiedARN returns the ARN, in the partition aws, of what an identifier names: an ARN of any partition, or the id of a
+// resource in the scope that has no parent.
 func IdentifiedARN(scope Scope, identifier string) string {
 	if rest, ok := strings.CutPrefix(identifier, "arn:"); ok {
 		_, rest, _ = strings.Cut(rest, ":")

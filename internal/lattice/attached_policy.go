@@ -8,7 +8,7 @@ type AttachedPolicy struct {
 	Scope Scope `json:"scope"`
 	// ResourceID is what the policy is attached to. Its prefix tells the kind.
 	ResourceID string `json:"resourceId"`
-	// Policy is the document byte for byte as it was put.
+	// Policy is the document byte for byte as the client sent it.
 	Policy    string    `json:"policy"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"lastUpdatedAt"`

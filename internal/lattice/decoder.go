@@ -9,9 +9,9 @@ import (
 
 // Decoder reads records from the form in which they are stored, which is JSON. It is for one goroutine.
 //
-// A start reads all records, most of which are target groups and their targets. These are read by hand, several times as
-// fast as package json does it, as long as they look as package json writes them; and target groups of one configuration
-// share it, as records never change. The zero Decoder shares nothing: it is for a few records.
+// A start reads all records, most of which are target groups and their targets. It reads these by hand, several times as
+// fast as package json does, as long as they look as package json writes them; and target groups with the same
+// configuration share it, as records never change. The zero Decoder shares nothing: it is for a few records.
 type Decoder struct {
 	configs map[string]*shape.TargetGroupConfig // by their JSON
 }
@@ -24,8 +24,8 @@ func NewDecoder() *Decoder {
 	return &Decoder{configs: make(map[string]*shape.TargetGroupConfig)}
 }
 
-// quickReader is a record that can be read by hand. Its method returns false for what package json has to read, and may
-// have changed the record then.
+// quickReader is a record that can be read by hand. Its method returns false if package json has to read it, and may have
+// changed the record by then.
 type quickReader interface {
 	Record
 	readQuickly(*jsonReader) bool

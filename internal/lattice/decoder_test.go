@@ -8,7 +8,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// A member that is new to these records must be made known to what reads them by hand, or starts become slow.
+// When these records get a new member, the code that reads them by hand must learn it, or starts become slow.
 func TestStoredTargetGroupsAndTargetsAreReadByHand(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
 	base := Base{ID: "tg-0123", Name: "name", Scope: Scope{"123456789012", "us-west-2"}, CreatedAt: at, UpdatedAt: at}

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// A custom domain name belongs to one account, in all Regions: to one that has verified a domain that covers it, else
-// to the one that came first. Both planes ask here: the control plane before a service gets a name, the data
-// plane for names that several accounts have had since before this was so, or that have changed hands.
+// A custom domain name belongs to one account, in all Regions: to one that has verified a domain that covers it, or else to
+// the one that came first. Both planes ask here: the control plane before a service gets a name, the data plane for
+// names that several accounts have had since before this rule, or that have changed owners.
 
 // CanonicalDomainName returns a host or domain name as names are compared, by the data plane too. They are of ASCII
 //
@@ -25,8 +25,8 @@ func Domains(name string) iter.Seq[string] {
 	}
 }
 
-// VerifiedBy returns the longest verified domain that covers a canonical name, and the accounts that have verified it.
-// There are none if nobody has. verifiers returns the accounts that have verified a domain.
+// VerifiedBy returns the longest verified domain that covers a canonical name, and the accounts that have verified it. It
+// returns none if nobody has verified one. verifiers returns the accounts that have verified a domain.
 func VerifiedBy(name string, verifiers func(domain string) []string) (domain string, accounts []string) {
 	for domain := range Domains(name) {
 		if accounts := verifiers(domain); len(accounts) > 0 {

@@ -11,7 +11,7 @@ import (
 // VerificationTimeout is how long the TXT record of a domain is looked for. AWS's own time is not documented (A-263).
 const VerificationTimeout = 72 * time.Hour
 
-// DomainVerification proves that a domain is its owner's, who publishes a TXT record that nobody else could know.
+// DomainVerification proves that a domain belongs to its owner, who publishes a TXT record that nobody else could know.
 type DomainVerification struct {
 	Base
 	DomainName string `json:"domainName"`

@@ -8,7 +8,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// healthCheckEdit lays a client's health check settings over those that hold already.
+// healthCheckEdit applies a client's health check settings to the current ones.
 type healthCheckEdit struct {
 	// prefix is the path of the settings in the input: "config.healthCheck" or "healthCheck".
 	prefix   string
@@ -41,11 +41,11 @@ func UpdatedTargetGroupConfig(group *TargetGroup, in *shape.HealthCheckConfig) (
 	return &out, nil
 }
 
-// defaultHealthCheck returns the default settings. Checks are made by default where they can be told from the
-// target group: not for HTTP2, GRPC and TCP. They speak as the traffic does (CLI create-target-group shows it of
-// the protocol, though the text says HTTP; the Gateway API controller expects it of the version), and HTTP/1.1
-// where that is no option. Those of TCP have nothing but that there are no checks: the controller would otherwise
-// correct them for ever.
+// defaultHealthCheck returns the default settings. Health checks are on by default where the target group tells how to make
+// them: not for HTTP2, GRPC and TCP. They use the protocol of the traffic (CLI create-target-group shows it, though the
+// text says HTTP), and its version, as the Gateway API controller expects, or HTTP/1.1 where health checks do not have that
+// version. For TCP, the settings say nothing but that checks are off: otherwise the controller would correct them again and
+// again.
 func defaultHealthCheck(config *shape.TargetGroupConfig) *shape.HealthCheckConfig {
 	if config.Protocol == shape.TargetGroupProtocolTcp {
 		return &shape.HealthCheckConfig{Enabled: new(false)}
@@ -71,8 +71,8 @@ func defaultHealthCheck(config *shape.TargetGroupConfig) *shape.HealthCheckConfi
 	}
 }
 
-// apply returns the settings that hold afterwards. The model's bounds of numbers are wider than the documented ones,
-// to admit the 0 that resets.
+// apply returns the resulting settings. The model's bounds of numbers are wider than the documented ones, to admit the 0
+// that resets.
 func (e *healthCheckEdit) apply(config *shape.TargetGroupConfig, current, defaults, in *shape.HealthCheckConfig) *shape.HealthCheckConfig {
 	out := *current
 	for _, n := range []struct {
@@ -143,7 +143,7 @@ func isStatusCode(s string) bool {
 	return err == nil && len(s) == 3 && n >= 200 && n <= 499
 }
 
-// protocol sets how checks speak. Where the traffic is not HTTP, whoever turns checks on has to say it (UG
+// protocol sets the protocol of the checks. Where the traffic is not HTTP, a client that turns checks on has to name it (UG
 // tls-listeners for TCP, UG target-group-health-checks for GRPC).
 func (e *healthCheckEdit) protocol(config *shape.TargetGroupConfig, out, in *shape.HealthCheckConfig, wasEnabled bool) {
 	if in.Protocol == shape.TargetGroupProtocolTcp {

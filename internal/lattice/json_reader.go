@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// jsonReader takes one piece after the other off the beginning of a record's JSON. Methods that take one piece return false
-// and take nothing if it is not there, so that they can be asked for what may be left out.
+// jsonReader reads one piece after the other from the beginning of a record's JSON. Methods that read one piece return
+// false and read nothing if it is not there, so that callers can try optional ones.
 type jsonReader struct {
 	rest    []byte
 	key     Key // whose parts need not be copied

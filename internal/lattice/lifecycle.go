@@ -48,5 +48,5 @@ func (l Lifecycle) Failure(now time.Time) (code, message string) {
 	return l.FailureCode, l.FailureMessage
 }
 
-// Deleting reports whether the resource is on its way out: it no longer carries traffic, whatever its status says.
+// Deleting reports whether the resource is being deleted: it no longer carries traffic, whatever its status says.
 func (l Lifecycle) Deleting() bool { return l.Phase == PhaseDelete && l.FailureCode == "" }

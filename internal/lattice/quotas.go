@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// QuotaID identifies a quota in code. It is no string, so that a misspelt one does not compile: it would be a quota of 0,
-// which refuses everything.
+// QuotaID identifies a quota in code. It is not a string, so that a misspelt one does not compile: it would be a quota of
+// 0, which refuses everything.
 type QuotaID int
 
 // The quotas, of which DefaultQuotas has an entry each.
@@ -43,8 +43,8 @@ type Quota struct {
 // QuotaTable has every quota at the index of its id.
 type QuotaTable [quotaCount]Quota
 
-// DefaultQuotas returns AWS's quotas (UG quotas), but for the one of VPC endpoints. How far a service network's
-// can be raised is AWS's, how far a group's ours.
+// DefaultQuotas returns AWS's quotas (UG quotas), except the one of VPC endpoints. The limit to which a service
+// network's can be raised is AWS's, and a group's is ours.
 func DefaultQuotas() QuotaTable {
 	return QuotaTable{
 		QuotaServicesPerRegion:                       {Name: "servicesPerRegion", Code: "L-620C821E", Limit: 2000, Text: "services per Region"},

@@ -37,8 +37,7 @@ const (
 	KindToken                             Kind = "token"
 )
 
-// Scope is one account in one Region: a world of its own, in which names are unique and outside of which
-// nothing of it can be seen.
+// Scope is one account in one Region. Names are unique in it, and nothing in it can be seen from other scopes.
 type Scope struct {
 	Account string `json:"account"`
 	Region  string `json:"region"`
@@ -131,7 +130,7 @@ type Claim struct {
 	Value string
 }
 
-// All is the index of every record of a kind in a scope.
+// All is the index of all records of a kind in a scope.
 func All(kind Kind, scope Scope) Index { return Index{Kind: kind, Scope: scope} }
 
 // By is the index of the records of a kind in a scope that share a property, such as the rules that forward to a target group.

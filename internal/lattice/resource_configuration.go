@@ -50,6 +50,6 @@ func (r *ResourceConfiguration) Claims() []Claim {
 	return []Claim{r.nameClaim(KindResourceConfiguration, "")}
 }
 
-// IsGroup and IsChild say on which end of a group the resource configuration is, if on any.
+// IsGroup and IsChild report whether the resource configuration is a group, or a child of one.
 func (r *ResourceConfiguration) IsGroup() bool { return r.Type == shape.ResourceConfigurationTypeGroup }
 func (r *ResourceConfiguration) IsChild() bool { return r.Type == shape.ResourceConfigurationTypeChild }

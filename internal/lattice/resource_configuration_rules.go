@@ -102,7 +102,7 @@ func ParsePortRange(text string) (r PortRange, ok bool) {
 	return PortRange{int(from), int(to)}, err1 == nil && err2 == nil && 1 <= from && from <= to
 }
 
-// PortRangeProblems says which port ranges are none, and which overlap with one before them.
+// PortRangeProblems says which texts are not port ranges, and which ranges overlap with an earlier one.
 func PortRangeProblems(list []string) []FieldProblem {
 	var problems []FieldProblem
 	var before []PortRange
@@ -184,8 +184,8 @@ var resourceRanges = []netip.Prefix{
 	netip.MustParsePrefix("192.168.0.0/16"),
 }
 
-// resourceAddressProblem refuses addresses that no resource of a VPC can have. Those of IPv6 cannot be told from a
-// VPC's. Loopback addresses are not possible at AWS, but what people run on their own machine here.
+// resourceAddressProblem refuses addresses that no resource of a VPC can have. It cannot tell IPv6 addresses of VPCs from
+// others. AWS has no loopback addresses, but here people run resources on their own machine.
 func resourceAddressProblem(text string) string {
 	address, err := netip.ParseAddr(text)
 	switch {
@@ -210,7 +210,7 @@ var reservedRanges = []netip.Prefix{
 	netip.MustParsePrefix("ff00::/8"),
 }
 
-// cidrProblems refuses CIDR ranges that are none, that are reserved, or that stand beside a whole address family.
+// cidrProblems refuses CIDR ranges that are malformed or reserved, or that are listed beside a whole address family.
 func cidrProblems(field string, ranges []string) []FieldProblem {
 	if len(ranges) == 0 {
 		return []FieldProblem{{field, fmt.Sprintf("A value at '%s' is required.", field)}}
@@ -269,7 +269,8 @@ func (g *ResourceGateway) AddressProblem(d *shape.ResourceConfigurationDefinitio
 	return ""
 }
 
-// HasSharing reports whether the type has allowAssociationToShareableServiceNetwork (API CreateResourceConfiguration).
+// HasSharing reports whether the type has the member allowAssociationToShareableServiceNetwork (API
+// CreateResourceConfiguration).
 func (r *ResourceConfiguration) HasSharing() bool {
 	return slices.Contains(types(typeSingle, typeGroup, typeARN), r.Type)
 }

@@ -35,8 +35,8 @@ func EndpointAssociationClaim(scope Scope, resourceConfigurationID, vpcEndpointI
 	return Claim{KindResourceEndpointAssociation, scope, "association", resourceConfigurationID + "/" + vpcEndpointID}
 }
 
-// DetachedEndpoint remembers that the association of a VPC endpoint with a resource configuration has been deleted,
-// while the inventory goes on naming it.
+// DetachedEndpoint remembers that the association of a VPC endpoint with a resource configuration has been deleted, while
+// the inventory still has the endpoint.
 type DetachedEndpoint struct {
 	Scope                   Scope  `json:"scope"`
 	ResourceConfigurationID string `json:"resourceConfigurationId"`

@@ -32,14 +32,14 @@ func (g *ResourceGateway) Indexes() []Index {
 	return g.indexes(All(KindResourceGateway, g.Scope), By(KindResourceGateway, g.Scope, "vpc", g.VpcID))
 }
 
-// Claims holds the name, which is unique as those of other resources are.
+// Claims holds the name, which is unique, like those of other resources.
 func (g *ResourceGateway) Claims() []Claim { return []Claim{g.nameClaim(KindResourceGateway, "")} }
 
 // Problems says what is wrong with the members of a new gateway. Whether its subnets have addresses of its type is not
 // looked at, since no subnets are known here.
 func (g *ResourceGateway) Problems() []FieldProblem {
 	var problems []FieldProblem
-	// The model requires neither; a gateway without them would be in no place.
+	// The model requires neither, but a gateway without them would have no location.
 	if g.VpcID == "" {
 		problems = append(problems, FieldProblem{"vpcIdentifier", "A resource gateway requires vpcIdentifier."})
 	}
@@ -50,7 +50,7 @@ func (g *ResourceGateway) Problems() []FieldProblem {
 	return append(problems, repeated("securityGroupIds", g.SecurityGroupIDs)...)
 }
 
-// repeated names the elements of a list that stand in it before.
+// repeated names the elements of a list that occur earlier in it.
 func repeated(field string, list []string) []FieldProblem {
 	var problems []FieldProblem
 	seen := map[string]bool{}
@@ -64,8 +64,8 @@ func repeated(field string, list []string) []FieldProblem {
 	return problems
 }
 
-// ResolutionProblem says why the gateway cannot resolve names in its VPC, or returns "" when it can: that takes
-// subnets with IPv4 addresses (UG resource-gateway).
+// ResolutionProblem says why the gateway cannot resolve names in its VPC, or returns "" when it can: for that, its subnets
+// need IPv4 addresses (UG resource-gateway).
 func (g *ResourceGateway) ResolutionProblem() string {
 	if g.DNSResolution == shape.ResourceConfigDnsResolutionInVpc && g.IPAddressType == shape.ResourceGatewayIpAddressTypeIpv6 {
 		return "A resource gateway of the IP address type IPV6 does not support resourceConfigDnsResolution IN_VPC."

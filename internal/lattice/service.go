@@ -23,8 +23,8 @@ func (n *ServiceNetwork) Indexes() []Index {
 	return n.indexes(All(KindServiceNetwork, n.Scope))
 }
 
-// IsShareable reports whether other accounts can get access to the service network, as they can unless it was created
-// with the contrary (UG create-service-network).
+// IsShareable reports whether other accounts can get access to the service network, as they can unless its creation said
+// otherwise (UG create-service-network).
 func (n *ServiceNetwork) IsShareable() bool {
 	return n.SharingConfig == nil || n.SharingConfig.Enabled == nil || *n.SharingConfig.Enabled
 }
@@ -168,7 +168,7 @@ func (a *ServiceNetworkVpcAssociation) Indexes() []Index {
 
 func (a *ServiceNetworkVpcAssociation) Claims() []Claim { return []Claim{a.VpcClaim()} }
 
-// VpcClaim claims the VPC: one can be associated with a single service network (UG quotas).
+// VpcClaim claims the VPC, which can be associated with one service network only (UG quotas).
 func (a *ServiceNetworkVpcAssociation) VpcClaim() Claim {
 	return Claim{KindServiceNetworkVpcAssociation, a.Scope, "vpc", a.VpcID}
 }

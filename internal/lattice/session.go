@@ -8,7 +8,7 @@ const MaxSessionDuration = 36 * time.Hour
 // sessionRegion is where sessions are kept: they are of no Region.
 const sessionRegion = "global"
 
-// Session is temporary credentials: of a role that somebody has assumed, or of a user. It holds a secret.
+// Session is temporary credentials: of a role that a caller has assumed, or of a user. It holds a secret.
 type Session struct {
 	Account     string `json:"account"`
 	AccessKeyID string `json:"accessKeyId"`

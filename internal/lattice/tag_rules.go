@@ -11,8 +11,8 @@ import (
 // MaxTags is how many tags a resource can have. AWS states the limit for its services in general.
 const MaxTags = 50
 
-// TagProblems says what is wrong with the tags that a client gives, beyond what the model states: the characters
-// (API TagKey, TagValue), the reserved prefix, spaces at the ends (UG tags). It names the keys in order.
+// TagProblems says what is wrong with a client's tags, beyond what the model states: the characters (API TagKey, TagValue),
+// the reserved prefix, spaces at the ends (UG tags). It names the keys in order.
 func TagProblems(tags map[string]string) []FieldProblem {
 	var problems []FieldProblem
 	for _, key := range slices.Sorted(maps.Keys(tags)) {

@@ -17,7 +17,7 @@ func (g *TargetGroup) Key() Key        { return TargetGroupKey(g.Scope, g.ID) }
 func (g *TargetGroup) ARN() string     { return arn(g.Scope, "targetgroup/"+g.ID) }
 func (g *TargetGroup) Clone() Resource { c := *g; return &c }
 func (g *TargetGroup) Indexes() []Index {
-	indexes := append(make([]Index, 0, 5), // All that can follow: many are asked at a start.
+	indexes := append(make([]Index, 0, 5), // all that can follow, since a start asks for many
 		All(KindTargetGroup, g.Scope),
 		By(KindTargetGroup, g.Scope, "type", string(g.Type)))
 	if g.Config != nil && g.Config.VpcIdentifier != nil {

@@ -54,9 +54,9 @@ func newFunctionConfig(in *shape.TargetGroupConfig) (*shape.TargetGroupConfig, [
 	return in, nil
 }
 
-// unsupportedMembers names the members that a type of target group does not have (API TargetGroupConfig). The text
-// about health checks is AWS's (github.com/aws-ia/terraform-aws-amazon-vpc-lattice-module/issues/29); the others are like
-// it.
+// unsupportedMembers names the members that a type of target group does not have (API TargetGroupConfig). The text about
+// health checks is AWS's (github.com/aws-ia/terraform-aws-amazon-vpc-lattice-module/issues/29); the others follow it
+//
 func unsupportedMembers(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) []FieldProblem {
 	const (
 		ip       = shape.TargetGroupTypeIp
@@ -89,9 +89,9 @@ func unsupported(groupType shape.TargetGroupType, field, words string) FieldProb
 	return FieldProblem{field, fmt.Sprintf("%s Target Group does not support %s", groupType, words)}
 }
 
-// requiredMembers names what lacks in the configuration of a target group that is not of type LAMBDA, and what does
-// not go together. The model requires nothing, on account of LAMBDA; Terraform requires what is required here, and
-// the port, which has a default for HTTP and HTTPS only.
+// requiredMembers names what is missing in the configuration of a target group that is not of type LAMBDA, and what does
+// not go together. The model requires nothing, because of LAMBDA; Terraform requires what is required here, and the port,
+// which has a default for HTTP and HTTPS only.
 func requiredMembers(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) []FieldProblem {
 	var problems []FieldProblem
 	if in.VpcIdentifier == nil {

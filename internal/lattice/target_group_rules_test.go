@@ -58,7 +58,7 @@ func TestWhatATypeDoesNotSupportIsRefusedByName(t *testing.T) {
 	}
 }
 
-func TestTargetGroupNeedsToKnowWhereItsTargetsAre(t *testing.T) {
+func TestTargetGroupNeedsAVpcAndAPort(t *testing.T) {
 	vpc := new("vpc-12345678")
 	const tcp = shape.TargetGroupProtocolTcp
 	for _, test := range []struct {
@@ -88,7 +88,7 @@ func TestTargetGroupNeedsToKnowWhereItsTargetsAre(t *testing.T) {
 	}
 }
 
-// A record must not share what the client's next request may change, nor change what the client sent.
+// A record must not share memory that the client's next request may change, nor change what the client sent.
 func TestDefaultsAreNotWrittenIntoTheRequest(t *testing.T) {
 	in := &shape.TargetGroupConfig{Protocol: "HTTP", VpcIdentifier: new("vpc-12345678"), HealthCheck: &shape.HealthCheckConfig{}}
 	if _, problems := NewTargetGroupConfig(ip, in); problems != nil {

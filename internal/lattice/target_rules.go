@@ -53,8 +53,8 @@ var (
 	}
 )
 
-// TargetProblem says why something cannot be a target of a group, or nothing if it can. Whether an instance, a load
-// balancer or a function exists, and in which VPC and account, is not looked at here.
+// TargetProblem says why something cannot be a target of a group, or returns "" if it can. It does not check whether an
+// instance, a load balancer or a function exists, nor in which VPC and account.
 func TargetProblem(group *TargetGroup, in shape.Target, addresses AddressPolicy) string {
 	switch group.Type {
 	case shape.TargetGroupTypeInstance:
@@ -78,9 +78,9 @@ func TargetProblem(group *TargetGroup, in shape.Target, addresses AddressPolicy)
 	return ""
 }
 
-// addressProblem refuses addresses that are none of one machine in a VPC. AWS refuses public ones (UG
-// register-targets); those of IPv6 cannot be told from a VPC's. Loopback and link-local addresses are not possible at AWS
-// either, but what people run on their own machine here; addresses decides on them.
+// addressProblem refuses addresses that no machine in a VPC has. AWS refuses public ones (UG register-targets); IPv6
+// addresses of VPCs cannot be told from others. AWS has no loopback and link-local addresses either, but here people run
+// targets on their own machine; addresses decides on them.
 func addressProblem(id string, family shape.IpAddressType, addresses AddressPolicy) string {
 	address, err := netip.ParseAddr(id)
 	switch {

@@ -6,7 +6,7 @@ import (
 	"trellis/internal/shape"
 )
 
-func TestTargetsHaveTheFormOfTheirTargetGroup(t *testing.T) {
+func TestTargetsHaveTheFormThatTheirGroupNeeds(t *testing.T) {
 	six := &TargetGroup{Type: ip, Config: &shape.TargetGroupConfig{IpAddressType: shape.IpAddressTypeIpv6}}
 	four := &TargetGroup{Type: ip, Config: &shape.TargetGroupConfig{IpAddressType: shape.IpAddressTypeIpv4}}
 	for _, test := range []struct {
@@ -73,8 +73,8 @@ func TestTargetIsKnownByAddressAndPort(t *testing.T) {
 	}
 }
 
-// Ids are parts of keys, so that two targets must never have one key.
-func TestTargetsHaveKeysOfTheirOwn(t *testing.T) {
+// Ids are parts of keys, and two targets must never have the same key.
+func TestTargetsHaveDistinctKeys(t *testing.T) {
 	scope := Scope{Account: "123456789012", Region: "us-west-2"}
 	keys := map[Key]string{}
 	for _, target := range []struct {

@@ -14,7 +14,7 @@ import (
 type Targets struct {
 	Scope         Scope  `json:"scope"`
 	TargetGroupID string `json:"targetGroupId"`
-	// Registrations counts the targets that were ever registered. It starts again once the record has gone.
+	// Registrations counts the targets that were ever registered. It starts again after the record was deleted.
 	Registrations int64 `json:"registrations"`
 	// Members are in order of registration.
 	Members []*Target `json:"members"`

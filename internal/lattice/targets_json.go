@@ -6,7 +6,7 @@ import (
 	"errors"
 )
 
-// UnmarshalJSON reads the record, and has its targets know whose they are.
+// UnmarshalJSON reads the record, and tells its targets which group they belong to.
 func (t *Targets) UnmarshalJSON(value []byte) error {
 	type plain Targets // without this method
 	if err := json.Unmarshal(value, (*plain)(t)); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestTargetsThatAreReadKnowWhoseTheyAre(t *testing.T) {
+func TestDecodedTargetsKnowTheirTargetGroup(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
 	want := &Targets{Scope: Scope{"123456789012", "us-west-2"}, TargetGroupID: "tg-0123", Registrations: 7}
 	for i, target := range []Target{

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Beginner begins connections that somebody else waits for, and ends them. It is for one goroutine, and allocates nothing.
+// Beginner begins connections that its user waits for, and ends them. It is for one goroutine, and allocates nothing.
 //
 // Its system calls never wait, and last some ten microseconds. So they are made without telling the scheduler, whose
 // monitor would wake up every 20 microseconds to see whether another thread should have the processor.
@@ -30,7 +30,7 @@ func NewBeginner(d *Dialer) *Beginner {
 }
 
 // Begin returns a socket in non-blocking mode that is being connected, or is connected already. The error is a
-// *RefusedError if there must be no connection.
+// *RefusedError if this node must not connect to the address.
 func (b *Beginner) Begin(ctx context.Context, address netip.AddrPort) (fd int, err error) {
 	if err := b.dialer.check(ctx, address); err != nil {
 		return -1, &RefusedError{Address: address, Err: err}
@@ -57,7 +57,7 @@ func (b *Beginner) Begin(ctx context.Context, address netip.AddrPort) (fd int, e
 	return int(socket), nil
 }
 
-// End closes a connection, by a reset if that is asked for: then neither side remembers it for a minute.
+// End closes a connection, by a reset if the caller asks for one: then neither side remembers it for a minute.
 func (b *Beginner) End(fd int, reset bool) {
 	if reset {
 		syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER, uintptr(unsafe.Pointer(&b.reset)), unsafe.Sizeof(b.reset), 0)
@@ -65,7 +65,7 @@ func (b *Beginner) End(fd int, reset bool) {
 	syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
 }
 
-// networkOrder returns a number whose bytes in memory are in network order.
+// networkOrder returns a number whose bytes are in network order in memory.
 func networkOrder(port uint16) (n uint16) {
 	*(*[2]byte)(unsafe.Pointer(&n)) = [2]byte{byte(port >> 8), byte(port)}
 	return n

@@ -13,7 +13,7 @@ func TestBegunConnectionsReachTheirTargetsAndNobodyElse(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
-			t.Skip(err) // There is no IPv6.
+			t.Skip(err) // no IPv6 on this machine
 		}
 		defer listener.Close()
 		at := listener.Addr().(*net.TCPAddr).AddrPort()

@@ -39,7 +39,7 @@ func New(cfg Config) *Dialer {
 	return d
 }
 
-// Connect opens a TCP connection. The error is a *RefusedError if there must be none.
+// Connect opens a TCP connection. The error is a *RefusedError if this node must not connect to the address.
 func (d *Dialer) Connect(ctx context.Context, address netip.AddrPort) (*net.TCPConn, error) {
 	if err := d.check(ctx, address); err != nil {
 		return nil, &RefusedError{Address: address, Err: err}
@@ -53,8 +53,8 @@ func (d *Dialer) Connect(ctx context.Context, address netip.AddrPort) (*net.TCPC
 	return conn.(*net.TCPConn), nil
 }
 
-// Waits reports whether Connect may have to ask others before it connects to an address: whether a name of the cluster's is
-// there, or which link a zone is.
+// Waits reports whether Connect may have to wait for others before it connects to an address: to find out whether a name of
+// the cluster leads there, or which link a zone is.
 func (d *Dialer) Waits(address netip.AddrPort) bool {
 	if address.Addr().Zone() != "" {
 		return true
@@ -67,7 +67,7 @@ func (d *Dialer) Waits(address netip.AddrPort) bool {
 	return false
 }
 
-// RefusedError tells that this node makes no connection to an address.
+// RefusedError says that this node does not connect to an address.
 type RefusedError struct {
 	Address netip.AddrPort
 	Err     error
@@ -97,7 +97,7 @@ func (d *Dialer) check(ctx context.Context, address netip.AddrPort) error {
 	return nil
 }
 
-// canonical returns the address without what makes several spellings of one.
+// canonical returns the one form of an address that has several.
 func canonical(address netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(address.Addr().Unmap().WithZone(""), address.Port())
 }

@@ -15,7 +15,7 @@ type place struct {
 	address netip.AddrPort
 }
 
-// ownError tells that an address is that of a part of this node.
+// ownError says that an address belongs to a part of this node.
 type ownError struct {
 	what    string
 	address netip.AddrPort
@@ -51,8 +51,8 @@ func (d *Dialer) accepts(listening, to netip.Addr) bool {
 	}
 }
 
-// nearbyLifetime is how long the machine's addresses are taken for the same. To list them takes the kernel many times as
-// long as to connect.
+// nearbyLifetime is how long the machine's addresses are cached. Listing them takes the kernel many times as long as
+// connecting.
 const nearbyLifetime = time.Second
 
 // nearby knows the addresses of this machine.
@@ -62,7 +62,7 @@ type nearby struct {
 	listed    time.Time
 }
 
-// has reports whether an address is one of this machine, also if that cannot be found out.
+// has reports whether an address belongs to this machine. It is true if that cannot be found out.
 func (n *nearby) has(address netip.Addr) bool {
 	if address.IsLoopback() || address.IsUnspecified() {
 		return true

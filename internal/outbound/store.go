@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// lookupLifetime is how long the addresses of a name are taken for the same, lookupTimeout how long DNS may take.
+	// lookupLifetime is how long the addresses of a name are cached, lookupTimeout how long DNS may take.
 	lookupLifetime = 30 * time.Second
 	lookupTimeout  = 2 * time.Second
 )
@@ -28,8 +28,8 @@ type store struct {
 	looked    time.Time
 }
 
-// storesAt returns the stores at endpoints, which have the forms that etcd's client takes. Others than TCP's are left
-// out: no target can be there.
+// storesAt returns the stores at endpoints, in the forms that etcd's client takes. It leaves out those that are not TCP: no
+// target can be there.
 func storesAt(endpoints []string) []*store {
 	var stores []*store
 	for _, endpoint := range endpoints {
@@ -54,7 +54,7 @@ func storesAt(endpoints []string) []*store {
 	return stores
 }
 
-// isAt reports whether the store is at an address. It is if that cannot be found out: few targets share its port.
+// isAt reports whether the store is at an address. It is true if that cannot be found out: few targets share its port.
 func (s *store) isAt(ctx context.Context, d *Dialer, address netip.Addr) bool {
 	known := s.resolve(ctx)
 	if len(known) == 0 || slices.Contains(known, address) {
@@ -64,7 +64,7 @@ func (s *store) isAt(ctx context.Context, d *Dialer, address netip.Addr) bool {
 	return slices.ContainsFunc(known, d.nearby.has) && d.nearby.has(address)
 }
 
-// resolve returns the addresses of the store: the last that were known, when DNS does not answer.
+// resolve returns the addresses of the store: the last known ones, if DNS does not answer.
 func (s *store) resolve(ctx context.Context) []netip.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()

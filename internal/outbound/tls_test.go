@@ -81,7 +81,7 @@ func TestTargetsAreSentNoServerNameAndOldSuitesLast(t *testing.T) {
 	}
 }
 
-func TestTargetsWithOldSuitesAreSpokenTo(t *testing.T) {
+func TestTargetsWithOldSuitesCanBeReached(t *testing.T) {
 	for _, suite := range []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA} {
 		_, state, err := handshake(t, "http/1.1", &tls.Config{
 			Certificates: []tls.Certificate{outboundtest.RSACertificate(t)}, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite}})
@@ -103,7 +103,7 @@ func TestSerialNumberOfATargetMayBeNegative(t *testing.T) {
 	}
 }
 
-func TestCertificateThatCannotBeReadIsNamedAsTheProblem(t *testing.T) {
+func TestMalformedCertificateIsNamedAsTheProblem(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		_, _, err := handshake(t, "http/1.1", &tls.Config{Certificates: []tls.Certificate{outboundtest.WithMalformedURI(t)}, MaxVersion: version})
 		if _, ok := errors.AsType[*outbound.CertificateError](err); !ok || !strings.Contains(fmt.Sprint(err), "pass TLS through") {
@@ -112,7 +112,7 @@ func TestCertificateThatCannotBeReadIsNamedAsTheProblem(t *testing.T) {
 	}
 }
 
-func TestOtherFailuresOfAHandshakeAreNotTheCertificates(t *testing.T) {
+func TestOtherFailuresOfAHandshakeAreNotBlamedOnTheCertificate(t *testing.T) {
 	for name, target := range map[string]*tls.Config{
 		"an old version":   {Certificates: []tls.Certificate{outboundtest.Certificate(t)}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11},
 		"no protocol":      {Certificates: []tls.Certificate{outboundtest.Certificate(t)}, NextProtos: []string{"smtp"}},

@@ -3,7 +3,7 @@ package policy
 // Layer is one of the kinds of policies that have to allow a request.
 type Layer int
 
-// The layers, in the order in which a refusal is put down to them (captured at AWS: the network before the service, the
+// The layers, in the order in which a refusal is attributed to them (captured at AWS: the network before the service, the
 // service before the identity).
 const (
 	Network Layer = iota
@@ -25,15 +25,15 @@ func (l Layer) String() string {
 // layers are all of them.
 var layers = [...]Layer{Network, Service, Identity}
 
-// Access is all that decides about a request through the network.
+// Access is everything that decides about a request through the network.
 type Access struct {
-	// Network and Service are what the service network and the service ask for.
+	// Network and Service are what the service network and the service require.
 	Network, Service Guard
 	// Identity are the caller's own policies. They do not matter for anonymous callers.
 	Identity Set
 }
 
-// Guard is what a service network or a service asks of requests.
+// Guard is what a service network or a service requires of requests.
 type Guard struct {
 	// On reports that the authorization type is AWS_IAM.
 	On bool
@@ -41,10 +41,10 @@ type Guard struct {
 	Policy *Document
 }
 
-// Set are policies that stand side by side, such as those of one caller.
+// Set is several policies of the same rank, such as those of one caller.
 type Set []*Document
 
-// Evaluate returns what the policies say together, and which of them said it, or -1.
+// Evaluate returns the joint decision of the policies, and which of them decided, or -1.
 func (s Set) Evaluate(r *Request) (Decision, int) {
 	decision, at := Decision{ImplicitDeny, -1}, -1
 	for i, d := range s {
@@ -60,7 +60,7 @@ func (s Set) Evaluate(r *Request) (Decision, int) {
 	return decision, at
 }
 
-// Verdict is what all layers say to a request.
+// Verdict is the joint decision of all layers about a request.
 type Verdict struct {
 	Decision
 	// Layer is the one that denied, and Policy which of the caller's policies, or -1. Of what is allowed, they are those
@@ -72,11 +72,11 @@ type Verdict struct {
 // Allowed reports whether the request may pass.
 func (v Verdict) Allowed() bool { return v.Outcome == Allowed }
 
-// Needed reports whether anybody asks for authorization. If nobody does, the caller's policies do not matter either.
+// Needed reports whether any layer requires authorization. If none does, the caller's policies do not matter either.
 func (a *Access) Needed() bool { return a.Network.On || a.Service.On }
 
-// Decide returns the verdict: every layer that asks for it must allow, and no layer may deny (UG auth-policies, "How
-// authorization works"). An explicit deny of any layer is named before what a layer merely does not allow (A-561).
+// Decide returns the verdict: every layer that requires authorization must allow, and no layer may deny (UG auth-policies,
+// "How authorization works"). An explicit deny of any layer comes before one that is due to a missing Allow (A-561).
 func (a *Access) Decide(r *Request) Verdict {
 	verdict := Verdict{Decision: Decision{Allowed, -1}, Policy: -1}
 	for _, layer := range layers {
@@ -94,7 +94,7 @@ func (a *Access) Decide(r *Request) Verdict {
 	return verdict
 }
 
-// ask returns what a layer says to a request, if it is asked.
+// ask returns a layer's decision about a request, if it requires authorization.
 func (a *Access) ask(layer Layer, r *Request) (decision Decision, policy int, asked bool) {
 	guard := a.Network
 	switch layer {

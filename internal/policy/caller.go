@@ -7,7 +7,7 @@ type Caller struct {
 	// ARN is that of the user, of the account's root or of the session of a role, and empty for anonymous callers.
 	ARN     string
 	Account string
-	// RoleARN is the role of a session. Without it the role is known by what the session's ARN has of it, its name.
+	// RoleARN is the role of a session. If it is empty, the session's ARN gives the role's name.
 	RoleARN string
 	UserID  string
 	// OrgID and OrgPaths place the account in an organization, if it is in one.
@@ -46,8 +46,8 @@ func (c *Caller) names() int {
 	}
 }
 
-// sessionRole returns the role in the ARN of a session: what stands between assumed-role/ and the session's name. It is
-// empty if the caller is no session.
+// sessionRole returns the role in the ARN of a session: the text between assumed-role/ and the session's name. It is empty
+// if the caller is not a session.
 func (c *Caller) sessionRole() string {
 	path, found := strings.CutPrefix(c.resource(), "assumed-role/")
 	if !found {

@@ -98,8 +98,8 @@ func parseCondition(op operator, m member, where string, variables bool) (Condit
 	return c, nil
 }
 
-// compile reads a value. needs tells what the operator would take if it cannot take this. Only operators of strings and
-// ARNs have variables (IAM, Variables).
+// compile reads a value. needs says what the operator would accept if it does not accept this one. Only operators of
+// strings and ARNs have variables (IAM, Variables).
 func (op operator) compile(given scalar, variables bool) (v value, needs string) {
 	v.scalar = given
 	ok := true
@@ -149,7 +149,7 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 
 // parseAddr reads an address, without a zone and, if it is one of IPv4, as such.
 func parseAddr(s string) (netip.Addr, bool) {
-	// netip allocates an error for what is no address. Most of what is none shows by its first byte or its length.
+	// netip allocates an error for texts that are not addresses. Most of them show it by their first byte or their length.
 	if s == "" || len(s) > len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255") || !strings.Contains("0123456789abcdefABCDEF:", s[:1]) {
 		return netip.Addr{}, false
 	}
@@ -165,7 +165,7 @@ func (c *Condition) holds(r *Request) (holds, decided bool) {
 		}
 	}
 	op := &c.operator
-	if op.kind == kindDate && c.Key.isNow() { // The time need not be written to be read again.
+	if op.kind == kindDate && c.Key.isNow() { // the time need not be formatted only to be parsed
 		return c.matches(r, "") != op.negated, true
 	}
 	got, next := r.value(&c.Key, 0)
@@ -192,7 +192,7 @@ func (c *Condition) holds(r *Request) (holds, decided bool) {
 		// An absent key matches nothing; so negated operators hold, and ForAllValues of nothing too.
 		return op.ifExists || op.negated && op.set != anyValue || op.set == allValues, true
 	}
-	// One value suffices, or each is needed: under a negated operator none of several may match.
+	// One value suffices, or each is needed: a negated operator needs that none of several matches.
 	each := op.set == allValues || op.set == single && op.negated
 	for ; next > 0; got, next = r.value(&c.Key, next) {
 		if c.matches(r, got) != op.negated {

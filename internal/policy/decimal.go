@@ -8,7 +8,7 @@ import (
 // decimal is a number as numeric conditions compare it: exactly, however many digits it has.
 type decimal struct {
 	negative bool
-	// whole has no zeros in front, fraction none at its end.
+	// whole has no leading zeros, fraction no trailing ones.
 	whole, fraction string
 }
 

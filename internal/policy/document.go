@@ -29,7 +29,7 @@ type Statement struct {
 	// Principals is nil where the statement names none, as in identity policies.
 	Principals *Principals
 	Actions    []Pattern
-	// NotAction reports that the statement is about all actions but Actions. NotResource is its like.
+	// NotAction reports that the statement is about all actions except Actions; NotResource says the same of resources.
 	NotAction   bool
 	Resources   []Pattern
 	NotResource bool
@@ -67,8 +67,8 @@ func syntax(where, format string, args ...any) error {
 	return &SyntaxError{Where: where, Problem: fmt.Sprintf(format, args...)}
 }
 
-// variablesVersion is the first version of the policy language that has variables. In policies of the version before,
-// which are also those that name none, they are text like any other (IAM, Version).
+// variablesVersion is the first version of the policy language that has variables. In policies of the older version, which
+// is also that of policies that name none, they are plain text (IAM, Version).
 const variablesVersion = "2012-10-17"
 
 // versions are the versions of the policy language.
@@ -105,7 +105,7 @@ func Parse(text string) (*Document, error) {
 			note(syntax(m.name, "is not an element of a policy"))
 		}
 	}
-	// Statements come last: whether they have variables depends on the version, which may stand behind them.
+	// Statements come last: the version decides whether they have variables, and may follow them.
 	if statements != nil {
 		for i, raw := range oneOrMany(statements) {
 			s, err := parseStatement(raw, fmt.Sprintf("Statement[%d]", i), d.Version == variablesVersion)

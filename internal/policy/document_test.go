@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestWhatIsWrongWithAPolicyIsNamed(t *testing.T) {
+func TestErrorsNameWhatIsWrongWithAPolicy(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
 		{"not JSON", `{`, "is not JSON"},
 		{"an array", `[]`, "must be a JSON object"},

@@ -1,6 +1,6 @@
 package policy
 
-// Outcome is what policies say to a request.
+// Outcome is what policies decide about a request.
 type Outcome int
 
 // The outcomes. ImplicitDeny means that no statement applies.
@@ -44,8 +44,8 @@ const (
 	onCondition
 )
 
-// failing returns the first element of a statement that keeps it from applying to a request, or applies. What cannot be
-// decided is taken as it denies more.
+// failing returns the first element of a statement that keeps it from applying to a request, or applies. What is undecided
+// is taken in the way that denies more.
 func (s *Statement) failing(r *Request) element {
 	denies := s.Effect == Deny
 	if s.Principals != nil && !s.Principals.apply(&r.Caller, s.Effect) {
@@ -83,12 +83,12 @@ func (s *Statement) matchesAction(action string) bool {
 
 // matchesAny reports whether a text is like one of the patterns. doubtful is the answer for one whose meaning is
 // undecided.
-func matchesAny(patterns []Pattern, r *Request, t text, doubtful bool) bool {
+func matchesAny(patterns []Pattern, r *Request, t text, ifUndecided bool) bool {
 	for i := range patterns {
 		p := &patterns[i]
 		switch p.meaning(r) {
 		case undecided:
-			if doubtful {
+			if ifUndecided {
 				return true
 			}
 		case known:

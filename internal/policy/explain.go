@@ -7,23 +7,23 @@ import (
 	"strings"
 )
 
-// Explanation tells why a request is allowed or denied.
+// Explanation says why a request is allowed or denied.
 type Explanation struct {
 	Outcome string             `json:"outcome"`
 	Reason  string             `json:"reason"`
 	Layers  []LayerExplanation `json:"layers,omitempty"`
 }
 
-// LayerExplanation tells what one layer says to a request.
+// LayerExplanation says what one layer decides about a request.
 type LayerExplanation struct {
 	Layer   string `json:"layer"`
 	Outcome string `json:"outcome"`
-	// Problem tells what is not about statements, such as that there is no policy.
+	// Problem says what is not about statements, such as that there is no policy.
 	Problem    string                 `json:"problem,omitempty"`
 	Statements []StatementExplanation `json:"statements,omitempty"`
 }
 
-// StatementExplanation tells whether a statement applies to a request, or what keeps it from doing so.
+// StatementExplanation says whether a statement applies to a request, or what keeps it from doing so.
 type StatementExplanation struct {
 	// Statement is its Sid, or its place among the statements of its policy, as in statement 2.
 	Statement string `json:"statement"`
@@ -58,7 +58,7 @@ func (o Outcome) String() string {
 	}
 }
 
-// Explain decides again and tells why.
+// Explain decides again and says why.
 func (a *Access) Explain(r *Request) Explanation {
 	verdict := a.Decide(r)
 	e := Explanation{Outcome: verdict.Outcome.String(), Reason: a.reason(r, verdict)}
@@ -138,7 +138,7 @@ func (d *Document) Name(index int) string {
 	return "statement " + strconv.Itoa(index+1)
 }
 
-// nearMiss tells of each statement that allows what keeps it from applying.
+// nearMiss says of each Allow statement what keeps it from applying.
 func (s Set) nearMiss(r *Request) string {
 	var list []string
 	for _, d := range s {
@@ -151,7 +151,7 @@ func (s Set) nearMiss(r *Request) string {
 	return cmp.Or(strings.Join(list, "; "), "it has no statement that allows")
 }
 
-// Explain tells of each statement whether it applies to a request.
+// Explain says of each statement whether it applies to a request.
 func (d *Document) Explain(r *Request) []StatementExplanation {
 	list := make([]StatementExplanation, len(d.Statements))
 	for i := range d.Statements {
@@ -193,7 +193,7 @@ func (s *Statement) explain(r *Request) StatementExplanation {
 	return e
 }
 
-// why tells in words what keeps a statement from applying.
+// why says in words what keeps a statement from applying.
 func (e *StatementExplanation) why() string {
 	if e.Applies {
 		return "applies"

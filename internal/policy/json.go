@@ -12,8 +12,8 @@ type member struct {
 	value json.RawMessage
 }
 
-// object returns the members of a JSON object in their order. A name that stands twice is refused: two readers of
-// such a policy could understand two different things.
+// object returns the members of a JSON object in their order. A name that occurs twice is refused: two readers of such a
+// policy could understand two different things.
 func object(raw json.RawMessage, where string) ([]member, error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	start, err := decoder.Token()
@@ -30,7 +30,7 @@ func object(raw json.RawMessage, where string) ([]member, error) {
 		if err != nil {
 			return nil, syntax(where, "is not JSON: %v", err)
 		}
-		// Within an object, what stands before a value is always a string.
+		// Within an object, a string precedes each value.
 		name := token.(string)
 		if seen[name] {
 			return nil, syntax(where, "has the element %s twice", name)
@@ -95,7 +95,7 @@ func texts(raw json.RawMessage, where string) ([]string, error) {
 // scalar is a value of a condition. Numbers and booleans need no quotes.
 type scalar struct {
 	text string
-	// bare reports that the value stands without quotes.
+	// bare reports that the value has no quotes.
 	bare bool
 }
 

@@ -37,7 +37,7 @@ const (
 type keyFacts struct {
 	name   string
 	values valueType
-	// several reports that a request can have several values under the key.
+	// several reports that a request can have several values for the key.
 	several bool
 	// own is as in Key.
 	own bool
@@ -84,8 +84,9 @@ const (
 // trafficPrefix is that of the keys and actions of requests through the network.
 const trafficPrefix = "vpc-lattice-svcs:"
 
-// keys are the condition keys that there are: the global ones, those of VPC Lattice and those of STS. A request need
-// not have a key for a policy to name it; but nobody finds out that a key which does not exist is never there.
+// keys are all condition keys: the global ones, those of VPC Lattice and those of STS. A policy may name a key that a
+// request does not have. But it must not name one that does not exist, since nobody would notice that no request ever has
+// it.
 func keys() []keyFacts {
 	return []keyFacts{
 		{name: "aws:AssumedRoot"},
@@ -213,13 +214,13 @@ func parseKey(name string) (Key, error) {
 	return Key{}, fmt.Errorf("%s is not a condition key", name)
 }
 
-// nearKey returns the key that somebody may have meant, or nothing.
+// nearKey returns the key that was probably meant, or "".
 func nearKey(family string) string {
 	var names []string
 	_, bare, _ := strings.Cut(family, ":")
 	for _, facts := range keys() {
 		if _, other, _ := strings.Cut(facts.name, ":"); strings.EqualFold(bare, other) {
-			return facts.name // The right name behind another service's prefix.
+			return facts.name // the right name after another service's
 		}
 		names = append(names, facts.name)
 	}

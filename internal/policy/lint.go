@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Warning is something in a valid policy that can never match, or does something else than it seems to.
+// Warning is something in a valid policy that can never match, or does something other than it seems to.
 type Warning struct {
 	// Where is the path of the element, such as Statement[0].Resource.
 	Where string
@@ -45,7 +45,7 @@ func (l *linter) warn(element, format string, args ...any) {
 	l.warnings = append(l.warnings, Warning{l.where + "." + element, fmt.Sprintf(format, args...)})
 }
 
-// never warns of a statement that cannot apply, by what that does.
+// never warns about a statement that cannot apply, and says what that means.
 func (l *linter) never(element, format string, args ...any) {
 	consequence := "so the statement allows nothing"
 	if l.statement.Effect == Deny {
@@ -71,7 +71,7 @@ func (l *linter) principals() {
 	}
 }
 
-// exceptions warns of who is excepted from a Deny by some of its names only.
+// exceptions warns about callers whom a Deny does not exempt, since it lists only some of their names.
 func (l *linter) exceptions() {
 	p := l.statement.Principals
 	accounts := map[string]bool{}
@@ -199,7 +199,7 @@ func (l *linter) condition(c *Condition) {
 	}
 }
 
-// wrongOperator returns what an operator takes values for, if that is not what a key's values are.
+// wrongOperator returns the type of an operator's values, if it is not the type of the key's.
 func wrongOperator(k kind, values valueType) string {
 	switch {
 	case k == kindIP && values != typeIP && values != typeString:
@@ -216,14 +216,14 @@ func wrongOperator(k kind, values valueType) string {
 	return ""
 }
 
-// checksPresence reports whether another condition of the statement asks for a key to be there.
+// checksPresence reports whether another condition of the statement requires a key to be present.
 func (l *linter) checksPresence(k Key) bool {
 	return slices.ContainsFunc(l.statement.Conditions, func(c Condition) bool {
 		return c.operator.kind == kindNull && c.Key == k
 	})
 }
 
-// value warns of a value of a condition that its key never has.
+// value warns about a value of a condition that its key never has.
 func (l *linter) value(c *Condition, v *value, element string) {
 	op := &c.operator
 	if v.bare {
@@ -262,7 +262,7 @@ func (l *linter) value(c *Condition, v *value, element string) {
 	}
 }
 
-// variables warns of variables where there are none.
+// variables warns about variables in elements that have none.
 func (l *linter) variables() {
 	s := l.statement
 	var found string

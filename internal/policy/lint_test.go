@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestLintTellsWhatSurprises(t *testing.T) {
+func TestLintWarnsOfSurprises(t *testing.T) {
 	const service = "arn:aws:vpc-lattice:us-west-2:111122223333:service/svc-1"
 	statement := func(members string) string { return `{"Version":"2012-10-17","Statement":{` + members + `}}` }
 	condition := func(c string) string {

@@ -117,7 +117,7 @@ func (n *naive) applies(statement map[string]any, variables bool) bool {
 	return true
 }
 
-// names are all that a caller may be called in a policy.
+// names are all names that a policy may have for a caller.
 func (n *naive) names() (all [][]string) {
 	c := n.caller
 	if c.ARN == "" {
@@ -242,7 +242,7 @@ func like(s string, tokens []token, flags string) bool {
 	return regexp.MustCompile(b.String() + "$").MatchString(valid(s))
 }
 
-// valid puts a character of its own in the place of each byte that is no UTF-8, which regexp does not take in patterns.
+// valid replaces each byte that is not UTF-8 by a character, since regexp does not accept it in patterns.
 func valid(s string) string {
 	var b strings.Builder
 	for s != "" {
@@ -256,7 +256,7 @@ func valid(s string) string {
 	return b.String()
 }
 
-// values are all that a request has under a key.
+// values are all values that a request has for a key.
 func (n *naive) values(key string) (values []string, undecided bool) {
 	some := func(s string) ([]string, bool) {
 		if s == "" {

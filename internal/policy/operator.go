@@ -107,7 +107,7 @@ func parseOperator(name string) (operator, bool) {
 	return op, true
 }
 
-// parseOrder reads the operators of numbers and dates.
+// parseOrder parses the operators of numbers and dates.
 func (op *operator) parseOrder(name string) bool {
 	comparison, numeric := strings.CutPrefix(name, "Numeric")
 	if op.kind = kindNumeric; !numeric {
@@ -136,7 +136,7 @@ func (op *operator) parseOrder(name string) bool {
 	return true
 }
 
-// nearOperator asks whether another operator was meant, if there is one of a name that is alike.
+// nearOperator asks whether another operator was meant, if one has a similar name.
 func nearOperator(name string) string {
 	_, bare, found := strings.Cut(name, ":")
 	if !found {

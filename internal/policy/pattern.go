@@ -8,7 +8,7 @@ import (
 
 // Pattern is a text of a policy, compiled: with wildcards where the element has them, and with variables.
 type Pattern struct {
-	// Source is the text as it stands in the policy.
+	// Source is the text as the policy has it.
 	Source string
 	parts  []part
 	form   form
@@ -46,7 +46,7 @@ const (
 	formFolded       // text, without regard to case
 )
 
-// syntaxOf is what a text may hold, by where it stands.
+// syntaxOf says what a text may hold, by the element that it is in.
 type syntaxOf struct{ wildcards, variables, fold, arn bool }
 
 func compilePattern(source string, syntax syntaxOf) (Pattern, error) {
@@ -100,8 +100,8 @@ func compilePattern(source string, syntax syntaxOf) (Pattern, error) {
 	return p, nil
 }
 
-// parseVariable reads what stands between the brackets of ${key} or ${key, 'default'}. A star in a default is a star, as
-// it is in a value.
+// parseVariable parses the text in the brackets of ${key} or ${key, 'default'}. A star in a default is a star, as it is in
+// a value.
 func parseVariable(name string) (part, error) {
 	name, fallback, hasDefault := strings.Cut(name, ",")
 	v := part{kind: variable, hasDefault: hasDefault}
@@ -138,12 +138,12 @@ func (p *Pattern) simplest() form {
 	return formGeneral
 }
 
-// meaning is what can be known of what a text of a policy means for a request.
+// meaning says whether a text of a policy has a meaning for a request.
 type meaning int
 
 const (
 	known meaning = iota
-	// nothing: a variable in it has no value, so that nothing is like it.
+	// nothing: a variable in it has no value, so that no text matches it.
 	nothing
 	// undecided: a variable in it is ambiguous.
 	undecided
@@ -192,7 +192,7 @@ func (v *part) value(r *Request) (string, meaning) {
 	return "", nothing
 }
 
-// matches reports whether a text is like the pattern, whose meaning is known.
+// matches reports whether a text matches the pattern, whose meaning is known.
 func (p *Pattern) matches(r *Request, t text) bool {
 	switch p.form {
 	case formAny:
@@ -208,8 +208,8 @@ func (p *Pattern) matches(r *Request, t text) bool {
 	return p.search(r, t)
 }
 
-// search compares part by part. When one does not match, the last star takes a character more: an earlier one could
-// not help, since the last one can take whatever it would. So the cost is bounded by the product of the lengths.
+// search compares part by part. When one does not match, the last star takes one character more. An earlier star would not
+// help, since the last one can take whatever the earlier one would. So the cost is bounded by the product of the lengths.
 func (p *Pattern) search(r *Request, t text) bool {
 	// Before the sixth part of an ARN no wildcard takes a colon.
 	barrier := 0
@@ -248,7 +248,7 @@ func (p *Pattern) search(r *Request, t text) bool {
 	}
 }
 
-// step reports whether a part that is no star matches at a position, and how much of the text it takes.
+// step reports whether a part that is not a star matches at a position, and how much of the text it takes.
 func (p *Pattern) step(r *Request, part *part, t text, pos, barrier int) (size int, ok bool) {
 	if part.kind == anyCharacter {
 		if pos >= t.len() || pos < barrier && t.at(pos) == ':' {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Principals are who a statement is about.
+// Principals are those whom a statement is about.
 type Principals struct {
 	// Not reports that the statement is about everybody else (NotPrincipal).
 	Not bool
@@ -106,7 +106,7 @@ func (p *Principals) apply(c *Caller, effect Effect) bool {
 	if p.Everyone {
 		return false
 	}
-	// A Deny excepts a caller only if it lists all of the caller's names: account, role and session (IAM, NotPrincipal;
+	// A Deny exempts a caller only if it lists all of the caller's names: account, role and session (IAM, NotPrincipal;
 	// In an Allow, one of them is enough.
 	named := p.names(c)
 	if effect == Deny {

@@ -7,13 +7,13 @@ import (
 	"unsafe"
 )
 
-// Request is what policies are asked about. It is used by one goroutine at a time, and not after what its texts point
-// at has changed.
+// Request is what policies are asked about. It is used by one goroutine at a time, and only as long as the memory of its
+// texts does not change.
 type Request struct {
 	Caller Caller
 	// Action is "service:Operation".
 	Action string
-	// Resource is an ARN. Path stands behind it: that of a request through the network, without the query.
+	// Resource is an ARN. Path follows it: that of a request through the network, without the query.
 	Resource, Path string
 	// Now is the value of aws:CurrentTime and aws:EpochTime.
 	Now time.Time
@@ -38,7 +38,7 @@ const (
 	Undecided = -2
 )
 
-// One returns a value as the only one of its key, and none if it is empty.
+// One returns a value as the only one of its key, or none if it is empty.
 func One(value string, from int) (string, int) {
 	if value == "" || from > 0 {
 		return "", None
@@ -69,7 +69,7 @@ func (r *Request) own(key *Key, from int) (string, int) {
 		return One(c.Account, from)
 	case KeyPrincipalARN:
 		return One(c.principalARN(), from)
-	case KeyPrincipalIsService, KeyViaAWSService: // No service of AWS calls here.
+	case KeyPrincipalIsService, KeyViaAWSService: // no service of AWS calls Trellis
 		return One("false", from)
 	case KeyPrincipalOrgID:
 		return One(c.OrgID, from)
@@ -95,10 +95,10 @@ func (r *Request) own(key *Key, from int) (string, int) {
 	return "", None
 }
 
-// Tag returns the value of a tag as that of a condition key. The names of condition keys, of which its key is a part,
-// are compared without regard to case. Of several tags whose keys differ in case only, IAM takes one or the other, and
-// does not say which one (IAM, Controlling access to AWS resources using tags); here, whoever chooses the tags must not
-// choose the answer.
+// Tag returns the value of a tag as that of a condition key. The names of condition keys, of which its key is a part, are
+// compared without regard to case. Of several tags whose keys differ only in case, IAM takes one or the other, and does not
+// say which one (IAM, Controlling access to AWS resources using tags). Here, whoever chooses the tags must not choose the
+// answer.
 func Tag(tags map[string]string, key string, from int) (value string, next int) {
 	count := 0
 	for k, v := range tags {
@@ -132,5 +132,5 @@ func accountOf(arn string) string {
 	return account
 }
 
-// View returns bytes as a text without copying them. The text is valid as long as nobody changes the bytes.
+// View returns bytes as a text without copying them. The text is valid as long as the bytes do not change.
 func View(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

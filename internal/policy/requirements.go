@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Requirements are what a kind of policy asks for beyond the grammar.
+// Requirements are what a kind of policy must have beyond the grammar.
 type Requirements struct {
 	// Principal is set for policies that are attached to resources: each statement must say whom it is about.
 	Principal bool
-	// ActionPrefixes are the services whose actions may stand in the policy, such as "vpc-lattice-svcs:".
+	// ActionPrefixes are the services whose actions the policy may have, such as "vpc-lattice-svcs:".
 	ActionPrefixes []string
-	// KeyPrefixes are the services whose condition keys may stand in the policy, such as "aws:". Nil means any.
+	// KeyPrefixes are the services whose condition keys the policy may have, such as "aws:". Nil means any.
 	KeyPrefixes []string
 	// ResourcePrefix is how a resource that is not a pattern begins. Empty: resources are not checked.
 	ResourcePrefix string
@@ -51,7 +51,7 @@ func IdentityPolicyRequirements() Requirements {
 	return Requirements{ActionPrefixes: []string{"vpc-lattice:", trafficPrefix, "sts:", "tag:", "trellis:"}, Resource: true}
 }
 
-// Require returns what of the requirements the policy does not meet: a *SyntaxError for each, joined.
+// Require returns the requirements that the policy does not meet: a *SyntaxError for each, joined.
 func (d *Document) Require(r Requirements) error {
 	var problems []error
 	for i := range d.Statements {

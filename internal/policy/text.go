@@ -21,7 +21,7 @@ func (t text) at(i int) byte {
 
 func (t text) String() string { return t.a + t.b }
 
-// from returns what of the two strings stands at a position, up to the end of the string in which it is.
+// from returns the text from a position to the end of the string that contains it.
 func (t text) from(i int) string {
 	if i < len(t.a) {
 		return t.a[i:]
@@ -50,7 +50,7 @@ func (t text) index(i int, s string) int {
 		if t.b == "" {
 			return -1
 		}
-		// It may reach over the seam.
+		// It may begin in the first string and end in the second.
 		for i = max(i, len(t.a)-len(s)+1); i < len(t.a); i++ {
 			if t.has(i, s) {
 				return i
@@ -63,8 +63,8 @@ func (t text) index(i int, s string) int {
 	return -1
 }
 
-// character returns the size of the character at a position, which is before the end. A byte that is no UTF-8 is a
-// character of its own.
+// character returns the size of the character at a position, which is before the end. A byte that is not UTF-8 is a
+// character by itself.
 func (t text) character(i int) int {
 	if t.at(i) < utf8.RuneSelf {
 		return 1

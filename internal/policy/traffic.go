@@ -16,8 +16,8 @@ const (
 // Traffic are the values of a request through the network. It is used by one goroutine at a time. To use it for another
 // request, assign a new value to it.
 type Traffic struct {
-	// Method, Query, which is what stands behind the question mark, and Headers are those of an HTTP request, and empty
-	// for a connection that is passed through.
+	// Method, Query (without the question mark) and Headers are those of an HTTP request, and empty for a connection that
+	// is passed through.
 	Method, Query string
 	Headers       Headers
 	// Path is as received and without the query; what it holds is not decoded, as when rules match.
@@ -112,8 +112,8 @@ func (t *Traffic) header(name string, from int) (string, int) {
 	return View(value), next
 }
 
-// parameter returns the value of a query parameter. Names and values are decoded, so that nobody evades a policy by
-// writing them in another way. Positions are those in the query, plus one.
+// parameter returns the value of a query parameter. Names and values are decoded, so that nobody evades a policy by writing
+// them in another way. Positions are those in the query, plus one.
 func (t *Traffic) parameter(name string, from int) (string, int) {
 	if from == 0 {
 		from = 1
@@ -143,7 +143,7 @@ func isEncoded(name, encoded string) bool {
 	return i == len(name)
 }
 
-// decode returns what a text of a query stands for, which ends before a position.
+// decode returns what a text of a query, which ends before a position, stands for.
 func (t *Traffic) decode(encoded string, at int) string {
 	if !strings.ContainsAny(encoded, "%+") {
 		return encoded
@@ -156,7 +156,7 @@ func (t *Traffic) decode(encoded string, at int) string {
 	if t.decoded == nil {
 		t.decoded = t.room[:0]
 	}
-	// What is long is rare, and gets memory of its own.
+	// Long texts are rare, and get their own memory.
 	decoded := t.bytes[t.used:t.used]
 	for rest := encoded; rest != ""; {
 		c, size := decodeByte(rest)
@@ -168,8 +168,8 @@ func (t *Traffic) decode(encoded string, at int) string {
 	return View(decoded)
 }
 
-// decodeByte returns the first byte that a text of a query stands for, and of how many bytes of the text it is made. A
-// percent sign without two digits is literal.
+// decodeByte returns the first byte that a text of a query stands for, and how many bytes of the text encode it. A percent
+// sign without two digits is literal.
 func decodeByte(encoded string) (c byte, size int) {
 	switch encoded[0] {
 	case '+':

@@ -26,9 +26,9 @@ type Credentials struct {
 	account string
 	log     *slog.Logger
 
-	// content is replaced as a whole: services ask for each signed request.
+	// content is replaced as a whole, since services ask for each signed request.
 	content atomic.Pointer[content]
-	// nextLook is when the files are looked at again, in nanoseconds of Unix time.
+	// nextLook is when the files are checked for changes again, in nanoseconds of Unix time.
 	nextLook atomic.Int64
 
 	mu sync.Mutex // mu guards the fields below.
@@ -37,13 +37,13 @@ type Credentials struct {
 	lastProblem error
 }
 
-// content is what stands in a credentials file.
+// content is the contents of a credentials file.
 type content struct {
 	principals map[string]*Principal // by access key id
 	roles      map[string]*Principal // by ARN
 }
 
-// lookInterval is how often the files are looked at for changes.
+// lookInterval is how often the files are checked for changes.
 const lookInterval = time.Second
 
 // OpenCredentials reads a credentials file, or creates it with one administrator of the account. The log is told
@@ -66,7 +66,7 @@ func OpenCredentials(path, account string, log *slog.Logger) (*Credentials, erro
 	return c, nil
 }
 
-// Problem returns why the file as it stands now could not be taken over, or nil. What was read before stays in force.
+// Problem returns why the current contents of the file could not be used, or nil. What was read before stays in force.
 func (c *Credentials) Problem() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,7 +85,7 @@ func (c *Credentials) Role(arn string) (*Principal, bool) {
 	return p, ok
 }
 
-// current returns what stands in the file, after looking at it if that is due.
+// current returns the contents of the file, after checking for changes if that is due.
 func (c *Credentials) current() *content {
 	now, due := time.Now().UnixNano(), c.nextLook.Load()
 	if now >= due && c.nextLook.CompareAndSwap(due, now+int64(lookInterval)) {
@@ -154,7 +154,7 @@ func (p *parser) content() (*content, error) {
 	}
 	sections, err := parseSections(p.path, string(text))
 	if err != nil {
-		return nil, err // What else is wrong may follow from it.
+		return nil, err // other errors may follow from it
 	}
 	c := &content{principals: map[string]*Principal{}, roles: map[string]*Principal{}}
 	var problems []error
@@ -178,7 +178,7 @@ func (p *parser) content() (*content, error) {
 // administratorPolicy lets the administrator of the first start do everything.
 const administratorPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
 
-// createCredentials writes a file with one administrator under fresh keys, readable by its owner alone.
+// createCredentials writes a file with one administrator with new keys, readable by its owner alone.
 func createCredentials(path, account string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err

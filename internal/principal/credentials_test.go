@@ -26,7 +26,7 @@ aws_session_token = the-token
 trellis_arn = arn:aws:sts::000000000000:assumed-role/role/session
 `
 
-func TestFirstStartCreatesOneAdministratorForItsOwnerAlone(t *testing.T) {
+func TestFirstStartCreatesOneAdministratorInAPrivateFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data", "credentials")
 	first, err := OpenCredentials(path, "000000000000", slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -56,7 +56,7 @@ func TestFirstStartCreatesOneAdministratorForItsOwnerAlone(t *testing.T) {
 	}
 }
 
-func TestCredentialsFileIsReadAgainAfterAChangeAndABrokenOneKeepsTheOld(t *testing.T) {
+func TestChangedCredentialsFileIsReadAgainUnlessItIsBroken(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "credentials")
 	write := func(text string, at time.Time) {
 		t.Helper()

@@ -13,7 +13,8 @@ import (
 // in the catalog, which are the same on all nodes. Looking somebody up takes no lock.
 type Directory struct {
 	file *Credentials // nil if there is none.
-	// anything is the policy of whom the credentials file does not know. It is nil where there is nobody else.
+	// anything is the policy of principals whom the credentials file does not know. It is nil where only those of the file
+	// exist.
 	anything policy.Set
 	account  string   // of access keys that are none
 	sessions sync.Map // of *session, by access key id
@@ -23,7 +24,7 @@ type Directory struct {
 func NewDirectory(file *Credentials) *Directory { return &Directory{file: file} }
 
 // NewOpenDirectory returns a directory in which every role and every access key exists, and may do everything unless the
-// credentials file, which may be nil, says otherwise. An access key that is no account's belongs to the given one.
+// credentials file, which may be nil, says otherwise. An access key that does not name an account belongs to the given one.
 func NewOpenDirectory(account string, file *Credentials) (*Directory, error) {
 	d, err := policy.Parse(administratorPolicy)
 	if err != nil {
@@ -41,10 +42,10 @@ type session struct {
 // cachedPrincipal is a session's principal as of a content of the credentials file.
 type cachedPrincipal struct {
 	content   *content
-	principal *Principal // nil if there is nobody any more of whom the credentials are.
+	principal *Principal // nil if the role or user no longer exists
 }
 
-// Apply takes changes of the catalog up. The catalog calls it in order of revision, from one goroutine.
+// Apply applies changes of the catalog. The catalog calls it in order of revision, from one goroutine.
 func (d *Directory) Apply(changes []lattice.Change) {
 	for _, change := range changes {
 		if s, ok := change.New.(*lattice.Session); ok {
@@ -77,7 +78,7 @@ func (d *Directory) Principal(accessKeyID string) (*Principal, bool) {
 	return c.principal, c.principal != nil
 }
 
-// principalOf returns the principal of temporary credentials: they may do what the role or the user may do now.
+// principalOf returns the principal of temporary credentials, with the permissions that the role or the user has now.
 func (d *Directory) principalOf(s *lattice.Session, current *content) *Principal {
 	p := &Principal{
 		Name: s.ARN[strings.LastIndexByte(s.ARN, '/')+1:], Account: s.Account, ARN: s.ARN, RoleARN: s.RoleARN,
@@ -143,8 +144,8 @@ func (d *Directory) Role(arn string) (*Principal, bool) {
 // Open reports whether every role exists and everybody may assume it.
 func (d *Directory) Open() bool { return d.anything != nil }
 
-// Anybody returns the principal of an access key that nobody has, in an open directory: the root of an account. An access
-// key of 12 digits is the account, so that a test can work in several accounts without any set-up.
+// Anybody returns, in an open directory, the principal of an access key that is not known: the root of an account. An
+// access key of 12 digits is the account, so that a test can work in several accounts without any set-up.
 func (d *Directory) Anybody(accessKeyID string) *Principal {
 	account := d.account
 	if lattice.ValidAccount(accessKeyID) {

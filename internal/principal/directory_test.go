@@ -67,7 +67,7 @@ func sessionOf(role, user string) *lattice.Session {
 	return s
 }
 
-func TestSessionsMayDoWhatTheirRoleOrUserMayDoNow(t *testing.T) {
+func TestSessionsHaveTheCurrentPermissionsOfTheirRoleOrUser(t *testing.T) {
 	d, replace := openRoles(t)
 	role, user := sessionOf("teams/shop", ""), sessionOf("", "AKIDUSER")
 	d.Apply([]lattice.Change{{New: role}, {New: user}})
@@ -115,7 +115,7 @@ func TestSessionsMayDoWhatTheirRoleOrUserMayDoNow(t *testing.T) {
 	}
 }
 
-func TestOpenDirectoryKeepsToTheFileAndKnowsEverybodyElse(t *testing.T) {
+func TestOpenDirectoryFollowsTheFileAndAdmitsEverybodyElse(t *testing.T) {
 	file, _ := openRoles(t)
 	d, err := NewOpenDirectory("000000000000", file.file)
 	if err != nil {

@@ -28,7 +28,7 @@ type Principal struct {
 	AccessKeyID  string
 	SecretKey    string
 	SessionToken string
-	// RoleARN is that of the role, for a session of one.
+	// RoleARN is the role's, for a session of one.
 	RoleARN string
 	// Expires is when temporary credentials end. Zero: never.
 	Expires time.Time
@@ -39,7 +39,7 @@ type Principal struct {
 	OrgPath string
 	// Policies are the identity policies. Without any, the principal may do nothing.
 	Policies policy.Set
-	// Trust says who may assume a role. Others have none.
+	// Trust says who may assume a role. Other principals have none.
 	Trust policy.Set
 
 	// What follows from the above, once it has been derived.
@@ -134,20 +134,20 @@ const (
 	ownKeyPrefix    = "trellis_"
 )
 
-// isOurs reports whether a key has a meaning here. Those of other tools are passed over.
+// isOurs reports whether a key has a meaning here. Keys of other tools are ignored.
 func isOurs(key string) bool {
 	return key == keyAccessKeyID || key == keySecret || key == keySessionToken || strings.HasPrefix(key, ownKeyPrefix)
 }
 
 // parser reads the principals of a credentials file.
 type parser struct {
-	// path is the file's, account that of principals who do not say.
+	// path is the file's, account that of principals who do not name one.
 	path, account string
 	// modified is when each file that was read was changed last.
 	modified map[string]time.Time
 }
 
-// principal reads a section. The error joins all that is wrong with it.
+// principal reads a section. The error joins everything that is wrong with it.
 func (p *parser) principal(s section) (Principal, error) {
 	value := func(key string) string { return s.values[key] }
 	principal := Principal{
@@ -205,7 +205,7 @@ func (p *parser) principal(s section) (Principal, error) {
 	return principal, errors.Join(problems...)
 }
 
-// policies reads the policy that stands in a section, and the one in the file that it names.
+// policies reads the policy in a section, and the one in the file that the section names.
 func (p *parser) policies(s section, inlineKey, fileKey string, requirements policy.Requirements) (policy.Set, error) {
 	var documents policy.Set
 	var problems []error

@@ -76,7 +76,7 @@ func TestPrincipalWithoutPolicyMayDoNothing(t *testing.T) {
 	}
 }
 
-func TestSecretsAreTakenAsTheyStand(t *testing.T) {
+func TestSecretsAreTakenLiterally(t *testing.T) {
 	for _, secret := range []string{"a%(aws_access_key_id)sb", "a;b#c", "a = b", `a"b`, "a+/b="} {
 		c, err := openText(t, strings.Replace(reader(), "= s\n", "= "+secret+"\n", 1), nil)
 		if err != nil {
@@ -156,7 +156,7 @@ func TestPolicyFileIsReadAgainAfterAChange(t *testing.T) {
 	}
 }
 
-func TestUserIDsLookLikeAWSsAndNeverChange(t *testing.T) {
+func TestUserIDsHaveAWSsFormAndNeverChange(t *testing.T) {
 	for arn, want := range map[string]string{
 		"arn:aws:iam::111122223333:root":                           "111122223333",
 		"arn:aws:iam::111122223333:user/path/name":                 "AIDALBPPM2J5DT2WHUSWN",

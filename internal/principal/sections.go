@@ -9,17 +9,17 @@ import (
 	"unicode/utf8"
 )
 
-// section is a section of a credentials file: a principal. It has what stands between its head and the next one, and
-// nothing from anywhere else.
+// section is a section of a credentials file: a principal. It has what is between its head and the next one, and nothing
+// from anywhere else.
 type section struct {
 	name string
 	// values are by key, in lower case.
 	values map[string]string
 }
 
-// sectionReader reads a file in the form of AWS's shared credentials file. AWS's tools disagree on the corners of that
-// form: on quotes, comments behind values, lines that go on, keys that come twice, other delimiters. What they read
-// differently is refused, since the file would give a client another key than the one that is expected of it.
+// sectionReader reads a file in the form of AWS's shared credentials file. AWS's tools disagree about details of that form:
+// quotes, comments after values, continued lines, repeated keys, other delimiters. It refuses what they read differently,
+// since a client would take another key from the file than the one that is expected of it.
 type sectionReader struct {
 	path     string
 	sections []section
@@ -28,7 +28,7 @@ type sectionReader struct {
 	line int
 	// inSection is false until the first section begins, and after a head that is wrong.
 	inSection bool
-	// nested is set behind a key of other tools without a value: such a key may have indented lines below it.
+	// nested is set after a key of other tools without a value: such a key may have indented lines below it.
 	nested bool
 }
 
@@ -106,7 +106,7 @@ func (r *sectionReader) value(line string) {
 		if len(r.sections) == 0 {
 			r.problem("%s stands before the first section, such as [default]", key)
 		}
-		return // The section's head is wrong, which has been said.
+		return // the error in the section's head has been reported
 	}
 	values := r.sections[len(r.sections)-1].values
 	if _, twice := values[key]; twice {

@@ -31,7 +31,7 @@ aws_secret_access_key = s
 	}
 }
 
-func TestValuesAreReadAsAWSsToolsReadThem(t *testing.T) {
+func TestValuesAreReadAsByAWSsTools(t *testing.T) {
 	c, err := openText(t, "\ufeff# Who may call.\r\n  ; And a comment that is indented.\r\n[reader] ; a comment behind a head\r\nAWS_Access_Key_ID=AKIDREADER\r\n"+
 		"aws_secret_access_key =  a\\\r\nregion = us-west-2 # of other tools\r\ns3 =\r\n  max_concurrent_requests = 20\r\n"+
 		"Trellis_Tags = secret=%(aws_secret_access_key)s\r\ntrellis_account = 111122223333", nil)
@@ -44,7 +44,7 @@ func TestValuesAreReadAsAWSsToolsReadThem(t *testing.T) {
 	}
 }
 
-func TestWhatToolsReadDifferentlyIsRefusedByLineAndWithoutTheSecret(t *testing.T) {
+func TestWhatToolsReadDifferentlyIsRefusedWithItsLineButNotItsSecret(t *testing.T) {
 	const secret = "wJalrXUtnFEMI"
 	for _, tc := range []struct{ name, text, want string }{
 		{"defaults for all", "[DEFAULT]\ntrellis_account = 111122223333\n" + reader(), "line 1: section [DEFAULT]: some of AWS's tools"},

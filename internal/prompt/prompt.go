@@ -1,4 +1,4 @@
-// Package prompt asks the operator before a command changes something of the machine.
+// Package prompt asks the operator before a command changes something on the machine.
 package prompt
 
 import (
@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// ErrDeclined is returned when the operator does not want it.
+// ErrDeclined says that the operator declined.
 var ErrDeclined = errors.New("declined")
 
-// Confirm asks whether to go on, unless yes is set already. Where nobody answers, as in a script, it is an error.
+// Confirm asks whether to go on, unless yes is set. It fails where nobody can answer, as in a script.
 func Confirm(in io.Reader, out io.Writer, yes bool) error {
 	if yes {
 		return nil

@@ -96,7 +96,7 @@ func text(addresses []netip.Addr) string {
 	return strings.Join(texts, ", ")
 }
 
-// advise tells what to do, and whether programs of this machine find the name.
+// advise says what to do, and reports whether programs of this machine find the name.
 func advise(name string, names list, nodeErr error, system answer) (good bool, advice string) {
 	if nodeErr != nil {
 		return false, "The node could not be asked: " + nodeErr.Error()
@@ -127,8 +127,8 @@ func advise(name string, names list, nodeErr error, system answer) (good bool, a
 	return false, "Programs of this machine do not find the name. Use the hosts file:\n  sudo trellis dns install\nor point the resolver at the node, as this prints:\n  trellis dns setup"
 }
 
-// leadsTo reports whether an address is one of those that a node has for a name. Many resolvers answer names below
-// localhost with both addresses of the loopback, whatever the node has; clients try the second after the first.
+// leadsTo reports whether an address is one that a node has for a name. Many resolvers answer names below localhost with
+// both addresses of the loopback, whatever the node has; clients try the second after the first.
 func leadsTo(found netip.Addr, want []netip.Addr) bool {
 	return slices.Contains(want, found) ||
 		found == netip.IPv6Loopback() && slices.Contains(want, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
@@ -143,7 +143,7 @@ func askSystem(ctx context.Context, name string) answer {
 		a := answer{resolver: "this system (getaddrinfo)"}
 		output, err := exec.CommandContext(ctx, tool, "ahosts", name).Output()
 		var exit *exec.ExitError
-		if err != nil && !errors.As(err, &exit) { // It exits with 2 for a name that it does not find.
+		if err != nil && !errors.As(err, &exit) { // it exits with 2 for an unknown name
 			a.err = err
 		}
 		for line := range strings.Lines(string(output)) {
@@ -192,7 +192,7 @@ func systemServers() []server {
 	}
 	file, err := os.Open(resolvConf)
 	if err != nil {
-		return servers // There is none on Windows.
+		return servers // Windows has none
 	}
 	defer file.Close()
 	for _, address := range nameservers(io.LimitReader(file, 1<<20)) {

@@ -38,7 +38,7 @@ func TestServersOfResolvConf(t *testing.T) {
 	}
 }
 
-func TestCheckTellsThatTheNodeHasNoSuchName(t *testing.T) {
+func TestCheckReportsANameThatTheNodeDoesNotHave(t *testing.T) {
 	url, _ := node(t, `{"names": [{"name": "orders.example.com", "addresses": ["127.0.0.1"]}]}`)
 	var out, errOut bytes.Buffer
 	file := hosts(t)
@@ -56,7 +56,7 @@ func TestCheckTellsThatTheNodeHasNoSuchName(t *testing.T) {
 	}
 }
 
-func TestSetupPrintsStepsAndHowTheyAreUndone(t *testing.T) {
+func TestSetupPrintsStepsAndHowToUndoThem(t *testing.T) {
 	url, _ := node(t, `{"dns": "127.0.0.1:7653", "zones": ["vpc-lattice-svcs.us-west-2.localhost"], "names": [
 		{"name": "a.7d67968.vpc-lattice-svcs.us-west-2.localhost", "addresses": ["127.0.0.1"]},
 		{"name": "$(reboot).example.com", "addresses": ["127.0.0.1"]},

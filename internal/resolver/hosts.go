@@ -30,7 +30,7 @@ func systemHosts() string {
 	return "/etc/hosts"
 }
 
-// hostsFile is a hosts file, taken apart.
+// hostsFile is a parsed hosts file.
 type hostsFile struct {
 	lines   []string // what others have written, without line ends
 	blocks  []block
@@ -44,8 +44,8 @@ type block struct {
 	lines []string
 }
 
-// parseHosts takes a hosts file apart. A file with marks that do not fit together has been edited by somebody: it is an
-// error, since nobody but its owner knows which lines may go.
+// parseHosts parses a hosts file. A file whose marks do not match has been edited by somebody: that is an error, since only
+// its owner knows which lines may be removed.
 func parseHosts(text []byte) (*hostsFile, error) {
 	f := &hostsFile{newline: "\n", ended: true}
 	if bytes.Contains(text, []byte("\r\n")) {
@@ -158,7 +158,7 @@ func hostsLines(entries []entry, others map[string][]netip.Addr) (lines, left []
 			continue
 		}
 		for _, address := range e.Addresses {
-			// One name to a line: Windows reads nine at most.
+			// One name per line: Windows reads nine at most.
 			lines = append(lines, address.WithZone("").String()+" "+name)
 		}
 	}

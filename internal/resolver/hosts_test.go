@@ -12,7 +12,7 @@ import (
 
 func address(text string) []netip.Addr { return []netip.Addr{netip.MustParseAddr(text)} }
 
-func TestABlockComesAndGoesAndTheRestOfTheFileStays(t *testing.T) {
+func TestBlocksAreAddedAndRemovedAndTheRestOfTheFileStays(t *testing.T) {
 	for name, before := range map[string]string{
 		"empty":               "",
 		"usual":               "127.0.0.1 localhost\n::1 localhost # both\n\n",
@@ -50,7 +50,7 @@ func TestABlockComesAndGoesAndTheRestOfTheFileStays(t *testing.T) {
 	}
 }
 
-func TestMarksThatDoNotFitTogetherAreAnError(t *testing.T) {
+func TestMarksThatDoNotMatchAreAnError(t *testing.T) {
 	for _, text := range []string{
 		beginMark + "a\n1.2.3.4 b.c\n",
 		endMark + "\n",
@@ -111,7 +111,7 @@ func TestAFileIsReplacedWithItsModeThroughALink(t *testing.T) {
 	}
 }
 
-func TestAnOverwrittenFileHasNothingLeftOfTheOldContents(t *testing.T) {
+func TestAnOverwrittenFileHasOnlyTheNewContents(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hosts")
 	if err := os.WriteFile(file, []byte("much longer than the new contents\n"), 0o644); err != nil {
 		t.Fatal(err)

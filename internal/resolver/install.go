@@ -63,7 +63,7 @@ func (c Install) install(ctx context.Context, in io.Reader, out, errOut io.Write
 	if err := prompt.Confirm(in, out, c.Yes); err != nil {
 		return err
 	}
-	// Only from here on: a question is interrupted by the end of the process.
+	// only from here on: a question is
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := c.write(names.Entries); err != nil {
@@ -77,7 +77,7 @@ func (c Install) install(ctx context.Context, in io.Reader, out, errOut io.Write
 	return c.follow(ctx, errOut)
 }
 
-// announce tells what is about to be done.
+// announce says what is about to happen.
 func (c Install) announce(out io.Writer, path string, lines, left []string) {
 	fmt.Fprintf(out, "This writes %d lines into %s, in a block of its own, and leaves the rest as it is:\n", len(lines), path)
 	for _, line := range lines[:min(len(lines), maxShown)] {
@@ -94,7 +94,7 @@ func (c Install) announce(out io.Writer, path string, lines, left []string) {
 	}
 }
 
-// write makes the block of the node hold the names.
+// write makes the names the contents of the node's block.
 func (c Install) write(entries []entry) error {
 	file, path, err := readHosts(c.Hosts) // Again: others may have changed it.
 	if err != nil {

@@ -53,7 +53,7 @@ func contents(t *testing.T, file string) string {
 
 const orders = `{"names": [{"name": "orders.localhost", "addresses": ["127.0.0.1"]}]}`
 
-func TestInstallAsksShowsAndWritesOnceAndUninstallRemoves(t *testing.T) {
+func TestInstallShowsAsksAndWritesOnceAndUninstallRemoves(t *testing.T) {
 	url, _ := node(t, orders)
 	file := hosts(t)
 	var out, errOut bytes.Buffer
@@ -106,7 +106,7 @@ func TestInstallFollowsTheNodeUntilItIsStopped(t *testing.T) {
 	}
 }
 
-func TestInstallLeavesAFileAloneThatSomebodyHasEdited(t *testing.T) {
+func TestInstallDoesNotChangeAFileWithDamagedMarks(t *testing.T) {
 	url, _ := node(t, orders)
 	file := hosts(t)
 	damaged := before + beginMark + url + "\n127.0.0.1 mine.localhost\n"

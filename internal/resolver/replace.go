@@ -43,7 +43,7 @@ func replace(path string, contents []byte) error {
 	return err
 }
 
-// replaceWhole puts a new file in the place of another, with its mode and owner.
+// replaceWhole replaces a file by a new one, with its mode and owner.
 func replaceWhole(path string, contents []byte) (err error) {
 	info, err := os.Stat(path)
 	if err != nil {

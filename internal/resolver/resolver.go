@@ -30,7 +30,7 @@ const (
 	maxListBytes = 64 << 20
 )
 
-// list is what a node tells about its names: the answer of /names.
+// list is what a node says about its names: the response of /names.
 type list struct {
 	DNS     string // where the node answers DNS queries, or ""
 	Zones   []string

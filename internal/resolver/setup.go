@@ -10,7 +10,7 @@ import (
 	"text/template"
 )
 
-// maxRouted bounds the domains that are printed: beyond, the hosts file or --dns-forward serve better.
+// maxRouted bounds the domains that are printed: for more, the hosts file or --dns-forward serve better.
 const maxRouted = 50
 
 // Setup is the command `trellis dns setup`. Its fields are the command's flags.
@@ -69,7 +69,7 @@ func printSetup(out io.Writer, names list) error {
 	}{server.Addr(), server.Port(), server, "~" + strings.Join(domains, " ~"), domains})
 }
 
-// setupText is a template. It is parsed when it is used, since packages have no state of their own.
+// setupText is a template. It is parsed when it is used, since packages have no state.
 type setupText string
 
 // Execute writes the steps for a server and its domains.

@@ -7,8 +7,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// AccessLogs returns the subscriptions that want to know of requests to the service: its own, and those of the service
-// network through which they come. The slice must not be changed.
+// AccessLogs returns the subscriptions to the access logs of the service: its own, and those of the service network through
+// which requests come. The slice must not be changed.
 func (s *Service) AccessLogs() []*lattice.AccessLogSubscription { return s.logs }
 
 func (m *model) addAccessLog(record *lattice.AccessLogSubscription) {

@@ -24,8 +24,8 @@ type admissionRule struct {
 	members             []netip.Addr // in order
 }
 
-// NewAdmission returns what the security groups with the given ids admit together. Without any, and as long as the inventory
-// lists no security groups, everybody is admitted. A group that is missing from the inventory's admits nobody.
+// NewAdmission returns what the security groups with the given ids admit together. It admits everybody if there are no ids,
+// or if the inventory lists no security groups. A group that is missing from the inventory's list admits nobody.
 func NewAdmission(snapshot *inventory.Snapshot, groups []string) *Admission {
 	if len(groups) == 0 || !snapshot.FiltersClients() {
 		return nil

@@ -82,13 +82,13 @@ func (s *Service) ask(a *Arrival) *policy.Request {
 // authPolicy is the policy that is attached to a service or service network.
 type authPolicy struct {
 	record *lattice.AuthPolicy // nil if there is none
-	// document is what record compiles to, once it has been asked for.
+	// document is the compiled record, once somebody has asked for it.
 	document *policy.Document
 	compiled bool
 }
 
-// guard returns what a service or service network asks of requests. A policy that cannot be read, which another version of
-// the program may have stored, allows nothing.
+// guard returns what a service or service network requires of requests. A policy that cannot be read, which another version
+// of the program may have stored, allows nothing.
 func (r *Router) guard(p *authPolicy, authType shape.AuthType) policy.Guard {
 	if authType != shape.AuthTypeAwsIam {
 		return policy.Guard{}

@@ -87,7 +87,7 @@ func TestRequestsFollowTheAuthPoliciesAsTheyAreNow(t *testing.T) {
 	}
 }
 
-// The catalog hands over the records of a start in any order.
+// At a start, the catalog delivers the records in any order.
 func TestAnAuthPolicyMayComeBeforeWhatItIsAttachedTo(t *testing.T) {
 	w := newWorld(t)
 	w.put(w.authPolicy("svc-1", "Allow", ""), w.authPolicy("sn-1", "Deny", ""))
@@ -152,7 +152,7 @@ func TestPoliciesSeeTheWholeRequest(t *testing.T) {
 	}
 }
 
-func TestAConnectionThatIsPassedThroughIsOneOfConnect(t *testing.T) {
+func TestPoliciesSeeAPassedThroughConnectionAsConnect(t *testing.T) {
 	w, service, _ := guardedWorld(t, shape.AuthTypeAwsIam, shape.AuthTypeNone, shape.ListenerProtocolTlsPassthrough)
 	arrival := &Arrival{Source: netip.MustParseAddr("10.1.2.3"), Secure: true, Now: time.Unix(1700000000, 0)}
 	s := asked(w)

@@ -154,7 +154,7 @@ func (w *world) randomRecord(random *rand.Rand) lattice.Record {
 	return record
 }
 
-// randomHealth changes who of a target group is available.
+// randomHealth changes which targets of a group are available.
 func (w *world) randomHealth(random *rand.Rand) {
 	group := fmt.Sprint("tg-", random.IntN(4))
 	for i := range 4 {

@@ -43,7 +43,7 @@ func source(vpcs []*lattice.ServiceNetworkVpcAssociation) *Source {
 	return newSource(first.Scope.Region, first.Scope.Account, first.VpcID)
 }
 
-// settleServices finds out through which networks each service is reached.
+// settleServices finds the networks through which each service is reached.
 func (r *Router) settleServices() {
 	for _, s := range r.model.dirtyServices {
 		wasReached := len(s.networks) > 0
@@ -66,7 +66,7 @@ func (r *Router) settleServices() {
 	}
 }
 
-// settleTargetGroups finds out which target groups are in use, and makes those ready.
+// settleTargetGroups finds the target groups in use, and prepares them.
 func (r *Router) settleTargetGroups() []Use {
 	var uses []Use
 	for _, g := range r.model.dirtyGroups {
@@ -81,8 +81,8 @@ func (r *Router) settleTargetGroups() []Use {
 	return uses
 }
 
-// settleTargetGroup makes a target group ready. One that is no longer in use stays ready while its record lives: a
-// request may hold it, and its connections are worth keeping for the next use.
+// settleTargetGroup prepares a target group. One that is no longer in use stays prepared while its record exists: a request
+// may hold it, and its connections are worth keeping for the next use.
 func (r *Router) settleTargetGroup(g *groupNode, taken bool) {
 	stale := g.compiled != nil && !g.compiled.is(g.record)
 	if stale {
@@ -123,7 +123,8 @@ func (r *Router) pick(g *groupNode) {
 	var unavailable []*Target
 	for i := range g.targets {
 		t := &g.targets[i]
-		// A draining target never gets anything new (API TargetSummary). It keeps its connector until its record goes.
+		// A draining target never gets new requests (API TargetSummary). It keeps its connector until its record is
+		// deleted.
 		if t.record.Draining() {
 			continue
 		}
@@ -181,8 +182,8 @@ func (r *Router) available(t *Target) bool {
 	return r.cfg.Health == nil || r.cfg.Health.Available(t.Key)
 }
 
-// settleListeners compiles listeners and lets requests follow. Names are claimed before others are given up, so that a
-// name that only changes hands is never without a service.
+// settleListeners compiles listeners and publishes them. Names are claimed before others are given up, so that a name that
+// changes owners is never without a service.
 func (r *Router) settleListeners() {
 	claims := make([][]claim, len(r.model.dirtyListeners))
 	for i, l := range r.model.dirtyListeners {
@@ -296,7 +297,7 @@ func (r *Router) compile(l *listenerNode, n *networkNode) *Service {
 	for _, node := range l.rules {
 		if node.record.IsDefault {
 			s.fallback = r.compileRule(s, node, &forwards)
-		} else if s.Protocol != shape.ListenerProtocolTlsPassthrough { // It has the default rule only (UG tls-listeners).
+		} else if s.Protocol != shape.ListenerProtocolTlsPassthrough { // has the default rule only (UG
 			s.rules = append(s.rules, r.compileRule(s, node, &forwards))
 		}
 	}
@@ -351,7 +352,7 @@ func (r *Router) forward(s *Service, ref ref, forwards *[]*Forward) *Forward {
 	g := r.model.groups[ref]
 	targetGroup := g.compiled
 	if targetGroup == nil {
-		// There is no such target group. One without targets stands for it until there is.
+		// The target group does not exist. One without targets replaces it until it does.
 		targetGroup = newTargetGroup(&lattice.TargetGroup{Base: lattice.Base{Scope: ref.scope, ID: ref.id}})
 	}
 	at := slices.IndexFunc(*forwards, func(f *Forward) bool { return f.TargetGroup.Key == targetGroup.Key })
@@ -389,7 +390,7 @@ func compileMatch(m *shape.HttpMatch) match {
 // otherwise: the model of 2026 documents that default, where the user guide still says the opposite.
 func pathFolds(caseSensitive *bool) bool { return caseSensitive != nil && !*caseSensitive }
 
-// headerFolds says the same of a header's value, which is insensitive unless the rule says otherwise.
+// headerFolds reports the same of a header's value, which is insensitive unless the rule says otherwise.
 func headerFolds(caseSensitive *bool) bool { return caseSensitive == nil || !*caseSensitive }
 
 // compilePattern takes the forms of a union, of which one is set.
@@ -409,8 +410,8 @@ func compilePattern(fold bool, exact, prefix, contains *string) pattern {
 	return p
 }
 
-// headerValue joins texts to the value of a header. Control bytes, which would split it, have no place in ids; an
-// edited record may have them all the same.
+// headerValue joins texts into the value of a header. Ids have no control bytes, which would split the header, but an
+// edited record may have some.
 func headerValue(texts ...string) []byte {
 	length := 0
 	for _, text := range texts {

@@ -17,7 +17,7 @@ type Explanation struct {
 	Port int `json:"port"`
 	// Host is the host name that was looked up: without port, in lower case.
 	Host string `json:"host"`
-	// Problem says why the request reaches no target; it is empty if it does, or if the rule answers itself.
+	// Problem says why the request reaches no target; it is empty if it does, or if the rule has a fixed response.
 	Problem string `json:"problem,omitempty"`
 
 	Service    string                 `json:"service,omitempty"`  // ARN
@@ -25,7 +25,7 @@ type Explanation struct {
 	Protocol   shape.ListenerProtocol `json:"protocol,omitempty"`
 	NetworkARN string                 `json:"serviceNetwork,omitempty"`
 	SourceVpc  string                 `json:"sourceVpc,omitempty"`
-	// Authorization says what the auth policies, and the caller's own, say to the request. It is nil if nobody asks them.
+	// Authorization is what the auth policies, and the caller's own, decide. It is nil if none applies.
 	Authorization *policy.Explanation `json:"authorization,omitempty"`
 
 	// Rules are the rules that were looked at, in order; the last one matched.
@@ -49,7 +49,7 @@ type TargetGroupExplanation struct {
 	Weight int    `json:"weight"`
 	// Share is the part of the requests that the target group gets, from 0 to 1.
 	Share float64 `json:"share"`
-	// Needs is what a request must be like for the target group's protocol version; others are answered 502.
+	// Needs is what the target group's protocol version requires of a request; others are answered 502.
 	Needs string `json:"needs,omitempty"`
 	// FailOpen says that no target is available, so that all that are not draining get requests.
 	FailOpen bool                `json:"failOpen,omitempty"`
@@ -77,7 +77,7 @@ const (
 	TargetUnroutable  TargetState = "unroutable" // there is no address to send requests to
 )
 
-// Explain says where a request would go and why. It takes nobody's turn.
+// Explain says where a request would go and why. It changes nobody's turn.
 func (r *Router) Explain(port int, host string, arrival *Arrival) Explanation {
 	request := arrival.Request
 	r.mu.Lock()
@@ -92,7 +92,7 @@ func (r *Router) Explain(port int, host string, arrival *Arrival) Explanation {
 		return e
 	}
 	e.Service, e.Listener, e.Protocol = service.ARN, service.ListenerARN, service.Protocol
-	var origin Origin // Without an address, reachability is not asked for.
+	var origin Origin // without an address, reachability does not matter
 	if arrival.Source.IsValid() {
 		origin = r.origins.of(arrival.Source)
 	}
@@ -129,7 +129,7 @@ func (r *Router) Explain(port int, host string, arrival *Arrival) Explanation {
 // authorize reports whether policies let the request pass.
 func (e *Explanation) authorize(service *Service, arrival *Arrival) bool {
 	a := *arrival
-	if service.Protocol == shape.ListenerProtocolTlsPassthrough { // Nothing of the request is seen, nor who makes it.
+	if service.Protocol == shape.ListenerProtocolTlsPassthrough { // neither the request nor its caller is seen
 		a.Request, a.Query, a.Caller, a.Identity = nil, nil, policy.Caller{}, nil
 	}
 	explanation := service.ExplainAuthorization(&a)

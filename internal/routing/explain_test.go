@@ -11,7 +11,7 @@ import (
 	"trellis/internal/shape"
 )
 
-func TestExplainSaysWhyARequestGoesWhereItGoes(t *testing.T) {
+func TestExplainSaysWhereARequestGoesAndWhy(t *testing.T) {
 	w := newWorld(t)
 	w.storefront("tg-1", "tg-2")
 	w.put(w.vpcAssociation("sn-1", "vpc-1"),
@@ -74,7 +74,7 @@ func TestExplainSaysWhyARequestGoesWhereItGoes(t *testing.T) {
 	}
 }
 
-func TestExplainSaysWhyARequestGoesNowhere(t *testing.T) {
+func TestExplainSaysWhyARequestReachesNoTarget(t *testing.T) {
 	w := newWorld(t)
 	w.storefront("tg-1")
 	lonely := w.service("svc-2")

@@ -1,6 +1,6 @@
 package routing
 
-// Request is what of a request the rules look at.
+// Request is the part of a request that rules look at.
 type Request struct {
 	Method []byte
 	// Path is the path as received: not decoded, not normalised, without the query.
@@ -16,7 +16,7 @@ type Headers interface {
 	Header(name string, from int) (value []byte, next int)
 }
 
-// match is what a rule asks of a request; all of it must hold. One that asks nothing always does.
+// match is what a rule requires of a request; all of it must hold. One that requires nothing always matches.
 type match struct {
 	method  string // empty: any
 	path    pattern

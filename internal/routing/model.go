@@ -12,10 +12,10 @@ import (
 )
 
 // model is what the router knows of the records: a graph of nodes. A node exists as long as its record does, or as
-// something refers to it; so changes may come in any order within a batch, and nothing is left behind in the end.
-// Records that carry no traffic (see live) are not in it.
+// something refers to it. So changes may come in any order within a batch, and in the end nothing is left behind. Records
+// that carry no traffic (see live) are not in it.
 //
-// Whatever a change touches is put on the lists of dirty nodes, which the router settles and then empties.
+// A change puts the nodes that it affects on the lists of dirty nodes, which the router settles and then empties.
 type model struct {
 	services map[ref]*serviceNode
 	networks map[ref]*networkNode
@@ -29,7 +29,7 @@ type model struct {
 	dirtyListeners []*listenerNode
 	dirtyNetworks  []*networkNode
 	dirtyGroups    []*groupNode
-	// gone are the targets, and their target groups, whose records went away or changed their nature.
+	// gone are the targets, and their target groups, whose records were deleted or changed their type.
 	goneTargets []*Target
 	goneGroups  []*TargetGroup
 }
@@ -79,7 +79,7 @@ type networkNode struct {
 	enteredFrom []string
 	compiled    *Network
 	dirty       bool
-	// moved says that the network came or went, which concerns all its services.
+	// moved says that the network was created or deleted, which concerns all its services.
 	moved bool
 }
 
@@ -123,10 +123,10 @@ func newModel() model {
 	}
 }
 
-// take takes one change up and marks what it touches.
+// take applies one change, and marks what it affects.
 func (m *model) take(change lattice.Change) {
-	// An association is filed under what it joins, so its former self is taken out before the new one goes in. For
-	// the others, the new record replaces the old.
+	// An association is listed with what it joins, so its old version is taken out before the new one goes in. For other
+	// records, the new version replaces the old.
 	switch old := change.Old.(type) {
 	case *lattice.ServiceNetworkServiceAssociation:
 		m.removeServiceAssociation(old)
@@ -171,7 +171,7 @@ func (m *model) take(change lattice.Change) {
 	}
 }
 
-// live reports whether a record carries traffic: not on its way out, and not one whose creation fails. One that is being
+// live reports whether a record carries traffic: not if it is being deleted, or its creation fails. One that is being
 // created or updated does.
 func live(record lattice.Record) bool {
 	if record == nil {
@@ -209,7 +209,7 @@ func (m *model) takeNetwork(record *lattice.ServiceNetwork, present bool) {
 	}
 }
 
-// takeAuthPolicy takes up the policy of a service or service network: which of them shows in the id.
+// takeAuthPolicy applies the policy of a service or service network; the id says which of the two it is.
 func (m *model) takeAuthPolicy(record *lattice.AuthPolicy, present bool) {
 	at := ref{record.Scope, record.ResourceID}
 	var attached authPolicy
@@ -281,7 +281,7 @@ func (m *model) takeRule(record *lattice.Rule, present bool) {
 		return
 	}
 	at := slices.IndexFunc(l.rules, func(rule *ruleNode) bool { return rule.record.ID == record.ID })
-	// Counted up before down: a target group that stays in the rule is never without a user.
+	// Counted up before down, so that a target group that stays in the rule is never without a user.
 	if present {
 		for _, id := range record.TargetGroupIDs {
 			m.group(ref{record.Scope, id}, true).countUser(l, 1)
@@ -324,7 +324,7 @@ func (m *model) takeTargets(record *lattice.Targets, present bool) {
 	if present {
 		g.members = record
 	}
-	m.arrange(g) // One after the other: what goes and comes again within a batch is not the same.
+	m.arrange(g) // one after the other: a target that is removed and added again within a batch is a new one
 }
 
 // arrange brings a target group's targets in line with its record. Those that stay keep what the data plane holds for
@@ -357,15 +357,15 @@ func (m *model) arrange(g *groupNode) {
 	}
 }
 
-// drop has a target, if there is one, closed once nobody can pick it any more.
+// drop has a target, if there is one, closed once nobody can choose it any more.
 func (m *model) drop(target *Target) {
 	if target != nil {
 		m.goneTargets = append(m.goneTargets, target)
 	}
 }
 
-// service returns a service's node, marked dirty. It makes the node if asked to, and returns nil otherwise when
-// there is none. So do the three functions below.
+// service returns a service's node, marked dirty. If there is none, it makes one if make is true, and otherwise returns
+// nil. So do the three functions below.
 func (m *model) service(ref ref, create bool) *serviceNode {
 	s := m.services[ref]
 	if s == nil {
@@ -462,8 +462,8 @@ func (m *model) touchGroups(l *listenerNode) {
 // reachable reports whether requests can reach the listener.
 func (l *listenerNode) reachable() bool { return l.servable() && len(l.service.networks) > 0 }
 
-// servable reports whether there is a listener, and of a protocol that is known: another node of the cluster may run a
-// newer version of the program, which knows more of them.
+// servable reports whether the listener exists and has a known protocol: another node of the cluster may run a newer
+// version of the program, which knows more of them.
 func (l *listenerNode) servable() bool {
 	if l.record == nil {
 		return false
@@ -487,7 +487,7 @@ func (g *groupNode) countUser(l *listenerNode, by int) {
 	}
 }
 
-// sweep removes the dirty nodes that hold nothing any more, and forgets what was dirty.
+// sweep removes the dirty nodes that nothing needs any more, and empties the lists of dirty nodes.
 func (m *model) sweep() {
 	for _, l := range m.dirtyListeners {
 		l.dirty = false

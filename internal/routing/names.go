@@ -6,20 +6,20 @@ import (
 	"trellis/internal/lattice"
 )
 
-// nameNode is a custom domain name and the account to which it belongs. Only services of that account answer to it.
+// nameNode is a custom domain name and the account that owns it. Only services of that account answer to it.
 type nameNode struct {
 	claimants []*serviceNode // whose records have the name, in order of creation
 	owner     string
 }
 
-// names knows to whom custom domain names belong. It has all that services claim, whether they can be reached or not:
-// a service must not get a name from another account because that account's is out of reach for a while.
+// names knows which account owns each custom domain name. It has all names that services claim, whether they can be reached
+// or not: a service must not get another account's name because that account's service is unreachable for a while.
 type names struct {
 	nodes map[string]*nameNode
 	// verified are the accounts that have verified a domain, once for each verification.
 	verified map[string][]string
 	dirty    map[string]bool
-	// allDirty says that domains have been verified, or are no longer: any name may have changed hands.
+	// allDirty says that domains have been verified, or are no longer: any name may have changed owners.
 	allDirty bool
 	// hosts are all names of services, the generated ones too.
 	hosts shards[Host]
@@ -29,8 +29,8 @@ func newNames() names {
 	return names{nodes: map[string]*nameNode{}, verified: map[string][]string{}, dirty: map[string]bool{}, hosts: newShards[Host]()}
 }
 
-// rename takes a service out of the claimants of the name that it has had, before its record is replaced, and puts it
-// among those of the one that it has now. The same name keeps its node: most changes of a service are others.
+// rename takes a service off the claimants of its old name, before its record is replaced, and adds it to those of its new
+// one. If the name stays the same, so does its node: most changes of a service are about other things.
 func (n *names) rename(s *serviceNode, record *lattice.Service) {
 	if record == nil {
 		n.removeGenerated(s.record)
@@ -68,7 +68,7 @@ func customName(record *lattice.Service) string {
 	return lattice.CanonicalDomainName(record.CustomDomainName)
 }
 
-// takeVerification takes up that a domain has been verified, or is no longer.
+// takeVerification notes that a domain has been verified, or is no longer.
 func (n *names) takeVerification(change lattice.Change) {
 	before, hadBefore := verification(change.Old)
 	after, hasAfter := verification(change.New)
@@ -96,8 +96,7 @@ func verification(record lattice.Record) (d *lattice.DomainVerification, verifie
 	return d, ok && !d.VerifiedAt.IsZero()
 }
 
-// settle finds out to whom the names belong that may have changed hands, and calls changed with the claimants of those
-// that have.
+// settle finds the owners of the names that may have changed them, and calls changed with the claimants of those that have.
 func (n *names) settle(changed func(s *serviceNode)) {
 	if n.allDirty {
 		for name := range n.nodes {

@@ -70,7 +70,7 @@ func TestCustomDomainNameStaysWithTheAccountThatCameFirst(t *testing.T) {
 	w.expectHost(t, "without the first service", "shop.example.com", "svc-b")
 }
 
-func TestCustomDomainNameGoesToWhoHasVerifiedItsDomain(t *testing.T) {
+func TestCustomDomainNameGoesToTheAccountThatVerifiedItsDomain(t *testing.T) {
 	w := newWorld(t)
 	_, joinFirst := w.shop(accountA, "svc-a")
 	second, joinSecond := w.shop(accountB, "svc-b")
@@ -103,7 +103,7 @@ func TestServiceThatLosesItsNameKeepsTheGeneratedOne(t *testing.T) {
 	w.expectHost(t, "by its custom name", "shop.example.com", "svc-b")
 }
 
-func TestNameThatChangesHandsIsNeverWithoutAService(t *testing.T) {
+func TestNameThatChangesOwnersIsNeverWithoutAService(t *testing.T) {
 	w := newWorld(t)
 	_, join := w.shop(accountA, "svc-a")
 	join()

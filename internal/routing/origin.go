@@ -21,7 +21,7 @@ type Origin struct {
 	vantage *vantage // nil if everything can be reached
 }
 
-// vantage is a VPC as those see it who are in it. It outlives changes.
+// vantage is what can be reached from within a VPC. It outlives changes.
 type vantage struct {
 	vpc       string // the id; empty for clients in no VPC
 	entrances atomic.Pointer[[]entrance]
@@ -66,8 +66,8 @@ func (o *origins) of(client netip.Addr) Origin {
 }
 
 // From returns the service as a client reaches it, through one service network, and the VPC that the client's requests come
-// from. Both are nil if the client cannot reach the service. Of several networks the client's own association comes first, and
-// then its endpoints in the order of their ids.
+// from. Both are nil if the client cannot reach the service. If there are several networks, that of the client's own
+// association comes first, and then those of its endpoints in the order of their ids.
 func (s *Service) From(o Origin) (*Service, *Source) {
 	if o.vantage == nil {
 		return s, s.Network.Source()
@@ -109,7 +109,7 @@ func (v *vantage) load() []entrance {
 	return nil
 }
 
-// vpcNode is what the model knows of a VPC: the networks that can be entered from it.
+// vpcNode is what the model knows of a VPC: the networks that it has entrances into.
 type vpcNode struct {
 	vantage  *vantage
 	networks map[*networkNode]bool
@@ -122,7 +122,7 @@ func (r *Router) snapshot() *inventory.Snapshot {
 	return r.cfg.Inventory()
 }
 
-// settleEntrances finds out from which VPCs the networks can be entered that have changed.
+// settleEntrances finds the VPCs that have entrances into the networks that have changed.
 func (r *Router) settleEntrances() {
 	snapshot := r.snapshot()
 	touched := map[string]bool{}
@@ -150,7 +150,7 @@ func (r *Router) settleEntrances() {
 	}
 }
 
-// settleOrigins takes the VPCs of the inventory up.
+// settleOrigins applies the inventory's VPCs.
 func (r *Router) settleOrigins() {
 	snapshot := r.snapshot()
 	for id, v := range r.model.vpcs {
@@ -170,7 +170,7 @@ func (r *Router) settleOrigins() {
 	r.origins.current.Store(v)
 }
 
-// vpcIDs returns the VPCs from which the network can be entered.
+// vpcIDs returns the VPCs that have an entrance into the network.
 func (n *networkNode) vpcIDs(snapshot *inventory.Snapshot) []string {
 	ids := map[string]bool{}
 	for _, a := range n.vpcs {

@@ -94,7 +94,7 @@ func TestAServiceIsReachedThroughTheNetworkOfTheClientsVPC(t *testing.T) {
 	w.put(w.association("svc-1", "sn-4"))
 	expect("with an association beside the endpoint", "10.2.2.3", "sn-4 "+vpcB+" 111122223333")
 
-	// A connection that is there follows what changes.
+	// An open connection follows changes.
 	origin := w.Ports()[0].Origin(netip.MustParseAddr("10.1.2.3"))
 	w.delete(association)
 	if reached, _ := w.lookup(80, "svc-1.lattice.test").From(origin); reached != nil {

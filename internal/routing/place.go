@@ -15,7 +15,7 @@ type Place struct {
 	Function string
 }
 
-// IsKnown reports whether there is such a place.
+// IsKnown reports whether p is a place at all.
 func (p Place) IsKnown() bool { return p != Place{} }
 
 // String returns the address and port, or the ARN.
@@ -30,10 +30,10 @@ func (p Place) String() string {
 	}
 }
 
-// ResolveLiteral returns the places that ids of targets are by themselves: addresses, and ARNs of functions.
+// ResolveLiteral returns the place of a target whose id says it: an address, or the ARN of a function.
 func ResolveLiteral(group *lattice.TargetGroup, target *lattice.Target) (Place, error) {
 	switch group.Type {
-	case shape.TargetGroupTypeLambda: // Whether anybody has the function shows when it is invoked.
+	case shape.TargetGroupTypeLambda: // whether the function exists shows when it is invoked
 		return Place{Function: target.ID}, nil
 	case shape.TargetGroupTypeIp:
 		address, err := resolveAddress(group, target)

@@ -24,7 +24,7 @@ type Port struct {
 	names int // how many entries there are; the router's lock guards it
 }
 
-// entry is what a host name leads to. A recompilation swaps its pointer.
+// entry is the service of a host name. A recompilation swaps its pointer.
 type entry struct {
 	service atomic.Pointer[Service]
 	// claims are the listeners that answer to the name, all of one account, the first of which serves it: that of the
@@ -51,7 +51,7 @@ func (p *Port) Lookup(host []byte) *Service {
 	if len(name) == 0 || len(name) > maxHostBytes {
 		return nil
 	}
-	// Stored names are in lower case, and nearly all that are asked for too: fold only what is not found as it is.
+	// Stored names are in lower case, and so are nearly all that clients ask for: fold only what is not found unchanged.
 	e, ok := p.entries.find(name)
 	if !ok {
 		var folded [maxHostBytes]byte
@@ -74,7 +74,7 @@ func (p *Port) Serves(protocol shape.ListenerProtocol) bool {
 
 // count adds to the claims of listeners of a protocol.
 func (p *Port) count(protocol shape.ListenerProtocol, n int64) {
-	if index, ok := protocolIndex(protocol); ok { // No other listener claims a name; see listenerNode.reachable.
+	if index, ok := protocolIndex(protocol); ok { // no other listener claims a name; see
 		p.serving[index].Add(n)
 	}
 }
@@ -133,8 +133,8 @@ func (p *Port) unclaim(name string, protocol shape.ListenerProtocol, l *listener
 	e.service.Store(e.claims[0].compiled)
 }
 
-// hostName strips the port and one trailing dot from a host; the brackets of an IPv6 literal stay. It returns nil if
-// what looks like a port is none.
+// hostName strips the port and one trailing dot from a host; the brackets of an IPv6 literal stay. It returns nil if what
+// looks like a port is not one.
 func hostName(host []byte) []byte {
 	end := len(host)
 	if end > 0 && host[0] == '[' {
@@ -151,7 +151,7 @@ func hostName(host []byte) []byte {
 	}
 	for i, c := range host {
 		if c == ':' {
-			if !isPort(host[i:]) { // Also an IPv6 literal without brackets.
+			if !isPort(host[i:]) { // also an IPv6 literal without brackets
 				return nil
 			}
 			end = i
@@ -177,7 +177,7 @@ func isPort(b []byte) bool {
 	return true
 }
 
-// protocolIndex numbers the protocols of listeners. ok is false for one that is not known.
+// protocolIndex numbers the protocols of listeners. ok is false for an unknown one.
 func protocolIndex(protocol shape.ListenerProtocol) (index int, ok bool) {
 	switch protocol {
 	case shape.ListenerProtocolHttp:

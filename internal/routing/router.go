@@ -1,13 +1,13 @@
-// Package routing turns records into compiled routes: port and host to service, request to rule, rule to target
-// group, target group to target. It keeps a small model of the records that it has been told of, recompiles what a
-// change touches, and swaps pointers; the data path reads these without locks and without allocating.
+// Package routing turns records into compiled routes: port and host to service, request to rule, rule to target group,
+// target group to target. It keeps a small model of the records that it has been given, recompiles what a change affects,
+// and swaps pointers; the data path reads these without locks and without allocating.
 //
-// It does not read the catalog, does not probe (it asks Health who is available) and does no I/O: what the data plane
-// keeps per target, such as its connections, hangs on the Connector. The server calls Apply for every revision,
-// health calls HealthChanged, and the proxy calls Lookup, Route, Choose and Next for every request.
+// It does not read the catalog, does not probe (it asks Health who is available) and does no I/O: what the data plane keeps
+// per target, such as its connections, is in the Connector. The server calls Apply for every revision, health calls
+// HealthChanged, and the proxy calls Lookup, Route, Choose and Next for every request.
 //
-// Invariant: a Service is immutable; TargetGroup and Target outlive every recompilation, so that a change of
-// configuration closes no connection and resets no turn.
+// Invariant: a Service is immutable; TargetGroup and Target outlive every recompilation, so that a change of configuration
+// closes no connection and resets no turn.
 package routing
 
 import (
@@ -24,7 +24,7 @@ import (
 
 // Config is what a Router needs of others.
 type Config struct {
-	// Health says who is available. Nil means that every target is.
+	// Health knows which targets are available. Nil means that all are.
 	Health Health
 	// Connect makes what the data plane keeps for a target. It is called once per target, when the target first
 	// belongs to a target group in use, with the router's lock held: it must not block. Nil means nothing is kept.
@@ -32,8 +32,8 @@ type Config struct {
 	// Resolve finds the place of a target. The error tells why the target cannot be routed to. Nil is ResolveLiteral.
 	// It is asked again for targets whose ids are not addresses whenever their group changes.
 	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (Place, error)
-	// Inventory returns the VPCs and security groups that decide who reaches which service. Nil, and what it returns may be
-	// nil, means that there are none.
+	// Inventory returns the VPCs and security groups that decide who reaches which service. There are none if it is nil, or
+	// returns nil.
 	Inventory func() *inventory.Snapshot
 	// ResourceRange is where resources have their addresses. The zero value has none.
 	ResourceRange lattice.ResourceRange
@@ -90,11 +90,11 @@ func NewRouter(cfg Config) *Router {
 	return r
 }
 
-// Apply takes changes up: when it returns, new requests follow them. It returns the target groups whose use,
-// configuration or targets changed, as far as they are or were in use.
+// Apply applies changes: when it returns, new requests follow them. It returns the target groups whose use, configuration
+// or targets changed, as far as they are or were in use.
 //
-// The order keeps every request answerable on the way: target groups are made ready before a service is swapped that
-// forwards to them, names are published once their services are, and what is gone is closed last.
+// The order keeps every request answerable throughout: target groups are prepared before a service is swapped that forwards
+// to them, names are published after their services, and what is gone is closed last.
 func (r *Router) Apply(changes []lattice.Change) []Use {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -158,7 +158,7 @@ func (r *Router) sortedPorts() []*Port {
 	return slices.SortedFunc(maps.Values(r.ports), func(a, b *Port) int { return cmp.Compare(a.Number, b.Number) })
 }
 
-// settlePorts publishes the names that came and went, and drops the ports that have none left.
+// settlePorts publishes names, withdraws those that are gone, and drops the ports that have none left.
 func (r *Router) settlePorts() {
 	for number, p := range r.ports {
 		p.entries.publish()

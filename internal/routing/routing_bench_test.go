@@ -26,7 +26,7 @@ func tenRules(t testing.TB) (*world, *Request) {
 	}}
 }
 
-// headerLines are header lines as the proxy may have them: without a conversion per lookup.
+// headerLines are header lines as the proxy has them, without a conversion per lookup.
 type headerLines []struct{ name, value []byte }
 
 func (l headerLines) Header(name string, from int) ([]byte, int) {

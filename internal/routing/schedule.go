@@ -11,9 +11,9 @@ const maxWeight = 999
 // defaultWeight is the weight of a target group without one (API WeightedTargetGroup).
 const defaultWeight = 100
 
-// schedule says whose turn it is, exactly by weight: within every len(turns) consecutive turns each index comes as
-// often as its reduced weight says, and it comes evenly spread. The turns are those of smooth weighted round robin:
-// in every turn each index gains its weight, the one with the most is chosen, and it loses the sum of all weights.
+// schedule says whose turn it is, exactly by weight: within every len(turns) consecutive turns each index comes as often as
+// its reduced weight says, evenly spread. The turns are those of smooth weighted round robin: in every turn each index
+// gains its weight, the one with the most is chosen, and that one loses the sum of all weights.
 type schedule struct {
 	weights []int
 	only    int     // the one index that has a weight, or -1
@@ -72,7 +72,7 @@ func (s *schedule) share(index int) float64 {
 	return float64(s.weights[index]) / float64(sum)
 }
 
-// is reports whether the schedule is that of the weights.
+// is reports whether the schedule is for the weights.
 func (s *schedule) is(weights []int) bool { return s != nil && slices.Equal(s.weights, weights) }
 
 func gcd(a, b int) int {

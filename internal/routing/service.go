@@ -66,8 +66,8 @@ type Network struct {
 	guard  atomic.Pointer[policy.Guard]
 }
 
-// Source returns the VPC from which requests are said to come whose VPC is not known, as there are none in the inventory: that
-// of the network's first VPC association. It is never nil.
+// Source returns the VPC to which requests are attributed when the inventory has no VPCs: that of the network's first VPC
+// association. It is never nil.
 func (n *Network) Source() *Source { return n.source.Load() }
 
 // Source is the VPC from which requests come.
@@ -87,7 +87,7 @@ func newSource(region, account, vpcID string) *Source {
 	}
 }
 
-// Rule is a compiled rule. It is immutable but for whose turn it is.
+// Rule is a compiled rule. It is immutable except for whose turn it is.
 type Rule struct {
 	ID        string
 	ARN       string
@@ -101,9 +101,9 @@ type Rule struct {
 	schedule *schedule
 }
 
-// Choose returns the next target group by weight. It is nil when the rule answers itself (FixedStatus) or when no
-// target group has a weight. Whether the target group has a target plays no part: there is no failover from
-// one to another.
+// Choose returns the next target group by weight. It is nil when the rule has a fixed response (FixedStatus) or when no
+// target group has a weight. It does not matter whether the target group has a target: there is no failover from
+// one group to another.
 func (r *Rule) Choose() *Forward {
 	if r.schedule == nil {
 		return nil

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// shardCount is into how many maps names are spread. A change copies one of them: with 10,000 services, of two names
-// each, about 80 names instead of 20,000.
+// shardCount is the number of maps that names are spread over. A change copies one of them: with 10,000 services, of two
+// names each, about 80 names instead of 20,000.
 const shardCount = 256
 
 // shards is a map by name that is read without a lock while it changes. The router's lock guards all but find and all.
@@ -65,7 +65,7 @@ func (s *shards[V]) draft(name string) map[string]V {
 	return draft
 }
 
-// drafted looks a name up among what will be published. It makes no draft: who changes nothing needs no new map.
+// drafted looks a name up among what will be published. It makes no draft: a reader needs no new map.
 func (s *shards[V]) drafted(name string) (v V, ok bool) {
 	shard, drafted := s.drafts[s.shardOf([]byte(name))]
 	if !drafted {

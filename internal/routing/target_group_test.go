@@ -91,7 +91,7 @@ func TestDrainingTargetGetsNoNewRequests(t *testing.T) {
 	}
 }
 
-func TestTargetGroupWithoutTargetsHasNobody(t *testing.T) {
+func TestTargetGroupWithoutTargetsReturnsNone(t *testing.T) {
 	w := newWorld(t)
 	w.storefront("tg-1")
 	w.delete(w.plus(target("tg-1", 1)))
@@ -141,7 +141,7 @@ func TestConnectorsOutliveRecompilations(t *testing.T) {
 	}
 }
 
-func TestATargetThatIsRegisteredAnewGetsANewConnector(t *testing.T) {
+func TestATargetRegisteredAgainGetsANewConnector(t *testing.T) {
 	w := newWorld(t)
 	w.storefront("tg-1")
 	first := w.connectors[target("tg-1", 1).Key()]
@@ -221,7 +221,7 @@ func TestTargetGroupWithAnotherProtocolIsReplaced(t *testing.T) {
 	}
 }
 
-func TestRuleWaitsForATargetGroupThatIsNotThere(t *testing.T) {
+func TestRuleWaitsForAMissingTargetGroup(t *testing.T) {
 	w := newWorld(t)
 	w.storefront()
 	w.put(w.defaultRule("svc-1", "listener-1", forwardTo("tg-1")))

@@ -42,8 +42,8 @@ func IsGRPC(request *Request) bool {
 	return len(value) == len(kind) || value[len(kind)] == '+' || value[len(kind)] == ';'
 }
 
-// needs says what a request must be like to be carried to the target group, and whether it is that as far as one can
-// tell. It is empty if any version will do.
+// needs says what the target group requires of a request, and whether the request meets it as far as one can tell. It is
+// empty if any version will do.
 func (g *TargetGroup) needs(request *Request) (what string, met bool) {
 	switch by1, by2 := g.Carries(HTTP1, request), g.Carries(HTTP2, request); {
 	case by1 && by2:

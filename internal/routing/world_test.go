@@ -252,7 +252,7 @@ func header(name string, value shape.HeaderMatchType) shape.HeaderMatch {
 	return shape.HeaderMatch{Name: new(name), Match: new(value)}
 }
 
-// useOf returns what was said of a target group, as "in use, 3 targets".
+// useOf returns the reported use of a target group, as "in use, 3 targets".
 func useOf(uses []Use, targetGroupID string) string {
 	said := "nothing"
 	for _, use := range uses {

@@ -16,7 +16,7 @@ import (
 	"trellis/internal/accesslog/delivery/amazon"
 )
 
-// openAccessLogs makes what takes the records of exchanges. It delivers those of the last exchanges too.
+// openAccessLogs makes what receives the records of exchanges, those of the last ones included.
 func (s *Server) openAccessLogs(ctx context.Context) error {
 	cfg := delivery.Config{Log: s.log.With("part", "accesslog")}
 	spool, err := s.accessLogSpool(ctx, cfg.Log)

@@ -14,15 +14,15 @@ import (
 
 // readiness is the answer of /readyz.
 type readiness struct {
-	// Ready: the data plane carries traffic. That needs no catalog once it has been loaded, so a node whose catalog has
-	// trouble stays ready (A-451).
+	// Ready: the data plane carries traffic. It does not need the catalog once the catalog has been loaded, so a node whose
+	// catalog has trouble stays ready (A-451).
 	Ready bool `json:"ready"`
 	// Writes: the API stores changes.
 	Writes bool `json:"writes"`
 	// Catalog says why it does not.
 	Catalog string `json:"catalog,omitempty"`
-	// Problems are ports that cannot be bound. They do not make a node unready: the rest serves, and whoever may create a
-	// listener could otherwise take every node out of service (A-520).
+	// Problems are ports that cannot be bound. They do not make a node unready: the rest works, and otherwise whoever may
+	// create a listener could take every node out of service (A-520).
 	Problems []string `json:"problems,omitempty"`
 	// Inventory is how the services of AWS are that are asked for it.
 	Inventory []inventory.SourceReport `json:"inventory,omitempty"`
@@ -31,7 +31,7 @@ type readiness struct {
 	Version     string                 `json:"version"`
 }
 
-// adminPage is what can be asked on the admin port.
+// adminPage is a page of the admin port.
 type adminPage struct {
 	path    string
 	purpose string
@@ -72,7 +72,7 @@ func (s *Server) adminPages() []adminPage {
 	return pages
 }
 
-// adminHandler serves the admin port. GET / says what there is.
+// adminHandler serves the admin port. GET / lists its pages.
 func (s *Server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	var text strings.Builder
@@ -108,6 +108,6 @@ func writeJSON(w http.ResponseWriter, status int, answer any) {
 	w.WriteHeader(status)
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	// A client that has gone away does not read the rest.
+	// A client that has disconnected does not read the rest.
 	_ = encoder.Encode(answer)
 }

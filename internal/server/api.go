@@ -22,7 +22,8 @@ import (
 	"trellis/internal/tagging"
 )
 
-// apiHandler returns what answers on the API port: what it is, what tells services apart, STS, and behind it the operations.
+// apiHandler returns the handler of the API port: it describes the port, tells services apart, and has STS and the
+// operations.
 func (s *Server) apiHandler() http.Handler {
 	burst := s.cfg.APIBurst
 	if burst == 0 {
@@ -57,7 +58,7 @@ func (s *Server) apiHandler() http.Handler {
 		next: s.describeAPI(misdirected.NewHandler(misdirected.Config{
 			Next: sts.NewHandler(forSTS), Tagging: tagging.NewHandler(forTagging), Log: s.log.With("part", "api"),
 		})),
-		// A signature, which covers the host, is more than a page can make up.
+		// A web page cannot make a signature, which covers the host.
 		anyHost: !s.cfg.Dev,
 		hosts:   s.allowedHosts(),
 		refuse: func(w http.ResponseWriter, r *http.Request, message string) {
@@ -99,8 +100,8 @@ func (s *Server) openCredentials(context.Context) (err error) {
 	return nil
 }
 
-// newCallers returns what finds out who has signed a request to a service. In dev it takes any access key, and whoever has
-// it may send requests as far as the policies of services and networks let them.
+// newCallers returns what finds out who has signed a request to a service. In dev it accepts any access key, and its holder
+// may send requests as far as the policies of services and networks allow.
 func (s *Server) newCallers() *caller.Verifier {
 	cfg := caller.Config{Principals: s.principals, Explain: s.cfg.Dev}
 	if s.cfg.Dev {
@@ -118,7 +119,7 @@ func (s stored) Resource(key lattice.Key) (resource lattice.Resource, ok bool) {
 	return resource, ok
 }
 
-// openAudit opens the audit log, if there is to be one.
+// openAudit opens the audit log, if there should be one.
 func (s *Server) openAudit(context.Context) (err error) {
 	cfg := audit.Config{Path: s.cfg.AuditLog, Log: s.log.With("part", "audit")}
 	switch s.cfg.AuditLog {
@@ -134,7 +135,7 @@ func (s *Server) openAudit(context.Context) (err error) {
 	return nil
 }
 
-// openChaos makes what delays calls or lets them fail in dev, if anything is to go wrong.
+// openChaos makes what delays calls or makes them fail in dev, if that is configured.
 func (s *Server) openChaos(context.Context) error {
 	c := s.cfg.Chaos
 	if !s.cfg.Dev || c.Latency == 0 && c.Throttle == 0 && c.Error == 0 && c.CreateFailed == 0 {

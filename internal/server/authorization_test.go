@@ -22,7 +22,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// guarded makes a service that answers 404 to whom the policy lets in, and returns its name and ARN.
+// guarded makes a service that answers 404 to clients whom the policy admits, and returns its name and ARN.
 func (r *running) guarded(t *testing.T, policy string) (host, arn string) {
 	t.Helper()
 	ctx, api := t.Context(), r.client(anybody())
@@ -69,7 +69,7 @@ func (r *running) send(t *testing.T, method, host, path, key string) (*http.Resp
 	return response, string(body)
 }
 
-// TestThePolicyOfTheReadmeDeniesAsItSays puts the policy that stands there, and compares what the denied request gets.
+// TestThePolicyOfTheReadmeDeniesAsItSays puts the policy of the README, and compares what the denied request gets.
 func TestThePolicyOfTheReadmeDeniesAsItSays(t *testing.T) {
 	page, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -102,7 +102,7 @@ func TestDevTakesAnyAccessKeyForServices(t *testing.T) {
 	}
 }
 
-func TestExplainSaysWhatPoliciesSayToACaller(t *testing.T) {
+func TestExplainSaysWhatPoliciesAllowACaller(t *testing.T) {
 	node := start(t, "dev", "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
 	host, _ := node.guarded(t, `{"Version":"2012-10-17","Statement":[
 		{"Sid":"role","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:role/web"},"Action":"*","Resource":"*/a","Condition":{"StringEquals":{"vpc-lattice-svcs:RequestHeader/x-team":"blue"}}},

@@ -39,7 +39,7 @@ func TestAPIHeadsAreBounded(t *testing.T) {
 	}
 }
 
-// answerTo sends a head to the API and nothing more, and returns the status that it is answered with.
+// answerTo sends a head to the API and nothing more, and returns the status of the response.
 func answerTo(t *testing.T, node *running, head string) int {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(node.url, "http://"))

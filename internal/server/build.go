@@ -7,14 +7,14 @@ import (
 	"runtime/debug"
 )
 
-// Build is what the program was built from.
+// Build says what the program was built from.
 type Build struct {
 	Version string // a tag, or what Go calls a commit without one
 	Commit  string
 	Date    string // the commit's
 }
 
-// ReadBuild returns what it is given, which the linker sets in packages, or else what Go has noted in the program.
+// ReadBuild returns its arguments, which the linker sets in packages, or else what Go has noted in the program.
 func ReadBuild(release, commit, date string) Build {
 	b := Build{Version: release, Commit: commit, Date: date}
 	info, ok := debug.ReadBuildInfo()

@@ -9,7 +9,7 @@ import (
 	"trellis/internal/certificate"
 )
 
-// openCertificates opens the local certificate authority, and what says which certificate a name is served with.
+// openCertificates opens the local certificate authority, and what chooses the certificate for a name.
 func (s *Server) openCertificates(context.Context) error {
 	dir, err := s.authorityDir()
 	if err != nil {
@@ -26,8 +26,8 @@ func (s *Server) openCertificates(context.Context) error {
 	return nil
 }
 
-// authorityDir returns the directory of the local authority. In dev, everything else is ephemeral; but who has come to
-// trust an authority wants to find it again, so it is in the user's cache directory, if there is one.
+// authorityDir returns the directory of the local authority. Everything else in dev is ephemeral, but users who have come
+// to trust an authority want to keep it, so it is in the user's cache directory, if there is one.
 func (s *Server) authorityDir() (string, error) {
 	if s.cfg.CADir != "" {
 		return s.cfg.CADir, nil
@@ -47,7 +47,7 @@ func (s *Server) authorityDir() (string, error) {
 	return dir, nil
 }
 
-// authorityPEM answers with the certificate of the local authority, for clients that do not see its file.
+// authorityPEM responds with the certificate of the local authority, for clients that cannot read its file.
 func (s *Server) authorityPEM(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/pem-certificate-chain")
 	_, _ = w.Write(s.authority.PEM())

@@ -41,7 +41,7 @@ func openChannel(fd uintptr) (*channel, error) {
 	if file == nil {
 		return nil, errors.New("opening the channel: no file")
 	}
-	defer file.Close() // FileConn makes a descriptor of its own.
+	defer file.Close() // FileConn duplicates the descriptor
 	conn, err := net.FileConn(file)
 	if err != nil {
 		return nil, fmt.Errorf("opening the channel: %w", err)
@@ -77,8 +77,8 @@ func (c *channel) send(ctx context.Context, m message, listener net.Listener) er
 	return errors.Join(err, sendErr)
 }
 
-// receive waits for a message. The listener is nil unless a socket came with it. The error is io.EOF when the other
-// process has gone away.
+// receive waits for a message. The listener is nil unless a socket came with it. The error is io.EOF when the other process
+// has ended.
 func (c *channel) receive(ctx context.Context) (m message, listener net.Listener, err error) {
 	defer c.endWith(ctx)()
 	packet, rights := make([]byte, maxMessageBytes), make([]byte, syscall.CmsgSpace(4))
@@ -121,11 +121,11 @@ func receivedListener(rights []byte) (net.Listener, error) {
 		return nil, errors.New("not one socket came with the message")
 	}
 	file := os.NewFile(uintptr(fds[0]), "listener")
-	defer file.Close() // FileListener makes a descriptor of its own.
+	defer file.Close() // FileListener duplicates the descriptor
 	return net.FileListener(file)
 }
 
-// endWith lets the end of a context end what is waited for. The caller calls what it returns.
+// endWith makes the end of a context end a wait. The caller calls what it returns.
 func (c *channel) endWith(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })
 }

@@ -18,7 +18,7 @@ func anybody() aws.Config {
 	return aws.Config{Region: "us-west-2", Credentials: aws.AnonymousCredentials{}}
 }
 
-// troubles creates services and gets them again, and counts what happens by what it is called in docs/chaos.md.
+// troubles creates services and gets them again, and counts what happens by the names in docs/chaos.md.
 func troubles(t *testing.T, node *running) map[string]int {
 	t.Helper()
 	c := node.client(anybody())
@@ -64,7 +64,7 @@ func troubles(t *testing.T, node *running) map[string]int {
 	return counts
 }
 
-func TestCommandLinesInTheDocumentationMakeTheTroubleTheyPromise(t *testing.T) {
+func TestCommandLinesInTheDocumentationCauseTheDocumentedErrors(t *testing.T) {
 	expected := map[string][]string{
 		"--chaos-throttle":      {"ThrottlingException"},
 		"--chaos-error":         {"InternalServerException", "carried out all the same"},
@@ -99,7 +99,7 @@ func TestCommandLinesInTheDocumentationMakeTheTroubleTheyPromise(t *testing.T) {
 	}
 }
 
-func TestSameSeedMakesTheSameTrouble(t *testing.T) {
+func TestSameSeedCausesTheSameErrors(t *testing.T) {
 	lines := codeBlocks(t, "chaos.md", "sh")
 	args := strings.Fields(lines[len(lines)-1])[1:]
 	first, second := troubles(t, start(t, args...)), troubles(t, start(t, args...))
@@ -108,7 +108,7 @@ func TestSameSeedMakesTheSameTrouble(t *testing.T) {
 	}
 }
 
-func TestRetriedCreationMakesOneThing(t *testing.T) {
+func TestRetriedCreationCreatesOneResource(t *testing.T) {
 	node := start(t, "dev", "--chaos-error", "0.8", "--chaos-seed", "3")
 	c := vpclattice.NewFromConfig(anybody(), func(o *vpclattice.Options) {
 		o.BaseEndpoint = &node.url

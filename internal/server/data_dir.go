@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// tryDataDir creates the data directory and tries to write in it, if anything is kept there. Each of its files would
-// otherwise be blamed on the flag that names that file, whose default is in the data directory.
+// tryDataDir creates the data directory and tries to write in it, if anything is kept there. Otherwise an error about any
+// of its files would name the flag for that file, whose default is in the data directory.
 func (s *Server) tryDataDir(context.Context) error {
 	dir := s.cfg.DataDir
 	if dir == "" || !s.keepsFilesIn(dir) {

@@ -17,7 +17,7 @@ const (
 	demoSecurePort   = 443
 )
 
-// demoVpc is where the sample targets are said to be.
+// demoVpc is the VPC of the sample targets.
 const demoVpc = "vpc-0123456789abcdef0"
 
 // demo is the sample network's built-in backends.
@@ -25,7 +25,7 @@ type demo struct {
 	ports map[string]int32 // of the backends, by name
 }
 
-// openDemo starts the backends of the sample network, if it is asked for.
+// openDemo starts the backends of the sample network, if it is wanted.
 func (s *Server) openDemo(context.Context) error {
 	if !s.cfg.Demo {
 		return nil

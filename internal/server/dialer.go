@@ -11,8 +11,8 @@ import (
 	"trellis/internal/routing"
 )
 
-// openDialer makes what connects to targets. A tenant must not reach through a target what trusts this node: its own
-// ports, its etcd, and what listens on the loopback or answers on the link.
+// openDialer makes what connects to targets. A tenant must not use a target to reach what trusts this node: its own ports,
+// its etcd, and what listens on the loopback or answers on the link.
 func (s *Server) openDialer() {
 	s.addresses = lattice.AddressPolicy{Local: s.cfg.Dev, Allowed: s.cfg.AllowTargets}
 	s.dialer = outbound.New(outbound.Config{Permit: s.permitTarget, Stores: s.cfg.Etcd.Endpoints})
@@ -42,8 +42,8 @@ func (s *Server) resolveResource(ctx context.Context, target *routing.ResourceTa
 }
 
 // dataPortsBound keeps targets from being ports of this node's data plane, where requests would come from the node's own
-// address. In dev a service may call another one in that way: there nobody is told apart by address, and requests that go
-// round in a circle are noticed.
+// address. In dev a service may call another one in that way: nobody is told apart by address there, and requests that loop
+// are detected.
 func (s *Server) dataPortsBound(bound []net.Addr) {
 	if !s.cfg.Dev {
 		s.dialer.SetOwn("data-plane", bound...)

@@ -13,7 +13,7 @@ import (
 	"trellis/internal/configuration"
 )
 
-// clusterAccess adds how the etcd cluster is reached to the catalog's configuration.
+// clusterAccess adds to the catalog's configuration how to reach the etcd cluster.
 func (s *Server) clusterAccess(c *catalog.Config) error {
 	etcd := s.cfg.Etcd
 	c.Endpoints, c.User, c.Prefix = etcd.Endpoints, etcd.User, strings.TrimSuffix(etcd.Prefix, "/")
@@ -42,7 +42,7 @@ func (s *Server) clusterAccess(c *catalog.Config) error {
 	return nil
 }
 
-// clusterTLS returns what connections to https endpoints go by.
+// clusterTLS returns the TLS configuration of connections to https endpoints.
 func clusterTLS(etcd configuration.Etcd) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if etcd.CA != "" {
@@ -79,7 +79,7 @@ func clusterTLS(etcd configuration.Etcd) (*tls.Config, error) {
 	return config, nil
 }
 
-// accessFlags are the flags that are about what keeps us from using a cluster.
+// accessFlags are the flags that concern each problem with the access to a cluster.
 var accessFlags = map[catalog.AccessProblem]string{
 	catalog.ServerCertificate: "--etcd-ca",
 	catalog.ClientCertificate: "--etcd-cert, --etcd-key",

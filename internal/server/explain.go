@@ -17,7 +17,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// explanation is the answer of /explain: what routing would do, and what the health checks saw last.
+// explanation is the response of /explain: what routing would do, and what the health checks saw last.
 type explanation struct {
 	routing.Explanation
 	// Bound is the address at which the port can be reached; it is empty when no listener has the port or it cannot be bound.
@@ -52,7 +52,7 @@ func (s *Server) explainTargetGroup(w http.ResponseWriter, id string) {
 	if group.Config != nil {
 		answer.HealthCheck = group.Config.HealthCheck
 	}
-	if answer.Targets == nil { // Health knows of target groups in use only.
+	if answer.Targets == nil { // health knows only target groups in use
 		answer.Targets = make([]health.TargetReport, 0, len(targets))
 		for _, target := range targets {
 			status, reason := s.checker.Status(target)
@@ -165,8 +165,8 @@ func (s *Server) explainedArrival(query url.Values) (*routing.Arrival, error) {
 	return a, err
 }
 
-// everything returns the policies of a caller of whom nobody has said what it may do: it is the policies of services and
-// networks that are explained.
+// everything returns the policies of a caller that has none of its own: the explanation is about the policies of services
+// and networks.
 func everything() (policy.Set, error) {
 	d, err := policy.Parse(`{"Version":"2012-10-17","Statement":{"Sid":"assumed","Effect":"Allow","Action":"*","Resource":"*"}}`)
 	return policy.Set{d}, err

@@ -13,7 +13,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-func TestWrongSignaturesCountForAllServicesAndLeaveATrace(t *testing.T) {
+func TestWrongSignaturesCountForAllServicesAndAreLogged(t *testing.T) {
 	node, credentials, auditLog := documented(t)
 	cfg := profile(t, credentials, "blue")
 	wrong := cfg.Copy()

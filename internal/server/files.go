@@ -10,11 +10,11 @@ import (
 // maxFiles is what Linux lets a process have unless its fs.nr_open has been raised. More would only cost room in maps.
 const maxFiles = 1 << 20
 
-// leastFiles is how many files a node cannot do without: etcd, logs and sockets take some twenty at rest.
+// leastFiles is how many files a node needs at least: etcd, logs and sockets take some twenty at rest.
 const leastFiles = 128
 
-// files is how the files that the process may have open (RLIMIT_NOFILE) are shared out, so that a flood in one place leaves
-// all others what they need. Without files etcd cannot write, and no place that runs out can be mended from outside
+// files says how the files that the process may have open (RLIMIT_NOFILE) are shared out, so that a flood in one place
+// leaves all others what they need. Without files etcd cannot write, and nobody can repair from outside what has run out
 //
 type files struct {
 	limit  int // of the process
@@ -24,7 +24,7 @@ type files struct {
 	probes int // health checks under way
 }
 
-// openFiles finds out how many files the process may have open, and shares them out.
+// openFiles finds out how many files the process may have open, and divides them.
 func (s *Server) openFiles(context.Context) error {
 	limit, err := maxOpenFiles()
 	if err != nil {
@@ -34,7 +34,7 @@ func (s *Server) openFiles(context.Context) error {
 	return err
 }
 
-// shareFiles shares a number of files out.
+// shareFiles divides a number of files.
 func shareFiles(limit int, cfg Config) (files, error) {
 	if limit < leastFiles {
 		return files{}, fmt.Errorf("the process may have %d files open (RLIMIT_NOFILE), and needs %d at least: raise the hard limit, as with ulimit -Hn or LimitNOFILE=", limit, leastFiles)
@@ -51,7 +51,7 @@ func shareFiles(limit int, cfg Config) (files, error) {
 	f.data.ResourceSockets = limit / 8
 	rest := limit - own - f.api - f.admin - f.probes - filesPerPipe*f.data.Pipes - f.data.ResourceSockets
 
-	// A client's exchange takes a connection to a target too. Those who set another number know how many are idle.
+	// A client's exchange takes a connection to a target too. Operators who set another number know how many are idle.
 	f.data.Clients = rest / 2
 	if cfg.MaxConnections > 0 {
 		f.data.Clients = cfg.MaxConnections

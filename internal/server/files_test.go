@@ -16,7 +16,7 @@ func share(t *testing.T, limit int, change func(*Config)) (files, error) {
 	return shareFiles(limit, cfg)
 }
 
-func TestFilesAreSharedOutSoThatAllPlacesHaveEnough(t *testing.T) {
+func TestEveryPartGetsEnoughOfTheOpenFiles(t *testing.T) {
 	for _, limit := range []int{128, 200, 256, 1000, 1024, 20000, 524288, 1 << 20, 1 << 30} {
 		f, err := share(t, limit, nil)
 		if err != nil {

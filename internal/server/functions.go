@@ -13,7 +13,7 @@ import (
 	"trellis/internal/routing"
 )
 
-// openFunctions makes the functions of the inventory ready to be invoked, as targets.
+// openFunctions prepares the functions of the inventory, so that they can be invoked as targets.
 func (s *Server) openFunctions(context.Context) error {
 	endpoint := "http://" + s.apiListener.Addr().String()
 	lambda := os.Getenv("AWS_ENDPOINT_URL_LAMBDA")
@@ -30,7 +30,7 @@ func (s *Server) openFunctions(context.Context) error {
 			"AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API": endpoint,
 		},
 	})
-	s.atClose(func() error { s.functions.Close(); return nil }) // After the exchanges that invoke them.
+	s.atClose(func() error { s.functions.Close(); return nil }) // after the exchanges that invoke them
 	s.gateway = gateway.New(gateway.Config{Functions: s.functions, Log: s.log.With("part", "function")})
 	s.atClose(func() error { s.gateway.Close(); return nil })
 	if s.inventory != nil {
@@ -67,13 +67,13 @@ func (s *Server) connectFunction(t *routing.Target) net.Conn {
 
 // functionReport is what is known about the function of a target group.
 type functionReport struct {
-	// Problem tells why the function cannot be invoked, as far as that is known without invoking it.
+	// Problem says why the function cannot be invoked, as far as that is known without invoking it.
 	Problem string `json:"problem,omitempty"`
 	// Report is there for functions that this node runs.
 	*function.Report
 }
 
-// explainFunction reports on the function of a target.
+// explainFunction returns what is known about the function of a target.
 func (s *Server) explainFunction(arn string) functionReport {
 	var f functionReport
 	if err := s.functions.Problem(arn); err != nil {

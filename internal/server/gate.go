@@ -12,20 +12,20 @@ import (
 	"trellis/internal/excerpt"
 )
 
-// gate keeps web pages out of a port. A browser lets a page send requests to any address, this machine's loopback
-// too, and lets it read the answers when the page's own name has come to resolve to that address (DNS rebinding).
+// gate keeps web pages out of a port. A browser lets a page send requests to any address, this machine's loopback too, and
+// lets it read the responses if the page's own name has been made to resolve to that address (DNS rebinding).
 type gate struct {
 	next http.Handler
 	// anyHost is set where a request proves by its signature who sent it.
 	anyHost bool
-	// hosts are the names under which the port may be addressed, in lower case, beside those that nobody else can point
-	// at it. One that begins with a dot stands for all names below it.
+	// hosts are the names by which clients may address the port, in lower case, besides those that nobody else can point at
+	// it. One that begins with a dot stands for all names below it.
 	hosts []string
 	// refuse answers a request that is not let in.
 	refuse func(w http.ResponseWriter, r *http.Request, message string)
 }
 
-// allowedHosts are the names of a gate: what the operator calls our ports.
+// allowedHosts are the names of a gate: the operator's names for our ports.
 func (s *Server) allowedHosts() []string {
 	hosts := make([]string, 0, len(s.cfg.AllowedHosts)+2)
 	for _, host := range s.cfg.AllowedHosts {
@@ -77,15 +77,15 @@ func hostName(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// fromAnotherOrigin reports whether a web page of another origin sent a request: as the browser says itself, or, if it
-// is too old for that, as the page's origin shows. Only a link that the user follows may lead here. Package net/http has
-// the like, but lets pages send whatever only reads, and a profile that is read costs what it costs.
+// fromAnotherOrigin reports whether a web page of another origin sent a request: as the browser says itself, or, if it is
+// too old for that, as the page's origin shows. Only a link that the user follows may lead here. Package net/http has
+// something similar, but lets pages send whatever only reads, and reading a profile has its cost.
 func fromAnotherOrigin(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "":
 		origin := r.Header.Get("Origin")
 		if origin == "" {
-			return false // No browser.
+			return false // not a browser
 		}
 		u, err := url.Parse(origin)
 		return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// knock sends a request with headers to a port of a node, and returns the status and the text of the answer.
-func knock(t *testing.T, method, url, host string, headers ...string) (status int, text string) {
+// sendTo sends a request with headers to a port of a node, and returns the status and the text of the response.
+func sendTo(t *testing.T, method, url, host string, headers ...string) (status int, text string) {
 	t.Helper()
 	request, err := http.NewRequest(method, url, strings.NewReader(`{"name":"web"}`))
 	if err != nil {
@@ -30,7 +30,7 @@ func knock(t *testing.T, method, url, host string, headers ...string) (status in
 	return res.StatusCode, res.Header.Get("x-amzn-ErrorType") + " " + string(body)
 }
 
-func TestNamesThatOthersCanPointAtUsAreRefused(t *testing.T) {
+func TestHostsThatOthersCanPointAtUsAreRefused(t *testing.T) {
 	dev := start(t, "dev", "--allowed-hosts", "Trellis.example,.internal,my_service")
 	serve := start(t, "serve", "--data-dir", t.TempDir())
 	adminOf := func(r *running) string { return "http://" + r.server.adminListener.Addr().String() + "/healthz" }
@@ -64,24 +64,24 @@ func TestNamesThatOthersCanPointAtUsAreRefused(t *testing.T) {
 		if !tc.admitted {
 			want, wantAPI = http.StatusForbidden, http.StatusForbidden
 		}
-		status, text := knock(t, "POST", dev.url+"/services", tc.host, "X-Unique", tc.host)
-		// The name of a service is taken at the second time.
+		status, text := sendTo(t, "POST", dev.url+"/services", tc.host, "X-Unique", tc.host)
+		// The name of a service is accepted the second time.
 		if status != wantAPI && (!tc.admitted || status != http.StatusConflict) {
 			t.Errorf("dev's API as %q: %d %s", tc.host, status, text)
 		}
 		if !tc.admitted && (!strings.Contains(text, "AccessDeniedException") || !strings.Contains(text, "--allowed-hosts")) {
 			t.Errorf("dev's API as %q says %s", tc.host, text)
 		}
-		if status, text := knock(t, "GET", adminOf(dev), tc.host); status != want || !tc.admitted && !strings.Contains(text, "--allowed-hosts") {
+		if status, text := sendTo(t, "GET", adminOf(dev), tc.host); status != want || !tc.admitted && !strings.Contains(text, "--allowed-hosts") {
 			t.Errorf("dev's admin port as %q: %d %s", tc.host, status, text)
 		}
 	}
 	for host, want := range map[string]int{"127.0.0.1": http.StatusOK, "rebound.example": http.StatusForbidden, "trellis.example": http.StatusForbidden} {
-		if status, text := knock(t, "GET", adminOf(serve), host); status != want {
+		if status, text := sendTo(t, "GET", adminOf(serve), host); status != want {
 			t.Errorf("serve's admin port as %q: %d %s", host, status, text)
 		}
 		// Signatures protect this one; the host is a part of what is signed.
-		if _, text := knock(t, "POST", serve.url+"/services", host); !strings.Contains(text, "MissingAuthenticationToken") {
+		if _, text := sendTo(t, "POST", serve.url+"/services", host); !strings.Contains(text, "MissingAuthenticationToken") {
 			t.Errorf("serve's API as %q: %s", host, text)
 		}
 	}
@@ -113,7 +113,7 @@ func TestWebPagesOfOtherOriginsAreRefused(t *testing.T) {
 			if tc.name == "a page of ours" && !strings.HasPrefix(url, dev.url) {
 				continue
 			}
-			status, text := knock(t, method, url, "", append([]string{"Content-Type", "text/plain"}, tc.headers...)...)
+			status, text := sendTo(t, method, url, "", append([]string{"Content-Type", "text/plain"}, tc.headers...)...)
 			if refused := status == http.StatusForbidden; refused == tc.admitted || refused && !strings.Contains(text, "web page") {
 				t.Errorf("%s: %s %s is answered %d %s", tc.name, method, url, status, text)
 			}
@@ -121,16 +121,16 @@ func TestWebPagesOfOtherOriginsAreRefused(t *testing.T) {
 		if tc.name == "a page of ours" {
 			continue
 		}
-		status, _ := knock(t, "GET", "http://"+serve.server.adminListener.Addr().String()+"/healthz", "", tc.headers...)
+		status, _ := sendTo(t, "GET", "http://"+serve.server.adminListener.Addr().String()+"/healthz", "", tc.headers...)
 		if refused := status == http.StatusForbidden; refused == tc.admitted {
 			t.Errorf("%s: the admin port of serve answers %d", tc.name, status)
 		}
 	}
 	link := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
-	if status, _ := knock(t, "GET", dev.url+"/services", "", link...); status != http.StatusOK {
+	if status, _ := sendTo(t, "GET", dev.url+"/services", "", link...); status != http.StatusOK {
 		t.Errorf("a link that the user follows is answered %d", status)
 	}
-	if status, _ := knock(t, "POST", dev.url+"/servicenetworks", "", link...); status != http.StatusForbidden {
+	if status, _ := sendTo(t, "POST", dev.url+"/servicenetworks", "", link...); status != http.StatusForbidden {
 		t.Errorf("a form that a page sends is answered %d", status)
 	}
 }

@@ -35,7 +35,7 @@ func (s *Server) greet(ctx context.Context) error {
 	return s.buildDemo(ctx)
 }
 
-// store tells where records are kept.
+// store says where records are kept.
 func (s *Server) store() string {
 	if len(s.cfg.Etcd.Endpoints) > 0 {
 		return "etcd at " + strings.Join(s.cfg.Etcd.Endpoints, ", ")

@@ -19,8 +19,8 @@ import (
 	"trellis/internal/summary"
 )
 
-// httpPort is a port of this node with an HTTP server behind it: the API's or the admin port. It can be shut for a while, when
-// neither connections nor requests are turned away but wait, and then be opened again or lead to a successor.
+// httpPort is a port of this node with an HTTP server: the API's or the admin port. It can be paused, when connections and
+// requests wait instead of being refused, and then be resumed or lead to a successor.
 type httpPort struct {
 	tcp     *net.TCPListener
 	handler http.Handler
@@ -35,7 +35,7 @@ type httpPort struct {
 	isPaused    bool
 	isClosed    bool
 	successor   http.Handler // what answers instead, once there is a successor
-	underWay    int          // requests that the handler is at
+	underWay    int          // requests that the handler serves
 	connections map[net.Conn]*portConnection
 	changed     chan struct{} // closed, and replaced, when one of the above has changed
 }
@@ -89,7 +89,7 @@ func (p *httpPort) await(ctx context.Context, condition func() bool) error {
 	return nil
 }
 
-// pause lets connections and requests wait from now on.
+// pause makes connections and requests wait from now on.
 func (p *httpPort) pause() {
 	p.update(func() { p.isPaused = true })
 	// It fails only when the listener is closed, which whoever accepts will notice.
@@ -110,7 +110,7 @@ func (p *httpPort) resume() {
 // sourceHeader holds the secret of the two processes and the address that a request came from.
 const sourceHeader = "X-Trellis-Source"
 
-// forwardTo sends requests that still come to us on to the successor at an address, which accepts the connections of the
+// forwardTo passes requests that still come to us on to the successor at an address, which accepts the connections of the
 // same port, with the address that they came from. Each connection of ours ends with the response.
 func (p *httpPort) forwardTo(address string) {
 	target := &url.URL{Scheme: "http", Host: address}
@@ -131,8 +131,8 @@ func (p *httpPort) forwardTo(address string) {
 	})
 }
 
-// restoreSource gives a request that another process has passed on the address that it came from, for who asks where it
-// comes from. What a client says of that without knowing the secret is dropped.
+// restoreSource gives a request that another process has passed on the address that it came from. It drops what a client
+// that does not know the secret says about that.
 func (p *httpPort) restoreSource(r *http.Request) {
 	values, ok := r.Header[sourceHeader]
 	if !ok {
@@ -168,7 +168,7 @@ func (p *httpPort) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return true
 	})
 	switch {
-	case err != nil: // The client has gone away.
+	case err != nil: // the client has disconnected
 	case successor != nil:
 		successor.ServeHTTP(w, r)
 	default:
@@ -189,20 +189,20 @@ func (p *httpPort) Accept() (net.Conn, error) {
 			conn.Close()
 			return nil, net.ErrClosed
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			// It never fails: without an end of its context there is none but the condition's.
+			// It never fails: its context does not end, so the condition is its only end.
 			_ = p.await(context.Background(), func() bool { return !p.isPaused || p.isClosed })
 		case errors.Is(err, net.ErrClosed):
 			return nil, err
-		default: // Mostly there are too many open files, in this process or on the machine.
+		default: // mostly because there are too many open files
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			p.failed.Happened(1, "error", err)
-			p.rest(pause)
+			p.pauseFor(pause)
 		}
 	}
 }
 
-// rest waits for a time, or until the port is closed.
-func (p *httpPort) rest(pause time.Duration) {
+// pauseFor waits for a time, or until the port is closed.
+func (p *httpPort) pauseFor(pause time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), pause)
 	defer cancel()
 	_ = p.await(ctx, func() bool { return p.isClosed }) // Its only error is that the time is over.
@@ -218,15 +218,15 @@ func (p *httpPort) Close() error {
 // Addr implements net.Listener.
 func (p *httpPort) Addr() net.Addr { return p.tcp.Addr() }
 
-// The API's requests are small and its answers quick; these bounds only free what a broken client holds.
+// The API's requests are small and its responses quick; these bounds only free what a broken client holds.
 const (
 	apiReadHeaderTimeout = 10 * time.Second
 	apiReadTimeout       = 30 * time.Second
-	apiWriteTimeout      = 5 * time.Minute // Profiles of the admin port take their time.
+	apiWriteTimeout      = 5 * time.Minute // profiles of the admin port take their
 	apiIdleTimeout       = 2 * time.Minute
 	apiShutdownTimeout   = 5 * time.Second
-	// apiHeadBytes is more than UntagResource needs for 200 keys of 128 characters. Go's default of 1 MiB would be
-	// held by whoever sends a head and does not end it.
+	// apiHeadBytes is more than UntagResource needs for 200 keys of 128 characters. With Go's default of 1 MiB, a
+	// client that sends a head and does not end it would hold that much.
 	apiHeadBytes = 32 << 10
 )
 

@@ -19,8 +19,8 @@ type portConnection struct {
 	since time.Time
 }
 
-// goesBefore reports whether a connection makes room sooner than another: as in the data plane, those that have carried no
-// request go first, then those that have been idle for longest.
+// goesBefore reports whether a connection makes room sooner than another: as in the data plane, first those that have
+// carried no request, then those that have been idle longest.
 func (v *portConnection) goesBefore(other *portConnection) bool {
 	if v.used != other.used {
 		return !v.used
@@ -28,7 +28,7 @@ func (v *portConnection) goesBefore(other *portConnection) bool {
 	return v.since.Before(other.since)
 }
 
-// admit lets a connection in. When there are as many as there may be, an idle one makes room, or else it waits for
+// admit admits a connection. When there are as many as there may be, an idle one makes room, or else the new one waits for
 // another to end. It reports whether the port is still open.
 func (p *httpPort) admit(conn net.Conn) bool {
 	isOpen := false
@@ -72,7 +72,7 @@ func (p *httpPort) makeRoom() bool {
 	return true
 }
 
-// note takes up what the HTTP server says of a connection.
+// note records what the HTTP server reports about a connection.
 func (p *httpPort) note(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateActive:

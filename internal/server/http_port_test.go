@@ -63,7 +63,7 @@ func ask(t *testing.T, client *http.Client, url string) <-chan string {
 	return answer
 }
 
-func TestShutDoorLetsCallsWaitAndLosesNone(t *testing.T) {
+func TestPausedPortMakesCallsWaitAndLosesNone(t *testing.T) {
 	d, url := openHTTPPort(t, says("here"))
 	old, fresh := &http.Client{Transport: &http.Transport{}}, &http.Client{Transport: &http.Transport{}}
 	if got := <-ask(t, old, url); got != "here" {
@@ -92,7 +92,7 @@ func TestShutDoorLetsCallsWaitAndLosesNone(t *testing.T) {
 	}
 }
 
-func TestShutDoorIsNotIdleWhileACallIsUnderWay(t *testing.T) {
+func TestPausedPortIsNotIdleWhileACallIsUnderWay(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	d, url := openHTTPPort(t, func(http.ResponseWriter, *http.Request) {
 		close(arrived)
@@ -162,7 +162,7 @@ func TestSuccessorSeesWhereAPassedCallComesFrom(t *testing.T) {
 	send(sourceHeader, testPass+" 10.1.2.3:4", sourceHeader, testPass+" 10.1.2.3:5")
 }
 
-func TestDoorPassesCallsOnOldConnectionsToTheSuccessor(t *testing.T) {
+func TestPortPassesCallsOnOldConnectionsToTheSuccessor(t *testing.T) {
 	d, url := openHTTPPort(t, says("old"))
 	var host string
 	successor, _ := openHTTPPort(t, func(w http.ResponseWriter, r *http.Request) {

@@ -24,8 +24,8 @@ import (
 	"trellis/test/trellistest"
 )
 
-// TestClientThatTrustsTheAuthorityReachesAServiceByHTTPS goes the way of a user: fetch ca.pem, make an HTTPS listener,
-// ask.
+// TestClientThatTrustsTheAuthorityReachesAServiceByHTTPS does what a user does: it fetches ca.pem, creates an HTTPS
+// listener, and sends a request.
 func TestClientThatTrustsTheAuthorityReachesAServiceByHTTPS(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Header.Get("x-forwarded-proto")+" "+r.Host)
@@ -100,7 +100,7 @@ func TestAuthorityOfDevIsInTheCacheDirectory(t *testing.T) {
 	}
 }
 
-func TestAuthorityWithoutACacheDirectoryGoesWithTheNode(t *testing.T) {
+func TestAuthorityWithoutACacheDirectoryEndsWithTheNode(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", "/dev/null/nowhere")
 	t.Setenv("TMPDIR", t.TempDir())
 	log := &text{}

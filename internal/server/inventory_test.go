@@ -34,7 +34,7 @@ func (f inventoryFile) write(t *testing.T, lists string, args ...any) {
 	}
 }
 
-// naming serves a name on an address, at any port if that is 0, and returns the port.
+// naming serves its name on an address, at any port if that is 0, and returns the port.
 func naming(t *testing.T, address string, port int, name string) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(address, fmt.Sprint(port)))
@@ -85,7 +85,7 @@ func TestMachinesFollowTheInventoryFile(t *testing.T) {
 	for _, test := range []struct {
 		groupType types.TargetGroupType
 		id, list  string
-		stopped   string // what is wrong with a machine that is there but does not run, if it can be so
+		stopped   string // the problem of a machine that exists but does not run, if there is one
 		healthy   string
 	}{
 		{types.TargetGroupTypeInstance, "i-0123456789abcdef0",
@@ -144,8 +144,8 @@ func TestMachinesFollowTheInventoryFile(t *testing.T) {
 	}
 }
 
-// TestTargetGroupInNoUseSaysWhichTargetsNobodyKnows asks before there is a service.
-func TestTargetGroupInNoUseSaysWhichTargetsNobodyKnows(t *testing.T) {
+// TestUnusedTargetGroupSaysWhichTargetsAreUnknown asks before there is a service.
+func TestUnusedTargetGroupSaysWhichTargetsAreUnknown(t *testing.T) {
 	node := start(t, "dev")
 	api := node.client(anybody())
 	group, err := api.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{Name: new("machines"), Type: types.TargetGroupTypeInstance,
@@ -159,7 +159,7 @@ func TestTargetGroupInNoUseSaysWhichTargetsNobodyKnows(t *testing.T) {
 	}
 }
 
-func TestSeveralPortsOfOneAddressAreTargetsOfTheirOwn(t *testing.T) {
+func TestPortsOfOneAddressAreSeparateTargets(t *testing.T) {
 	node := start(t, "dev", "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
 	api := node.client(anybody())
 	group, host := serviceInFront(t, api, types.TargetGroupTypeIp, types.ListenerProtocolHttp, types.TargetGroupConfig{})

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// How far the heap may grow beyond what is live before it is collected, in percent, and in bytes at least. For every
+// How far the heap may grow beyond what is live before it is collected, in percent, and at least how many bytes. For every
 // byte that is allocated, collecting costs some 0.5 ns times what is live, divided by that room.
 //
-// While the program allocates much, the heap may grow far: the catalog's records are many small objects that stay, and
+// While the program allocates much, the heap may grow a lot: the catalog's records are many small objects that stay, and
 // with Go's default a fifth of the CPU for loading and writing records was spent on marking them again and again.
 //
 // While it allocates little, a tenth is enough: at a megabyte a second, collecting costs half a percent of a core. The rest
 // goes back to the system: ten thousand TLS handshakes leave 440 MB of garbage, and may not come again for hours.
 const (
 	busyPercent = 400
-	// What a start reads is garbage soon, and most of what it leaves is in memory at the end only. With 100,000 target
-	// groups and 500,000 targets this takes 130 MB less than busyPercent at the peak, and a fourteenth more CPU.
+	// Most of what a start reads is garbage soon. With 100,000 target groups and 500,000 targets this takes 130 MB less
+	// than busyPercent at the peak, and a fourteenth more CPU.
 	startPercent = 150
 	quietPercent = 10
 	quietRoom    = 8 << 20
@@ -38,7 +38,7 @@ type memory struct {
 	notBefore time.Time
 }
 
-// governMemory adapts the garbage collector to how much is allocated, until ctx ends. The environment variable GOGC
+// governMemory adapts the garbage collector to the rate of allocation, until ctx ends. The environment variable GOGC
 // overrides it.
 func governMemory(ctx context.Context) error {
 	if _, set := os.LookupEnv("GOGC"); set {
@@ -82,7 +82,7 @@ func governMemory(ctx context.Context) error {
 	}
 }
 
-// tick takes up how much has been allocated in a tick and how much is live. It reports whether the percentage has changed,
+// tick records how much has been allocated in a tick and how much is live. It reports whether the percentage has changed,
 // and whether that is because it has become quiet.
 func (m *memory) tick(now time.Time, allocated, live uint64) (changed, calmed bool) {
 	before := m.percent

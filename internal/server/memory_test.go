@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestTheHeapGetsMuchRoomOnlyWhileMuchIsAllocated(t *testing.T) {
+func TestTheHeapMayGrowFarOnlyWhileTheProgramAllocatesMuch(t *testing.T) {
 	const mb = 1 << 20
 	now := time.Now()
 	m := memory{percent: busyPercent}

@@ -15,8 +15,8 @@ const (
 	messageRetired  messageKind = "retired"  // from the old process: it accepts no more connections
 )
 
-// message is what the two processes of an upgrade tell each other. It must stay readable for other versions: members
-// may be added, and unknown kinds are passed over.
+// message is what the two processes of an upgrade tell each other. Other versions must be able to read it: members may be
+// added, and unknown kinds are ignored.
 type message struct {
 	Kind messageKind `json:"kind"`
 	// Socket is the purpose of the socket that comes with the message, and the address as it was configured.

@@ -53,7 +53,7 @@ func (h hosts) list(own []netip.Addr) []listedName {
 	return listed
 }
 
-// listNames answers with the names of this node, for `trellis dns`.
+// listNames responds with the names of this node, for `trellis dns`.
 func (s *Server) listNames(w http.ResponseWriter, r *http.Request) {
 	own := dataAddresses(s.cfg.DataAddr)
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); len(own) == 0 && ok {
@@ -89,13 +89,13 @@ const bindAgain = 100 * time.Millisecond
 // names answers the names of services by DNS.
 type names struct {
 	cfg    dns.Config
-	off    bool                       // nobody wants it
+	off    bool                       // not configured
 	server atomic.Pointer[dns.Server] // nil until its port is bound
-	// where tells the operator at the start where names are answered.
+	// where tells the operator at the start which address answers names.
 	where string
 }
 
-// openNames binds the port of DNS, if names are to be answered.
+// openNames binds the port of DNS, if there should be one.
 func (s *Server) openNames(ctx context.Context) error {
 	n := &names{off: s.cfg.DNSAddr == "none"}
 	s.names = n

@@ -75,7 +75,7 @@ func TestNamesOfAServiceAreFoundByDNSFromItsCreationToItsEnd(t *testing.T) {
 	}
 }
 
-func TestPortOfDNSThatIsTakenIsBoundLater(t *testing.T) {
+func TestTakenPortOfDNSIsBoundLater(t *testing.T) {
 	first := start(t, "dev")
 	addr := first.server.names.server.Load().Addr().String()
 	second := start(t, "dev", "--dns-addr", addr)

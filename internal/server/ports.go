@@ -52,12 +52,12 @@ func (c Config) dataSocketName(listenerPort int) string {
 	return name
 }
 
-// dataAddress is where a listener's port is to be bound.
+// dataAddress is the address for a listener's port.
 func (c Config) dataAddress(listenerPort int) string {
 	return net.JoinHostPort(c.DataAddr, strconv.Itoa(c.boundPort(listenerPort)))
 }
 
-// bindError is a port that cannot be bound, with what helps.
+// bindError says that a port cannot be bound, and what helps.
 type bindError struct {
 	err  error
 	flag string // that chooses another one
@@ -76,7 +76,7 @@ func (e bindError) Error() string {
 	return e.err.Error()
 }
 
-// portsOfItsOwn are flags with which one more process finds free ports.
+// portsOfItsOwn are flags with which another process finds free ports.
 const portsOfItsOwn = "--api-addr 127.0.0.1:0 --admin-addr 127.0.0.1:0 --port-map 80=0,443=0"
 
 // listenOwn opens the API's or the admin port.
@@ -85,7 +85,7 @@ func (s *Server) listenOwn(ctx context.Context, purpose, flag, address string) (
 	switch {
 	case err == nil:
 		s.atClose(func() error {
-			if err := listener.Close(); !errors.Is(err, net.ErrClosed) { // run has closed it, if it came to that.
+			if err := listener.Close(); !errors.Is(err, net.ErrClosed) { // run has closed it, if it got that far
 				return err
 			}
 			return nil
@@ -155,7 +155,7 @@ type boundPort struct {
 	Listeners []string `json:"listeners"`
 }
 
-// ports answers how the ports of listeners are bound: GET /ports.
+// ports responds with how the ports of listeners are bound: GET /ports.
 func (s *Server) ports(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, s.boundPorts())
 }
@@ -207,7 +207,7 @@ func (s *Server) boundAddress(listenerPort int) string {
 	return s.cfg.dataAddress(listenerPort)
 }
 
-// dataPorts tells how listener ports are bound.
+// dataPorts returns how listener ports are bound.
 func (s *Server) dataPorts() string {
 	if len(s.cfg.PortMap) == 0 {
 		return "listener port N on " + net.JoinHostPort(s.cfg.DataAddr, "N")

@@ -102,7 +102,7 @@ func TestPortThatCannotBeBoundIsShownEverywhereUntilItIs(t *testing.T) {
 	}
 }
 
-func TestSecondDevOnTheSamePortsIsToldWhatToDo(t *testing.T) {
+func TestSecondDevOnTheSamePortsSaysWhatToDo(t *testing.T) {
 	node := start(t, "dev", "--demo", "--port-map", fmt.Sprintf("80=%d,443=0", trellistest.FreePort(t)))
 	api, admin := node.server.apiListener.Addr().String(), node.server.adminListener.Addr().String()
 	data := node.server.proxy.Addr(80).(*net.TCPAddr).Port
@@ -120,7 +120,7 @@ func TestSecondDevOnTheSamePortsIsToldWhatToDo(t *testing.T) {
 	}
 }
 
-func TestPortOfAnotherProgramIsToldApart(t *testing.T) {
+func TestPortOfAnotherProgramIsNotTakenForTrellis(t *testing.T) {
 	other, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +176,7 @@ func TestUnusableDataDirectoryIsBlamedOnItsFlag(t *testing.T) {
 	}
 }
 
-func TestPortsSayWhatTheyAre(t *testing.T) {
+func TestPortsDescribeThemselves(t *testing.T) {
 	node := start(t, "dev", "--port-map", "80=0,443=0")
 	for url, wants := range map[string][]string{
 		node.url + "/":     {"API port of Trellis", "--endpoint-url " + node.url, "curl -s " + node.url + "/services"},

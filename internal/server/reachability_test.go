@@ -54,8 +54,8 @@ func (r *running) askFrom(t *testing.T, source, host string) (status int, proble
 	return response.StatusCode, response.Header.Get("X-Trellis-Problem"), string(text)
 }
 
-func TestTwoVPCsOnTheLoopbackReachWhatTheirNetworksHave(t *testing.T) {
-	// The target tells what it is told.
+func TestTwoVPCsOnTheLoopbackReachTheServicesOfTheirNetworks(t *testing.T) {
+	// The target returns the headers that it gets.
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, r.Header.Get("X-Amzn-Source-Vpc"), " ", r.Header.Get("X-Amzn-Lattice-Network"), " ", r.Header.Get("X-Amzn-Lattice-Target"))
 	}))

@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// reloads reads and opens files again whenever that is asked for, until ctx ends.
+// reloads reads and opens files again on each request, until ctx ends.
 func (s *Server) reloads(ctx context.Context) error {
 	for {
 		select {

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// serverName is in the Server header of what describes this program, so that another one can tell who has its port.
+// serverName is in the Server header of pages that describe this program, so that another node can tell who has its port.
 const serverName = "Trellis"
 
-// isRoot reports whether somebody looks at a port to see what it is. A signed request is a call of some API: GET / is
-// ListBuckets of S3.
+// isRoot reports whether a client asks a port what it is. A signed request is a call of some API: GET / is ListBuckets of
+// S3.
 func isRoot(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.URL.Path == "/" && r.URL.RawQuery == "" &&
 		r.Header.Get("Authorization") == ""

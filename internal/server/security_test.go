@@ -129,7 +129,7 @@ func second[T any](_ T, err error) error { return err }
 
 func third[T, U any](_ T, _ U, err error) error { return err }
 
-// readAudit reads an audit log as far as it is written.
+// readAudit reads what has been written to an audit log.
 func readAudit(t *testing.T, path string) []audit.Entry {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -162,7 +162,7 @@ func TestAuditLineInTheDocumentationHasTheMembersOfRealOnes(t *testing.T) {
 	}
 }
 
-func TestClientsMeetAWSsCodesForWrongSignatures(t *testing.T) {
+func TestClientsGetAWSsCodesForWrongSignatures(t *testing.T) {
 	node, _, _ := documented(t)
 	good := aws.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
 	with := func(change func(*aws.Credentials)) aws.CredentialsProvider {
@@ -212,13 +212,13 @@ func TestClientsMeetAWSsCodesForWrongSignatures(t *testing.T) {
 			t.Errorf("%s: %d %q, want %d %q", tc.name, status, got, tc.status, tc.code)
 		}
 	}
-	// The answer shows the headers as they should have been signed; the log must not.
+	// The response shows the headers as they should have been signed; the log must not.
 	if strings.Contains(node.log.String(), "token-that-is-secret") {
 		t.Error("the log holds a session token")
 	}
 }
 
-// signed sends a request that is signed as told, and returns the status and the code of the answer.
+// signed sends a request that is signed as specified, and returns the status and the code of the response.
 func (r *running) signed(t *testing.T, credentials aws.Credentials, service string, at time.Time, tamper func(*http.Request)) (int, string) {
 	t.Helper()
 	request, err := http.NewRequest("GET", r.url+"/services", nil)

@@ -90,9 +90,9 @@ type Config struct {
 	configuration.Configuration
 	// Version is shown by the admin port.
 	Version string
-	// Upgrade gets a value when a new process is to take over from this one. Nil means never.
+	// Upgrade gets a value when a new process should take over from this one. Nil means never.
 	Upgrade <-chan os.Signal
-	// Reload gets a value when files are to be read and opened again. Nil means never.
+	// Reload gets a value when files should be read and opened again. Nil means never.
 	Reload <-chan os.Signal
 	// Out gets what the operator is shown at the start, Log the rest.
 	Out io.Writer
@@ -270,8 +270,8 @@ func (s *Server) openControl(context.Context) error {
 	return nil
 }
 
-// tryDataPorts reports at once that the data plane cannot open any port, or not those of dev. Later, each port is a problem
-// of its own that stops nothing else.
+// tryDataPorts fails at once if the data plane cannot open any port, or not those of dev. Later, a port that cannot be
+// bound is a problem that stops nothing else.
 func (s *Server) tryDataPorts(ctx context.Context) error {
 	if err := s.tryDataAddress(ctx); err != nil {
 		return err
@@ -290,8 +290,8 @@ func (s *Server) tryDataAddress(ctx context.Context) error {
 	return listener.Close()
 }
 
-// apply takes changes of the catalog up in the data plane. The catalog calls it in order of revision, from one
-// goroutine, and answers the writer only after it has returned.
+// apply applies changes of the catalog to the data plane. The catalog calls it in order of revision, from one goroutine,
+// and answers the writer only after it has returned.
 func (s *Server) apply(changes []lattice.Change) {
 	s.principals.Apply(changes)
 	s.checker.Apply(s.router.Apply(changes))
@@ -316,7 +316,7 @@ func (s *Server) run(ctx context.Context) error {
 	s.admin = newHTTPPort(httpPortConfig{Listener: s.adminListener, Handler: s.adminHandler(), Limit: s.files.admin, Pass: s.takeover.pass, Log: s.log.With("part", "admin")})
 	api, admin := s.api, s.admin
 	if s.takeover.channel != nil {
-		api.pause() // Until the old process is out of the way.
+		api.pause() // until the old process has finished
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -332,7 +332,7 @@ func (s *Server) run(ctx context.Context) error {
 	stopNames := startPart(ctx, group, s.names.serve)
 	context.AfterFunc(ctx, s.accessLogs.EndWatching)
 	group.Go(func() error {
-		defer end() // Another process serves.
+		defer end() // another process serves
 		return s.upgrades(ctx, api, admin, stopControl, stopNames)
 	})
 	group.Go(func() error {
@@ -340,7 +340,7 @@ func (s *Server) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.catalog.Done():
-			if errors.Is(s.catalog.Err(), catalog.ErrClosed) { // By an upgrade.
+			if errors.Is(s.catalog.Err(), catalog.ErrClosed) { // by an upgrade
 				return nil
 			}
 			return fmt.Errorf("the catalog ended: %w", s.catalog.Err())
@@ -386,7 +386,7 @@ func (s *Server) drain() error {
 	return nil
 }
 
-// shutdownProxy calls what shuts the proxy down.
+// shutdownProxy makes the proxy shut down.
 func (s *Server) shutdownProxy(shutdown func() error) {
 	s.retired = true
 	if err := shutdown(); err != nil {

@@ -55,7 +55,7 @@ func TestRoleInTheDocumentationCanBeAssumed(t *testing.T) {
 	if _, err := whoAmI(t, node, assuming(node, blue, role)); err == nil || !strings.Contains(err.Error(), "is not authorized to perform: sts:AssumeRole on resource: "+role) {
 		t.Errorf("who may not assume the role is told: %v", err)
 	}
-	// With another secret, or without its token, nobody is the session.
+	// With another secret, or without its token, the session is unknown.
 	keys, err := session.Credentials.Retrieve(t.Context())
 	if err != nil {
 		t.Fatal(err)

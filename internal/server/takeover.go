@@ -49,7 +49,7 @@ func (s *Server) openTakeover(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	if err := os.Unsetenv(configuration.TakeoverVariable); err != nil { // Our own children are not meant.
+	if err := os.Unsetenv(configuration.TakeoverVariable); err != nil { // our own children must not see it
 		return err
 	}
 	fd, err := strconv.ParseUint(value, 10, 31)
@@ -63,7 +63,7 @@ func (s *Server) openTakeover(ctx context.Context) error {
 	return err
 }
 
-// receiveUntil takes in what the old process sends, up to a kind of message.
+// receiveUntil receives what the old process sends, up to a kind of message.
 func (t *takeover) receiveUntil(ctx context.Context, last messageKind) (known []health.Known, err error) {
 	for {
 		m, socket, err := t.channel.receive(ctx)
@@ -97,8 +97,8 @@ func (t *takeover) listen(config net.ListenConfig, name, address string) (net.Li
 	return config.Listen(context.Background(), "tcp", address)
 }
 
-// prepared tells the old process that nothing but the catalog is missing, and waits until that is free. It returns
-// what the old process knew of targets.
+// prepared tells the old process that only the catalog is missing, and waits until that is free. It returns what the old
+// process knew about targets.
 func (t *takeover) prepared(ctx context.Context) ([]health.Known, error) {
 	if t.channel == nil {
 		return nil, nil
@@ -109,8 +109,8 @@ func (t *takeover) prepared(ctx context.Context) ([]health.Known, error) {
 	return t.receiveUntil(ctx, messageReleased)
 }
 
-// ready tells the old process that we serve, and waits until that accepts no more connections. It would go by the
-// routes as they were, and hold ports that are to be closed; so nothing must change before.
+// ready tells the old process that this one serves, and waits until the old one accepts no more connections. The old one
+// follows the routes as they were, and holds ports that will be closed, so nothing must change before.
 func (t *takeover) ready(ctx context.Context, api, admin net.Addr) {
 	if t.channel == nil {
 		return

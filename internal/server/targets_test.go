@@ -120,7 +120,7 @@ func (r *running) explained(t *testing.T, host, want string) {
 	}, "/explain says %q of %s", want, host)
 }
 
-func TestServeReachesNothingOfItselfThroughTargets(t *testing.T) {
+func TestServeDoesNotReachItselfThroughTargets(t *testing.T) {
 	node, credentials, _ := documented(t, "--allow-targets", "127.0.0.0/8", "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
 	api := node.client(profile(t, credentials, "operator"))
 	group, host := serviceInFront(t, api, types.TargetGroupTypeIp, types.ListenerProtocolHttp, types.TargetGroupConfig{HealthCheck: &types.HealthCheckConfig{HealthCheckIntervalSeconds: new(int32(5)), Path: new("/healthz")}})

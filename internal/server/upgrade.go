@@ -16,7 +16,7 @@ import (
 	"trellis/internal/configuration"
 )
 
-// The limits of an upgrade's steps. Only the calls under way hold anybody up; what is too slow otherwise is broken.
+// The limits of an upgrade's steps. Only the calls under way take time; anything else that is slow is broken.
 const (
 	prepareTimeout = 60 * time.Second
 	callsTimeout   = 10 * time.Second
@@ -30,12 +30,12 @@ const knownPerMessage = 100
 // sameProgram is this process's program, even if another one is in its place by now.
 const sameProgram = "/proc/self/exe"
 
-// upgrades replaces this process by a new one when that is asked for. It returns nil when a new process serves or ctx
-// has ended, and an error when this process can go on no more.
+// upgrades replaces this process by a new one on request. It returns nil when a new process serves or ctx has ended, and an
+// error when this process cannot go on.
 //
-// Only one process at a time can have the catalog's data directory. So the new process first does everything else, and
-// this one then lets it go; the data plane goes on meanwhile, calls of the API wait. If the new process fails before,
-// nothing has happened. If it fails afterwards, a process of the program as it is running now takes its place.
+// Only one process at a time can have the catalog's data directory. So the new process first does everything else, and then
+// this one gives the directory up. In between, the data plane goes on, and calls of the API wait. If the new process fails
+// before, nothing has happened. If it fails afterwards, a process of the program that is running now replaces it.
 func (s *Server) upgrades(ctx context.Context, api, admin *httpPort, stopControl, stopNames func()) error {
 	for {
 		select {
@@ -65,13 +65,13 @@ func (s *Server) upgrades(ctx context.Context, api, admin *httpPort, stopControl
 		if err != nil {
 			return err
 		}
-		stopNames() // This process learns of no more changes.
+		stopNames() // this process gets no more changes
 		s.retire(ctx, next, api, admin)
 		return nil
 	}
 }
 
-// upgradeObstacle says why this process cannot be replaced, or nothing.
+// upgradeObstacle says why this process cannot be replaced, or returns "".
 func (s *Server) upgradeObstacle() string {
 	switch {
 	case s.cfg.Dev && len(s.cfg.Etcd.Endpoints) == 0:
@@ -84,7 +84,8 @@ func (s *Server) upgradeObstacle() string {
 	return ""
 }
 
-// freeze lets calls wait from now on, and those under way finish. If that takes too long, everything goes on as before.
+// freeze makes calls wait from now on, and lets those under way finish. If that takes too long, everything goes on as
+// before.
 func (s *Server) freeze(ctx context.Context, api, admin *httpPort) error {
 	ctx, cancel := context.WithTimeout(ctx, callsTimeout)
 	defer cancel()
@@ -93,12 +94,12 @@ func (s *Server) freeze(ctx context.Context, api, admin *httpPort) error {
 		api.resume()
 		return fmt.Errorf("calls under way do not end: %w", err)
 	}
-	admin.pause() // What it was asked for, such as a profile, may take its time; it changes nothing.
+	admin.pause() // its responses, such as a profile
 	return nil
 }
 
-// handOver gives up the catalog and lets a new process have it. When that fails, another one of this very program gets
-// the same; when that fails too, nobody can have it. It returns the process that serves.
+// handOver gives up the catalog and lets a new process have it. If that fails, another process of this very program gets
+// it; if that fails too, none can. It returns the process that serves.
 func (s *Server) handOver(ctx context.Context, next *successor, api, admin *httpPort) (*successor, error) {
 	began := time.Now()
 	if err := s.catalog.Close(); err != nil {
@@ -120,7 +121,7 @@ func (s *Server) handOver(ctx context.Context, next *successor, api, admin *http
 	return next, nil
 }
 
-// release tells a new process all that it needs, and waits until it serves.
+// release tells a new process everything that it needs, and waits until it serves.
 func (s *Server) release(ctx context.Context, next *successor) (ready message, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -150,8 +151,8 @@ func (s *Server) release(ctx context.Context, next *successor) (ready message, e
 	return next.receive(ctx, messageReady)
 }
 
-// retire ends the work of this process, whose successor has the new connections. Those that are kept alive are used for
-// one more request each, if it comes in time.
+// retire ends the work of this process, whose successor gets the new connections. Each connection that is kept alive may be
+// used for one more request, if it comes in time.
 func (s *Server) retire(ctx context.Context, next *successor, api, admin *httpPort) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
 	defer cancel()
@@ -175,7 +176,7 @@ func (s *Server) retire(ctx context.Context, next *successor, api, admin *httpPo
 	parts.Wait()
 }
 
-// successor is a new process that is to take over.
+// successor is a new process that will take over.
 type successor struct {
 	cmd     *exec.Cmd
 	channel *channel

@@ -1,5 +1,5 @@
-// Package summary keeps what happens again and again from filling the log: it tells of the first time at once, and from
-// then on how often it has happened since, until that is not at all.
+// Package summary keeps frequent events from filling the log: it logs the first one at once, and from then on how often the
+// event has happened since, until it stops.
 package summary
 
 import (
@@ -49,14 +49,14 @@ func (s *Summary) Happened(times int64, attributes ...any) {
 	s.cfg.Log.Warn(s.cfg.First, attributes...)
 }
 
-// Total returns how many times there have been.
+// Total returns how often the event has happened.
 func (s *Summary) Total() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.total
 }
 
-// tell logs what has not been told, and goes on until there is nothing.
+// tell logs what has not been logged, and goes on until there is nothing.
 func (s *Summary) tell() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +75,7 @@ func (s *Summary) report() {
 	s.untold = 0
 }
 
-// Close tells what is left. Nothing is logged afterwards.
+// Close logs the rest. Nothing is logged afterwards.
 func (s *Summary) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestFirstEventIsToldAtOnceAndTheRestTogether(t *testing.T) {
+func TestFirstEventIsLoggedAtOnceAndTheRestTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log text
 		s := New(Config{

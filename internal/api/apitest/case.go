@@ -83,7 +83,7 @@ func fieldName(s *bounds.Shape, path []bounds.Step) string {
 	return name
 }
 
-// keyName is how a map's entry is named; a long key is cut.
+// keyName is the name of a map's entry; a long key is cut.
 func keyName(key string) string {
 	if runes := []rune(key); len(runes) > 64 {
 		key = string(runes[:64]) + "..."

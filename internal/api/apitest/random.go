@@ -9,9 +9,9 @@ import (
 	"trellis/internal/api/bounds"
 )
 
-// Random makes requests that nobody would think of. Most values in them are valid, so that they get past the checks of
-// the model; some are at its bounds, and some have nothing to do with it. It learns from success: identifiers are those
-// of answers, and some requests are like earlier ones but for one member. The same seed and the same answers make the
+// Random makes requests that nobody would think of. Most values in them are valid, so that they get past the checks of the
+// model; some are at its bounds, and some have nothing to do with it. It learns from success: it uses the identifiers in
+// responses, and makes some requests like earlier ones but for one member. The same seed and the same responses give the
 // same requests.
 type Random struct {
 	r *rand.Rand
@@ -93,7 +93,7 @@ func (r *Random) resemble(op bounds.Operation, body []byte, input object) {
 		value, given := members[name]
 		switch {
 		case name == changed, name == "clientToken", name == "name" && r.oneIn(2):
-			// As it is.
+			// unchanged
 		case given:
 			input[name] = value
 		default:

@@ -131,7 +131,7 @@ func text(s *bounds.Shape) string {
 // textOf returns a string of n characters. It matches the shape's pattern if ok.
 func textOf(s *bounds.Shape, n int) (value string, ok bool) {
 	if s.Pattern == "" {
-		// Of two bytes each, so that a server that counts bytes is found out.
+		// two bytes each, so that the test notices a server that counts bytes
 		return strings.Repeat("é", n), true
 	}
 	known, _ := sampleOf(s.Pattern)
@@ -145,7 +145,7 @@ func textOf(s *bounds.Shape, n int) (value string, ok bool) {
 	return known.prefix + strings.Repeat("a", fill) + known.suffix, true
 }
 
-// HasSample tells whether there are values to try for a pattern.
+// HasSample reports whether there are values to try for a pattern.
 func HasSample(pattern string) bool {
 	s, ok := sampleOf(pattern)
 	return ok && len(s.bad) > 0

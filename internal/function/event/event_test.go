@@ -80,7 +80,7 @@ func TestIdentityOfASignedRequestIsInTheEvent(t *testing.T) {
 	}
 }
 
-func TestBodiesAreTextsOrBase64ByTheirContentType(t *testing.T) {
+func TestContentTypeDecidesWhetherABodyIsTextOrBase64(t *testing.T) {
 	for _, test := range []struct {
 		contentType, contentEncoding string
 		body, want                   string
@@ -147,7 +147,7 @@ func TestResponsesOfEveryFormAreRead(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongWithAResponseIsNamed(t *testing.T) {
+func TestErrorNamesWhatIsWrongWithAResponse(t *testing.T) {
 	for payload, want := range map[string]string{
 		``:                   "it is not JSON: unexpected end of JSON input",
 		`"hello"`:            "it is a JSON string; it must be an object with statusCode, headers and body",

@@ -21,7 +21,7 @@ const MaxBody = 6 << 20
 // Header is a line of a request's head.
 type Header struct{ Name, Value string }
 
-// Request is what an event tells of.
+// Request is the request that an event describes.
 type Request struct {
 	Method string
 	// Path is the path with the query, as in the request line.
@@ -147,13 +147,13 @@ func V2(r *Request) []byte {
 }
 
 func encode(e any) []byte {
-	// Texts and maps of texts can always be written.
+	// Texts and maps of texts can always be encoded.
 	b, _ := json.Marshal(e)
 	return b
 }
 
-// body returns the body as events have it. Texts stay as they are, and everything else is written in base64: what has
-// another content type, or none, and what says that it is a text and is none, such as a compressed one.
+// body returns the body as events have it. Texts stay as they are, and everything else becomes base64: bodies of another
+// content type, or none, and those that are not text although their type says so, such as compressed ones.
 func (r *Request) body() (body string, encoded bool) {
 	if len(r.Body) == 0 {
 		return "", false
@@ -204,8 +204,8 @@ func decoded(s string) string {
 	return text(s)
 }
 
-// text returns what JSON can hold of a text in which a client may have sent any bytes: those that are not UTF-8 are taken
-// for ISO 8859-1, which they once were in HTTP (RFC 9110 5.5).
+// text returns a client's text, which may hold any bytes, as JSON can hold it: it reads texts that are not UTF-8 as ISO
+// 8859-1, which they once were in HTTP (RFC 9110 5.5).
 func text(s string) string {
 	if utf8.ValidString(s) {
 		return s

@@ -22,12 +22,12 @@ type Response struct {
 	Body    []byte
 }
 
-// InvalidResponseError tells that what a function answered is no response.
+// InvalidResponseError says that what a function returned is not a response.
 type InvalidResponseError struct{ Problem string }
 
 func (e *InvalidResponseError) Error() string { return "the function's response: " + e.Problem }
 
-// InvalidBodyError tells that a body is not the base64 that a function says it is.
+// InvalidBodyError says that a body is not the base64 that the function says it is.
 type InvalidBodyError struct{ Err error }
 
 func (e *InvalidBodyError) Error() string {
@@ -69,7 +69,7 @@ func ReadResponse(payload []byte, contentType string) (*Response, error) {
 	}
 	switch {
 	case a.StatusCode == nil && streamed:
-		a.StatusCode = new(200) // As function URLs take it.
+		a.StatusCode = new(200) // as function URLs accept it
 	case a.StatusCode == nil:
 		return nil, &InvalidResponseError{"statusCode is missing; it must be a number such as 200"}
 	case *a.StatusCode < 200 || *a.StatusCode > 599:
@@ -105,8 +105,8 @@ func formProblem(err error) string {
 	}
 }
 
-// takeHeaders takes the headers up. One value or several may stand under a name, and under both names that AWS's services
-// have for them; all are passed on.
+// takeHeaders reads the headers. A name may have one value or several, and AWS's services have two names for the map; all
+// values are passed on.
 func (r *Response) takeHeaders(a *answer) error {
 	lines := map[string][]string{}
 	for name, raw := range a.Headers {

@@ -1,9 +1,11 @@
-// Package gateway has a function look like a target of HTTP/1.1 inside this process: it hands out connections, reads the
-// request that comes on one, invokes the function with the event that VPC Lattice makes of it, and answers with what the
-// function answers. So functions share everything with other targets: limits, uploads, both versions of HTTP.
+// Package gateway makes a function look like a target of HTTP/1.1 inside this process: it hands out connections, reads the
+// request on each, invokes the function with the event that VPC Lattice makes of it, and answers with what the function
+// returns. So functions share everything with other targets: limits, uploads, both versions of HTTP.
 //
-// A failure is no response: the connection fails with the error, one of package function or event, or a *BodyError. What
-// a client gets for it is not decided here. Invariant: a request leads to one invocation at most.
+// A failure is not a response: the connection fails with the error, one of package function or event, or a *BodyError. The
+// response that a client gets for it is not decided here.
+//
+// Invariant: a request leads to one invocation at most.
 package gateway
 
 import (
@@ -29,7 +31,7 @@ import (
 // maxHeldBytes bounds the bodies that are held for functions at once: of requests, while they are read and wait.
 const maxHeldBytes = 256 << 20
 
-// maxHeadBytes is more than the data plane lets through.
+// maxHeadBytes is more than the data plane accepts.
 const maxHeadBytes = 128 << 10
 
 // Config is what a Gateway is built from.
@@ -133,7 +135,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// BodyError tells that the body of a request cannot be given to a function.
+// BodyError says that the body of a request cannot be given to a function.
 type BodyError struct {
 	TooLarge bool
 	Err      error
@@ -168,7 +170,7 @@ func (g *Gateway) serve(ctx context.Context, far net.Conn, arn string, version s
 	if err != nil {
 		return err
 	}
-	_, _ = far.Write(appendResponse(nil, r.Method, response)) // A client that does not read it has gone.
+	_, _ = far.Write(appendResponse(nil, r.Method, response)) // a client that does not read it has gone
 	return nil
 }
 

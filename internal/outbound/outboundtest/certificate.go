@@ -1,4 +1,4 @@
-// Package outboundtest makes certificates of targets for tests: such as Go would not make, but other programs do.
+// Package outboundtest makes certificates of targets for tests: those that Go does not make, but other programs do.
 package outboundtest
 
 import (
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Certificate returns a certificate that nobody vouches for, changed by edits, with an ECDSA key.
+// Certificate returns a self-signed certificate, changed by edits, with an ECDSA key.
 func Certificate(t testing.TB, edits ...func(*x509.Certificate)) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -66,7 +66,7 @@ func WithNegativeSerial(t testing.TB) tls.Certificate {
 	return certificate
 }
 
-// WithMalformedURI returns a certificate that has a text for an alternative name which is no URI.
+// WithMalformedURI returns a certificate that has an alternative name which is not a URI, though it says so.
 func WithMalformedURI(t testing.TB) tls.Certificate {
 	t.Helper()
 	const uniformResourceIdentifier = 6 // RFC 5280 4.2.1.6

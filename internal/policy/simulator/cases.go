@@ -28,7 +28,7 @@ type caseText struct {
 	Name string `json:"name"`
 	texts
 	Request map[string]json.RawMessage `json:"request"`
-	// Expect is allow, deny or invalid: the policy would not be taken.
+	// Expect is allow, deny or invalid; invalid means that the policy is refused.
 	Expect string `json:"expect"`
 	// Reason is a part of what the explanation says, or of the error. Body is what the client would get with status 403.
 	Reason string `json:"reason"`
@@ -71,8 +71,8 @@ func ReadCases(path string) ([]Case, error) {
 	return cases, err
 }
 
-// readFile reads the cases of a file: a group or a list of groups. A policy or a request, which may lie beside the cases,
-// has none.
+// readFile reads the cases of a file: a group or a list of groups. Files of policies or requests, which may be in the same
+// folder, have none.
 func readFile(name string) (cases []Case, isCases bool, err error) {
 	raw, err := os.ReadFile(name)
 	if err != nil {
@@ -138,7 +138,7 @@ func (c *caseText) inherit(g group) {
 	c.Request = request
 }
 
-// Run runs a case. The error tells what came out otherwise than expected, or what is wrong with the case.
+// Run runs a case. The error says what differs from the expectation, or what is wrong with the case.
 func (c Case) Run() error {
 	if !slices.Contains([]string{"allow", "deny", "invalid"}, c.text.Expect) {
 		return fmt.Errorf("expect is %q; it must be allow, deny or invalid", c.text.Expect)
@@ -192,7 +192,7 @@ func (c Case) refused(err error) error {
 	return nil
 }
 
-// complete reports what a case leaves open.
+// complete reports what a case leaves out.
 func (r *request) complete() error {
 	for _, part := range r.open() {
 		return fmt.Errorf("the request: %s must be one text", part)

@@ -61,7 +61,7 @@ func policiesIn(name string) ([]policyText, error) {
 	if !isCases {
 		var members map[string]json.RawMessage
 		if json.Unmarshal(raw, &members) == nil && members["Statement"] == nil && members["Version"] == nil {
-			return nil, nil // A request, or something that is not ours.
+			return nil, nil // a request, or something that is not ours
 		}
 		return []policyText{{name, string(raw)}}, nil
 	}
@@ -73,7 +73,7 @@ func policiesIn(name string) ([]policyText, error) {
 		}
 		for _, text := range []json.RawMessage{c.text.Policy, c.text.NetworkPolicy, c.text.IdentityPolicy} {
 			if len(text) == 0 || text[0] != '{' || seen[string(text)] {
-				continue // What is in a file of its own is looked at there.
+				continue // policies in their own files are checked there
 			}
 			seen[string(text)] = true
 			policies = append(policies, policyText{name + ": " + c.Name, string(text)})
@@ -82,7 +82,7 @@ func policiesIn(name string) ([]policyText, error) {
 	return policies, err
 }
 
-// lint prints what there is to say about a policy, and returns the exit code.
+// lint prints the errors and warnings about a policy, and returns the exit code.
 func (p policyText) lint(out io.Writer) int {
 	d, err := policy.Parse(p.text)
 	if err == nil {

@@ -12,8 +12,8 @@ import (
 	"trellis/internal/policy"
 )
 
-// everything is the identity policy of callers of whom nobody has said what they may do: what is tried are then the
-// policies of the service and of the network.
+// everything is the identity policy of callers for whom none is given: the test is then about the policies of the service
+// and of the network.
 const everything = `{"Version":"2012-10-17","Statement":{"Sid":"assumed","Effect":"Allow","Action":"*","Resource":"*"}}`
 
 // InvalidError is a policy that PutAuthPolicy would refuse.

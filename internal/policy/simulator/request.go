@@ -1,5 +1,5 @@
-// Package simulator asks policies about requests that nobody has sent: it reads requests and cases from files, and tells
-// whether they would be allowed and why. The command `trellis policy` is made of it.
+// Package simulator asks policies about requests that nobody has sent: it reads requests and cases from files, and says
+// whether they would be allowed, and why. The commands below `trellis policy` consist of it.
 package simulator
 
 import (
@@ -81,7 +81,7 @@ func parseRequest(raw []byte) (request, error) {
 	switch r.Action {
 	case "Invoke":
 	case "Connect":
-		// Only anonymous callers can be told of what is passed through (UG tls-listeners), and nothing of HTTP is seen.
+		// A connection that is passed through has only anonymous callers (UG tls-listeners), and nothing of HTTP is seen.
 		if len(r.Method)+len(r.Path)+len(r.Headers) > 0 {
 			return r, errors.New("the request: a connection (Connect) has no method, path or headers")
 		}
@@ -131,7 +131,7 @@ func (r *request) question(principal, method, path string) *policy.Request {
 	if principal != anonymous && principal != "" {
 		role := r.Role
 		if name, found := strings.CutPrefix(arnPart(principal, 5), "role/"); found {
-			// A role signs nothing itself; its sessions do.
+			// A role does not sign; its sessions do.
 			role = principal
 			principal = "arn:aws:sts::" + arnPart(principal, 4) + ":assumed-role/" + name[strings.LastIndexByte(name, '/')+1:] + "/session"
 		}

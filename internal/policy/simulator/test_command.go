@@ -27,7 +27,7 @@ const (
 type Test struct {
 	// Policy, NetworkPolicy, IdentityPolicy and Request are names of files. Policy is the service's.
 	Policy, NetworkPolicy, IdentityPolicy, Request string
-	// JSON has the whole explanation printed.
+	// JSON says to print the whole explanation.
 	JSON bool
 	// Cases are files and folders of cases, which are run instead.
 	Cases []string
@@ -140,8 +140,8 @@ func word(v policy.Verdict) string {
 	return "deny"
 }
 
-// list prints who or what would be allowed: the part of the request that is open, with each that is given, or else with
-// each that the policies name.
+// list prints who or what would be allowed: the open part of the request, with each value that is given, or else with each
+// that the policies name.
 func (r *request) list(out io.Writer, access *policy.Access, open string) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, candidate := range r.candidates(access, open) {
@@ -156,14 +156,14 @@ func (r *request) list(out io.Writer, access *policy.Access, open string) error 
 		}
 		question := r.question(principal, method, path)
 		verdict := access.Decide(question)
-		// What each statement has against it is for a single request.
+		// The reason of each statement is shown only for a single request.
 		reason, _, _ := strings.Cut(access.Explain(question).Reason, ": ")
 		fmt.Fprintf(table, "%s\t%s\t%s\n", word(verdict), cmp.Or(candidate, anonymous), reason)
 	}
 	return table.Flush()
 }
 
-// candidates returns with what the open part of a request is tried.
+// candidates returns the values to try for the open part of a request.
 func (r *request) candidates(access *policy.Access, open string) []string {
 	switch open {
 	case "principal":
