@@ -49,7 +49,7 @@ test-kits: ## Run 100 tests on 4 workers with the pytest fixtures of the wheel, 
 	scripts/test_kits.sh
 
 .PHONY: generate
-generate: venv ## Write the generated code and docs/coverage.md anew from the pinned API model.
+generate: venv ## Write the generated code and docs/coverage.md again from the pinned API model.
 	go run ./cmd/apigen -model "$(MODEL)"
 
 .PHONY: check-generate

@@ -61,7 +61,7 @@ func (c *apiClient) close() {
 	}
 }
 
-// call sends a request, in as JSON, and decodes the answer into out, if that is not nil.
+// call sends a request, in as JSON, and decodes the response into out, if that is not nil.
 func (c *apiClient) call(ctx context.Context, method, path string, in, out any) error {
 	var body []byte
 	if in != nil {
@@ -77,7 +77,7 @@ func (c *apiClient) call(ctx context.Context, method, path string, in, out any) 
 	return json.Unmarshal(answer, out)
 }
 
-// send sends a request and returns the body of the answer, which holds until the next call. Path and query must be
+// send sends a request and returns the body of the response, which holds until the next call. Path and query must be
 // in the form in which they are signed: encoded, the query's parameters sorted.
 func (c *apiClient) send(ctx context.Context, method, path, query string, body []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
@@ -177,14 +177,14 @@ func (c *apiClient) hexSum(h hash.Hash) []byte {
 	return c.hex[:]
 }
 
-// read reads an answer, its body into c.answer, and reports whether the server keeps the connection.
+// read reads a response, its body into c.answer, and reports whether the server keeps the connection.
 func (c *apiClient) read() (status int, keep bool, err error) {
 	line, err := c.reader.ReadSlice('\n')
 	if err != nil {
 		return 0, false, err
 	}
 	if len(line) < len("HTTP/1.1 200") {
-		return 0, false, fmt.Errorf("the answer begins with %q", line)
+		return 0, false, fmt.Errorf("the response begins with %q", line)
 	}
 	keep = string(line[:8]) == "HTTP/1.1"
 	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
@@ -208,7 +208,7 @@ func (c *apiClient) read() (status int, keep bool, err error) {
 		case strings.EqualFold(name, "Connection"):
 			keep = strings.EqualFold(value, "keep-alive")
 		case strings.EqualFold(name, "Transfer-Encoding"):
-			return 0, false, fmt.Errorf("the answer has Transfer-Encoding %s", value)
+			return 0, false, fmt.Errorf("the response has Transfer-Encoding %s", value)
 		}
 	}
 	if length < 0 {

@@ -18,7 +18,7 @@ const (
 // grpcMessage is a message as gRPC frames it: no compression, its length, a few bytes.
 const grpcMessage = "\x00\x00\x00\x00\x05hello"
 
-// nginxHead is common to nginx as the backend and as a proxy. Logs are off, and connections are kept for ever: what
+// nginxHead is common to nginx as the backend and as a proxy. Logs are off, and connections are kept open: what
 // is compared is proxying. nginx needs a place for each kind of temporary file.
 const nginxHead = `
 {{if .User}}user {{.User}};{{end}}

@@ -61,10 +61,10 @@ func checkAnswer(ctx context.Context, p *proxy, host string, r row) error {
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	if err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return fmt.Errorf("reading the response: %w", err)
 	}
 	if response.StatusCode != http.StatusOK || len(answer) != r.answerBytes {
-		return fmt.Errorf("the answer is %s with %d bytes", response.Status, len(answer))
+		return fmt.Errorf("the response is %s with %d bytes", response.Status, len(answer))
 	}
 	if status := response.Trailer.Get("Grpc-Status"); r.grpc && status != "0" {
 		return fmt.Errorf("the gRPC status is %q", status)

@@ -34,7 +34,7 @@ type creation struct {
 }
 
 // benchCreates measures how fast a durable Trellis creates target groups, and a moto server, which keeps them in
-// memory only. For Trellis, each answer means that the record is on the disk, in the replica and known to the data
+// memory only. For Trellis, each response means that the record is on the disk, in the replica and known to the data
 // plane. Server and clients share all cores.
 func benchCreates(ctx context.Context, o options, dir string) error {
 	trellis := func(ctx context.Context, dir string) (apiServer, error) { return startForCreates(ctx, o.trellis, dir) }

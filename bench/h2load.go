@@ -13,7 +13,7 @@ import (
 )
 
 // runH2load sends a row's requests over HTTP/2, as fast as they are answered. h2load knows no percentiles. On a busy
-// machine it sometimes misses its own end and goes on for ever; then it is run once more.
+// machine it sometimes misses its own end and does not end; then it is run once more.
 func runH2load(ctx context.Context, dir string, duration time.Duration, host string, port int, r row) (load, error) {
 	l, err := runH2loadOnce(ctx, dir, duration, host, port, r)
 	if errors.Is(err, errNoEnd) {

@@ -127,7 +127,7 @@ func roundTrip(conn net.Conn, request []byte, bodyBytes int) (*http.Response, er
 	defer response.Body.Close()
 	n, err := io.Copy(io.Discard, response.Body)
 	if err == nil && (response.StatusCode != http.StatusOK || int(n) != bodyBytes) {
-		err = fmt.Errorf("the answer is %s with %d bytes", response.Status, n)
+		err = fmt.Errorf("the response is %s with %d bytes", response.Status, n)
 	}
 	return response, err
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // nginxConfig does what Trellis does for a request: choose by host, balance over the targets, add the forwarded headers.
-// The buffers hold a large answer, so that nginx has no reason to write to the disk, and bodies are passed on as they
+// The buffers hold a large response, so that nginx has no reason to write to the disk, and bodies are passed on as they
 // come, as the others do it.
 var nginxConfig = template.Must(template.New("nginx.conf").Parse(nginxHead + `
   server_names_hash_bucket_size 256;

@@ -93,7 +93,7 @@ func benchPages(ctx context.Context, o options, dir string) error {
 	return nil
 }
 
-// listing is the answer to ListTargetGroups.
+// listing is the response to ListTargetGroups.
 type listing struct {
 	Items []struct {
 		ID string `json:"id"`

@@ -22,7 +22,7 @@ type row struct {
 	connections int
 	streams     int  // at the same time on each connection of HTTP/2
 	connects    bool // each request has a connection of its own
-	// headers returns lines that each request of HTTP/1.1 has besides, made anew for each measurement. Nil: none.
+	// headers returns lines that each request of HTTP/1.1 has besides, made for each measurement. Nil: none.
 	headers func() ([]string, error)
 
 	// Trellis is to cost at most goal times as much as the cheapest of these.

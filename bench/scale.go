@@ -209,7 +209,7 @@ func (store *scaled) changeWeights(ctx context.Context) (times []time.Duration, 
 		}
 	}
 	if len(ports) != 2 {
-		return nil, 0, fmt.Errorf("the answers come from the ports %v; they should come from two", ports)
+		return nil, 0, fmt.Errorf("the responses come from the ports %v; they should come from two", ports)
 	}
 	slices.Sort(times)
 	return times, stale, nil
@@ -228,7 +228,7 @@ func askWhich(conn net.Conn, reader *bufio.Reader, host string) (string, error) 
 	defer response.Body.Close()
 	port, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("the answer is %s", response.Status)
+		err = fmt.Errorf("the response is %s", response.Status)
 	}
 	return string(port), err
 }

@@ -59,7 +59,7 @@ var importRules = []importRule{
 	{
 		packages: []string{"internal/routing"},
 		forbid:   []string{"internal/health", "internal/proxy/..."},
-		because:  "data flows from routing to health and the proxy; a back reference would make their order of change a riddle",
+		because:  "data flows from routing to health and the proxy; a back reference would make the order of their changes hard to follow",
 	},
 	{
 		packages: []string{"internal/routing"},
@@ -224,7 +224,7 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
-// A rule about a package that was renamed or removed would hold for ever and protect nothing.
+// A rule about a package that was renamed or removed would always hold, and protect nothing.
 func TestImportRulesNameOnlyWhatExists(t *testing.T) {
 	tree := readSourceTree(t)
 	known := map[string]bool{}

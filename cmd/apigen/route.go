@@ -112,7 +112,7 @@ func (m *model) hasBody(op *operation) bool {
 	return false
 }
 
-// mutates tells whether an operation may change something. The method does not tell: ListTargets is a POST.
+// mutates reports whether an operation may change something. Its method does not say: ListTargets is a POST.
 func mutates(operation string) bool {
 	return !strings.HasPrefix(operation, "Get") && !strings.HasPrefix(operation, "List")
 }

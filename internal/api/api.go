@@ -1,5 +1,5 @@
 // Package api is the wire of the Lattice API: it routes a request to its operation, decodes and validates the
-// input, authenticates the caller, asks whether it may, keeps to limits, encodes the answer or the error, and
+// input, authenticates the caller, asks whether it may, keeps to limits, encodes the response or the error, and
 // tells the audit log. What is particular to an operation is generated from the published model by cmd/apigen (the
 // files *_gen.go).
 //

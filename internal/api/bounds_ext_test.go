@@ -42,7 +42,7 @@ func decodeAnswer[T any](t testing.TB, res *http.Response) T {
 	t.Helper()
 	var v T
 	if err := json.NewDecoder(res.Body).Decode(&v); err != nil {
-		t.Fatalf("the answer is not JSON: %v", err)
+		t.Fatalf("the response is not JSON: %v", err)
 	}
 	return v
 }

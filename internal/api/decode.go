@@ -20,7 +20,7 @@ import (
 const maxWrongFields = 100
 
 // decoder holds one request while the generated code turns it into an operation's input. Decoding checks
-// everything that the model says and goes on after a wrong field, so that the answer can name them all.
+// everything that the model says and goes on after a wrong field, so that the response can name them all.
 type decoder struct {
 	labels labels
 	query  url.Values

@@ -32,7 +32,7 @@ type Config struct {
 	Calls *tally.Calls
 	// Chaos makes calls fail or wait, for tests of clients. Nil means none.
 	Chaos *chaos.Chaos
-	// Log gets one line for each request: at debug level, or at warn level when the answer is a 5xx. Nil means none.
+	// Log gets one line for each request: at debug level, or at warn level when the response is a 5xx. Nil means none.
 	Log *slog.Logger
 	// MaxBodyBytes is the size of the largest body that is read. 0 means 1 MiB.
 	MaxBodyBytes int64
@@ -229,7 +229,7 @@ func encode(v any) ([]byte, error) {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("encoding the answer: %w", err)
+		return nil, fmt.Errorf("encoding the response: %w", err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

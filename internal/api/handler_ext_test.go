@@ -99,7 +99,7 @@ func TestOtherErrorsAreLoggedAndNotShown(t *testing.T) {
 			}
 			requestID := res.Header.Get("x-amzn-RequestId")
 			if strings.Contains(string(body), "etcd") || !strings.Contains(string(body), requestID) {
-				t.Errorf("the answer shows the error, or not the request id: %s", body)
+				t.Errorf("the response shows the error, or not the request id: %s", body)
 			}
 			var line struct{ Level, Operation, Account, Error, RequestID string }
 			if err := json.Unmarshal(log.Bytes(), &line); err != nil {
@@ -206,7 +206,7 @@ func TestEveryResponseHasItsOwnRequestID(t *testing.T) {
 		seen[id] = true
 	}
 	if len(called) != 2 || !seen[called[0]] || !seen[called[1]] {
-		t.Errorf("the operations were called with the request ids %q, which are not those of the answers %v", called, seen)
+		t.Errorf("the operations were called with the request ids %q, which are not those of the responses %v", called, seen)
 	}
 }
 
@@ -249,20 +249,20 @@ func TestCallerIsAuthenticatedBeforeTheInputIsLookedAt(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			door := &recorder{err: test.err}
+			recorder := &recorder{err: test.err}
 			h := api.NewHandler(api.Config{
 				Operations: apitest.Operations(func(context.Context, string, api.Caller, any) error {
 					t.Error("the operation was called")
 					return nil
 				}),
-				Authenticator: door,
+				Authenticator: recorder,
 			})
 			res := send(t, h, post("/services", `not JSON`))
 			if res.StatusCode != test.status || res.Header.Get("x-amzn-ErrorType") != test.code {
 				t.Errorf("status %d, error %q", res.StatusCode, res.Header.Get("x-amzn-ErrorType"))
 			}
-			if string(door.body) != "not JSON" {
-				t.Errorf("the authenticator was shown the body %q", door.body)
+			if string(recorder.body) != "not JSON" {
+				t.Errorf("the authenticator was shown the body %q", recorder.body)
 			}
 		})
 	}
@@ -325,7 +325,7 @@ func TestOperationThatDoesNotEndTimesOut(t *testing.T) {
 		answer := httptest.NewRecorder()
 		handler.ServeHTTP(answer, httptest.NewRequest("GET", "/services", nil))
 		if answer.Code != http.StatusInternalServerError || answer.Header().Get("X-Amzn-Errortype") != "InternalServerException" {
-			t.Errorf("the answer is %d %s", answer.Code, answer.Header().Get("X-Amzn-Errortype"))
+			t.Errorf("the response is %d %s", answer.Code, answer.Header().Get("X-Amzn-Errortype"))
 		}
 	})
 }

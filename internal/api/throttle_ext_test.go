@@ -23,7 +23,7 @@ func (anyAccount) Authenticate(r *http.Request, _ func() ([]byte, error)) (api.C
 
 func done(context.Context, string, api.Caller, any) error { return nil }
 
-// list sends a request of an account and returns the answer.
+// list sends a request of an account and returns the response.
 func list(h http.Handler, account string) *http.Response {
 	r := httptest.NewRequest("GET", "/services", nil)
 	r.Header.Set("X-Account", account)
@@ -117,7 +117,7 @@ func TestConcurrencyLimitsOperationsAndTheNextOneWaitsASecond(t *testing.T) {
 			counts[<-statuses]++
 		}
 		if counts[200] != 3 || counts[429] != 1 || most.Load() != 2 {
-			t.Errorf("the answers are %v, want three times 200 and one 429; %d operations ran at once, want 2", counts, most.Load())
+			t.Errorf("the responses are %v, want three times 200 and one 429; %d operations ran at once, want 2", counts, most.Load())
 		}
 	})
 }

@@ -68,7 +68,7 @@ func (a authenticated) Authenticate(*http.Request, func() ([]byte, error)) (api.
 	return api.Caller{Account: account, Region: region, Principal: a.arn, AccessKeyID: keyID, UserID: "AIDAEXAMPLE"}, nil
 }
 
-// call sends a request as the caller with a policy, and returns the status and the message of the answer.
+// call sends a request as the caller with a policy, and returns the status and the message of the response.
 func call(t *testing.T, statement, request, body string) (int, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "credentials")

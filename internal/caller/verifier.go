@@ -3,7 +3,7 @@
 // without a signature has no principal: it is anonymous.
 //
 // What a principal may do is decided by policies, elsewhere. Invariant: a principal is returned only for a signature that
-// was compared with one made from its secret, but for the access keys that Config.Unknown vouches for.
+// was compared with one made from its secret, except for the access keys that Config.Unknown vouches for.
 package caller
 
 import (

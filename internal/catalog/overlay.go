@@ -307,7 +307,7 @@ func (o *overlay) List(index lattice.Index, after Cursor, yield func(lattice.Rec
 	flush(Cursor{Revision: uncommitted, Key: "\xff"})
 }
 
-// steps returns what the overlay does to a table, but for the revision that stores it. The records are decoded from
+// steps returns what the overlay does to a table, except for the revision that stores it. The records are decoded from
 // what is stored: an empty list that a client sent would otherwise be one here, and none on other nodes.
 func (o *overlay) steps() ([]step, error) {
 	steps := make([]step, 0, len(o.order))

@@ -33,8 +33,8 @@ type server struct {
 
 // How long a server may take to stop, and one that has failed: usually some part of it waits for one that has ended.
 const (
-	stopPatience   = 10 * time.Second
-	failedPatience = 3 * time.Second
+	stopTimeout   = 10 * time.Second
+	failedTimeout = 3 * time.Second
 )
 
 // startServer starts a server, and waits until it answers.
@@ -124,10 +124,10 @@ func (s *server) why(err error) error {
 // stop stops the server. One that has failed, or does not stop, loses its files, so that another one can have them. The
 // error says that a part of it will never end.
 func (s *server) stop() error {
-	failed, limit := s.etcd == nil, stopPatience
+	failed, limit := s.etcd == nil, stopTimeout
 	select {
 	case <-s.lost:
-		failed, limit = true, failedPatience
+		failed, limit = true, failedTimeout
 	default:
 		s.lose(errors.New("it is being stopped"))
 	}
@@ -145,12 +145,12 @@ func (s *server) stop() error {
 		s.calls.Wait()
 		err = nil
 	}()
-	patience := time.NewTimer(limit)
-	defer patience.Stop()
+	timeout := time.NewTimer(limit)
+	defer timeout.Stop()
 	var err error
 	select {
 	case err = <-stopped:
-	case <-patience.C:
+	case <-timeout.C:
 		err = fmt.Errorf("it has not stopped within %s", limit)
 	}
 	if failed || err != nil {

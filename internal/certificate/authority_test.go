@@ -92,8 +92,8 @@ func TestProcessesThatStartTogetherShareTheAuthority(t *testing.T) {
 func TestBrokenAuthorityIsNotReplaced(t *testing.T) {
 	other := openAuthority(t, t.TempDir()).PEM()
 	for name, c := range map[string]struct {
-		spoil func(dir string) error
-		want  string
+		damage func(dir string) error
+		want   string
 	}{
 		"key lost":       {func(dir string) error { return os.Remove(filepath.Join(dir, "ca-key.pem")) }, "not its key"},
 		"key of another": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.pem"), other, 0o600) }, "does not belong to the key"},
@@ -108,7 +108,7 @@ func TestBrokenAuthorityIsNotReplaced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			openAuthority(t, dir)
-			if err := c.spoil(dir); err != nil {
+			if err := c.damage(dir); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := OpenAuthority(dir); err == nil || !strings.Contains(err.Error(), c.want) {

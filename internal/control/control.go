@@ -30,7 +30,7 @@ type Config struct {
 	// Domain is the parent of generated service names, such as "localhost".
 	Domain string
 	// LifecycleDelay is how long a resource stays CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS or DELETE_IN_PROGRESS.
-	// Zero means that the answer to the creation says CREATE_IN_PROGRESS and every later answer ACTIVE; those to the
+	// Zero means that the response to the creation says CREATE_IN_PROGRESS and every later response ACTIVE; those to the
 	// creation of a resource gateway and a resource configuration say ACTIVE, as AWS's do.
 	LifecycleDelay time.Duration
 	// DeregistrationDelay is how long a deregistered target is shown as DRAINING. At AWS it is one minute (API TargetSummary).
@@ -92,7 +92,7 @@ func read[Out any](c *Control, fn func(v catalog.View) (*Out, error)) (out *Out,
 }
 
 // change answers an operation that updates or deletes something. Like every function given to a transaction, fn may
-// run more than once; the last answer counts.
+// run more than once; the last response counts.
 func change[Out any](ctx context.Context, c *Control, fn func(tx *catalog.Tx) (*Out, error)) (*Out, error) {
 	var out *Out
 	err := c.commit(ctx, func(tx *catalog.Tx) (err error) {

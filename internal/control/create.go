@@ -14,8 +14,8 @@ import (
 )
 
 // create runs a create operation at most once per client token: a retry with the same token and the same
-// parameters gets the first answer again, one with other parameters a ConflictException. fn writes
-// the records and returns the answer; like every function given to a transaction it may run more than once.
+// parameters gets the first response again, one with other parameters a ConflictException. fn writes
+// the records and returns the response; like every function given to a transaction it may run more than once.
 func create[In, Out any](ctx context.Context, c *Control, caller api.Caller, operation string, token *string, in *In, fn func(tx *catalog.Tx) (*Out, error)) (*Out, error) {
 	if token == nil {
 		return change(ctx, c, fn)
@@ -40,7 +40,7 @@ func create[In, Out any](ctx context.Context, c *Control, caller api.Caller, ope
 		}
 		answer, err := json.Marshal(out)
 		if err != nil {
-			return nil, fmt.Errorf("encoding the answer to %s: %w", operation, err)
+			return nil, fmt.Errorf("encoding the response to %s: %w", operation, err)
 		}
 		tx.PutExpiring(&lattice.Token{Scope: caller.Scope(), Operation: operation, Token: *token, ParametersHash: hash, Answer: answer})
 		return out, nil

@@ -222,7 +222,7 @@ func rule(r *lattice.Rule) *shape.GetRuleResponse {
 	}
 }
 
-// ruleUpdateSuccess is what the answers to updates show of a rule.
+// ruleUpdateSuccess is what the responses to updates show of a rule.
 func ruleUpdateSuccess(r *lattice.Rule) *shape.RuleUpdateSuccess {
 	full := rule(r)
 	return &shape.RuleUpdateSuccess{

@@ -55,7 +55,7 @@ var alsoAnswered = map[string][]string{
 	"ListAccessLogSubscriptions": {"ResourceNotFoundException"}, // sam-goodwin/itty-aws, patches/vpc-lattice.json
 }
 
-// success stands for an answer without an error.
+// success stands for a response without an error.
 const success = "success"
 
 // What a transcript shows is what happens: TestTranscripts runs them all.
@@ -109,7 +109,7 @@ func answersInTranscripts(t *testing.T) map[string]map[string]bool {
 	return shown
 }
 
-// transcribedAnswer is an answer as a transcript shows it.
+// transcribedAnswer is a response as a transcript shows it.
 type transcribedAnswer struct {
 	operation string
 	// outcome is the name of an error, or success.

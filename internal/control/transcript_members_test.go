@@ -10,7 +10,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// neverShown says why a member of an answer is in no transcript: nothing here could be its value. It holds the members
+// neverShown says why a member of a response is in no transcript: nothing here could be its value. It holds the members
 // by the structure that has them. Every other one is shown, which TestTranscriptsShowEveryMemberOfEveryAnswer makes
 // sure of.
 var neverShown = map[string]string{
@@ -48,7 +48,7 @@ func TestTranscriptsShowEveryMemberOfEveryAnswer(t *testing.T) {
 	}
 }
 
-// noteMembers notes the members of structures that are there in an answer of a type.
+// noteMembers notes the members of structures that are there in a response of a type.
 func noteMembers(shown map[string]bool, kind reflect.Type, answer any) {
 	kind = structureIn(kind)
 	switch answer := answer.(type) {

@@ -44,15 +44,15 @@ import (
 //	$tg = .id
 //	----
 //	201
-//	{ the answer, indented, with its members in order }
+//	{ the response, indented, with its members in order }
 //
 //	GET /targetgroups/$tg
 //	----
 //	404 ResourceNotFoundException
 //	...
 //
-// A step is a method and path, a body (on any number of lines), variables to be taken out of the answer, and behind
-// the dashes the answer; an empty line ends it. A step that begins with a + is preparation: it must succeed, and its
+// A step is a method and path, a body (on any number of lines), variables to be taken out of the response, and behind
+// the dashes the response; an empty line ends it. A step that begins with a + is preparation: it must succeed, and its
 // answer is not shown. A new transcript is written without dashes and answers, which
 // `go test ./internal/control -run Transcripts/targets -update` adds; what it wrote must be read before it is believed.
 //
@@ -80,7 +80,7 @@ import (
 //	@throttle                               the caller has used up what it may ask for in a second
 //	@panic                                  every operation has a bug that makes it panic
 
-var update = flag.Bool("update", false, "write the answers of the transcripts anew")
+var update = flag.Bool("update", false, "write the responses of the transcripts again")
 
 // store is the catalog of all tests. TestMain opens it.
 var store *catalog.Catalog
@@ -280,7 +280,7 @@ func (p *player) endpoint(id, endpointType, to string, more ...string) {
 	}
 }
 
-// play plays a transcript and returns it with the answers that came.
+// play plays a transcript and returns it with the responses that came.
 func (p *player) play(transcript string) string {
 	p.t.Helper()
 	p.written = transcript
@@ -318,7 +318,7 @@ func (p *player) play(transcript string) string {
 	return out.String()
 }
 
-// step sends a request and returns the answer as a transcript shows it.
+// step sends a request and returns the response as a transcript shows it.
 func (p *player) step(lines []string) string {
 	request, isPreparation := strings.CutPrefix(lines[0], "+")
 	method, path, ok := strings.Cut(request, " ")
@@ -360,7 +360,7 @@ func (p *player) send(method, path, body string) (status string, answer any) {
 	decoder := json.NewDecoder(w.Body)
 	decoder.UseNumber()
 	if err := decoder.Decode(&answer); err != nil && err != io.EOF {
-		p.fatalf("the answer is not JSON: %v", err)
+		p.fatalf("the response is not JSON: %v", err)
 	}
 	return status, answer
 }
@@ -470,7 +470,7 @@ func (p *player) expand(text string, escape func(string) string) string {
 	return strings.NewReplacer(writtenAccount, p.real[writtenAccount], writtenOther, p.real[writtenOther]).Replace(text)
 }
 
-// find returns the string at a place in an answer, such as .items[0].id.
+// find returns the string at a place in a response, such as .items[0].id.
 func (p *player) find(answer any, at string) string {
 	place := answer
 	for _, step := range strings.FieldsFunc(at, func(r rune) bool { return strings.ContainsRune(".[]", r) }) {
@@ -501,7 +501,7 @@ var (
 	shownUUID   = regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
 )
 
-// show returns an answer's text, in which what is different each time is replaced.
+// show returns a response's text, in which what is different each time is replaced.
 func (p *player) show(answer any) string {
 	if answer == nil {
 		return ""

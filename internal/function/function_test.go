@@ -402,7 +402,7 @@ func TestChangedEntryReloads(t *testing.T) {
 	declared.Environment = map[string]string{programVariable: "function", "COLOUR": "red"}
 	w.declare(declared)
 	if r := w.do(task{Do: "describe"}); r.PID == first || r.Environment["COLOUR"] != "red" {
-		t.Errorf("the answer is of process %d, where COLOUR is %q", r.PID, r.Environment["COLOUR"])
+		t.Errorf("the response is of process %d, where COLOUR is %q", r.PID, r.Environment["COLOUR"])
 	}
 }
 

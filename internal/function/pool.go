@@ -45,7 +45,7 @@ type invocation struct {
 	timeout  time.Duration
 }
 
-// The reasons for which a process gets no event, and its answer is not taken.
+// The reasons for which a process gets no event, and its response is not taken.
 var (
 	errOutOfTurn  = errors.New("an event has not been answered yet, or another request waits for the next one")
 	errEnding     = errors.New("this process is being ended")
@@ -125,7 +125,7 @@ func (p *pool) reload(reason string, details ...any) {
 	p.startNeeded()
 }
 
-// close ends the processes of a function that is gone, but for those that have an event.
+// close ends the processes of a function that is gone, except for those that have an event.
 func (p *pool) close() {
 	p.functions.watcher.unwatch(p)
 	p.mu.Lock()
@@ -173,7 +173,7 @@ func (p *pool) endIdle(since time.Time) {
 	}
 }
 
-// invoke gives an event to a process and waits for the answer.
+// invoke gives an event to a process and waits for the response.
 func (p *pool) invoke(ctx context.Context, in Invocation) (Response, error) {
 	inv := &invocation{Invocation: in, done: make(chan outcome, 1)}
 	waits, err := p.admit(inv)

@@ -188,7 +188,7 @@ func (c *Checker) InventoryChanged() {
 	c.startProbing(starting)
 }
 
-// place finds out where a target is, and whether it is to be probed there. It reports whether a series of probes must start.
+// place finds out where a target is, and whether it must be probed there. It reports whether a series of probes must start.
 func (c *Checker) place(t *target, isNewQuestion bool) (starts bool) {
 	at, err := c.resolve(t.group.record, t.record)
 	isElsewhere := at.Address != t.address

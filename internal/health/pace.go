@@ -10,7 +10,7 @@ const (
 	promptProbes = 64
 	paceBurst    = 0.5 // times the average in a window
 	paceRate     = 2.5
-	paceNap      = 20 * time.Millisecond
+	paceBatch    = 20 * time.Millisecond
 )
 
 // pace delays probes that would make a burst. It is a bucket of tokens: each probe takes one.
@@ -38,7 +38,7 @@ func (p *pace) next(now time.Time) time.Time {
 	if p.tokens >= 1 {
 		return time.Time{}
 	}
-	return now.Add(paceNap)
+	return now.Add(paceBatch)
 }
 
 func (p *pace) take() { p.tokens-- }
@@ -48,5 +48,5 @@ func (p *pace) batchTime() time.Duration {
 	if p.average() < promptProbes/2 {
 		return 0
 	}
-	return paceNap
+	return paceBatch
 }

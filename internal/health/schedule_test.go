@@ -122,7 +122,7 @@ func TestNoBurstIsMoreThanThreeTimesTheAverage(t *testing.T) {
 				var all []time.Duration
 				for _, target := range targets {
 					times := s.times(target)
-					if len(times) < 3 || times[0] > interval/2+paceNap {
+					if len(times) < 3 || times[0] > interval/2+paceBatch {
 						t.Fatalf("%d probes of a target, the first after %v", len(times), times[0])
 					}
 					all = append(all, times...)

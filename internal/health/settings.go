@@ -75,7 +75,7 @@ type lateError question
 
 func (e *lateError) Error() string { return fmt.Sprintf("timed out after %v", e.timeout) }
 
-// coverageOf says whether the targets of a group are probed, and why not. UG target-group-health-checks: ALB and LAMBDA
+// coverageOf returns whether the targets of a group are probed, and why not. UG target-group-health-checks: ALB and LAMBDA
 // have no health checks.
 func coverageOf(group *lattice.TargetGroup) coverage {
 	switch {

@@ -27,7 +27,7 @@ func TestTargetWhoseAnswersNoRequestCanUseFailsItsCheck(t *testing.T) {
 			{"another version", "HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok"},
 			{"too many lines", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X-Y: z\r\n", 250) + "Content-Length: 2\r\n\r\nok"},
 			{"a head of more than 60 KB", "HTTP/1.1 200 OK\r\nX-Y: " + strings.Repeat("z", 60<<10) + "\r\nContent-Length: 2\r\n\r\nok"},
-			{"interim answers without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 11) + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"},
+			{"interim responses without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 11) + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"},
 			{"a malformed chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n 2\r\nok\r\n0\r\n\r\n"},
 		} {
 			t.Run(test.name, func(t *testing.T) {

@@ -253,7 +253,7 @@ func TestFailuresAreReportedAtOnceAndThenOnceAMinute(t *testing.T) {
 		for range failuresAtOnce {
 			attempt(t, a, "192.0.2.1:5", "AKID")
 		}
-		check("when it begins anew", codeMismatch+" 1")
+		check("when it begins again", codeMismatch+" 1")
 		attempt(t, a, "192.0.2.1:5", "AKID")
 		check("when the client is throttled", "ThrottlingException 1")
 		stop()

@@ -27,7 +27,7 @@ var amazonLocal = netip.MustParsePrefix("fd00:ec2::/32")
 type RefusedAddressError struct {
 	Address netip.Addr
 	Kind    string // as in "a loopback"
-	// Allowable tells that AddressPolicy.Allowed could have the address.
+	// Allowable says that AddressPolicy.Allowed could have the address.
 	Allowable bool
 }
 

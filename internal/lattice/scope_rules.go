@@ -6,7 +6,7 @@ import "regexp"
 const maxRegionLength = 32
 
 // regionPattern covers the patterns of all of AWS's partitions (botocore, partitions.json), us-gov-west-1 and
-// eusc-de-east-1 among them, but for the digits and underscores that they admit and no Region has (A-461).
+// eusc-de-east-1 among them, except for the digits and underscores that they admit and no Region has (A-461).
 var regionPattern = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+){1,2}-[0-9]{1,2}$`)
 
 // ValidRegion reports whether a text has the form of a Region's name. A Region becomes part of keys, ARNs, host names and

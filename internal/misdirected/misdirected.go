@@ -2,7 +2,7 @@
 // told to send everything here, as with AWS_ENDPOINT_URL, and whose user would otherwise see nothing but an error in the
 // form of another service, or none at all.
 //
-// Which service is meant is told by the signature, or else by the header of the operation. The answer has the form that
+// Which service is meant is told by the signature, or else by the header of the operation. The response has the form that
 // the service's clients can read. Nobody needs to be authenticated for it: it tells nothing.
 package misdirected
 
@@ -92,7 +92,7 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, service string)
 	h.cfg.Log.Debug("request for another service", "awsService", shorten(service), "method", r.Method, "requestId", requestID)
 }
 
-// formatter makes the type and the body of an answer.
+// formatter makes the type and the body of a response.
 type formatter func(message, requestID string) (contentType string, body []byte)
 
 // format returns how a service's clients read errors (Smithy 2.0, AWS protocols).
@@ -173,5 +173,5 @@ func inCBOR(message, _ string) (string, []byte) {
 	return cborType, body
 }
 
-// shorten keeps what a client sent from filling its answer and the log. CBOR takes valid texts only.
+// shorten keeps what a client sent from filling its response and the log. CBOR takes valid texts only.
 func shorten(s string) string { return strings.ToValidUTF8(excerpt.Of(s, excerpt.Shown), "?") }

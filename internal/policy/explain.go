@@ -23,7 +23,7 @@ type LayerExplanation struct {
 	Statements []StatementExplanation `json:"statements,omitempty"`
 }
 
-// StatementExplanation says whether a statement applies to a request, or what keeps it from doing so.
+// StatementExplanation is why a statement applies to a request, or does not.
 type StatementExplanation struct {
 	// Statement is its Sid, or its place among the statements of its policy, as in statement 2.
 	Statement string `json:"statement"`
@@ -151,7 +151,7 @@ func (s Set) nearMiss(r *Request) string {
 	return cmp.Or(strings.Join(list, "; "), "it has no statement that allows")
 }
 
-// Explain says of each statement whether it applies to a request.
+// Explain returns for each statement whether it applies to a request.
 func (d *Document) Explain(r *Request) []StatementExplanation {
 	list := make([]StatementExplanation, len(d.Statements))
 	for i := range d.Statements {

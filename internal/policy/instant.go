@@ -8,7 +8,7 @@ type instant int64
 func instantOf(t time.Time) instant { return instant(t.UnixNano()) }
 
 // parseInstant reads a date in one of the W3C's forms of ISO 8601, from the month up, or in seconds since 1970 (IAM,
-// Date condition operators). time.Parse would allocate an error for each text that is none.
+// Date condition operators). time.Parse would allocate an error for each text that is not a date.
 func parseInstant(s string) (instant, bool) {
 	if epoch, ok := parseEpoch(s); ok {
 		return epoch, true

@@ -181,7 +181,7 @@ func (k Key) facts() keyFacts {
 	return keyFacts{name: k.Name}
 }
 
-// parseKey reads a condition key. The names of keys are compared without regard to case (IAM), but for those of
+// parseKey reads a condition key. The names of keys are compared without regard to case (IAM), except for those of
 // requests through the network, which are documented to be case-sensitive (UG auth-policies; A-564).
 func parseKey(name string) (Key, error) {
 	family, rest, isFamily := strings.Cut(name, "/")

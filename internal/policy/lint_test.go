@@ -37,7 +37,7 @@ func TestLintWarnsOfSurprises(t *testing.T) {
 		{"an exception that is complete", deny(`"NotPrincipal":{"AWS":["arn:aws:iam::111122223333:user/a","111122223333"]},"Resource":"*"`), ""},
 		{"NotPrincipal with Allow", statement(`"Effect":"Allow","NotPrincipal":{"AWS":"111122223333"},"Action":"*","Resource":"*"`), "with Allow lets everybody else in"},
 		{"a number without quotes", condition(`{"NumericEquals":{"vpc-lattice-svcs:Port":443}}`), "has 443 without quotes"},
-		{"a wildcard that is none", condition(`{"StringEquals":{"vpc-lattice-svcs:RequestPath":"/a/*"}}`), "a wildcard is one with StringLike and ArnLike only"},
+		{"a literal star", condition(`{"StringEquals":{"vpc-lattice-svcs:RequestPath":"/a/*"}}`), "a wildcard is one with StringLike and ArnLike only"},
 		{"a method in lower case", condition(`{"StringEquals":{"vpc-lattice-svcs:RequestMethod":"get"}}`), "methods are in upper case"},
 		{"a path without its slash", condition(`{"StringLike":{"vpc-lattice-svcs:RequestPath":"a/*"}}`), "paths begin with /"},
 		{"a type of principal", condition(`{"StringEquals":{"aws:PrincipalType":"Role"}}`), "it is Account, Anonymous, AssumedRole, FederatedUser or User"},

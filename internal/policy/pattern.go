@@ -138,7 +138,7 @@ func (p *Pattern) simplest() form {
 	return formGeneral
 }
 
-// meaning says whether a text of a policy has a meaning for a request.
+// meaning is what is known about the meaning of a policy's text for a request.
 type meaning int
 
 const (

@@ -16,7 +16,7 @@ type Directory struct {
 	// anything is the policy of principals whom the credentials file does not know. It is nil where only those of the file
 	// exist.
 	anything policy.Set
-	account  string   // of access keys that are none
+	account  string   // of access keys that do not name one
 	sessions sync.Map // of *session, by access key id
 }
 

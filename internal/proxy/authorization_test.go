@@ -82,7 +82,7 @@ func (w *world) guard(resourceID, statements string) {
 	}
 }
 
-// statement returns a statement about everybody and everything, but for the members that are given.
+// statement returns a statement about everybody and everything, except for the members that are given.
 func statement(effect, members string) string {
 	s := `{"Effect":"` + effect + `"`
 	for name, otherwise := range map[string]string{"Principal": `"*"`, "Action": `"*"`, "Resource": `"*"`} {
@@ -115,12 +115,12 @@ func sign(t testing.TB, request *http.Request, key string) {
 
 // signingInterceptor signs calls of gRPC with one of the keys that are known: the request that the call becomes, whose path is
 // the method's, and whose metadata are its headers.
-func signingInterceptor(t testing.TB, key string, spoil ...func(*http.Request)) grpc.UnaryClientInterceptor {
+func signingInterceptor(t testing.TB, key string, damage ...func(*http.Request)) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, in, out any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 		request := requestTo(t, "POST", method)
 		sign(t, request, key)
-		for _, spoil := range spoil {
-			spoil(request)
+		for _, damage := range damage {
+			damage(request)
 		}
 		for _, name := range []string{"Authorization", "X-Amz-Date", "X-Amz-Content-Sha256", "X-Amz-Security-Token"} {
 			if value := request.Header.Get(name); value != "" {
@@ -338,7 +338,7 @@ func TestPoliciesSeeEachConditionKeyOfARequest(t *testing.T) {
 func TestSignaturesThatAreThereAreCheckedWhateverIsAskedFor(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		spoil  func(*http.Request)
+		damage func(*http.Request)
 		want   string
 		signed bool // the response shows what should have been signed
 	}{
@@ -359,7 +359,7 @@ func TestSignaturesThatAreThereAreCheckedWhateverIsAskedFor(t *testing.T) {
 			for _, client := range []*http.Client{w.http1Client(), w.http2Client()} {
 				request := requestTo(t, "GET", "/a")
 				sign(t, request, userKey)
-				test.spoil(request)
+				test.damage(request)
 				got := do(t, client, request)
 				if got.StatusCode != 403 || !strings.HasPrefix(got.body, test.want) {
 					t.Errorf("%s: %d %q, want %q", got.Proto, got.StatusCode, got.body, test.want)
@@ -368,7 +368,7 @@ func TestSignaturesThatAreThereAreCheckedWhateverIsAskedFor(t *testing.T) {
 					t.Errorf("%s: the canonical request is shown as %q", got.Proto, canonical)
 				}
 			}
-			conn := w.grpcClient(grpc.WithDisableRetry(), grpc.WithUnaryInterceptor(signingInterceptor(t, userKey, test.spoil)))
+			conn := w.grpcClient(grpc.WithDisableRetry(), grpc.WithUnaryInterceptor(signingInterceptor(t, userKey, test.damage)))
 			err := conn.Invoke(grpcContext(t), "/a", wrapperspb.Bytes(nil), new(wrapperspb.BytesValue))
 			if got := status.Convert(err); got.Code() != codes.PermissionDenied || !strings.HasPrefix(got.Message(), test.want) {
 				t.Errorf("gRPC: %v %q, want %q", got.Code(), got.Message(), test.want)

@@ -160,7 +160,7 @@ func TestUnfinishedHeadMakesRoom(t *testing.T) {
 	w.serves(kept, third)
 }
 
-func TestIdleConnectionOfHTTP2MakesRoomWithAGoodbye(t *testing.T) {
+func TestIdleConnectionOfHTTP2MakesRoomByGOAWAY(t *testing.T) {
 	w := crowded(t, Limits{Clients: 1})
 	c := w.dialFrames()
 	c.request(1, true, "GET", "/")
@@ -195,7 +195,7 @@ func TestExchangesAreNotBrokenOffForRoom(t *testing.T) {
 			io.WriteString(conn, okAnswer)
 		}
 	}))
-	// One more than the limit is accepted, for which room is to be made; then the others wait.
+	// One more than the limit is accepted, for which room is made; then the others wait.
 	clients := make([]*client, 4)
 	for i := range clients {
 		clients[i] = w.dial()

@@ -66,7 +66,7 @@ func TestExchangeDoesNotAlloc(t *testing.T) {
 			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n"},
 		{"POST with a large body", "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 99997) + "end",
 			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"},
-		{"large answer", "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + strings.Repeat("x", 200000)},
+		{"large response", "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + strings.Repeat("x", 200000)},
 		{"fixed response", "GET /fixed HTTP/1.1\r\nHost: fixed.lattice.test\r\n\r\n", ""},
 		{"GET that policies allow", "GET /public/a?b=%41 HTTP/1.1\r\nHost: svc-guarded.lattice.test\r\nX-Team: blue\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"},
@@ -82,7 +82,7 @@ func TestExchangeDoesNotAlloc(t *testing.T) {
 			if bytes.Contains(request, []byte("%s")) {
 				request = fmt.Appendf(nil, test.request, host)
 			}
-			// The first answer tells how long all the others are.
+			// The first response tells how long all the others are.
 			if _, err := c.Conn.Write(request); err != nil {
 				t.Fatal(err)
 			}
@@ -110,7 +110,7 @@ func TestExchangeDoesNotAlloc(t *testing.T) {
 	}
 }
 
-// answerEnd returns the last bytes of an answer as the client gets it.
+// answerEnd returns the last bytes of a response as the client gets it.
 func answerEnd(response string) []byte {
 	switch {
 	case response == "":

@@ -253,7 +253,7 @@ func testGRPCStreams(t *testing.T, start func(*grpcService) (*world, *grpc.Clien
 				}
 			}
 		}, func(t *testing.T, stream grpc.ClientStream) {
-			for range 100 { // Each answer comes while the request is open.
+			for range 100 { // Each response comes while the request is open.
 				sendMessage(stream, "ping")
 				if got, err := receiveMessage(stream); err != nil || got != "re: ping" {
 					t.Fatalf("got %q, %v", got, err)

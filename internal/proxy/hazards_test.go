@@ -232,7 +232,7 @@ func TestFreshConnectionThatBreaksIsNotRetried(t *testing.T) {
 	}
 }
 
-// Half of an answer is an answer: what follows it on another connection would be another one.
+// Half of a response is a response: what follows it on another connection would be another one.
 func TestBrokenHeadIsNotRetried(t *testing.T) {
 	w := newWorld(t)
 	var count atomic.Int32
@@ -252,8 +252,8 @@ func TestBrokenHeadIsNotRetried(t *testing.T) {
 	}
 }
 
-// What a target says unasked must not become the answer to somebody's request, neither when it comes later nor when it
-// comes with an answer.
+// What a target says unasked must not become the response to somebody's request, neither when it comes later nor when it
+// comes with a response.
 func TestUnaskedAnswerIsNotTakenForTheNext(t *testing.T) {
 	const answer, poison = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 	for _, protocol := range []shape.TargetGroupProtocol{shape.TargetGroupProtocolHttp, shape.TargetGroupProtocolHttps} {
@@ -358,7 +358,7 @@ func TestPanicInOneExchange(t *testing.T) {
 
 func TestClientDisconnectCancelsUpstream(t *testing.T) {
 	for _, test := range []struct{ name, request, response string }{
-		{"before the answer", "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", ""},
+		{"before the response", "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", ""},
 		{"after the head", "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"},
 		{"while it sends the body", "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 10\r\n\r\n", ""},
 	} {

@@ -15,7 +15,7 @@ import (
 // h2spec returns what the conformance suite says when it fails.
 func h2spec(t *testing.T, arguments ...string) {
 	t.Helper()
-	// The timeout is for an answer that does not come.
+	// The timeout is for a response that does not come.
 	arguments = append([]string{"tool", "h2spec", "--strict", "--timeout", "60"}, arguments...)
 	output, err := exec.CommandContext(t.Context(), "go", arguments...).CombinedOutput()
 	if err != nil {

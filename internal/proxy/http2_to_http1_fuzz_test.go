@@ -330,7 +330,7 @@ func referenceRequest(t *testing.T, in []byte) *agreed {
 	case <-handled:
 	case <-ended:
 	case <-time.After(30 * time.Second):
-		t.Error("x/net's server reads for ever")
+		t.Error("x/net's server does not stop reading")
 	}
 	client.Close()
 	serving.Wait()

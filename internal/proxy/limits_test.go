@@ -82,7 +82,7 @@ func TestSlowClientTimesOut(t *testing.T) {
 	}
 }
 
-// A byte now and then does not keep a head alive for ever.
+// A byte now and then does not keep a head alive.
 func TestTricklingHeadTimesOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(cfg *Config) { cfg.HeadTimeout = time.Second })
@@ -141,7 +141,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	used.atEnd()
 }
 
-func TestConnectionsHaveALastHour(t *testing.T) {
+func TestConnectionsHaveAMaximumDuration(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 3 * time.Second })
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
@@ -172,7 +172,7 @@ func TestConnectionsHaveALastHour(t *testing.T) {
 	}
 }
 
-func TestUpgradedConnectionsHaveALastHourToo(t *testing.T) {
+func TestUpgradedConnectionsHaveAMaximumDuration(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 2 * time.Second })
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
@@ -190,7 +190,7 @@ func TestUpgradedConnectionsHaveALastHourToo(t *testing.T) {
 	}
 }
 
-func TestResponseThatNobodyReadsHasALastHourToo(t *testing.T) {
+func TestUnreadResponseHasAMaximumDuration(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 2 * time.Second })
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {

@@ -22,7 +22,7 @@ func closeCircle(w *world) {
 	w.put(w.targets("tg-1", w.proxy.Addr(80).String()))
 }
 
-func TestRequestThatGoesRoundIsAnsweredWithLoopDetected(t *testing.T) {
+func TestRequestThatLoopsIsAnswered508(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.Explain = true })
 	closeCircle(w)
 	response := w.dial().get("/")
@@ -39,12 +39,12 @@ func TestRequestThatGoesRoundIsAnsweredWithLoopDetected(t *testing.T) {
 	}
 }
 
-// failedOf returns the exchanges that failed. Those around them have passed an answer on.
+// failedOf returns the exchanges that failed. Those around them have passed a response on.
 func failedOf(records []accesslog.Record) []accesslog.Record {
 	return slices.DeleteFunc(records, func(r accesslog.Record) bool { return r.Failure == "" })
 }
 
-func TestRequestThatGoesRoundThroughAnotherNodeIsNoticed(t *testing.T) {
+func TestRequestThatLoopsThroughAnotherNodeIsDetected(t *testing.T) {
 	one, other := newWorld(t), newWorld(t)
 	one.storefront()
 	other.storefront(one.proxy.Addr(80).String())
@@ -56,7 +56,7 @@ func TestRequestThatGoesRoundThroughAnotherNodeIsNoticed(t *testing.T) {
 	other.accessLog(exchange.MaxHops / 2)
 }
 
-func TestHTTP2RequestThatGoesRoundIsNoticed(t *testing.T) {
+func TestHTTP2RequestThatLoopsIsDetected(t *testing.T) {
 	for _, version := range []shape.TargetGroupProtocolVersion{shape.TargetGroupProtocolVersionHttp1, shape.TargetGroupProtocolVersionHttp2} {
 		t.Run(string(version), func(t *testing.T) {
 			w := newWorld(t)
@@ -128,7 +128,7 @@ func TestEachPassThroughTrellisCounts(t *testing.T) {
 	}
 }
 
-func TestConnectionThatIsPassedThroughInACircleIsNoticed(t *testing.T) {
+func TestPassedThroughConnectionThatLoopsIsDetected(t *testing.T) {
 	w := newSecureWorld(t)
 	w.passthrough()
 	w.put(w.targets("tg-1", w.proxy.Addr(443).String()))

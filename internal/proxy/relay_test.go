@@ -15,7 +15,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// What fills the room for the first bytes of an answer makes the proxy look for more, but not wait for it.
+// What fills the room for the first bytes of a response makes the proxy look for more, but not wait for it.
 func TestAnswerThatFillsTheRoomIsNotHeldBack(t *testing.T) {
 	room := exchange.ResponseBytes - exchange.HeadRoom - exchange.ChunkRoom
 	const rest = 10_000
@@ -109,6 +109,6 @@ func TestAnswersToAClientThatReadsLateArriveWhole(t *testing.T) {
 		sent += r.Sent
 	}
 	if head := sent/count - int64(len(body)); head < 50 || head > 1000 {
-		t.Errorf("the access log has %d bytes for the head of each answer", head)
+		t.Errorf("the access log has %d bytes for the head of each response", head)
 	}
 }

@@ -32,7 +32,7 @@ func TestRetiringClosesIdleConnectionsWithTheResponseToTheirNextRequest(t *testi
 	// Sweeps must leave the connection alone.
 	trellistest.Await(t, func() bool { return w.proxy.env.Clock.Now() >= before+4*downstream.Tick.Milliseconds() }, "four sweeps")
 	if got := c.get("/"); !got.Close || got.StatusCode != 404 {
-		t.Errorf("the answer is %d, close: %v", got.StatusCode, got.Close)
+		t.Errorf("the response is %d, close: %v", got.StatusCode, got.Close)
 	}
 	c.atEnd()
 	if err := <-retired; err != nil {

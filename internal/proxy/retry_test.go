@@ -198,7 +198,7 @@ func TestRequestsSurviveATargetThatEndsConnectionsByGOAWAY(t *testing.T) {
 	}
 }
 
-// A target that never takes anything must not be asked for ever.
+// A target that never takes anything must not be asked endlessly.
 func TestRequestThatNoTargetTakesEndsWithTheDialTimeout(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.Upstream.DialTimeout = 300 * time.Millisecond })
 	var attempts atomic.Int64

@@ -278,7 +278,7 @@ func (c *client) receive(method string) answer {
 	return answer{response, string(body), err}
 }
 
-// get sends a GET and reads the answer.
+// get sends a GET and reads the response.
 func (c *client) get(path string, lines ...string) answer {
 	c.t.Helper()
 	var extra string

@@ -76,7 +76,7 @@ func TestSetupPrintsStepsAndHowToUndoThem(t *testing.T) {
 		}
 	}
 	if strings.Contains(out.String(), "reboot") || strings.Contains(out.String(), "a.7d67968") {
-		t.Errorf("names that are none, or are in a zone, are printed:\n%s", &out)
+		t.Errorf("names that are invalid, or are in a zone, are printed:\n%s", &out)
 	}
 	if got := strings.Count(out.String(), "\nUndo:"); got != 4 {
 		t.Errorf("%d of 4 ways say how they are undone", got)

@@ -156,11 +156,11 @@ func TestHostsAreTheNamesOfServicesWhetherTheyCanBeReachedOrNot(t *testing.T) {
 	expect("without the first", "a.localhost", "", "")
 	expect("without the first", "shop.example.com", "svc-b", "b.localhost")
 
-	thief := w.service("svc-c")
-	thief.Scope.Account, thief.DomainName, thief.CustomDomainName = accountB, "c.localhost", "b.localhost"
-	w.put(thief)
+	other := w.service("svc-c")
+	other.Scope.Account, other.DomainName, other.CustomDomainName = accountB, "c.localhost", "b.localhost"
+	w.put(other)
 	expect("claimed by another service", "b.localhost", "svc-b", "")
-	w.delete(thief)
+	w.delete(other)
 	expect("after that", "b.localhost", "svc-b", "")
 	w.delete(second)
 	expect("in the end", "b.localhost", "", "")

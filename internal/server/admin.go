@@ -12,7 +12,7 @@ import (
 	"trellis/internal/proxy"
 )
 
-// readiness is the answer of /readyz.
+// readiness is the response of /readyz.
 type readiness struct {
 	// Ready: the data plane carries traffic. It does not need the catalog once the catalog has been loaded, so a node whose
 	// catalog has trouble stays ready.

@@ -77,7 +77,7 @@ func (s *Server) buildDemo(ctx context.Context) error {
 	fmt.Fprintf(out, "  curl -H 'Host: %s' -H 'x-version: green' %s/\n", host, url)
 	fmt.Fprintf(out, "The same by HTTPS, for which the local certificate authority vouches:\n")
 	fmt.Fprintf(out, "  curl --cacert %s --connect-to ::%s https://%s/\n", s.authority.File(), s.boundAddress(demoSecurePort), host)
-	fmt.Fprintf(out, "The x-trellis headers of an answer say which way it took, and the admin port what would happen:\n")
+	fmt.Fprintf(out, "The x-trellis headers of a response say which way it took, and the admin port what would happen:\n")
 	fmt.Fprintf(out, "  curl -i -H 'Host: %s' %s/\n", host, url)
 	fmt.Fprintf(out, "  curl -G http://%s/explain -d method=GET -d host=%s -d port=%d -d path=/orders/7\n", s.adminListener.Addr(), host, demoListenerPort)
 	return nil

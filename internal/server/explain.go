@@ -28,7 +28,7 @@ type explanation struct {
 	Functions map[string]functionReport `json:"functions,omitempty"`
 }
 
-// targetGroupExplanation is the answer of /explain about a target group: what is known of the health of each target.
+// targetGroupExplanation is the response of /explain about a target group: what is known of the health of each target.
 type targetGroupExplanation struct {
 	ARN         string                   `json:"arn"`
 	Name        string                   `json:"name"`

@@ -40,7 +40,7 @@ func says(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) }
 }
 
-// ask sends a request and returns the answer as soon as it is there.
+// ask sends a request and returns the response as soon as it is there.
 func ask(t *testing.T, client *http.Client, url string) <-chan string {
 	answer := make(chan string, 1)
 	go func() {
@@ -56,7 +56,7 @@ func ask(t *testing.T, client *http.Client, url string) <-chan string {
 			t.Error(err)
 		}
 		if res.Close {
-			body = append(body, ", and goodbye"...)
+			body = append(body, ", and the end"...)
 		}
 		answer <- string(body)
 	}()
@@ -176,7 +176,7 @@ func TestPortPassesCallsOnOldConnectionsToTheSuccessor(t *testing.T) {
 	d.pause()
 	waiting := ask(t, client, url)
 	d.forwardTo(successor.Addr().String())
-	if got := <-waiting; got != "new, and goodbye" {
+	if got := <-waiting; got != "new, and the end" {
 		t.Errorf("the port answers %q", got)
 	}
 	if "http://"+host != url {

@@ -28,7 +28,7 @@ func (h hosts) Find(name string, client netip.Addr) (dns.Entry, bool) {
 	return dns.Entry{Canonical: host.Generated}, ok
 }
 
-// listedName is a name in the answer of /names.
+// listedName is a name in the response of /names.
 type listedName struct {
 	Name      string       `json:"name"`
 	Canonical string       `json:"canonical,omitempty"`

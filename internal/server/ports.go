@@ -100,7 +100,7 @@ func (s *Server) listenOwn(ctx context.Context, purpose, flag, address string) (
 }
 
 // tryMappedPorts is for dev, whose ports are the same for everybody: when another Trellis has one, a client would reach
-// that one instead of this one, and nobody would understand the answers. So it is an error; a port that another program
+// that one instead of this one, and nobody would understand the responses. So it is an error; a port that another program
 // has, or that cannot be bound for another reason, is a problem that it returns.
 func (s *Server) tryMappedPorts(ctx context.Context) (problems []proxy.Problem, err error) {
 	if !s.cfg.Dev || s.takeover.channel != nil { // The process to take over from has them.

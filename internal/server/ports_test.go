@@ -18,7 +18,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// get returns the answer of a URL and its body.
+// get returns the response of a URL and its body.
 func get(t *testing.T, url string) (*http.Response, string) {
 	t.Helper()
 	response, err := http.Get(url)

@@ -207,7 +207,7 @@ func TestDevReachesItsDataPlaneThroughTargetsButNotItsAPI(t *testing.T) {
 	}
 	response := node.ask(t, host, "/")
 	if problem := response.Header.Get("x-trellis-problem"); response.StatusCode != http.StatusLoopDetected || !strings.Contains(problem, "leads back") {
-		t.Errorf("a request that goes round is answered %d, problem %q", response.StatusCode, problem)
+		t.Errorf("a request that loops is answered %d, problem %q", response.StatusCode, problem)
 	}
 }
 

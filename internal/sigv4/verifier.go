@@ -94,7 +94,7 @@ func decodeHex(s string) ([]byte, bool) {
 	return b, err == nil
 }
 
-// signingKey returns the key of a secret for the scope of a signature. m.cacheKey is what it is to be kept by.
+// signingKey returns the key of a secret for the scope of a signature. it is kept under m.cacheKey.
 func (v *Verifier) signingKey(m *scratch, s *Signature, secret string) (key []byte, remembered bool) {
 	m.cacheKey = m.cacheKey[:0]
 	for _, part := range []string{secret, s.Date, s.Region, s.Service} {

@@ -28,7 +28,7 @@ import (
 const (
 	// version is that of the STS API, which every request names.
 	version = "2011-06-15"
-	// namespace is that of its answers.
+	// namespace is that of its responses.
 	namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 	// maxBodyBytes is above any request: one with 50 tags of keys and values of full length, all encoded.
 	maxBodyBytes = 128 << 10
@@ -156,7 +156,7 @@ func refusalOf(err error) *refusal {
 	return &refusal{Type: "Receiver", Code: "InternalFailure", Message: "Something went wrong in the server.", status: http.StatusInternalServerError}
 }
 
-// write sends an answer as XML, or as JSON to who asks for that.
+// write sends a response as XML, or as JSON to who asks for that.
 func write(w http.ResponseWriter, r *http.Request, status int, out any) {
 	contentType, body, err := "text/xml", []byte(nil), error(nil)
 	if strings.Contains(r.Header.Get("Accept"), "application/json") {
@@ -166,7 +166,7 @@ func write(w http.ResponseWriter, r *http.Request, status int, out any) {
 		body, err = xml.MarshalIndent(out, "", "  ")
 	}
 	if err != nil {
-		// Texts are all there is in an answer.
+		// Texts are all there is in a response.
 		http.Error(w, "", http.StatusInternalServerError)
 		return
 	}

@@ -115,7 +115,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// call sends a request that is signed with a key, and decodes its answer.
+// call sends a request that is signed with a key, and decodes its response.
 func (w *world) call(t *testing.T, key, values string) (status int, result stsResult) {
 	t.Helper()
 	r := form(values + "&Version=2011-06-15")
@@ -128,7 +128,7 @@ func (w *world) call(t *testing.T, key, values string) (status int, result stsRe
 	return recorder.Code, result
 }
 
-// stsResult is what is in the answers of all actions.
+// stsResult is what is in the responses of all actions.
 type stsResult struct {
 	Role struct {
 		Credentials   keys

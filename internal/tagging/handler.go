@@ -89,7 +89,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Amzn-Errortype", refused.Code)
 	}
 	body, err := json.Marshal(out)
-	if err != nil { // Texts are all there is in an answer.
+	if err != nil { // Texts are all there is in a response.
 		http.Error(w, "", http.StatusInternalServerError)
 		return
 	}

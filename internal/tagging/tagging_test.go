@@ -59,7 +59,7 @@ func service(scope lattice.Scope, number int, tags map[string]string) *lattice.S
 	return &lattice.Service{Base: lattice.Base{ID: name, Name: name, Scope: scope, Tags: tags}}
 }
 
-// ask performs an operation and decodes its answer.
+// ask performs an operation and decodes its response.
 func ask[Out any](t *testing.T, h http.Handler, operation, body string) (int, Out) {
 	t.Helper()
 	r := httptest.NewRequest("POST", "/", strings.NewReader(body))

@@ -34,7 +34,7 @@ const noResolver = "127.0.0.1:9"
 // waits for.
 const (
 	programLimit = 5 * time.Minute
-	patience     = 3 * time.Minute
+	waitLimit    = 3 * time.Minute
 )
 
 // parallel is how many tests run at once: they are waiting for most of the time.
@@ -216,9 +216,9 @@ func troubleThroughGo(t *testing.T, throttling, failing, unsteady *trellistest.P
 	_, err = devClient(t, failing, "any").ListServices(t.Context(), &vpclattice.ListServicesInput{})
 	refusal[*types.InternalServerException](t, err, http.StatusInternalServerError)
 
-	// Who tries again creates once, even when the first answer was lost.
+	// Who tries again creates once, even when the first response was lost.
 	c := devClient(t, unsteady, "888888888888")
-	patiently := func(o *vpclattice.Options) {
+	withRetries := func(o *vpclattice.Options) {
 		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 30, 10*time.Millisecond, ratelimit.None
 		})
@@ -226,12 +226,12 @@ func troubleThroughGo(t *testing.T, throttling, failing, unsteady *trellistest.P
 	var want, got []string
 	for n := range 20 {
 		name := fmt.Sprintf("network-%d", n)
-		if _, err := c.CreateServiceNetwork(t.Context(), &vpclattice.CreateServiceNetworkInput{Name: &name}, patiently); err != nil {
+		if _, err := c.CreateServiceNetwork(t.Context(), &vpclattice.CreateServiceNetworkInput{Name: &name}, withRetries); err != nil {
 			t.Fatal(err)
 		}
 		want = append(want, name)
 	}
-	networks, err := c.ListServiceNetworks(t.Context(), &vpclattice.ListServiceNetworksInput{}, patiently)
+	networks, err := c.ListServiceNetworks(t.Context(), &vpclattice.ListServiceNetworksInput{}, withRetries)
 	if err != nil {
 		t.Fatal(err)
 	}

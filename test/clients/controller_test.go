@@ -85,7 +85,7 @@ func (k *controller) takeMutations() []string {
 // untilDone reconciles until nothing is in progress any more.
 func untilDone(t *testing.T, what string, reconcile func(ctx context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	for {
 		err := reconcile(ctx)

@@ -40,7 +40,7 @@ func newClient(t *testing.T, p *trellistest.Process, options ...func(*config.Loa
 	}
 	return vpclattice.NewFromConfig(cfg, func(o *vpclattice.Options) {
 		o.BaseEndpoint = &p.API
-		// An answer of 500 must show, not be tried again.
+		// A response of 500 must show, not be tried again.
 		o.Retryer = aws.NopRetryer{}
 	})
 }

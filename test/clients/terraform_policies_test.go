@@ -71,7 +71,7 @@ func (tf *terraform) policiesAndLogs() []*configured {
 	}
 }
 
-// policy is a policy of a resource. It is gone when it is not found, or when the answer has none.
+// policy is a policy of a resource. It is gone when it is not found, or when the response has none.
 func (tf *terraform) policy(
 	name, on, text string,
 	put func(ctx context.Context, resource resource, policy string) error,

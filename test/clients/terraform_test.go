@@ -123,7 +123,7 @@ func (tf *terraform) destroyWhileAssociated() {
 // walk takes a step with all resources at once, each as soon as those before it are done, as Terraform does.
 func (tf *terraform) walk(step string, take func(context.Context, *configured) error, before func(*configured) []string) {
 	tf.t.Helper()
-	ctx, cancel := context.WithTimeout(tf.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(tf.t.Context(), waitLimit)
 	defer cancel()
 	done := map[string]chan struct{}{}
 	for _, r := range tf.resources {

@@ -416,7 +416,7 @@ func TestThousandConcurrentRequestsAreServedOrThrottled(t *testing.T) {
 	}
 	all.Wait()
 	if counts[200]+counts[503] != 1000 || counts[200] < 4 {
-		t.Errorf("the answers are %v", counts)
+		t.Errorf("the responses are %v", counts)
 	}
 }
 

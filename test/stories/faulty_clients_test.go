@@ -37,7 +37,7 @@ var listenElsewhere = net.ListenConfig{Control: func(_, _ string, raw syscall.Ra
 }}
 
 // asElsewhere makes a socket behave as if its peer were on another machine. On the loopback a segment can have 64 KB, and
-// so the kernel takes 2.6 MB of an answer for a client that reads nothing, at once; over a network it is a twentieth of
+// so the kernel takes 2.6 MB of a response for a client that reads nothing, at once; over a network it is a twentieth of
 // that. And what it keeps of it would be the other machine's memory: here all sockets share a limit, at which the kernel
 // drops what anybody receives.
 func asElsewhere(raw syscall.RawConn, buffer int) error {
@@ -140,8 +140,8 @@ const (
 	brokenBody = "200 and a broken body"
 )
 
-// patience is after what time a client gives up that should not see more.
-const patience = 300 * time.Millisecond
+// giveUpAfter is when a client gives up that should not see more.
+const giveUpAfter = 300 * time.Millisecond
 
 // see makes a request on a new connection and says in a word what comes of it.
 func see(args FaultArgs, expected string) string {
@@ -153,7 +153,7 @@ func see(args FaultArgs, expected string) string {
 	waits := func(word string) {
 		limit := exchangeLimit
 		if word == expected {
-			limit = patience
+			limit = giveUpAfter
 		}
 		conn.SetDeadline(time.Now().Add(limit))
 	}
@@ -230,9 +230,9 @@ func clientFaults() []clientFault {
 			fmt.Fprintf(conn, startOfBody, args.Host)
 			drip(ctx, args, conn, "a body of a million bytes")
 		}},
-		{name: "read nothing of a large answer", target: answerMuch, misbehave: readNothing},
+		{name: "read nothing of a large response", target: answerMuch, misbehave: readNothing},
 		{name: "read nothing of it, all at once", target: answerMuch, misbehave: readNothing, atOnce: true},
-		{name: "read a large answer, a byte a second", target: answerMuch, misbehave: func(ctx context.Context, args FaultArgs, conn net.Conn) {
+		{name: "read a large response, a byte a second", target: answerMuch, misbehave: func(ctx context.Context, args FaultArgs, conn net.Conn) {
 			fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", args.Host)
 			for ctx.Err() == nil {
 				if _, err := conn.Read(make([]byte, 1)); err != nil {

@@ -149,7 +149,7 @@ func (c *keptClient) close() {
 	}
 }
 
-// do makes one request, hands the answer to read, and checks that all of it was read.
+// do makes one request, hands the response to read, and checks that all of it was read.
 func (c *keptClient) do(r *http.Request, read func(*http.Response) error) error {
 	if c.conn == nil {
 		conn, err := c.dial()
@@ -165,12 +165,12 @@ func (c *keptClient) do(r *http.Request, read func(*http.Response) error) error 
 	}
 	response, err := http.ReadResponse(c.reader, r)
 	if err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return fmt.Errorf("reading the response: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(response.Body)
-		return fmt.Errorf("the answer is %s %q", response.Status, text)
+		return fmt.Errorf("the response is %s %q", response.Status, text)
 	}
 	if err := read(response); err != nil {
 		return err
@@ -216,7 +216,7 @@ func (c *keptClient) echo(body []byte, length bool) error {
 	return c.do(r, expect(string(body)))
 }
 
-// readSlowly reads an answer piece by piece, slower than it comes.
+// readSlowly reads a response piece by piece, slower than it comes.
 func (c *keptClient) readSlowly(path, want string) error {
 	return c.do(newRequest(http.MethodGet, path, nil), func(response *http.Response) error {
 		var body bytes.Buffer
@@ -278,10 +278,10 @@ func (c *keptClient) upgradeAndEcho(messages int) error {
 	}
 	response, err := http.ReadResponse(c.reader, nil)
 	if err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return fmt.Errorf("reading the response: %w", err)
 	}
 	if response.StatusCode != http.StatusSwitchingProtocols {
-		return fmt.Errorf("the answer to the upgrade is %s", response.Status)
+		return fmt.Errorf("the response to the upgrade is %s", response.Status)
 	}
 	for range messages {
 		message := randomBytes(1 + rand.IntN(10_000))

@@ -219,7 +219,7 @@ func TestTerminationLetsExchangesInFlightFinish(t *testing.T) {
 	go func() {
 		status, body, err := get(context.Background(), n.host, dataPort, "/slow")
 		if err == nil && (status != http.StatusOK || body != "hello") {
-			err = fmt.Errorf("the answer is %d %q", status, body)
+			err = fmt.Errorf("the response is %d %q", status, body)
 		}
 		answered <- err
 	}()

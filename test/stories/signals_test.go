@@ -77,7 +77,7 @@ func TestHangupHasServeReadItsFilesAgain(t *testing.T) {
 	}
 }
 
-func TestHangupEndsDevInGoodOrder(t *testing.T) {
+func TestHangupEndsDevCleanly(t *testing.T) {
 	t.Parallel()
 	// A process inherits that SIGHUP is ignored, as nohup has it, and dev respects that. One that is caught is not inherited.
 	hangups := make(chan os.Signal, 1)
@@ -86,7 +86,7 @@ func TestHangupEndsDevInGoodOrder(t *testing.T) {
 	p := trellistest.Start(t, trellistest.Build(t), "dev")
 	p.StopBy(syscall.SIGHUP)
 	if !strings.Contains(p.Log(), "msg=stopped") {
-		t.Errorf("the program has not stopped in good order:\n%s", p.Log())
+		t.Errorf("the program has not stopped cleanly:\n%s", p.Log())
 	}
 }
 

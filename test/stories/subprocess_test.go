@@ -55,7 +55,7 @@ type pipes struct {
 func (p pipes) Write(b []byte) (int, error) { return p.out.Write(b) }
 func (p pipes) Close() error                { return errors.Join(p.out.Close(), p.ReadCloser.Close()) }
 
-// giveWay starts this program anew with a low priority: thousands of faulty clients would have machines of their own,
+// giveWay starts this program again with a low priority: thousands of faulty clients would have machines of their own,
 // and must not take the processors from what is measured.
 func giveWay() error {
 	const done = "TRELLIS_STORIES_GIVES_WAY"

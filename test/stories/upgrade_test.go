@@ -129,7 +129,7 @@ func (l *traffic) one(client *http.Client, secure, http2 bool, body []byte) erro
 		return err
 	}
 	if response.StatusCode != http.StatusOK || string(got) != "hello"+string(body) {
-		return fmt.Errorf("the answer is %d with %d bytes", response.StatusCode, len(got))
+		return fmt.Errorf("the response is %d with %d bytes", response.StatusCode, len(got))
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func (c Command) Run(ctx context.Context, out, errOut io.Writer) int {
 	}
 }
 
-// refusedError is an answer that does not change when one asks again.
+// refusedError is a response that does not change when one asks again.
 type refusedError struct{ text string }
 
 func (e *refusedError) Error() string { return e.text }
@@ -107,7 +107,7 @@ type printer struct {
 	began   bool // a node has answered
 }
 
-// follow writes exchanges until the node ends the answer. began reports whether it has answered at all.
+// follow writes exchanges until the node ends the response. began reports whether it has answered at all.
 func (p *printer) follow(ctx context.Context, address string) (began bool, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {

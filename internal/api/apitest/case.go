@@ -12,7 +12,7 @@ type Case struct {
 	// Name says what the request has that it must not have (or, of a case of Allowed, may just have).
 	Name      string
 	Operation string
-	// Field is the path of the wrong value, as the answer's fieldList has to name it.
+	// Field is the path of the wrong value, as the response's fieldList has to name it.
 	Field string
 	Kind  bounds.Kind
 	// Shape is that of the value.

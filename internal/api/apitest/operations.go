@@ -12,5 +12,5 @@ import (
 )
 
 // Operations implements api.Operations with one function, which gets the operation's name and its input (a
-// pointer to the request's structure). The answer is an empty response, or the error that the function returns.
+// pointer to the request's structure). Each operation returns an empty response, or the error that the function returns.
 type Operations func(ctx context.Context, operation string, caller api.Caller, in any) error

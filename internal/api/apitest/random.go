@@ -102,7 +102,7 @@ func (r *Random) resemble(op bounds.Operation, body []byte, input object) {
 	}
 }
 
-// Learn remembers a request to an operation that succeeded, and the ids and ARNs in its answer.
+// Learn remembers a request to an operation that succeeded, and the ids and ARNs in its response.
 func (r *Random) Learn(operation string, request Request, answer []byte) {
 	if len(r.bodies[operation]) < 20 {
 		r.bodies[operation] = append(r.bodies[operation], request.Body)

@@ -183,7 +183,7 @@ func (c *Conn) Wait(onReadable func(fd uintptr) bool) error {
 	return err
 }
 
-// GoInside is to be called first by the callback of Wait.
+// GoInside must be called first by the callback of Wait.
 func (c *Conn) GoInside(fd uintptr) { c.fd, c.inside = fd, true }
 
 // IsInside reports whether the callback of Wait is running.

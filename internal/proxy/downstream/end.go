@@ -25,7 +25,7 @@ func (c *Conn) End() {
 	c.conn.Close()
 }
 
-// Reset closes a connection of which nothing is to be kept.
+// Reset closes a connection and drops everything that is under way.
 func (c *Conn) Reset() {
 	c.accepted.SetLinger(0)
 	c.accepted.Close()

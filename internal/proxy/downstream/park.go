@@ -6,7 +6,7 @@ import (
 	"trellis/internal/proxy/socket"
 )
 
-// Parks reports whether a wait has ended only because the connection is to be parked. If so, it can be waited for again.
+// Parks reports whether a wait has ended only because the connection should be parked. If so, it can be waited for again.
 func (c *Conn) Parks() bool {
 	word := c.watch.word.Load()
 	if wordCause(word) != CausePark {
@@ -18,7 +18,7 @@ func (c *Conn) Parks() bool {
 }
 
 // Park waits for the client's next request with as little memory as possible; whoever serves the connection goes on
-// afterwards. It is to be called on a goroutine of its own: the stack of the one that carried requests has grown, and the
+// afterwards. It must be called on a goroutine of its own: the stack of the one that carried requests has grown, and the
 // collector would leave it at twice the size that a goroutine starts with, since it reserves a part of it.
 func (c *Conn) Park() {
 	if c.secured != nil {

@@ -65,7 +65,7 @@ func (l *failureLog) isNew(r *accesslog.Record) bool {
 	return l.seen[key] == 1
 }
 
-// SweepFailures tells how many failures were not told of. It is to be called every FailureInterval, and at the end.
+// SweepFailures tells how many failures were not told of. It must be called every FailureInterval, and at the end.
 func (s *Shared) SweepFailures() { s.failures.sweep(s.Log) }
 
 // sweep tells how many failures were not told of.

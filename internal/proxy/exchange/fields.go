@@ -11,7 +11,7 @@ import (
 type Names [http1.NameCount]bool
 
 var (
-	// NotToTarget are the lines of a request that are not passed on: they are meant for this hop, or written anew. What
+	// NotToTarget are the lines of a request that are not passed on: they are meant for this hop, or replaced. What
 	// only the proxy may say is among them, so that no client can pretend it (UG http-targets).
 	NotToTarget = Names{
 		http1.Connection: true, http1.KeepAlive: true, http1.ProxyConnection: true, http1.TE: true, http1.Upgrade: true,

@@ -11,7 +11,7 @@ import (
 )
 
 // MaxHops is how many times a request may pass through Trellis, on one node or on several. One service may call
-// another through its listener, but a request that goes round would take connections until there are none left. It
+// another through its listener, but a request that loops would take connections until there are none left. It
 // carries the number with it, in CDN-Loop (RFC 8586): unlike Via, it changes nothing about how targets respond.
 const MaxHops = 16
 

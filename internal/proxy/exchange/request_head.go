@@ -63,7 +63,7 @@ type AddedField struct {
 // Added is room for what Adds returns.
 type Added [6]AddedField
 
-// Adds returns the fields that targets get whatever version of HTTP they speak, but for those that are the same for a whole
+// Adds returns the fields that targets get whatever version of HTTP they speak, except for those that are the same for a whole
 // connection: where the request comes from, who has signed it, and where it goes (UG http-targets).
 func (x *HTTP) Adds(room *Added) []AddedField {
 	fields := append(room[:0], AddedField{"x-amzn-lattice-network", x.SourceVpc.LatticeNetwork})

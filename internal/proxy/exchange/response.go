@@ -6,7 +6,7 @@ import (
 	"trellis/internal/proxy/wire/http1"
 )
 
-// Step is what is to be done with the head of a response.
+// Step is what to do with the head of a response.
 type Step uint8
 
 // The steps.
@@ -19,7 +19,7 @@ const (
 	Skip
 )
 
-// TakeHead decides what is to be done with the head that is in Response (RFC 9110 15.2). An error says that the target
+// TakeHead decides what to do with the head that is in Response (RFC 9110 15.2). An error says that the target
 // must not send it, at least not now.
 func (x *HTTP) TakeHead() (Step, error) {
 	status := x.Response.Status

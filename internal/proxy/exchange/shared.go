@@ -49,7 +49,7 @@ func NewShared(cfg Config) *Shared {
 	return s
 }
 
-// SetDate sets the time for the Date header of refusals. It is to be called once a second.
+// SetDate sets the time for the Date header of refusals. It must be called once a second.
 func (s *Shared) SetDate(now time.Time) {
 	date := now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
 	s.date.Store(&date)

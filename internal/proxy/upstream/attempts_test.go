@@ -45,7 +45,7 @@ func TestWhatFollowsDependsOnWhatWasSentAndReceived(t *testing.T) {
 	}
 }
 
-func TestRequestThatNoTargetLooksAtIsTriedUntilThePatienceEnds(t *testing.T) {
+func TestRequestThatNoTargetLooksAtIsTriedUntilTheLimit(t *testing.T) {
 	now := time.Unix(0, 0)
 	var attempts Attempts
 	var count int

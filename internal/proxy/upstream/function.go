@@ -37,7 +37,7 @@ type InvocationError struct{ Err error }
 func (e *InvocationError) Error() string { return e.Err.Error() }
 func (e *InvocationError) Unwrap() error { return e.Err }
 
-// functionConn has every failure be an *InvocationError, but for the deadlines that the proxy sets itself.
+// functionConn has every failure be an *InvocationError, except for the deadlines that the proxy sets itself.
 type functionConn struct{ net.Conn }
 
 func (c functionConn) Read(b []byte) (int, error) {
@@ -57,7 +57,7 @@ func asInvocationError(err error) error {
 	return &InvocationError{err}
 }
 
-// broken says that a connection broke before the head of an answer was complete. That a function failed is no such thing.
+// broken says that a connection broke before the head of a response was complete. That a function failed is no such thing.
 func broken(err error, sent bool) error {
 	if invocation, ok := errors.AsType[*InvocationError](err); ok {
 		return invocation

@@ -79,7 +79,7 @@ func (c *Conn) secure(ctx context.Context, config *tls.Config) error {
 }
 
 // probed is a connection that can be made not to wait when it is read from, to find out whether TLS has something for
-// its reader that has come already. Only TLS can tell: it also gets messages that are none of the reader's business.
+// its reader that has come already. Only TLS can tell: it also gets messages that are not for the reader.
 type probed struct {
 	net.Conn
 	raw     syscall.RawConn

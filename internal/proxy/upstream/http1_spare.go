@@ -49,7 +49,7 @@ func (p *HTTP1Pool) reserveSpare() bool {
 	return lacks
 }
 
-// lacksSpare reports whether a spare connection is to be made. p.mu is held.
+// lacksSpare reports whether a spare connection should be made. p.mu is held.
 func (p *HTTP1Pool) lacksSpare() bool {
 	cfg := &p.pools.cfg
 	return !p.closed && len(p.idle) < min(cfg.Spare, cfg.MaxIdle) && p.open < cfg.MaxConnections

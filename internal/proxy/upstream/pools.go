@@ -86,7 +86,7 @@ func NewPools(cfg Config) *Pools {
 }
 
 // Sweep closes the connections that have been idle for too long, and those that their targets have closed, and ends what
-// lasts too long. It is to be called about once a second.
+// lasts too long. It must be called about once a second.
 func (p *Pools) Sweep(now time.Time) {
 	last := p.now.Swap(now.UnixNano())
 	p.mu.Lock()

@@ -8,7 +8,7 @@ await throttling.call("ListServices", {}); // The one call that the rate lets th
 await throttling.refused("ThrottlingException", 429, ["ListServices", {}], { retryAfterSeconds: null });
 await new SDK(process.env.TRELLIS_FAILING).refused("InternalServerException", 500, ["ListServices", {}]);
 
-// Who tries again creates once, even when the first answer was lost.
+// Who tries again creates once, even when the first response was lost.
 const unsteady = new SDK(process.env.TRELLIS_UNSTEADY, 30);
 const names = [1, 2, 3].map((n) => `network-${n}`);
 for (const name of names) await unsteady.call("CreateServiceNetwork", { name });

@@ -1,6 +1,6 @@
 """The life of every kind of resource, as kinds.json declares it. The argument says through what: sdk, commandline.
 
-A caller has four methods: call performs an operation and returns its answer; refusal performs one that must be
+A caller has four methods: call performs an operation and returns its response; refusal performs one that must be
 refused with an exception, and returns what the caller can see of the exception's members; pages lists in pages;
 operations names all that there are, of which it keeps those called."""
 

@@ -18,14 +18,14 @@ VPC = "vpc-0123456789abcdef0"
 
 
 def new_client():
-    """A client as any user makes it, but for the endpoint and credentials that nobody has issued."""
+    """A client as any user makes it, except for the endpoint and credentials that nobody has issued."""
     return boto3.client(
         "vpc-lattice",
         endpoint_url=os.environ["TRELLIS_API"],
         region_name="us-west-2",
         aws_access_key_id="any",
         aws_secret_access_key="any",
-        # An answer of 500 must show, not be tried again.
+        # A response of 500 must show, not be tried again.
         config=Config(retries={"total_max_attempts": 1}),
     )
 

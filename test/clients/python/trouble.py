@@ -26,7 +26,7 @@ if seen:
 step("a server that fails")
 directed_to("TRELLIS_FAILING", attempts=1).refusal("InternalServerException", "ListServices", {}, 500)
 
-step("who tries again creates once, even when the first answer was lost")
+step("who tries again creates once, even when the first response was lost")
 unsteady = directed_to("TRELLIS_UNSTEADY", attempts=30)
 names = [f"network-{n}" for n in range(3)]
 for name in names:

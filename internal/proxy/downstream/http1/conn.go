@@ -35,7 +35,7 @@ type Outcome uint8
 const (
 	// Ended says that the connection has come to its end.
 	Ended Outcome = iota
-	// Parks says that the connection is to be parked, and served afterwards.
+	// Parks says that the connection should be parked, and served afterwards.
 	Parks
 	// Switches says that the client speaks HTTP/2.
 	Switches

@@ -92,7 +92,7 @@ func trailerBlock(lines []byte) ([]byte, error) {
 	return block, err
 }
 
-// appendGRPCStatus appends the fields of a response of gRPC that has a status and nothing else, but for those that every
+// appendGRPCStatus appends the fields of a response of gRPC that has a status and nothing else, except for those that every
 // response has.
 func appendGRPCStatus(dst []byte, code exchange.GRPCCode, message string) []byte {
 	dst = http2.AppendStatus(dst, 200)

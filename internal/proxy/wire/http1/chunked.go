@@ -155,7 +155,7 @@ func (c *Chunked) trailerByte(b byte) error {
 	c.trailers = append(c.trailers, b)
 	n := len(c.trailers)
 	if b == '\n' && (n < 2 || c.trailers[n-2] != '\r') {
-		return BadLineEnd // At once: who ends lines like that waits for an answer, and will send no CRLF.
+		return BadLineEnd // At once: who ends lines like that waits for a response, and will send no CRLF.
 	}
 	if b != '\n' || n < 4 || string(c.trailers[n-4:]) != "\r\n\r\n" {
 		return nil

@@ -307,7 +307,7 @@ func (h *Head) finish(b []byte) error {
 }
 
 // mark marks the fields that a connection option names. Those that say where the message goes and where it ends are
-// not the sender's to remove (RFC 9110 7.6.1); they are written anew anyway.
+// not the sender's to remove (RFC 9110 7.6.1); they are replaced anyway.
 func (h *Head) mark(option []byte) {
 	for i := range h.Fields {
 		f := &h.Fields[i]

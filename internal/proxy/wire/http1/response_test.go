@@ -86,7 +86,7 @@ func TestWellFormedResponsesAreUnderstood(t *testing.T) {
 				t.Errorf("framing %d, want %d", body.Framing, test.framing)
 			}
 			if body.StartResponse(r, true); body.Framing != NoBody {
-				t.Error("an answer to HEAD has a body")
+				t.Error("a response to HEAD has a body")
 			}
 		})
 	}

@@ -1,6 +1,6 @@
 package http1
 
-// Trailers calls yield with each trailer of a block of lines that ends in an empty line, but for those that say
+// Trailers calls yield with each trailer of a block of lines that ends in an empty line, except for those that say
 // something about framing, routing or the connection, or that only the proxy may set (RFC 9110 6.5.1).
 func Trailers(block []byte, yield func(name, value []byte)) error {
 	var head Head

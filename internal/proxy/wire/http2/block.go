@@ -32,7 +32,7 @@ type block struct {
 	host      string
 	status    int
 	seen      pseudo // which pseudo-header fields
-	regular   bool   // a field has come that is none of them
+	regular   bool   // a field of another kind has come
 	length    int64  // Content-Length, or -1
 	tooLarge  bool
 	// malformed says what is wrong with it (RFC 9113 8.1.1).

@@ -332,7 +332,7 @@ func (c *Conn) endIfIdle() {
 	}
 }
 
-// Sweep ends what has lasted too long. It is to be called now and then.
+// Sweep ends what has lasted too long. It must be called now and then.
 func (c *Conn) Sweep() {
 	c.mu.Lock()
 	defer c.unlock()

@@ -3,7 +3,7 @@ package http2
 import wire "golang.org/x/net/http2"
 
 // handler is a goroutine that handles streams of a connection, one after another. Between two streams it keeps its stack,
-// which for a goroutine per stream would have to grow anew each time: that was 8 % of the CPU time of a small gRPC call.
+// which for a goroutine per stream would have to grow again each time: that was 8 % of the CPU time of a small gRPC call.
 type handler chan *Stream
 
 // start has the streams handled that have come. c.mu is held.

@@ -154,7 +154,7 @@ func (s *Stream) ended() error {
 // 6.9.2), so that a target which has said nothing has not got more.
 const KeptBytes = 64 << 10
 
-// Keep has what is read from now on kept, until more than KeptBytes have been. It is to be called before Read.
+// Keep keeps what is read from now on, until more than KeptBytes have been. It must be called before Read.
 func (s *Stream) Keep() {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// response is the answer of an action: XML elements, or members of JSON, with the action's name before Response and Result.
+// response is the response of an action: XML elements, or members of JSON, with the action's name before Response and Result.
 type response struct {
 	action    string
 	Namespace string
@@ -81,7 +81,7 @@ type metadata struct {
 	RequestID string `xml:"RequestId" json:"RequestId"`
 }
 
-// errorResponse is the answer of everything else.
+// errorResponse is the response of everything else.
 type errorResponse struct {
 	XMLName   xml.Name `xml:"ErrorResponse" json:"-"`
 	Namespace string   `xml:"xmlns,attr" json:"-"`
