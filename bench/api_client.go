@@ -25,7 +25,7 @@ const (
 	signedService = "vpc-lattice"
 )
 
-// callTimeout bounds one call. It only keeps a broken server from hanging the bench.
+// callTimeout bounds one call, so that a broken server does not hang the bench.
 const callTimeout = 30 * time.Second
 
 // keys are an access key and its secret.
@@ -77,8 +77,8 @@ func (c *apiClient) call(ctx context.Context, method, path string, in, out any) 
 	return json.Unmarshal(answer, out)
 }
 
-// send sends a request and returns the body of the response, which holds until the next call. Path and query must be
-// in the form in which they are signed: encoded, the query's parameters sorted.
+// send sends a request and returns the body of the response, which is valid until the next call. Path and query must be in
+// the form in which they are signed: encoded, the query's parameters sorted.
 func (c *apiClient) send(ctx context.Context, method, path, query string, body []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func (c *apiClient) exchange(method, path, query string, body []byte) (status in
 	return status, err
 }
 
-// write makes the request, signed as of now.
+// write makes the request, with the current time in its signature.
 func (c *apiClient) write(method, path, query string, body []byte, now time.Time) {
 	const stampForm, signed = "20060102T150405Z", "content-type;host;x-amz-date"
 	stamp := now.Format(stampForm)
@@ -171,7 +171,7 @@ func (c *apiClient) signingKey(day string) []byte {
 	return key
 }
 
-// hexSum returns a hash's sum in hexadecimal digits, which hold until the next call.
+// hexSum returns a hash's sum in hexadecimal digits, which are valid until the next call.
 func (c *apiClient) hexSum(h hash.Hash) []byte {
 	hex.Encode(c.hex[:], h.Sum(c.sum[:0]))
 	return c.hex[:]

@@ -112,7 +112,7 @@ func benchAuth(ctx context.Context, o options, dir string) error {
 	return nil
 }
 
-// added returns how many microseconds of CPU per request one contestant needs more than another, within a round.
+// added returns how many more microseconds of CPU per request one contestant needs than another, within a round.
 func added(of, to []measurement) spread {
 	var values []float64
 	for round := range min(len(of), len(to)) {
@@ -140,7 +140,7 @@ func (b *builder) buildGuarded(ctx context.Context) (host string, err error) {
 	return service.DNSEntry.DomainName, b.awaitHealthy(ctx)
 }
 
-// signatureOf returns the headers by which a request to a service is signed now. They hold for five minutes.
+// signatureOf returns the headers that sign a request to a service now. They are valid for five minutes.
 func signatureOf(ctx context.Context, k keys, host, path string) ([]string, error) {
 	const unsigned = "UNSIGNED-PAYLOAD"
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)

@@ -42,8 +42,8 @@ http {
   ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
 `
 
-// The backend is an nginx too, on the core of the load: it is the cheapest server at hand, and the same for all. For
-// gRPC it answers every call with the same message; a POST becomes a GET on its way to the file (error_page).
+// The backend is an nginx too, on the core of the load: it is the cheapest server available, and the same for all. For gRPC
+// it answers every call with the same message; it turns a POST into a GET of the file (error_page).
 var backendConfig = template.Must(template.New("backend.conf").Parse(nginxHead + `
   sendfile on;
   tcp_nopush on;
@@ -74,7 +74,7 @@ var backendConfig = template.Must(template.New("backend.conf").Parse(nginxHead +
 }
 `))
 
-// startBackendFor starts what wrk needs to measure proxies with services of their own: a setting, and its backends.
+// startBackendFor starts what wrk needs to measure proxies with their own services: a setting, and its backends.
 func startBackendFor(ctx context.Context, o options, dir string) (setting, *process, error) {
 	if err := ensureInstalled(ctx, "nginx", "wrk", "taskset"); err != nil {
 		return setting{}, nil, err

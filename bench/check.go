@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// checkAnswer makes sure that a proxy passes the backend's answer on, before anything is measured.
+// checkAnswer makes sure, before anything is measured, that a proxy passes on the backend's response.
 func checkAnswer(ctx context.Context, p *proxy, host string, r row) error {
 	scheme, method := "http", http.MethodGet
 	if r.listener != plain {
@@ -47,7 +47,7 @@ func checkAnswer(ctx context.Context, p *proxy, host string, r row) error {
 	transport := &http.Transport{
 		DisableKeepAlives: !r.http2,
 		Protocols:         protocols,
-		// The name is not verified: who holds the certificate is not what is measured.
+		// The name is not verified: the certificate is not what is measured.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, loopback(p.ports[r.listener]))

@@ -65,8 +65,8 @@ func connectAgainAndAgain(args []string) error {
 		request: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", *path, *host),
 	}
 	if *secure {
-		// Nothing to resume sessions from: all handshakes are full ones. One key exchange that all servers know, since
-		// some would choose a more expensive one, and one cipher suite comes with TLS 1.3 everywhere.
+		// Nothing to resume sessions from: all handshakes are full ones. With one key exchange that all servers know, none
+		// chooses a more expensive one; TLS 1.3 has one cipher suite everywhere.
 		c.tls = &tls.Config{InsecureSkipVerify: true, ServerName: *host, MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519}}
 	}
 	began := time.Now()
@@ -90,7 +90,7 @@ func connectAgainAndAgain(args []string) error {
 	return errors.Join(errs...)
 }
 
-// once makes a connection, sends a request and reads all that comes. The server closes first, as it was asked to.
+// once makes a connection, sends a request and reads the response. The server closes first, as the request asks it to.
 func (c connector) once() error {
 	conn, err := net.Dial("tcp", c.address)
 	if err != nil {

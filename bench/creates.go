@@ -26,7 +26,7 @@ type apiServer struct {
 	keys    keys
 }
 
-// creation is what one round found out.
+// creation is the result of one round.
 type creation struct {
 	perSecond            float64
 	p50, p99             time.Duration
@@ -127,7 +127,7 @@ func createTargetGroups(ctx context.Context, o options, dir string, m maker) (cr
 		clients[i] = newAPIClient(server.address, server.keys)
 		defer clients[i].close()
 	}
-	// The first ones find everything cold.
+	// The first creations find cold caches.
 	if _, err := createFor(ctx, time.Second/2, "warm-up", clients); err != nil {
 		return creation{}, fmt.Errorf("%w\n%s", err, server.process.output)
 	}

@@ -24,7 +24,7 @@ const (
 // scope is where `trellis serve` puts what its first administrator creates.
 var scope = lattice.Scope{Account: "000000000000", Region: signedRegion}
 
-// filling is how much a store is filled with before something is measured on it.
+// filling says how much to put into a store before something is measured on it.
 type filling struct {
 	targetGroups, targetsPerGroup int
 	// services share the target groups among them; each is in the service network and listens on port 80. All its
@@ -44,7 +44,7 @@ const (
 	batchRecords = 60
 )
 
-// fillOnce fills a store for all that only read it, and returns its data directory.
+// fillOnce fills a store for all benchmarks that only read it, and returns its data directory.
 func fillOnce(ctx context.Context, dir string) (string, error) {
 	data := filepath.Join(dir, "filled")
 	if _, err := os.Stat(data); err == nil {

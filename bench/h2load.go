@@ -25,7 +25,7 @@ func runH2load(ctx context.Context, dir string, duration time.Duration, host str
 // errNoEnd is about a load that did not end when it should have.
 var errNoEnd = errors.New("the load did not come to its end")
 
-// loadSlack is how much longer than asked for a load may take: it connects first, and waits for the last answers.
+// loadSlack is how much longer than requested a load may take: it connects first, and waits for the last responses.
 const loadSlack = 10 * time.Second
 
 func runH2loadOnce(ctx context.Context, dir string, duration time.Duration, host string, port int, r row) (load, error) {

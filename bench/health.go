@@ -21,14 +21,14 @@ const (
 	checkInterval  = 5 * time.Second
 )
 
-// checkSetting is what the targets and those who check them are configured with.
+// checkSetting is the configuration of the targets and their checkers.
 type checkSetting struct {
 	Dir     string
 	Hosts   []string
 	Ports   []int
 	Groups  []int
 	Status  int // the port that tells what the targets have accepted
-	Clients int // a port for clients, who do not come
+	Clients int // a port for clients, though there are none
 	Seconds int
 }
 
@@ -85,8 +85,7 @@ type checker struct {
 	memory  float64 // the most there was at the end of a round, in MB
 }
 
-// benchHealth compares what health checks cost. All that check run at the same time, on one core; a round lasts an
-// interval.
+// benchHealth compares what health checks cost. All checkers run at the same time, on one core; a round lasts an interval.
 func benchHealth(ctx context.Context, o options, dir string) error {
 	checkers := []*checker{
 		{name: "haproxy", start: func(ctx context.Context, s checkSetting) (*process, error) {

@@ -51,14 +51,14 @@ func openIdle(ctx context.Context, p *proxy, host string, l listener) (before, a
 	conns := make([]net.Conn, 0, idleConnections)
 	defer func() {
 		for _, conn := range conns {
-			// A reset leaves no state behind: the next proxy's connections need the ports.
+			// A reset leaves no state: the next proxy's connections need the ports.
 			conn.(*net.TCPConn).SetLinger(0)
 			conn.Close()
 		}
 	}()
 	request := fmt.Appendf(nil, "GET /small HTTP/1.1\r\nHost: %s\r\n\r\n", host)
 	for i := range idleConnections + 100 {
-		if i == 100 { // The first ones let the process grow to what it needs anyway.
+		if i == 100 { // the first ones let the process grow to
 			if before, err = p.process.memory(); err != nil {
 				return 0, 0, err
 			}
@@ -83,8 +83,7 @@ func openIdle(ctx context.Context, p *proxy, host string, l listener) (before, a
 	return before, after, err
 }
 
-// settledMemory returns the proxy's memory once it falls no more: what was only needed for the requests is given back
-// within seconds.
+// settledMemory returns the proxy's memory once it stops falling: what only requests needed is freed within seconds.
 func settledMemory(ctx context.Context, p *proxy) (int64, error) {
 	least, err := p.process.memory()
 	for waited, unchanged := 0, 0; err == nil && waited < 60 && unchanged < 5; waited++ {

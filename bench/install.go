@@ -14,7 +14,7 @@ var packages = map[string]string{
 	"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "taskset": "util-linux", "h2load": "nghttp2-client", "caddy": "caddy",
 }
 
-// ensureInstalled installs, as root on Debian and its kin, the programs that are missing, and otherwise names them.
+// ensureInstalled installs the missing programs if it runs as root on Debian or a derivative, and otherwise names them.
 func ensureInstalled(ctx context.Context, programs ...string) error {
 	var missing []string
 	for _, program := range programs {
@@ -34,8 +34,7 @@ func ensureInstalled(ctx context.Context, programs ...string) error {
 		append([]string{"install", "-y", "-qq", "--no-install-recommends"}, missing...),
 	} {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)
-		// policy-rc.d would be the other way to keep Debian from starting the services it installs; this one
-		// leaves nothing behind.
+		// policy-rc.d would also keep Debian from starting the services that it installs; this way leaves nothing behind.
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, out)
@@ -44,7 +43,7 @@ func ensureInstalled(ctx context.Context, programs ...string) error {
 	return nil
 }
 
-// find returns where a program is, or an empty string. Debian puts servers where an ordinary user's PATH does not lead.
+// find returns the path of a program, or "". Debian puts servers where an ordinary user's PATH does not lead.
 func find(program string) string {
 	if path, err := exec.LookPath(program); err == nil {
 		return path

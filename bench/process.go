@@ -61,7 +61,7 @@ func start(core string, env []string, program string, args ...string) (*process,
 	}
 	go func() {
 		defer close(p.exited)
-		p.cmd.Wait() // How it ended shows in its output.
+		p.cmd.Wait() // its output shows how it ended
 	}()
 	return p, nil
 }
@@ -129,7 +129,7 @@ func threadsOf(pid int) (ran time.Duration, children []int, err error) {
 	for _, task := range tasks {
 		schedstat, err := os.ReadFile(task + "/schedstat")
 		if err != nil {
-			continue // The thread has just ended.
+			continue // the thread has just ended
 		}
 		running, _, _ := strings.Cut(string(schedstat), " ")
 		nanoseconds, err := strconv.ParseInt(running, 10, 64)

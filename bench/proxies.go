@@ -44,17 +44,17 @@ type proxy struct {
 	host    string // the name of the service
 	ports   map[listener]int
 	process *process
-	// missing says what it does not do, and why.
+	// missing says what the proxy does not support, and why.
 	missing map[listener]error
 }
 
-// errNoPassthrough is about a proxy that knows TLS only as one of its ends; nginx would need a module for it.
+// errNoPassthrough says that a proxy can only end TLS itself; nginx would need a module to pass it through.
 var errNoPassthrough = errors.New("does not pass TLS through")
 
-// setting is what configuration files are made from.
+// setting has the values for configuration files.
 type setting struct {
 	Dir  string
-	User string // Who serves, when the bench is run by root.
+	User string // the user of the servers, when root runs the bench
 
 	Host, PassthroughHost     string
 	Hosts                     []string // of further services, each with an upstream of its own to the same backends

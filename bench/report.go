@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// progress says what is being done, on standard error: the tables go to standard output.
+// progress writes what is being done to standard error: the tables go to standard output.
 func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
 func microseconds(d time.Duration) float64 { return d.Seconds() * 1e6 }
 
-// medianOf returns the middle of a figure over the rounds.
+// medianOf returns the median of a figure over the rounds.
 func medianOf[R any, T cmp.Ordered](rounds []R, figure func(R) T) T {
 	values := make([]T, len(rounds))
 	for i, r := range rounds {
@@ -27,7 +27,7 @@ func medianOf[R any, T cmp.Ordered](rounds []R, figure func(R) T) T {
 	return values[len(values)/2]
 }
 
-// printMachine says what the figures depend on.
+// printMachine prints what the figures depend on.
 func printMachine() {
 	model := "unknown CPU"
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {

@@ -19,7 +19,7 @@ type results struct {
 // measured reports whether there are measurements of a proxy.
 func (r results) measured(name string) bool { return len(r.rounds[name]) > 0 && r.missing[name] == nil }
 
-// reference returns the peer that the row's goal is about: the cheapest of those that it names. It is empty if none of
+// reference returns the peer that the row's goal refers to: the cheapest of those that it names. It is empty if none of
 // them was measured.
 func (r results) reference() (name string) {
 	for _, peer := range r.row.than {

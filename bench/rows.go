@@ -25,7 +25,7 @@ type row struct {
 	// headers returns lines that each request of HTTP/1.1 has besides, made for each measurement. Nil: none.
 	headers func() ([]string, error)
 
-	// Trellis is to cost at most goal times as much as the cheapest of these.
+	// Trellis should cost at most goal times as much as the cheapest of these.
 	goal float64
 	than []string
 }
@@ -57,8 +57,8 @@ var rows = []row{
 		listener: passthrough, path: "/1m", answerBytes: bytes1M, connections: 16, goal: 1, than: []string{"haproxy"}},
 }
 
-// onlyOnce are the proxies that are measured in the first round only: nothing is held against them, and the time is
-// better spent on the others.
+// onlyOnce are the proxies that are measured in the first round only: no goal refers to them, and the time is better spent
+// on the others.
 var onlyOnce = []string{"envoy", "caddy"}
 
 // benchRows compares the proxies, row by row.

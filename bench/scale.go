@@ -140,7 +140,7 @@ func (store *scaled) stop() {
 	store.proxy.process.stop()
 }
 
-// weights is an action that shares the requests between the groups.
+// weights is an action that splits the requests between the groups.
 func (store *scaled) weights(first, second int) object {
 	return object{"forward": object{"targetGroups": []object{
 		{"targetGroupIdentifier": store.groups[0].ID, "weight": first},

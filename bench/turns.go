@@ -25,9 +25,9 @@ type contestant struct {
 	once  bool // measured in the first round only
 }
 
-// takeTurns measures every contestant once in each round. The speed of a machine can change by half within seconds, so
-// only what was measured within one short round is compared. Each round begins with another contestant: none always
-// follows the same one.
+// takeTurns measures every contestant once in each round. The speed of a machine can change by half within seconds, so only
+// measurements within one short round are compared. Each round begins with another contestant, so that none always follows
+// the same one.
 //
 // rounds has the measurements of each contestant, failures the errors of those that could not be measured.
 func takeTurns(ctx context.Context, o options, title string, contestants []contestant) (rounds [][]measurement, failures []error) {
@@ -67,7 +67,7 @@ func (c contestant) measure(ctx context.Context, duration time.Duration) (measur
 		return measurement{}, err
 	}
 	used := after - before
-	if used < time.Duration(l.requests)*time.Microsecond { // No proxy is that fast.
+	if used < time.Duration(l.requests)*time.Microsecond { // no proxy is that fast
 		return measurement{}, fmt.Errorf("%v of CPU for %d requests: the kernel does not tell the time of all its processes", used, l.requests)
 	}
 	return measurement{

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// outputOf returns what a program says of itself; nothing if it cannot be run, which its start will show.
+// outputOf returns what a program prints about itself, or "" if it cannot be run, which its start will show.
 func outputOf(ctx context.Context, program string, args ...string) string {
 	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 	if err != nil {

@@ -38,7 +38,7 @@ done = function(summary, latency, requests)
 end
 `
 
-// lines returns the lines that a request of the row has besides.
+// lines returns the row's additional header lines.
 func (r row) lines() ([]string, error) {
 	if r.headers == nil {
 		return nil, nil
@@ -46,7 +46,7 @@ func (r row) lines() ([]string, error) {
 	return r.headers()
 }
 
-// load is what wrk or h2load found out.
+// load is the result of wrk or h2load.
 type load struct {
 	requests int
 	duration time.Duration

@@ -15,7 +15,7 @@ import (
 // file is a file of an archive, an image or a wheel.
 type file struct {
 	name string
-	mode os.FileMode // A folder's has ModeDir.
+	mode os.FileMode // ModeDir for a folder
 	uid  int         // of a file of an image; the group has the same number
 	data []byte
 }
@@ -63,7 +63,7 @@ func writeArchive(r release, p program, files []file, name string) error {
 	})
 }
 
-// writeFile creates a file and has it written.
+// writeFile creates a file and calls a function that writes it.
 func writeFile(name string, write func(io.Writer) error) (err error) {
 	out, err := os.Create(name)
 	if err != nil {

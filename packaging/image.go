@@ -92,7 +92,7 @@ func buildImage(r release, p program) (v1.Image, error) {
 		Entrypoint: []string{"/usr/bin/trellis"},
 		Cmd:        []string{"serve"},
 		WorkingDir: "/data",
-		// A container has a network of its own, and what is published of it is the operator's choice.
+		// A container has its own network, and the operator decides what to publish.
 		Env: []string{
 			"HOME=/data",
 			"TRELLIS_ADMIN_ADDR=0.0.0.0:7601",

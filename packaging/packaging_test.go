@@ -109,7 +109,7 @@ func TestAWheelRecordsItsFiles(t *testing.T) {
 	}
 }
 
-func TestTheImageRunsTheProgramAsNobody(t *testing.T) {
+func TestTheImageRunsTheProgramWithoutPrivileges(t *testing.T) {
 	folder := t.TempDir()
 	if out, err := exec.Command("tar", "-xf", filepath.Join(pack(t), "image.tar"), "-C", folder).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

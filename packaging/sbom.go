@@ -10,7 +10,7 @@ import (
 	"github.com/CycloneDX/cyclonedx-go"
 )
 
-// writeSBOM writes what a program consists of, as the program itself tells: its modules, and Go's standard library.
+// writeSBOM writes the components of a program, as the program itself lists them: its modules, and Go's standard library.
 func writeSBOM(r release, p program, name string) error {
 	info, err := buildinfo.ReadFile(p.path)
 	if err != nil {

@@ -99,7 +99,7 @@ func TestGeneratedDecoderChecksWhatTheModelSays(t *testing.T) {
 	}
 }
 
-func TestPathsTellWhatIsAddressed(t *testing.T) {
+func TestPathsDetermineTheAddressedResource(t *testing.T) {
 	for uri, want := range map[string]string{
 		"/services": "service/*",
 		"/services/{serviceIdentifier}/listeners/{listenerIdentifier}":       "service/{}/listener/{}",
@@ -115,7 +115,7 @@ func TestPathsTellWhatIsAddressed(t *testing.T) {
 	}
 }
 
-func TestGeneratorStopsAtWhatItDoesNotKnow(t *testing.T) {
+func TestGeneratorStopsAtUnknownElementsOfTheModel(t *testing.T) {
 	tests := []struct {
 		name   string
 		oldnew []string
@@ -141,7 +141,7 @@ func TestGeneratorStopsAtWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-func TestCheckNamesTheFilesThatAreNotFresh(t *testing.T) {
+func TestCheckNamesTheFilesThatAreOutOfDate(t *testing.T) {
 	root := t.TempDir()
 	files := map[string][]byte{"fresh.go": []byte("a"), "stale.go": []byte("b"), "missing.go": []byte("c")}
 	for name, content := range map[string]string{"fresh.go": "a", "stale.go": "x"} {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// writeCoverage writes the page that lists the operations. That all of them are implemented needs no check here: package
+// writeCoverage writes the page that lists the operations. It need not check that all of them are implemented: package
 // control does not compile as long as it lacks one.
 func (m *model) writeCoverage() []byte {
 	var b strings.Builder
@@ -20,7 +20,7 @@ func (m *model) writeCoverage() []byte {
 	return []byte(b.String())
 }
 
-// errorList names an operation's errors without their common ending, each with its status code.
+// errorList names an operation's errors without their common suffix, each with its status code.
 func (m *model) errorList(op *operation) string {
 	names := map[string]bool{}
 	for _, ref := range op.Errors {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// routeNode is a place in the tree of all paths: what may stand behind it, and which operations end at it.
+// routeNode is a node in the tree of all paths: what may follow it, and which operations end at it.
 type routeNode struct {
 	literals map[string]*routeNode
 	label    *routeNode
@@ -61,7 +61,7 @@ func (n *routeNode) child(segment string) *routeNode {
 
 func isLabel(segment string) bool { return strings.HasPrefix(segment, "{") }
 
-// pathLabels maps the labels in an operation's path to their places among the labels.
+// pathLabels maps the labels in an operation's path to their index among the labels.
 func pathLabels(op *operation) map[string]int {
 	labels := map[string]int{}
 	for segment := range strings.SplitSeq(op.HTTP.RequestURI, "/") {
@@ -127,9 +127,9 @@ func resourceTail(uri string) string {
 		case isLabel(segment):
 			parts = append(parts, "{}")
 		case segment == "authpolicy", segment == "resourcepolicy", segment == "tags":
-			// The label behind it says which resource, of whatever kind.
+			// The label after it says which resource, of any kind.
 		case strings.HasSuffix(segment, "targets"):
-			// registertargets, deregistertargets, listtargets: what is done to the resource before it.
+			// registertargets, deregistertargets, listtargets: an operation on the resource before it.
 		default:
 			parts = append(parts, strings.TrimSuffix(segment, "s"))
 		}

@@ -65,15 +65,15 @@ func run() int {
 	switch {
 	case !command.Configuration.Dev:
 		signal.Notify(reload, syscall.SIGHUP)
-	case !signal.Ignored(syscall.SIGHUP): // nohup has it ignored.
-		ending = append(ending, syscall.SIGHUP) // The terminal is closed.
+	case !signal.Ignored(syscall.SIGHUP): // nohup ignores it
+		ending = append(ending, syscall.SIGHUP) // the terminal is closed
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ending...)
 	defer stop()
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 	upgrade := make(chan os.Signal, 1)
-	if signals := server.UpgradeSignals(); len(signals) > 0 { // None would mean all.
+	if signals := server.UpgradeSignals(); len(signals) > 0 { // none would mean all
 		signal.Notify(upgrade, signals...)
 	}
 	err = server.Run(ctx, server.Config{

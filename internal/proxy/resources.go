@@ -158,7 +158,7 @@ func (p *Proxy) listenResource(at netip.AddrPort) (net.Listener, error) {
 }
 
 // ListenForResources has the kernel hand connections to every address and port of the range to sockets, which are in place of
-// those that SetResources would bind. It is to be called before SetResources.
+// those that SetResources would bind. It must be called before SetResources.
 func (p *Proxy) ListenForResources(sockets ...net.Listener) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

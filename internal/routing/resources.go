@@ -55,7 +55,7 @@ type ResourceRoute struct {
 	gatewayID  string
 	gatewayVPC string
 	egress     *Admission
-	// private says that the association lets the private name be found, verified that nobody doubts whose the name is.
+	// private says that the association publishes the private name, verified that its owner is known.
 	private, verified bool
 	isARN             bool
 	created           lattice.Base
@@ -140,7 +140,7 @@ func (r *ResourceRoute) Leave(target netip.AddrPort) error {
 	return &ResourceRefusal{fmt.Sprintf("security groups of the resource gateway %s keep it from the target: %s", r.gatewayID, r.egress.why(target.Addr(), int(target.Port())))}
 }
 
-// ResourceRefusal tells that there is no connection to a resource because of where a client or a target is.
+// ResourceRefusal says that there is no connection to a resource because of where a client or a target is.
 type ResourceRefusal struct{ problem string }
 
 func (e *ResourceRefusal) Error() string { return e.problem }

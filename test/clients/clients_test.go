@@ -27,17 +27,17 @@ import (
 	"trellis/test/trellistest"
 )
 
-// noResolver is an address without a DNS server: no test asks the world about domains.
+// noResolver is an address without a DNS server: no test looks domains up outside.
 const noResolver = "127.0.0.1:9"
 
-// The limits only keep a hanging program from hanging the tests: a program that a test runs, and something that a test
+// The limits keep a hanging program from hanging the tests: for a program that a test runs, and for something that a test
 // waits for.
 const (
 	programLimit = 5 * time.Minute
 	waitLimit    = 3 * time.Minute
 )
 
-// parallel is how many tests run at once: they are waiting for most of the time.
+// parallel is how many tests run at once: they wait most of the time.
 const parallel = "8"
 
 func TestMain(m *testing.M) {
@@ -81,7 +81,7 @@ func install(t *testing.T, script string) {
 	}
 }
 
-// environment is what the tests have in common: the built program, and the folder of Python and the AWS CLI.
+// environment is what the tests share: the built program, and the folder of Python and the AWS CLI.
 type environment struct{ trellis, bin string }
 
 func (e environment) python() string { return filepath.Join(e.bin, "python") }
@@ -101,7 +101,7 @@ func (e environment) boto3Refusals(t *testing.T) {
 	run(t, append(asAccount(p, "any"), "TRELLIS_TARGET_GROUPS=30"), e.python(), "python/refusals.py")
 }
 
-// allServices sends to one server what boto3 has for any service of AWS.
+// allServices sends all calls of boto3 to one server, whatever their service.
 func (e environment) allServices(t *testing.T) {
 	t.Parallel()
 	credentials := filepath.Join(t.TempDir(), "credentials")
@@ -171,7 +171,7 @@ trellis_policy        = {"Statement":{"Effect":"Allow","Action":"*","Resource":"
 	})
 }
 
-// trouble shows the clients servers that are full, that fail, and that do both now and then.
+// trouble gives the clients servers that are full, that fail, and that do both now and then.
 func (e environment) trouble(t *testing.T) {
 	t.Parallel()
 	// The rate lets one call of an account through in 1,000 seconds, the first one.
@@ -216,7 +216,7 @@ func troubleThroughGo(t *testing.T, throttling, failing, unsteady *trellistest.P
 	_, err = devClient(t, failing, "any").ListServices(t.Context(), &vpclattice.ListServicesInput{})
 	refusal[*types.InternalServerException](t, err, http.StatusInternalServerError)
 
-	// Who tries again creates once, even when the first response was lost.
+	// A client that retries creates one resource, even when the first response was lost.
 	c := devClient(t, unsteady, "888888888888")
 	withRetries := func(o *vpclattice.Options) {
 		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
@@ -307,7 +307,7 @@ func asAccount(p *trellistest.Process, account string) []string {
 	}
 }
 
-// run runs a program to its end, which must be a good one.
+// run runs a program to its end; it must succeed.
 func run(t *testing.T, env []string, program string, args ...string) {
 	t.Helper()
 	stdout, stderr, err := tryRun(t.Context(), env, program, args...)
@@ -321,7 +321,7 @@ func tryRun(ctx context.Context, env []string, program string, args ...string) (
 	ctx, cancel := context.WithTimeout(ctx, programLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
-	// Whatever the user has configured for AWS must not reach the clients.
+	// The user's own configuration for AWS must not reach the clients.
 	cmd.Env = append(os.Environ(), append([]string{
 		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_DEFAULT_REGION=us-west-2", "AWS_EC2_METADATA_DISABLED=true",
 		"PYTHONDONTWRITEBYTECODE=1", "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1",

@@ -11,10 +11,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
 )
 
-// accessLogPolicyKey is the tag by which an access log policy knows its subscription again.
+// accessLogPolicyKey is the tag by which an access log policy finds its subscription again.
 const accessLogPolicyKey = "application-networking.k8s.aws/AccessLogPolicy"
 
-// What an access log policy ends in, other than a subscription.
+// The results for an access log policy other than a subscription.
 var (
 	errTargetNotFound = errors.New("the target of the policy was not found")
 	errInvalid        = errors.New("the policy is invalid")
@@ -51,7 +51,7 @@ func (k *controller) createAccessLog(ctx context.Context, policy, source, destin
 	return "", errTaken
 }
 
-// updateAccessLog moves a policy's subscription. What cannot be moved it replaces, and what is gone it creates.
+// updateAccessLog moves a policy's subscription. It replaces one that cannot be moved, and creates one that is gone.
 func (k *controller) updateAccessLog(ctx context.Context, policy, arn, source, destination string) (string, error) {
 	current, err := k.client.GetAccessLogSubscription(ctx, &vpclattice.GetAccessLogSubscriptionInput{AccessLogSubscriptionIdentifier: &arn})
 	switch {

@@ -122,8 +122,8 @@ func ruleAction(rule routeRule, groups map[string]string) types.RuleAction {
 	return &types.RuleActionMemberForward{Value: forward}
 }
 
-// withoutEmptyHeaderMatches lets an empty list of header matches be equal to an absent one: the only difference that
-// the controller tolerates.
+// withoutEmptyHeaderMatches makes an empty list of header matches equal to an absent one: the only difference that the
+// controller tolerates.
 func withoutEmptyHeaderMatches(m types.RuleMatch) types.RuleMatch {
 	if http, ok := m.(*types.RuleMatchMemberHttpMatch); ok && len(http.Value.HeaderMatches) == 0 {
 		value := http.Value
@@ -142,7 +142,7 @@ func freePriority(rules []*vpclattice.GetRuleOutput) (int32, error) {
 	return 0, fmt.Errorf("no priority is free")
 }
 
-// collectGarbage deletes the route's target groups that are not wanted any more, as soon as no service uses them.
+// collectGarbage deletes the route's target groups that are no longer wanted, as soon as no service uses them.
 func (k *controller) collectGarbage(ctx context.Context, r route, wanted []string) error {
 	groups, err := k.targetGroups(ctx)
 	if err != nil {
@@ -201,8 +201,8 @@ func later(err error) error {
 	return err
 }
 
-// remove deletes what has become of a route: associations, listeners and the service without a wait in between,
-// then the target groups.
+// remove deletes what belongs to a route: associations, listeners and the service without a wait in between, then the
+// target groups.
 func (k *controller) remove(ctx context.Context, r route) error {
 	service, err := k.findService(ctx, r.name)
 	if err != nil {

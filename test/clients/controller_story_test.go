@@ -16,8 +16,8 @@ import (
 	"trellis/test/trellistest"
 )
 
-// gatewayController lets the Gateway API controller work on routes, with resources that take their time and with
-// ones that take none.
+// gatewayController makes the Gateway API controller work on routes, with resources that take time and with ones that take
+// none.
 func (e environment) gatewayController(t *testing.T) {
 	t.Parallel()
 	const account = "999988887777"
@@ -84,7 +84,7 @@ func (k *controller) story(t *testing.T) {
 	routes := []*route{&httpRoute, &grpcRoute, &tlsRoute}
 	for _, r := range routes {
 		untilDone(t, "creating "+r.name, func(ctx context.Context) error { return k.reconcile(ctx, *r) })
-		// What is not as the controller wants it, it changes once.
+		// The controller changes once what is not as it wants it.
 		untilDone(t, "correcting "+r.name, func(ctx context.Context) error { return k.reconcile(ctx, *r) })
 	}
 	k.expectSteadyState(t, routes)
@@ -193,7 +193,7 @@ func (k *controller) removeNetwork(t *testing.T) {
 	})
 }
 
-// associateTwice meets the conflict over an association that is being created, which the controller knows by its text.
+// associateTwice gets the conflict about an association that is being created, which the controller knows by its text.
 func (k *controller) associateTwice(t *testing.T) {
 	t.Helper()
 	network := must(k.client.CreateServiceNetwork(t.Context(), &vpclattice.CreateServiceNetworkInput{Name: aws.String("twice")}))(t)

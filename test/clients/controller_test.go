@@ -103,14 +103,14 @@ func untilDone(t *testing.T, what string, reconcile func(ctx context.Context) er
 	}
 }
 
-// isInProgress reports whether the controller would have success by trying again: what is refused is so over a status,
-// or something has gone between two calls.
+// isInProgress reports whether the controller would succeed if it tried again: the refusal is about a status, or something
+// has been deleted between two calls.
 func isInProgress(err error) bool {
 	conflict, ok := errors.AsType[*types.ConflictException](err)
 	return errors.Is(err, errLater) || isNotFound(err) || ok && strings.Contains(*conflict.Message, "_IN_PROGRESS")
 }
 
-// reconcile makes what a route asks for.
+// reconcile creates what a route asks for.
 func (k *controller) reconcile(ctx context.Context, r route) error {
 	groups := map[string]string{} // the ids by the names of the backends
 	for _, rule := range r.rules {
@@ -190,7 +190,7 @@ func (k *controller) correctHealthCheck(ctx context.Context, id string, b backen
 	return err
 }
 
-// defaultHealthCheck is what the controller takes for the defaults.
+// defaultHealthCheck is what the controller considers the defaults.
 func defaultHealthCheck(b backend) *types.HealthCheckConfig {
 	if b.protocol == types.TargetGroupProtocolTcp {
 		return &types.HealthCheckConfig{Enabled: aws.Bool(false)}
@@ -238,9 +238,8 @@ func (k *controller) targets(ctx context.Context, group string) (all []types.Tar
 	return all, nil
 }
 
-// reconcileTargets registers and deregisters endpoints. The controller registers what is there already, too, but
-// only looks at what is there to find out what has to go; here it does so only for what is new, to show that the
-// list tells it.
+// reconcileTargets registers and deregisters endpoints. The controller registers existing ones again, too, and only reads
+// the list to find out which ones to remove. Here only new ones are registered, to show that the list has the others.
 func (k *controller) reconcileTargets(ctx context.Context, group string, want []types.Target) error {
 	registered, err := k.targets(ctx, group)
 	if err != nil {

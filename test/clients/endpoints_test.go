@@ -20,8 +20,7 @@ const endpointVPC = "vpc-0123456789abcdef0"
 // reachable is a service network and a resource configuration to which VPC endpoints lead.
 type reachable struct{ network, configuration string }
 
-// endpoints lets each client list the VPC endpoints of the inventory, which takes them up while the server runs, and
-// detach one.
+// endpoints makes each client list the VPC endpoints of the inventory, which changes while the server runs, and detach one.
 func (e environment) endpoints(t *testing.T) {
 	t.Parallel()
 	inventory := filepath.Join(t.TempDir(), "inventory.yaml")
@@ -95,7 +94,7 @@ func awaitEndpoints(t *testing.T, c *vpclattice.Client, r reachable) {
 	}, "the endpoints of the inventory are listed")
 }
 
-// detachEndpoint does with the SDK for Go what the other programs do.
+// detachEndpoint does with the SDK for Go what the other programs do with their clients.
 func detachEndpoint(t *testing.T, c *vpclattice.Client, r reachable) {
 	ctx := t.Context()
 	size := aws.Int32(pageSize)

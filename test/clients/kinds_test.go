@@ -38,7 +38,7 @@ type kind struct {
 // resource is what has been created.
 type resource struct{ id, arn string }
 
-// world holds what the resources of a kind need, created when it is asked for.
+// world holds what the resources of a kind need, and creates it on demand.
 type world struct {
 	t         *testing.T
 	client    *vpclattice.Client
@@ -52,7 +52,7 @@ type world struct {
 func everyKindThroughGo(t *testing.T, c *vpclattice.Client) {
 	called := map[string]bool{}
 	c = recording(c, func(operation string) { called[operation] = true })
-	// One after another: the lists and the quotas are those of the account.
+	// One after another, since the lists and the quotas are those of the account.
 	in := func(name string, live func(w *world)) {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t: t, client: c, kinds: kinds(), made: map[string]resource{}}
@@ -69,7 +69,7 @@ func everyKindThroughGo(t *testing.T, c *vpclattice.Client) {
 	in("Targets", targets)
 	in("RuleUpdates", ruleUpdates)
 	for _, operation := range operations() {
-		// What is about endpoints needs an inventory, and is performed by itself.
+		// Operations on endpoints need an inventory, and have a test of their own.
 		if !called[operation] && !strings.Contains(operation, "Endpoint") {
 			t.Errorf("nobody has called %s", operation)
 		}
@@ -195,7 +195,7 @@ func (k kind) parentMembers(w *world) map[string]string {
 	return maps.Clone(k.parents(w))
 }
 
-// meetRefusals meets each type of error as the SDK's own, while there is one resource.
+// meetRefusals gets each type of error as the SDK's own, while there is one resource.
 func (k kind) meetRefusals(w *world, first resource) {
 	t := w.t
 	unknown := k.prefix + "-0123456789abcdef0"

@@ -54,8 +54,8 @@ func (e environment) signingPage(t *testing.T) {
 	e.runPage(t, "signing.md", ports.Replace, "trellis.log", "target.log")
 }
 
-// runPage runs the commands of a page as they are printed but for an edit, and compares what they print with what the page says.
-// The logs are those of what the commands start.
+// runPage runs the commands of a page as they are printed, except for an edit, and compares what they print with what the
+// page says. The logs are those of what the commands start.
 func (e environment) runPage(t *testing.T, name string, edit func(commands string) string, logs ...string) {
 	page, err := os.ReadFile("../../docs/" + name)
 	if err != nil {
@@ -87,14 +87,14 @@ func (e environment) runPage(t *testing.T, name string, edit func(commands strin
 	shell := exec.CommandContext(ctx, "bash", "-c", script)
 	shell.Dir = dir
 	shell.Env = []string{"PATH=" + programs + ":" + e.bin + ":" + os.Getenv("PATH"), "HOME=" + dir, "no_proxy=*"}
-	shell.Cancel = func() error { return shell.Process.Signal(os.Interrupt) } // It ends what it has started.
+	shell.Cancel = func() error { return shell.Process.Signal(os.Interrupt) } // it ends what it has started
 	shell.WaitDelay = time.Minute
 	var problems bytes.Buffer
 	shell.Stderr = &problems
 	if err := shell.Run(); err != nil {
 		t.Errorf("%v\n%s", err, problems.Bytes())
 		for _, log := range logs {
-			text, _ := os.ReadFile(filepath.Join(dir, log)) // It may not have come so far.
+			text, _ := os.ReadFile(filepath.Join(dir, log)) // it may not have got that far
 			t.Logf("%s:\n%s", log, text)
 		}
 	}

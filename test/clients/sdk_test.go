@@ -45,7 +45,7 @@ func newClient(t *testing.T, p *trellistest.Process, options ...func(*config.Loa
 	})
 }
 
-// recording returns a client like another one that tells of each operation that is called.
+// recording returns a client like another one that reports each operation that is called.
 func recording(c *vpclattice.Client, called func(operation string)) *vpclattice.Client {
 	record := middleware.InitializeMiddlewareFunc("record", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
 		called(awsmiddleware.GetOperationName(ctx))
@@ -135,7 +135,7 @@ func differences(at string, seen, wanted reflect.Value) (all []string) {
 	return nil
 }
 
-// refusal expects an error of the SDK's own type and of a status.
+// refusal expects an error of the SDK's own type, with a status.
 func refusal[E error](t *testing.T, err error, status int) (refused E) {
 	t.Helper()
 	refused, ok := errors.AsType[E](err)

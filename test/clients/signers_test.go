@@ -40,7 +40,8 @@ func (s signers) Principal(accessKeyID string) (*principal.Principal, bool) {
 	return p, ok
 }
 
-// signatureServer answers 200 to requests whose signature is right, and holds for no request that differs in a bit.
+// signatureServer answers 200 to requests whose signature is correct, and checks that no signature is valid for a request
+// that differs in one bit.
 type signatureServer struct {
 	t        *testing.T
 	verifier *caller.Verifier
@@ -261,13 +262,13 @@ func goSignsAsymmetrically(t *testing.T) {
 	})
 }
 
-// everyHeader has a signer sign all headers.
+// everyHeader makes a signer sign all headers.
 type everyHeader struct{}
 
 func (everyHeader) IsSigned(string) bool { return true }
 
-// curlSigns has curl sign requests. It signs a path and a query as they are given, so they are given as AWS's canonical
-// form has them: it is curl that does not know that form, in the versions that are around.
+// curlSigns makes curl sign requests. curl signs a path and a query as they are given, so they are given in AWS's canonical
+// form, which current versions of curl do not know.
 func curlSigns(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {

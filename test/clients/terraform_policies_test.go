@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
 )
 
-// policiesAndLogs is what hangs on the services and the service networks of the configuration.
+// policiesAndLogs is what is attached to the services and the service networks of the configuration.
 func (tf *terraform) policiesAndLogs() []*configured {
 	tags := map[string]string{"managed-by": "terraform"}
 	// log is an access log subscription. AWS, and the server, let the ARN of a log group end in ":*", which the

@@ -23,9 +23,9 @@ import (
 
 const terraformAccount = "555555555555"
 
-// terraform runs a configuration as Terraform and its provider for AWS do: what does not depend on each other is
-// created and destroyed at the same time, each resource is waited for as the provider's waiters do, and a plan right
-// after an apply must be empty. It is done with resources that take their time, and with ones that take none.
+// terraform runs a configuration as Terraform and its provider for AWS do: resources that do not depend on each other are
+// created and destroyed at the same time, each is waited for as the provider's waiters do, and a plan right after an apply
+// must be empty. It runs with resources that take time, and with ones that take none.
 func (e environment) terraform(t *testing.T) {
 	t.Parallel()
 	// A target that answers becomes HEALTHY with its first check; one that does not stays INITIAL for a while.
@@ -64,7 +64,7 @@ type configured struct {
 	name string
 	// needs are the resources to which it refers. They are there before it, and until it is gone.
 	needs []string
-	// Each step ends when its waiter is content. update is nil for what cannot be updated.
+	// Each step ends when its waiter does. update is nil for what cannot be updated.
 	create, update, destroy func(ctx context.Context) error
 	// plan says what differs from the configuration, which update changes.
 	plan func(ctx context.Context) (string, error)
@@ -85,13 +85,13 @@ func (tf *terraform) run() {
 	tf.walk("update", update, func(*configured) []string { return nil })
 	tf.expectEmptyPlan()
 	tf.walk("destroy", destroy, tf.dependants)
-	// Nothing is left that would be in the way of the next apply.
+	// Nothing is left that would prevent the next apply.
 	tf.walk("second apply", create, func(r *configured) []string { return r.needs })
 	tf.walk("second destroy", destroy, tf.dependants)
 	tf.destroyWhileAssociated()
 }
 
-// destroyWhileAssociated destroys a resource configuration whose association is on its way out, but not yet gone.
+// destroyWhileAssociated destroys a resource configuration whose association is being deleted, but still exists.
 func (tf *terraform) destroyWhileAssociated() {
 	t, ctx := tf.t, tf.t.Context()
 	step := func(name string, take func(r *configured) error) {
@@ -173,7 +173,7 @@ func (tf *terraform) expectEmptyPlan() {
 	}
 }
 
-// remember and recall keep what the creation of a resource answered.
+// remember and recall keep the result of a resource's creation.
 func (tf *terraform) remember(name string, r resource) {
 	tf.mu.Lock()
 	defer tf.mu.Unlock()
@@ -188,13 +188,13 @@ func (tf *terraform) recall(name string) resource {
 
 // waiter waits as the provider's waiters do. A state that is neither pending nor a target is an error.
 type waiter struct {
-	pending, target []string // without a target, the resource has to go
+	pending, target []string // without a target, the resource must be deleted
 	seen            int      // how many times in a row the target must be seen
-	// state returns what the resource is in, or a ResourceNotFoundException.
+	// state returns the state of the resource, or a ResourceNotFoundException.
 	state func(ctx context.Context) (string, error)
 }
 
-// toleratedNotFounds is how many times in a row a waiter for a target lets a resource not be found.
+// toleratedNotFounds is how many times in a row a waiter for a target accepts that a resource is not found.
 const toleratedNotFounds = 20
 
 func (w waiter) wait(ctx context.Context) error {
@@ -345,7 +345,7 @@ func (tf *terraform) manage(m managed) *configured {
 				return err
 			}
 		}
-		// What has disappeared by itself is found to be gone, and is no error to the provider.
+		// The provider notices that a resource has disappeared by itself, which is no error.
 		if _, err := call(ctx, tf.client, "Delete"+m.kind, nil, key()); !isNotFound(err) {
 			return fmt.Errorf("the second deletion of %s ended with %w", m.name, err)
 		}

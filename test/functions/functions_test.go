@@ -1,5 +1,5 @@
 // Package functions_test sends requests through the built program to Lambda functions, each in a language with AWS's own
-// runtime or event classes, and to what stands in for AWS's Lambda.
+// runtime or event classes, and to substitutes for AWS's Lambda.
 package functions_test
 
 import (
@@ -190,7 +190,7 @@ func (s *service) get(path string) reply {
 	return r
 }
 
-// TestFunctionsGetTheirEventsInEveryLanguage has functions read their events with AWS's own event classes: those of
+// TestFunctionsGetTheirEventsInEveryLanguage makes functions read their events with AWS's own event classes: those of
 // aws-lambda-powertools for Python, its schemas for TypeScript, and in Go the documented members.
 func TestFunctionsGetTheirEventsInEveryLanguage(t *testing.T) {
 	trellistest.Install(t, "venv.sh", "functions")
@@ -241,7 +241,7 @@ functions:
 	}
 }
 
-// said is what the functions answer.
+// said is what the functions return.
 type said struct {
 	Method, Path string
 	Query        map[string]any
@@ -312,7 +312,7 @@ func (s *service) checkEvents(t *testing.T, language string, isV2, http2 bool) {
 	}
 }
 
-func TestAnswersOfEveryFormComeThroughAndEachFailureHasItsReason(t *testing.T) {
+func TestResponsesOfEveryFormPassAndEachFailureHasItsReason(t *testing.T) {
 	n := start(t, "--inventory", writeInventory(t, "functions:\n  - arn: %s\n    command: [%s]\n    timeout: 5s\n  - arn: %s\n    command: [sh, -c, 'echo no module named app; exit 3']\n",
 		functionARN("orders"), buildProgram(t), functionARN("broken")))
 	s := n.function("orders", types.LambdaEventStructureVersionV2, functionARN("orders"))
@@ -420,7 +420,7 @@ func TestThousandConcurrentRequestsAreServedOrThrottled(t *testing.T) {
 	}
 }
 
-func TestDeregisteringAFunctionBreaksNothingThatIsUnderWay(t *testing.T) {
+func TestDeregisteringAFunctionDoesNotBreakRequestsUnderWay(t *testing.T) {
 	n := start(t, "--inventory", writeInventory(t, "functions:\n  - arn: %s\n    command: [%s]\n", functionARN("slow"), buildProgram(t)))
 	s := n.function("slow", types.LambdaEventStructureVersionV1, functionARN("slow"))
 	answered := make(chan error, 1)

@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// guard has a service let everybody through whom a policy may let through.
+// guard makes a service admit everybody whom a policy may admit.
 func (s *service) guard(t *testing.T) {
 	t.Helper()
 	policy := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}`

@@ -46,8 +46,8 @@ func (n *inventory) pair(number int) (certificate, key string) {
 	return filepath.Join(n.dir, "certificate-"+name+".pem"), filepath.Join(n.dir, "key-"+name+".pem")
 }
 
-// replace makes one of the certificates again. The pair has new files, so that who reads the inventory at any time,
-// such as a process that starts, finds two that belong together.
+// replace makes one of the certificates again. The pair has new files, so that a process that reads the inventory at any
+// time, such as at its start, finds two that belong together.
 func (n *inventory) replace(t *testing.T, number int) {
 	t.Helper()
 	n.versions[number]++

@@ -54,7 +54,7 @@ func startCluster(t *testing.T) []*member {
 			"--listen-client-urls", m.endpoint, "--advertise-client-urls", m.endpoint,
 			"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
 			"--initial-cluster", strings.Join(peers, ","), "--initial-cluster-state", "new",
-			// A leader is missed after half a second, and another elected soon after.
+			// A lost leader is noticed after half a second, and another one elected soon after.
 			"--heartbeat-interval", "50", "--election-timeout", "500")
 		if err := m.cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -69,7 +69,7 @@ func (m *member) kill() {
 	_ = m.cmd.Wait()
 }
 
-// leader returns the member that leads. On a busy machine there is none now and then, until another one is elected.
+// leader returns the member that leads. On a busy machine there may be none until another one is elected.
 func leader(t *testing.T, members []*member) *member {
 	t.Helper()
 	var leads *member

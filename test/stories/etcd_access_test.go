@@ -103,7 +103,7 @@ func administrator(t *testing.T, a *testAuthority, endpoint string, user, passwo
 	return c
 }
 
-// permit creates a user who may read and write what is below a prefix, and nothing else.
+// permit creates a user who may read and write only what is below a prefix.
 func permit(t *testing.T, c *clientv3.Client, user, password, prefix string) {
 	t.Helper()
 	must(c.RoleAdd(t.Context(), user))(t)
@@ -117,7 +117,7 @@ func TestTwoInstallationsShareAnEtcdAndDoNotSeeEachOther(t *testing.T) {
 	a := newTestAuthority(t)
 	a.issue(t, "server", time.Hour)
 	a.issue(t, "client", time.Hour)
-	// Tokens that end soon, as those of a node that runs for long do.
+	// tokens that expire soon, as they do for a node that runs for long
 	endpoint := startSecureEtcd(t, a, "server", "--auth-token-ttl", "3")
 	root := administrator(t, a, endpoint, "", "")
 	must(root.Get(t.Context(), "/"))(t) // It answers.
@@ -146,7 +146,7 @@ func TestTwoInstallationsShareAnEtcdAndDoNotSeeEachOther(t *testing.T) {
 		i.client = client(t, p.API, filepath.Join(i.dir, "credentials"))
 		installations[name] = i
 	}
-	// For longer than a token lives.
+	// longer than a token lives
 	for number, began := 0, time.Now(); time.Since(began) < 7*time.Second; number++ {
 		for name, i := range installations {
 			if err := createGroup(t, i.client, fmt.Sprintf("%s-%d", name, number)); err != nil {
@@ -194,7 +194,7 @@ func TestTwoInstallationsShareAnEtcdAndDoNotSeeEachOther(t *testing.T) {
 	}
 }
 
-func TestAnEtcdThatCannotBeUsedIsToldSoon(t *testing.T) {
+func TestAnEtcdThatCannotBeUsedIsReportedSoon(t *testing.T) {
 	t.Parallel()
 	a, stranger := newTestAuthority(t), newTestAuthority(t)
 	a.issue(t, "server", time.Hour)

@@ -14,8 +14,8 @@ import (
 	"trellis/test/trellistest"
 )
 
-// faultPeers are proxies that the faults can be aimed at too, to see what the machine makes of them. The environment
-// variable TRELLIS_PEERS names those that are to be, as in nginx,haproxy; they must be installed.
+// faultPeers are proxies that the faults can be aimed at too, to see what the machine contributes. The environment variable
+// TRELLIS_PEERS names them, as in nginx,haproxy; they must be installed.
 var faultPeers = map[string]struct{ config, arguments string }{
 	"nginx": {arguments: "-e %[1]s/error.log -p %[1]s -c %[1]s/config", config: `
 daemon off;

@@ -19,8 +19,8 @@ import (
 	"trellis/test/trellistest"
 )
 
-// The size of the fault tests, which the soak factor multiplies: clients that misbehave at the same time, up to the
-// 5,000 of the soak, how long each fault lasts, and how long it is looked before it at how things normally are.
+// The size of the fault tests, which the soak factor multiplies: how many clients misbehave at the same time, up to the
+// 5,000 of the soak, how long each fault lasts, and how long normal operation is measured before it.
 const (
 	faultClients    = 500
 	maxFaultClients = 5000
@@ -29,14 +29,14 @@ const (
 	normalTime      = 300 * time.Millisecond
 )
 
-// What a client that misbehaves may cost, a connection, its head and a few buffers, and what anything may.
+// What a misbehaving client may cost (a connection, its head and a few buffers), and what anything may cost.
 const (
 	maxFaultBytes    = 128 << 10
 	maxBytesAnywhere = 32 << 20
 )
 
-// faultWorld is a program with a service whose traffic must not suffer, and one whose targets or clients misbehave.
-// Three processes of their own are the program, what measures, and what misbehaves.
+// faultWorld is a program with a service whose traffic must not suffer, and one whose targets or clients misbehave. The
+// program, the measurement and the misbehaviour have a process each.
 type faultWorld struct {
 	prober   *subprocess
 	faults   *subprocess
@@ -56,9 +56,9 @@ type faultServer struct {
 	refused   string // the host of a service with a target that nobody listens for
 }
 
-// TestFaultsOfTargetsAndClientsHarmNobodyElse lets targets and clients misbehave in each of many ways, and looks at the
-// traffic of another service meanwhile, at what the victims see, and at the memory. The times stand in a table; they
-// depend on the machine, so nothing is asserted of them.
+// TestFaultsOfTargetsAndClientsHarmNobodyElse makes targets and clients misbehave in many ways, and measures the traffic of
+// another service at the same time, what the victims see, and the memory. A table shows the times; they depend on the
+// machine, so the test asserts nothing about them.
 func TestFaultsOfTargetsAndClientsHarmNobodyElse(t *testing.T) {
 	t.Parallel()
 	w := newFaultWorld(t)
@@ -76,7 +76,7 @@ func TestFaultsOfTargetsAndClientsHarmNobodyElse(t *testing.T) {
 	for _, fault := range clientFaults() {
 		measure(fmt.Sprintf("%d clients %s", w.clients, fault.name), FaultArgs{ClientFault: fault.name, Clients: w.clients})
 	}
-	// What misbehaved is gone, and the service that it was aimed at works.
+	// The misbehaving side has gone, and the service that it was aimed at works.
 	c := &keptClient{host: w.servers[0].bad, dial: dialTCP(local(w.servers[0].port))}
 	defer c.close()
 	if err := c.get("/", greeting); err != nil {
@@ -125,9 +125,9 @@ func startFaultProgram(t *testing.T, ports faultTargets) *faultServer {
 	return s
 }
 
-// affordableClients says how many clients there can be: each needs two files in the program, for its own connection and
-// for the one to the target, and two in the process of the clients and the target. Go programs raise the soft limit of
-// open files to the hard one by themselves.
+// affordableClients returns how many clients there can be: each needs two files in the program, for its own connection and
+// for the one to the target, and two in the process of the clients and the target. Go programs raise the soft limit of open
+// files to the hard one by themselves.
 func affordableClients(t *testing.T, wanted int) int {
 	t.Helper()
 	var limit syscall.Rlimit
@@ -151,7 +151,7 @@ func buildFaultService(t *testing.T, api *vpclattice.Client, network, name strin
 		Name: &name, Type: types.TargetGroupTypeIp,
 		Config: &types.TargetGroupConfig{
 			Protocol: types.TargetGroupProtocolHttp, Port: &port, VpcIdentifier: aws.String("vpc-0123456789abcdef0"),
-			// The data plane has to find out by itself.
+			// the data plane must find out by itself
 			HealthCheck: &types.HealthCheckConfig{Enabled: aws.Bool(false)},
 		},
 	}))(t)
@@ -166,15 +166,15 @@ func buildFaultService(t *testing.T, api *vpclattice.Client, network, name strin
 	return *service.DnsEntry.DomainName
 }
 
-// What share of the processors' time may be stolen during a measurement, which is repeated otherwise, and how often it is
+// What share of the processors' time may be stolen during a measurement, which is otherwise repeated, and how often it is
 // made at most.
 const (
 	maxStolen   = 0.002
 	maxMeasured = 3
 )
 
-// measureQuietly measures, and again when much of the machine was taken away meanwhile: on a virtual one others may have
-// their turns, in which everything stands still. The quietest measurement counts.
+// measureQuietly measures, and again if much of the machine was taken away during the measurement: on a virtual machine
+// others may have their turns, in which everything stands still. The quietest measurement counts.
 func (w *faultWorld) measureQuietly(t *testing.T, server *faultServer, name string, fault FaultArgs) {
 	t.Helper()
 	quietest := math.Inf(1)
@@ -239,8 +239,8 @@ func (w *faultWorld) probe(t *testing.T, server *faultServer, name string, durat
 	return probed
 }
 
-// stolenTime looks at how long the processors would have been used, but were taken away from this machine. What it
-// returns tells the share of that since.
+// stolenTime notes how long the processors were wanted, but taken away from this machine. What it returns reports the share
+// of that since.
 func stolenTime(t *testing.T) (since func() float64) {
 	t.Helper()
 	read := func() time.Duration {
@@ -266,7 +266,7 @@ func stolenTime(t *testing.T) (since func() float64) {
 	}
 }
 
-// watchMemory watches how much memory the program has; highest ends that and tells the most.
+// watchMemory watches how much memory the program has; highest ends that and returns the maximum.
 func (w *faultWorld) watchMemory(t *testing.T, program *trellistest.Process) (highest func() int64) {
 	t.Helper()
 	end, most := make(chan struct{}), make(chan int64)

@@ -60,13 +60,13 @@ type FaultArgs struct {
 	Duration                 time.Duration
 }
 
-// FaultReport is what came of it: how many clients or requests met the fault, and what was not as it should be.
+// FaultReport is the result: how many clients or requests met the fault, and what was not as it should be.
 type FaultReport struct {
 	Began    int
 	Problems []string
 }
 
-// Open starts the target and tells its port.
+// Open starts the target and reports its port.
 func (f *Faults) Open(_ struct{}, port *int32) (err error) {
 	if f.target, err = startFaultyTarget(); err == nil {
 		*port = f.target.port
@@ -74,7 +74,7 @@ func (f *Faults) Open(_ struct{}, port *int32) (err error) {
 	return err
 }
 
-// Begin lets a fault begin, which goes on until End.
+// Begin starts a fault, which lasts until End.
 func (f *Faults) Begin(args FaultArgs, _ *struct{}) error {
 	f.report = FaultReport{}
 	ctx, stop := context.WithCancel(context.Background())
@@ -121,7 +121,7 @@ func (f *Faults) note(began int, problem string) {
 	}
 }
 
-// hit sends requests to the target, and compares what comes of them with what should.
+// hit sends requests to the target, and compares the results with the expected ones.
 func (f *Faults) hit(ctx context.Context, args FaultArgs, fault targetFault) {
 	for first := true; first || ctx.Err() == nil; first = false {
 		if seen := see(args, fault.expected); seen != fault.expected && seen != fault.or {
@@ -133,7 +133,7 @@ func (f *Faults) hit(ctx context.Context, args FaultArgs, fault targetFault) {
 	}
 }
 
-// What see says, besides a status.
+// The results of see, besides a status.
 const (
 	nothing    = "nothing"
 	partOfBody = "200 and a part of the body"
@@ -143,7 +143,7 @@ const (
 // giveUpAfter is when a client gives up that should not see more.
 const giveUpAfter = 300 * time.Millisecond
 
-// see makes a request on a new connection and says in a word what comes of it.
+// see makes a request on a new connection and returns one word for its result.
 func see(args FaultArgs, expected string) string {
 	conn, err := elsewhere.Dial("tcp", local(args.Port))
 	if err != nil {
@@ -246,7 +246,7 @@ func clientFaults() []clientFault {
 				fmt.Fprintf(conn, startOfBody+"only this", args.Host)
 				conn.(*net.TCPConn).SetLinger(0)
 				conn.Close()
-				// With all of them, so many connections a second as arrive for the other faults.
+				// With all of them, as many connections a second as arrive for the other faults.
 				wait(ctx, args.Duration/2)
 				var err error
 				if conn, err = elsewhere.Dial("tcp", local(args.Port)); err != nil {
@@ -282,8 +282,8 @@ func wait(ctx context.Context, duration time.Duration) {
 	}
 }
 
-// waitForEnd waits until the server has ended the connection, or the test's time is over.
+// waitForEnd waits until the server has ended the connection, or the test ends.
 func waitForEnd(conn net.Conn) {
-	// However it ends is right here: what a client sees that misbehaves is tested elsewhere.
+	// Any end is right here: other tests check what a misbehaving client sees.
 	_, _ = io.Copy(io.Discard, conn)
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// faultyTarget is a target that does with its connections what it is told.
+// faultyTarget is a target that treats its connections as the test says.
 type faultyTarget struct {
 	port     int32
 	behavior atomic.Pointer[func(conn net.Conn, reader *bufio.Reader) bool]
@@ -29,7 +29,7 @@ func startFaultyTarget() (*faultyTarget, error) {
 	}
 	f := &faultyTarget{port: int32(listener.Addr().(*net.TCPAddr).Port), conns: map[net.Conn]bool{}}
 	f.behave(answer)
-	go f.serve(listener) // Until the process ends.
+	go f.serve(listener) // until the process ends
 	return f, nil
 }
 
@@ -69,8 +69,8 @@ func (f *faultyTarget) closeAll() {
 	}
 }
 
-// behave sets what the target does with a connection from now on; it is done again as long as it returns true. The
-// connections that are there end.
+// behave sets what the target does with a connection from now on; it is repeated as long as it returns true. Open
+// connections end.
 func (f *faultyTarget) behave(fn func(conn net.Conn, reader *bufio.Reader) bool) {
 	f.behavior.Store(&fn)
 	f.closeAll()

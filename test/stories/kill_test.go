@@ -41,7 +41,7 @@ const (
 )
 
 // TestKillsDuringWritesLoseNothingAndLeaveNothingHalfDone kills the program in the middle of writes, again and again,
-// starts it again each time, and compares what is there with what was acknowledged.
+// starts it again each time, and compares what is stored with what was acknowledged.
 func TestKillsDuringWritesLoseNothingAndLeaveNothingHalfDone(t *testing.T) {
 	t.Parallel()
 	program := trellistest.BuildFast(t)
@@ -79,7 +79,7 @@ func TestKillsDuringWritesLoseNothingAndLeaveNothingHalfDone(t *testing.T) {
 	t.Logf("%d rounds, %d acknowledged writes", rounds, acknowledged)
 }
 
-// writer owns some target groups and a service, on which it works alone, and remembers what it was told.
+// writer owns some target groups and a service, which only it changes, and remembers the responses.
 type writer struct {
 	name         string
 	groups       map[string]*expectation
@@ -88,8 +88,8 @@ type writer struct {
 	acknowledged int
 }
 
-// expectation is what is known of a target group: the generation in its tag, or 0 if it does not exist. A call that
-// was not answered leaves two possibilities.
+// expectation is what is known about a target group: the generation in its tag, or 0 if it does not exist. A call without a
+// response leaves two possibilities.
 type expectation struct {
 	known, possible int
 	arn             string
@@ -149,7 +149,7 @@ func (w *writer) writeUntilKilled(t *testing.T, c *vpclattice.Client) {
 
 // writeGroup creates, tags or deletes one of the writer's target groups.
 func (w *writer) writeGroup(t *testing.T, c *vpclattice.Client) error {
-	for name, e := range w.groups { // Go's maps come in random order.
+	for name, e := range w.groups { // Go's maps have a random order
 		if e.known == 0 {
 			e.possible = 1
 			out, err := c.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{
@@ -241,7 +241,7 @@ func listGroups(t *testing.T, c *vpclattice.Client) map[string]types.TargetGroup
 	return groups
 }
 
-// check compares what is there with what the writer was told, and takes what is there for known from then on.
+// check compares what is stored with the responses that the writer got, and takes what is stored as known from then on.
 func (w *writer) check(t *testing.T, c *vpclattice.Client, groups map[string]types.TargetGroupSummary) {
 	t.Helper()
 	for name, e := range w.groups {

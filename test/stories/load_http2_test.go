@@ -57,8 +57,8 @@ func (c *http2Client) do(method, path string, body []byte, want string) error {
 	defer cancel()
 	var content io.Reader
 	if body != nil {
-		// It can be sent again, which net/http does with what the server says that it has not taken up (RFC 9113 8.7): a
-		// connection may have come to its end, as when the process is replaced.
+		// net/http can send it again if the server says that it has not processed it (RFC 9113 8.7): a connection may have
+		// come to its end, as when the process is replaced.
 		content = bytes.NewReader(body)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, c.url+path, content)

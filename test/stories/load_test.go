@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// What the backends answer.
+// The responses of the backends.
 const greeting = "hello"
 
 var largeBody = strings.Repeat("0123456789abcdef", 64<<10) // 1 MB
@@ -29,7 +29,7 @@ var largeBody = strings.Repeat("0123456789abcdef", 64<<10) // 1 MB
 // afterwards, and all else with a greeting.
 type backend struct {
 	port    int32
-	drained atomic.Bool // no request may come any more
+	drained atomic.Bool // no more requests may come
 	late    atomic.Int64
 }
 
@@ -52,7 +52,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		defer conn.Close()
 		if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"); err == nil {
-			// Its end is the client's.
+			// the client ends it
 			_, _ = io.Copy(conn, buffered)
 		}
 	default:
@@ -130,11 +130,11 @@ func (l *load) run(ctx context.Context) error {
 	return nil
 }
 
-// exchangeLimit only keeps a request that hangs from hanging the test.
+// exchangeLimit keeps a request that hangs from hanging the test.
 const exchangeLimit = time.Minute
 
-// keptClient makes requests over one connection, a new one only if the server said that it would close the last. It
-// tries nothing twice, unlike http.Client, which would hide failures.
+// keptClient makes requests over one connection, and opens a new one only if the server said that it would close the last.
+// It retries nothing, unlike http.Client, which would hide failures.
 type keptClient struct {
 	host   string
 	dial   func() (net.Conn, error)
@@ -250,7 +250,7 @@ func dialTCP(address string) func() (net.Conn, error) {
 	return func() (net.Conn, error) { return net.Dial("tcp", address) }
 }
 
-// dialTLS connects as a client that trusts everybody, but verifies the name of the certificate.
+// dialTLS connects as a client that trusts every authority, but verifies the name of the certificate.
 func dialTLS(address, host string) func() (net.Conn, error) {
 	return func() (net.Conn, error) {
 		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, ServerName: host})

@@ -39,7 +39,7 @@ func flood(t *testing.T, address string, n int) (end func()) {
 	return end
 }
 
-// usage is what /readyz tells of connections.
+// usage is what /readyz reports about connections.
 type usage struct{ Open, Limit, Closed int }
 
 func usageOf(t *testing.T, p *trellistest.Process) map[string]usage {
@@ -56,7 +56,7 @@ func usageOf(t *testing.T, p *trellistest.Process) map[string]usage {
 	return answer.Connections
 }
 
-func TestMoreIdleConnectionsThanOpenFilesKeepNobodyOut(t *testing.T) {
+func TestIdleConnectionsBeyondTheOpenFilesDoNotKeepOthersOut(t *testing.T) {
 	t.Parallel()
 	const files = 256
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))

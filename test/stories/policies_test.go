@@ -11,13 +11,13 @@ import (
 	"trellis/test/trellistest"
 )
 
-// A file in the documentation is a block of JSON behind its name.
+// A file in the documentation is a block of JSON after its name.
 var documentedFile = regexp.MustCompile("(?s)`([a-z]+\\.json)`[^`\n]*:\n\n```json\n(.*?)```")
 
-// The commands of a page are in blocks of the language console, each behind a dollar and before what it prints.
+// The commands of a page are in blocks of the language console, each after a dollar and before what it prints.
 var documentedCommands = regexp.MustCompile("(?s)\n```console\n(.*?)```")
 
-// TestPagesOnPoliciesShowWhatTheirCommandsPrint runs the commands of the pages on the files that stand there.
+// TestPagesOnPoliciesShowWhatTheirCommandsPrint runs the commands of the pages on the files that the pages show.
 func TestPagesOnPoliciesShowWhatTheirCommandsPrint(t *testing.T) {
 	program := trellistest.BuildFast(t)
 	for name, blocks := range map[string]int{"docs/policies.md": 6, "README.md": 1} {
@@ -52,7 +52,7 @@ func runPage(t *testing.T, program, name string, wantBlocks int) {
 		cmd := exec.Command("sh", "-c", script.String())
 		cmd.Dir = folder
 		cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"))
-		got, _ := cmd.CombinedOutput() // Some commands fail, as the page says.
+		got, _ := cmd.CombinedOutput() // some commands fail, as the page says
 		if string(got) != want.String() {
 			t.Errorf("%s\nprints\n%s\nthe page has\n%s", script.String(), got, want.String())
 		}

@@ -18,12 +18,12 @@ const (
 	maxProbeFailures = 5 // of a connection
 )
 
-// Prober is a process of its own that makes requests to a service whose only target it is.
+// Prober is a separate process that makes requests to a service whose only target it is.
 type Prober struct{}
 
-// Open starts the target and tells its port.
+// Open starts the target and reports its port.
 func (p *Prober) Open(_ struct{}, port *int32) error {
-	debug.SetGCPercent(2000) // Its own pauses are not to be seen.
+	debug.SetGCPercent(2000) // its own pauses must not show
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -41,16 +41,16 @@ type ProbeArgs struct {
 	Duration time.Duration
 }
 
-// Probed is what became of them.
+// Probed is the result.
 type Probed struct {
 	Requests      int
 	P50, P99, Max time.Duration
 	Failures      []string
 }
 
-// Probe makes requests at a steady rate, whether or not those before have been answered. What is late because one
-// before it on the same connection was, counts from when it should have been sent: so a pause shows as what it is to
-// those who come meanwhile.
+// Probe makes requests at a steady rate, whether or not earlier ones have been answered. A request that is late because of
+// an earlier one on the same connection counts from when it should have been sent, so that a pause shows as what it is to
+// those who come during it.
 func (p *Prober) Probe(args ProbeArgs, reply *Probed) error {
 	const period = time.Second * probeConnections / probeRate
 	var mu sync.Mutex // mu guards the variables below.
@@ -68,7 +68,7 @@ func (p *Prober) Probe(args ProbeArgs, reply *Probed) error {
 				sent := due
 				if wait := time.Until(due); wait > 0 {
 					time.Sleep(wait)  // Sleeps: the pace of the probes.
-					sent = time.Now() // If it is later than due it is not the proxy's fault.
+					sent = time.Now() // if it is later than due, the proxy is not
 				}
 				if err := c.get("/", greeting); err != nil {
 					failures = append(failures, fmt.Sprintf("after %s: %v", time.Since(sent), err))

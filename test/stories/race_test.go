@@ -47,7 +47,7 @@ func TestSixteenClientsOverTheSameNamesKeepTheInvariants(t *testing.T) {
 	for range raceClients {
 		running.Go(func() {
 			for ctx.Err() == nil {
-				// A call that is given up could change something after the rest has been looked at, so none is.
+				// A call that timed out could change something after the rest has been checked, so none does.
 				if err := anyCall(t.Context(), c); err != nil && !isExpected(err) {
 					t.Error(err)
 					return
@@ -66,7 +66,7 @@ func TestSixteenClientsOverTheSameNamesKeepTheInvariants(t *testing.T) {
 	}
 }
 
-// isExpected reports whether an error is what clients that are in each other's way must expect.
+// isExpected reports whether clients that work on the same names must expect an error.
 func isExpected(err error) bool {
 	return errors.As(err, new(*types.ConflictException)) || errors.As(err, new(*types.ResourceNotFoundException)) ||
 		errors.As(err, new(*types.ServiceQuotaExceededException))
@@ -169,7 +169,7 @@ func (s state) add(t *testing.T, kind, id string, v any) {
 	s[kind][id] = string(text)
 }
 
-// dump reads all there is.
+// dump reads everything.
 func dump(t *testing.T, c *vpclattice.Client) state {
 	t.Helper()
 	ctx := t.Context()
@@ -179,7 +179,7 @@ func dump(t *testing.T, c *vpclattice.Client) state {
 		got.ResultMetadata = middleware.Metadata{}
 		s.add(t, "targetgroup", *group.Id, got)
 		for _, target := range must(c.ListTargets(ctx, &vpclattice.ListTargetsInput{TargetGroupIdentifier: group.Id}))(t).Items {
-			// The status is this node's finding, not a record.
+			// The status is what this node found, not a record.
 			target.Status, target.ReasonCode = "", nil
 			s.add(t, "target", fmt.Sprintf("%s/%s:%d", *group.Id, *target.Id, *target.Port), target)
 		}
@@ -204,7 +204,7 @@ func dump(t *testing.T, c *vpclattice.Client) state {
 	return s
 }
 
-// checkInvariants looks for what concurrent clients must not be able to bring about.
+// checkInvariants looks for states that concurrent clients must not be able to cause.
 func checkInvariants(t *testing.T, c *vpclattice.Client, s state) {
 	t.Helper()
 	ctx := t.Context()

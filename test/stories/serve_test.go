@@ -1,5 +1,5 @@
-// Package stories_test tells what users live through, with the whole program: it is built, started, killed and
-// started again, an unchanged AWS SDK calls its API, and HTTP clients send requests through it.
+// Package stories_test tests what users experience, with the whole program: it is built, started, killed and started again,
+// an unchanged AWS SDK calls its API, and HTTP clients send requests through it.
 package stories_test
 
 import (
@@ -107,7 +107,7 @@ func get(ctx context.Context, host string, dataPort int, path string) (status in
 		return 0, "", err
 	}
 	r.Host = host
-	r.Close = true // A connection that stays idle would hold an upgrade up.
+	r.Close = true // a connection that stays idle would delay
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0, "", err
@@ -117,7 +117,7 @@ func get(ctx context.Context, host string, dataPort int, path string) (status in
 	return response.StatusCode, string(b), err
 }
 
-// failsToStart runs a program that must not start, and returns what it says.
+// failsToStart runs a program that must not start, and returns its output.
 func failsToStart(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -233,7 +233,7 @@ func TestTerminationLetsExchangesInFlightFinish(t *testing.T) {
 		defer close(stopped)
 		p.Stop()
 	}()
-	// Once no new connection is taken, the program is draining.
+	// Once the program accepts no new connection, it is draining.
 	trellistest.Await(t, func() bool {
 		_, _, err := get(t.Context(), n.host, dataPort, "/")
 		return errors.As(err, new(*net.OpError))

@@ -25,8 +25,8 @@ trellis_account = 111122223333
 trellis_trust_policy = {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"111122223333"},"Action":"sts:AssumeRole"}]}
 `
 
-// TestRoleIsAssumedOnOneNodeAndKnownToAllAndAfterTheyStartAgain uses temporary credentials on the node that gave them,
-// on another, and on one that starts afterwards.
+// TestRoleIsAssumedOnOneNodeAndKnownToAllAndAfterTheyStartAgain uses temporary credentials on the node that issued them, on
+// another, and on one that starts afterwards.
 func TestRoleIsAssumedOnOneNodeAndKnownToAllAndAfterTheyStartAgain(t *testing.T) {
 	t.Parallel()
 	endpoint := startCluster(t)[0].endpoint
@@ -50,7 +50,7 @@ func TestRoleIsAssumedOnOneNodeAndKnownToAllAndAfterTheyStartAgain(t *testing.T)
 	session := credentials.NewStaticCredentialsProvider(*out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken)
 	knows := func(api string) bool {
 		identity, err := client(api, session).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
-		// Who asks too early, and then too often, is told to wait.
+		// A client that asks too early, and then too often, is told to wait.
 		if err != nil && !strings.Contains(err.Error(), "InvalidClientTokenId") && !strings.Contains(err.Error(), "ThrottlingException") {
 			t.Fatal(err)
 		}

@@ -24,7 +24,7 @@ func awaitLog(t *testing.T, p *trellistest.Process, what string) {
 	trellistest.Await(t, func() bool { return strings.Contains(p.Log(), what) }, "the program logs %q", what)
 }
 
-func TestHangupHasServeReadItsFilesAgain(t *testing.T) {
+func TestHangupMakesServeReadItsFilesAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	credentials, auditLog := filepath.Join(dir, "credentials"), filepath.Join(dir, "audit.log")
@@ -79,7 +79,8 @@ func TestHangupHasServeReadItsFilesAgain(t *testing.T) {
 
 func TestHangupEndsDevCleanly(t *testing.T) {
 	t.Parallel()
-	// A process inherits that SIGHUP is ignored, as nohup has it, and dev respects that. One that is caught is not inherited.
+	// A process inherits that SIGHUP is ignored, as nohup sets it, and dev respects that. It does not inherit that a signal
+	// is caught.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	t.Cleanup(func() { signal.Stop(hangups) })

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// soakRules is how many paths have rules now and then; requests for them are answered by any rule or by none.
+	// soakRules is how many paths sometimes have a rule; any rule or none may answer requests for them.
 	soakRules = 5
 	// maxComing bounds the targets of a group that come and go.
 	maxComing = 2
@@ -22,7 +22,7 @@ const (
 	longAfter = 20 * time.Second
 )
 
-// soakChange is a kind of change. make returns false if there is nothing now that could be changed so.
+// soakChange is a kind of change. make returns false if nothing can be changed in that way now.
 type soakChange struct {
 	name  string
 	make  func(t *testing.T) bool
@@ -76,7 +76,7 @@ func (s *soak) createRule(t *testing.T) bool {
 }
 
 func (s *soak) updateRule(t *testing.T) bool {
-	for _, id := range s.rules { // Go's maps come in random order.
+	for _, id := range s.rules { // Go's maps have a random order
 		must(s.api.UpdateRule(t.Context(), &vpclattice.UpdateRuleInput{
 			ServiceIdentifier: &s.web.id, ListenerIdentifier: &s.web.listeners[0], RuleIdentifier: &id, Action: s.web.share(),
 		}))(t)
@@ -154,7 +154,7 @@ func (s *soak) deregisterTarget(t *testing.T) bool {
 	return true
 }
 
-// createChurned creates a listener on a port of its own, or on one that others have too; it must answer at once.
+// createChurned creates a listener on a new port, or on one that others have too; it must answer at once.
 func (s *soak) createChurned(t *testing.T) bool {
 	if s.churn.id != "" {
 		return false
@@ -172,7 +172,7 @@ func (s *soak) createChurned(t *testing.T) bool {
 	return true
 }
 
-// deleteChurned deletes the listener, which must not answer any more.
+// deleteChurned deletes the listener, which must no longer answer.
 func (s *soak) deleteChurned(t *testing.T) bool {
 	if s.churn.id == "" {
 		return false

@@ -27,9 +27,9 @@ const (
 	sealedHost  = "sealed.example.test" // of the TLS that is passed through
 )
 
-// TestNoRequestFailsWhileTheNetworkChanges sends all kinds of requests, one after the other and without a second try,
-// while weights, rules, targets, listeners and certificates change in random order, and while a new process takes the
-// place of the one that serves.
+// TestNoRequestFailsWhileTheNetworkChanges sends all kinds of requests, one after the other and without retries, while
+// weights, rules, targets, listeners and certificates change in random order, and while a new process replaces the one that
+// serves.
 func TestNoRequestFailsWhileTheNetworkChanges(t *testing.T) {
 	t.Parallel()
 	s := newSoak(t)
@@ -149,7 +149,7 @@ func newSoak(t *testing.T) *soak {
 		rules: map[int]string{}, inventory: newInventory(t, soakHost),
 		httpPort: trellistest.FreePort(t), httpsPort: trellistest.FreePort(t), churnPort: trellistest.FreePort(t),
 	}
-	// The drain timeout is so long that no client, however slow, finds a connection closed because it has been idle.
+	// The drain timeout is long enough that no client, however slow, finds a connection closed because it was idle.
 	s.process = trellistest.Start(t, trellistest.Build(t), "serve", "--data-dir", dir, "--deregistration-delay", "1s", "--drain-timeout", "40s",
 		"--inventory", s.inventory.file(),
 		"--port-map", fmt.Sprintf("80=%d,443=%d,81=%d", s.httpPort, s.httpsPort, s.churnPort))
@@ -176,7 +176,7 @@ func newSoak(t *testing.T) *soak {
 	return s
 }
 
-// anybody returns an SDK client for `trellis dev`, which takes any credentials.
+// anybody returns an SDK client for `trellis dev`, which accepts any credentials.
 func anybody(api string) *vpclattice.Client {
 	return vpclattice.New(vpclattice.Options{
 		BaseEndpoint: &api, Region: "us-west-2", Retryer: aws.NopRetryer{},
@@ -238,7 +238,7 @@ func (s *soak) createListener(t *testing.T, service *soakService, protocol types
 	return id
 }
 
-// share is an action that shares requests among the service's groups, anyhow.
+// share is an action that splits requests among the service's groups, in any way.
 func (s *soakService) share() types.RuleAction {
 	first := int32(100)
 	if len(s.groups) > 1 {

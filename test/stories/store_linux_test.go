@@ -54,7 +54,7 @@ func fillDisk(t *testing.T, dir string) string {
 	}
 }
 
-// readiness is what /readyz answers.
+// readiness is the response of /readyz.
 type readiness struct {
 	status  int
 	Ready   bool   `json:"ready"`
@@ -77,7 +77,7 @@ func ready(t *testing.T, p *trellistest.Process) (r readiness) {
 	return r
 }
 
-// awaitReady waits until the admin port answers what is wanted of it.
+// awaitReady waits until the admin port gives the wanted response.
 func awaitReady(t *testing.T, p *trellistest.Process, what string, want func(readiness) bool) readiness {
 	t.Helper()
 	var r readiness
@@ -176,7 +176,7 @@ func TestTrafficGoesOnWhileTheDiskIsFull(t *testing.T) {
 	expectAnswer(t, n.host, dataPort)
 }
 
-func TestAStartWithoutRoomSaysHowMuchIsMissing(t *testing.T) {
+func TestAStartWithoutSpaceSaysHowMuchIsMissing(t *testing.T) {
 	t.Parallel()
 	program := trellistest.BuildFast(t)
 	disk := smallDisk(t, "20m")

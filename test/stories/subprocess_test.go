@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// subprocessVariable makes the test program a process of its own, for what must not disturb the rest.
+// subprocessVariable makes the test program a separate process, for what must not disturb the rest.
 const subprocessVariable = "TRELLIS_STORIES_SUBPROCESS"
 
-// The processes, and what they answer calls with.
+// The processes, and what serves calls to them.
 const (
 	proberProcess = "prober" // Prober
 	faultsProcess = "faults" // Faults
@@ -55,8 +55,8 @@ type pipes struct {
 func (p pipes) Write(b []byte) (int, error) { return p.out.Write(b) }
 func (p pipes) Close() error                { return errors.Join(p.out.Close(), p.ReadCloser.Close()) }
 
-// giveWay starts this program again with a low priority: thousands of faulty clients would have machines of their own,
-// and must not take the processors from what is measured.
+// giveWay starts this program again with a low priority: thousands of faulty clients would be on other machines, and must
+// not take the processors from what is measured.
 func giveWay() error {
 	const done = "TRELLIS_STORIES_GIVES_WAY"
 	if os.Getenv(done) != "" {
@@ -98,7 +98,7 @@ func startSubprocess(t *testing.T, name string) *subprocess {
 	return s
 }
 
-// subprocess calls a process of its own.
+// subprocess calls a separate process.
 type subprocess struct{ client *rpc.Client }
 
 func (s *subprocess) call(t *testing.T, method string, args, reply any) {

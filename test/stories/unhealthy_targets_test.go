@@ -20,8 +20,8 @@ import (
 	"trellis/test/trellistest"
 )
 
-// frail is a target that falls ill, dies and comes back as the test says. Requests have numbers, in the order in which their
-// clients begin them.
+// frail is a target that becomes unhealthy, dies and comes back as the test says. Requests have numbers, in the order in
+// which their clients begin them.
 type frail struct {
 	port   int32
 	server *http.Server // nil while it is dead
@@ -31,7 +31,7 @@ type frail struct {
 	requests     atomic.Int64
 	// barred is the number from which on no request may come; 0 if any may.
 	barred   atomic.Int64
-	wrong    atomic.Int64 // how many of them have come
+	wrong    atomic.Int64 // how many of them have arrived
 	holds    atomic.Int64 // requests that wait for release
 	released <-chan struct{}
 }
@@ -58,7 +58,7 @@ func (f *frail) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func must64(number string) int64 {
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
-		panic(err) // The requests are the test's own.
+		panic(err) // the requests are the test's own
 	}
 	return n
 }
@@ -74,7 +74,7 @@ func (f *frail) live(t *testing.T) {
 	t.Cleanup(f.die)
 }
 
-// die breaks off what is under way; from then on connections are refused.
+// die breaks off what is under way; after that, connections are refused.
 func (f *frail) die() { _ = f.server.Close() }
 
 // ward is a service and its targets.
@@ -163,7 +163,7 @@ func (w *ward) awaitRequests(more int64, all ...*frail) {
 	}
 }
 
-// bar lets no request come to targets that begins from now on.
+// bar allows no request to targets that begins from now on.
 func (w *ward) bar(all ...*frail) {
 	for _, f := range all {
 		f.barred.Store(w.number.Load() + 1)
@@ -190,9 +190,9 @@ func (w *ward) drain(f *frail, release func()) {
 	held.Wait()
 }
 
-// TestUnhealthyAndDrainingTargetsGetNoRequestsUnderLoad has targets die, fall ill, flap, drain and come while clients send
-// requests without a second try, none of which may fail. As soon as a target is known to be unhealthy, or is draining, no
-// request that begins afterwards may reach it.
+// TestUnhealthyAndDrainingTargetsGetNoRequestsUnderLoad makes targets die, become unhealthy, flap, drain and join while
+// clients send requests without retries, none of which may fail. As soon as a target is known to be unhealthy, or is
+// draining, no request that begins afterwards may reach it.
 func TestUnhealthyAndDrainingTargetsGetNoRequestsUnderLoad(t *testing.T) {
 	t.Parallel()
 	released := make(chan struct{})

@@ -28,7 +28,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// upgradeBackend answers with what it is sent, and to /stream with a line now and then until it is told to end.
+// upgradeBackend answers with what it gets, and to /stream with a line now and then until it is told to end.
 type upgradeBackend struct {
 	*httptest.Server
 	streaming, end chan struct{}
@@ -109,8 +109,8 @@ func (l *traffic) one(client *http.Client, secure, http2 bool, body []byte) erro
 		// Not replayable: a lost request is a lost request.
 		method, content = http.MethodPost, io.MultiReader(bytes.NewReader(body))
 		if http2 {
-			// It repeats what it is told has not been taken up. It must be able to: when a connection becomes unusable
-			// just before it would have sent a request on it, net/http has closed the body.
+			// It repeats requests that the server says it has not processed. It must be able to: when a connection becomes
+			// unusable just before it would have sent a request on it, net/http has closed the body.
 			content = bytes.NewReader(body)
 		}
 	}
@@ -134,7 +134,7 @@ func (l *traffic) one(client *http.Client, secure, http2 bool, body []byte) erro
 	return nil
 }
 
-// start begins requests of all sorts. stop ends them.
+// start begins requests of all kinds. stop ends them.
 func (l *traffic) start(t *testing.T) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -338,7 +338,7 @@ func awaitHealth(t *testing.T, c *vpclattice.Client, n network, want types.Targe
 	trellistest.Await(t, func() bool { return health(t, c, n).Status == want }, "the target is %s", want)
 }
 
-func TestProcessGoesOnWhenTheNewProgramIsBroken(t *testing.T) {
+func TestProcessGoesOnIfTheNewProgramIsBroken(t *testing.T) {
 	t.Parallel()
 	backend := newUpgradeBackend(t)
 	dir := t.TempDir()
@@ -370,7 +370,8 @@ func TestProcessGoesOnWhenTheNewProgramIsBroken(t *testing.T) {
 	expectAnswer(t, n.host, dataPort)
 	must(c.CreateTargetGroup(t.Context(), &vpclattice.CreateTargetGroupInput{Name: aws.String("afterwards"), Type: types.TargetGroupTypeLambda}))(t)
 
-	// It fails when the old process has given up the data directory. That takes over itself then, as another process.
+	// It fails when the old process has given up the data directory. Then the old one takes over itself, as another
+	// process.
 	if err := errors.Join(os.Mkdir(dir+"/broken", 0o700), os.WriteFile(dir+"/broken/etcd", nil, 0o600), os.WriteFile(program+".good", good, 0o700)); err != nil {
 		t.Fatal(err)
 	}

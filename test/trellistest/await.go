@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// awaitLimit only keeps what never comes from hanging a test. Machines can be very busy.
+// awaitLimit keeps a condition that never holds from hanging a test. Machines can be very busy.
 const awaitLimit = 2 * time.Minute
 
-// Await waits until a condition holds, and fails the test if it does not come to hold. The condition is asked again and
-// again, on the test's goroutine; what says, for the failure, what is waited for.
+// Await waits until a condition holds, and fails the test if that takes too long. It checks the condition again and again,
+// on the test's goroutine; what says in the failure what the test waited for.
 func Await(t testing.TB, condition func() bool, what string, args ...any) {
 	t.Helper()
 	again := time.NewTicker(2 * time.Millisecond)
@@ -22,7 +22,7 @@ func Await(t testing.TB, condition func() bool, what string, args ...any) {
 	}
 }
 
-// AwaitStill waits until a count that grows has begun to, and then does not for half a second: what makes it grow has to
+// AwaitStill waits until a count has begun to grow, and has then not grown for half a second: what makes it grow has to
 // wait for something. On a machine that is too busy it may return early; the test proves less then, and must not fail.
 func AwaitStill(t testing.TB, count func() int64) {
 	t.Helper()

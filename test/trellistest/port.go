@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Free ports are chosen below those that systems give out by themselves, to connections and to who listens on port 0:
-// Linux from 32768 on, others from 49152 on. Of those, any could be gone before the program binds it.
+// Free ports are chosen below those that systems give out by themselves, to connections and to listeners on port 0: Linux
+// from 32768 on, others from 49152 on. Any of those could be taken before the program binds it.
 const (
 	lowestPort  = 12000
 	highestPort = 32000

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// The limits only keep a hanging program from hanging the tests.
+// The limits keep a hanging program from hanging the tests.
 const (
 	startLimit = time.Minute
 	stopLimit  = time.Minute
@@ -67,8 +67,8 @@ type Process struct {
 	log bytes.Buffer
 }
 
-// Start starts a command of the program on free ports, and waits until it says where its API is. When the test is
-// over the program is asked to stop, and must do so with exit code 0.
+// Start starts a command of the program on free ports, and waits until it has printed the address of its API. When the test
+// ends, the program is asked to stop, and must do so with exit code 0.
 func Start(t testing.TB, program, command string, args ...string) *Process {
 	t.Helper()
 	p := &Process{t: t, exited: make(chan struct{})}
@@ -77,7 +77,7 @@ func Start(t testing.TB, program, command string, args ...string) *Process {
 	}
 	p.cmd = exec.Command(program, append([]string{command, "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}, args...)...)
 	p.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
-	// Pipes of our own, since a process that takes over writes to them too when the first one has ended.
+	// Our own pipes, since a process that takes over writes to them too when the first one has ended.
 	stdout, stderr := p.pipe(&p.cmd.Stdout), p.pipe(&p.cmd.Stderr)
 	err := p.cmd.Start()
 	p.cmd.Stdout.(*os.File).Close()
@@ -87,7 +87,7 @@ func Start(t testing.TB, program, command string, args ...string) *Process {
 	}
 	go func() {
 		defer close(p.exited)
-		_ = p.cmd.Wait() // The exit code tells more than the error.
+		_ = p.cmd.Wait() // the exit code says more than the error
 	}()
 	p.outputs.Go(func() {
 		defer stderr.Close()
@@ -100,7 +100,7 @@ func Start(t testing.TB, program, command string, args ...string) *Process {
 			if fields := strings.Fields(lines.Text()); len(fields) == 2 && (fields[0] == "API" || fields[0] == "admin") {
 				select {
 				case addresses <- [2]string{fields[0], fields[1]}:
-				default: // From a process that has taken over, with the same addresses.
+				default: // from a process that has taken over, with
 				}
 			}
 		}
@@ -172,7 +172,7 @@ func (p *Process) PID() int {
 	return p.cmd.Process.Pid
 }
 
-// awaitExit waits until the process that served has ended. Asked to, it ends with 0; a data race ends it with 66.
+// awaitExit waits until the process that served has ended: with 0 if it was asked to stop, with 66 after a data race.
 func (p *Process) awaitExit() {
 	p.t.Helper()
 	pid := p.PID()

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// Upgrade asks the program to let a new process take over, waits until that serves, and then until the old one has
-// ended, which must be well.
+// Upgrade asks the program to let a new process take over, waits until that serves, and then until the old one has ended,
+// which must succeed.
 func (p *Process) Upgrade() {
 	p.t.Helper()
 	adopt(p)
@@ -24,7 +24,7 @@ func (p *Process) Upgrade() {
 	p.successor = pid
 }
 
-// adopt lets processes become children of this one when their parents have ended, so that it can wait for them.
+// adopt makes processes children of this one when their parents have ended, so that it can wait for them.
 func adopt(p *Process) {
 	const prSetChildSubreaper = 36
 	if _, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, prSetChildSubreaper, 1, 0); errno != 0 {

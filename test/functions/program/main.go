@@ -1,5 +1,5 @@
-// Command program is a Lambda function in Go, for tests and benchmarks: it tells what its event says, or does what the path
-// asks for.
+// Command program is a Lambda function in Go, for tests and benchmarks: it returns what its event says, or does what the
+// path asks for.
 package main
 
 import (

@@ -36,7 +36,7 @@ func (s *Server) ServeResource(c *downstream.Conn, resource *routing.Resource, w
 	c.DropTarget()
 }
 
-// BrokenError tells that a connection to a resource did not come to an orderly end.
+// BrokenError says that a connection to a resource did not end in the orderly way.
 type BrokenError struct{ failure string }
 
 func (e *BrokenError) Error() string { return e.failure }
