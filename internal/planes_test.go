@@ -18,7 +18,7 @@ var planes = map[string][]string{
 		"internal/health", "internal/outbound/...", "internal/proxy/...", "internal/routing",
 	},
 	"shared": {
-		"internal/awserror", "internal/inventory/...", "internal/lattice", "internal/nearest", "internal/policy/...", "internal/principal",
+		"internal/uuid", "internal/excerpt", "internal/awserror", "internal/inventory/...", "internal/lattice", "internal/nearest", "internal/policy/...", "internal/principal",
 		"internal/ratelimit", "internal/shape", "internal/sigv4/...", "internal/summary", "internal/tally",
 	},
 	"operator's commands": {

@@ -14,7 +14,9 @@ type refusedWord struct {
 	instead string
 }
 
-func refuse(pattern, instead string) refusedWord { return refusedWord{regexp.MustCompile(pattern), instead} }
+func refuse(pattern, instead string) refusedWord {
+	return refusedWord{regexp.MustCompile(pattern), instead}
+}
 
 // Within identifiers, a word begins with a capital letter or at the beginning.
 var refusedWords = []refusedWord{
@@ -25,7 +27,6 @@ var refusedWords = []refusedWord{
 	refuse(`(?i:\bspoil)|Spoil`, "damage, break or fail"),
 	refuse(`(?i:\blast ?words)`, "the final response, the alert or the close"),
 	refuse(`(?i:\blast ?hour)|LastHour`, "the maximum duration"),
-	refuse(`(?i:\bgoodbye)|Goodbye`, "GOAWAY, close or end"),
 	refuse(`(?i:\bdoubt)|Doubt`, "undecided or unknown"),
 	refuse(`(?i:\bfate\b)|Fate`, "outcome or result"),
 	refuse(`(?i:\bpatien(t|ce))|Patien(t|ce)`, "timeout or limit"),

@@ -16,6 +16,7 @@ import (
 	"trellis/internal/chaos"
 	"trellis/internal/shape"
 	"trellis/internal/tally"
+	"trellis/internal/uuid"
 )
 
 // Config says what a handler works with.

@@ -299,7 +299,7 @@ func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Ca
 		if r.AmazonManaged {
 			return nil, amazonManaged(r)
 		}
-		associations := slices.Collect(catalog.All[*lattice.ServiceNetworkResourceAssociation](tx, associationsOf(r, false)))
+		associations := slices.Collect(catalog.All[*lattice.ServiceNetworkResourceAssociation](tx, associationsOf(r)))
 		for _, a := range associations {
 			if a.GroupAssociationID == "" {
 				return nil, hasAssociations(r, "service networks")

@@ -17,6 +17,7 @@ import (
 
 	"trellis/internal/inventory"
 	"trellis/internal/tally"
+	"trellis/internal/uuid"
 )
 
 // MaxPayload bounds what a function answers (docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).

@@ -81,7 +81,7 @@ func (s *Statement) matchesAction(action string) bool {
 	return matchesAny(s.Actions, nil, text{a: action}, false) != s.NotAction
 }
 
-// matchesAny reports whether a text is like one of the patterns. doubtful is the answer for one whose meaning is
+// matchesAny reports whether a text matches one of the patterns. ifUndecided is the result for one whose meaning is
 // undecided.
 func matchesAny(patterns []Pattern, r *Request, t text, ifUndecided bool) bool {
 	for i := range patterns {
