@@ -36,7 +36,7 @@ func programs(t *testing.T) (server, tool string) {
 	return server, tool
 }
 
-// startPrometheus runs Prometheus with the configuration and the alerts of deploy/, but for the address of the node and for how
+// startPrometheus runs Prometheus with the configuration and the alerts of deploy/, except for the address of the node and for how
 // often it looks.
 func (r *running) startPrometheus(t *testing.T, program string) prometheus {
 	t.Helper()

@@ -1,5 +1,5 @@
 // Package tally counts what happens on many cores at once, for package metrics to read now and then. A figure costs one
-// atomic addition: nothing locks and nothing is allocated, but for the place that a core counts in when it does so first.
+// atomic addition: nothing locks and nothing is allocated, except for the place that a core counts in when it does so first.
 //
 // What is counted lives in the objects that it is about. A reader sees each figure as it was at some moment of the reading;
 // figures that are read one after the other may differ by what happened in between.
