@@ -11,6 +11,7 @@ import (
 	"trellis/internal/audit"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
+	"trellis/internal/uuid"
 )
 
 // maxDocument bounds what is imported: a network of 10,000 services has about 20 MB.
@@ -47,7 +48,7 @@ func (s *Server) operated(operation string, next operatorHandler) http.HandlerFu
 		}
 		caller, err := s.signed(s.cfg.Regions, "vpc-lattice").Authenticate(r, func() ([]byte, error) { return body, nil })
 		if err == nil {
-			caller.CameBy(r, api.NewRequestID())
+			caller.CameBy(r, uuid.New())
 			if scope.Account == "" {
 				scope.Account = caller.Account
 			}
