@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// patience is how long something may take before its progress is shown.
-const patience = time.Second
+// showAfter is how long something may take before its progress is shown.
+const showAfter = time.Second
 
 // Progress shows on a terminal how far something is that takes longer than a second, and elsewhere nothing.
 type Progress struct {
@@ -29,7 +29,7 @@ func NewProgress(w io.Writer) *Progress {
 // Show shows a text in the place of the one before, at most ten times a second.
 func (p *Progress) Show(format string, args ...any) {
 	now := time.Now()
-	if p.w == nil || now.Sub(p.began) < patience || now.Sub(p.last) < patience/10 {
+	if p.w == nil || now.Sub(p.began) < showAfter || now.Sub(p.last) < showAfter/10 {
 		return
 	}
 	p.shown, p.last = true, now

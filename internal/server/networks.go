@@ -101,7 +101,7 @@ func (s *Server) backupStore(w http.ResponseWriter, _ *http.Request, _ lattice.S
 	_, _ = w.Write(file.Bytes())
 }
 
-// resetAccount answers POST /reset, in dev only: tests of one account begin anew, and disturb no other.
+// resetAccount answers POST /reset, in dev only: tests of one account begin again, and disturb no other.
 func (s *Server) resetAccount(w http.ResponseWriter, r *http.Request, scope lattice.Scope, _ []byte) {
 	scope = s.orOwn(scope)
 	deleted, err := s.networks().Reset(r.Context(), scope.Account)
