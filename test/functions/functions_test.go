@@ -73,10 +73,15 @@ type node struct {
 
 func start(t *testing.T, args ...string) *node {
 	t.Helper()
+	return startCommand(t, "dev", aws.AnonymousCredentials{}, append([]string{"--account", account}, args...)...)
+}
+
+func startCommand(t *testing.T, command string, credentials aws.CredentialsProvider, args ...string) *node {
+	t.Helper()
 	n := &node{t: t, port: trellistest.FreePort(t), tls: trellistest.FreePort(t)}
-	args = append([]string{"--account", account, "--deregistration-delay", "2s", "--port-map", fmt.Sprintf("80=%d,443=%d", n.port, n.tls)}, args...)
-	n.Process = trellistest.Start(t, trellistest.Build(t), "dev", args...)
-	n.client = vpclattice.New(vpclattice.Options{Region: "us-west-2", BaseEndpoint: aws.String(n.API), Credentials: aws.AnonymousCredentials{}})
+	args = append([]string{"--deregistration-delay", "2s", "--port-map", fmt.Sprintf("80=%d,443=%d", n.port, n.tls)}, args...)
+	n.Process = trellistest.Start(t, trellistest.Build(t), command, args...)
+	n.client = vpclattice.New(vpclattice.Options{Region: "us-west-2", BaseEndpoint: aws.String(n.API), Credentials: credentials})
 	network, err := n.client.CreateServiceNetwork(t.Context(), &vpclattice.CreateServiceNetworkInput{Name: aws.String("functions")})
 	if err != nil {
 		t.Fatal(err)
