@@ -3,7 +3,7 @@
 //
 // A Record holds what a VPC Lattice access log entry needs
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/monitoring-access-logs.html), so a new sink needs no change in the
-// proxy. How an entry is written is the sink's decision.
+// proxy. AppendEntry and AppendResourceEntry write it as AWS does; where it goes is the decision of package delivery.
 package accesslog
 
 import (

@@ -7,8 +7,8 @@
 // restart every target is INITIAL, unless a Checker is told what another one knew.
 //
 // One goroutine keeps the schedule: it sleeps until a probe is due, has taken too long, or can go on. Over HTTP/1.1 without
-// TLS it carries all probes out itself, where the system has epoll; any other has a goroutine for as long as it is on its
-// way. Another goroutine calls OnChange.
+// TLS it carries all probes out itself, where the system has epoll; any other has a goroutine until it is over.
+// Another goroutine calls OnChange.
 //
 // Invariant: a target is in the schedule exactly as long as its record is registered and not draining, its address known,
 // its group in use, and checks of the group enabled.

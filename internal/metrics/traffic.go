@@ -53,7 +53,7 @@ var (
 	unroutedRequests = &Definition{"trellis_unrouted_requests_total", "Requests that no service answers, such as those to an unknown host, by the class of the response's status.", counter, []string{"status"}}
 	unroutedFailures = &Definition{"trellis_unrouted_failures_total", "Requests that no service answers and that failed, such as malformed ones, by the failureReason of the access log.", counter, []string{"failure"}}
 
-	clientAccepted  = &Definition{"trellis_client_connections_accepted_total", "Connections of clients accepted on a listener port (NewConnectionCount).", counter, []string{"port"}}
+	clientAccepted  = &Definition{"trellis_client_connections_accepted_total", "Connections of clients accepted on a listener port.", counter, []string{"port"}}
 	clientOpen      = &Definition{"trellis_client_connections", "Connections of clients that are open, by what they are to: data, api or admin.", gauge, []string{"to"}}
 	clientLimit     = &Definition{"trellis_client_connections_limit", "How many connections of clients there may be; 0 is any number.", gauge, []string{"to"}}
 	clientClosed    = &Definition{"trellis_client_connections_closed_total", "Idle connections of clients that were closed to make room for others.", counter, []string{"to"}}

@@ -1,5 +1,5 @@
-// Package proxy is the data plane. It accepts connections on the ports of listeners, finds out what each client speaks,
-// makes TLS, and hands the connection to the package below downstream that carries the protocol. It also watches time: one
+// Package proxy is the data plane. It accepts connections on the ports of listeners and at the addresses of resources, finds
+// out what each client speaks, makes TLS, and hands the connection to the package below downstream that carries the protocol. It also watches time: one
 // goroutine, the sweeper, looks at all connections a few times a second, so that no exchange sets a timer. And it stops,
 // without breaking off more than it must.
 //

@@ -1,7 +1,7 @@
 // Package upstream is the way of requests to targets: a Carrier per target, which keeps connections of the version of HTTP
 // that the target speaks, how they are made and bounded, and what has to be known about a failed attempt to decide
 // whether another may follow. It moves bytes and streams and knows where a request was broken off, but not what they
-// mean; that is the part of the packages below wire.
+// mean; that is the part of exchange and downstream.
 //
 // Invariant: a connection of HTTP/1.1 has one owner. Idle and Dial hand it out, Release and Discard take it back.
 package upstream

@@ -1,5 +1,5 @@
 // Package passthrough moves bytes from one TCP connection to another without looking at them: what TLS_PASSTHROUGH
-// listeners do. Large amounts stay in the kernel where it can (splice on Linux); a connection on which nothing moves
+// listeners do, and connections to resources. Large amounts stay in the kernel where it can (splice on Linux); a connection on which nothing moves
 // holds neither a buffer nor a pipe.
 //
 // A Server serves connections; a Mover moves the bytes of one direction, and is called once for each.

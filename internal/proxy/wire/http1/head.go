@@ -7,7 +7,7 @@
 // chunked, a space before a colon, a bare line feed, a folded line, a control character. So what has passed means the
 // same to every target, and nothing can be smuggled.
 //
-// The connection's goroutine of package proxy calls it.
+// The goroutines of connections call it, those of clients in downstream/http1 and those to targets in upstream.
 package http1
 
 import "bytes"

@@ -1,6 +1,6 @@
 // Package http2 speaks HTTP/2 on both sides of the proxy: to clients as a server, to targets as a client. It knows
 // frames, streams, flow control and header blocks (RFC 9113, RFC 7541), and who abuses them; where a request goes and
-// what its headers mean is package proxy's part, which calls it.
+// what its headers mean is the part of downstream/http2 and upstream, which call it.
 //
 // A connection has one goroutine that reads frames, and a stream has whoever uses it: Read and Send block, as on a
 // socket. Frames to be sent are collected in one buffer, and whoever adds to it writes it out unless somebody is at it
