@@ -39,13 +39,20 @@ func newGathering() *gathering { return &gathering{byDefinition: map[*Definition
 
 func (g *gathering) families() []*dto.MetricFamily { return g.order }
 
-// next returns the address of a new element. A full slice is left to those that point into it.
-func next[T any](elements *[]T, element T) *T {
+// blank returns the address of a new element. A full slice is left to those that point into it.
+func blank[T any](elements *[]T) *T {
 	if len(*elements) == cap(*elements) {
 		*elements = make([]T, 0, yieldEvery)
 	}
-	*elements = append(*elements, element)
+	*elements = (*elements)[:len(*elements)+1]
 	return &(*elements)[len(*elements)-1]
+}
+
+// next returns the address of a new element with a value.
+func next[T any](elements *[]T, value T) *T {
+	element := blank(elements)
+	*element = value
+	return element
 }
 
 // series returns a new metric with values for the definition's labels.
@@ -58,19 +65,13 @@ func (g *gathering) series(d *Definition, values []string) *dto.Metric {
 	}
 	if len(g.metrics) == cap(g.metrics) {
 		runtime.Gosched()
-		g.metrics = make([]dto.Metric, 0, yieldEvery)
 	}
-	g.metrics = g.metrics[:len(g.metrics)+1]
-	m := &g.metrics[len(g.metrics)-1]
+	m := blank(&g.metrics)
 	if len(values) > 0 {
 		m.Label = make([]*dto.LabelPair, len(values))
 	}
 	for i := range values {
-		if len(g.pairs) == cap(g.pairs) {
-			g.pairs = make([]dto.LabelPair, 0, yieldEvery)
-		}
-		g.pairs = g.pairs[:len(g.pairs)+1]
-		pair := &g.pairs[len(g.pairs)-1]
+		pair := blank(&g.pairs)
 		pair.Name, pair.Value = &d.Labels[i], &values[i]
 		m.Label[i] = pair
 	}
@@ -80,43 +81,27 @@ func (g *gathering) series(d *Definition, values []string) *dto.Metric {
 
 func (g *gathering) counter(d *Definition, value float64, labels ...string) {
 	m := g.series(d, labels)
-	if len(g.counters) == cap(g.counters) {
-		g.counters = make([]dto.Counter, 0, yieldEvery)
-	}
-	g.counters = g.counters[:len(g.counters)+1]
-	m.Counter = &g.counters[len(g.counters)-1]
+	m.Counter = blank(&g.counters)
 	m.Counter.Value = next(&g.numbers, value)
 }
 
 func (g *gathering) gauge(d *Definition, value float64, labels ...string) {
 	m := g.series(d, labels)
-	if len(g.gauges) == cap(g.gauges) {
-		g.gauges = make([]dto.Gauge, 0, yieldEvery)
-	}
-	g.gauges = g.gauges[:len(g.gauges)+1]
-	m.Gauge = &g.gauges[len(g.gauges)-1]
+	m.Gauge = blank(&g.gauges)
 	m.Gauge.Value = next(&g.numbers, value)
 }
 
 // histogram has classic buckets, and native ones for those who ask for Prometheus's protocol buffers.
 func (g *gathering) histogram(d *Definition, values *tally.Distribution, labels ...string) {
 	m := g.series(d, labels)
-	if len(g.histograms) == cap(g.histograms) {
-		g.histograms = make([]dto.Histogram, 0, yieldEvery)
-	}
-	g.histograms = g.histograms[:len(g.histograms)+1]
-	h := &g.histograms[len(g.histograms)-1]
+	h := blank(&g.histograms)
 	m.Histogram = h
 	h.SampleCount, h.SampleSum = next(&g.counts, values.Count()), next(&g.numbers, values.Sum())
 
 	cumulative := values.Classic()
 	h.Bucket = make([]*dto.Bucket, len(cumulative))
 	for i, n := range cumulative {
-		if len(g.buckets) == cap(g.buckets) {
-			g.buckets = make([]dto.Bucket, 0, yieldEvery)
-		}
-		g.buckets = g.buckets[:len(g.buckets)+1]
-		h.Bucket[i] = &g.buckets[len(g.buckets)-1]
+		h.Bucket[i] = blank(&g.buckets)
 		h.Bucket[i].CumulativeCount, h.Bucket[i].UpperBound = next(&g.counts, n), next(&g.numbers, tally.ClassicBounds[i])
 	}
 
