@@ -28,9 +28,7 @@ type resources struct {
 	wanted    map[netip.AddrPort]bool
 	listeners map[netip.AddrPort]*resourceListener
 	problems  map[netip.AddrPort]error
-	// all are the sockets by which the kernel hands over connections to every address and port of the range.
-	all      []net.Listener
-	failures map[*routing.Resource]*ResourceFailure
+	failures  map[*routing.Resource]*ResourceFailure
 }
 
 func newResources() resources {
@@ -60,9 +58,6 @@ func (p *Proxy) SetResources(list []*routing.Resource) {
 		if len(resource.Addresses) > 0 && r.byAddress[resource.Addresses[0]] != resource {
 			delete(r.failures, resource)
 		}
-	}
-	if len(r.all) > 0 {
-		return // The kernel hands over what comes to any port.
 	}
 	for resource, ports := range r.ports {
 		current := len(resource.Addresses) > 0 && r.byAddress[resource.Addresses[0]] == resource
@@ -152,22 +147,9 @@ func (p *Proxy) bindResource(at netip.AddrPort) {
 
 func (p *Proxy) listenResource(at netip.AddrPort) (net.Listener, error) {
 	if limit := p.cfg.Limits.ResourceSockets; limit > 0 && len(p.resources.listeners) >= limit {
-		return nil, fmt.Errorf("%d addresses and ports of resources are bound, which is as many as there may be; raise the hard limit of open files, or let the kernel hand over all ports (docs/resources.md)", limit)
+		return nil, fmt.Errorf("%d addresses and ports of resources are bound, which is as many as there may be; raise the hard limit of open files (docs/resources.md)", limit)
 	}
 	return p.cfg.ListenResource(at)
-}
-
-// ListenForResources has the kernel hand connections to every address and port of the range to sockets, which are in place of
-// those that SetResources would bind. It must be called before SetResources.
-func (p *Proxy) ListenForResources(sockets ...net.Listener) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.resources.all = sockets
-	for _, socket := range sockets {
-		l := &resourceListener{net: socket, ended: make(chan struct{})}
-		p.resources.listeners[downstream.AddressOf(socket.Addr())] = l
-		p.running.Go(func() { p.acceptResources(l) })
-	}
 }
 
 // ResourceListeners returns the sockets that are bound for resources, by address.
@@ -181,7 +163,7 @@ func (p *Proxy) ResourceListeners() map[netip.AddrPort]net.Listener {
 	return sockets
 }
 
-// resourceListener is a bound address and port of a resource, or of all.
+// resourceListener is a bound address and port of a resource.
 type resourceListener struct {
 	net   net.Listener
 	ended chan struct{}
@@ -255,9 +237,7 @@ func (p *Proxy) resourceFailed(resource *routing.Resource, c *downstream.Conn, e
 
 // ResourceState is how a resource is listened for, and what has failed.
 type ResourceState struct {
-	// AllPorts says that the kernel hands over connections to all ports. Otherwise Bound lists the ports at which there are
-	// any, and Problems those that cannot be bound.
-	AllPorts bool             `json:"allPorts,omitempty"`
+	// Bound lists the ports that are bound, and Problems those that cannot be.
 	Bound    []int            `json:"bound,omitempty"`
 	Problems map[int]string   `json:"problems,omitempty"`
 	Failure  *ResourceFailure `json:"lastFailure,omitempty"`
@@ -268,10 +248,7 @@ func (p *Proxy) ResourceState(resource *routing.Resource, address netip.Addr) Re
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := &p.resources
-	state := ResourceState{AllPorts: len(r.all) > 0, Failure: r.failures[resource]}
-	if state.AllPorts {
-		return state
-	}
+	state := ResourceState{Failure: r.failures[resource]}
 	for _, port := range p.portsOf(resource.Route().Ports) {
 		at := netip.AddrPortFrom(address, uint16(port))
 		switch {

@@ -88,7 +88,7 @@ func (s *Server) explainResource(w http.ResponseWriter, r *http.Request, text st
 	default:
 		if problem, bad := e.Problems[e.Port]; bad {
 			e.Problem = problem
-		} else if !e.isBound(e.Port) {
+		} else if !slices.Contains(e.Bound, e.Port) {
 			e.Problem = fmt.Sprintf("port %d is not listened for: the port ranges are wide, and of those only the ports of --resource-ports are (docs/resources.md)", e.Port)
 		}
 		if e.Targets, err = passthrough.AddressesOf(ctx, &route.Target, s.resolveResource); err != nil {
@@ -103,8 +103,4 @@ func (s *Server) explainResource(w http.ResponseWriter, r *http.Request, text st
 		}
 	}
 	writeJSON(w, http.StatusOK, e)
-}
-
-func (e *resourceExplanation) isBound(port int) bool {
-	return e.AllPorts || slices.Contains(e.Bound, port)
 }
