@@ -105,18 +105,9 @@ func (q *Queue) Write(r *accesslog.Record) {
 	if r.Service != nil {
 		logs = r.Service.AccessLogs()
 	}
-	b := q.lock()
-	if b == nil {
-		q.drop(logs)
-		return
-	}
-	e := entry{logs: logs, start: len(b.records.bytes)}
-	b.records.bytes = accesslog.AppendEntry(b.records.bytes, r)
-	e.end = len(b.records.bytes)
-	if q.watched() {
-		b.records.bytes = accesslog.AppendDetails(b.records.bytes, r)
-	}
-	q.unlock(b, e)
+	q.write(logs,
+		func(to []byte) []byte { return accesslog.AppendEntry(to, r) },
+		func(to []byte) []byte { return accesslog.AppendDetails(to, r) })
 }
 
 // WantsResource reports whether records of connections to a resource with such subscriptions are wanted.
@@ -127,16 +118,23 @@ func (q *Queue) WantsResource(logs []*lattice.AccessLogSubscription) bool {
 // WriteResource takes a record of a connection to a resource, for the subscriptions of the resource configuration and, when
 // the client comes through a service network, those of the network for resources. Like Write, it does not block.
 func (q *Queue) WriteResource(r *accesslog.ResourceRecord, logs []*lattice.AccessLogSubscription) {
+	q.write(logs,
+		func(to []byte) []byte { return accesslog.AppendResourceEntry(to, r) },
+		func(to []byte) []byte { return accesslog.AppendResourceDetails(to, r) })
+}
+
+// write adds an entry for subscriptions, with its details if somebody watches.
+func (q *Queue) write(logs []*lattice.AccessLogSubscription, appendEntry, appendDetails func([]byte) []byte) {
 	b := q.lock()
 	if b == nil {
 		q.drop(logs)
 		return
 	}
 	e := entry{logs: logs, start: len(b.records.bytes)}
-	b.records.bytes = accesslog.AppendResourceEntry(b.records.bytes, r)
+	b.records.bytes = appendEntry(b.records.bytes)
 	e.end = len(b.records.bytes)
 	if q.watched() {
-		b.records.bytes = accesslog.AppendResourceDetails(b.records.bytes, r)
+		b.records.bytes = appendDetails(b.records.bytes)
 	}
 	q.unlock(b, e)
 }
