@@ -27,23 +27,21 @@ type admissionRule struct {
 // NewAdmission returns what the security groups with the given ids admit together. It admits everybody if there are no ids,
 // or if the inventory lists no security groups. A group that is missing from the inventory's list admits nobody.
 func NewAdmission(snapshot *inventory.Snapshot, groups []string) *Admission {
-	if len(groups) == 0 || !snapshot.FiltersClients() {
-		return nil
-	}
-	a := &Admission{groups: groups}
-	for _, id := range groups {
-		group, ok := snapshot.SecurityGroup(id)
-		if !ok {
-			a.unknown = append(a.unknown, id)
-		}
-		a.add(snapshot, group.Ingress)
-	}
-	return a
+	return newAdmission(snapshot, groups, func(group inventory.SecurityGroup) []inventory.SecurityGroupRule { return group.Ingress })
 }
 
 // NewEgress returns to which targets, and which of their ports, what has the security groups with the given ids may connect.
 // A group without rules of egress lets it connect to all, as EC2 has it for new groups; otherwise it is as with NewAdmission.
 func NewEgress(snapshot *inventory.Snapshot, groups []string) *Admission {
+	for _, id := range groups {
+		if group, ok := snapshot.SecurityGroup(id); ok && !group.HasEgress {
+			return nil
+		}
+	}
+	return newAdmission(snapshot, groups, func(group inventory.SecurityGroup) []inventory.SecurityGroupRule { return group.Egress })
+}
+
+func newAdmission(snapshot *inventory.Snapshot, groups []string, rules func(inventory.SecurityGroup) []inventory.SecurityGroupRule) *Admission {
 	if len(groups) == 0 || !snapshot.FiltersClients() {
 		return nil
 	}
@@ -52,10 +50,8 @@ func NewEgress(snapshot *inventory.Snapshot, groups []string) *Admission {
 		group, ok := snapshot.SecurityGroup(id)
 		if !ok {
 			a.unknown = append(a.unknown, id)
-		} else if !group.HasEgress {
-			return nil
 		}
-		a.add(snapshot, group.Egress)
+		a.add(snapshot, rules(group))
 	}
 	return a
 }
