@@ -10,21 +10,7 @@ if cmp -s package-lock.json "$stamp"; then
   exit 0
 fi
 
-packages="cmake autoconf automake libtool make g++ xz-utils"
-missing() {
-  for program in cmake autoconf automake libtoolize make g++ xz; do
-    command -v "$program" >/dev/null || echo "$program"
-  done
-}
-if [ -n "$(missing)" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-  echo "installing Debian's $packages" >&2
-  # shellcheck disable=SC2086 # They are several.
-  { apt-get -qq update && apt-get -qq -y install --no-install-recommends $packages; } >/dev/null
-fi
-if [ -n "$(missing)" ]; then
-  echo "missing: $(missing | xargs) (Debian: apt-get install $packages)" >&2
-  exit 1
-fi
+../../../scripts/debian_packages.sh "cmake autoconf automake libtool make g++ xz-utils" cmake autoconf automake libtoolize make g++ xz
 echo "building aws-lambda-ric"
 npm ci --no-audit --no-fund --silent
 cp package-lock.json "$stamp"

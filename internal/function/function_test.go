@@ -1,7 +1,6 @@
 package function_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,11 +67,11 @@ type world struct {
 	t *testing.T
 	*function.Functions
 	declare func(inventory.Function)
-	log     *logBuffer
+	log     *trellistest.Text
 }
 
 func run(t *testing.T, cfg function.Config, declared inventory.Function) *world {
-	w := &world{t: t, log: &logBuffer{}}
+	w := &world{t: t, log: &trellistest.Text{}}
 	w.Functions, w.declare = newFunctions(w.log, cfg, declared)
 	t.Cleanup(func() {
 		w.Close()
@@ -84,24 +83,6 @@ func run(t *testing.T, cfg function.Config, declared inventory.Function) *world 
 }
 
 func shortened(s string) string { return s[:min(len(s), 20000)] }
-
-// logBuffer is a log that can be read at any time.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 func (w *world) try(t task) (result, error) {
 	event, err := json.Marshal(t)

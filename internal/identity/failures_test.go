@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +16,7 @@ import (
 	"trellis/internal/api"
 	"trellis/internal/audit"
 	"trellis/internal/shape"
+	"trellis/test/trellistest"
 )
 
 // answers is an authenticator that returns an error, or nil.
@@ -167,34 +166,13 @@ func TestOtherErrorsAreNotCountedAsFailures(t *testing.T) {
 	})
 }
 
-// text is written by several goroutines and read by the test.
-type text struct {
-	mu sync.Mutex // mu guards the field below.
-	b  []byte
-}
-
-func (t *text) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b = append(t.b, p...)
-	return len(p), nil
-}
-
-func (t *text) take() []byte {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	b := t.b
-	t.b = nil
-	return b
-}
-
 // lines takes lines of JSON out of a text.
-func lines(t *testing.T, b *text) []map[string]any {
+func lines(t *testing.T, b *trellistest.Text) []map[string]any {
 	t.Helper()
 	var all []map[string]any
-	for line := range bytes.Lines(b.take()) {
+	for line := range strings.Lines(b.Take()) {
 		var one map[string]any
-		if err := json.Unmarshal(line, &one); err != nil {
+		if err := json.Unmarshal([]byte(line), &one); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
 		all = append(all, one)
@@ -204,7 +182,7 @@ func lines(t *testing.T, b *text) []map[string]any {
 
 func TestFailuresAreReportedAtOnceAndThenOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var logged, audited text
+		var logged, audited trellistest.Text
 		auditLog, err := audit.Open(audit.Config{Out: &audited, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -266,7 +244,7 @@ func TestFailuresAreReportedAtOnceAndThenOnceAMinute(t *testing.T) {
 
 func TestTablesOfFailuresAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var logged text
+		var logged trellistest.Text
 		f := NewFailures(slog.New(slog.NewJSONHandler(&logged, nil)), nil)
 		service := &answers{err: mismatch}
 		a := f.Guard(service)

@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -13,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"trellis/test/trellistest"
 )
 
 // answers is what a source says, and how often it was asked.
@@ -40,25 +41,7 @@ func (a *answers) source(service string) Source {
 	return Source{Service: service, Region: "us-west-2", Read: a.read}
 }
 
-// lines is a log that a test reads while others write it.
-type lines struct {
-	mu sync.Mutex // mu guards the field below.
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.b.String(), text)
-}
-
-func openWith(t *testing.T, text string, log *lines, sources ...Source) *Inventory {
+func openWith(t *testing.T, text string, log *trellistest.Text, sources ...Source) *Inventory {
 	t.Helper()
 	cfg := Config{Sources: sources, Log: slog.New(slog.NewTextHandler(log, nil))}
 	if text != "" {
@@ -86,7 +69,7 @@ func pass(d time.Duration) {
 
 func TestTheFileIsRightWhereASourceSaysSomethingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lines
+		var log trellistest.Text
 		first := &answers{facts: &Facts{
 			VPCs: []VPC{
 				{ID: "vpc-11111111", CIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
@@ -121,7 +104,7 @@ func TestTheFileIsRightWhereASourceSaysSomethingElse(t *testing.T) {
 		if f, ok := s.Function("arn:aws:lambda:us-west-2:123456789012:function:orders:live"); !ok || !f.IsElsewhere {
 			t.Errorf("the function is %+v, %t", f, ok)
 		}
-		if n := log.count("10.0.0.0/16 of vpc-22222222 overlaps with 10.0.0.0/16 of vpc-11111111"); n != 1 {
+		if n := strings.Count(log.String(), "10.0.0.0/16 of vpc-22222222 overlaps with 10.0.0.0/16 of vpc-11111111"); n != 1 {
 			t.Errorf("the log tells %d times of networks that overlap", n)
 		}
 		if !s.listsInstances || !s.listsLoadBalancers {
@@ -132,7 +115,7 @@ func TestTheFileIsRightWhereASourceSaysSomethingElse(t *testing.T) {
 
 func TestSourcesAreAskedGentlyAndWhatTheyKnewStaysInForce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lines
+		var log trellistest.Text
 		ec2 := &answers{facts: instancesAt("10.0.0.1")}
 		i := openWith(t, "", &log, ec2.source("ec2"))
 		defer i.Close()
@@ -171,7 +154,7 @@ func TestSourcesAreAskedGentlyAndWhatTheyKnewStaysInForce(t *testing.T) {
 		if report.Service != "ec2" || report.Region != "us-west-2" || report.Problem != "RequestLimitExceeded: too many" || report.ReadAt.After(began) || report.AgeSeconds < 24*60*60 {
 			t.Errorf("%+v", report)
 		}
-		if n := log.count("too many"); n != 1 {
+		if n := strings.Count(log.String(), "too many"); n != 1 {
 			t.Errorf("the log tells %d times what is wrong", n)
 		}
 
@@ -180,7 +163,7 @@ func TestSourcesAreAskedGentlyAndWhatTheyKnewStaysInForce(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if got := address(); got != "10.0.0.3" || log.count("AWS can be asked again") != 1 || i.Sources()[0].Problem != "" || i.Sources()[0].AgeSeconds != 0 {
+		if got := address(); got != "10.0.0.3" || strings.Count(log.String(), "AWS can be asked again") != 1 || i.Sources()[0].Problem != "" || i.Sources()[0].AgeSeconds != 0 {
 			t.Errorf("after a reload the instance is at %s: %+v", got, i.Sources()[0])
 		}
 	})
@@ -188,7 +171,7 @@ func TestSourcesAreAskedGentlyAndWhatTheyKnewStaysInForce(t *testing.T) {
 
 func TestASourceThatFailsOrHangsKeepsNobodyFromStarting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lines
+		var log trellistest.Text
 		hanging := Source{Service: "elbv2", Region: "us-west-2", Read: func(ctx context.Context) (*Facts, error) {
 			<-ctx.Done()
 			return nil, context.Cause(ctx)

@@ -34,7 +34,7 @@ func TestLogsCommandShowsExchangesAsTheyEnd(t *testing.T) {
 	_, host := node.theService(t)
 	ctx, stop := context.WithCancel(t.Context())
 	admin := "http://" + node.server.adminListener.Addr().String()
-	var all, failed, json text
+	var all, failed, json trellistest.Text
 	ended := make(chan int, 3)
 	go func() { ended <- tail.Command{Admin: admin, Service: "nothing"}.Run(ctx, &all, io.Discard) }()
 	go func() { ended <- tail.Command{Admin: admin, Status: "5xx"}.Run(ctx, &failed, io.Discard) }()
@@ -91,9 +91,9 @@ func TestLogsCommandShowsWhatAFunctionWritesAndTheExchangesWithIt(t *testing.T) 
 		}))(t)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	var all, orders, exchanges text
+	var all, orders, exchanges trellistest.Text
 	ended := make(chan int, 3)
-	for out, c := range map[*text]tail.Command{&all: {}, &orders: {Function: "orders"}, &exchanges: {Service: "orders-api"}} {
+	for out, c := range map[*trellistest.Text]tail.Command{&all: {}, &orders: {Function: "orders"}, &exchanges: {Service: "orders-api"}} {
 		c.Admin = node.admin()
 		go func() { ended <- c.Run(ctx, out, io.Discard) }()
 	}
@@ -128,7 +128,7 @@ func TestLogsCommandSaysWhatIsWrong(t *testing.T) {
 		{tail.Command{Admin: "nowhere"}, 2, "http://127.0.0.1:7601"},
 		{tail.Command{Admin: "http://127.0.0.1:1"}, 1, "no node answers"},
 	} {
-		var said text
+		var said trellistest.Text
 		if code := c.command.Run(t.Context(), io.Discard, &said); code != c.code || !strings.Contains(said.String(), c.want) {
 			t.Errorf("%+v ends with %d and %q, want %d and %q", c.command, code, said.String(), c.code, c.want)
 		}

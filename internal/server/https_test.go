@@ -103,7 +103,7 @@ func TestAuthorityOfDevIsInTheCacheDirectory(t *testing.T) {
 func TestAuthorityWithoutACacheDirectoryEndsWithTheNode(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", "/dev/null/nowhere")
 	t.Setenv("TMPDIR", t.TempDir())
-	log := &text{}
+	log := &trellistest.Text{}
 	s := &Server{log: slog.New(slog.NewTextHandler(log, nil))}
 	if err := s.openCertificates(t.Context()); err != nil {
 		t.Fatal(err)

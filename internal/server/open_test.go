@@ -22,7 +22,7 @@ func TestAStartThatFailsClosesWhatItHasOpened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open(t.Context(), Config{Configuration: command.Configuration, Out: &text{}, Log: slog.New(slog.DiscardHandler)}); err == nil {
+	if _, err := open(t.Context(), Config{Configuration: command.Configuration, Out: &trellistest.Text{}, Log: slog.New(slog.DiscardHandler)}); err == nil {
 		t.Fatal("it starts without its inventory")
 	}
 	for _, port := range []int{api, admin} {

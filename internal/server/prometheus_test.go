@@ -28,11 +28,7 @@ func programs(t *testing.T) (server, tool string) {
 	if testing.Short() {
 		t.Skip("installs Debian's prometheus")
 	}
-	out, err := exec.Command("../../scripts/prometheus.sh").Output()
-	if err != nil {
-		t.Fatalf("scripts/prometheus.sh: %v", err)
-	}
-	server, tool, _ = strings.Cut(strings.TrimSpace(string(out)), "\n")
+	server, tool, _ = strings.Cut(trellistest.Install(t, "prometheus.sh"), "\n")
 	return server, tool
 }
 
@@ -52,7 +48,7 @@ func (r *running) startPrometheus(t *testing.T, program string) prometheus {
 		}
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", trellistest.FreePort(t))
-	log := &text{}
+	log := &trellistest.Text{}
 	command := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
 	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {

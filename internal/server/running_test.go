@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,8 +29,8 @@ func TestMain(m *testing.M) {
 type running struct {
 	// url is that of the API.
 	url    string
-	out    *text // the greeting
-	log    *text
+	out    *trellistest.Text // the greeting
+	log    *trellistest.Text
 	server *Server
 }
 
@@ -54,7 +53,7 @@ func start(t *testing.T, args ...string) *running {
 	if command.Configuration.CADir == "" {
 		command.Configuration.CADir = t.TempDir()
 	}
-	log, out := &text{}, &text{}
+	log, out := &trellistest.Text{}, &trellistest.Text{}
 	cfg := Config{Configuration: command.Configuration, Version: "test", Out: out, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	s, err := open(t.Context(), cfg)
 	if err != nil {
@@ -74,24 +73,6 @@ func start(t *testing.T, args ...string) *running {
 	})
 	trellistest.Await(t, func() bool { return strings.Contains(log.String(), "msg=serving") }, "the node serves")
 	return &running{url: "http://" + s.apiListener.Addr().String(), out: out, log: log, server: s}
-}
-
-// text is written by several goroutines and read by the test.
-type text struct {
-	mu sync.Mutex // mu guards the field below.
-	b  bytes.Buffer
-}
-
-func (t *text) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.Write(p)
-}
-
-func (t *text) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.String()
 }
 
 // profile returns an SDK's configuration with the keys of a section of a credentials file.

@@ -1,18 +1,18 @@
 package summary
 
 import (
-	"bytes"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"trellis/test/trellistest"
 )
 
 func TestFirstEventIsLoggedAtOnceAndTheRestTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log text
+		var log trellistest.Text
 		s := New(Config{
 			Log:   slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
 			First: "closed", Again: "closed more",
@@ -20,7 +20,7 @@ func TestFirstEventIsLoggedAtOnceAndTheRestTogether(t *testing.T) {
 		told := func(want ...string) {
 			t.Helper()
 			synctest.Wait()
-			if got := log.take(); got != strings.Join(want, "\n") {
+			if got := strings.TrimSpace(log.Take()); got != strings.Join(want, "\n") {
 				t.Errorf("the log says\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 			}
 		}
@@ -43,25 +43,6 @@ func TestFirstEventIsLoggedAtOnceAndTheRestTogether(t *testing.T) {
 			t.Errorf("the total is %d", got)
 		}
 	})
-}
-
-// text is what has been logged.
-type text struct {
-	mu sync.Mutex // mu guards the field below.
-	b  bytes.Buffer
-}
-
-func (t *text) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.Write(p)
-}
-
-func (t *text) take() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	defer t.b.Reset()
-	return strings.TrimSpace(t.b.String())
 }
 
 func withoutTime(_ []string, a slog.Attr) slog.Attr {

@@ -55,8 +55,8 @@ func TestRealClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	install(t, filepath.Join(root, "scripts/venv.sh"))
-	install(t, filepath.Join(root, "scripts/node_modules.sh"))
+	trellistest.Install(t, "venv.sh")
+	trellistest.Install(t, "node_modules.sh")
 	e := environment{trellis: trellistest.Build(t), bin: filepath.Join(root, ".venv/bin")}
 
 	// The longest ones first.
@@ -71,14 +71,6 @@ func TestRealClients(t *testing.T) {
 	t.Run("AWSCommandLineRunsAsAProgram", e.commandLine)
 	t.Run("Boto3SendsTheRequestsForAllServices", e.allServices)
 	t.Run("EveryClientMeetsThrottlingAndFailure", e.trouble)
-}
-
-// install runs a script that installs clients where they are missing.
-func install(t *testing.T, script string) {
-	t.Helper()
-	if out, err := exec.Command(script).CombinedOutput(); err != nil {
-		t.Fatalf("%s (make test says what is missing): %v\n%s", filepath.Base(script), err, out)
-	}
 }
 
 // environment is what the tests share: the built program, and the folder of Python and the AWS CLI.

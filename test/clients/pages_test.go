@@ -31,7 +31,7 @@ func (e environment) clusterPage(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has all of 127.0.0.0/8")
 	}
-	install(t, "../../scripts/cluster_programs.sh")
+	trellistest.Install(t, "cluster_programs.sh")
 	network := fmt.Sprintf("127.%d.%d.", 1+rand.IntN(250), rand.IntN(250))
 	e.runPage(t, "cluster.md", func(commands string) string { return pageAddress.ReplaceAllString(commands, network+"$1") },
 		"etcd/log", "node-a/log", "node-b/log", "balancer/log")

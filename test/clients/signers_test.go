@@ -27,6 +27,7 @@ import (
 	"trellis/internal/principal"
 	"trellis/internal/sigv4"
 	"trellis/internal/sigv4/sigv4test"
+	"trellis/test/trellistest"
 )
 
 // signedRequests is how many random requests each way of signing is tried with.
@@ -130,8 +131,8 @@ func TestSignaturesOfRealSignersAreAccepted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	install(t, filepath.Join(root, "scripts/venv.sh"))
-	install(t, filepath.Join(root, "scripts/node_modules.sh"))
+	trellistest.Install(t, "venv.sh")
+	trellistest.Install(t, "node_modules.sh")
 	seed := strconv.Itoa(rand.IntN(1 << 30))
 	t.Logf("the seed is %s", seed)
 	run := func(way string, command ...string) {

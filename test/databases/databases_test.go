@@ -4,7 +4,6 @@ package databases
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -41,12 +40,7 @@ func installed(t *testing.T) (directory string) {
 	if os.Geteuid() != 0 || exec.Command("unshare", "-m", "true").Run() != nil {
 		t.Skip("needs root, for a DNS server on port 53, a local route and a resolv.conf of its own: sudo env PATH=$PATH go test ./test/databases")
 	}
-	out, err := exec.Command("../../scripts/databases.sh").Output()
-	if err != nil {
-		exit, _ := errors.AsType[*exec.ExitError](err)
-		t.Fatalf("scripts/databases.sh: %v\n%s", err, exit.Stderr)
-	}
-	return strings.TrimSpace(string(out))
+	return trellistest.Install(t, "databases.sh")
 }
 
 // run runs a program that serves until the end of the test, as a user if one is given.

@@ -27,21 +27,10 @@ type member struct {
 	cmd      *exec.Cmd
 }
 
-// etcdProgram returns the path of an etcd server.
-func etcdProgram(t *testing.T) string {
-	t.Helper()
-	out, err := exec.Command("../../scripts/etcd.sh").Output()
-	if err != nil {
-		exit, _ := errors.AsType[*exec.ExitError](err)
-		t.Fatalf("scripts/etcd.sh: %v\n%s", err, exit.Stderr)
-	}
-	return strings.TrimSpace(string(out))
-}
-
 // startCluster starts an etcd cluster of three.
 func startCluster(t *testing.T) []*member {
 	t.Helper()
-	program := etcdProgram(t)
+	program := trellistest.Install(t, "etcd.sh")
 	var peers []string
 	members := make([]*member, 3)
 	for i := range members {

@@ -74,7 +74,7 @@ func startSecureEtcd(t *testing.T, a *testAuthority, certificate string, args ..
 	t.Helper()
 	endpoint := fmt.Sprintf("https://127.0.0.1:%d", trellistest.FreePort(t))
 	peer := fmt.Sprintf("http://127.0.0.1:%d", trellistest.FreePort(t))
-	m := &member{endpoint: endpoint, cmd: exec.Command(etcdProgram(t), append([]string{
+	m := &member{endpoint: endpoint, cmd: exec.Command(trellistest.Install(t, "etcd.sh"), append([]string{
 		"--data-dir", t.TempDir(), "--log-level", "error", "--listen-client-urls", endpoint, "--advertise-client-urls", endpoint,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default=" + peer,
 		"--cert-file", a.path(certificate + ".pem"), "--key-file", a.path(certificate + "-key.pem"),

@@ -1,7 +1,6 @@
 package stories_test
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -55,24 +54,6 @@ func shown(t *testing.T, page, command string) string {
 	return strings.TrimSuffix(after, "\n") + "\n"
 }
 
-// output collects what a command prints.
-type output struct {
-	mu   sync.Mutex // mu guards the field below.
-	text bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
 // TestPagesShowWhatLogsPrint runs what README.md and docs/logs.md say of requests and their logs.
 func TestPagesShowWhatLogsPrint(t *testing.T) {
 	t.Parallel()
@@ -99,7 +80,7 @@ func TestPagesShowWhatLogsPrint(t *testing.T) {
 	shown(t, "docs/logs.md", create)
 	run(strings.NewReplacer("http://127.0.0.1:7600", p.API, "<service id>", n.service).Replace(create))
 
-	var lines output
+	var lines trellistest.Text
 	follow := exec.Command(program, "logs", "-f", "--admin", p.Admin)
 	follow.Stdout, follow.Stderr = &lines, &lines
 	if err := follow.Start(); err != nil {
