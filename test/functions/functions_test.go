@@ -90,6 +90,16 @@ func startCommand(t *testing.T, command string, credentials aws.CredentialsProvi
 	return n
 }
 
+// associate lets the clients in a VPC reach the network.
+func (n *node) associate(vpc string) {
+	n.t.Helper()
+	if _, err := n.client.CreateServiceNetworkVpcAssociation(n.t.Context(), &vpclattice.CreateServiceNetworkVpcAssociationInput{
+		ServiceNetworkIdentifier: &n.network, VpcIdentifier: &vpc,
+	}); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
 // service is a service whose requests all go to one target group.
 type service struct {
 	n          *node
@@ -227,11 +237,7 @@ functions:
     directory: %s
 `, functionARN("go"), buildProgram(t), t.TempDir(), functionARN("python"), absolute(t, "../../.venv-functions/bin/python"), absolute(t, "python"),
 		functionARN("node"), absolute(t, "javascript"), functionARN("ric"), ric, absolute(t, "javascript")))
-	if _, err := n.client.CreateServiceNetworkVpcAssociation(t.Context(), &vpclattice.CreateServiceNetworkVpcAssociationInput{
-		ServiceNetworkIdentifier: &n.network, VpcIdentifier: aws.String("vpc-0123456789abcdef0"),
-	}); err != nil {
-		t.Fatal(err)
-	}
+	n.associate("vpc-0123456789abcdef0")
 	for _, language := range languages {
 		for _, version := range []types.LambdaEventStructureVersion{types.LambdaEventStructureVersionV1, types.LambdaEventStructureVersionV2} {
 			s := n.function(language+"-"+strings.ToLower(string(version)), version, functionARN(language))
@@ -425,9 +431,9 @@ func TestThousandConcurrentRequestsAreServedOrThrottled(t *testing.T) {
 	}
 }
 
-func TestDeregisteringAFunctionDoesNotBreakRequestsUnderWay(t *testing.T) {
-	n := start(t, "--inventory", writeInventory(t, "functions:\n  - arn: %s\n    command: [%s]\n", functionARN("slow"), buildProgram(t)))
-	s := n.function("slow", types.LambdaEventStructureVersionV1, functionARN("slow"))
+// getSlowly sends a request that takes a while, and returns when a function is at work on it. The channel tells how it ends.
+func (s *service) getSlowly() <-chan error {
+	s.n.t.Helper()
 	answered := make(chan error, 1)
 	go func() {
 		r, err := s.send(s.client(false), false, http.MethodGet, "/slow", nil, nil)
@@ -436,7 +442,14 @@ func TestDeregisteringAFunctionDoesNotBreakRequestsUnderWay(t *testing.T) {
 		}
 		answered <- err
 	}()
-	trellistest.Await(t, func() bool { return strings.Contains(n.Log(), "the event is here") }, "the function has the event")
+	trellistest.Await(s.n.t, func() bool { return strings.Contains(s.n.Log(), "the event is here") }, "the function has the event")
+	return answered
+}
+
+func TestDeregisteringAFunctionDoesNotBreakRequestsUnderWay(t *testing.T) {
+	n := start(t, "--inventory", writeInventory(t, "functions:\n  - arn: %s\n    command: [%s]\n", functionARN("slow"), buildProgram(t)))
+	s := n.function("slow", types.LambdaEventStructureVersionV1, functionARN("slow"))
+	answered := s.getSlowly()
 	if _, err := n.client.DeregisterTargets(t.Context(), &vpclattice.DeregisterTargetsInput{
 		TargetGroupIdentifier: &s.groupID, Targets: []types.Target{{Id: aws.String(functionARN("slow"))}},
 	}); err != nil {

@@ -84,11 +84,7 @@ functions:
     command: [%s]
     directory: %s
 `, functionARN("go"), buildProgram(t), t.TempDir()))
-	if _, err := n.client.CreateServiceNetworkVpcAssociation(t.Context(), &vpclattice.CreateServiceNetworkVpcAssociationInput{
-		ServiceNetworkIdentifier: &n.network, VpcIdentifier: aws.String("vpc-0123456789abcdef0"),
-	}); err != nil {
-		t.Fatal(err)
-	}
+	n.associate("vpc-0123456789abcdef0")
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		said := map[string]string{}
 		for name := range r.Header {

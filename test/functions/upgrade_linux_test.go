@@ -2,17 +2,12 @@ package functions_test
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
-
-	"trellis/test/trellistest"
 )
 
 // TestUpgradeLetsFunctionsFinishTheirEvents has a new process take over while a function is at work: its process ends with
@@ -32,15 +27,7 @@ trellis_policy = {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action"
 	})
 	n := startCommand(t, "serve", credentials, "--data-dir", t.TempDir(), "--credentials", keys, "--inventory", writeInventory(t, "functions:\n  - arn: %s\n    command: [%s]\n", functionARN("slow"), buildProgram(t)))
 	s := n.function("slow", types.LambdaEventStructureVersionV2, functionARN("slow"))
-	answered := make(chan error, 1)
-	go func() {
-		r, err := s.send(s.client(false), false, http.MethodGet, "/slow", nil, nil)
-		if err == nil && r.StatusCode != 200 {
-			err = fmt.Errorf("%d %v", r.StatusCode, r.Header)
-		}
-		answered <- err
-	}()
-	trellistest.Await(t, func() bool { return strings.Contains(n.Log(), "the event is here") }, "the function has the event")
+	answered := s.getSlowly()
 	n.Upgrade()
 	if err := <-answered; err != nil {
 		t.Error(err)
