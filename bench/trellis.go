@@ -101,7 +101,7 @@ func startTrellisOnCore(ctx context.Context, program string, s setting, args ...
 	return startTrellis(ctx, coreOfProxy, []string{"GOMAXPROCS=1"}, program, filepath.Join(s.Dir, "data"), ports[0], ports[1], args...)
 }
 
-// resource is what the API's responses have in common, as far as it is needed here.
+// resource has the members of the API's responses that the bench uses.
 type resource struct {
 	ID       string `json:"id"`
 	Status   string `json:"status"`

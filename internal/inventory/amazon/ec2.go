@@ -11,7 +11,7 @@ import (
 	"trellis/internal/inventory"
 )
 
-// What EC2 answers, as far as it matters here
+// These are the members of EC2's responses that the inventory uses
 // (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Operations.html).
 type (
 	vpcsPage struct {
