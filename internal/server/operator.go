@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"trellis/internal/api"
@@ -33,42 +34,57 @@ func (s *Server) operated(operation string, next operatorHandler) http.HandlerFu
 			http.Error(w, fmt.Sprintf("region is %q; it must be a Region, such as us-west-2", scope.Region), http.StatusBadRequest)
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDocument))
-		if err != nil {
-			http.Error(w, fmt.Sprintf("reading the request: %v", err), http.StatusBadRequest)
-			return
-		}
-		if s.cfg.Dev {
-			next(w, r, scope, body)
-			return
-		}
-		if r.Header.Get("Authorization") == "" {
-			http.Error(w, "the request must be signed (AWS Signature Version 4, service vpc-lattice) with keys of the credentials file", http.StatusUnauthorized)
-			return
-		}
-		caller, err := s.signed(s.cfg.Regions, "vpc-lattice").Authenticate(r, func() ([]byte, error) { return body, nil })
-		if err == nil {
-			caller.CameBy(r, uuid.New())
-			if scope.Account == "" {
-				scope.Account = caller.Account
+		read := sync.OnceValues(func() ([]byte, error) {
+			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDocument))
+			if err != nil {
+				return nil, &unreadableError{err}
 			}
-			if scope.Region == "" {
-				scope.Region = caller.Region
+			return body, nil
+		})
+		if !s.cfg.Dev {
+			if r.Header.Get("Authorization") == "" {
+				http.Error(w, "the request must be signed (AWS Signature Version 4, service vpc-lattice) with keys of the credentials file", http.StatusUnauthorized)
+				return
 			}
-			err = s.mayOperate(operation, caller, scope)
+			var err error
+			if scope, err = s.admitOperator(r, operation, scope, read); err != nil {
+				refuseOperator(w, err)
+				return
+			}
 		}
+		body, err := read()
 		if err != nil {
 			refuseOperator(w, err)
 			return
 		}
-		if s.audit != nil {
-			s.audit.Record(audit.Entry{
-				Time: time.Now(), RequestID: caller.RequestID, Account: scope.Account, Region: scope.Region, Principal: caller.Principal,
-				AccessKeyID: caller.AccessKeyID, SourceIP: caller.SourceIP, Operation: operation, Status: http.StatusOK,
-			})
-		}
 		next(w, r, scope, body)
 	}
+}
+
+// admitOperator checks who has signed a request, and whether they may do what it asks for, in which scope. The body is read once
+// the key is known: nobody else can have 64 MB kept.
+func (s *Server) admitOperator(r *http.Request, operation string, scope lattice.Scope, body func() ([]byte, error)) (lattice.Scope, error) {
+	caller, err := s.signed(s.cfg.Regions, "vpc-lattice").Authenticate(r, body)
+	if err != nil {
+		return scope, err
+	}
+	caller.CameBy(r, uuid.New())
+	if scope.Account == "" {
+		scope.Account = caller.Account
+	}
+	if scope.Region == "" {
+		scope.Region = caller.Region
+	}
+	if err := s.mayOperate(operation, caller, scope); err != nil {
+		return scope, err
+	}
+	if s.audit != nil {
+		s.audit.Record(audit.Entry{
+			Time: time.Now(), RequestID: caller.RequestID, Account: scope.Account, Region: scope.Region, Principal: caller.Principal,
+			AccessKeyID: caller.AccessKeyID, SourceIP: caller.SourceIP, Operation: operation, Status: http.StatusOK,
+		})
+	}
+	return scope, nil
 }
 
 // mayOperate returns why a caller may not carry out an operation of the admin port. A network is its account's; the store is
@@ -86,7 +102,17 @@ func (s *Server) mayOperate(operation string, caller api.Caller, scope lattice.S
 	})
 }
 
+// unreadableError is why a request's body cannot be read.
+type unreadableError struct{ err error }
+
+func (e *unreadableError) Error() string { return fmt.Sprintf("reading the request: %v", e.err) }
+func (e *unreadableError) Unwrap() error { return e.err }
+
 func refuseOperator(w http.ResponseWriter, err error) {
+	if unreadable, ok := errors.AsType[*unreadableError](err); ok {
+		http.Error(w, unreadable.Error(), http.StatusBadRequest)
+		return
+	}
 	if unknown, ok := errors.AsType[*api.AuthenticationError](err); ok {
 		http.Error(w, unknown.Message, unknown.Status)
 		return
