@@ -34,8 +34,9 @@ require (
 	github.com/aws/aws-lambda-go v1.55.1
 	github.com/aws/aws-sdk-go-v2/service/lambda v1.114.4
 	github.com/fsnotify/fsnotify v1.10.1
-	github.com/klauspost/compress v1.19.2
 )
+
+require github.com/klauspost/compress v1.19.2 // indirect
 
 require (
 	github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream v1.7.27 // indirect

@@ -512,13 +512,16 @@ func (l *logged) total() int {
 
 // spooled returns how many entries wait in a spool, and in how many batches for other destinations than buckets.
 func spooled(dir string) (entries, streamed int) {
-	names, _ := filepath.Glob(filepath.Join(dir, "*.json")) // The pattern is right.
+	names, _ := filepath.Glob(filepath.Join(dir, "*.spool.gz")) // The pattern is right.
 	for _, name := range names {
 		content, err := os.ReadFile(name)
 		if err != nil {
 			continue // It has been delivered.
 		}
-		entries += bytes.Count(content, []byte("\n"))
+		if z, err := gzip.NewReader(bytes.NewReader(content)); err == nil {
+			lines, _ := io.ReadAll(z) // It may be written at the moment.
+			entries += bytes.Count(lines, []byte("\n"))
+		}
 		lane := name[strings.LastIndexByte(name, '_')+1:][:8]
 		if destination, err := os.ReadFile(filepath.Join(dir, lane+".destination")); err == nil && !bytes.Contains(destination, []byte("S3 bucket")) {
 			streamed++

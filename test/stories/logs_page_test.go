@@ -118,7 +118,7 @@ func TestPagesShowWhatLogsPrint(t *testing.T) {
 		t.Errorf("trellis logs -f prints\n%s\nREADME.md has\n%s", got, want)
 	}
 
-	const cat = "cat logs/*.json"
+	const cat = "gunzip -c logs/*.spool.gz"
 	trellistest.Await(t, func() bool { return strings.Count(run(cat+" 2>&1 || true"), "\n") == 2 }, "the entries are in a file")
 	entry, _, _ := strings.Cut(run(cat), "\n")
 	if got, want := alike(entry+"\n"), alike(shown(t, "docs/logs.md", cat)); got != want {

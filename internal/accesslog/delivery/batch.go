@@ -19,18 +19,34 @@ type Batch struct {
 	Key string
 	// Since is when the batch was begun.
 	Since time.Time
-	// Lines are the entries, each with its line end.
-	Lines []byte
+	// Compressed are the entries, each with its line end, as gzip.
+	Compressed []byte
 }
+
+// Lines returns the entries, each with its line end.
+func (b *Batch) Lines() ([]byte, error) { return decompress(b.Compressed) }
 
 // batch is a Batch in the spool.
 type batch struct {
 	name  string // of its file, without the suffix
 	since time.Time
 	until time.Time // when the last entry came
-	bytes int64
-	busy  bool // It is being delivered.
-	hole  *hole
+	bytes int64     // of the file, without the end of its stream
+	content
+	busy bool // It is being delivered.
+	hole *hole
+}
+
+// content is what is in the file of a batch.
+type content struct {
+	entries int64 // records of lost ones do not count
+	sum     checksum
+}
+
+// contentOf returns what is in lines, and their stream without its end.
+func contentOf(lines []byte) ([]byte, content) {
+	stream, sum := compress(lines)
+	return stream, content{countEntries(lines), sum}
 }
 
 // hole is a record in the stream of entries, where entries are missing (A-612).
@@ -48,14 +64,13 @@ const holePrefix = `{"lostEntries":`
 const maxHoleBytes = 512
 
 func (h *hole) line() []byte {
-	// Plain fields can always be encoded.
-	line, _ := json.Marshal(h)
-	return append(line, '\n')
+	line, _ := json.Marshal(h) // Plain fields can always be encoded.
+	return line
 }
 
 // readHole returns the hole that is all that a batch consists of, or nil.
 func readHole(lines []byte) *hole {
-	if len(lines) > maxHoleBytes || !bytes.HasPrefix(lines, []byte(holePrefix)) || bytes.Count(lines, []byte("\n")) != 1 {
+	if len(lines) > maxHoleBytes || !bytes.HasPrefix(lines, []byte(holePrefix)) || bytes.Count(lines, []byte(lineEnd)) > 1 {
 		return nil
 	}
 	var h hole

@@ -1,10 +1,8 @@
 package delivery
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -13,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/klauspost/compress/gzip"
 
 	"trellis/internal/lattice"
 )
@@ -55,11 +51,7 @@ func (d *Directory) Deliver(_ context.Context, b Batch) ([]byte, int64, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, 0, err
 	}
-	content, err := Compress(b.Lines)
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := replaceFile(path, content); err != nil {
+	if err := replaceFile(path, b.Compressed); err != nil {
 		return nil, 0, err
 	}
 	if d.dueToTidy() {
@@ -68,22 +60,6 @@ func (d *Directory) Deliver(_ context.Context, b Batch) ([]byte, int64, error) {
 		}
 	}
 	return nil, 0, nil
-}
-
-// Compress returns lines as gzip compresses them fastest: what is saved by more is less than what it costs.
-func Compress(lines []byte) ([]byte, error) {
-	var content bytes.Buffer
-	z, err := gzip.NewWriterLevel(&content, gzip.BestSpeed)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := z.Write(lines); err != nil {
-		return nil, fmt.Errorf("compressing: %w", err)
-	}
-	if err := z.Close(); err != nil {
-		return nil, fmt.Errorf("compressing: %w", err)
-	}
-	return content.Bytes(), nil
 }
 
 func (d *Directory) dueToTidy() bool {

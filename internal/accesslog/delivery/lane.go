@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -24,14 +25,16 @@ const (
 type lane struct {
 	id      string
 	to      *lattice.AccessLogSubscription
-	open    *batch   // takes entries; nil when there are none
-	buffer  []byte   // entries that are not in open's file yet
-	waiting []*batch // complete ones, oldest first
-	sending bool     // a goroutine delivers what waits
+	open    *batch     // takes entries; nil when there are none
+	stream  compressor // of open; what it holds is not in the file yet
+	pending int64      // how many entries it holds
+	waiting []*batch   // complete ones, oldest first
+	sending bool       // a goroutine delivers what waits
 	// failures is how many attempts have failed since the last one that succeeded.
 	failures int
-	// missing are entries that could not be written. The next batch begins with a record of them.
+	// missing are entries that could not be written. A record of them comes before the next entry.
 	missing *hole
+	told    *hole // a record of missing ones that the stream holds
 }
 
 // laneKey is what a lane is found by. A subscription that is moved to another destination gets another lane; what has been
@@ -54,6 +57,31 @@ func (l *lane) lack(n int64, from, until time.Time, problem string) {
 	l.missing.To = until.UTC()
 }
 
+// tell puts a record of what is missing into the stream.
+func (l *lane) tell() {
+	if l.missing != nil {
+		l.stream.line(l.missing.line())
+		l.told, l.missing = l.missing, nil
+	}
+}
+
+// forget takes back what the stream holds. It returns how many entries that were.
+func (l *lane) forget() (n int64) {
+	var written checksum
+	if l.open != nil {
+		written = l.open.sum
+	}
+	l.stream.rewind(written)
+	if l.told != nil {
+		later := l.missing
+		if l.missing, l.told = l.told, nil; later != nil {
+			l.lack(later.LostEntries, later.From, later.To, later.Problem)
+		}
+	}
+	n, l.pending = l.pending, 0
+	return n
+}
+
 // send delivers what waits in a lane until nothing does, or until the spool is closed.
 func (s *Spool) send(l *lane) {
 	defer s.sending.Done()
@@ -65,7 +93,7 @@ func (s *Spool) send(l *lane) {
 		select {
 		case slots <- struct{}{}:
 		case <-s.delivering.Done():
-			s.attempted(l, b, nil, 0, s.delivering.Err())
+			s.attempted(l, b, s.delivering.Err())
 			return
 		}
 		pause := s.attempt(l, b)
@@ -100,32 +128,47 @@ func (s *Spool) next(l *lane) (*batch, chan struct{}) {
 
 // attempt delivers a batch, and returns how long to wait before the next one.
 func (s *Spool) attempt(l *lane, b *batch) (pause time.Duration) {
-	lines, err := os.ReadFile(s.path(b.name))
+	stream, err := os.ReadFile(s.path(b.name))
+	if err == nil && int64(len(stream)) < b.bytes {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
-		// Somebody has removed the file, or the disk fails. How many entries there were is not known.
+		// Somebody has removed the file, or the disk fails.
 		s.cfg.Log.Error("a batch of access logs cannot be read; it is lost", "file", s.path(b.name), "error", err)
-		return s.attempted(l, b, nil, 0, nil)
+		s.lose(b.entries, "destination", l.to.DestinationARN, "problem", "the batch cannot be read")
+		return s.attempted(l, b, nil)
 	}
 	ctx, cancel := context.WithTimeout(s.delivering, deliveryTimeout)
 	defer cancel()
-	rest, refused, err := s.cfg.Sink.Deliver(ctx, Batch{To: l.to, Key: objectKey(l.to, b.name), Since: b.since, Lines: lines})
-	if err != nil && rest == nil {
-		rest = lines
-	}
-	s.delivered.Add(countEntries(lines) - countEntries(rest) - refused)
+	rest, refused, err := s.cfg.Sink.Deliver(ctx, Batch{To: l.to, Key: objectKey(l.to, b.name), Since: b.since, Compressed: append(stream[:b.bytes], b.sum.end()...)})
 	if refused > 0 {
 		s.lose(refused, "destination", l.to.DestinationARN, "problem", "the destination does not take them")
 	}
-	if err != nil && len(rest) < len(lines) {
-		if err := replaceFile(s.path(b.name), rest); err != nil {
-			s.cfg.Log.Error("a batch of access logs that has been delivered in part will be delivered again", "file", s.path(b.name), "error", err)
-		}
+	switch {
+	case err == nil:
+		s.delivered.Add(b.entries - refused)
+	case rest != nil:
+		s.delivered.Add(b.entries - countEntries(rest) - refused)
+		s.shorten(b, rest)
 	}
-	return s.attempted(l, b, rest, len(lines), err)
+	return s.attempted(l, b, err)
+}
+
+// shorten leaves the rest of a batch, of which the beginning has been delivered.
+func (s *Spool) shorten(b *batch, rest []byte) {
+	stream, content := contentOf(rest)
+	if err := replaceFile(s.path(b.name), append(stream, content.sum.end()...)); err != nil {
+		s.cfg.Log.Error("a batch of access logs that has been delivered in part will be delivered again", "file", s.path(b.name), "error", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes += int64(len(stream)) - b.bytes
+	b.bytes, b.content = int64(len(stream)), content
 }
 
 // attempted takes up what has come of an attempt. It returns how long to wait before the next one.
-func (s *Spool) attempted(l *lane, b *batch, rest []byte, before int, err error) time.Duration {
+func (s *Spool) attempted(l *lane, b *batch, err error) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.busy = false
@@ -140,10 +183,6 @@ func (s *Spool) attempted(l *lane, b *batch, rest []byte, before int, err error)
 	}
 	if s.delivering.Err() != nil {
 		return maxBackoff // The spool is closed; nobody has failed.
-	}
-	if left := int64(len(rest)); left < int64(before) {
-		s.bytes += left - b.bytes
-		b.bytes = left
 	}
 	l.failures++
 	s.failures.Add(1)

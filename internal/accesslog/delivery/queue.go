@@ -24,9 +24,9 @@ import (
 const (
 	// interval is how long entries are collected before they go on.
 	interval = 100 * time.Millisecond
-	// fullBufferBytes is how much a buffer holds before it is delivered early: so little that it stays in the processor's caches
+	// fullBufferBytes is how much a buffer holds before it is emptied early: so little that it stays in the processor's caches
 	// on its way to the disk.
-	fullBufferBytes = 256 << 10
+	fullBufferBytes = 64 << 10
 	// maxBufferBytes bounds what waits for delivery in one buffer: some 3,000 entries.
 	maxBufferBytes = 4 << 20
 	// maxExtras bounds the entries that have a buffer of their own.
@@ -221,17 +221,29 @@ func (q *Queue) Run(ctx context.Context) error {
 				q.cfg.Spool.Flush(now)
 			}
 		case <-q.wake:
-			select {
-			case <-time.After(interval):
-			case <-q.full:
-			case <-ctx.Done():
-			}
+			q.collect(ctx)
 			q.deliver()
 		}
 	}
 }
 
-func (q *Queue) deliver() {
+// collect waits for an interval, while which it empties buffers that are full.
+func (q *Queue) collect(ctx context.Context) {
+	over := time.After(interval)
+	for {
+		select {
+		case <-over:
+			return
+		case <-q.full:
+			q.empty()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// empty gives the entries of all buffers to those who want them.
+func (q *Queue) empty() {
 	for i := range q.buffers {
 		b := &q.buffers[i]
 		b.mu.Lock()
@@ -248,6 +260,11 @@ func (q *Queue) deliver() {
 		q.extras.Add(-1)
 		q.hand(&b.records)
 	}
+}
+
+// deliver empties the buffers, and has what came to the spool written to the disk.
+func (q *Queue) deliver() {
+	q.empty()
 	now := time.Now()
 	if n := q.dropped.Load() - q.told; n > 0 {
 		q.told += n

@@ -37,7 +37,7 @@ const (
 	// destinationAge is how old the file of a lane gets that has no batches, which may be about to get one.
 	destinationAge = time.Hour
 
-	batchSuffix       = ".json"
+	batchSuffix       = ".spool.gz" // gunzip reads it at any time.
 	destinationSuffix = ".destination"
 	lockSuffix        = ".lock"
 )
@@ -61,7 +61,7 @@ type SpoolConfig struct {
 	Log      *slog.Logger
 }
 
-// Spool keeps entries in files until a sink has taken them: NAME.json is a batch, which takes entries or waits;
+// Spool keeps entries in files until a sink has taken them: NAME.spool.gz is a batch, which takes entries or waits;
 // LANE.destination says where the batches of a lane go; PROCESS.lock is locked by the process that writes, or delivers, the
 // batches with its name. When that has ended, another process takes the batches over.
 type Spool struct {
@@ -86,7 +86,7 @@ type Spool struct {
 	batches int64
 	number  int // of the next batch
 	looked  time.Time
-	spare   []byte // for the next lane that needs a buffer
+	spare   []byte // for the next lane whose stream holds something
 }
 
 // NewSpool opens a spool, and begins to deliver what ended processes have left in it.
@@ -124,15 +124,13 @@ func (s *Spool) Append(to *lattice.AccessLogSubscription, entry []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.lane(to)
-	if l.buffer == nil {
-		l.buffer, s.spare = s.spare, nil
+	if l.stream.out == nil {
+		l.stream.out, s.spare = s.spare, nil
 	}
-	l.buffer = append(append(l.buffer, entry...), '\n')
-	written := int64(0)
-	if l.open != nil {
-		written = l.open.bytes
-	}
-	if limit, _ := s.cfg.Sink.Complete(to); written+int64(len(l.buffer)) >= int64(limit) {
+	l.tell()
+	l.stream.line(entry)
+	l.pending++
+	if limit, _ := s.cfg.Sink.Complete(to); int64(l.stream.sum.size) >= int64(limit) {
 		s.write(l, time.Now())
 		s.cut(l)
 	}
@@ -167,54 +165,48 @@ func (s *Spool) Flush(now time.Time) {
 	}
 }
 
-// write writes a lane's buffer to the file of its open batch. No file stays open: there may be more lanes than descriptors.
+// write writes what a lane's stream holds to the file of its open batch. No file stays open: there may be more lanes than
+// descriptors.
 func (s *Spool) write(l *lane, now time.Time) {
-	if len(l.buffer) == 0 && l.missing == nil {
+	l.tell()
+	if l.stream.flush(); len(l.stream.out) == 0 {
 		return
 	}
-	defer func() {
-		// One lane's buffer is enough to keep: there may be thousands of lanes, each with a burst now and then.
-		if cap(l.buffer) > cap(s.spare) {
-			s.spare = l.buffer[:0]
+	if err := s.writeStream(l, now); err != nil {
+		if n := l.forget(); n > 0 { // A record of lost entries alone waits for the next time.
+			l.lack(n, now, now, "they could not be written to the spool")
+			s.lose(n, "directory", s.cfg.Dir, "error", err)
 		}
-		l.buffer = nil
-	}()
-	lines := l.buffer
-	if l.missing != nil {
-		lines = slices.Concat(l.missing.line(), lines)
 	}
-	if l.open == nil {
-		if err := s.writeDestination(l); err != nil {
-			s.unwritten(l, now, err)
-			return
-		}
-		l.open = &batch{name: batchName(l.to, now, l.id, s.process, s.number), since: now}
-		s.number++
-		s.batches++
+	// One lane's buffer is enough to keep: there may be thousands of lanes, each with a burst now and then.
+	if cap(l.stream.out) > cap(s.spare) {
+		s.spare = l.stream.out[:0]
 	}
-	n, err := appendFile(s.path(l.open.name), l.open.bytes, lines)
-	l.open.bytes += int64(n)
-	s.bytes += int64(n)
-	l.open.until = now
-	if err != nil {
-		if l.open.bytes == 0 {
-			l.open = nil // There may be no file.
-			s.batches--
-		}
-		s.unwritten(l, now, err)
-		return
-	}
-	l.missing = nil
+	l.stream.out = nil
 }
 
-// unwritten counts the entries of a lane's buffer as lost.
-func (s *Spool) unwritten(l *lane, now time.Time, err error) {
-	n := countEntries(l.buffer)
-	if n == 0 {
-		return // A record of lost entries waits for the next time.
+func (s *Spool) writeStream(l *lane, now time.Time) error {
+	b := l.open
+	if b == nil {
+		if err := s.writeDestination(l); err != nil {
+			return err
+		}
+		b = &batch{name: batchName(l.to, now, l.id, s.process, s.number), since: now}
+		s.number++
 	}
-	l.lack(n, now, now, "they could not be written to the spool")
-	s.lose(n, "directory", s.cfg.Dir, "error", err)
+	if err := appendFile(s.path(b.name), b.bytes, slices.Concat(l.stream.out, l.stream.sum.end())); err != nil {
+		return err
+	}
+	if l.open == nil {
+		l.open = b
+		s.batches++
+	}
+	b.bytes += int64(len(l.stream.out))
+	s.bytes += int64(len(l.stream.out))
+	b.entries += l.pending
+	b.sum, b.until = l.stream.sum, now
+	l.pending, l.told = 0, nil
+	return nil
 }
 
 // Lack has a destination told of entries that were lost before they came here.
@@ -238,16 +230,16 @@ func (s *Spool) writeDestination(l *lane) error {
 	return replaceFile(filepath.Join(s.cfg.Dir, l.id+destinationSuffix), to)
 }
 
-// appendFile appends to a file that has had so many bytes. What is written in part is taken back.
-func appendFile(path string, size int64, content []byte) (int, error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+// appendFile writes the rest of a file of which the first bytes stay, so many of them.
+func appendFile(path string, size int64, content []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o640)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if _, err := file.Write(content); err != nil {
-		return 0, errors.Join(err, file.Truncate(size), file.Close())
+	if _, err := file.WriteAt(content, size); err != nil {
+		return errors.Join(err, file.Truncate(size), file.Close())
 	}
-	return len(content), file.Close()
+	return file.Close()
 }
 
 // replaceFile gives a file other content. Whoever reads it sees the one or the other.
@@ -277,6 +269,7 @@ func (s *Spool) cut(l *lane) {
 	}
 	l.waiting = append(l.waiting, l.open)
 	l.open = nil
+	l.stream.rewind(checksum{})
 	s.start(l)
 }
 
@@ -293,6 +286,10 @@ func (s *Spool) start(l *lane) {
 func (s *Spool) remove(b *batch) {
 	s.bytes -= b.bytes
 	s.batches--
+	s.removeFile(b)
+}
+
+func (s *Spool) removeFile(b *batch) {
 	if err := os.Remove(s.path(b.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.cfg.Log.Error("a batch of access logs cannot be removed; the next process will deliver it again", "file", s.path(b.name), "error", err)
 	}
@@ -338,11 +335,7 @@ func (s *Spool) cutOldest() bool {
 // giveUp puts a record of what is lost in a batch's place, or adds to that of the batch before it.
 func (s *Spool) giveUp(l *lane, at int) {
 	b := l.waiting[at]
-	lines, err := os.ReadFile(s.path(b.name))
-	if err != nil {
-		lines = nil // How many entries there were is not known.
-	}
-	n := countEntries(lines)
+	n := b.entries
 	s.lose(n, "destination", l.to.DestinationARN, "limit", s.cfg.MaxBytes, "problem", "the spool is full")
 	place := b
 	if at > 0 && l.waiting[at-1].hole != nil && !l.waiting[at-1].busy {
@@ -352,16 +345,16 @@ func (s *Spool) giveUp(l *lane, at int) {
 	} else {
 		place.hole = &hole{LostEntries: n, From: b.since.UTC(), To: b.until.UTC(), Problem: "the spool was full"}
 	}
-	line := place.hole.line()
-	if err := replaceFile(s.path(place.name), line); err != nil {
+	stream, content := contentOf(place.hole.line())
+	if err := replaceFile(s.path(place.name), append(stream, content.sum.end()...)); err != nil {
 		s.cfg.Log.Error("the record of lost access log entries cannot be written", "file", s.path(place.name), "error", err)
 	}
 	if place != b {
 		l.waiting = slices.Delete(l.waiting, at, at+1)
 		s.remove(b)
 	}
-	s.bytes += int64(len(line)) - place.bytes
-	place.bytes = int64(len(line))
+	s.bytes += int64(len(stream)) - place.bytes
+	place.bytes, place.content = int64(len(stream)), content
 }
 
 // hold makes this process the one that delivers the batches of a process that has ended, or its own.
@@ -404,7 +397,7 @@ func (s *Spool) look(now time.Time) error {
 	for key, l := range s.lanes {
 		slices.SortFunc(l.waiting, func(a, b *batch) int { return a.since.Compare(b.since) })
 		s.start(l)
-		if l.open == nil && len(l.waiting) == 0 && len(l.buffer) == 0 && l.missing == nil && !l.sending {
+		if l.open == nil && len(l.waiting) == 0 && l.pending == 0 && l.missing == nil && !l.sending {
 			delete(s.lanes, key)
 		}
 	}
@@ -432,6 +425,10 @@ func (s *Spool) adopt(name string) {
 		s.cfg.Log.Error("a batch of access logs that another process has left cannot be delivered", "file", s.path(name), "error", err)
 		return
 	}
+	if b.bytes == 0 {
+		s.removeFile(b) // The process has ended before it had written anything.
+		return
+	}
 	s.bytes += b.bytes
 	s.batches++
 	l := s.lane(to)
@@ -452,19 +449,22 @@ func (s *Spool) readBatch(name string) (*batch, *lattice.AccessLogSubscription, 
 	if err != nil {
 		return nil, nil, err
 	}
-	lines, err := os.ReadFile(s.path(name))
+	stream, err := os.ReadFile(s.path(name))
 	if err != nil {
 		return nil, nil, err
 	}
-	// The process may have ended as it wrote the last line.
-	if whole := bytes.LastIndexByte(lines, '\n') + 1; whole < len(lines) {
-		if err := os.Truncate(s.path(name), int64(whole)); err != nil {
+	b := &batch{name: name, since: info.ModTime(), until: info.ModTime()} // The name has the minute, which is not enough for the order.
+	// The process may have ended as it wrote: whole lines that can be read count.
+	lines, _ := decompress(stream)
+	lines = lines[:bytes.LastIndexByte(lines, '\n')+1]
+	stream, b.content = contentOf(lines)
+	if b.bytes = int64(len(stream)); b.bytes > 0 {
+		if err := replaceFile(s.path(name), append(stream, b.sum.end()...)); err != nil {
 			return nil, nil, err
 		}
-		lines = lines[:whole]
 	}
-	// When it was begun is in the name; by the minute, which is not enough for the order.
-	return &batch{name: name, since: info.ModTime(), until: info.ModTime(), bytes: int64(len(lines)), hole: readHole(lines)}, &to, nil
+	b.hole = readHole(lines)
+	return b, &to, nil
 }
 
 // Close delivers what it can in a short time. The rest stays for the next process.

@@ -48,8 +48,9 @@ func (k *taker) Deliver(_ context.Context, b Batch) ([]byte, int64, error) {
 	if k.down[b.To.ID] {
 		return nil, 0, errors.New("the destination is down")
 	}
-	k.lines[b.To.ID] += string(b.Lines)
-	return nil, 0, nil
+	lines, err := b.Lines()
+	k.lines[b.To.ID] += string(lines)
+	return nil, 0, err
 }
 
 func (k *taker) setDown(id string, down bool) {
@@ -141,8 +142,12 @@ func TestDirectoryHasTheEntriesOfEachSubscriptionUnderTheNamesOfS3(t *testing.T)
 		s.Append(one, []byte(`{"n":1}`))
 		s.Append(other, []byte(`{"n":1}`))
 		s.Flush(time.Now())
-		if open := files(t, dir, batchSuffix); len(open) != 2 || !strings.HasPrefix(open[0], "111122223333_VpcLatticeAccessLogs_us-west-2_") {
+		open := files(t, dir, batchSuffix)
+		if len(open) != 2 || !strings.HasPrefix(open[0], "111122223333_VpcLatticeAccessLogs_us-west-2_") {
 			t.Fatalf("the batches that take entries are %v", open)
+		}
+		if got := linesOf(t, filepath.Join(dir, open[0])); !slices.Equal(got, []string{`{"n":1}`}) {
+			t.Errorf("while it takes entries, a batch has %v", got)
 		}
 		time.Sleep(ObjectAge)
 		s.Append(one, []byte(`{"n":2}`))
@@ -187,7 +192,10 @@ func TestNextProcessDeliversWhatAKilledOneHasLeft(t *testing.T) {
 	killed.Append(to, []byte(`{"n":1}`))
 	killed.Append(to, []byte(`{"n":2}`))
 	killed.Flush(time.Now())
-	if _, err := appendFile(filepath.Join(dir, files(t, dir, batchSuffix)[0]), 0, []byte(`{"n":3,"cut off`)); err != nil {
+	whole := killed.bytes
+	killed.Append(to, []byte(`{"n":3,"more":"that is cut off"}`))
+	killed.Flush(time.Now())
+	if err := os.Truncate(filepath.Join(dir, files(t, dir, batchSuffix)[0]), whole+12); err != nil {
 		t.Fatal(err)
 	}
 	beside := openSpool(t, dir, 1<<30, sink)
@@ -264,7 +272,7 @@ func TestOldestBatchesGoBeyondTheBoundAndARecordTakesTheirPlace(t *testing.T) {
 
 func TestMemoryIsBoundedWhileDestinationsAreDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const maxBytes = 1 << 20
+		const maxBytes = 64 << 10
 		sink := newTaker(100_000, time.Hour)
 		s := openSpool(t, t.TempDir(), maxBytes, sink)
 		q := NewQueue(Config{Spool: s, Log: slog.New(slog.DiscardHandler)})
@@ -284,7 +292,7 @@ func TestMemoryIsBoundedWhileDestinationsAreDown(t *testing.T) {
 			time.Sleep(interval)
 			held, batches := cap(s.spare), int64(0)
 			for _, l := range s.lanes {
-				held += cap(l.buffer)
+				held += cap(l.stream.out) + cap(l.stream.previous)
 				batches += int64(len(l.waiting))
 			}
 			for i := range q.buffers {

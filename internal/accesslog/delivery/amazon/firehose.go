@@ -21,7 +21,11 @@ func (s *Sink) putRecords(ctx context.Context, b delivery.Batch) (rest []byte, r
 	region, resource := arnFields(b.To.DestinationARN)
 	stream := strings.TrimPrefix(resource, "deliverystream/")
 	client := firehose.NewFromConfig(s.cfg, func(o *firehose.Options) { o.Region = region })
-	for rest = b.Lines; len(rest) > 0; {
+	lines, err := b.Lines()
+	if err != nil {
+		return nil, 0, err
+	}
+	for rest = lines; len(rest) > 0; {
 		entries, after, tooLong := recordLimits.piece(rest)
 		refused += tooLong
 		if len(entries) == 0 {

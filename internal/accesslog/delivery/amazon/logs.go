@@ -29,7 +29,11 @@ func (s *Sink) putLogEvents(ctx context.Context, b delivery.Batch) (rest []byte,
 	group := strings.TrimSuffix(strings.TrimPrefix(resource, "log-group:"), ":*")
 	stream := "VpcLattice/AccessLogs/" + b.To.ResourceID + "/" + b.To.ID
 	client := cloudwatchlogs.NewFromConfig(s.cfg, func(o *cloudwatchlogs.Options) { o.Region = region })
-	for rest = b.Lines; len(rest) > 0; {
+	lines, err := b.Lines()
+	if err != nil {
+		return nil, 0, err
+	}
+	for rest = lines; len(rest) > 0; {
 		entries, after, tooLong := eventLimits.piece(rest)
 		for _, events := range inOrder(entries, b.Since) {
 			n, err := putEvents(ctx, client, group, stream, events)

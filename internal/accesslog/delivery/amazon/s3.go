@@ -23,10 +23,6 @@ func (s *Sink) putObject(ctx context.Context, b delivery.Batch) error {
 	if prefix = strings.Trim(prefix, "/"); prefix != "" {
 		key = prefix + "/" + key
 	}
-	content, err := delivery.Compress(b.Lines)
-	if err != nil {
-		return err
-	}
 	region := b.To.Scope.Region
 	if known, ok := s.bucketRegions.Load(bucket); ok {
 		region, _ = known.(string)
@@ -35,8 +31,8 @@ func (s *Sink) putObject(ctx context.Context, b delivery.Batch) error {
 		o.Region = region
 		o.UsePathStyle = o.BaseEndpoint != nil // Another server has no names of buckets.
 	})
-	_, err = client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: aws.String(bucket), Key: aws.String(key), Body: bytes.NewReader(content),
+	_, err := client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: aws.String(bucket), Key: aws.String(key), Body: bytes.NewReader(b.Compressed),
 		ContentType: aws.String("application/gzip"),
 	})
 	var answer *smithyhttp.ResponseError

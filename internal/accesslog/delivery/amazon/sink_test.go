@@ -37,7 +37,7 @@ func batchTo(destination lattice.LogDestination, arn string, lines ...string) de
 	return delivery.Batch{
 		To: &lattice.AccessLogSubscription{Base: lattice.Base{ID: "als-1", Scope: lattice.Scope{Account: "111122223333", Region: "us-west-2"}},
 			ResourceID: "svc-1", DestinationType: destination, DestinationARN: arn},
-		Key: "AWSLogs/key", Since: time.Now(), Lines: []byte(strings.Join(lines, "\n") + "\n"),
+		Key: "AWSLogs/key", Since: time.Now(), Compressed: delivery.Compress([]byte(strings.Join(lines, "\n") + "\n")),
 	}
 }
 
