@@ -75,7 +75,7 @@ var importRules = []importRule{
 	{
 		packages: []string{"internal/accesslog"},
 		forbid:   []string{"internal/..."},
-		allow:    []string{"internal/routing"},
+		allow:    []string{"internal/lattice", "internal/routing"},
 		because:  "sinks must be able to read what an exchange was without knowing how it was carried",
 	},
 	{

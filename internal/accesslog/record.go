@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"trellis/internal/lattice"
 	"trellis/internal/routing"
 )
 
@@ -22,6 +23,13 @@ type Log interface {
 	// Write is called at the end of an exchange whose record is wanted. The record and everything it refers to are valid
 	// only during the call, so Write must copy what it keeps.
 	Write(r *Record)
+}
+
+// ResourceLog takes records of connections to resources. Its methods are like those of Log; the subscriptions are those to the
+// traffic of the resource.
+type ResourceLog interface {
+	WantsResource(subscriptions []*lattice.AccessLogSubscription) bool
+	WriteResource(r *ResourceRecord, subscriptions []*lattice.AccessLogSubscription)
 }
 
 // Record is what is known about an exchange at its end.

@@ -45,6 +45,7 @@ func Definitions() []*Definition {
 		serviceRequests, serviceDuration, serviceFailures, servicePassed,
 		groupRequests, groupDuration, groupFailures, groupPassed, groupActive, groupReceived, groupSent, groupConnections, groupOpen,
 		groupErrors, groupTimeouts, groupHandshakes, groupTLSErrors, groupTargets,
+		resourceConnections, resourceActive, resourceFailures, resourceReceived, resourceSent,
 		unroutedRequests, unroutedFailures, clientAccepted, clientOpen, clientLimit, clientClosed, clientRefused, acceptErrors, clientTLS,
 		portBound, targetOpen, targetIdle, targetOpenLimit,
 		certificateExpires, apiRequests, apiDuration,

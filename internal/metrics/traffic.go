@@ -22,6 +22,8 @@ const (
 var (
 	serviceLabels = []string{"service", "service_name"}
 	groupLabels   = []string{"target_group", "target_group_name"}
+	// resourceLabels say in which way a resource is reached: routing.Resource.ID.
+	resourceLabels = []string{"association", "resource_configuration_name"}
 )
 
 func with(labels []string, more ...string) []string {
@@ -49,6 +51,12 @@ var (
 	groupTLSErrors   = &Definition{"trellis_target_group_tls_errors_total", "TLS handshakes with targets that failed (TLSConnectionErrorCount).", counter, groupLabels}
 
 	groupTargets = &Definition{"trellis_target_group_targets", "Targets of a target group in use, by their status as in ListTargets, as this node sees them.", gauge, with(groupLabels, "status")}
+
+	resourceConnections = &Definition{"trellis_resource_connections_total", "Connections that clients have made to a resource.", counter, resourceLabels}
+	resourceActive      = &Definition{"trellis_resource_active_connections", "Connections to a resource that are open.", gauge, resourceLabels}
+	resourceFailures    = &Definition{"trellis_resource_failures_total", "Connections to a resource that were not let in (ClientAccessDenied), did not come to its target (TargetConnectionError), or did not end in order.", counter, with(resourceLabels, "failure")}
+	resourceReceived    = &Definition{"trellis_resource_received_bytes_total", "Bytes that clients have sent to a resource.", counter, resourceLabels}
+	resourceSent        = &Definition{"trellis_resource_sent_bytes_total", "Bytes that a resource has sent to clients.", counter, resourceLabels}
 
 	unroutedRequests = &Definition{"trellis_unrouted_requests_total", "Requests that no service answers, such as those to an unknown host, by the class of the response's status.", counter, []string{"status"}}
 	unroutedFailures = &Definition{"trellis_unrouted_failures_total", "Requests that no service answers and that failed, such as malformed ones, by the failureReason of the access log.", counter, []string{"failure"}}
@@ -82,6 +90,9 @@ func (g *gathering) traffic(router *routing.Router, p *proxy.Proxy) {
 	for _, group := range counted.Groups {
 		g.group(group, &totals)
 	}
+	for _, resource := range router.Resources() {
+		g.resource(resource, &totals)
+	}
 	p.Statistics().Unrouted.Read(&totals)
 	g.exchanges(unroutedRequests, unroutedFailures, &totals)
 }
@@ -111,6 +122,19 @@ func (g *gathering) group(group *routing.TargetGroup, totals *tally.Totals) {
 	}
 }
 
+// resource has the series of a way to a resource from its first connection on.
+func (g *gathering) resource(r *routing.Resource, totals *tally.Totals) {
+	if !r.Exchanges.Read(totals) {
+		return
+	}
+	labels := []string{r.ID, r.Route().ConfigurationName}
+	g.counter(resourceConnections, float64(totals.Active)+float64(totals.Outcomes[tally.Passed]), labels...)
+	g.gauge(resourceActive, float64(totals.Active), labels...)
+	g.counter(resourceReceived, float64(totals.Received), labels...)
+	g.counter(resourceSent, float64(totals.Sent), labels...)
+	g.failures(resourceFailures, totals, labels)
+}
+
 // exchanges has a series for each class that there usually is, also while it is zero, and for the others once they are not.
 func (g *gathering) exchanges(requests, failures *Definition, totals *tally.Totals, labels ...string) {
 	for outcome, status := range statuses {
@@ -118,9 +142,13 @@ func (g *gathering) exchanges(requests, failures *Definition, totals *tally.Tota
 			g.counter(requests, float64(n), with(labels, status)...)
 		}
 	}
+	g.failures(failures, totals, labels)
+}
+
+func (g *gathering) failures(d *Definition, totals *tally.Totals, labels []string) {
 	for number, n := range totals.Failures {
 		if n > 0 {
-			g.counter(failures, float64(n), with(labels, string(accesslog.Failures[number]))...)
+			g.counter(d, float64(n), with(labels, string(accesslog.Failures[number]))...)
 		}
 	}
 }

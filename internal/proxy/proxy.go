@@ -41,6 +41,8 @@ type Config struct {
 	Log *slog.Logger
 	// AccessLog gets the records of exchanges that it wants. Nil means that nothing is recorded, which costs nothing.
 	AccessLog accesslog.Log
+	// ResourceLog gets the records of connections to resources that it wants. Nil means that it wants none.
+	ResourceLog accesslog.ResourceLog
 	// Callers finds out who has signed a request to a service. Nil means that signatures are not looked at, and all callers
 	// are anonymous.
 	Callers *caller.Verifier
@@ -199,7 +201,7 @@ func New(cfg Config) *Proxy {
 	endpoint := wirehttp2.NewEndpoint(p.http2Config())
 	p.cfg.Upstream.HTTP2 = endpoint
 	p.pools = upstream.NewPools(p.cfg.Upstream)
-	p.reaching = passthrough.Resources{Pools: p.pools, Resolve: cfg.Resolve, Failed: p.resourceFailed}
+	p.reaching = passthrough.Resources{Pools: p.pools, Resolve: cfg.Resolve, Failed: p.resourceFailed, Log: cfg.ResourceLog}
 	p.crowd = newCrowd(&p.cfg)
 	p.ports.Store(new([]PortState))
 	p.tls = p.newTLSConfig()

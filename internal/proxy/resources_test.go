@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,9 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
+	"trellis/internal/tally"
 	"trellis/test/trellistest"
 )
 
@@ -380,4 +383,70 @@ func TestIdleConnectionsToResourcesAreManyAndLeaveNothing(t *testing.T) {
 	}
 	trellistest.Await(t, func() bool { return w.proxy.Usage().Open == 0 }, "all connections have ended")
 	trellistest.Await(t, func() bool { return runtime.NumGoroutine() < before+50 }, "their goroutines have ended")
+}
+
+// connections returns what is known of connections to resources, once there are so many and all have ended.
+func (w *world) connections(n int, resource *routing.Resource) (records []accesslog.ResourceRecord, totals tally.Totals) {
+	w.t.Helper()
+	trellistest.Await(w.t, func() bool {
+		resource.Exchanges.Read(&totals)
+		return totals.Active == 0 && totals.Outcomes[tally.Passed] == uint64(n)
+	}, "%d connections have ended", n)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.reached), totals
+}
+
+func TestConnectionsToAResourceAreRecordedAndCounted(t *testing.T) {
+	w := newWorld(t)
+	target := newPeer(t, "127.0.0.1:0", func(conn *net.TCPConn) {
+		io.ReadFull(conn, make([]byte, len("question")))
+		io.WriteString(conn, "answer")
+	})
+	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
+	resource, _ := w.router.Resource(address)
+	conn := reach(t, address, target.port)
+	io.WriteString(conn, "question")
+	if got, err := io.ReadAll(conn); string(got) != "answer" || err != nil {
+		t.Fatalf("%q came, error %v", got, err)
+	}
+	conn.Close()
+	records, totals := w.connections(1, resource)
+	if len(records) != 1 {
+		t.Fatalf("there are %d records", len(records))
+	}
+	r, client := records[0], conn.LocalAddr().(*net.TCPAddr).AddrPort()
+	if r.Problem != nil || r.Source != client || r.Destination != netip.AddrPortFrom(address, target.port) || r.Resource.Port() != target.port ||
+		!r.Gateway.IsValid() || r.AssociationID != "snra-db" || r.EndpointID != "" || r.NetworkARN == "" || r.ConfigurationARN == "" || r.Name != "the-rcfg-db" ||
+		r.Start.IsZero() {
+		t.Errorf("the record is %+v", r)
+	}
+	if totals.Received != int64(len("question")) || totals.Sent != int64(len("answer")) || totals.Failures != [tally.MaxFailures]int64{} {
+		t.Errorf("counted are %+v", totals)
+	}
+
+	// The record of a connection that lasts is there at once.
+	broken := newPeer(t, "127.0.0.2:"+target.ports(), func(conn *net.TCPConn) {
+		io.ReadFull(conn, make([]byte, 1))
+		conn.SetLinger(0)
+	})
+	w.resource("db", 1, atAddress("127.0.0.2"), target.ports())
+	conn = reach(t, address, target.port)
+	trellistest.Await(t, func() bool {
+		resource.Exchanges.Read(&totals)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.reached) == 2 && totals.Active == 1
+	}, "the open connection has a record")
+	io.WriteString(conn, "x")
+	conn.Read(make([]byte, 1))
+	broken.listener.Close()
+	refusal(address, target.port)
+	records, totals = w.connections(3, resource)
+	if len(records) != 3 || records[1].Problem != nil || records[2].Problem == nil || records[2].Resource.IsValid() {
+		t.Errorf("the records are %+v", records)
+	}
+	if totals.Failures[accesslog.TargetConnectionClosed.Number()] != 1 || totals.Failures[accesslog.TargetConnectionError.Number()] != 1 {
+		t.Errorf("the failures are %v", totals.Failures)
+	}
 }

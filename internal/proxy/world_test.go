@@ -38,6 +38,7 @@ type world struct {
 
 	mu       sync.Mutex
 	recorded []accesslog.Record // copies, without what their slices refer to
+	reached  []accesslog.ResourceRecord
 	log      strings.Builder
 }
 
@@ -58,6 +59,11 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 			w.recorded = append(w.recorded, copied)
 		}),
 	}
+	cfg.ResourceLog = resourceRecorder(func(r *accesslog.ResourceRecord) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.reached = append(w.reached, *r)
+	})
 	for _, change := range change {
 		change(&cfg)
 	}
@@ -86,6 +92,15 @@ type recorder func(*accesslog.Record)
 func (recorder) Wants(*routing.Service) bool { return true }
 
 func (f recorder) Write(r *accesslog.Record) { f(r) }
+
+// resourceRecorder is recorder for connections to resources.
+type resourceRecorder func(*accesslog.ResourceRecord)
+
+func (resourceRecorder) WantsResource([]*lattice.AccessLogSubscription) bool { return true }
+
+func (f resourceRecorder) WriteResource(r *accesslog.ResourceRecord, _ []*lattice.AccessLogSubscription) {
+	f(r)
+}
 
 type lockedWriter struct {
 	mu *sync.Mutex

@@ -11,6 +11,7 @@ import (
 	"trellis/internal/inventory"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
+	"trellis/internal/tally"
 )
 
 // Resource is a resource configuration as clients reach it in one way, by an association with a service network or by a VPC
@@ -21,6 +22,8 @@ type Resource struct {
 	Addresses []netip.Addr
 	// Gone is closed when there is no such way any more.
 	Gone chan struct{}
+	// Exchanges counts the connections to the resource in this way, each of which is one that is passed through.
+	Exchanges tally.Exchanges
 
 	route atomic.Pointer[ResourceRoute]
 }
@@ -30,8 +33,9 @@ func (r *Resource) Route() *ResourceRoute { return r.route.Load() }
 
 // ResourceRoute is where connections to a resource go, and who may make them. It is immutable.
 type ResourceRoute struct {
-	ConfigurationARN string
-	ConfigurationID  string
+	ConfigurationARN  string
+	ConfigurationID   string
+	ConfigurationName string
 	// NetworkARN and AssociationARN are empty for an endpoint of the resource itself, EndpointID without an endpoint.
 	NetworkARN     string
 	AssociationID  string
@@ -59,7 +63,12 @@ type ResourceRoute struct {
 	private, verified bool
 	isARN             bool
 	created           lattice.Base
+	logs              []*lattice.AccessLogSubscription
 }
+
+// AccessLogs returns the subscriptions to connections in this way: those of the resource configuration and, where clients come
+// through a service network, those of the network for resources. The slice must not be changed.
+func (r *ResourceRoute) AccessLogs() []*lattice.AccessLogSubscription { return r.logs }
 
 // ResourceTarget is where a resource is.
 type ResourceTarget struct {
@@ -178,6 +187,8 @@ type resources struct {
 	using          map[ref][]*resourceNode  // by configuration
 	behind         map[ref]map[ref]struct{} // configurations by gateway
 	dirty          map[*resourceNode]bool
+	// logs are subscriptions to traffic of resources, by configuration or service network, in order of creation.
+	logs map[ref][]*lattice.AccessLogSubscription
 
 	byNumber atomic.Pointer[map[uint32]*Resource]
 	draft    map[uint32]*Resource // nil if nothing has changed
@@ -196,7 +207,7 @@ type resourceNode struct {
 func newResources() *resources {
 	r := &resources{
 		gateways: map[ref]*lattice.ResourceGateway{}, configurations: map[ref]*lattice.ResourceConfiguration{}, verified: map[ref]bool{},
-		nodes: map[ref]*resourceNode{}, using: map[ref][]*resourceNode{}, behind: map[ref]map[ref]struct{}{}, dirty: map[*resourceNode]bool{},
+		nodes: map[ref]*resourceNode{}, using: map[ref][]*resourceNode{}, behind: map[ref]map[ref]struct{}{}, dirty: map[*resourceNode]bool{}, logs: map[ref][]*lattice.AccessLogSubscription{},
 		names: newResourceNames(),
 	}
 	r.byNumber.Store(&map[uint32]*Resource{})
@@ -231,6 +242,8 @@ func (m *resources) take(change lattice.Change) {
 	case *lattice.DomainVerification:
 		keep(m.verified, ref{record.Scope, record.ID}, true, present && !record.VerifiedAt.IsZero())
 		m.touchAll() // It happens seldom.
+	case *lattice.AccessLogSubscription:
+		m.takeAccessLog(record, present)
 	case *lattice.ServiceNetworkResourceAssociation:
 		m.takeAssociation(&record.Base, record.ResourceConfigurationID, present, func(n *resourceNode) { n.association = record })
 	case *lattice.ResourceEndpointAssociation:
@@ -269,6 +282,36 @@ func (m *resources) takeAssociation(base *lattice.Base, configurationID string, 
 	}
 }
 
+// takeAccessLog takes a subscription up, if it is one to traffic of resources.
+func (m *resources) takeAccessLog(record *lattice.AccessLogSubscription, present bool) {
+	at := ref{record.Scope, record.ResourceID}
+	kind, _ := lattice.KindOfID(record.ResourceID)
+	switch {
+	case kind == lattice.KindResourceConfiguration:
+		m.touch(at)
+	case kind == lattice.KindServiceNetwork && record.LogType == shape.ServiceNetworkLogTypeResource:
+		m.touchNetwork(at)
+	default:
+		return
+	}
+	logs := remove(m.logs[at], record.ID)
+	if present {
+		logs = insert(logs, record)
+	}
+	if m.logs[at] = logs; len(logs) == 0 {
+		delete(m.logs, at)
+	}
+}
+
+// touchNetwork marks what clients reach through a service network.
+func (m *resources) touchNetwork(network ref) {
+	for _, n := range m.nodes {
+		if a := n.association; a != nil && a.ServiceNetworkID == network.id && a.Scope == network.scope {
+			m.dirty[n] = true
+		}
+	}
+}
+
 func (m *resources) touch(configuration ref) {
 	for _, n := range m.using[configuration] {
 		m.dirty[n] = true
@@ -286,11 +329,7 @@ func (r *Router) settleResources() {
 	m := r.model.resources
 	for _, n := range r.model.dirtyNetworks {
 		if n.moved {
-			for _, node := range m.nodes {
-				if a := node.association; a != nil && a.ServiceNetworkID == n.ref.id && a.Scope == n.ref.scope {
-					m.dirty[node] = true
-				}
-			}
+			m.touchNetwork(n.ref)
 		}
 	}
 	for n := range m.dirty {
@@ -365,6 +404,7 @@ func (r *Router) resourceRoutes(n *resourceNode) map[uint32]*ResourceRoute {
 		return nil
 	}
 	base := r.resourceRoute(configuration, gateway, snapshot)
+	base.logs = slices.Clone(m.logs[n.configuration]) // Later changes touch the list.
 	routes := map[uint32]*ResourceRoute{}
 	add := func(number uint32, route ResourceRoute) {
 		if len(r.cfg.ResourceRange.Addresses(number)) == 0 {
@@ -397,6 +437,7 @@ func (r *Router) resourceRoutes(n *resourceNode) map[uint32]*ResourceRoute {
 	}
 	base.created, base.AssociationID, base.AssociationARN = a.Base, a.ID, a.ARN()
 	base.network, base.NetworkARN, base.private = network.compiled, network.compiled.ARN, a.PrivateDNSEnabled
+	base.logs = append(base.logs, m.logs[network.ref]...)
 	own := base
 	own.DomainName = a.DomainName
 	add(a.AddressNumber, own)
@@ -412,7 +453,7 @@ func (r *Router) resourceRoutes(n *resourceNode) map[uint32]*ResourceRoute {
 // resourceRoute compiles what all ways to a resource have in common.
 func (r *Router) resourceRoute(configuration *lattice.ResourceConfiguration, gateway *lattice.ResourceGateway, snapshot *inventory.Snapshot) ResourceRoute {
 	route := ResourceRoute{
-		ConfigurationARN: configuration.ARN(), ConfigurationID: configuration.ID,
+		ConfigurationARN: configuration.ARN(), ConfigurationID: configuration.ID, ConfigurationName: configuration.Name,
 		PrivateName: lattice.CanonicalDomainName(configuration.CustomDomainName),
 		Ports:       lattice.MergePortRanges(configuration.PortRanges),
 		gatewayID:   gateway.ID, gatewayVPC: gateway.VpcID, egress: NewEgress(snapshot, gateway.SecurityGroupIDs),

@@ -1,7 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -193,5 +196,50 @@ func TestSubscriptionWritesEntriesBelowADirectory(t *testing.T) {
 	}, "a file with the entry")
 	if lines := strings.Split(strings.TrimSpace(string(content)), "\n"); len(lines) != 1 || !strings.Contains(lines[0], `"requestPath":"/after"`) {
 		t.Errorf("the file has %q, want the entry of the request after the subscription alone", lines)
+	}
+}
+
+func TestConnectionsToAResourceHaveEntriesAndLines(t *testing.T) {
+	dir, port := t.TempDir(), greeter(t)
+	node := start(t, "dev", "--access-logs", dir, "--resource-range", "127.93.0.0/24")
+	api := node.client(anybody())
+	resourceInNetwork(t, api, "vpc-0123456789abcdef1", port)
+	networks, err := api.ListServiceNetworks(t.Context(), &vpclattice.ListServiceNetworksInput{})
+	if err != nil || len(networks.Items) != 1 {
+		t.Fatal(networks, err)
+	}
+	network, bucket := *networks.Items[0].Id, "arn:aws:s3:::access-logs"
+	if _, err := api.CreateAccessLogSubscription(t.Context(), &vpclattice.CreateAccessLogSubscriptionInput{
+		ResourceIdentifier: &network, DestinationArn: &bucket, ServiceNetworkLogType: types.ServiceNetworkLogTypeResource}); err != nil {
+		t.Fatal(err)
+	}
+	var lines trellistest.Text
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int)
+	go func() {
+		ended <- tail.Command{Admin: "http://" + node.server.adminListener.Addr().String()}.Run(ctx, &lines, io.Discard)
+	}()
+	at := fmt.Sprintf("127.93.0.1:%d", port)
+	trellistest.Await(t, func() bool {
+		if got, err := greetFrom("127.0.0.1", "127.93.0.1", port); got != "hello" {
+			t.Fatalf("the resource sends %q, %v", got, err)
+		}
+		return strings.Contains(lines.String(), fmt.Sprintf("orders -> 127.0.0.1:%d", port)) && strings.Contains(lines.String(), " TCP ")
+	}, "a line of the connection")
+	stop()
+	<-ended
+	var content []byte
+	trellistest.Await(t, func() bool {
+		names, err := filepath.Glob(filepath.Join(dir, "*VpcLatticeResourceAccessLogs*"+network+"*.json"))
+		if err == nil && len(names) == 1 {
+			content, err = os.ReadFile(names[0])
+		}
+		return err == nil && len(content) > 0
+	}, "a file with the entry")
+	var entry struct{ Protocol, DestinationIPPort, ResourceIPPort, ServiceNetworkArn string }
+	content, _, _ = bytes.Cut(content, []byte("\n"))
+	if err := json.Unmarshal(content, &entry); err != nil || entry.Protocol != "tcp" || entry.DestinationIPPort != at ||
+		entry.ResourceIPPort != fmt.Sprintf("127.0.0.1:%d", port) || !strings.HasSuffix(entry.ServiceNetworkArn, network) {
+		t.Errorf("the entry is %s, %v", content, err)
 	}
 }

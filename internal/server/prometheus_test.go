@@ -164,15 +164,20 @@ var withoutTraffic = regexp.MustCompile(`function|failures_total|code!=`)
 
 func TestDashboardAndAlertsAskPrometheusForWhatThereIs(t *testing.T) {
 	program, tool := programs(t)
-	node := start(t, "dev", "--port-map", "80=0")
+	node := start(t, "dev", "--port-map", "80=0", "--resource-range", "127.93.0.0/24")
 	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer target.Close()
 	host, _, _ := node.forwardingService(t, "works", target.Listener.Addr().String())
+	port := greeter(t)
+	resourceInNetwork(t, node.client(anybody()), "vpc-0123456789abcdef1", port)
 	prometheus := node.startPrometheus(t, program)
 	requests := 0
 	send := func() {
 		node.ask(t, host, "/")
 		node.ask(t, "nobody.example", "/")
+		if got, err := greetFrom("127.0.0.1", "127.93.0.1", port); got != "hello" {
+			t.Fatalf("the resource sends %q, %v", got, err)
+		}
 		requests++
 	}
 	send()

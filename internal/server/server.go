@@ -195,6 +195,7 @@ func (s *Server) openDataPlane(context.Context) error {
 		Callers:            s.newCallers(),
 		ConnectionDuration: s.cfg.ConnectionDuration,
 		AccessLog:          s.accessLogs,
+		ResourceLog:        s.accessLogs,
 		Explain:            s.cfg.Dev,
 		ListenResource:     s.listenResource,
 		Resolve:            s.resolveResource,

@@ -165,12 +165,14 @@ func (s *sinks) events(t *testing.T) (lines []string) {
 type logged struct {
 	port, tls, sealed   int
 	web, guarded, order string // hosts
+	resource            string // address and port
 	arrived             sync.Map
 	clients             map[string]*http.Client
 
 	mu       sync.Mutex // mu guards the fields below.
 	expected map[string]wanted
-	tunnels  int
+	tunnels  int // passed through
+	reached  int // connections to the resource
 }
 
 // wanted is what the entry of a request must have. Status 0 is any.
@@ -189,7 +191,7 @@ type kindOfRequest struct {
 }
 
 var kindsOfRequests = []kindOfRequest{
-	{"forwarded", 63, "-", 200, ask("kept", "web", "/echo")},
+	{"forwarded", 58, "-", 200, ask("kept", "web", "/echo")},
 	{"forwarded by a new connection", 12, "-", 200, ask("new", "web", "/echo")},
 	{"forwarded by HTTP/2", 38, "-", 200, ask("HTTP/2", "web", "/echo")},
 	{"gRPC", 25, "-", 200, (*logged).callGRPC},
@@ -205,6 +207,7 @@ var kindsOfRequests = []kindOfRequest{
 	{"a client that goes", 5, "ClientConnectionClosed", 0, (*logged).goAway},
 	{"a client that talks nonsense", 5, "ClientProtocolError", 400, (*logged).talkNonsense},
 	{"passed through", 19, "-", 0, (*logged).passThrough},
+	{"to a resource", 5, "-", 0, (*logged).reach},
 }
 
 // slowKinds take a minute and more: they are part of the full test only.
@@ -347,6 +350,19 @@ func (l *logged) passThrough(string) error {
 	return err
 }
 
+func (l *logged) reach(string) error {
+	conn, err := net.Dial("tcp", l.resource)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	got, err := io.ReadAll(conn)
+	if err == nil && string(got) != greeting {
+		err = fmt.Errorf("the resource sends %q", got)
+	}
+	return err
+}
+
 // serveTarget is the target of all kinds of requests.
 func (l *logged) serveTarget(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
@@ -464,6 +480,35 @@ func (l *logged) build(t *testing.T, c *vpclattice.Client, s *sinks) {
 	listener(order, "HTTPS", 443, function)
 	sealed, _ := service("sealed", sealedHost, types.AuthTypeNone)
 	listener(sealed, "TLS_PASSTHROUGH", 8443, group("sealed", "TCP", "", int(startTLSBackend(t).port)))
+	l.buildResource(t, c, s, *network.Id)
+}
+
+// buildResource puts a resource into the network that greets whoever connects, with subscriptions of its own.
+func (l *logged) buildResource(t *testing.T, c *vpclattice.Client, s *sinks, network string) {
+	t.Helper()
+	ctx := t.Context()
+	database := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	t.Cleanup(func() { database.Close() })
+	go func() {
+		for {
+			conn, err := database.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, greeting) // Whoever reads it sees what comes of it.
+			conn.Close()
+		}
+	}()
+	port := fmt.Sprint(database.Addr().(*net.TCPAddr).Port)
+	gateway := must(c.CreateResourceGateway(ctx, &vpclattice.CreateResourceGatewayInput{
+		Name: aws.String("gate"), VpcIdentifier: aws.String("vpc-0123456789abcdef9"), SubnetIds: []string{"subnet-0123456789abcdef0"}}))(t)
+	configuration := must(c.CreateResourceConfiguration(ctx, &vpclattice.CreateResourceConfigurationInput{
+		Name: aws.String("database"), Type: types.ResourceConfigurationTypeSingle, ResourceGatewayIdentifier: gateway.Id, PortRanges: []string{port},
+		ResourceConfigurationDefinition: &types.ResourceConfigurationDefinitionMemberIpResource{Value: types.IpResource{IpAddress: aws.String("127.0.0.1")}}}))(t)
+	s.subscribe(t, c, *configuration.Arn)
+	must(c.CreateServiceNetworkResourceAssociation(ctx, &vpclattice.CreateServiceNetworkResourceAssociationInput{
+		ServiceNetworkIdentifier: &network, ResourceConfigurationIdentifier: configuration.Id}))(t)
+	l.resource = net.JoinHostPort("127.94.0.1", port)
 }
 
 // sendMany sends requests of all kinds, in turn, from some clients at once.
@@ -479,9 +524,13 @@ func (l *logged) sendMany(t *testing.T, part string, kinds []kindOfRequest, numb
 		for i := range number(kind) {
 			id := fmt.Sprintf("%s, %d, %s", kind.name, i, part)
 			l.expected[id] = wanted{kind.name, kind.reason, kind.status}
-			if kind.name == "passed through" { // It has no name in its entry.
+			switch kind.name { // Connections have no name in their entries.
+			case "passed through":
 				delete(l.expected, id)
 				l.tunnels++
+			case "to a resource":
+				delete(l.expected, id)
+				l.reached++
 			}
 			all = append(all, one{kind, id})
 		}
@@ -507,7 +556,7 @@ func (l *logged) sendMany(t *testing.T, part string, kinds []kindOfRequest, numb
 func (l *logged) total() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.expected) + l.tunnels
+	return len(l.expected) + l.tunnels + l.reached
 }
 
 // spooled returns how many entries wait in a spool, and in how many batches for other destinations than buckets.
@@ -559,7 +608,7 @@ func TestEachRequestHasOneEntryInEachSink(t *testing.T) {
 	}
 	program := trellistest.Build(t)
 	start := func() *trellistest.Process {
-		p := trellistest.Start(t, program, "serve", "--data-dir", dir, "--inventory", inventory, "--access-logs", "aws", "--connection-duration", "70s",
+		p := trellistest.Start(t, program, "serve", "--data-dir", dir, "--inventory", inventory, "--access-logs", "aws", "--connection-duration", "70s", "--resource-range", "127.94.0.0/24",
 			"--port-map", fmt.Sprintf("80=%d,443=%d,8443=%d", l.port, l.tls, l.sealed))
 		trellistest.Await(t, func() bool {
 			response, err := http.Get(p.Admin + "/readyz")
@@ -631,17 +680,22 @@ func TestEachRequestHasOneEntryInEachSink(t *testing.T) {
 func (l *logged) check(t *testing.T, sink string, lines []string) {
 	t.Helper()
 	seen, ids := map[string]int{}, map[string]int{}
-	tunnels, wrong := 0, 0
+	tunnels, reached, wrong := 0, 0, 0
 	for _, line := range lines {
 		var e struct {
 			UserAgent, FailureReason, Protocol, RequestID, ServiceNetworkArn string
 			ResponseCode, GRPCResponseCode                                   any // numbers, or "-"
+			DestinationIPPort                                                string
 		}
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatalf("%s has the line %q: %v", sink, line, err)
 		}
 		if e.Protocol == "TLS" && e.FailureReason == "-" {
 			tunnels++
+			continue
+		}
+		if e.Protocol == "tcp" && e.DestinationIPPort == l.resource {
+			reached++
 			continue
 		}
 		ids[e.RequestID]++
@@ -670,5 +724,8 @@ func (l *logged) check(t *testing.T, sink string, lines []string) {
 	if tunnels != l.tunnels {
 		t.Errorf("%s has %d entries of connections that were passed through, want %d", sink, tunnels, l.tunnels)
 	}
-	t.Logf("%s has the entries of %d requests and %d connections; %d are wrong", sink, len(l.expected), tunnels, wrong)
+	if reached != l.reached {
+		t.Errorf("%s has %d entries of connections to the resource, want %d", sink, reached, l.reached)
+	}
+	t.Logf("%s has the entries of %d requests and %d connections; %d are wrong", sink, len(l.expected), tunnels+reached, wrong)
 }

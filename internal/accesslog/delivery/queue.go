@@ -40,7 +40,7 @@ type Config struct {
 	Log   *slog.Logger
 }
 
-// Queue is an accesslog.Log.
+// Queue is an accesslog.Log and an accesslog.ResourceLog.
 type Queue struct {
 	cfg     Config
 	buffers []buffer
@@ -110,13 +110,12 @@ func (q *Queue) Write(r *accesslog.Record) {
 		func(to []byte) []byte { return accesslog.AppendDetails(to, r) })
 }
 
-// WantsResource reports whether records of connections to a resource with such subscriptions are wanted.
+// WantsResource implements accesslog.ResourceLog.
 func (q *Queue) WantsResource(logs []*lattice.AccessLogSubscription) bool {
 	return q.watched() || q.cfg.Spool != nil && len(logs) > 0
 }
 
-// WriteResource takes a record of a connection to a resource, for the subscriptions of the resource configuration and, when
-// the client comes through a service network, those of the network for resources. Like Write, it does not block.
+// WriteResource implements accesslog.ResourceLog.
 func (q *Queue) WriteResource(r *accesslog.ResourceRecord, logs []*lattice.AccessLogSubscription) {
 	q.write(logs,
 		func(to []byte) []byte { return accesslog.AppendResourceEntry(to, r) },

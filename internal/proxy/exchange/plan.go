@@ -39,7 +39,7 @@ func (x *Exchange) follow(head *http1.Request, request *routing.Request) (r Refu
 	if x.Forward = x.Rule.Choose(); x.Forward == nil {
 		return noTarget, true
 	}
-	x.Forward.TargetGroup.Exchanges.Begin(x.shared.shards.Here())
+	x.Forward.TargetGroup.Exchanges.Begin(x.shared.Shards.Here())
 	if !x.Forward.TargetGroup.Carries(x.version, request) {
 		return noVersionForThis, true
 	}

@@ -54,7 +54,7 @@ func (x *Exchange) finish(outcome tally.Outcome) {
 
 // count counts the exchange for its service and its target group.
 func (x *Exchange) count(outcome tally.Outcome, duration time.Duration) {
-	here, failure := x.shared.shards.Here(), 0
+	here, failure := x.shared.Shards.Here(), 0
 	if x.Record.Failure != "" {
 		failure = x.Record.Failure.Number()
 	}

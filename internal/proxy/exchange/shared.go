@@ -31,8 +31,9 @@ type Shared struct {
 	Config
 	// Unrouted counts the exchanges that no service answers.
 	Unrouted tally.Exchanges
+	// Shards are where exchanges are counted.
+	Shards *tally.Shards
 
-	shards    *tally.Shards
 	epoch     time.Time // from which time is measured: that takes one reading of the clock, where time.Now takes two
 	date      atomic.Pointer[string]
 	failures  failureLog
@@ -42,7 +43,7 @@ type Shared struct {
 
 // NewShared returns what exchanges share.
 func NewShared(cfg Config) *Shared {
-	s := &Shared{Config: cfg, shards: tally.NewShards(), epoch: time.Now()}
+	s := &Shared{Config: cfg, Shards: tally.NewShards(), epoch: time.Now()}
 	s.responses.New = func() any { return new(responseBuffer) }
 	s.arrivals.New = func() any { return new(arrival) }
 	s.SetDate(time.Now())

@@ -93,12 +93,12 @@ func (c *conn) connect() (r exchange.Refusal, refused bool) {
 func (c *conn) move(err error) {
 	r := &c.x.Record
 	r.Gateway = downstream.AddressOf(c.Target.Transport().LocalAddr())
-	r.Failure = c.server.carry(c.Conn, &r.Received, &r.Sent, err)
+	r.Failure = c.server.carry(c.Conn, func(n int) { r.Received += int64(n) }, func(n int) { r.Sent += int64(n) }, err)
 }
 
-// carry has bytes move both ways until both sides have ended, and counts them. It returns why that was no orderly end, if so.
-// early is what came of writing to the target before.
-func (s *Server) carry(c *downstream.Conn, received, sent *int64, early error) accesslog.Failure {
+// carry has bytes move both ways until both sides have ended. It returns why that was no orderly end, if so. received and sent are
+// told of bytes from and to the client, each on a goroutine of its own. early is what came of writing to the target before.
+func (s *Server) carry(c *downstream.Conn, received, sent func(n int), early error) accesslog.Failure {
 	client, target := c.Transport(), c.Target.Transport()
 	socket.BoundUnsent(client, unsentBytes)
 	socket.BoundUnsent(target, unsentBytes)
@@ -109,10 +109,10 @@ func (s *Server) carry(c *downstream.Conn, received, sent *int64, early error) a
 	} else {
 		why, up, down = c.BothWays(
 			func(moved func()) error {
-				return s.oneWay(target, client, func(n int) { *received += int64(n); moved() })
+				return s.oneWay(target, client, func(n int) { received(n); moved() })
 			},
 			func(moved func()) error {
-				return s.oneWay(client, target, func(n int) { *sent += int64(n); moved() })
+				return s.oneWay(client, target, func(n int) { sent(n); moved() })
 			})
 	}
 	failed := failure(up, down)
