@@ -128,12 +128,15 @@ func TestStoredAndWatchedRevisionsMakeOneReplica(t *testing.T) {
 	put(t, a, parent)
 	var running sync.WaitGroup
 	var stored atomic.Int64
+	var enough atomic.Bool
+	defer running.Wait()
+	defer enough.Store(true)
 	for n, c := range []*Catalog{a, b} {
 		for i := range 4 {
 			running.Go(func() {
-				for j := range 60 {
+				for j := 0; !enough.Load(); j++ {
 					stored.Add(1)
-					number := 1000*n + 100*i + j
+					number := 100_000*(4*n+i) + j
 					commit(t, c, func(tx *Tx) {
 						tx.Put(rule(parent, number))
 						tx.PutExpiring(&lattice.Token{Scope: scope, Operation: "Test", Token: fmt.Sprint(number), Answer: json.RawMessage("{}")})
@@ -158,6 +161,7 @@ func TestStoredAndWatchedRevisionsMakeOneReplica(t *testing.T) {
 			trellistest.Await(t, func() bool { return stored.Load() >= before+20 }, "others write in between")
 		}
 	}
+	enough.Store(true)
 	running.Wait()
 	converge(t, a, b, startOn(t, s.shared(), Config{}))
 	followedA.compare(a)
