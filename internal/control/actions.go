@@ -45,8 +45,8 @@ func (c *Control) setAction(v catalog.View, caller api.Caller, l *lattice.Listen
 }
 
 func checkFixedResponse(l *lattice.Listener, response *shape.FixedResponseAction, field string) error {
-	if l.Protocol == shape.ListenerProtocolTlsPassthrough { // UG tls-listeners
-		return api.Rejected("A fixed response is not supported by a TLS_PASSTHROUGH listener. Its action must be forward.")
+	if lattice.PassesThrough(l.Protocol) {
+		return api.Rejected(fmt.Sprintf("A fixed response is not supported by a %s listener. Its action must be forward.", l.Protocol))
 	}
 	if status := *response.StatusCode; status != 404 && status != 500 { // API, FixedResponseAction
 		at := field + ".fixedResponse.statusCode"

@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"fmt"
 
 	"trellis/internal/api"
 	"trellis/internal/catalog"
@@ -23,8 +24,8 @@ func (c *Control) CreateListener(ctx context.Context, caller api.Caller, in *sha
 		if err := requireActive(s, c.now()); err != nil {
 			return nil, err
 		}
-		if in.Protocol == shape.ListenerProtocolTlsPassthrough && s.CustomDomainName == "" { // UG tls-listeners
-			return nil, api.Rejected("A TLS_PASSTHROUGH listener needs a service with a custom domain name, by which it knows the connections that are for it.")
+		if lattice.PassesThrough(in.Protocol) && s.CustomDomainName == "" {
+			return nil, api.Rejected(fmt.Sprintf("A %s listener needs a service with a custom domain name, by which it knows the connections that are for it.", in.Protocol))
 		}
 		l := &lattice.Listener{
 			Base:      c.newActiveBase(caller, lattice.KindListener, in.Name, in.Tags),

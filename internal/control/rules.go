@@ -21,8 +21,8 @@ func (c *Control) CreateRule(ctx context.Context, caller api.Caller, in *shape.C
 		if err != nil {
 			return nil, err
 		}
-		if l.Protocol == shape.ListenerProtocolTlsPassthrough { // UG tls-listeners; A-050
-			return nil, api.Rejected("A TLS_PASSTHROUGH listener has no rules beside its default rule.")
+		if lattice.PassesThrough(l.Protocol) {
+			return nil, api.Rejected(fmt.Sprintf("A %s listener has no rules beside its default rule.", l.Protocol))
 		}
 		r := &lattice.Rule{
 			Base:       c.newActiveBase(caller, lattice.KindRule, in.Name, in.Tags),

@@ -13,15 +13,6 @@ const (
 	DefaultRuleName     = "default"
 )
 
-// DefaultListenerPort is the port of a listener that is created without one (API CreateListener). For
-// TLS_PASSTHROUGH AWS states none.
-func DefaultListenerPort(protocol shape.ListenerProtocol) int32 {
-	if protocol == shape.ListenerProtocolHttp {
-		return 80
-	}
-	return 443
-}
-
 // Listener is a port of a service. Its default action is the action of its default rule, which is a record of
 // its own: all references from actions to target groups are held by rules.
 type Listener struct {

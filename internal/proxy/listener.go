@@ -16,7 +16,6 @@ import (
 	"trellis/internal/proxy/downstream"
 	"trellis/internal/proxy/socket"
 	"trellis/internal/routing"
-	"trellis/internal/shape"
 )
 
 // listener is a bound port.
@@ -35,10 +34,7 @@ func (p *Proxy) SetPorts(ports []*routing.Port) {
 	if p.env.Draining.Load() {
 		return
 	}
-	p.wanted = slices.DeleteFunc(slices.Clone(ports), func(port *routing.Port) bool {
-		return !port.Serves(shape.ListenerProtocolHttp) && !port.Serves(shape.ListenerProtocolHttps) &&
-			!port.Serves(shape.ListenerProtocolTlsPassthrough)
-	})
+	p.wanted = slices.DeleteFunc(slices.Clone(ports), func(port *routing.Port) bool { return !p.protocols.serves(port) })
 	wanted := make(map[int]*routing.Port, len(p.wanted))
 	for _, port := range p.wanted {
 		wanted[port.Number] = port

@@ -3,19 +3,85 @@ package proxy
 import (
 	"errors"
 	"runtime/debug"
+	"slices"
 
 	"trellis/internal/proxy/downstream"
 	"trellis/internal/proxy/downstream/http1"
+	"trellis/internal/proxy/downstream/http2"
+	"trellis/internal/proxy/downstream/passthrough"
 	"trellis/internal/proxy/wire/clienthello"
+	wirehttp2 "trellis/internal/proxy/wire/http2"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 )
+
+// protocol is a protocol of listeners.
+type protocol struct {
+	name shape.ListenerProtocol
+	// secure carries a connection to a service of the protocol. What has come of the connection begins with a ClientHello that
+	// names the service, and belongs to secure. It is nil for a protocol without TLS, and returns whether the connection is to be
+	// parked.
+	secure func(c *downstream.Conn, hello *hello, service *routing.Service) (parks bool)
+}
+
+// hello is the beginning of a connection of TLS.
+type hello struct {
+	opening *downstream.Opening
+	bytes   int    // how many of the opening belong to the ClientHello
+	name    []byte // of the server, in the opening
+}
+
+// protocols is what carries connections: the protocols of listeners, and a server for each protocol that clients speak.
+type protocols struct {
+	known []protocol
+
+	http1       *http1.Server
+	http2       *http2.Server
+	passthrough *passthrough.Server
+}
+
+func (p *Proxy) newProtocols(endpoint *wirehttp2.Endpoint) protocols {
+	return protocols{
+		known: []protocol{
+			{name: shape.ListenerProtocolHttp},
+			{name: shape.ListenerProtocolHttps, secure: p.serveHTTPS},
+			{name: shape.ListenerProtocolTlsPassthrough, secure: p.passThrough},
+		},
+		http1:       http1.NewServer(p.env),
+		http2:       http2.NewServer(p.env, endpoint),
+		passthrough: passthrough.NewServer(p.env, p.cfg.Limits.Pipes),
+	}
+}
+
+// close frees what the servers keep.
+func (p *protocols) close() { p.passthrough.Close() }
+
+// serves reports whether a service answers on a port.
+func (p *protocols) serves(port *routing.Port) bool {
+	return slices.ContainsFunc(p.known, func(known protocol) bool { return port.Serves(known.name) })
+}
+
+// mayBeTLS reports whether a connection to a port may be one of TLS. Listeners of all protocols can share a port, and the first
+// byte tells.
+func (p *protocols) mayBeTLS(port *routing.Port) bool {
+	return slices.ContainsFunc(p.known, func(known protocol) bool { return known.secure != nil && port.Serves(known.name) })
+}
+
+// securer returns what carries connections of TLS to a service; nil if there are none.
+func (p *protocols) securer(service *routing.Service) func(*downstream.Conn, *hello, *routing.Service) (parks bool) {
+	for _, known := range p.known {
+		if service != nil && service.Protocol == known.name {
+			return known.secure
+		}
+	}
+	return nil
+}
 
 // serve carries a connection that has been accepted, until it ends or is parked.
 func (p *Proxy) serve(c *downstream.Conn) {
 	parks := false
 	defer func() { p.leave(c, parks, recover()) }()
-	if !mayBeTLS(c.Client.Port) {
+	if !p.protocols.mayBeTLS(c.Client.Port) {
 		parks = p.serveHTTP1(c, nil)
 		return
 	}
@@ -56,17 +122,11 @@ func (p *Proxy) leave(c *downstream.Conn, parks bool, problem any) {
 // serveHTTP1 carries a connection that speaks HTTP/1.1, or turns out to speak HTTP/2. It returns whether the connection is
 // to be parked.
 func (p *Proxy) serveHTTP1(c *downstream.Conn, opening *downstream.Opening) (parks bool) {
-	outcome, rest := p.http1.Serve(c, opening)
+	outcome, rest := p.protocols.http1.Serve(c, opening)
 	if outcome == http1.Switches {
-		p.http2.Serve(c, rest)
+		p.protocols.http2.Serve(c, rest)
 	}
 	return outcome == http1.Parks
-}
-
-// mayBeTLS reports whether a connection to a port may be one of TLS: HTTP, HTTPS and TLS_PASSTHROUGH listeners can share
-// a port, and the first byte tells.
-func mayBeTLS(port *routing.Port) bool {
-	return port.Serves(shape.ListenerProtocolHttps) || port.Serves(shape.ListenerProtocolTlsPassthrough)
 }
 
 // serveTLS carries a connection that begins with a ClientHello: that says to whom it is to go
@@ -99,36 +159,43 @@ func (p *Proxy) serveTLS(c *downstream.Conn, opening *downstream.Opening) (parks
 		return false
 	}
 	service := c.Client.Port.Lookup(name)
-	switch {
-	case service == nil || service.Protocol == shape.ListenerProtocolHttp || !p.reaches(c, service):
+	secure := p.protocols.securer(service)
+	if secure == nil || !p.reaches(c, service) {
 		p.handshakes.refused.Add(1)
 		c.Alert(downstream.AlertUnrecognizedName)
 		return false
-	case service.Protocol == shape.ListenerProtocolTlsPassthrough:
-		taken = true
-		p.passthrough.Serve(c, opening, n, name, service)
-		return false
-	case p.cfg.Certificate == nil:
+	}
+	taken = true
+	return secure(c, &hello{opening, n, name}, service)
+}
+
+// serveHTTPS carries a connection to a service with a listener for HTTPS.
+func (p *Proxy) serveHTTPS(c *downstream.Conn, hello *hello, service *routing.Service) (parks bool) {
+	if p.cfg.Certificate == nil {
+		hello.opening.Release(p.env)
 		c.Alert(downstream.AlertInternalError)
 		return false
 	}
-	serverName := string(name) // The opening will be gone.
-	protocol, err := c.Secure(p.tls, opening, serverName, service)
-	taken = true
-	opening.Release(p.env)
+	name := string(hello.name) // The opening will be gone.
+	protocol, err := c.Secure(p.tls, hello.opening, name, service)
+	hello.opening.Release(p.env)
 	if err != nil {
 		p.handshakes.failed.Add(1)
-		p.cfg.Log.Debug("TLS handshake failed", "source", c.Client.Source, "name", serverName, "error", err)
+		p.cfg.Log.Debug("TLS handshake failed", "source", c.Client.Source, "name", name, "error", err)
 		return false
 	}
 	p.handshakes.completed.Add(1)
-	switch protocol {
-	case "h2":
-		p.http2.Serve(c, nil)
+	if protocol == "h2" {
+		p.protocols.http2.Serve(c, nil)
 		return false
-	default:
-		return p.serveHTTP1(c, nil)
 	}
+	return p.serveHTTP1(c, nil)
+}
+
+// passThrough carries a connection to a service with a listener for TLS_PASSTHROUGH.
+func (p *Proxy) passThrough(c *downstream.Conn, hello *hello, service *routing.Service) (parks bool) {
+	p.protocols.passthrough.Serve(c, hello.opening, hello.bytes, hello.name, service)
+	return false
 }
 
 // reaches reports whether a client reaches a service from where it is.

@@ -1,12 +1,12 @@
 // Package proxy is the data plane. It accepts connections on the ports of listeners and at the addresses of resources, finds
-// out what each client speaks, makes TLS, and hands the connection to the package below downstream that carries the protocol. It also watches time: one
-// goroutine, the sweeper, looks at all connections a few times a second, so that no exchange sets a timer. And it stops,
-// without breaking off more than it must.
+// out what each client speaks, makes TLS, and hands the connection to the package below downstream that carries the protocol.
+// It also watches time: one goroutine, the sweeper, looks at all connections a few times a second, so that no exchange sets a
+// timer. And it stops without breaking off more than it must.
 //
 // The packages below are the path of a request, and each imports only those before it: socket and buffer, wire, upstream,
 // exchange, downstream and its protocols.
 //
-// The server calls SetPorts after every change of the routes. Nothing here knows of the control plane.
+// The server calls SetPorts and SetResources after every change of the routes. Nothing here knows of the control plane.
 package proxy
 
 import (
@@ -24,8 +24,6 @@ import (
 	"trellis/internal/caller"
 	"trellis/internal/outbound"
 	"trellis/internal/proxy/downstream"
-	"trellis/internal/proxy/downstream/http1"
-	"trellis/internal/proxy/downstream/http2"
 	"trellis/internal/proxy/downstream/passthrough"
 	"trellis/internal/proxy/exchange"
 	"trellis/internal/proxy/upstream"
@@ -146,10 +144,7 @@ type Proxy struct {
 	pools *upstream.Pools // connections to targets
 	tls   *tls.Config     // of all HTTPS listeners
 
-	// What serves connections, by what the client speaks.
-	http1       *http1.Server
-	http2       *http2.Server
-	passthrough *passthrough.Server
+	protocols protocols
 
 	crowd    crowd
 	reaching passthrough.Resources
@@ -205,9 +200,7 @@ func New(cfg Config) *Proxy {
 	p.crowd = newCrowd(&p.cfg)
 	p.ports.Store(new([]PortState))
 	p.tls = p.newTLSConfig()
-	p.http1 = http1.NewServer(p.env)
-	p.http2 = http2.NewServer(p.env, endpoint)
-	p.passthrough = passthrough.NewServer(p.env, cfg.Limits.Pipes)
+	p.protocols = p.newProtocols(endpoint)
 	p.sweeper.Go(p.sweep)
 	return p
 }
@@ -249,7 +242,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.crowd.close()
 	p.unbound.Close()
 	p.pools.Close()
-	p.passthrough.Close()
+	p.protocols.close()
 	return err
 }
 

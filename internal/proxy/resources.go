@@ -195,7 +195,7 @@ func (p *Proxy) acceptResources(l *resourceListener) {
 		}
 		go func() {
 			defer func() { p.leave(c, false, recover()) }()
-			p.passthrough.ServeResource(c, resource, &p.reaching)
+			p.protocols.passthrough.ServeResource(c, resource, &p.reaching)
 		}()
 		return full
 	})

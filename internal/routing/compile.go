@@ -235,12 +235,12 @@ func (r *Router) claimNames(l *listenerNode) []claim {
 	return claims
 }
 
-// claimsOf returns the names to which a listener answers. A TLS_PASSTHROUGH listener answers to the custom domain
+// claimsOf returns the names to which a listener answers. One that passes connections through answers to the custom domain
 // name only (UG tls-listeners), and no listener to one that belongs to another account.
 func (r *Router) claimsOf(l *listenerNode) []claim {
 	s := l.compiled
 	var names []string
-	if s.Protocol != shape.ListenerProtocolTlsPassthrough {
+	if !lattice.PassesThrough(s.Protocol) {
 		names = append(names, s.DomainName)
 	}
 	switch owner := r.model.names.owner(l.service.record); owner {
@@ -297,7 +297,7 @@ func (r *Router) compile(l *listenerNode, n *networkNode) *Service {
 	for _, node := range l.rules {
 		if node.record.IsDefault {
 			s.fallback = r.compileRule(s, node, &forwards)
-		} else if s.Protocol != shape.ListenerProtocolTlsPassthrough { // has the default rule only (UG
+		} else if !lattice.PassesThrough(s.Protocol) {
 			s.rules = append(s.rules, r.compileRule(s, node, &forwards))
 		}
 	}

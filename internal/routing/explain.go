@@ -129,7 +129,7 @@ func (r *Router) Explain(port int, host string, arrival *Arrival) Explanation {
 // authorize reports whether policies let the request pass.
 func (e *Explanation) authorize(service *Service, arrival *Arrival) bool {
 	a := *arrival
-	if service.Protocol == shape.ListenerProtocolTlsPassthrough { // neither the request nor its caller is seen
+	if lattice.PassesThrough(service.Protocol) { // neither the request nor its caller is seen
 		a.Request, a.Query, a.Caller, a.Identity = nil, nil, policy.Caller{}, nil
 	}
 	explanation := service.ExplainAuthorization(&a)

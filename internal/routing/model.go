@@ -465,11 +465,7 @@ func (l *listenerNode) reachable() bool { return l.servable() && len(l.service.n
 // servable reports whether the listener exists and has a known protocol: another node of the cluster may run a newer
 // version of the program, which knows more of them.
 func (l *listenerNode) servable() bool {
-	if l.record == nil {
-		return false
-	}
-	_, known := protocolIndex(l.record.Protocol)
-	return known
+	return l.record != nil && lattice.IsListenerProtocol(l.record.Protocol)
 }
 
 // key returns the target group's key, also when there is no record.

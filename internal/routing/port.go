@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -18,10 +19,13 @@ type Port struct {
 
 	origins *origins
 	entries shards[*entry] // by host name
-	// serving counts the claims of listeners of each protocol; see protocolIndex.
-	serving [3]atomic.Int64
+	// protocols are those of the listeners that answer to a name.
+	protocols atomic.Pointer[[]shape.ListenerProtocol]
 
-	names int // how many entries there are; the router's lock guards it
+	// The router's lock guards what follows.
+
+	names   int                            // how many entries there are
+	claimed map[shape.ListenerProtocol]int // how many claims there are of listeners of each protocol
 }
 
 // entry is the service of a host name. A recompilation swaps its pointer.
@@ -40,7 +44,9 @@ type claim struct {
 }
 
 func newPort(number int, origins *origins) *Port {
-	return &Port{Number: number, origins: origins, entries: newShards[*entry]()}
+	p := &Port{Number: number, origins: origins, entries: newShards[*entry](), claimed: map[shape.ListenerProtocol]int{}}
+	p.protocols.Store(new([]shape.ListenerProtocol))
+	return p
 }
 
 // Lookup returns the service that answers to a host, as it is reached through the network of its first association; nil when
@@ -68,15 +74,21 @@ func (p *Port) Lookup(host []byte) *Service {
 
 // Serves reports whether a service of a protocol answers on the port.
 func (p *Port) Serves(protocol shape.ListenerProtocol) bool {
-	index, ok := protocolIndex(protocol)
-	return ok && p.serving[index].Load() > 0
+	return slices.Contains(*p.protocols.Load(), protocol)
 }
 
 // count adds to the claims of listeners of a protocol.
-func (p *Port) count(protocol shape.ListenerProtocol, n int64) {
-	if index, ok := protocolIndex(protocol); ok { // no other listener claims a name; see
-		p.serving[index].Add(n)
+func (p *Port) count(protocol shape.ListenerProtocol, n int) {
+	before := p.claimed[protocol]
+	p.claimed[protocol] = before + n
+	switch {
+	case before+n == 0:
+		delete(p.claimed, protocol)
+	case before > 0:
+		return
 	}
+	protocols := slices.Collect(maps.Keys(p.claimed))
+	p.protocols.Store(&protocols)
 }
 
 // Listeners returns the ARNs of the listeners that serve a name on the port, in order. It goes through all names.
@@ -175,17 +187,4 @@ func isPort(b []byte) bool {
 		}
 	}
 	return true
-}
-
-// protocolIndex numbers the protocols of listeners. ok is false for an unknown one.
-func protocolIndex(protocol shape.ListenerProtocol) (index int, ok bool) {
-	switch protocol {
-	case shape.ListenerProtocolHttp:
-		return 0, true
-	case shape.ListenerProtocolHttps:
-		return 1, true
-	case shape.ListenerProtocolTlsPassthrough:
-		return 2, true
-	}
-	return 0, false
 }

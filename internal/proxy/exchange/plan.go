@@ -93,12 +93,13 @@ func serviceNamed(port *routing.Port, serverName, host []byte) (service *routing
 	service = port.Lookup(host)
 	if serverName == nil {
 		switch {
-		case service == nil || service.Protocol == shape.ListenerProtocolTlsPassthrough:
-			return nil, unknownHost, true
+		case service == nil:
+		case service.Protocol == shape.ListenerProtocolHttp:
+			return service, Refusal{}, false
 		case service.Protocol == shape.ListenerProtocolHttps:
 			return nil, plainToHTTPS, true
 		}
-		return service, Refusal{}, false
+		return nil, unknownHost, true
 	}
 	// TLS has selected the service (https://docs.aws.amazon.com/vpc-lattice/latest/ug/https-listeners.html), which may have
 	// changed since. A host that leads to another service is asked for where it cannot be; one that leads nowhere is the
