@@ -49,7 +49,7 @@ func versionOfEnvoy(ctx context.Context, program string) string {
 }
 
 func versionOfTrellis(ctx context.Context, program string) string {
-	version := strings.TrimSpace(strings.TrimPrefix(outputOf(ctx, program, "version"), "trellis "))
+	version := firstMatch(outputOf(ctx, program, "version"), `^trellis (\S+)`)
 	return version[:min(len(version), 12)] + ", " + goTLS(program)
 }
 
