@@ -194,6 +194,9 @@ func (c *Condition) holds(r *Request) (holds, decided bool) {
 	}
 	// One value suffices, or each is needed: a negated operator needs that none of several matches.
 	each := op.set == allValues || op.set == single && op.negated
+	if c.Key.once {
+		return c.matches(r, got) != op.negated, true
+	}
 	for ; next > 0; got, next = r.value(&c.Key, next) {
 		if c.matches(r, got) != op.negated {
 			if !each {

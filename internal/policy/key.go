@@ -15,11 +15,52 @@ type Key struct {
 	Name string
 	// Part is what follows the slash: the key of a tag, the name of a header in lower case, a query parameter.
 	Part string
+	// id stands for the name: comparing names for each request would cost as much as comparing the values.
+	id keyID
 	// own reports that the value is the caller's, the resource's or the time: the Request has it itself.
 	own bool
+	// once reports that a request has at most one value.
+	once bool
 }
 
 func (k Key) String() string { return k.Name + k.Part }
+
+// keyID is one of the keys that requests here can have.
+type keyID uint8
+
+const (
+	idNone keyID = iota // a key that no request has
+	idCurrentTime
+	idEpochTime
+	idPrincipalAccount
+	idPrincipalARN
+	idPrincipalIsService
+	idPrincipalOrgID
+	idPrincipalOrgPaths
+	idPrincipalTag
+	idPrincipalType
+	idReferer
+	idRequestedRegion
+	idRequestTag
+	idResourceAccount
+	idResourceTag
+	idSecureTransport
+	idSourceIP
+	idTagKeys
+	idUserAgent
+	idUserID
+	idUserName
+	idViaAWSService
+	idPort
+	idRequestHeader
+	idRequestMethod
+	idRequestPath
+	idRequestQueryString
+	idServiceARN
+	idServiceNetworkARN
+	idSourceVpc
+	idSourceVpcOwnerAccount
+)
 
 // valueType is the type of a key's values.
 type valueType uint8
@@ -36,6 +77,7 @@ const (
 // keyFacts are what is documented of a key.
 type keyFacts struct {
 	name   string
+	id     keyID
 	values valueType
 	// several reports that a request can have several values for the key.
 	several bool
@@ -94,45 +136,45 @@ func keys() []keyFacts {
 		{name: "aws:CalledViaFirst"},
 		{name: "aws:CalledViaLast"},
 		{name: "aws:ChatbotSourceArn", values: typeARN},
-		{name: KeyCurrentTime, values: typeDate, own: true},
+		{name: KeyCurrentTime, id: idCurrentTime, values: typeDate, own: true},
 		{name: "aws:Ec2InstanceSourcePrivateIPv4", values: typeIP},
 		{name: "aws:Ec2InstanceSourceVpc"},
-		{name: KeyEpochTime, values: typeDate, own: true},
+		{name: KeyEpochTime, id: idEpochTime, values: typeDate, own: true},
 		{name: "aws:FederatedProvider"},
 		{name: "aws:MultiFactorAuthAge", values: typeNumeric},
 		{name: "aws:MultiFactorAuthPresent", values: typeBool},
-		{name: KeyPrincipalAccount, own: true},
-		{name: KeyPrincipalARN, values: typeARN, own: true},
-		{name: KeyPrincipalIsService, values: typeBool, own: true},
-		{name: KeyPrincipalOrgID, own: true},
-		{name: KeyPrincipalOrgPaths, several: true, own: true},
+		{name: KeyPrincipalAccount, id: idPrincipalAccount, own: true},
+		{name: KeyPrincipalARN, id: idPrincipalARN, values: typeARN, own: true},
+		{name: KeyPrincipalIsService, id: idPrincipalIsService, values: typeBool, own: true},
+		{name: KeyPrincipalOrgID, id: idPrincipalOrgID, own: true},
+		{name: KeyPrincipalOrgPaths, id: idPrincipalOrgPaths, several: true, own: true},
 		{name: "aws:PrincipalServiceName"},
 		{name: "aws:PrincipalServiceNamesList", several: true},
-		{name: KeyPrincipalTag, own: true},
-		{name: KeyPrincipalType, own: true},
-		{name: KeyReferer},
-		{name: KeyRequestedRegion},
-		{name: KeyRequestTag},
-		{name: KeyResourceAccount, own: true},
+		{name: KeyPrincipalTag, id: idPrincipalTag, own: true},
+		{name: KeyPrincipalType, id: idPrincipalType, own: true},
+		{name: KeyReferer, id: idReferer},
+		{name: KeyRequestedRegion, id: idRequestedRegion},
+		{name: KeyRequestTag, id: idRequestTag},
+		{name: KeyResourceAccount, id: idResourceAccount, own: true},
 		{name: "aws:ResourceOrgID"},
 		{name: "aws:ResourceOrgPaths", several: true},
-		{name: KeyResourceTag},
-		{name: KeySecureTransport, values: typeBool},
+		{name: KeyResourceTag, id: idResourceTag},
+		{name: KeySecureTransport, id: idSecureTransport, values: typeBool},
 		{name: "aws:SourceAccount"},
 		{name: "aws:SourceArn", values: typeARN},
 		{name: "aws:SourceIdentity"},
-		{name: KeySourceIP, values: typeIP},
+		{name: KeySourceIP, id: idSourceIP, values: typeIP},
 		{name: "aws:SourceOrgID"},
 		{name: "aws:SourceOrgPaths", several: true},
 		{name: "aws:SourceVpc"},
 		{name: "aws:SourceVpcArn", values: typeARN},
 		{name: "aws:SourceVpce"},
-		{name: KeyTagKeys, several: true},
+		{name: KeyTagKeys, id: idTagKeys, several: true},
 		{name: "aws:TokenIssueTime", values: typeDate},
-		{name: KeyUserAgent},
-		{name: KeyUserID, own: true},
-		{name: KeyUserName, own: true},
-		{name: KeyViaAWSService, values: typeBool, own: true},
+		{name: KeyUserAgent, id: idUserAgent},
+		{name: KeyUserID, id: idUserID, own: true},
+		{name: KeyUserName, id: idUserName, own: true},
+		{name: KeyViaAWSService, id: idViaAWSService, values: typeBool, own: true},
 		{name: "aws:VpceAccount"},
 		{name: "aws:VpceOrgID"},
 		{name: "aws:VpceOrgPaths", several: true},
@@ -160,16 +202,21 @@ func keys() []keyFacts {
 		{name: "vpc-lattice:VpcEndpointId"},
 		{name: "vpc-lattice:VpcId"},
 
-		{name: KeyPort, values: typeNumeric},
-		{name: KeyRequestHeader},
-		{name: KeyRequestMethod},
-		{name: KeyRequestPath},
-		{name: KeyRequestQueryString, several: true},
-		{name: KeyServiceARN, values: typeARN},
-		{name: KeyServiceNetworkARN, values: typeARN},
-		{name: KeySourceVpc},
-		{name: KeySourceVpcOwnerAccount},
+		{name: KeyPort, id: idPort, values: typeNumeric},
+		{name: KeyRequestHeader, id: idRequestHeader},
+		{name: KeyRequestMethod, id: idRequestMethod},
+		{name: KeyRequestPath, id: idRequestPath},
+		{name: KeyRequestQueryString, id: idRequestQueryString, several: true},
+		{name: KeyServiceARN, id: idServiceARN, values: typeARN},
+		{name: KeyServiceNetworkARN, id: idServiceNetworkARN, values: typeARN},
+		{name: KeySourceVpc, id: idSourceVpc},
+		{name: KeySourceVpcOwnerAccount, id: idSourceVpcOwnerAccount},
 	}
+}
+
+// once reports that a request has at most one value for a key. Lines of a header are values of their own.
+func (f keyFacts) once() bool {
+	return !f.several && f.id != idNone && f.id != idRequestHeader && f.id != idUserAgent && f.id != idReferer
 }
 
 // facts returns what is documented of a key.
@@ -203,7 +250,7 @@ func parseKey(name string) (Key, error) {
 		if facts.name == KeyRequestHeader {
 			rest = strings.ToLower(rest) // RFC 9110 5.1: header names have no case.
 		}
-		return Key{Name: facts.name, Part: rest, own: facts.own}, nil
+		return Key{Name: facts.name, Part: rest, id: facts.id, own: facts.own, once: facts.once()}, nil
 	}
 	if near == "" {
 		near = nearKey(family)

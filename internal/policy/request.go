@@ -60,36 +60,36 @@ func (r *Request) value(key *Key, from int) (string, int) {
 // own returns the values of the keys that are not in Values.
 func (r *Request) own(key *Key, from int) (string, int) {
 	c := &r.Caller
-	switch key.Name {
-	case KeyCurrentTime:
+	switch key.id {
+	case idCurrentTime:
 		return One(View(r.Now.UTC().AppendFormat(r.rfc3339[:0], time.RFC3339)), from)
-	case KeyEpochTime:
+	case idEpochTime:
 		return One(View(strconv.AppendInt(r.epoch[:0], r.Now.Unix(), 10)), from)
-	case KeyPrincipalAccount:
+	case idPrincipalAccount:
 		return One(c.Account, from)
-	case KeyPrincipalARN:
+	case idPrincipalARN:
 		return One(c.principalARN(), from)
-	case KeyPrincipalIsService, KeyViaAWSService: // no service of AWS calls Trellis
+	case idPrincipalIsService, idViaAWSService: // no service of AWS calls Trellis
 		return One("false", from)
-	case KeyPrincipalOrgID:
+	case idPrincipalOrgID:
 		return One(c.OrgID, from)
-	case KeyPrincipalOrgPaths:
+	case idPrincipalOrgPaths:
 		if from < len(c.OrgPaths) {
 			return c.OrgPaths[from], from + 1
 		}
 		return "", None
-	case KeyPrincipalTag:
+	case idPrincipalTag:
 		return Tag(c.Tags, key.Part, from)
-	case KeyPrincipalType:
+	case idPrincipalType:
 		return One(c.kind(), from)
-	case KeyResourceAccount:
+	case idResourceAccount:
 		return One(accountOf(r.Resource), from)
-	case KeyUserID:
+	case idUserID:
 		if c.Anonymous() {
 			return One("anonymous", from) // IAM, aws:userid.
 		}
 		return One(c.UserID, from)
-	case KeyUserName:
+	case idUserName:
 		return One(c.userName(), from)
 	}
 	return "", None
@@ -117,7 +117,7 @@ func Tag(tags map[string]string, key string, from int) (value string, next int) 
 }
 
 // isNow reports whether a key is the time of the request.
-func (k *Key) isNow() bool { return k.own && (k.Name == KeyCurrentTime || k.Name == KeyEpochTime) }
+func (k *Key) isNow() bool { return k.id == idCurrentTime || k.id == idEpochTime }
 
 // accountOf returns the account in an ARN.
 func accountOf(arn string) string {

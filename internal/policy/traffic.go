@@ -59,42 +59,42 @@ type Headers interface {
 
 // Value implements Values.
 func (t *Traffic) Value(key *Key, from int) (string, int) {
-	switch key.Name {
-	case KeyPort:
+	switch key.id {
+	case idPort:
 		return One(t.Port, from)
-	case KeyRequestMethod:
+	case idRequestMethod:
 		return One(t.Method, from)
-	case KeyRequestPath:
+	case idRequestPath:
 		return One(t.Path, from)
-	case KeyRequestHeader:
+	case idRequestHeader:
 		return t.header(key.Part, from)
-	case KeyRequestQueryString:
+	case idRequestQueryString:
 		return t.parameter(key.Part, from)
-	case KeyServiceARN:
+	case idServiceARN:
 		return One(t.ServiceARN, from)
-	case KeyServiceNetworkARN:
+	case idServiceNetworkARN:
 		return One(t.NetworkARN, from)
-	case KeySourceVpc:
+	case idSourceVpc:
 		return One(t.SourceVpc, from)
-	case KeySourceVpcOwnerAccount:
+	case idSourceVpcOwnerAccount:
 		return One(t.SourceVpcOwner, from)
-	case KeySourceIP:
+	case idSourceIP:
 		if !t.Source.IsValid() {
 			return "", None
 		}
 		return One(View(t.Source.Unmap().WithZone("").AppendTo(t.source[:0])), from)
-	case KeySecureTransport:
+	case idSecureTransport:
 		if t.Secure {
 			return One("true", from)
 		}
 		return One("false", from)
-	case KeyRequestedRegion:
+	case idRequestedRegion:
 		return One(t.Region, from)
-	case KeyResourceTag:
+	case idResourceTag:
 		return Tag(t.Tags, key.Part, from)
-	case KeyUserAgent:
+	case idUserAgent:
 		return t.header("user-agent", from)
-	case KeyReferer:
+	case idReferer:
 		return t.header("referer", from)
 	}
 	return "", None
