@@ -50,7 +50,7 @@ func (s *Signature) AppendCanonicalRequest(b []byte, r *Request, payload string,
 func (s *Signature) appendStringToSign(b, canonicalRequest []byte) []byte {
 	b = append(b, s.Algorithm...)
 	b = append(b, '\n')
-	b = s.Time.AppendFormat(b, TimeFormat)
+	b = appendTime(b, s.Time)
 	b = append(b, '\n')
 	b = s.appendScope(b)
 	b = append(b, '\n')

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 	"slices"
 	"sync"
 )
@@ -13,13 +14,13 @@ import (
 // Verifier checks signatures. It remembers the keys that it derives from secrets: of ECDSA deriving one costs as much as
 // checking a signature, of HMAC it takes four rounds. The zero value is ready to use, by many goroutines at once.
 type Verifier struct {
-	signingKeys keyCache[[]byte]
+	signingKeys keyCache[*signingKey]
 	publicKeys  keyCache[*ecdsa.PublicKey]
 	scratch     sync.Pool // of *scratch
 }
 
 // scratch is the memory in which a signature is checked.
-type scratch struct{ canonical, toSign, before, cacheKey []byte }
+type scratch struct{ canonical, toSign, before, cacheKey, sum []byte }
 
 // maxScratch is the size of memory that is kept for the next signature.
 const maxScratch = 64 << 10
@@ -73,7 +74,8 @@ func (v *Verifier) checker(m *scratch, s *Signature, secret string) func(toSign 
 	key, remembered := v.signingKey(m, s, secret)
 	return func(toSign []byte) bool {
 		// Constant time: how much of a guess was right must not show.
-		if !hmac.Equal(hmacSHA256(key, toSign), signature) {
+		m.sum = key.appendSum(m.sum[:0], toSign)
+		if !hmac.Equal(m.sum, signature) {
 			return false
 		}
 		if !remembered { // A client without a valid secret must not fill the cache.
@@ -94,8 +96,28 @@ func decodeHex(s string) ([]byte, bool) {
 	return b, err == nil
 }
 
-// signingKey returns the key of a secret for the scope of a signature. it is kept under m.cacheKey.
-func (v *Verifier) signingKey(m *scratch, s *Signature, secret string) (key []byte, remembered bool) {
+// signingKey is a key that a secret has for a scope. It keeps hashes that have read the key: a new one costs as much as a
+// signature, and would read it again.
+type signingKey struct {
+	key    []byte
+	hashes sync.Pool // of hash.Hash
+}
+
+// appendSum appends the HMAC of a text.
+func (k *signingKey) appendSum(b, text []byte) []byte {
+	h, ok := k.hashes.Get().(hash.Hash)
+	if !ok {
+		h = hmac.New(sha256.New, k.key)
+	}
+	h.Reset()
+	h.Write(text)
+	b = h.Sum(b)
+	k.hashes.Put(h)
+	return b
+}
+
+// signingKey returns the key of a secret for the scope of a signature. It is kept under m.cacheKey.
+func (v *Verifier) signingKey(m *scratch, s *Signature, secret string) (key *signingKey, remembered bool) {
 	m.cacheKey = m.cacheKey[:0]
 	for _, part := range []string{secret, s.Date, s.Region, s.Service} {
 		m.cacheKey = append(m.cacheKey, part...)
@@ -104,10 +126,11 @@ func (v *Verifier) signingKey(m *scratch, s *Signature, secret string) (key []by
 	if key, ok := v.signingKeys.get(m.cacheKey); ok {
 		return key, true
 	}
-	key = hmacSHA256([]byte("AWS4"+secret), []byte(s.Date))
-	key = hmacSHA256(key, []byte(s.Region))
-	key = hmacSHA256(key, []byte(s.Service))
-	return hmacSHA256(key, []byte(scopeEnd)), false
+	sum := []byte("AWS4" + secret)
+	for _, part := range []string{s.Date, s.Region, s.Service, scopeEnd} {
+		sum = hmacSHA256(sum, []byte(part))
+	}
+	return &signingKey{key: sum}, false
 }
 
 // publicKey returns the key of a secret for ECDSA, or nil if there is none. It depends on nothing that a client can
