@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -157,7 +158,8 @@ func (a *Authority) writeCertificate(subject pkix.Name, write func(file string, 
 	return write(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
 }
 
-// issue makes a certificate for a host name.
+// issue makes a certificate for a host name, or for an address. A certificate for an address is for those of the loopback too:
+// by them clients reach the port of a container that is published on their machine.
 func (a *Authority) issue(name string) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -166,13 +168,17 @@ func (a *Authority) issue(name string) (*tls.Certificate, error) {
 	now := time.Now()
 	template := &x509.Certificate{
 		Subject:     pkix.Name{Organization: []string{"Trellis"}},
-		DNSNames:    []string{name},
 		NotBefore:   now.Add(-backdating),
 		NotAfter:    now.Add(issuedLife),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	if len(name) <= 64 { // RFC 5280, appendix A: ub-common-name. Clients look at DNSNames.
+	if address := net.ParseIP(name); address != nil {
+		template.IPAddresses = []net.IP{address, net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	} else {
+		template.DNSNames = []string{name}
+	}
+	if len(name) <= 64 { // RFC 5280, appendix A: ub-common-name. Clients look at the alternative names.
 		template.Subject.CommonName = name
 	}
 	if template.NotAfter.After(a.certificate.NotAfter) {

@@ -34,6 +34,24 @@ func TestWhoTrustsTheAuthorityTrustsItsCertificates(t *testing.T) {
 	}
 }
 
+func TestCertificateForAnAddressIsForTheLoopbackToo(t *testing.T) {
+	a := openAuthority(t, t.TempDir())
+	for _, name := range []string{"192.0.2.7", "2001:db8::7", "127.0.0.1"} {
+		certificate, err := a.issue(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, address := range []string{name, "127.0.0.1", "::1"} {
+			if err := verify(t, certificate, address, a.PEM()); err != nil {
+				t.Errorf("the certificate for %s: %v", name, err)
+			}
+		}
+		if err := verify(t, certificate, "192.0.2.8", a.PEM()); err == nil {
+			t.Errorf("the certificate for %s is good for another address", name)
+		}
+	}
+}
+
 func TestAuthorityOutlivesTheProcess(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "below")
 	before := openAuthority(t, dir)

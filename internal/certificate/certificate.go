@@ -2,8 +2,8 @@
 // inventory knows for the service's certificateArn. Every other name gets a certificate from a local authority, made
 // when it is first asked for and renewed in time; the authority's key never leaves its directory.
 //
-// It is asked only for names that routing knows: a certificate is made for each. Package server wires it to package
-// proxy, which asks once per TLS handshake. Nothing here is done in the background.
+// It is asked only for names that routing knows, or that a node has itself: a certificate is made for each. Package server
+// asks once per TLS handshake, as package proxy does, to which it wires this one. Nothing here is done in the background.
 package certificate
 
 import (

@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 
@@ -51,4 +53,26 @@ func (s *Server) authorityDir() (string, error) {
 func (s *Server) authorityPEM(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/pem-certificate-chain")
 	_, _ = w.Write(s.authority.PEM())
+}
+
+// portTLS is how the API and the admin port speak TLS. They have a certificate of the local authority for each name that a gate
+// admits, whatever the signatures of requests may cover, and for the address that a client has connected to if it names no host
+// . They do not offer HTTP/2: with one request at a time, the bound of connections is one of requests too.
+func (s *Server) portTLS() *tls.Config {
+	names := &gate{hosts: s.allowedHosts()}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"http/1.1"},
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			name := hostName(hello.ServerName)
+			if name == "" {
+				local := hello.Conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr()
+				name = local.Unmap().WithZone("").String()
+			}
+			if !names.admits(name) {
+				return nil, nil // The client is told that nobody knows the name.
+			}
+			return s.certificates.Certificate(name, "")
+		},
+	}
 }

@@ -22,7 +22,7 @@ func (s *Server) greet(ctx context.Context) error {
 		fmt.Fprintf(out, "  names  %s\n", s.names.where)
 	}
 	s.showProblems()
-	fmt.Fprintf(out, "  CA     %s (clients of HTTPS listeners trust it: curl --cacert %[1]s)\n", s.authority.File())
+	fmt.Fprintf(out, "  CA     %s (clients of HTTPS trust it: curl --cacert %[1]s)\n", s.authority.File())
 	if !s.cfg.Dev {
 		fmt.Fprintf(out, "  store  %s\n", s.store())
 		fmt.Fprintf(out, "  keys   %s (AWS shared-credentials format)\n", s.cfg.Credentials)

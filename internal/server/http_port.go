@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/subtle"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,24 +20,27 @@ import (
 	"trellis/internal/summary"
 )
 
-// httpPort is a port of this node with an HTTP server: the API's or the admin port. It can be paused, when connections and
-// requests wait instead of being refused, and then be resumed or lead to a successor.
+// httpPort is a port of this node with an HTTP server: the API's or the admin port. It speaks HTTPS too, with clients that begin
+// with a TLS handshake. It can be paused, when connections and requests wait instead of being refused, and then be resumed or
+// lead to a successor.
 type httpPort struct {
 	tcp     *net.TCPListener
 	handler http.Handler
 	// pass is a secret by which a successor knows that a request was passed on by us, and not made up by a client.
 	pass   string
 	limit  int
+	tls    *tls.Config
 	log    *slog.Logger
 	closed *summary.Summary // idle connections that had to make room
 	failed *summary.Summary // accepting
+	broken *summary.Summary // TLS handshakes
 
 	mu          sync.Mutex // mu guards the fields below.
 	isPaused    bool
 	isClosed    bool
 	successor   http.Handler // what answers instead, once there is a successor
 	underWay    int          // requests that the handler serves
-	connections map[net.Conn]*portConnection
+	connections map[*portConnection]struct{}
 	changed     chan struct{} // closed, and replaced, when one of the above has changed
 }
 
@@ -46,6 +50,8 @@ type httpPortConfig struct {
 	Handler  http.Handler
 	// Limit is how many connections there may be.
 	Limit int
+	// TLS is for the clients that begin with a handshake.
+	TLS *tls.Config
 	// Pass is a secret by which a successor knows that a request was passed on by us.
 	Pass string
 	Log  *slog.Logger
@@ -53,12 +59,14 @@ type httpPortConfig struct {
 
 func newHTTPPort(cfg httpPortConfig) *httpPort {
 	return &httpPort{
-		tcp: cfg.Listener.(*net.TCPListener), handler: cfg.Handler, limit: cfg.Limit, pass: cfg.Pass, log: cfg.Log,
+		tcp: cfg.Listener.(*net.TCPListener), handler: cfg.Handler, limit: cfg.Limit, tls: cfg.TLS, pass: cfg.Pass, log: cfg.Log,
 		closed: summary.New(summary.Config{Log: cfg.Log,
 			First: "there are as many connections as there may be; idle ones are closed to make room", Again: "more idle connections were closed to make room"}),
 		failed: summary.New(summary.Config{Log: cfg.Log,
 			First: "a connection cannot be accepted; trying again", Again: "more connections could not be accepted"}),
-		connections: map[net.Conn]*portConnection{}, changed: make(chan struct{}),
+		broken: summary.New(summary.Config{Log: cfg.Log,
+			First: "a TLS handshake has failed", Again: "more TLS handshakes have failed"}),
+		connections: map[*portConnection]struct{}{}, changed: make(chan struct{}),
 	}
 }
 
@@ -107,8 +115,11 @@ func (p *httpPort) resume() {
 	p.update(func() { p.isPaused = false })
 }
 
-// sourceHeader holds the secret of the two processes and the address that a request came from.
+// sourceHeader holds the secret of the two processes, the address that a request came from, and whether it came over TLS.
 const sourceHeader = "X-Trellis-Source"
+
+// byTLS ends the header of a request that came over TLS.
+const byTLS = " tls"
 
 // forwardTo passes requests that still come to us on to the successor at an address, which accepts the connections of the
 // same port, with the address that they came from. Each connection of ours ends with the response.
@@ -118,7 +129,11 @@ func (p *httpPort) forwardTo(address string) {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host // It is signed.
-			r.Out.Header.Set(sourceHeader, p.pass+" "+r.In.RemoteAddr)
+			source := p.pass + " " + r.In.RemoteAddr
+			if r.In.TLS != nil {
+				source += byTLS
+			}
+			r.Out.Header.Set(sourceHeader, source)
 		},
 		Transport: &http.Transport{DisableCompression: true},
 		ErrorLog:  slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
@@ -131,8 +146,7 @@ func (p *httpPort) forwardTo(address string) {
 	})
 }
 
-// restoreSource gives a request that another process has passed on the address that it came from. It drops what a client
-// that does not know the secret says about that.
+// restoreSource gives a request that another process has passed on the address that it came from, and the mark of TLS. It drops what a client that does not know the secret says about that.
 func (p *httpPort) restoreSource(r *http.Request) {
 	values, ok := r.Header[sourceHeader]
 	if !ok {
@@ -143,8 +157,12 @@ func (p *httpPort) restoreSource(r *http.Request) {
 	if len(values) != 1 || subtle.ConstantTimeCompare([]byte(pass), []byte(p.pass)) == 0 {
 		return
 	}
+	source, secure := strings.CutSuffix(source, byTLS)
 	if _, err := netip.ParseAddrPort(source); err == nil {
 		r.RemoteAddr = source
+		if secure {
+			r.TLS = &tls.ConnectionState{}
+		}
 	}
 }
 
@@ -155,6 +173,7 @@ func (p *httpPort) empty(ctx context.Context) error {
 
 // ServeHTTP implements http.Handler.
 func (p *httpPort) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.TLS = stateOf(r)
 	p.restoreSource(r)
 	var successor http.Handler
 	err := p.await(r.Context(), func() bool {
@@ -181,12 +200,13 @@ func (p *httpPort) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *httpPort) Accept() (net.Conn, error) {
 	pause := time.Duration(0)
 	for {
-		conn, err := p.tcp.Accept()
+		accepted, err := p.tcp.Accept()
+		conn := &portConnection{Conn: accepted, config: p.tls, failed: p.broken}
 		switch {
 		case err == nil && p.admit(conn):
 			return conn, nil
 		case err == nil:
-			conn.Close()
+			conn.abort()
 			return nil, net.ErrClosed
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			// It never fails: its context does not end, so the condition is its only end.
@@ -240,10 +260,12 @@ func (p *httpPort) serve(ctx context.Context) error {
 		IdleTimeout:       apiIdleTimeout,
 		MaxHeaderBytes:    apiHeadBytes,
 		ConnState:         p.note,
+		ConnContext:       withConnection,
 		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
 	}
 	defer p.closed.Close()
 	defer p.failed.Close()
+	defer p.broken.Close()
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(p) }()
 	select {

@@ -12,13 +12,6 @@ import (
 // arrival is how long a connection may be idle before it makes room: its first request comes right behind it.
 const arrival = 10 * time.Millisecond
 
-// portConnection is a connection of a client.
-type portConnection struct {
-	idle  bool // no request is under way; one whose head has not come yet is not
-	used  bool // it has carried a request
-	since time.Time
-}
-
 // goesBefore reports whether a connection makes room sooner than another: as in the data plane, first those that have
 // carried no request, then those that have been idle longest.
 func (v *portConnection) goesBefore(other *portConnection) bool {
@@ -30,7 +23,7 @@ func (v *portConnection) goesBefore(other *portConnection) bool {
 
 // admit admits a connection. When there are as many as there may be, an idle one makes room, or else the new one waits for
 // another to end. It reports whether the port is still open.
-func (p *httpPort) admit(conn net.Conn) bool {
+func (p *httpPort) admit(conn *portConnection) bool {
 	isOpen := false
 	enter := func() bool {
 		switch {
@@ -39,7 +32,8 @@ func (p *httpPort) admit(conn net.Conn) bool {
 		case len(p.connections) >= p.limit && !p.makeRoom():
 			return false
 		}
-		p.connections[conn] = &portConnection{idle: true, since: time.Now()}
+		conn.idle, conn.since = true, time.Now()
+		p.connections[conn] = struct{}{}
 		isOpen = true
 		return true
 	}
@@ -56,10 +50,10 @@ func (p *httpPort) admit(conn net.Conn) bool {
 
 // makeRoom closes an idle connection, if there is one. p.mu is held.
 func (p *httpPort) makeRoom() bool {
-	var first net.Conn
+	var first *portConnection
 	latest := time.Now().Add(-arrival)
-	for conn, v := range p.connections {
-		if v.idle && v.since.Before(latest) && (first == nil || v.goesBefore(p.connections[first])) {
+	for conn := range p.connections {
+		if conn.idle && conn.since.Before(latest) && (first == nil || conn.goesBefore(first)) {
 			first = conn
 		}
 	}
@@ -67,26 +61,21 @@ func (p *httpPort) makeRoom() bool {
 		return false
 	}
 	delete(p.connections, first)
-	first.Close()
+	first.abort()
 	p.closed.Happened(1, "limit", p.limit)
 	return true
 }
 
 // note records what the HTTP server reports about a connection.
-func (p *httpPort) note(conn net.Conn, state http.ConnState) {
+func (p *httpPort) note(reported net.Conn, state http.ConnState) {
+	conn := reported.(*portConnection) // Accept returns no others.
 	switch state {
 	case http.StateActive:
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if v := p.connections[conn]; v != nil {
-			v.idle, v.used = false, true
-		}
+		conn.idle, conn.used = false, true
 	case http.StateIdle:
-		p.update(func() {
-			if v := p.connections[conn]; v != nil {
-				v.idle, v.since = true, time.Now()
-			}
-		})
+		p.update(func() { conn.idle, conn.since = true, time.Now() })
 	case http.StateClosed, http.StateHijacked:
 		p.update(func() { delete(p.connections, conn) })
 	}

@@ -38,7 +38,7 @@ func awaitVisitors(t *testing.T, d *httpPort, idle, active int) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		ready, busy := 0, 0
-		for _, v := range d.connections {
+		for v := range d.connections {
 			switch {
 			case !v.idle:
 				busy++

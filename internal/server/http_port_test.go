@@ -19,11 +19,18 @@ const testPass = "the-secret-of-the-tests"
 // openHTTPPort serves a handler on an httpPort until the test is over, and returns its URL.
 func openHTTPPort(t *testing.T, handler http.HandlerFunc) (d *httpPort, url string) {
 	t.Helper()
+	return openPort(t, httpPortConfig{Handler: handler, Log: slog.New(slog.DiscardHandler)})
+}
+
+// openPort serves on an httpPort with a configuration.
+func openPort(t *testing.T, cfg httpPortConfig) (d *httpPort, url string) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d = newHTTPPort(httpPortConfig{Listener: listener, Handler: handler, Limit: 4, Pass: testPass, Log: slog.New(slog.DiscardHandler)})
+	cfg.Listener, cfg.Limit, cfg.Pass = listener, 4, testPass
+	d = newHTTPPort(cfg)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- d.serve(ctx) }()

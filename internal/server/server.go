@@ -313,8 +313,8 @@ func (c Config) boundPort(listenerPort int) int {
 
 // run serves until ctx ends or a part fails.
 func (s *Server) run(ctx context.Context) error {
-	s.api = newHTTPPort(httpPortConfig{Listener: s.apiListener, Handler: s.apiHandler(), Limit: s.files.api, Pass: s.takeover.pass, Log: s.log.With("part", "api")})
-	s.admin = newHTTPPort(httpPortConfig{Listener: s.adminListener, Handler: s.adminHandler(), Limit: s.files.admin, Pass: s.takeover.pass, Log: s.log.With("part", "admin")})
+	s.api = newHTTPPort(httpPortConfig{Listener: s.apiListener, Handler: s.apiHandler(), Limit: s.files.api, TLS: s.portTLS(), Pass: s.takeover.pass, Log: s.log.With("part", "api")})
+	s.admin = newHTTPPort(httpPortConfig{Listener: s.adminListener, Handler: s.adminHandler(), Limit: s.files.admin, TLS: s.portTLS(), Pass: s.takeover.pass, Log: s.log.With("part", "admin")})
 	api, admin := s.api, s.admin
 	if s.takeover.channel != nil {
 		api.pause() // until the old process has finished

@@ -71,6 +71,7 @@ func TestRealClients(t *testing.T) {
 	t.Run("AWSCommandLineRunsAsAProgram", e.commandLine)
 	t.Run("Boto3SendsTheRequestsForAllServices", e.allServices)
 	t.Run("EveryClientMeetsThrottlingAndFailure", e.trouble)
+	t.Run("EveryClientSpeaksHTTPS", e.https)
 }
 
 // environment is what the tests share: the built program, and the folder of Python and the AWS CLI.
