@@ -162,7 +162,7 @@ var importRules = []importRule{
 // proxyOrder is the path of a request. A package may import those that stand before its line, and none of its own line: so
 // nothing that is there for one protocol is needed by another.
 var proxyOrder = [][]string{
-	{"internal/proxy/socket", "internal/proxy/buffer"},                                            // system calls, memory
+	{"internal/proxy/socket", "internal/proxy/buffer", "internal/proxy/steering"},                 // system calls, memory
 	{"internal/proxy/wire/http1", "internal/proxy/wire/http2", "internal/proxy/wire/clienthello"}, // bytes and frames
 	{"internal/proxy/upstream"},   // the way to targets
 	{"internal/proxy/exchange"},   // what is decided about a request

@@ -139,8 +139,8 @@ func (p *Proxy) retryBinding() {
 		p.bind()
 		p.tellBound()
 	}
-	for at := range maps.Clone(p.resources.problems) {
-		p.bindResource(at)
+	if len(p.resources.problems) > 0 {
+		p.listenForResources()
 	}
 }
 

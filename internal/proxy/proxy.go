@@ -26,6 +26,7 @@ import (
 	"trellis/internal/proxy/downstream"
 	"trellis/internal/proxy/downstream/passthrough"
 	"trellis/internal/proxy/exchange"
+	"trellis/internal/proxy/steering"
 	"trellis/internal/proxy/upstream"
 	wirehttp1 "trellis/internal/proxy/wire/http1"
 	wirehttp2 "trellis/internal/proxy/wire/http2"
@@ -63,7 +64,13 @@ type Config struct {
 	Resolve func(ctx context.Context, target *routing.ResourceTarget) ([]netip.Addr, error)
 	// OriginOf returns where a client of a resource is. Nil means that nobody knows.
 	OriginOf func(client netip.Addr) routing.Origin
-	// ResourcePorts are the ports of wide port ranges that are bound.
+	// Steering has the kernel bring connections to resources to ResourceGates, on Linux. The proxy closes it. Nil means that each
+	// address and port is bound by itself; Unsteered says why.
+	Steering  *steering.Table
+	Unsteered error
+	// ResourceGates are bound before resources are listened for. Whoever has them has the addresses of resources.
+	ResourceGates []netip.AddrPort
+	// ResourcePorts are the ports of wide port ranges that are bound without Steering.
 	ResourcePorts []int
 	// ResourceIdleTimeout is how long nothing may move on a connection to a resource. Default: 350 seconds (UG quotas).
 	ResourceIdleTimeout time.Duration
@@ -149,6 +156,7 @@ type Proxy struct {
 	crowd    crowd
 	reaching passthrough.Resources
 	unbound  *summary.Summary // addresses and ports of resources
+	narrowed *summary.Summary // resources of which not all ports are open
 
 	stop    context.CancelFunc // ends env.Dialing
 	running sync.WaitGroup     // accept loops and connections
@@ -179,9 +187,10 @@ func New(cfg Config) *Proxy {
 		listeners:   make(map[int]*listener),
 		problems:    make(map[int]error),
 		connections: make(map[*downstream.Conn]struct{}),
-		resources:   newResources(),
+		resources:   newResources(cfg.Steering),
 		unbound: summary.New(summary.Config{
 			Log: cfg.Log, First: "an address and port of a resource cannot be bound; trying again", Again: "more addresses and ports of resources cannot be bound"}),
+		narrowed: summary.New(summary.Config{Log: cfg.Log, First: "not all ports of a resource are open", Again: "not all ports of more resources are open"}),
 	}
 	dialing, stop := context.WithCancel(context.Background())
 	p.stop = stop
@@ -241,6 +250,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.env.Exchanges.SweepFailures()
 	p.crowd.close()
 	p.unbound.Close()
+	p.narrowed.Close()
 	p.pools.Close()
 	p.protocols.close()
 	return err
@@ -254,6 +264,7 @@ func (p *Proxy) stopAccepting() {
 		l.close()
 		delete(p.listeners, number)
 	}
+	p.endSteering()
 	for at, l := range p.resources.listeners {
 		l.close()
 		delete(p.resources.listeners, at)

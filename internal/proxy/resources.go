@@ -5,42 +5,56 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"time"
 
 	"trellis/internal/lattice"
 	"trellis/internal/proxy/downstream"
 	"trellis/internal/proxy/downstream/passthrough"
 	"trellis/internal/proxy/exchange"
+	"trellis/internal/proxy/steering"
 	"trellis/internal/routing"
 )
 
-// maxWholePorts is how many ports of one resource are bound each by itself. Of ranges with more, only those of
-// Config.ResourcePorts are: a socket for each of 65,535 ports would cost more memory than all else together (A-760).
+// maxWholePorts is how many ports of one resource are bound, each by itself, where the kernel does not steer connections. Of
+// ranges with more, only those of Config.ResourcePorts are: a socket for each of 65,535 ports would cost more memory than all
+// else together (A-760).
 const maxWholePorts = 64
 
 // resources are the resources that can be reached, and where the proxy listens for them. Proxy.mu guards all of it.
 type resources struct {
 	byAddress map[netip.Addr]*routing.Resource
-	ports     map[*routing.Resource][]lattice.PortRange // for which listeners have been chosen
-	wanted    map[netip.AddrPort]bool
-	listeners map[netip.AddrPort]*resourceListener
-	problems  map[netip.AddrPort]error
+	ports     map[*routing.Resource][]lattice.PortRange // for which they are listened for
 	failures  map[*routing.Resource]*ResourceFailure
+
+	listeners map[netip.AddrPort]*resourceListener // the gates among them
+	problems  map[netip.AddrPort]error             // of places that are wanted and not bound
+	wanted    map[netip.AddrPort]bool
+
+	steering *steering.Table             // nil where each port is bound by itself
+	attached bool                        // the table is
+	refused  map[*routing.Resource]error // what the table does not take
 }
 
-func newResources() resources {
+func newResources(table *steering.Table) resources {
 	return resources{
-		ports: map[*routing.Resource][]lattice.PortRange{}, wanted: map[netip.AddrPort]bool{},
-		listeners: map[netip.AddrPort]*resourceListener{}, problems: map[netip.AddrPort]error{},
-		failures: map[*routing.Resource]*ResourceFailure{},
+		ports: map[*routing.Resource][]lattice.PortRange{}, failures: map[*routing.Resource]*ResourceFailure{},
+		listeners: map[netip.AddrPort]*resourceListener{}, problems: map[netip.AddrPort]error{}, wanted: map[netip.AddrPort]bool{},
+		steering: table, refused: map[*routing.Resource]error{},
 	}
 }
 
-// SetResources binds the addresses and ports of resources that are new, and unbinds those that are gone. Connections to the
-// latter may go on for Config.Drain; a change of port ranges leaves connections alone.
+// has reports whether a resource can be reached.
+func (r *resources) has(resource *routing.Resource) bool {
+	return r.byAddress[resource.Addresses[0]] == resource
+}
+
+// SetResources listens for the resources that are new, and no more for those that are gone. Connections to the latter may go on
+// for Config.Drain; a change of port ranges leaves connections alone.
 func (p *Proxy) SetResources(list []*routing.Resource) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,31 +68,24 @@ func (p *Proxy) SetResources(list []*routing.Resource) {
 			r.byAddress[address] = resource
 		}
 	}
-	for resource := range r.failures {
-		if len(resource.Addresses) > 0 && r.byAddress[resource.Addresses[0]] != resource {
-			delete(r.failures, resource)
-		}
-	}
+	maps.DeleteFunc(r.failures, func(resource *routing.Resource, _ *ResourceFailure) bool { return !r.has(resource) })
+	// Numbers of addresses are given again: what is gone comes before what is new.
 	for resource, ports := range r.ports {
-		current := len(resource.Addresses) > 0 && r.byAddress[resource.Addresses[0]] == resource
-		if current && slices.Equal(ports, resource.Route().Ports) {
-			continue
+		if !r.has(resource) {
+			p.listenNoMore(resource, ports)
 		}
-		for _, at := range p.placesOf(resource, ports) {
-			delete(r.wanted, at)
-			delete(r.problems, at)
-		}
-		delete(r.ports, resource)
 	}
-	for _, resource := range list {
-		if _, known := r.ports[resource]; known {
-			continue
-		}
-		ports := resource.Route().Ports
-		r.ports[resource] = ports
-		for _, at := range p.placesOf(resource, ports) {
-			r.wanted[at] = true
-		}
+	p.listenForResources()
+}
+
+// listenForResources listens for all resources that there are, and for nothing else. p.mu is held.
+func (p *Proxy) listenForResources() {
+	r := &p.resources
+	if len(r.byAddress) > 0 {
+		p.openGates()
+	}
+	for _, resource := range r.byAddress {
+		p.listenFor(resource)
 	}
 	for at, l := range r.listeners {
 		if !r.wanted[at] {
@@ -91,20 +98,110 @@ func (p *Proxy) SetResources(list []*routing.Resource) {
 	}
 }
 
-// placesOf returns where a resource is listened for.
-func (p *Proxy) placesOf(resource *routing.Resource, ranges []lattice.PortRange) []netip.AddrPort {
+// openGates binds the sockets that have --resource-range for this process, and begins to steer connections to them. p.mu is held.
+func (p *Proxy) openGates() {
+	r := &p.resources
+	for _, gate := range p.cfg.ResourceGates {
+		r.wanted[gate] = true
+		p.bindResource(gate)
+	}
+	if r.steering == nil || r.attached || p.closedGate() != nil {
+		return
+	}
+	sockets := make([]net.Listener, len(p.cfg.ResourceGates))
+	for i, gate := range p.cfg.ResourceGates {
+		sockets[i] = r.listeners[gate].net
+	}
+	err := r.steering.Attach(sockets)
+	if r.attached = err == nil; r.attached {
+		return
+	}
+	p.cfg.Log.Warn("connections to resources cannot be steered; their ports are bound one by one", "error", err)
+	p.cfg.Unsteered = err
+	p.endSteering()
+	clear(r.ports) // All are bound instead.
+}
+
+// endSteering leaves connections to where they go by themselves. p.mu is held.
+func (p *Proxy) endSteering() {
+	if p.resources.steering == nil {
+		return
+	}
+	if err := p.resources.steering.Close(); err != nil {
+		p.cfg.Log.Warn("ending the steering of connections to resources", "error", err)
+	}
+	p.resources.steering = nil
+}
+
+// closedGate returns why a gate is not bound, if so. p.mu is held.
+func (p *Proxy) closedGate() error {
+	for _, gate := range p.cfg.ResourceGates {
+		if err := p.resources.problems[gate]; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listenFor listens for a resource at the ports that it has now. p.mu is held.
+func (p *Proxy) listenFor(resource *routing.Resource) {
+	r, ports := &p.resources, resource.Route().Ports
+	before, known := r.ports[resource]
+	if known && slices.Equal(before, ports) {
+		return
+	}
+	if r.steering != nil {
+		r.ports[resource] = ports
+		if err := r.steering.Set(resource.Addresses[0], ports); err != nil {
+			r.refused[resource] = err
+			p.narrowed.Happened(1, "name", resource.ID, "error", err)
+		} else {
+			delete(r.refused, resource)
+		}
+		return
+	}
+	p.listenNoMore(resource, before)
+	r.ports[resource] = ports
+	bound, all := p.portsOf(ports)
+	for _, at := range placesOf(resource, bound) {
+		r.wanted[at] = true
+	}
+	if !all {
+		p.narrowed.Happened(1, "name", resource.ID, "error", p.cfg.Unsteered)
+	}
+}
+
+// listenNoMore forgets a resource that was listened for at some ports. p.mu is held.
+func (p *Proxy) listenNoMore(resource *routing.Resource, ports []lattice.PortRange) {
+	r := &p.resources
+	delete(r.ports, resource)
+	delete(r.refused, resource)
+	if r.steering != nil {
+		r.steering.Remove(resource.Addresses[0])
+		return
+	}
+	bound, _ := p.portsOf(ports)
+	for _, at := range placesOf(resource, bound) {
+		delete(r.wanted, at)
+		delete(r.problems, at)
+	}
+}
+
+// placesOf returns the places of a resource at some ports.
+func placesOf(resource *routing.Resource, ports []int) []netip.AddrPort {
 	var places []netip.AddrPort
 	for _, address := range resource.Addresses {
-		for _, port := range p.portsOf(ranges) {
+		for _, port := range ports {
 			places = append(places, netip.AddrPortFrom(address, uint16(port)))
 		}
 	}
 	return places
 }
 
-// portsOf returns the ports of ranges that are bound: all of the small ones, and of others those that are well known.
-func (p *Proxy) portsOf(ranges []lattice.PortRange) []int {
-	var ports []int
+// portsOf returns the ports of ranges that are bound each by itself, and whether they are all: all of small ranges, and of others
+// those that are well known.
+func (p *Proxy) portsOf(ranges []lattice.PortRange) (ports []int, all bool) {
+	all = true
 	left := maxWholePorts
 	for _, r := range slices.SortedStableFunc(slices.Values(ranges), func(a, b lattice.PortRange) int { return cmp.Compare(a.To-a.From, b.To-b.From) }) {
 		if n := r.To - r.From + 1; n <= left {
@@ -114,17 +211,18 @@ func (p *Proxy) portsOf(ranges []lattice.PortRange) []int {
 			}
 			continue
 		}
-		left = 0
+		left, all = 0, false
 		for _, port := range p.cfg.ResourcePorts {
 			if r.From <= port && port <= r.To {
 				ports = append(ports, port)
 			}
 		}
 	}
-	return ports
+	slices.Sort(ports)
+	return slices.Compact(ports), all
 }
 
-// bindResource binds an address and a port, unless that is done. p.mu is held.
+// bindResource binds a gate, or an address and a port of a resource, unless that is done. p.mu is held.
 func (p *Proxy) bindResource(at netip.AddrPort) {
 	r := &p.resources
 	if r.listeners[at] != nil {
@@ -148,6 +246,16 @@ func (p *Proxy) bindResource(at netip.AddrPort) {
 func (p *Proxy) listenResource(at netip.AddrPort) (net.Listener, error) {
 	if limit := p.cfg.Limits.ResourceSockets; limit > 0 && len(p.resources.listeners) >= limit {
 		return nil, fmt.Errorf("%d addresses and ports of resources are bound, which is as many as there may be; raise the hard limit of open files (docs/resources.md)", limit)
+	}
+	if slices.Contains(p.cfg.ResourceGates, at) {
+		listener, err := p.cfg.ListenResource(at)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("%w: whoever has this port has --resource-range; each node on a machine needs a range of its own", err)
+		}
+		return listener, err
+	}
+	if err := p.closedGate(); err != nil {
+		return nil, err
 	}
 	return p.cfg.ListenResource(at)
 }
@@ -237,10 +345,17 @@ func (p *Proxy) resourceFailed(resource *routing.Resource, c *downstream.Conn, e
 
 // ResourceState is how a resource is listened for, and what has failed.
 type ResourceState struct {
-	// Bound lists the ports that are bound, and Problems those that cannot be.
-	Bound    []int            `json:"bound,omitempty"`
-	Problems map[int]string   `json:"problems,omitempty"`
-	Failure  *ResourceFailure `json:"lastFailure,omitempty"`
+	// Open lists the ports at which connections are accepted, and Problems those that cannot be bound. Closed says why others
+	// of the port ranges are not open.
+	Open     []lattice.PortRange `json:"open,omitempty"`
+	Problems map[int]string      `json:"problems,omitempty"`
+	Closed   string              `json:"closed,omitempty"`
+	Failure  *ResourceFailure    `json:"lastFailure,omitempty"`
+}
+
+// IsOpen reports whether connections to a port are accepted.
+func (s *ResourceState) IsOpen(port int) bool {
+	return slices.ContainsFunc(s.Open, func(r lattice.PortRange) bool { return r.From <= port && port <= r.To })
 }
 
 // ResourceState returns how a resource is listened for at an address.
@@ -249,18 +364,42 @@ func (p *Proxy) ResourceState(resource *routing.Resource, address netip.Addr) Re
 	defer p.mu.Unlock()
 	r := &p.resources
 	state := ResourceState{Failure: r.failures[resource]}
-	for _, port := range p.portsOf(resource.Route().Ports) {
+	closed := func(err error) ResourceState {
+		state.Closed = err.Error()
+		return state
+	}
+	if err := p.closedGate(); err != nil {
+		return closed(err)
+	}
+	ranges := resource.Route().Ports
+	if r.steering != nil {
+		if err := r.refused[resource]; err != nil {
+			return closed(err)
+		}
+		state.Open = ranges
+		return state
+	}
+	ports, all := p.portsOf(ranges)
+	if !all {
+		state.Closed = "of wide port ranges, only the ports of --resource-ports are open"
+		if p.cfg.Unsteered != nil {
+			state.Closed += ": " + p.cfg.Unsteered.Error()
+		}
+	}
+	for _, port := range ports {
 		at := netip.AddrPortFrom(address, uint16(port))
-		switch {
-		case r.listeners[at] != nil:
-			state.Bound = append(state.Bound, port)
+		switch n := len(state.Open); {
 		case r.problems[at] != nil:
 			if state.Problems == nil {
 				state.Problems = map[int]string{}
 			}
 			state.Problems[port] = r.problems[at].Error()
+		case r.listeners[at] == nil:
+		case n > 0 && state.Open[n-1].To == port-1:
+			state.Open[n-1].To = port
+		default:
+			state.Open = append(state.Open, lattice.PortRange{From: port, To: port})
 		}
 	}
-	slices.Sort(state.Bound)
 	return state
 }

@@ -259,15 +259,21 @@ func TestPortsOutsideTheRangesAreRefused(t *testing.T) {
 
 func TestWidePortRangesAreBoundAtWellKnownPorts(t *testing.T) {
 	target := newPeer(t, "127.0.0.1:0", sendBack)
-	w := newWorld(t, func(cfg *Config) { cfg.ResourcePorts = []int{int(target.port), 7} })
+	w := newWorld(t, func(cfg *Config) {
+		cfg.ResourcePorts, cfg.Unsteered = []int{int(target.port), 7}, errors.New("not here")
+	})
 	address := w.resource("db", 1, atAddress("127.0.0.1"), "1024-65535", "9-10")
 	exchangeLine(t, reach(t, address, target.port), "hello\n")
 	resource, _ := w.router.Resource(address)
 	state := w.proxy.ResourceState(resource, address)
-	for _, port := range state.Bound {
-		if port != int(target.port) && port != 9 && port != 10 {
-			t.Errorf("port %d is bound", port)
+	want := []lattice.PortRange{{From: 9, To: 10}, {From: int(target.port), To: int(target.port)}}
+	for _, r := range state.Open {
+		if !slices.Contains(want, r) {
+			t.Errorf("ports %v are open", r)
 		}
+	}
+	if !strings.Contains(state.Closed, "--resource-ports are open: not here") {
+		t.Errorf("why others are closed: %q", state.Closed)
 	}
 }
 
@@ -276,8 +282,12 @@ func TestResourceSocketsAreBounded(t *testing.T) {
 	address := w.resource("db", 1, atAddress("127.0.0.1"), "20000-20009")
 	resource, _ := w.router.Resource(address)
 	state := w.proxy.ResourceState(resource, address)
-	if len(state.Bound) != 3 || len(state.Problems) != 7 {
-		t.Errorf("%d ports are bound, %d are a problem", len(state.Bound), len(state.Problems))
+	open := 0
+	for _, r := range state.Open {
+		open += r.To - r.From + 1
+	}
+	if open != 3 || len(state.Problems) != 7 {
+		t.Errorf("%d ports are open, %d are a problem", open, len(state.Problems))
 	}
 }
 

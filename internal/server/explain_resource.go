@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 	"time"
 
 	"trellis/internal/lattice"
@@ -88,8 +87,8 @@ func (s *Server) explainResource(w http.ResponseWriter, r *http.Request, text st
 	default:
 		if problem, bad := e.Problems[e.Port]; bad {
 			e.Problem = problem
-		} else if !slices.Contains(e.Bound, e.Port) {
-			e.Problem = fmt.Sprintf("port %d is not listened for: the port ranges are wide, and of those only the ports of --resource-ports are (docs/resources.md)", e.Port)
+		} else if !e.IsOpen(e.Port) {
+			e.Problem = fmt.Sprintf("port %d is not open: %s (docs/resources.md)", e.Port, e.Closed)
 		}
 		if e.Targets, err = passthrough.AddressesOf(ctx, &route.Target, s.resolveResource); err != nil {
 			e.Problem = err.Error()

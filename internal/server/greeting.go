@@ -18,6 +18,9 @@ func (s *Server) greet(ctx context.Context) error {
 	fmt.Fprintf(out, "  API    %s\n", api)
 	fmt.Fprintf(out, "  admin  http://%s\n", s.adminListener.Addr())
 	fmt.Fprintf(out, "  data   %s\n", s.dataPorts())
+	if s.cfg.ResourceRange.Size() > 0 {
+		fmt.Fprintf(out, "  TCP    resources at %s\n", s.resources())
+	}
 	if !s.names.off {
 		fmt.Fprintf(out, "  names  %s\n", s.names.where)
 	}

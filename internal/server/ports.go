@@ -18,6 +18,7 @@ import (
 	"trellis/internal/configuration"
 	"trellis/internal/proxy"
 	"trellis/internal/proxy/socket"
+	"trellis/internal/proxy/steering"
 )
 
 // listenData opens a port of the data plane, or takes over the old process's socket for it.
@@ -27,6 +28,32 @@ func (s *Server) listenData(listenerPort int, address string) (net.Listener, err
 		return nil, bindError{err, fmt.Sprintf("--port-map %d=PORT", listenerPort)}
 	}
 	return listener, nil
+}
+
+// steer has the kernel bring connections to resources to few sockets, if it can. It returns where these are to be bound.
+func (s *Server) steer() (table *steering.Table, gates []netip.AddrPort) {
+	if s.cfg.ResourceRange.Size() == 0 {
+		return nil, nil
+	}
+	if table, s.unsteered = steering.New(s.cfg.ResourceRange); s.unsteered != nil {
+		s.log.Info("of resources with wide port ranges, only the ports of --resource-ports can be open (docs/resources.md)", "error", s.unsteered)
+	}
+	return table, steering.Gates(s.cfg.ResourceRange)
+}
+
+// resources says where resources are reached.
+func (s *Server) resources() string {
+	var networks []string
+	for _, network := range []netip.Prefix{s.cfg.ResourceRange.IPv4, s.cfg.ResourceRange.IPv6} {
+		if network.IsValid() {
+			networks = append(networks, network.String())
+		}
+	}
+	where := strings.Join(networks, " and ")
+	if s.unsteered != nil {
+		return where + ", at up to 64 ports each (docs/resources.md)"
+	}
+	return where + ", at all ports"
 }
 
 // listenResource opens an address and a port of a resource, or takes over the old process's socket for it.

@@ -54,6 +54,7 @@ type Server struct {
 
 	files files
 
+	unsteered     error           // why connections to resources are not steered; nil if they are
 	portsInUse    []proxy.Problem // what tryMappedPorts found
 	shownProblems map[int]bool    // by listener port
 
@@ -183,6 +184,7 @@ func (s *Server) openDataPlane(context.Context) error {
 		Resolve:     s.resolve,
 	})
 	s.atClose(func() error { s.checker.Close(); return nil })
+	table, gates := s.steer()
 	s.proxy = proxy.New(proxy.Config{
 		OnBound:            s.dataPortsBound,
 		Upstream:           upstream.Config{Dialer: s.dialer, Function: s.connectFunction},
@@ -200,6 +202,9 @@ func (s *Server) openDataPlane(context.Context) error {
 		ListenResource:     s.listenResource,
 		Resolve:            s.resolveResource,
 		OriginOf:           func(client netip.Addr) routing.Origin { return s.router.OriginOf(client) },
+		Steering:           table,
+		Unsteered:          s.unsteered,
+		ResourceGates:      gates,
 		ResourcePorts:      s.cfg.ResourcePorts,
 		Drain:              s.cfg.DrainTimeout,
 	})

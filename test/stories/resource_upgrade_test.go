@@ -79,10 +79,23 @@ func says(conn net.Conn) error {
 }
 
 func TestUpgradeLosesNoConnectionToAResource(t *testing.T) {
+	program := trellistest.BuildFast(t)
 	port := echoServer(t)
+	t.Run("whose connections are steered", func(t *testing.T) {
+		needSteering(t)
+		upgradeUnderConnections(t, program, port, "1-65535")
+	})
+	t.Run("whose ports are bound one by one", func(t *testing.T) {
+		upgradeUnderConnections(t, withoutCapabilities(t, program), port, fmt.Sprint(port))
+	})
+}
+
+// upgradeUnderConnections upgrades a node while connections to a resource are made, of which none may fail.
+func upgradeUnderConnections(t *testing.T, program string, port int, ports string) {
+	t.Helper()
 	dir := t.TempDir()
-	p := trellistest.Start(t, trellistest.BuildFast(t), "serve", "--data-dir", dir, "--resource-range", "127.95.0.0/16", "--drain-timeout", "20s")
-	resourceBehind(t, client(t, p.API, filepath.Join(dir, "credentials")), fmt.Sprint(port))
+	p := trellistest.Start(t, program, "serve", "--data-dir", dir, "--resource-range", "127.95.0.0/16", "--drain-timeout", "20s")
+	resourceBehind(t, client(t, p.API, filepath.Join(dir, "credentials")), ports)
 	address := fmt.Sprintf("127.95.0.1:%d", port)
 	old, err := net.Dial("tcp", address)
 	if err != nil {

@@ -1,0 +1,34 @@
+//go:build !linux
+
+package steering
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+
+	"trellis/internal/lattice"
+)
+
+// Gates returns nothing here: nobody's connections are steered away.
+func Gates(lattice.ResourceRange) []netip.AddrPort { return nil }
+
+// Table is of Linux only.
+type Table struct{}
+
+// New fails here.
+func New(lattice.ResourceRange) (*Table, error) {
+	return nil, errors.New("steering connections takes Linux")
+}
+
+// Attach is not called here.
+func (*Table) Attach([]net.Listener) error { return errors.ErrUnsupported }
+
+// Set is not called here.
+func (*Table) Set(netip.Addr, []lattice.PortRange) error { return errors.ErrUnsupported }
+
+// Remove is not called here.
+func (*Table) Remove(netip.Addr) {}
+
+// Close is not called here.
+func (*Table) Close() error { return nil }

@@ -1,0 +1,161 @@
+package stories_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
+
+	"trellis/test/trellistest"
+)
+
+// needSteering skips a test where the kernel steers no connections for this process.
+func needSteering(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		t.Skip("the kernel steers connections to resources for root on Linux")
+	}
+}
+
+// wrapped returns a program that runs another one by way of words before it.
+func wrapped(t *testing.T, program string, words ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "wrapped")
+	if err := os.WriteFile(file, fmt.Appendf(nil, "#!/bin/sh\nexec %s '%s' \"$@\"\n", strings.Join(words, " "), program), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// withoutCapabilities returns a program that runs another one as somebody for whom the kernel steers nothing.
+func withoutCapabilities(t *testing.T, program string) string {
+	t.Helper()
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		return program // As it is.
+	}
+	return wrapped(t, program, "setpriv", "--bounding-set=-bpf,-net_admin,-sys_admin")
+}
+
+// explained asks a node about an address of a resource.
+func explained(t *testing.T, p *trellistest.Process, query string) (e struct {
+	Problem, Closed string
+	Open            []struct{ From, To int }
+}) {
+	t.Helper()
+	response, err := http.Get(p.Admin + "/explain?" + query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&e); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// reachesEcho reports whether what sends bytes back is reached at an address.
+func reachesEcho(t *testing.T, address string) bool {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	return says(conn) == nil
+}
+
+func devAPI(p *trellistest.Process) *vpclattice.Client {
+	return vpclattice.New(vpclattice.Options{BaseEndpoint: aws.String(p.API), Region: "us-west-2", Credentials: aws.AnonymousCredentials{}})
+}
+
+func startDev(t *testing.T, program, addresses string) *trellistest.Process {
+	t.Helper()
+	return trellistest.Start(t, program, "dev", "--port-map", "80=0,443=0", "--dns-addr", "none", "--resource-range", addresses)
+}
+
+func TestAllPortsTakeTwoCapabilitiesAndNoMore(t *testing.T) {
+	needSteering(t)
+	program := filepath.Join(t.TempDir(), "trellis")
+	if out, err := exec.Command("sh", "-c", `cp "$0" "$1" && chmod 755 "$1" && chmod 755 "${1%/*}" "${1%/*/*}"`, trellistest.BuildFast(t), program).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	port := echoServer(t)
+	for name, test := range map[string]struct {
+		words []string
+		all   bool
+	}{
+		"with them":    {[]string{"setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=+bpf,+net_admin", "--ambient-caps=+bpf,+net_admin"}, true},
+		"without them": {[]string{"setpriv", "--reuid=65534", "--clear-groups"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := startDev(t, wrapped(t, program, test.words...), "127.95.0.0/16")
+			resourceBehind(t, devAPI(p), "1-65535")
+			address := fmt.Sprintf("127.95.0.1:%d", port)
+			if got := reachesEcho(t, address); got != test.all {
+				t.Errorf("%s is reached: %v", address, got)
+			}
+			e := explained(t, p, fmt.Sprintf("address=127.95.0.1&port=%d", port))
+			if (e.Problem == "") != test.all || (e.Closed == "") != test.all {
+				t.Errorf("the explanation is %+v", e)
+			}
+			if !test.all && !strings.Contains(e.Problem, "CAP_BPF and CAP_NET_ADMIN") {
+				t.Errorf("the problem is %q", e.Problem)
+			}
+		})
+	}
+}
+
+func TestNodesSideBySideHaveTheirOwnResources(t *testing.T) {
+	needSteering(t)
+	program := trellistest.BuildFast(t)
+	port := echoServer(t)
+	first := startDev(t, program, "127.95.0.0/16")
+	resourceBehind(t, devAPI(first), "1-65535")
+	second := startDev(t, program, "127.96.0.0/16")
+	resourceBehind(t, devAPI(second), fmt.Sprint(port))
+	third := startDev(t, withoutCapabilities(t, program), "127.95.0.0/16") // The range of the first one.
+	resourceBehind(t, devAPI(third), fmt.Sprint(port))
+	for _, address := range []string{"127.95.0.1", "127.96.0.1"} {
+		if !reachesEcho(t, fmt.Sprintf("%s:%d", address, port)) {
+			t.Errorf("%s is not reached", address)
+		}
+	}
+	if reachesEcho(t, "127.96.0.1:9") {
+		t.Error("the second node has the ports of the first one")
+	}
+	if e := explained(t, third, "address=127.95.0.1"); !strings.Contains(e.Problem, "a range of its own") {
+		t.Errorf("the third node explains %+v", e)
+	}
+}
+
+func TestNoSteeringOutlivesAKilledProcess(t *testing.T) {
+	needSteering(t)
+	program := trellistest.BuildFast(t)
+	port := echoServer(t)
+	address := fmt.Sprintf("127.95.0.1:%d", port)
+	for range 2 {
+		p := startDev(t, program, "127.95.0.0/16")
+		resourceBehind(t, devAPI(p), "1-65535")
+		if !reachesEcho(t, address) {
+			t.Error("the resource is not reached")
+		}
+		p.Kill()
+		if reachesEcho(t, address) {
+			t.Error("the resource is reached after the process")
+		}
+	}
+}
