@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -137,6 +138,46 @@ func TestLongestIdleConnectionMakesRoom(t *testing.T) {
 	third := w.busy()
 	second.atEnd()
 	w.serves(first, third)
+}
+
+// The sweeper looks for room also while a connection is being closed that makes it.
+func TestOneConnectionMakesRoomForOne(t *testing.T) {
+	w := newWorld(t, func(cfg *Config) { cfg.Limits.Clients = 2 })
+	w.storefront(answering(t, okAnswer))
+	for round := range int64(20) {
+		var clients []*client
+		for range 2 { // The second one when the first is idle.
+			c := w.dial()
+			c.get("/")
+			w.awaitIdle(0)
+			clients = append(clients, c)
+		}
+		var looking sync.WaitGroup
+		var found atomic.Bool
+		looking.Go(func() {
+			for !found.Load() {
+				w.proxy.makeRoom()
+			}
+		})
+		third := w.dial()
+		third.get("/")
+		clients = append(clients, third)
+		w.await("there is room", func() bool { return w.proxy.Usage().Open <= 2 })
+		found.Store(true)
+		looking.Wait()
+		for _, c := range clients[1:] {
+			if got := c.get("/"); got.StatusCode != 200 || got.Close {
+				t.Errorf("got %d, close %v", got.StatusCode, got.Close)
+			}
+		}
+		if closed := w.proxy.Usage().Closed; closed != round+1 {
+			t.Fatalf("%d connections have made room for %d", closed, round+1)
+		}
+		for _, c := range clients {
+			c.Close()
+		}
+		w.await("all connections are closed", func() bool { return w.proxy.Usage().Open == 0 })
+	}
 }
 
 func TestUnfinishedHeadMakesRoom(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"trellis/internal/routing"
 )
 
-// Conn is a client's connection. The goroutine that serves it owns all of it but the watch, which it shares with the
+// Conn is a client's connection. The goroutine that serves it owns all of it except for the watch, which it shares with the
 // sweeper.
 //
 // A connection that does not speak HTTP/2 is in one of these states at any time. The word of its watch holds the state, and
@@ -28,8 +28,9 @@ import (
 //  4. AwaitingTarget: it waits for the target. A second goroutine may be sending the request's body meanwhile; the
 //     connection is late only when that is late too.
 //  5. Writing: it waits for the client to take bytes.
-//  6. Discarding: it reads what nobody wants any more, for a short time.
+//  6. Discarding: for a short time, it reads and drops what the client still sends.
 //  7. Relaying: it waits for either side of a connection on which bytes pass both ways.
+//  8. Closing: it carries nothing any more, and its goroutine is about to close it.
 //
 // The transitions, all made by Enter on the goroutine that serves the connection:
 //
@@ -38,20 +39,22 @@ import (
 //	1, 2 -> 4  a request is complete, and there is one
 //	3 -> 4     the target is connected
 //	4 -> 3     the attempt has failed, and another one follows
-//	4 -> 5     something of the response has come
+//	4 -> 5     a part of the response has come
 //	5 -> 4     there is more of it to come
-//	5 -> 6     the response is through, and the client is still sending the body of its request
-//	5, 6 -> 1  the exchange is through
+//	5 -> 6     the response has been sent, and the client is still sending the body of its request
+//	5, 6 -> 1  the exchange has ended
 //	3, 5 -> 7  the connection is passed through, or upgraded
-//	any -> 5   the connection ends; then 6, if the client may need time to read what was sent last
+//	any -> 8   the connection ends
+//	8 -> 5     a client that took too long for a head is told so
+//	8 -> 6     the client may need time to read what was sent last
 //
 // The sweeper never changes a state. It ends the wait by adding a Cause to the word and making the sockets' deadlines pass;
 // the next Enter returns the cause. CausePark, in state 1 only, ends nothing: it makes the connection wait for its next
 // request with less memory. CauseRoom, in states 1 and 2, ends the connection unless a request has just been read; that one
 // is carried first.
 //
-// A connection that speaks HTTP/2 leaves these states behind: its streams have deadlines of their own, and Multiplex tells
-// the sweeper of them.
+// A connection that speaks HTTP/2 has none of these states: its streams have deadlines of their own, of which Multiplex tells
+// the sweeper.
 type Conn struct {
 	Env    *Environment
 	Client exchange.Client
@@ -62,7 +65,7 @@ type Conn struct {
 	// Target is the connection to the target while it is used. The sweeper may end a wait for it in the states
 	// AwaitingTarget and Relaying.
 	Target *upstream.Conn
-	// Upload is what the goroutine waits for that sends the body of a request.
+	// Upload is what the goroutine that sends the body of a request waits for.
 	Upload Upload
 
 	accepted *net.TCPConn // never changes; the sweeper sets its deadlines
@@ -73,8 +76,8 @@ type Conn struct {
 	secured   *secured // nil where there is no TLS
 	unwanted  <-chan struct{}
 	endsAt    int64 // when the connection has lived for ConnectionDuration
-	// grace is for how many milliseconds bytes may pass both ways after the connection has become unwanted; 0 means that this
-	// does not matter then. lapsed is when the sweeper, to which it belongs, saw that it had.
+	// grace is for how many milliseconds bytes may still pass both ways once the connection has become unwanted; 0 means for
+	// any time. lapsed is when the grace ends. It belongs to the sweeper, which sets it when it sees that the grace has begun.
 	grace, lapsed int64
 
 	watch   watch
@@ -82,10 +85,10 @@ type Conn struct {
 	served  atomic.Bool             // it has carried a request
 	evicted atomic.Bool             // others need its place at once
 
-	inside bool // in the callback of Wait: fd may be used, and reads from conn would wait for themselves
+	inside bool // in the callback of Wait: fd may be used, and a read from conn would be a deadlock
 	fd     uintptr
 	ending ending
-	// discards is how much is read, and for longer, while the connection lingers; 0 means MaxDiscardBytes.
+	// discards replaces MaxDiscardBytes while the connection lingers, which it then does for longer; 0 means no replacement.
 	discards int
 }
 
@@ -94,7 +97,7 @@ type ending uint8
 
 const (
 	closes  ending = iota // in order
-	lingers               // in order, after the client has had time to read: there may be bytes of it that nobody has read
+	lingers               // in order, after the client has had time to read: it may have sent bytes that nobody has read
 	breaks                // by a reset: the client must see that its response is not whole
 )
 
@@ -130,7 +133,7 @@ func newConn(env *Environment, accepted *net.TCPConn, unwanted <-chan struct{}) 
 	return c
 }
 
-// AddressOf returns an address of TCP.
+// AddressOf returns the address and the port of an end of a TCP connection.
 func AddressOf(address net.Addr) netip.AddrPort {
 	if tcp, ok := address.(*net.TCPAddr); ok {
 		return tcp.AddrPort()
@@ -138,14 +141,14 @@ func AddressOf(address net.Addr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// IsOld reports whether the connection is in the last twentieth of its life, at most half a minute, in which it is ended
-// at the next response, so that it need not be cut.
+// IsOld reports whether the connection is in the last twentieth of its life, at most half a minute. It ends with the next
+// response then, so that no exchange has to be broken off.
 func (c *Conn) IsOld() bool {
 	last := min(c.Env.ConnectionDuration/20, 30*time.Second)
 	return c.Env.Clock.Now() >= c.endsAt-last.Milliseconds()
 }
 
-// IsOverdueBy reports whether the connection has lived for ConnectionDuration and so many milliseconds.
+// IsOverdueBy reports whether the connection has lived for ConnectionDuration and the given time in milliseconds.
 func (c *Conn) IsOverdueBy(millis int64) bool { return c.Env.Clock.Now() >= c.endsAt+millis }
 
 // Lasts reports whether the connection may be used again.
@@ -175,8 +178,8 @@ func (c *Conn) IsSecure() bool { return c.secured != nil }
 // CanWait reports whether Wait may be used.
 func (c *Conn) CanWait() bool { return c.raw != nil }
 
-// Wait calls onReadable when the client may have sent something, until it returns true. Within it, after GoInside,
-// ReadInside and Write make system calls without a detour.
+// Wait calls onReadable when the client may have sent something, until it returns true. Within it, after GoInside, ReadInside
+// and Write make system calls directly.
 func (c *Conn) Wait(onReadable func(fd uintptr) bool) error {
 	err := c.raw.Read(onReadable)
 	c.inside = false
@@ -203,8 +206,7 @@ func (c *Conn) ReadInside(p []byte) (n int, wait bool, err error) {
 // Read waits for bytes of the client.
 func (c *Conn) Read(p []byte) (int, error) { return c.conn.Read(p) }
 
-// Write sends bytes to the client. Most of the time the socket takes them at once; only when it does not is there
-// something to wait for.
+// Write sends bytes to the client. It waits only if the socket does not take them at once, which it does most of the time.
 func (c *Conn) Write(b []byte) error {
 	if c.inside && c.secured == nil {
 		n, wait, err := socket.Write(c.fd, b)
@@ -248,7 +250,7 @@ func (c *Conn) DropTarget() Cause {
 // Linger has the connection closed only after the client has had time to read what was sent last.
 func (c *Conn) Linger() { c.ending = max(c.ending, lingers) }
 
-// LingerLonger is Linger for a client that may still be sending so many bytes.
+// LingerLonger is Linger for a client that may still be sending that many bytes.
 func (c *Conn) LingerLonger(bytes int) {
 	c.Linger()
 	c.discards = bytes
@@ -265,7 +267,7 @@ func (c *Conn) Recovered(where string) {
 	}
 }
 
-// CloseWrite closes the sending side of a connection that has two.
+// CloseWrite closes the sending side of a connection, if that can be closed alone.
 func CloseWrite(conn net.Conn) {
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		half.CloseWrite()

@@ -3,19 +3,20 @@ package downstream
 import "time"
 
 const (
-	// LingerMillis and MaxDiscardBytes bound for how long, and how much of what nobody wants any more is read from a client,
-	// so that it gets to read the response.
+	// LingerMillis and MaxDiscardBytes bound for how long, and how much, is read from a client and dropped so that it gets to
+	// read the response.
 	LingerMillis    = 2000
 	MaxDiscardBytes = 256 << 10
 )
 
 // End closes the connection after its last exchange.
 func (c *Conn) End() {
-	c.inside = false // After a panic.
+	c.inside = false // It may be true after a panic.
+	c.Enter(Closing, LingerMillis)
 	switch c.ending {
 	case breaks:
 		c.accepted.SetLinger(0) // A reset: see Break.
-		c.accepted.Close()      // Without the orderly end that TLS has.
+		c.accepted.Close()      // Without the alert with which TLS ends in order.
 		return
 	case lingers:
 		if !c.evicted.Load() {
@@ -31,11 +32,11 @@ func (c *Conn) Reset() {
 	c.accepted.Close()
 }
 
-// linger lets the client read the response before the connection goes: if it is closed with something unread, the
-// kernel sends a reset, which may overtake the response. A client of HTTP/2 may be sending on many streams.
+// linger gives the client time to read the response. If the connection is closed with something unread, the kernel sends a
+// reset, which may overtake the response. A client of HTTP/2 may be sending on many streams.
 func (c *Conn) linger() {
 	CloseWrite(c.conn)
-	c.accepted.CloseWrite() // TLS does not, and not every client knows its orderly end.
+	c.accepted.CloseWrite() // TLS sends an alert only, which not every client understands.
 	left, until := MaxDiscardBytes, c.Env.Clock.Now()+LingerMillis
 	if c.discards > 0 {
 		left, until = c.discards, c.Env.Clock.Now()+5*LingerMillis

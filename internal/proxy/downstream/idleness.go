@@ -26,17 +26,20 @@ func (c *Conn) Idleness() (idle Idleness, ok bool) {
 		return Idleness{Served: used, Ticks: int(millis / Tick.Milliseconds())}, quiet
 	}
 	word := c.watch.word.Load()
-	if s := wordState(word); s != Idle && s != ReadingHead || wordCause(word) != CauseNone {
+	if s := wordState(word); s != Idle && s != ReadingHead {
+		return idle, false
+	}
+	if why := wordCause(word); why != CauseNone && why != CausePark {
 		return idle, false
 	}
 	idle = Idleness{word: word, Served: c.served.Load()}
-	if c.watch.swept == word {
+	if c.watch.swept == withoutCause(word) {
 		idle.Ticks = c.watch.same
 	}
 	return idle, true
 }
 
-// Evict ends the connection if it seems to be idle still. It reports whether it does.
+// Evict ends the connection if it still seems to be idle. It reports whether it does.
 func (c *Conn) Evict(idle Idleness) bool {
 	if streams := c.streams.Load(); streams != nil {
 		c.evicted.Store(true)
@@ -47,26 +50,31 @@ func (c *Conn) Evict(idle Idleness) bool {
 		return false
 	}
 	if wordState(idle.word) == Idle && c.transport != nil && !c.isSilent() {
-		return false // A request has come, or the client's end.
+		return false // A request has come, or the client has closed the connection.
 	}
 	return c.end(idle.word, CauseRoom)
 }
 
-// MakesRoom reports whether the connection ends because others need its place. Only who ends it can tell: a request may have
-// been read, unseen by the sweeper, and is carried first.
+// MakesRoom reports whether the connection ends because others need its place. It must be asked when the connection ends: the
+// sweeper may have overlooked a request that has just been read, which is carried first.
 func (c *Conn) MakesRoom() bool {
 	return c.evicted.Load() || wordCause(c.watch.word.Load()) == CauseRoom
 }
 
-// IsLeaving reports whether Evict has ended the connection, and its goroutine has still to notice. One that carries a request
-// which nobody had seen does not leave yet.
+// IsLeaving reports whether the connection is about to be closed: its goroutine is at that, or has still to notice that Evict
+// has ended its wait. One that carries a request which nobody had seen does not leave yet.
 func (c *Conn) IsLeaving() bool {
 	if c.streams.Load() != nil {
 		return c.evicted.Load()
 	}
-	word := c.watch.word.Load()
-	s := wordState(word)
-	return (s == Idle || s == ReadingHead) && wordCause(word) == CauseRoom
+	switch word := c.watch.word.Load(); wordState(word) {
+	case Closing:
+		return true
+	case Idle, ReadingHead:
+		return wordCause(word) == CauseRoom
+	default:
+		return false
+	}
 }
 
 // isSilent reports whether the client has sent nothing that waits to be read.

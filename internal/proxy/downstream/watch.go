@@ -9,13 +9,13 @@ import (
 	"trellis/internal/proxy/socket"
 )
 
-// Tick is how often the sweeper looks at every connection, and so how exact timeouts are. A deadline of the runtime
-// costs a timer's insertion and removal for every exchange; this costs a store.
+// Tick is how often the sweeper looks at every connection, and so how exact timeouts are. For every exchange, a deadline of the
+// runtime would have a timer inserted and removed; this takes one store.
 const Tick = 250 * time.Millisecond
 
 const (
-	// goneTicks is after how many ticks the sweeper looks again whether a client still waits for its response. It
-	// is a system call for each that does.
+	// goneTicks is after how many ticks the sweeper checks again whether a client still waits for its response. The
+	// check is a system call for each client that does.
 	goneTicks = 3
 	// ParkTicks is for how many ticks a connection is idle before it is parked.
 	ParkTicks = 8
@@ -33,6 +33,7 @@ const (
 	AwaitingTarget
 	Writing
 	Relaying
+	Closing
 )
 
 // Cause is why a wait was ended.
@@ -47,7 +48,7 @@ const (
 	CauseDrain          // the proxy is shutting down
 	CauseBroken         // the proxy has waited long enough for its shutdown
 	CauseRoom           // the connection was idle, and others need its place
-	CausePark           // nothing but that the connection has been idle for a while; see Park
+	CausePark           // the connection has been idle for a while; see Park
 )
 
 // Refusal returns how a request is refused when its wait for a target was ended.
@@ -66,8 +67,8 @@ func (why Cause) Refusal() exchange.Refusal {
 
 // watch is how the sweeper and a connection's goroutine share what the connection waits for and until when. The
 // goroutine states it in one atomic word before it waits, and replaces the word afterwards. The sweeper ends a wait by
-// setting a cause in that same word and, only if the word was still the same, making the socket's deadline pass. Who
-// replaces a word that has a cause waits until the sweeper has finished, and so knows that the deadlines have passed.
+// setting a cause in that word and, only if the word was still the same, making the socket's deadline pass. A goroutine that
+// replaces a word with a cause waits until the sweeper has finished, and so knows that the deadlines have passed.
 type watch struct {
 	word atomic.Uint64 // milliseconds of the deadline << 8 | cause << 4 | state
 	mu   sync.Mutex    // held while waits are being ended
@@ -79,12 +80,13 @@ type watch struct {
 
 func watchWord(s State, deadline int64) uint64 { return uint64(deadline)<<8 | uint64(s) }
 
-func wordState(word uint64) State    { return State(word & 0xf) }
-func wordCause(word uint64) Cause    { return Cause(word >> 4 & 0xf) }
-func wordDeadline(word uint64) int64 { return int64(word >> 8) }
+func wordState(word uint64) State     { return State(word & 0xf) }
+func wordCause(word uint64) Cause     { return Cause(word >> 4 & 0xf) }
+func withoutCause(word uint64) uint64 { return word &^ (0xf << 4) }
+func wordDeadline(word uint64) int64  { return int64(word >> 8) }
 
-// Enter makes a state the connection's, for so many milliseconds at most. It returns why the sweeper ended the wait before,
-// if it did.
+// Enter changes the connection's state, for so many milliseconds at most. It returns why the sweeper ended the wait before, if
+// it did.
 func (c *Conn) Enter(s State, timeout int64) Cause {
 	old := c.watch.word.Swap(watchWord(s, c.Env.Clock.Now()+timeout))
 	if wordCause(old) == CauseNone {
@@ -96,8 +98,8 @@ func (c *Conn) Enter(s State, timeout int64) Cause {
 // State returns the connection's state.
 func (c *Conn) State() State { return wordState(c.watch.word.Load()) }
 
-// ended waits until the sweeper has ended a wait. That an idle connection was to be parked, or to make room, is nothing that
-// its goroutine need know of when it has found something to do: the request is carried. Whoever made room ends with its
+// ended waits until the sweeper has ended a wait. If an idle connection was to be parked or to make room and its goroutine has
+// found a request, the goroutine need not know: the request is carried. A connection that was to make room ends with the
 // response.
 func (c *Conn) ended(why Cause) Cause {
 	c.watch.await()
@@ -120,12 +122,13 @@ func (w *watch) await() {
 	defer w.mu.Unlock()
 }
 
-// end ends the connection's wait if it is still the one that word states. It reports whether it was.
+// end ends the connection's wait if it is still the one that word states. It reports whether it was. The cause takes the place
+// of CausePark, which has ended nothing.
 func (c *Conn) end(word uint64, why Cause) bool {
 	w := &c.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.word.CompareAndSwap(word, word|uint64(why)<<4) {
+	if !w.word.CompareAndSwap(word, withoutCause(word)|uint64(why)<<4) {
 		return false
 	}
 	if why == CausePark {
@@ -140,7 +143,7 @@ func (c *Conn) end(word uint64, why Cause) bool {
 		return true
 	}
 	if why == CauseTimeout && c.Upload.state.Load() == UploadReads {
-		c.accepted.SetReadDeadline(Past) // It is the client that is late. The upload tells so, and ends the rest.
+		c.accepted.SetReadDeadline(Past) // The client is late. The upload reports that, and ends the rest.
 		return true
 	}
 	if why != CauseTimeout {
@@ -150,7 +153,7 @@ func (c *Conn) end(word uint64, why Cause) bool {
 	return true
 }
 
-// endAgain ends a wait that has gone on although it was ended: an upload that was to be ended may just have ended well.
+// endAgain ends a wait that went on although it was ended: what the deadline hit may have been an upload that had just finished.
 func (c *Conn) endAgain(word uint64) {
 	w := &c.watch
 	w.mu.Lock()
@@ -211,7 +214,7 @@ func (c *Conn) hasLapsed(now int64) bool {
 	return now >= c.lapsed
 }
 
-// BreakOff ends what the connection waits for, whatever it is.
+// BreakOff ends the connection's wait, whatever it waits for.
 func (c *Conn) BreakOff() {
 	if streams := c.streams.Load(); streams != nil {
 		(*streams).BreakOff()
@@ -222,7 +225,7 @@ func (c *Conn) BreakOff() {
 	}
 }
 
-// Streams is what a connection of HTTP/2 is to the sweeper.
+// Streams is how the sweeper sees a connection of HTTP/2.
 type Streams interface {
 	// Sweep ends what has lasted too long or has become pointless.
 	Sweep(now int64, draining bool)
@@ -234,15 +237,16 @@ type Streams interface {
 	EndIfQuiet() bool
 }
 
-// Multiplex has streams take care of their waits from now on. The connection has none of its own until EndMultiplex.
+// Multiplex leaves all waits to the streams. The connection has none of its own until EndMultiplex.
 func (c *Conn) Multiplex(streams Streams) {
 	c.Enter(Writing, c.IdleMillis)
 	c.conn.SetDeadline(time.Time{}) // The sweeper may have ended a wait just now.
 	c.streams.Store(&streams)
 }
 
-// EndMultiplex ends what Multiplex has begun.
+// EndMultiplex ends what Multiplex has begun. What is left to do is to close the connection.
 func (c *Conn) EndMultiplex() {
+	c.Enter(Closing, LingerMillis)
 	c.streams.Store(nil)
 	c.conn.SetDeadline(time.Time{})
 }

@@ -1,9 +1,9 @@
 // Package http1 carries requests of clients that speak HTTP/1.1 or 1.0, one after the other, to targets that speak
-// HTTP/1.1. Requests that are complete are carried right in the callback in which the poller tells of them, so that the
-// wait for the next one needs no further system call, and without allocating.
+// HTTP/1.1. Requests that are complete are carried within the callback in which the poller reports them, without allocating,
+// so that the wait for the next request needs no further system call.
 //
-// One goroutine serves the connection. A second one exists only while a body is uploaded that was not there with its head,
-// or while an upgraded connection is carried.
+// One goroutine serves the connection. A second one exists only while a body is uploaded that did not come with its head, or
+// while an upgraded connection is carried.
 package http1
 
 import (
@@ -50,9 +50,9 @@ type conn struct {
 	upload  upload
 }
 
-// Serve carries the connection's requests, one after the other. The opening, which it takes up, has what has been read
-// already; it is nil if that is nothing. When the outcome is Switches, rest is what has been read of HTTP/2, in which the
-// connection goes on.
+// Serve carries the connection's requests, one after the other. The opening, which it releases, has what has been read
+// already; it is nil if that is nothing. When the outcome is Switches, the connection goes on in HTTP/2, of which rest has been
+// read.
 func (s *Server) Serve(client *downstream.Conn, opening *downstream.Opening) (outcome Outcome, rest []byte) {
 	c := &conn{Conn: client, server: s}
 	served := false
@@ -65,7 +65,7 @@ func (s *Server) Serve(client *downstream.Conn, opening *downstream.Opening) (ou
 	return outcome, rest
 }
 
-// leave gives up what the connection holds. It has not been served to its end if there is a panic.
+// leave gives up what the connection holds. served is false after a panic.
 func (c *conn) leave(served bool) {
 	if c.Target != nil {
 		c.DropTarget()
@@ -120,8 +120,8 @@ func (c *conn) serve(opening *downstream.Opening) Outcome {
 	return Ended
 }
 
-// onReadable is called when the client may have sent something. Requests that are complete are carried right here, so
-// that the wait for the next one begins without another read. It returns whether the wait is to end; c.reached says why.
+// onReadable is called when the client may have sent something. Requests that are complete are carried here, so that the wait
+// for the next one begins without another read. It returns whether the wait ends; c.reached says why.
 func (c *conn) onReadable(fd uintptr) bool {
 	c.GoInside(fd)
 	for {
@@ -142,7 +142,7 @@ func (c *conn) onReadable(fd uintptr) bool {
 	}
 }
 
-// progress is how far the bytes that have come lead.
+// progress is how far the bytes that have come have been carried.
 type progress uint8
 
 const (
@@ -194,7 +194,7 @@ func (c *conn) advance() progress {
 			}
 		}
 		if c.IsInside() && !x.RequestBody.Done() && !x.Request.Continue && x.end < len(x.in) {
-			// Many clients send head and body in two pieces, the second of which is there by now.
+			// Many clients send head and body in two pieces, and the second one has come by now.
 			if n, wait, err := c.ReadInside(x.in[x.end:]); err == nil && !wait {
 				if err := x.more(n); err != nil {
 					c.refuseUnparsed(exchange.ViolationRefusal(err), err)
@@ -212,12 +212,12 @@ func (c *conn) advance() progress {
 	}
 }
 
-// isHTTP2 reports whether a request that is not one of HTTP/1.1 starts the preface of HTTP/2 (RFC 9113 3.4), by which a
-// client begins that knows what we speak.
+// isHTTP2 reports whether a request that is not one of HTTP/1.1 starts the preface of HTTP/2 (RFC 9113 3.4), with which a client
+// begins that knows that the proxy speaks HTTP/2.
 func isHTTP2(b []byte) bool { return bytes.HasPrefix(b, []byte("PRI * HTTP/2.0\r\n")) }
 
-// isForeign reports whether a malformed request line looks like that of another protocol: words, of which the last is not
-// a version of HTTP. A response in the form of HTTP/1.1 would say nothing to whoever sends it.
+// isForeign reports whether a malformed request line looks like that of another protocol: three words, of which the last is not
+// a version of HTTP. Its sender would not understand a response in the form of HTTP/1.1.
 func isForeign(b []byte) bool {
 	line, _, _ := bytes.Cut(b, []byte("\r\n"))
 	words := bytes.Split(line, []byte(" "))
@@ -275,11 +275,11 @@ func (c *conn) rest() {
 	}
 }
 
-// waitFailed takes up that the client has closed the connection, or that the sweeper has ended the wait. A client that took
-// too long for a head is told so.
+// waitFailed is called when the client has closed the connection or the sweeper has ended the wait. A client that took too long
+// for a head is told so.
 func (c *conn) waitFailed() {
 	late := c.State() == downstream.ReadingHead
-	why := c.Enter(downstream.Writing, downstream.LingerMillis)
+	why := c.Enter(downstream.Closing, downstream.LingerMillis)
 	if late && why == downstream.CauseTimeout && c.x != nil {
 		c.ClearDeadline()
 		c.refuseUnparsed(exchange.LateClient, exchange.ErrLateHead)
