@@ -30,11 +30,11 @@ type Limits struct {
 	Pipes int
 }
 
-// roomShare is which part of all connections is closed at once to make room: looking for the ones that have been idle
-// longest costs a look at all.
+// roomShare is which part of all connections is closed at once to make room: to find those that have been idle longest, the
+// sweeper has to look at all of them.
 const roomShare = 32
 
-// crowd keeps to Limits.Clients and Limits.PerSource.
+// crowd enforces Limits.Clients and Limits.PerSource.
 type crowd struct {
 	limits Limits
 	full   chan struct{} // wakes the sweeper, which makes room
@@ -102,8 +102,8 @@ func (c *crowd) leave(conn *downstream.Conn, open int) {
 	}
 }
 
-// sourceOf returns where a connection comes from, as far as one source can be told from another: a host with IPv6 has a
-// whole /64 to choose its addresses from (RFC 4291 2.5.4, A-442).
+// sourceOf returns the source as which a connection counts: an IPv4 address, or the /64 of an IPv6 address, since one host may
+// use all addresses of a /64 (RFC 4291 2.5.4, A-442).
 func sourceOf(conn *downstream.Conn) netip.Prefix {
 	address := conn.Client.Source.Addr().Unmap().WithZone("")
 	bits := address.BitLen()
@@ -141,7 +141,7 @@ func (p *Proxy) awaitRoom(ended <-chan struct{}) {
 	}
 }
 
-// squeeze makes room although the limit is not reached: others have taken the files.
+// squeeze makes room although the limit is not reached, since other parts or processes have taken the files.
 func (p *Proxy) squeeze() {
 	p.mu.Lock()
 	p.crowd.short = true
@@ -162,13 +162,13 @@ func isShortage(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
-// idleConnection is a connection that nobody would miss much.
+// idleConnection is a connection that may be closed to make room.
 type idleConnection struct {
 	*downstream.Conn
 	downstream.Idleness
 }
 
-// before orders connections by who is to go first.
+// before orders connections by which is closed first.
 func (a idleConnection) before(b idleConnection) int {
 	switch {
 	case a.Served != b.Served:
@@ -183,9 +183,9 @@ func (a idleConnection) before(b idleConnection) int {
 	}
 }
 
-// newcomers is which part of all connections, the latest ones, is spared until a tick has passed: their requests may be on
-// their way. The very last one, which room is made for, is spared for newestTicks: when no other is idle, it would else keep
-// all others waiting by saying nothing.
+// newcomers is which part of all connections, the latest ones, is spared until a tick has passed, since their requests may be
+// on their way. The very last one, for which room is made, is spared for newestTicks. It is not spared for longer: if no other
+// is idle and it sends nothing, it would keep all who connect next waiting.
 const (
 	newcomers   = 8
 	newestTicks = 4

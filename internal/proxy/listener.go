@@ -26,8 +26,8 @@ type listener struct {
 	ended chan struct{} // closed when the port is no longer wanted
 }
 
-// SetPorts binds the ports that are new and unbinds those that are gone; connections of the latter finish what they
-// are at. A port that cannot be bound is logged, listed by Problems, and tried again now and then.
+// SetPorts binds the ports that are new and unbinds those that are gone, whose connections finish their exchanges. A port that
+// cannot be bound is logged, listed by Problems, and tried again regularly.
 func (p *Proxy) SetPorts(ports []*routing.Port) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,7 +114,7 @@ func (p *Proxy) address(listenerPort int) string {
 	return net.JoinHostPort(p.cfg.Address, strconv.Itoa(p.cfg.BoundPort(listenerPort)))
 }
 
-// ListenConfig returns how a port of the data plane is to be bound.
+// ListenConfig returns how the ports of the data plane are bound.
 func ListenConfig() net.ListenConfig {
 	// The sweeper ends idle connections, so TCP's keep-alive probes would be system calls for nothing.
 	config := net.ListenConfig{KeepAlive: -1}
@@ -144,7 +144,7 @@ func (p *Proxy) retryBinding() {
 	}
 }
 
-// Problem is a port that cannot be bound. It is tried again and again.
+// Problem is a port that cannot be bound. It is tried again regularly.
 type Problem struct {
 	Port    int    // of the listeners
 	Address string // that cannot be bound
@@ -209,7 +209,7 @@ func (p *Proxy) refuse(c *downstream.Conn) {
 	p.crowd.refused.Happened(1, "source", c.Client.Source.Addr(), "limit", p.cfg.Limits.PerSource)
 }
 
-// accept accepts connections on a socket until that is closed, as ended is then too. take returns that there are as many
+// accept accepts connections on a socket until it is closed, and with it ended. take reports whether there are as many
 // connections as there may be.
 func (p *Proxy) accept(from net.Listener, ended <-chan struct{}, take func(*net.TCPConn) (full bool)) {
 	pause := time.Duration(0)
@@ -219,7 +219,7 @@ func (p *Proxy) accept(from net.Listener, ended <-chan struct{}, take func(*net.
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			// Mostly there are too many open files, in this process or on the machine.
+			// The usual reason is too many open files, in this process or on the machine.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			p.crowd.failed.Happened(1, "address", from.Addr().String(), "error", err)
 			if isShortage(err) {
@@ -233,7 +233,7 @@ func (p *Proxy) accept(from net.Listener, ended <-chan struct{}, take func(*net.
 		}
 		pause = 0
 		full := take(conn.(*net.TCPConn))
-		// When thousands connect at once, those that are connected already get their turns in between.
+		// When thousands connect at once, those who are connected already get their turns in between.
 		runtime.Gosched()
 		if full {
 			p.awaitRoom(ended)

@@ -18,13 +18,12 @@ import (
 // protocol is a protocol of listeners.
 type protocol struct {
 	name shape.ListenerProtocol
-	// secure carries a connection to a service of the protocol. What has come of the connection begins with a ClientHello that
-	// names the service, and belongs to secure. It is nil for a protocol without TLS, and returns whether the connection is to be
-	// parked.
+	// secure carries a connection that begins with a ClientHello, which names a service of the protocol. It takes over the hello
+	// and returns whether the connection is to be parked. It is nil for a protocol without TLS.
 	secure func(c *downstream.Conn, hello *hello, service *routing.Service) (parks bool)
 }
 
-// hello is the beginning of a connection of TLS.
+// hello is the beginning of a TLS connection.
 type hello struct {
 	opening *downstream.Opening
 	bytes   int    // how many of the opening belong to the ClientHello
@@ -61,13 +60,13 @@ func (p *protocols) serves(port *routing.Port) bool {
 	return slices.ContainsFunc(p.known, func(known protocol) bool { return port.Serves(known.name) })
 }
 
-// mayBeTLS reports whether a connection to a port may be one of TLS. Listeners of all protocols can share a port, and the first
+// mayBeTLS reports whether a connection to a port may begin with a ClientHello. Listeners of all protocols can share a port, and the first
 // byte tells.
 func (p *protocols) mayBeTLS(port *routing.Port) bool {
 	return slices.ContainsFunc(p.known, func(known protocol) bool { return known.secure != nil && port.Serves(known.name) })
 }
 
-// securer returns what carries connections of TLS to a service; nil if there are none.
+// securer returns what carries TLS connections to a service, or nil if nothing does.
 func (p *protocols) securer(service *routing.Service) func(*downstream.Conn, *hello, *routing.Service) (parks bool) {
 	for _, known := range p.known {
 		if service != nil && service.Protocol == known.name {
@@ -112,7 +111,7 @@ func (p *Proxy) leave(c *downstream.Conn, parks bool, problem any) {
 		go p.resume(c)
 		return
 	}
-	if c.MakesRoom() { // Counted before anybody can see that it is closed.
+	if c.MakesRoom() { // It is counted before anybody can see that it is closed.
 		p.crowd.closed.Happened(1, "limit", p.cfg.Limits.Clients)
 	}
 	c.End()
@@ -129,7 +128,7 @@ func (p *Proxy) serveHTTP1(c *downstream.Conn, opening *downstream.Opening) (par
 	return outcome == http1.Parks
 }
 
-// serveTLS carries a connection that begins with a ClientHello: that says to whom it is to go
+// serveTLS carries a connection that begins with a ClientHello, which says to which service it goes
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/https-listeners.html, tls-listeners.html; A-305).
 func (p *Proxy) serveTLS(c *downstream.Conn, opening *downstream.Opening) (parks bool) {
 	taken := false
@@ -138,13 +137,13 @@ func (p *Proxy) serveTLS(c *downstream.Conn, opening *downstream.Opening) (parks
 			opening.Release(p.env)
 		}
 	}()
-	// It holds until the end of the handshake.
+	// The timeout holds until the end of the handshake.
 	c.Enter(downstream.ReadingHead, p.cfg.HeadTimeout.Milliseconds())
 	name, n, err := clienthello.Parse(opening.Bytes())
 	for n == 0 && err == nil {
 		if c.AwaitMore(opening) != nil {
 			p.handshakes.failed.Add(1)
-			return false // A client that takes so long would hardly read an alert.
+			return false // A client that takes so long is not likely to read an alert.
 		}
 		name, n, err = clienthello.Parse(opening.Bytes())
 	}

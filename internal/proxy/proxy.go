@@ -45,9 +45,9 @@ type Config struct {
 	// Callers finds out who has signed a request to a service. Nil means that signatures are not looked at, and all callers
 	// are anonymous.
 	Callers *caller.Verifier
-	// Certificate returns the certificate for a name, in lower case, of a service with a listener for HTTPS. The ARN is
-	// that of the service's certificate; it is empty when there is none or the name is a generated one. Nil means that
-	// there are no certificates, and nobody is served by HTTPS.
+	// Certificate returns the certificate for a name, in lower case, of a service with a listener for HTTPS. The ARN is that of
+	// the service's certificate; it is empty when there is none or the name is a generated one. Nil means that there are no
+	// certificates, and no HTTPS.
 	Certificate func(name, arn string) (*tls.Certificate, error)
 	// Address is the host that listeners bind to. Empty means all addresses.
 	Address string
@@ -56,9 +56,9 @@ type Config struct {
 	OnBound func(bound []net.Addr)
 	// BoundPort returns the port that is bound for a listener's port. Nil means the same; 0 means any free one.
 	BoundPort func(listenerPort int) int
-	// Listen opens a TCP port for a listener's port. Nil means as usual.
+	// Listen opens a TCP port for a listener's port. Nil means net.ListenConfig.Listen.
 	Listen func(listenerPort int, address string) (net.Listener, error)
-	// ListenResource opens the address and the port of a resource. Nil means as usual.
+	// ListenResource opens the address and the port of a resource. Nil means net.ListenConfig.Listen.
 	ListenResource func(at netip.AddrPort) (net.Listener, error)
 	// Resolve returns the addresses of a resource that has a name. Nil means that such resources cannot be reached.
 	Resolve func(ctx context.Context, target *routing.ResourceTarget) ([]netip.Addr, error)
@@ -74,7 +74,7 @@ type Config struct {
 	ResourcePorts []int
 	// ResourceIdleTimeout is how long nothing may move on a connection to a resource. Default: 350 seconds (UG quotas).
 	ResourceIdleTimeout time.Duration
-	// Drain is for how long connections to a resource may go on that is gone.
+	// Drain is for how long connections to a resource may go on when it is gone.
 	Drain time.Duration
 	// Explain adds x-trellis-* headers to responses, which say where the request went.
 	Explain bool
@@ -87,9 +87,9 @@ type Config struct {
 	ConnectionDuration time.Duration
 	// Limits bound the connections of all clients and to all targets. The zero value bounds nothing.
 	Limits Limits
-	// Upstream makes and bounds the connections to targets. Defaults: a Dialer that connects to any address, 5 seconds to
-	// connect, 30 seconds idle, 256 idle and 8,192 connections of HTTP/1.1 and 64 of HTTP/2 per target, 2 of them made ready; a
-	// negative number means none.
+	// Upstream makes and bounds the connections to targets. Defaults: a Dialer that connects to any address; 5 seconds to
+	// connect; 30 seconds idle; for each target 8,192 connections of HTTP/1.1, of which 256 may be idle and 2 are made ready
+	// and 64 of HTTP/2. A negative number means none.
 	Upstream upstream.Config
 }
 
@@ -214,7 +214,7 @@ func New(cfg Config) *Proxy {
 	return p
 }
 
-// NewConnector returns the way of requests to a target. It is routing.Config.Connect.
+// NewConnector returns the way of requests to a target, for routing.Config.Connect.
 func (p *Proxy) NewConnector(t *routing.Target) routing.Connector {
 	return p.pools.New(t)
 }
@@ -241,7 +241,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 			select {
 			case <-finished:
 				again = false
-			case <-time.After(10 * time.Millisecond): // Some were between two waits.
+			case <-time.After(10 * time.Millisecond): // Some connections were between two waits.
 			}
 		}
 	}
@@ -304,8 +304,8 @@ func (p *Proxy) remove(c *downstream.Conn) {
 	p.running.Done()
 }
 
-// http2Config bounds HTTP/2. A client may have 250 streams, each with 128 KB of its request in our hands, 8 MB in all, and
-// 16 KB of its response, with 2 MB for all of them beside.
+// http2Config bounds HTTP/2. A client may have 250 streams. The proxy holds up to 128 KB of each request and 8 MB of all of them;
+// it holds 16 KB of each response, and 2 MB more for all of them together.
 func (p *Proxy) http2Config() wirehttp2.Config {
 	return wirehttp2.Config{
 		Now:             p.env.Clock.Now,

@@ -20,9 +20,9 @@ import (
 	"trellis/internal/routing"
 )
 
-// maxWholePorts is how many ports of one resource are bound, each by itself, where the kernel does not steer connections. Of
-// ranges with more, only those of Config.ResourcePorts are: a socket for each of 65,535 ports would cost more memory than all
-// else together.
+// maxWholePorts is how many ports of one resource are bound at most, each by itself, where the kernel does not steer connections.
+// Of larger ranges, only the ports of Config.ResourcePorts are bound: a socket for each of 65,535 ports would take more memory
+// than everything else together.
 const maxWholePorts = 64
 
 // resources are the resources that can be reached, and where the proxy listens for them. Proxy.mu guards all of it.
@@ -322,7 +322,7 @@ type ResourceFailure struct {
 	told time.Time
 }
 
-// resourceFailed notes that a connection to a resource has failed. The log is told at once, and then now and then.
+// resourceFailed notes that a connection to a resource has failed. The first failure is logged at once, others at intervals.
 func (p *Proxy) resourceFailed(resource *routing.Resource, c *downstream.Conn, err error) {
 	failure := &ResourceFailure{Time: time.Now(), Source: c.Client.Source, Destination: c.Client.Destination, Problem: err.Error(), Count: 1}
 	failure.told = failure.Time

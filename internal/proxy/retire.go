@@ -18,10 +18,10 @@ func (p *Proxy) Listeners() map[int]net.Listener {
 	return sockets
 }
 
-// Retire is Shutdown for a proxy with a successor on the same sockets, which takes the new connections. Nobody should
-// notice, so idle connections are not closed at once, which could meet a request that is on its way: each is closed with
-// the response to its next request, which says so, and only if there is none within grace as in Shutdown. It calls
-// stopped as soon as it accepts no more connections.
+// Retire is Shutdown for a proxy with a successor on the same sockets, which takes the new connections. Clients should not
+// notice. So idle connections are not closed at once, when a request may be on its way. Each is closed with the response to its
+// next request, which says so; if there is none within grace, it is closed as by Shutdown. Retire calls stopped as soon as it
+// accepts no more connections.
 func (p *Proxy) Retire(ctx context.Context, grace time.Duration, stopped func()) error {
 	p.env.Lenient.Store(true)
 	timer := time.AfterFunc(grace, func() { p.env.Lenient.Store(false) }) // The sweeper sees it.

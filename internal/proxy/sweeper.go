@@ -10,8 +10,8 @@ import (
 	"trellis/internal/proxy/exchange"
 )
 
-// sweptAtOnce is after how many connections the sweeper lets others go first: a sweep of thousands takes milliseconds,
-// which requests would wait for.
+// sweptAtOnce is after how many connections the sweeper lets other goroutines run: a sweep of thousands takes milliseconds, and
+// requests would have to wait.
 const sweptAtOnce = 32
 
 // sweep keeps the time, until Shutdown.
@@ -53,6 +53,6 @@ func (p *Proxy) sweepConnections() {
 		}
 		c.Sweep(now, draining)
 	}
-	clear(connections) // Those that end are not to be kept in memory.
+	clear(connections) // Connections that end must not be kept in memory.
 	p.swept = connections
 }

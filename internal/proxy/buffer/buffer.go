@@ -1,5 +1,5 @@
 // Package buffer lends the memory through which bodies pass. With the build tag invariants, memory is overwritten when it
-// is given back, so that tests notice who still uses it.
+// is given back, so that tests notice if it is still used.
 package buffer
 
 import "sync"

@@ -11,13 +11,13 @@ import (
 type Move func(moved func()) error
 
 // BothWays has bytes move from the client to c.Target and back until both moves have ended, or until nothing has moved
-// for the idle timeout. When one breaks, so does the other. It returns why the sweeper ended them, if it did, and
-// how each has ended. After it the connection can only be closed.
+// for the idle timeout. When one breaks, the other is broken off. It returns why the sweeper ended them, if it did, and how
+// each has ended. Afterwards the connection can only be closed.
 func (c *Conn) BothWays(up, down Move) (why Cause, upErr, downErr error) {
 	c.Enter(Relaying, c.IdleMillis)
 	target := c.Target
 	run := func(move Move) (why Cause, err error) {
-		err = os.ErrDeadlineExceeded // After a panic it has ended like one that was interrupted.
+		err = os.ErrDeadlineExceeded // A panic ends it as an interruption would.
 		defer func() {
 			if err != nil {
 				c.accepted.SetDeadline(Past)

@@ -1,8 +1,8 @@
-// Package downstream is a client's connection, whatever it speaks: its socket, what is known about its TLS, what it waits for
-// and until when, and how it ends. The packages below it are the protocols; none of them knows another.
+// Package downstream is the connection of a client, whatever it speaks: its socket, its TLS, what it waits for and until when,
+// and how it ends. The packages below it are the protocols; none of them knows another.
 //
-// The goroutine that serves a connection shares only the connection's watch with the sweeper, which watches time for all of
-// them.
+// One goroutine serves a connection. It shares only the connection's watch with the sweeper, which watches the time for all
+// connections.
 package downstream
 
 import (
@@ -23,7 +23,7 @@ type Environment struct {
 	Buffers buffer.Pool
 	// Draining says that the proxy shuts down, so that connections end when they are idle.
 	Draining atomic.Bool
-	// Lenient says that idle connections are not ended then, but with the response to their next request.
+	// Lenient says that idle connections are then not ended at once, but with the response to their next request.
 	Lenient atomic.Bool
 
 	openings sync.Pool // of *Opening

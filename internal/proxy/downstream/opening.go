@@ -51,7 +51,7 @@ func (c *Conn) Await() (*Opening, error) {
 		return !wait
 	}
 	err := c.raw.Read(read)
-	for err != nil && c.Parks() { // Nothing would be won: this goroutine's stack is still small.
+	for err != nil && c.Parks() { // Parking would save nothing, since the stack of this goroutine is still small.
 		err = c.raw.Read(read)
 	}
 	if err == nil {
@@ -63,7 +63,7 @@ func (c *Conn) Await() (*Opening, error) {
 // AwaitMore waits for more bytes after those of the opening.
 func (c *Conn) AwaitMore(o *Opening) error {
 	if o.n == len(o.room) {
-		larger := make([]byte, buffer.Bytes) // Whoever parses it refuses what does not fit.
+		larger := make([]byte, buffer.Bytes) // The parser refuses what does not fit.
 		copy(larger, o.room)
 		o.room = larger
 	}

@@ -24,7 +24,7 @@ func (c *Conn) Secure(config *tls.Config, opening *Opening, serverName string, s
 	s.conn = tls.Server(&s.wire, config)
 	c.secured = s
 	err = c.handshake(s.conn)
-	s.wire.early = []byte(string(s.wire.early)) // Nothing, unless the client sent more than it should.
+	s.wire.early = []byte(string(s.wire.early)) // Empty, unless the client sent more than it should.
 	if err != nil {
 		c.Linger() // An alert may be on its way.
 		return "", err
@@ -42,8 +42,8 @@ func (c *Conn) Secure(config *tls.Config, opening *Opening, serverName string, s
 	return state.NegotiatedProtocol, nil
 }
 
-// handshake makes a TLS handshake on a goroutine of its own. It needs a large stack, which goes with that goroutine;
-// the connection's own would keep it for as long as the collector takes to notice, and there may be many of them.
+// handshake makes a TLS handshake on a goroutine of its own. It needs a large stack, which is freed with that goroutine. The
+// connection's own goroutine would keep it until the collector shrinks it, and there may be many such goroutines.
 func (c *Conn) handshake(conn *tls.Conn) error {
 	made := make(chan error, 1)
 	go func() {
@@ -70,9 +70,8 @@ func (s *secured) read(p []byte) (n int, wait bool, err error) {
 	}
 }
 
-// Wire is the TCP connection below TLS. In the callback of Wait, it makes system calls like the connection itself, and
-// tells crypto/tls that a read has timed out when there is nothing to read: that leaves a record of which only a part has
-// come where it is.
+// Wire is the TCP connection below TLS. In the callback of Wait, it makes system calls as the connection itself does. When there
+// is nothing to read, it tells crypto/tls that the read has timed out: crypto/tls then keeps the part of a record that has come.
 type Wire struct {
 	net.Conn
 	// ServerName is the name that the client asked for, and Service what it led to.
@@ -127,7 +126,7 @@ const (
 	AlertUnrecognizedName = 112
 )
 
-// Alert ends a connection of TLS on which nothing has been said yet.
+// Alert ends a TLS connection on which nothing has been sent yet.
 func (c *Conn) Alert(description byte) {
 	const record, fatal = 21, 2
 	if _, err := c.accepted.Write([]byte{record, 3, 3, 0, 2, fatal, description}); err == nil {

@@ -9,13 +9,12 @@ import (
 	"unsafe"
 )
 
-// tlsBuffers are where a tls.Conn has its buffers for what has been received: records, and messages of the handshake.
-// It keeps them for as long as it lives, as large as they have been: 4 KB for a ClientHello with a key of ML-KEM, 16 KB
-// and more for a body. There is no other way to give them back.
+// tlsBuffers are where a tls.Conn has its buffers for what it has received: records, and messages of the handshake. It keeps
+// them for as long as it lives, and never makes them smaller: 4 KB for a ClientHello with a key of ML-KEM, 16 KB and more for a
+// body. There is no other way to give them back.
 //
-// That the buffers may be given up while they are empty has been checked with the source of the versions of Go that the
-// build constraint names. With others they stay, until somebody has looked and raised the constraint.
-// TestTLSGoesOnWithoutItsBuffers is what to run then.
+// That empty buffers may be given up has been checked in the source of the versions of Go that the build constraint names. With
+// other versions they are kept, until somebody has read the source, run TestTLSGoesOnWithoutItsBuffers and raised the constraint.
 var tlsBuffers = findTLSBuffers()
 
 func findTLSBuffers() (offsets []uintptr) {
@@ -28,7 +27,7 @@ func findTLSBuffers() (offsets []uintptr) {
 	return offsets
 }
 
-// dropBuffers gives up the buffers of a connection that nobody is reading from, as far as nothing is in them.
+// dropBuffers gives up the buffers of a connection that nobody is reading from, if they are empty.
 func dropBuffers(conn *tls.Conn) {
 	for _, offset := range tlsBuffers {
 		if b := (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(conn), offset)); b.Len() == 0 {

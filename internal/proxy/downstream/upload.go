@@ -2,7 +2,7 @@ package downstream
 
 import "sync/atomic"
 
-// Upload is what the goroutine waits for that sends the body of a request, and until when. The sweeper looks at it.
+// Upload is what the goroutine that sends the body of a request waits for, and until when. The sweeper reads it.
 type Upload struct {
 	state    atomic.Int32
 	deadline atomic.Int64
@@ -23,5 +23,5 @@ func (u *Upload) Await(state int32, clock *Clock, timeout int64) {
 	u.state.Store(state)
 }
 
-// End says that there is no upload any more.
+// End states that the upload has ended.
 func (u *Upload) End() { u.state.Store(uploadNone) }

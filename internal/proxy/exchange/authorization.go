@@ -16,8 +16,7 @@ import (
 	"trellis/internal/sigv4"
 )
 
-// arrival is a request as auth policies see it, with the memory for it. Exchanges borrow one while they need it, which
-// most never do.
+// arrival is a request as auth policies see it, with the memory for it. Exchanges borrow one while they need it; most never do.
 type arrival struct {
 	routing.Arrival
 	request routing.Request
@@ -28,7 +27,7 @@ type arrival struct {
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/tls-listeners.html).
 func (x *Exchange) authorize(head *http1.Request) (r Refusal, refused bool) {
 	if x.shared.Callers != nil && head != nil && isSigned(head) {
-		// A signature that is there is checked, whether or not anybody asks for one (UG sigv4-authenticated-requests).
+		// A signature is checked whether or not a policy asks for one (UG sigv4-authenticated-requests).
 		var err error
 		if x.Signer, err = x.shared.Callers.Identify(signed(head), x.Service.Region); err != nil {
 			return x.unauthenticated(err), true
@@ -83,8 +82,7 @@ var denials = [...]accesslog.Denial{
 	policy.Network: accesslog.DeniedByNetwork, policy.Service: accesslog.DeniedByService, policy.Identity: accesslog.DeniedByIdentity,
 }
 
-// denied returns the refusal of a request that policies do not let pass. Why not exactly is found out only for those who
-// ask.
+// denied returns the refusal of a request that policies do not let pass. The exact reason is found out only if somebody reads it.
 func (x *Exchange) denied(a *arrival, verdict policy.Verdict) Refusal {
 	x.caller.Denied = denials[verdict.Layer]
 	r := Refusal{Status: http.StatusForbidden, Text: x.Service.Refusal(&a.Arrival, verdict), Failure: accesslog.ClientAccessDenied}
@@ -100,17 +98,17 @@ func (x *Exchange) unauthenticated(err error) Refusal {
 	x.Record.Caller = &x.caller
 	text := err.Error()
 	if refusal, ok := errors.AsType[*caller.Refusal](err); ok {
-		text = refusal.Answer() // The client gets no more, and the operator all.
+		text = refusal.Answer() // The client gets this much; the operator gets all.
 	}
 	return Refusal{Status: http.StatusForbidden, Text: text, Failure: accesslog.ClientAccessDenied, Problem: err}
 }
 
-// tellsWhy reports whether anybody reads what exactly was wrong with a request.
+// tellsWhy reports whether anybody reads the exact reason of a refusal.
 func (s *Shared) tellsWhy() bool {
 	return s.Explain || s.Log.Enabled(context.Background(), slog.LevelDebug)
 }
 
-// explainSignature adds what should have been signed, and what has been if that is known, line ends escaped.
+// explainSignature adds what should have been signed and, if that is known, what was signed, with line ends escaped.
 func explainSignature(problem error, add func(name, value string)) {
 	refusal, ok := errors.AsType[*caller.Refusal](problem)
 	if !ok || refusal.CanonicalRequest == "" {

@@ -5,13 +5,13 @@ import (
 	"trellis/internal/routing"
 )
 
-// Begin begins the exchange of a request whose head has been parsed. So many bytes of it have been received. It decides
-// where the request goes, or else how it is refused.
+// Begin begins the exchange of a request whose head has been parsed; received is how many bytes of it have come. It decides
+// where the request goes, or how it is refused.
 func (x *HTTP) Begin(client *Client, version routing.Version, received int) (r Refusal, refused bool) {
 	to, r, refused := x.serviceFor(client, x.Request.Host)
 	isConnect := string(x.Request.Method) == "CONNECT"
 	if isConnect {
-		to = plan{} // It names no host but a tunnel's end.
+		to = plan{} // CONNECT names the end of a tunnel, and no host.
 	}
 	x.startHTTP(client, version, to, received)
 	x.takeRequestID()

@@ -1,11 +1,11 @@
-// Package exchange decides what is to be decided about a request, once for all protocols: where it goes, who may not pass,
-// what its target gets, what follows a failed attempt, which of the target's interim responses the client gets, how a
-// request is refused, and what is recorded in the end. It moves no bytes: that is the part of the packages below
-// downstream, which call it in this order:
+// Package exchange makes the decisions about a request, once for all protocols: where it goes, whether it may pass, what its
+// target gets, what follows a failed attempt, which of the target's interim responses the client gets, how the request is
+// refused, and what is recorded in the end. It moves no bytes. That is the business of the packages below downstream, which
+// call it in this order:
 //
 //	Begin -> (refused: Refuse) -> an attempt -> (failed: Retry) -> TakeHead -> Finish
 //
-// Exchange is what all exchanges have, also those whose bytes are hidden by TLS. HTTP adds what requests have.
+// Exchange is what all exchanges have, even those whose bytes are hidden by TLS. HTTP adds what requests have.
 package exchange
 
 import (
@@ -23,7 +23,7 @@ type Client struct {
 	Port *routing.Port
 	// Origin is where the client is.
 	Origin routing.Origin
-	// Source is the client's end of the connection, Destination ours.
+	// Source is the client's end of the connection, and Destination the proxy's.
 	Source      netip.AddrPort
 	Destination netip.AddrPort
 	// ServerName is the name that the client asked for by TLS. It selects the service of every request. It is nil
@@ -50,7 +50,7 @@ type Exchange struct {
 	caller   accesslog.Caller // what Record.Caller refers to
 }
 
-// start takes up an exchange of a service; of none, if none answers.
+// start starts an exchange with the plan's service, or with none if no service answers.
 func (x *Exchange) start(client *Client, version routing.Version, to plan) {
 	x.plan = to
 	x.client, x.version = client, version

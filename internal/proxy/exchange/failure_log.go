@@ -12,7 +12,7 @@ import (
 // FailureInterval is how often the log tells of failures of the same kind.
 const FailureInterval = 10 * time.Second
 
-// failureLog keeps failures that come again and again from filling the log.
+// failureLog keeps failures that repeat from filling the log.
 type failureLog struct {
 	mu   sync.Mutex // mu guards the field below.
 	seen map[failureKey]int
@@ -24,8 +24,8 @@ type failureKey struct {
 	targetGroup string // its id, or that of the service
 }
 
-// logFailure tells the operator of a failed exchange: of the first of its kind at once, how many more there were after
-// FailureInterval. What clients do wrong is for those who look for it.
+// logFailure tells the operator of a failed exchange: of the first of its kind at once, and after FailureInterval how many more
+// there were. What clients do wrong is logged at the level debug.
 func (s *Shared) logFailure(r *accesslog.Record) {
 	level := slog.LevelWarn
 	switch r.Failure {
@@ -65,10 +65,10 @@ func (l *failureLog) isNew(r *accesslog.Record) bool {
 	return l.seen[key] == 1
 }
 
-// SweepFailures tells how many failures were not told of. It must be called every FailureInterval, and at the end.
+// SweepFailures logs how many failures have not been logged. It must be called every FailureInterval, and at the end.
 func (s *Shared) SweepFailures() { s.failures.sweep(s.Log) }
 
-// sweep tells how many failures were not told of.
+// sweep logs how many failures have not been logged.
 func (l *failureLog) sweep(log *slog.Logger) {
 	l.mu.Lock()
 	seen := l.seen

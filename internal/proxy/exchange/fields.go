@@ -11,8 +11,8 @@ import (
 type Names [http1.NameCount]bool
 
 var (
-	// NotToTarget are the lines of a request that are not passed on: they are meant for this hop, or replaced. What
-	// only the proxy may say is among them, so that no client can pretend it (UG http-targets).
+	// NotToTarget are the lines of a request that are not passed on: they are meant for this hop, or replaced. Those that only
+	// the proxy may set are among them, so that no client can forge them (UG http-targets).
 	NotToTarget = Names{
 		http1.Connection: true, http1.KeepAlive: true, http1.ProxyConnection: true, http1.TE: true, http1.Upgrade: true,
 		http1.ContentLength: true, http1.TransferEncoding: true, http1.Expect: true,
@@ -58,8 +58,8 @@ func AppendLength(dst []byte, length int64) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// AppendLine appends a header line. Whatever could end it early becomes a space: the values are names and ids that
-// others have chosen.
+// AppendLine appends a header line. Whatever could end it early becomes a space, since the values are names and ids that others
+// have chosen.
 func AppendLine(dst []byte, name string, value []byte) []byte {
 	dst = append(dst, name...)
 	at := len(dst)

@@ -28,12 +28,11 @@ func (x *HTTP) SpeaksGRPC() bool {
 	return x.version == routing.HTTP2 && routing.IsGRPC(&x.route)
 }
 
-// GRPC returns the code that says to a client of gRPC what the refusal says by its status. It is what clients make of the
-// status themselves (https://grpc.github.io/grpc/core/md_doc_http-grpc-status-mapping.html) but where we know better: see
-//
+// GRPC returns the code of gRPC that corresponds to the status of the refusal. It is the one that clients derive from the status
+// (https://grpc.github.io/grpc/core/md_doc_http-grpc-status-mapping.html), except where the proxy knows more.
 func (r Refusal) GRPC() GRPCCode {
 	if r == Loop {
-		return grpcInternal // Clients try the codes again that mean a target without a connection.
+		return grpcInternal // After the codes that mean a target without a connection, clients try again.
 	}
 	switch r.Failure {
 	case accesslog.TargetConnectionError, accesslog.ConnectionDurationExceeded:
@@ -44,7 +43,7 @@ func (r Refusal) GRPC() GRPCCode {
 		}
 	}
 	if r == noVersionForThis {
-		return grpcUnimplemented // To try again would not help.
+		return grpcUnimplemented // Trying again would not help.
 	}
 	switch r.Status {
 	case 400:
@@ -64,12 +63,12 @@ func (r Refusal) GRPC() GRPCCode {
 	}
 }
 
-// NoteGRPC records the status of gRPC with which the proxy responds itself.
+// NoteGRPC records the gRPC status of a response that the proxy makes itself.
 func (x *HTTP) NoteGRPC(code GRPCCode) {
 	x.Record.Status, x.Record.HasGRPCStatus, x.Record.GRPCStatus = 200, true, int(code)
 }
 
-// TakeTrailers looks for the status of gRPC in the trailers of the target's response.
+// TakeTrailers looks for a gRPC status in the trailers of the target's response.
 func (x *HTTP) TakeTrailers(lines []byte) {
 	if !x.recorded || !x.SpeaksGRPC() {
 		return
@@ -81,7 +80,7 @@ func (x *HTTP) TakeTrailers(lines []byte) {
 	})
 }
 
-// takeGRPCStatus records the status of gRPC of the target's response.
+// takeGRPCStatus records the gRPC status of the target's response.
 func (x *HTTP) takeGRPCStatus(value []byte) {
 	if code, err := strconv.Atoi(string(value)); err == nil {
 		x.Record.HasGRPCStatus, x.Record.GRPCStatus = true, code

@@ -13,8 +13,8 @@ const (
 	HeadBytes = 4 << 10
 	// ResponseBytes is how much of a response is read at once before its head is complete.
 	ResponseBytes = 16 << 10
-	// HeadRoom is left free in FromTarget before a response, for its head as the client gets it: so head and body go out in
-	// one write, and the body is not copied.
+	// HeadRoom is left free in FromTarget before a response, for the head that the client gets. So head and body are sent by one
+	// write, and the body is not copied.
 	HeadRoom = 1 << 10
 	// ChunkRoom is left free after a response, for the end of a chunk.
 	ChunkRoom = len("\r\n")
@@ -32,7 +32,7 @@ type HTTP struct {
 	Out []byte
 	// FromTarget holds what a target that speaks HTTP/1.1 has sent, after HeadRoom.
 	FromTarget []byte
-	own        []byte          // what FromTarget is at first; nil if it has to be borrowed
+	own        []byte          // what FromTarget is at first; nil if it must be borrowed
 	borrowed   *responseBuffer // what FromTarget is then
 
 	// Uploads says that the body of the request is, or was, sent by another goroutine.
@@ -47,7 +47,7 @@ type HTTP struct {
 	explanation []byte
 }
 
-// responseBuffer is room for a response. Streams borrow it only once they need it: there may be many that wait for long.
+// responseBuffer is room for a response. Streams borrow it only when they need it, since many may wait for a long time.
 type responseBuffer [ResponseBytes]byte
 
 // Init prepares an exchange for its first use. One that ownsRoom keeps its room for responses; others borrow it.

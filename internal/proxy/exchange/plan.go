@@ -62,8 +62,8 @@ func (x *Exchange) useOther() bool {
 	return true
 }
 
-// use makes a target the one that has the exchange, which ends the use of the one before. Finish ends that of the last
-// one, by nil. So this is the place where an algorithm that balances load can count.
+// use makes a target the one that has the exchange, and ends the use of the one before. Finish calls it with nil, to end the use
+// of the last one. So an algorithm that balances load can count here.
 func (x *Exchange) use(next *routing.Target) { x.Target = next }
 
 // serviceFor finds the service that a request is for, or how it is refused if there is none.
@@ -78,8 +78,8 @@ func (x *Exchange) serviceFor(client *Client, host []byte) (to plan, r Refusal, 
 	return to, Refusal{}, false
 }
 
-// unreachable returns the refusal of a request to a service that the client cannot reach. Why not exactly is found out only for
-// those who ask.
+// unreachable returns the refusal of a request to a service that the client cannot reach. The exact reason is found out only if
+// somebody reads it.
 func (x *Exchange) unreachable(service *routing.Service, client *Client) Refusal {
 	r := unreachable
 	if x.shared.tellsWhy() {
@@ -102,8 +102,8 @@ func serviceNamed(port *routing.Port, serverName, host []byte) (service *routing
 		return nil, unknownHost, true
 	}
 	// TLS has selected the service (https://docs.aws.amazon.com/vpc-lattice/latest/ug/https-listeners.html), which may have
-	// changed since. A host that leads to another service is asked for where it cannot be; one that leads nowhere is the
-	// target's affair.
+	// changed since. A host that leads to another service cannot be asked for here; one that leads nowhere is left to the
+	// target.
 	named := service
 	if !bytes.Equal(host, serverName) {
 		service = port.Lookup(serverName)

@@ -8,8 +8,7 @@ import (
 	"trellis/internal/tally"
 )
 
-// Finish ends the exchange: it counts it, ends the use of the target, tells the operator of a failure, and hands the record to
-// the access log.
+// Finish ends the exchange: it counts it, ends the use of the target, logs a failure, and passes the record to the access log.
 func (x *HTTP) Finish() {
 	if x.recorded || x.Record.Failure != "" {
 		r := &x.Record
@@ -30,7 +29,7 @@ func (x *Exchange) FinishConnection() {
 
 func (x *Exchange) finish(outcome tally.Outcome) {
 	if x.client == nil {
-		return // There was a panic before anything had begun.
+		return // A panic came before the exchange had begun.
 	}
 	duration := time.Since(x.shared.epoch) - x.began
 	x.count(outcome, duration)

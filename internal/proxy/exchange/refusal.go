@@ -17,11 +17,11 @@ type Refusal struct {
 	Status  int
 	Text    string
 	Failure accesslog.Failure
-	// Problem is what else there is to say, if nobody knows better.
+	// Problem is what was wrong, unless the record has a more exact problem already.
 	Problem error
-	// ByRule says that a rule asks for it, so that clients of gRPC get it as it is too.
+	// ByRule says that a rule asks for it, so that even clients of gRPC get it as it is.
 	ByRule bool
-	// Silent says that nothing is sent: nobody is there to read it.
+	// Silent says that nothing is sent, since the client is gone.
 	Silent bool
 }
 
@@ -81,7 +81,7 @@ type ClientError struct{ Err error }
 func (e *ClientError) Error() string { return "reading the request: " + e.Err.Error() }
 func (e *ClientError) Unwrap() error { return e.Err }
 
-// TargetRefusal returns how a request is refused when an attempt on a target has failed for good.
+// TargetRefusal returns how a request is refused when the last attempt has failed.
 func TargetRefusal(err error) Refusal {
 	if client, ok := errors.AsType[*ClientError](err); ok {
 		if _, ok := errors.AsType[http1.Violation](client.Err); ok {
@@ -110,7 +110,7 @@ func TargetRefusal(err error) Refusal {
 	return brokenByTarget
 }
 
-// Note takes a refusal up in the record. Of a refusal that is not sent, the status is recorded all the same.
+// Note records a refusal. The status is recorded even if the refusal is not sent.
 func (x *Exchange) Note(r Refusal) {
 	x.Record.Status, x.Record.Failure = r.Status, r.Failure
 	if x.Record.Problem == nil {
@@ -118,7 +118,7 @@ func (x *Exchange) Note(r Refusal) {
 	}
 }
 
-// Refuse takes a refusal up in the record and prepares the response, for which there is GRPC.
+// Refuse records a refusal and prepares the response to a client that does not speak gRPC.
 func (x *HTTP) Refuse(r Refusal) {
 	x.Note(r)
 	if !r.Silent {

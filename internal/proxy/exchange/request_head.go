@@ -2,8 +2,8 @@ package exchange
 
 import "trellis/internal/proxy/wire/http1"
 
-// AppendRequestHead appends the head of the request as the target gets it. Lines of other hops have been left out
-// before the proxy's own are added, so that no Connection line can remove these.
+// AppendRequestHead appends the head of the request as the target gets it. Lines that are meant for one hop are left out before
+// the proxy's own are added, so that no Connection line can remove these.
 func (x *HTTP) AppendRequestHead(dst []byte) []byte {
 	r := &x.Request
 	if r.Absolute || r.Minor == 0 {
@@ -54,7 +54,7 @@ func (x *HTTP) AppendRequestHead(dst []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// AddedField is a header field that targets get of us.
+// AddedField is a header field that the proxy adds to requests.
 type AddedField struct {
 	Name  string
 	Value []byte
@@ -63,8 +63,8 @@ type AddedField struct {
 // Added is room for what Adds returns.
 type Added [6]AddedField
 
-// Adds returns the fields that targets get whatever version of HTTP they speak, except for those that are the same for a whole
-// connection: where the request comes from, who has signed it, and where it goes (UG http-targets).
+// Adds returns the fields that targets get in every version of HTTP, except for those that are the same for a whole connection:
+// where the request comes from, who has signed it, and where it goes (UG http-targets).
 func (x *HTTP) Adds(room *Added) []AddedField {
 	fields := append(room[:0], AddedField{"x-amzn-lattice-network", x.SourceVpc.LatticeNetwork})
 	if len(x.SourceVpc.SourceVpc) > 0 {

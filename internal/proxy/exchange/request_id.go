@@ -14,7 +14,7 @@ const maxRequestIDBytes = 512
 // RequestID returns the id of the request, which both sides get.
 func (x *HTTP) RequestID() []byte { return x.requestID }
 
-// takeRequestID takes the client's request id over, or makes one.
+// takeRequestID adopts the client's request id, or makes one.
 func (x *HTTP) takeRequestID() {
 	for i := range x.Request.Fields {
 		if f := &x.Request.Fields[i]; f.Name == http1.XAmznRequestID {

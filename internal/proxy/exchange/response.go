@@ -6,7 +6,7 @@ import (
 	"trellis/internal/proxy/wire/http1"
 )
 
-// Step is what to do with the head of a response.
+// Step is what must be done with the head of a response.
 type Step uint8
 
 // The steps.
@@ -19,8 +19,8 @@ const (
 	Skip
 )
 
-// TakeHead decides what to do with the head that is in Response (RFC 9110 15.2). An error says that the target
-// must not send it, at least not now.
+// TakeHead decides what must be done with the head that is in Response (RFC 9110 15.2). An error says that the target must not
+// send it, at least not now.
 func (x *HTTP) TakeHead() (Step, error) {
 	status := x.Response.Status
 	switch {
@@ -37,7 +37,7 @@ func (x *HTTP) TakeHead() (Step, error) {
 		return Skip, http1.UnexpectedStatus
 	}
 	x.interims++
-	// A client of HTTP/1.0 knows none, and one that does not wait for a 100 is not told to continue.
+	// A client of HTTP/1.0 does not know them, and one that does not wait for a 100 is not told to continue.
 	if x.Request.Minor == 0 || status == 100 && !x.AwaitsContinue() {
 		return Skip, nil
 	}
@@ -54,7 +54,7 @@ func (x *HTTP) begun() {
 	if x.recorded {
 		x.Record.FromTarget = time.Since(x.Record.Start) - x.Record.ToTarget
 		if status, _ := x.Response.Header("grpc-status", 0); len(status) > 0 && x.SpeaksGRPC() {
-			x.takeGRPCStatus(status) // A response without a body may have it right here.
+			x.takeGRPCStatus(status) // A response without a body may have it in its head.
 		}
 	}
 	x.explain()
@@ -70,7 +70,7 @@ func (x *HTTP) StartBody() {
 // nothing more. Whether the request has been sent is another question.
 func (x *HTTP) Reusable() bool { return x.persistent }
 
-// KeepsAlive reports whether who sent a head wants to use the connection again (RFC 9112 9.3).
+// KeepsAlive reports whether the sender of a head wants to use the connection again (RFC 9112 9.3).
 func KeepsAlive(h *http1.Head) bool { return !h.Close && (h.Minor == 1 || h.KeepAlive) }
 
 // IsHead reports whether the method is HEAD, so that the response has no body.
@@ -82,8 +82,8 @@ func (x *HTTP) AwaitsContinue() bool { return x.Request.Continue && x.Request.Mi
 // WasContinued reports whether the client has been told to continue.
 func (x *HTTP) WasContinued() bool { return x.continued }
 
-// Upgrades reports whether the request asks for another protocol, and may. A request with a body may not, since who reads
-// the body would not be clear; nor may one that names HTTP in any way, since the requests to follow would go by unseen
+// Upgrades reports whether the request asks for another protocol and may get it. A request with a body may not, since it would
+// not be clear who reads the body. Nor may one that names a version of HTTP, since the requests to follow would pass unseen
 //
 func (x *HTTP) Upgrades() bool {
 	r := &x.Request

@@ -15,7 +15,7 @@ func (x *Exchange) Retry(a upstream.Attempt) (again bool, pause time.Duration) {
 		return true, pause
 	case upstream.OtherTarget:
 		return x.useOther(), pause
-	case upstream.RatherAnother:
+	case upstream.PreferOther:
 		x.useOther()
 		return true, pause
 	default:

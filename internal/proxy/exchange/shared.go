@@ -22,19 +22,19 @@ type Config struct {
 	Callers *caller.Verifier
 	// Explain adds x-trellis-* headers to responses, which say where the request went.
 	Explain bool
-	// RetryFor is for how long a request is tried again that no target has looked at.
+	// RetryFor is for how long a request is tried again at which no target has looked.
 	RetryFor time.Duration
 }
 
 // Shared is what all exchanges of a proxy share.
 type Shared struct {
 	Config
-	// Unrouted counts the exchanges that no service answers.
+	// Unrouted counts the exchanges for which no service answers.
 	Unrouted tally.Exchanges
 	// Shards are where exchanges are counted.
 	Shards *tally.Shards
 
-	epoch     time.Time // from which time is measured: that takes one reading of the clock, where time.Now takes two
+	epoch     time.Time // from which time is measured: time.Since reads one clock, where time.Now reads two
 	date      atomic.Pointer[string]
 	failures  failureLog
 	responses sync.Pool // of *responseBuffer

@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The kernel's buffers grow to megabytes for each connection, also for one whose peer takes nothing. When all of them
-// come near a limit of the machine, it drops what others receive (tcp(7), tcp_mem). These functions bound what waits
-// for nobody. A kernel that does not know an option buffers more.
+// The kernel's buffers grow to megabytes for each connection, even if its peer reads nothing. When all buffers together come
+// near a limit of the machine, the kernel drops what others receive (tcp(7), tcp_mem). These functions bound what waits for a
+// reader. A kernel that does not know an option buffers more.
 
-// BoundUnsent lets a socket, or those that a listening one accepts, take bytes only as long as fewer than so many wait
-// for being sent; what is on its way is not bounded by it.
+// BoundUnsent lets a socket, or those that a listening one accepts, take bytes only while fewer than that many wait to be sent.
+// It does not bound what is on its way.
 func BoundUnsent(conn syscall.Conn, bytes int) {
 	control(conn, func(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes) })
 }
@@ -21,8 +21,8 @@ func HoldReceiveBuffer(conn syscall.Conn) {
 	control(conn, func(fd int) { _ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, unix.SOCK_RCVBUF_LOCK) })
 }
 
-// WidenReceiveBuffer ends what HoldReceiveBuffer began. The kernel lets a buffer grow when more than ever is read in a
-// round trip, which cannot happen with a buffer that was full in each; so it gets some room to begin with.
+// WidenReceiveBuffer ends what HoldReceiveBuffer began. The kernel lets a buffer grow when more is read in a round trip than ever
+// before. That cannot happen with a buffer that has always been full, so it gets some room to begin with.
 func WidenReceiveBuffer(conn syscall.Conn, bytes int) {
 	control(conn, func(fd int) {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)

@@ -4,7 +4,7 @@ package socket
 
 import "syscall"
 
-// BoundUnsent does nothing here: how much the system buffers is its own business.
+// BoundUnsent does nothing here: how much is buffered is left to the system.
 func BoundUnsent(syscall.Conn, int) {}
 
 // HoldReceiveBuffer does nothing here.

@@ -7,9 +7,9 @@ import (
 	"unsafe"
 )
 
-// These calls never block, since the sockets are in non-blocking mode, and last a few microseconds. So they are made
-// without telling the scheduler: when it is told, its monitor wakes up every 20 microseconds to see whether it should
-// give the processor to another thread, which took a fifth of the proxy's time on one core.
+// These calls never block, since the sockets are in non-blocking mode, and last a few microseconds. So they are made without
+// telling the scheduler. When it is told, its monitor wakes up every 20 microseconds to see whether another thread should get
+// the processor, which took a fifth of the proxy's time on one core.
 
 func read(fd uintptr, p []byte) (n int, err error) { return call(syscall.SYS_READ, fd, p) }
 

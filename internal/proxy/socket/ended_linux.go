@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ended reports whether the peer has closed its side. It asks for the state of the connection: what the peer sent before,
-// such as the orderly end of TLS, may not have been read yet.
+// Ended reports whether the peer has closed its side. It asks for the state of the connection, since what the peer sent before,
+// such as the alert that ends TLS, may not have been read yet.
 func Ended(raw syscall.RawConn) bool {
 	ended := false
 	err := raw.Control(func(fd uintptr) {

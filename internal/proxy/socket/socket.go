@@ -1,6 +1,6 @@
 // Package socket makes system calls on sockets that the Go runtime polls. A read or a write through net.Conn takes
-// locks, resets the poller and announces the system call to the scheduler each time; here one entry into
-// syscall.RawConn covers a whole wait, so that an exchange makes no more system calls than it needs.
+// locks, resets the poller and tells the scheduler of the system call each time. Here one call of syscall.RawConn covers a whole
+// wait, so that an exchange makes no more system calls than it needs.
 //
 // It is for TCP on Unix. Elsewhere, and for TLS, the callers use net.Conn.
 package socket
@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// Raw returns the raw connection of a TCP connection, or nil when there is none to be had.
+// Raw returns the raw connection of a TCP connection, or nil when there is none.
 func Raw(conn net.Conn) syscall.RawConn {
 	if !supported {
 		return nil
@@ -31,7 +31,7 @@ func Raw(conn net.Conn) syscall.RawConn {
 // errWait says that a call would have to wait.
 var errWait = errors.New("the socket is not ready")
 
-// Read reads what there is. wait reports that there is nothing yet; the end of the stream is io.EOF.
+// Read reads what there is. wait says that there is nothing yet; the end of the stream is io.EOF.
 func Read(fd uintptr, p []byte) (n int, wait bool, err error) {
 	n, err = read(fd, p)
 	switch {

@@ -17,5 +17,5 @@ func writeBoth(uintptr, []byte, []byte) (int, error) { return 0, errors.ErrUnsup
 
 func peek(uintptr) bool { return true }
 
-// Ended reports whether the peer has closed its side. Here it cannot be seen.
+// Ended always returns false: on this system it cannot be seen whether the peer has closed its side.
 func Ended(syscall.RawConn) bool { return false }

@@ -9,11 +9,11 @@ import (
 // Attempt is a failed attempt to get a response from a target.
 type Attempt struct {
 	Err error
-	// Reused reports whether the connection had carried an exchange before, or had been idle.
+	// Reused says that the connection had carried an exchange before, or had been idle.
 	Reused bool
-	// Replayable reports whether all of the request that was taken from the client is still there.
+	// Replayable says that all of the request that was taken from the client is still there.
 	Replayable bool
-	// Idempotent reports whether the request may have its effect twice (RFC 9110 9.2.2).
+	// Idempotent says that repeating the request does no harm (RFC 9110 9.2.2).
 	Idempotent bool
 }
 
@@ -22,10 +22,10 @@ type Decision uint8
 
 // The decisions.
 const (
-	GiveUp        Decision = iota
-	SameTarget             // on another connection
-	OtherTarget            // or none
-	RatherAnother          // another target if there is one, else the same
+	GiveUp      Decision = iota
+	SameTarget           // on another connection
+	OtherTarget          // or none
+	PreferOther          // another target if there is one, else the same
 )
 
 // Attempts is what has been tried for one request. The zero value is for a request that nothing has been tried for.
@@ -39,15 +39,15 @@ type Attempts struct {
 // Again reports whether the target has been asked before, so that a connection which has been idle must not be trusted.
 func (t *Attempts) Again() bool { return t.same || t.untouched > 0 }
 
-// Decide says what follows a failed attempt, and after what pause. It is the same for all versions of HTTP.
+// Decide returns what follows a failed attempt, and after what pause. It is the same for all versions of HTTP.
 //
 //   - No connection could be made: another target, once. Nothing was sent.
 //   - No target has looked at the request (it was not sent, or HTTP/2 says so: RFC 9113 8.7): again, whatever the method,
-//     until retryFor is over. The second time it is rather another target.
+//     until retryFor is over. The second time another target is preferred.
 //   - A connection broke before anything of a response came, and the request is idempotent: if the connection had been used
 //     before, the target most likely closed it at the same moment, so the same target gets the request again, once. If
 //     it was new, another target does, once.
-//   - Anything else may be the request's own doing, so it is not repeated.
+//   - Anything else may be caused by the request itself, so it is not repeated.
 //
 // AWS does not say what it repeats.
 func (t *Attempts) Decide(a Attempt, now time.Time, retryFor time.Duration) (Decision, time.Duration) {
@@ -88,14 +88,14 @@ func (t *Attempts) untouchedAgain(now time.Time, retryFor time.Duration) (Decisi
 	if now.Sub(t.since) >= retryFor {
 		return GiveUp, 0
 	}
-	// The first attempts follow at once. A target that goes on refusing is not asked all the time.
+	// The first attempts follow at once. A target that keeps refusing is asked at intervals.
 	pause := time.Duration(0)
 	if t.untouched > 3 {
 		pause = time.Millisecond << min(t.untouched-4, 6)
 	}
 	if t.untouched == 2 && !t.other {
 		t.other = true
-		return RatherAnother, pause
+		return PreferOther, pause
 	}
 	return SameTarget, pause
 }

@@ -28,7 +28,7 @@ func TestWhatFollowsDependsOnWhatWasSentAndReceived(t *testing.T) {
 		{"reused, sent, not idempotent", Attempt{Err: sent, Reused: true, Replayable: true}, []Decision{GiveUp}},
 		{"reused, sent, body gone", Attempt{Err: sent, Reused: true, Idempotent: true}, []Decision{GiveUp}},
 		{"reused, received", Attempt{Err: received, Reused: true, Replayable: true, Idempotent: true}, []Decision{GiveUp}},
-		{"not looked at", Attempt{Err: unsent, Replayable: true}, []Decision{SameTarget, RatherAnother, SameTarget, SameTarget, SameTarget}},
+		{"not looked at", Attempt{Err: unsent, Replayable: true}, []Decision{SameTarget, PreferOther, SameTarget, SameTarget, SameTarget}},
 		{"not looked at, body gone", Attempt{Err: unsent, Idempotent: true}, []Decision{GiveUp}},
 		{"silent", Attempt{Err: &BrokenError{Sent: true, Err: os.ErrDeadlineExceeded}, Replayable: true, Idempotent: true}, []Decision{GiveUp}},
 		{"something else", Attempt{Err: reset, Reused: true, Replayable: true, Idempotent: true}, []Decision{GiveUp}},

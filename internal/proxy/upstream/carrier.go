@@ -26,8 +26,8 @@ type Connections interface {
 	Dial(ctx context.Context) (*Conn, error)
 }
 
-// UnknownCarrierError says that a target has no way for the exchange that chose it. That is a fault of ours: routing
-// must not send such requests there.
+// UnknownCarrierError says that a target has no carrier for the exchange that chose it. That is a bug: routing must not
+// send such requests there.
 type UnknownCarrierError struct {
 	Connector routing.Connector
 	Wanted    string
@@ -37,7 +37,7 @@ func (e *UnknownCarrierError) Error() string {
 	return fmt.Sprintf("the target's connector is a %T, want %s", e.Connector, e.Wanted)
 }
 
-// New returns the carrier for a target. With TLS, the target's certificate is not verified.
+// New returns the carrier for a target. With TLS, the certificate of the target is not verified.
 func (p *Pools) New(t *routing.Target) Carrier {
 	if t.Place.Function != "" {
 		return &functionCarrier{p.cfg.Function, t}

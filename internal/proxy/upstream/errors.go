@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// DialError says that no connection to a target could be had. Nothing was sent.
+// DialError says that there was no connection to a target, and none could be made. Nothing was sent.
 type DialError struct {
 	Address netip.AddrPort
 	Err     error
@@ -20,7 +20,7 @@ func (e *DialError) Unwrap() error { return e.Err }
 type BrokenError struct {
 	// Sent says that the target may have seen the request.
 	Sent bool
-	// Received says that some of a response has come.
+	// Received says that a part of a response has come.
 	Received bool
 	Err      error
 }
@@ -28,7 +28,7 @@ type BrokenError struct {
 func (e *BrokenError) Error() string { return "connection to the target broke: " + e.Err.Error() }
 func (e *BrokenError) Unwrap() error { return e.Err }
 
-// AfterBytes notes in an error that some of a response had come before.
+// AfterBytes notes in an error that a part of a response had come before.
 func AfterBytes(err error) error {
 	if broken, ok := errors.AsType[*BrokenError](err); ok {
 		broken.Received = true

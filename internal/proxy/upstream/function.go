@@ -57,7 +57,8 @@ func asInvocationError(err error) error {
 	return &InvocationError{err}
 }
 
-// broken says that a connection broke before the head of a response was complete. That a function failed is no such thing.
+// broken returns the error of a connection that broke before the head of a response was complete. An *InvocationError stays
+// what it is.
 func broken(err error, sent bool) error {
 	if invocation, ok := errors.AsType[*InvocationError](err); ok {
 		return invocation

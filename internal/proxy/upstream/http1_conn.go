@@ -10,9 +10,9 @@ import (
 	"trellis/internal/proxy/socket"
 )
 
-// How much may wait in the kernel for a target that takes nothing, beside what is on its way; and how much of a response
-// has to be taken until more than the least of it is received ahead, which is more than what the kernels on the way to a
-// client take in before that reads anything.
+// The first bounds what waits in the kernel for a target that reads nothing, beside what is on its way. The second is how much
+// of a response must have been read before the kernel may receive more than a minimum ahead: more than what the kernels on the
+// way to a client take in before the client reads anything.
 const (
 	unsentBytes = 64 << 10
 	widenBytes  = 256 << 10
@@ -54,7 +54,7 @@ type Conn struct {
 type stage uint8
 
 const (
-	checking stage = iota // that the target has not closed the connection, nor said anything unasked
+	checking stage = iota // that the target has neither closed the connection nor sent bytes that nobody asked for
 	sending
 	receiving
 )
@@ -78,8 +78,8 @@ func (c *Conn) secure(ctx context.Context, config *tls.Config) error {
 	return nil
 }
 
-// probed is a connection that can be made not to wait when it is read from, to find out whether TLS has something for
-// its reader that has come already. Only TLS can tell: it also gets messages that are not for the reader.
+// probed is a connection that can be read from without waiting, to find out whether TLS has something for its reader already.
+// Only TLS can tell, since it also gets messages that are not for the reader.
 type probed struct {
 	net.Conn
 	raw     syscall.RawConn
@@ -165,13 +165,13 @@ func (c *Conn) Discard() {
 	c.pool.gone()
 }
 
-// close closes the connection, whose pool counts it still.
+// close closes the connection, which its pool still counts.
 func (c *Conn) close() {
 	c.Conn.Close()
 	c.pool.pools.disconnected(c.pool.way)
 }
 
-// stale reports whether the target has closed the idle connection, or said something unasked.
+// stale reports whether the target has closed the idle connection, or sent bytes on it that nobody asked for.
 func (c *Conn) stale() bool {
 	switch {
 	case c.probed != nil:
@@ -304,8 +304,8 @@ func (c *Conn) bound() {
 	socket.HoldReceiveBuffer(c.tcp)
 }
 
-// widen lets the kernel receive as much ahead as it finds fit for the network. Before a response has shown that somebody
-// takes it, that is 64 KB or so.
+// widen lets the kernel receive as much ahead as suits the network. Until a response has shown that the client reads it, the
+// kernel receives about 64 KB ahead.
 func (c *Conn) widen() {
 	c.widened = true
 	socket.WidenReceiveBuffer(c.tcp, widenBytes)

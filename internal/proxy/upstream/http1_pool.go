@@ -96,7 +96,7 @@ func (p *HTTP1Pool) await(ctx context.Context, turn chan *Conn) (*Conn, error) {
 		}
 	}
 	p.mu.Unlock()
-	return p.taken(ctx, <-turn) // It was this one's turn just now.
+	return p.taken(ctx, <-turn) // A connection was handed over at the same moment.
 }
 
 func (p *HTTP1Pool) taken(ctx context.Context, c *Conn) (*Conn, error) {
@@ -129,14 +129,14 @@ func (p *HTTP1Pool) dial(ctx context.Context) (*Conn, error) {
 	return c, nil
 }
 
-// gone notes that a connection is no more, or could not be made.
+// gone notes that a connection has been closed, or could not be made.
 func (p *HTTP1Pool) gone() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.waiting) > 0 {
 		turn := p.waiting[0]
 		p.waiting = p.waiting[1:]
-		turn <- nil // The room passes on: open stays.
+		turn <- nil // Whoever waits gets the place, so p.open stays as it is.
 		return
 	}
 	p.open--
@@ -168,7 +168,7 @@ func (p *HTTP1Pool) put(c *Conn) {
 // sweep closes the idle connections whose time is over or whose targets have closed them, and returns how many are left.
 func (p *HTTP1Pool) sweep(last, now int64) (left int) {
 	p.mu.Lock()
-	// Those used since the last sweep are at the end. The others are taken out while they are looked at.
+	// Those used since the last sweep are at the end. The others are taken out while they are checked.
 	quiet := 0
 	for quiet < len(p.idle) && p.idle[quiet].idleSince < last {
 		quiet++

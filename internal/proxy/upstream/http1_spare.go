@@ -1,11 +1,11 @@
 package upstream
 
-// warm makes spare connections ready, in the background, so that requests that come at the same time as others need not
-// wait for one to be made. It is called when a new connection has carried its first exchange and is kept: a target that
-// keeps none might serve one connection after the other, and would wait for a request on the spare one.
+// warm makes spare connections ready, in the background, so that a request that comes at the same time as others need not
+// wait for one. It is called when a new connection has carried its first exchange and is kept. A target that keeps no
+// connection might serve them one after the other, and would wait for a request on the spare one.
 //
-// What is not used is closed like any idle connection. A target to which no connection can be made is left alone until
-// an exchange has made one again.
+// A spare connection that is not used is closed like any idle one. A target to which no connection can be made is left alone
+// until an exchange has connected to it again.
 func (p *HTTP1Pool) warm() {
 	p.mu.Lock()
 	begins := !p.warming && p.lacksSpare()

@@ -20,7 +20,7 @@ type HTTP2Pool struct {
 	mu       sync.Mutex    // mu guards the fields below.
 	conns    []*http2.Conn // replaced, never changed
 	dialing  *http2Dial    // the attempt that is being made
-	greeting *http2.Conn   // which has come of it, if the target has not answered yet
+	greeting *http2.Conn   // the connection that it has made, while the target has not answered yet
 	freed    chan struct{} // closed when there may be room on a connection
 }
 
@@ -93,7 +93,7 @@ func (p *HTTP2Pool) await(ctx context.Context, conns []*http2.Conn, freed chan s
 	}
 }
 
-// startDial makes a connection, unless no more are made. p.mu is held.
+// startDial makes a connection, unless the pools are closed. p.mu is held.
 func (p *HTTP2Pool) startDial(d *http2Dial) bool {
 	pools := p.pools
 	pools.mu.Lock()
@@ -129,11 +129,11 @@ func (p *HTTP2Pool) run(d *http2Dial) {
 	}
 	c.Serve()
 	conn.Close()
-	p.dialed(d, nil, errNotH2) // Unless it has been.
+	p.dialed(d, nil, errNotH2) // It does nothing if the attempt has ended already.
 	p.forget(c)
 }
 
-// dialed tells those that wait how the attempt has ended.
+// dialed tells those who wait how the attempt has ended.
 func (p *HTTP2Pool) dialed(d *http2Dial, c *http2.Conn, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -163,7 +163,7 @@ func (p *HTTP2Pool) connect() (net.Conn, error) {
 	return conn, nil
 }
 
-// forget takes a connection out that has ended.
+// forget removes a connection that has ended.
 func (p *HTTP2Pool) forget(c *http2.Conn) {
 	p.mu.Lock()
 	p.conns = slices.DeleteFunc(slices.Clone(p.conns), func(other *http2.Conn) bool { return other == c })
@@ -177,7 +177,7 @@ func (p *HTTP2Pool) forget(c *http2.Conn) {
 	p.announceRoom()
 }
 
-// announceRoom wakes those that wait for room.
+// announceRoom wakes those who wait for room.
 func (p *HTTP2Pool) announceRoom() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -228,8 +228,8 @@ func (p *HTTP2Pool) each(call func(*http2.Conn)) {
 	}
 }
 
-// Close lets the connections end with the streams that are open. Open works still, for an exchange that chose the
-// target before.
+// Close lets the connections end with the streams that are open. Open still works, for an exchange that chose the target
+// before.
 func (p *HTTP2Pool) Close() {
 	p.each((*http2.Conn).Drain)
 }

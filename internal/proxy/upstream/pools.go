@@ -1,7 +1,7 @@
-// Package upstream is the way of requests to targets: a Carrier per target, which keeps connections of the version of HTTP
-// that the target speaks, how they are made and bounded, and what has to be known about a failed attempt to decide
-// whether another may follow. It moves bytes and streams and knows where a request was broken off, but not what they
-// mean; that is the part of exchange and downstream.
+// Package upstream is the way of requests to targets. It has a Carrier for each target, which keeps connections of the version
+// of HTTP that the target speaks; it makes and bounds connections, and it decides whether another attempt may follow a failed
+// one. It moves bytes and streams and knows where a request was broken off, but not what they mean: that is the business of
+// exchange and downstream.
 //
 // Invariant: a connection of HTTP/1.1 has one owner. Idle and Dial hand it out, Release and Discard take it back.
 package upstream
@@ -26,7 +26,7 @@ import (
 
 // Config bounds the connections to targets. All fields but Dialer, MaxTotal, Spare, Function and HTTP2 must be set.
 type Config struct {
-	// Dialer connects to targets. Nil is one that connects to any address.
+	// Dialer connects to targets. Nil means one that connects to any address.
 	Dialer *outbound.Dialer
 	// DialTimeout bounds connecting, the TLS handshake, and waiting for a connection to come free.
 	DialTimeout time.Duration
@@ -54,7 +54,7 @@ type Pools struct {
 	http1TLS *tls.Config
 	http2TLS *tls.Config
 	room     *room
-	now      atomic.Int64 // nanoseconds of the last Sweep; read instead of the clock, since a second more or less is nothing
+	now      atomic.Int64 // nanoseconds of the last Sweep; read instead of the clock, since a second more or less does not matter
 	idle     atomic.Int64 // connections of HTTP/1.1 at the last Sweep
 
 	// warming ends with Close, and with it the making of spare connections.
@@ -85,8 +85,8 @@ func NewPools(cfg Config) *Pools {
 	return p
 }
 
-// Sweep closes the connections that have been idle for too long, and those that their targets have closed, and ends what
-// lasts too long. It must be called about once a second.
+// Sweep closes the connections that have been idle for too long or that their targets have closed, and ends what lasts too
+// long. It must be called about once a second.
 func (p *Pools) Sweep(now time.Time) {
 	last := p.now.Swap(now.UnixNano())
 	p.mu.Lock()
@@ -103,7 +103,7 @@ func (p *Pools) Sweep(now time.Time) {
 	}
 }
 
-// Close closes all idle connections of HTTP/1.1, breaks those of HTTP/2 off, and keeps and makes no more.
+// Close closes all idle connections of HTTP/1.1 and breaks off those of HTTP/2. Afterwards no connection is kept or made.
 func (p *Pools) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -129,7 +129,7 @@ func (p *Pools) inBackground(work func()) bool {
 	return !p.closed
 }
 
-// Dial returns a new connection to an address that is no target's. The error is a *DialError.
+// Dial returns a new connection to an address that does not belong to a target group. The error is a *DialError.
 func (p *Pools) Dial(ctx context.Context, address netip.AddrPort) (*Conn, error) {
 	return p.newHTTP1(way{address: address}).Dial(ctx)
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// room bounds how many connections there are to all targets together. When there is no place left, connections that are
-// idle make room. Nil has places for any number.
+// room bounds how many connections there are to all targets together. When there is no place left, idle connections make room
+// . A nil room has no bound.
 type room struct {
 	places    chan struct{} // has an element for each connection
 	closeIdle func(n int)
@@ -26,7 +26,7 @@ func newRoom(places int, closeIdle func(n int)) *room {
 
 var errNoRoom = errors.New("there are as many connections to targets as there may be")
 
-// roomInterval is how often it is looked again whether a connection has become idle while there is no place.
+// roomInterval is how often enter looks for idle connections while there is no place.
 const roomInterval = 50 * time.Millisecond
 
 // enter takes a place for a connection, and waits for one until ctx ends. leave gives it back.

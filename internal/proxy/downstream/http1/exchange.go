@@ -44,12 +44,11 @@ func (c *conn) forward() bool {
 	}
 }
 
-// errIdleTooLong says that the sweeper closed the client's connection, which was idle, as the request came in. The client
-// sees what it sees whenever a server closes an idle connection.
+// errIdleTooLong says that the sweeper closed the client's connection, which was idle, just as the request came. The client
+// sees what it always sees when a server closes an idle connection.
 var errIdleTooLong = errors.New("the connection was idle for too long")
 
-// attempt sends the request and returns how many bytes of a response have come, which stand in x.FromTarget behind
-// HeadRoom.
+// attempt sends the request and returns how many bytes of a response have come. They are in x.FromTarget, after HeadRoom.
 func (c *conn) attempt() (int, error) {
 	x := c.x
 	connections, err := upstream.ConnectionsTo(x.Target)
@@ -79,8 +78,8 @@ func (c *conn) attempt() (int, error) {
 	return target.Receive(room)
 }
 
-// failed decides what follows a failed attempt. again says that there is to be another; else keep reports whether the
-// client's connection stays open.
+// failed decides what follows a failed attempt. again says that another one follows; if not, keep reports whether the client's
+// connection stays open.
 func (c *conn) failed(err error) (again, keep bool) {
 	x := c.x
 	reused := c.Target != nil && c.Target.Reused

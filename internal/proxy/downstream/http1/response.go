@@ -64,7 +64,7 @@ func (c *conn) respondFinal(from, end int) bool {
 		x.keepAlive = false // Only the end of the connection can tell the client where the body ends.
 	}
 	if x.Uploads && x.AwaitsContinue() && !x.WasContinued() && !c.uploaded() {
-		x.keepAlive = false // Whether the client will send the body now is anyone's guess (RFC 9110 10.1.1).
+		x.keepAlive = false // It is not known whether the client will send the body now (RFC 9110 10.1.1).
 	}
 
 	x.Out = x.appendResponseHead(x.Out[:0])
@@ -81,7 +81,7 @@ func (c *conn) respondFinal(from, end int) bool {
 	if body.Done() {
 		c.finishTarget(x.Reusable() && from+taken == end)
 	}
-	// Put the head right before the body, over what the target sent as head, so that one write sends both.
+	// Put the head right before the body, over the head that the target sent, so that one write sends both.
 	first := x.FromTarget[from : from+kept]
 	if start := from - len(x.Out); start >= 0 {
 		copy(x.FromTarget[start:], x.Out)
@@ -89,7 +89,7 @@ func (c *conn) respondFinal(from, end int) bool {
 	} else {
 		err = c.write(x.Out)
 	}
-	// When the room was full there is more already, which goes along.
+	// When the room was full, more has come already, and is sent along.
 	more := !body.Done() && end == len(x.FromTarget)-exchange.ChunkRoom && c.TakesBoth()
 	if err == nil && !more {
 		err = c.write(first)
@@ -109,8 +109,8 @@ func (c *conn) respondFinal(from, end int) bool {
 	return c.conclude(x.keepAlive)
 }
 
-// relay passes the rest of a response's body on, after what has not been sent of its beginning. It reports whether the
-// response is whole; the client of one that is not must see that, and so must not get a last chunk or an orderly end.
+// relay passes the rest of a response's body on, after first, the part of its beginning that has not been sent. It reports
+// whether the response is whole. If it is not, the client must see that, and so must not get a last chunk or an orderly end.
 func (c *conn) relay(first []byte) bool {
 	x := c.x
 	body, chunks := &x.ResponseBody, x.chunksToClient()
@@ -118,7 +118,7 @@ func (c *conn) relay(first []byte) bool {
 	defer c.Env.Buffers.Put(pooled)
 	room := pooled.Bytes[exchange.HeadRoom : len(pooled.Bytes)-exchange.ChunkRoom]
 	for !body.Done() {
-		if why := c.Enter(downstream.AwaitingTarget, c.IdleMillis); why != downstream.CauseNone { // Just as the last wait was over.
+		if why := c.Enter(downstream.AwaitingTarget, c.IdleMillis); why != downstream.CauseNone { // as the wait was over
 			return c.breakResponse(why.Refusal().Failure, nil)
 		}
 		var n int
@@ -175,11 +175,11 @@ func (c *conn) relay(first []byte) bool {
 	return true
 }
 
-// finishTarget ends the use of the target's connection: all of the response has been read.
+// finishTarget ends the use of the target's connection, once all of the response has been read.
 func (c *conn) finishTarget(reusable bool) {
 	x := c.x
 	if x.Uploads && !c.uploaded() {
-		// The target has responded and wants no more of the body.
+		// The target has responded and needs no more of the body.
 		c.upload.discards.Store(true)
 		reusable = false
 	}
@@ -208,7 +208,7 @@ func (c *conn) breakResponse(failure accesslog.Failure, problem error) bool {
 	return false
 }
 
-// clientBroke breaks a response off because the client takes no more, or may take no more.
+// clientBroke breaks a response off because the client reads no more, or because the sweeper has ended the wait for it.
 func (c *conn) clientBroke() bool {
 	c.x.Record.Failure = accesslog.ClientConnectionClosed
 	if c.IsOverdueBy(0) {
@@ -219,7 +219,7 @@ func (c *conn) clientBroke() bool {
 	return false
 }
 
-// clientFailed ends an exchange whose client takes no more.
+// clientFailed ends an exchange whose client reads no more.
 func (c *conn) clientFailed() bool {
 	c.clientBroke()
 	return c.conclude(false)
@@ -231,7 +231,7 @@ func (c *conn) write(b []byte) error {
 	return c.Write(b)
 }
 
-// writeBoth sends two pieces as one. Either may be empty; only within onReadable may the first one not be.
+// writeBoth sends two pieces as one. Either may be empty, except that the first may not be within onReadable.
 func (c *conn) writeBoth(first, second []byte) error {
 	if len(first) == 0 {
 		return c.write(second)

@@ -11,7 +11,7 @@ func (x *work) appendResponseHead(dst []byte) []byte {
 	dst, from := appendStatus(dst, r)
 	dst = exchange.AppendFields(dst, &r.Head, from, &exchange.NotToClient)
 	switch {
-	case r.Status < 200 || r.Status == 204: // These have no body, and must not say how long it is (RFC 9110 8.6).
+	case r.Status < 200 || r.Status == 204: // These have no body, and must not give its length (RFC 9110 8.6).
 	case x.chunksToClient():
 		dst = append(dst, "transfer-encoding: chunked\r\n"...)
 	case !r.Chunked && r.ContentLength >= 0:
@@ -34,12 +34,12 @@ func appendStatus(dst []byte, r *http1.Response) (appended []byte, from int) {
 	dst = append(dst, "HTTP/1.1"...)
 	dst = append(dst, r.Bytes[version:end]...)
 	if r.Bytes[end] == '\r' {
-		dst = append(dst, ' ') // It must stand there without a reason too (RFC 9112 4).
+		dst = append(dst, ' ') // The space is required even without a reason (RFC 9112 4).
 	}
 	return dst, end
 }
 
-// appendConnection reports whether the connection stays open, as far as the client's version does not.
+// appendConnection appends whether the connection stays open, unless that follows from the client's version of HTTP.
 func (x *work) appendConnection(dst []byte) []byte {
 	switch {
 	case !x.keepAlive:

@@ -3,7 +3,7 @@ package http1
 import "trellis/internal/proxy/downstream"
 
 // tunnel carries an upgraded connection: after the head of the 101, bytes pass both ways until both sides have closed.
-// The target's first bytes are x.FromTarget[from:end], the client's are what is left in x.in.
+// The target's first bytes are x.FromTarget[from:end]; the client's are what is left in x.in.
 func (c *conn) tunnel(from, end int) bool {
 	x := c.x
 	x.keepAlive = false

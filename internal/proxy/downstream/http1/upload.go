@@ -14,12 +14,12 @@ import (
 	"trellis/internal/proxy/wire/http1"
 )
 
-// upload is the sending of a request's body that was not there with its head. It has a goroutine of its own, since the
-// target may respond at any time; the connection's goroutine starts it and waits for it before the exchange ends.
+// upload sends the body of a request that did not come with its head. It has a goroutine of its own, since the target may
+// respond at any time. The connection's goroutine starts it, and waits for it before the exchange ends.
 type upload struct {
 	target   *upstream.Conn
 	outcome  atomic.Int32
-	discards atomic.Bool // the target has responded and wants no more
+	discards atomic.Bool // the target has responded and needs no more
 	last     atomic.Bool // all of the body has been read; what is left is to write the last piece of it
 	ended    chan struct{}
 	run      func() // uploadBody
@@ -32,7 +32,7 @@ type upload struct {
 const (
 	uploadRunning int32 = iota
 	uploadComplete
-	uploadDropped // the target wanted no more, and there was too much to discard
+	uploadDropped // the target needed no more, and there was too much to discard
 	uploadClientGone
 	uploadClientLate
 	uploadMalformed
@@ -72,8 +72,8 @@ func (c *conn) uploadBody() {
 	outcome = c.copyBody()
 }
 
-// copyBody sends the body on as it comes. When the target takes no more, it still reads some of it, since a client may
-// read the response only after it has sent everything.
+// copyBody sends the body on as it comes. When the target takes no more, copyBody still reads some of the body, since a client
+// may read the response only after it has sent everything.
 func (c *conn) copyBody() (outcome int32) {
 	u, body := &c.upload, &c.x.RequestBody
 	room := u.pooled.Bytes[:]
@@ -126,12 +126,12 @@ func (c *conn) copyBody() (outcome int32) {
 // awaitUploading states what the upload waits for from now on.
 func (c *conn) awaitUploading(state int32) { c.Upload.Await(state, &c.Env.Clock, c.IdleMillis) }
 
-// uploaded reports whether all of the body has been sent. It does not wait for the client. A target that responds to the
-// last piece may be faster than the goroutine that sent it, so that one is waited for when nothing is left but to write.
+// uploaded reports whether all of the body has been sent. It does not wait for the client. A target may respond to the last
+// piece before the goroutine that sends the piece has noted that it has; that goroutine is waited for.
 func (c *conn) uploaded() bool {
 	u := &c.upload
 	if u.outcome.Load() == uploadRunning && u.last.Load() {
-		// A write that the target has taken succeeds all the same; one that waits for the target ends.
+		// A write that the target has taken succeeds all the same; one that waits for the target is ended.
 		u.target.SetWriteDeadline(downstream.Past)
 		<-u.ended
 		u.ended <- struct{}{} // For awaitUpload.

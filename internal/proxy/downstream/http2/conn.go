@@ -1,5 +1,5 @@
-// Package http2 carries requests of clients that speak HTTP/2, many at a time on a connection, to targets that speak
-// HTTP/1.1 or HTTP/2. Each has a goroutine, and a second one while its body is uploaded that was not there at once.
+// Package http2 carries requests of clients that speak HTTP/2, many at a time on a connection, to targets that speak HTTP/1.1
+// or HTTP/2. Each has a goroutine, and a second one while its body is uploaded, unless all of the body came at once.
 package http2
 
 import (
@@ -42,7 +42,7 @@ type conn struct {
 }
 
 // Serve carries the requests of a connection, of which the bytes early have been read. It returns when the connection has
-// come to its end.
+// ended.
 func (s *Server) Serve(client *downstream.Conn, early []byte) {
 	c := &conn{Conn: client, server: s, streams: make(map[*stream]struct{})}
 	c.idle.Store(c.IdleMillis)
@@ -68,7 +68,7 @@ func (c *conn) Sweep(now int64, draining bool) {
 	case c.IsOverdueBy(downstream.LingerMillis):
 		c.frames.Abort()
 	case c.IsOverdueBy(0):
-		c.frames.Drain() // First: the responses that follow should not be the first that the client hears of it.
+		c.frames.Drain() // Before the responses that follow, so that the client hears of it before it gets them.
 		c.interrupt(downstream.CauseLifetime, func(*stream) bool { return true })
 	case draining || c.IsUnwanted() || c.IsOld() || c.frames.Idle() >= c.idle.Load():
 		c.frames.Drain()

@@ -31,8 +31,8 @@ type stream struct {
 	uploaded   chan struct{}
 	received   atomic.Int64
 	last       atomic.Bool // the upload is at the last piece of the body
-	sending    atomic.Bool // to the client, which may not take it
-	reusable   bool        // the target's connection, once the exchange is through
+	sending    atomic.Bool // to the client, which may not read it
+	reusable   bool        // the target's connection can carry another exchange after this one
 
 	mu     sync.Mutex       // mu guards the fields below.
 	why    downstream.Cause // why it was interrupted
@@ -44,7 +44,7 @@ type stream struct {
 
 var errInterrupted = errors.New("the exchange was interrupted")
 
-// errBrokenOff says that an exchange has come to its end because the client takes no more.
+// errBrokenOff says that an exchange has ended because the client reads no more.
 var errBrokenOff = errors.New("the response was broken off")
 
 // handle carries one exchange.
@@ -127,7 +127,7 @@ func (st *stream) interrupt(why downstream.Cause) {
 	}
 	peer, sends := st.peer, st.sends
 	st.mu.Unlock()
-	// Without the lock, since http2 may call interrupt of other streams.
+	// Without the lock, since http2 may call interrupt on other streams.
 	if peer != nil {
 		if why == downstream.CauseTimeout {
 			peer.DrainIfSilent()
@@ -137,7 +137,7 @@ func (st *stream) interrupt(why downstream.Cause) {
 	if sends {
 		st.http.Break(errInterrupted)
 	} else {
-		st.http.StopReading(errInterrupted) // The client is still to get a response.
+		st.http.StopReading(errInterrupted) // The client still gets a response.
 	}
 }
 
@@ -178,8 +178,8 @@ func (st *stream) takeHead() (interim bool, err error) {
 	return true, nil
 }
 
-// failed decides what follows a failed attempt, of whose response the client has got nothing. It reports whether there is
-// to be another; else the client has got a response.
+// failed decides what follows a failed attempt after which the client has got nothing of a response. It reports whether another
+// attempt follows; if not, it has responded to the client.
 func (st *stream) failed(err error) (again bool) {
 	x := st.x
 	reused := st.dropTarget()
@@ -198,7 +198,7 @@ func (st *stream) failed(err error) (again bool) {
 	return false
 }
 
-// takeBack makes the body whole again, of which an upload that has been stopped has sent some. It reports whether it is.
+// takeBack makes the body whole again after an upload that was stopped has sent a part of it. It reports whether it could.
 func (st *stream) takeBack() bool {
 	n, ok := st.http.Rewind()
 	if ok {
@@ -299,7 +299,7 @@ func (st *stream) sendPart(block []byte, data *http2.Part, ended bool) error {
 	return err
 }
 
-// breakResponse breaks off a response that has begun: the client must not take it for whole.
+// breakResponse breaks off a response that has begun, so that the client does not take it for whole.
 func (st *stream) breakResponse(failure accesslog.Failure, code wire.ErrCode, problem error) {
 	if why := st.interrupted(); why != downstream.CauseNone {
 		r := st.causeRefusal(why)
@@ -314,12 +314,12 @@ func (st *stream) breakResponse(failure accesslog.Failure, code wire.ErrCode, pr
 	st.stopUpload()
 }
 
-// clientFailed ends an exchange whose client takes no more.
+// clientFailed ends an exchange whose client reads no more.
 func (st *stream) clientFailed() {
 	st.breakResponse(accesslog.ClientConnectionClosed, wire.ErrCodeCancel, nil)
 }
 
-// hold notes the way to the target, so that an interruption breaks it. The error says that one has come before.
+// hold notes the way to the target, so that an interruption breaks it. It returns an error if there was one already.
 func (st *stream) hold(note func()) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -337,7 +337,7 @@ func (st *stream) dropTarget() (reused bool) {
 	st.target, st.peer = nil, nil
 	st.mu.Unlock()
 	if target != nil {
-		target.SetDeadline(downstream.Past) // An upload may be at it.
+		target.SetDeadline(downstream.Past) // An upload may be using it.
 		st.stopUpload()
 		reused = target.Reused
 		target.Discard()
@@ -372,7 +372,7 @@ func (st *stream) stopUpload() {
 // startUpload runs an upload on a goroutine of its own, since the target may respond at any time.
 func (st *stream) startUpload(upload func() error) {
 	st.x.Uploads = true
-	st.http.Keep() // As long as there is no answer, the target may still refuse the request.
+	st.http.Keep() // As long as there is no response, the target may still refuse the request.
 	ended := make(chan struct{})
 	st.uploaded = ended
 	st.awaits.Store(downstream.UploadReads)

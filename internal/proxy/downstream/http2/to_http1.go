@@ -57,7 +57,7 @@ func (st *stream) exchangeHTTP1(pool upstream.Connections) error {
 	return st.respondHTTP1(target, n)
 }
 
-// readBody reads a body that is there, framed as the target wants it.
+// readBody reads a body that has come, framed as the target needs it.
 func (st *stream) readBody(length int) ([]byte, error) {
 	x := st.x
 	body := make([]byte, 0, length+64)
@@ -140,7 +140,7 @@ func (st *stream) uploadPieceHTTP1(target *upstream.Conn) error {
 		return err
 	}
 	if err != nil {
-		// The client has failed, and the target must not take what it has got for the whole.
+		// The client has failed. The target must not take what it has got for the whole body.
 		target.SetDeadline(downstream.Past)
 		return err
 	}
@@ -159,7 +159,7 @@ func (st *stream) uploadPieceHTTP1(target *upstream.Conn) error {
 		piece = pooled.Bytes[room-len(line) : room+n+len("\r\n")]
 	}
 	if _, err := target.Write(piece); err != nil {
-		return err // The response may have come; who reads it will see.
+		return err // The response may have come; the goroutine that reads it will see.
 	}
 	st.http.Credit(n)
 	st.touch()
@@ -229,7 +229,7 @@ func (st *stream) trailersHTTP1() ([]byte, error) {
 	return trailerBlock(lines)
 }
 
-// relayHTTP1 passes the rest of the body on, and returns the trailers. isLarge reports whether there seems to be much of it.
+// relayHTTP1 passes the rest of the body on, and returns the trailers. isLarge says that there seems to be much of it.
 // When there is an error the response has been broken off.
 func (st *stream) relayHTTP1(target *upstream.Conn, isLarge bool) (trailers []byte, err error) {
 	body := &st.x.ResponseBody
@@ -304,7 +304,7 @@ func (st *stream) releaseTarget() {
 	reusable := st.reusable
 	if st.uploaded != nil {
 		if st.last.Load() {
-			// The target has most likely responded to that piece, before the upload could see that it was sent. A write that
+			// The target has most likely responded to the last piece before the upload could see that it was sent. A write that
 			// the target has taken succeeds all the same; one that waits for the target ends.
 			st.target.SetWriteDeadline(downstream.Past)
 			<-st.uploaded

@@ -224,12 +224,12 @@ func peerError(err error, received bool) error {
 		if !reset.ByPeer {
 			return http1.UnexpectedEnd
 		}
-		received = true // It is a response of a kind.
+		received = true // A reset by the target counts as a response.
 	}
 	return &upstream.BrokenError{Sent: true, Received: received, Err: err}
 }
 
-// resetOf says how a client is told that its response broke off.
+// resetOf returns how a client is told that its response broke off.
 func resetOf(err error) (accesslog.Failure, wire.ErrCode) {
 	reset, ok := errors.AsType[*http2.ResetError](err)
 	switch {

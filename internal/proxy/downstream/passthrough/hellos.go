@@ -8,8 +8,8 @@ import (
 )
 
 // hellos counts how often each ClientHello is being passed through at this moment. A connection to a TLS_PASSTHROUGH
-// listener has no header to count in, but its ClientHello comes round as it was, and 32 bytes of it are random
-// (RFC 8446 4.1.2): no two connections have the same.
+// listener has no header to count in. But a ClientHello that loops comes back unchanged, and 32 bytes of it are random
+// (RFC 8446 4.1.2), so no two connections have the same.
 type hellos struct {
 	seed maphash.Seed
 

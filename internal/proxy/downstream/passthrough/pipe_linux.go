@@ -33,7 +33,7 @@ type pipes struct {
 
 func newPipes(limit int) pipes { return pipes{max: limit} }
 
-// take returns an empty pipe, or nil if there is none to be had.
+// take returns an empty pipe, or nil if there is none left.
 func (p *pipes) take() *pipe {
 	p.mu.Lock()
 	if n := len(p.kept); n > 0 {
@@ -119,7 +119,7 @@ func (p *pipe) drain(fd uintptr, n int) (moved int, wait bool, err error) {
 	return moved, false, nil
 }
 
-// splice never blocks, and so is not announced to the scheduler, for the reason that package socket gives.
+// splice never blocks, so the scheduler is not told of the call, for the reason that package socket gives.
 func splice(from, to, limit int) (int, error) {
 	for {
 		n, _, errno := syscall.RawSyscall6(syscall.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(limit), spliceMove|spliceNoWait)

@@ -1,7 +1,7 @@
-// Package clienthello finds the server name in the first message of a TLS connection, which says where the connection
-// goes before anybody answers it. It reads no more of the message than it takes to be sure of that name: what the
-// other extensions hold is for those who speak TLS. It is stricter than they are about what it does read, so that
-// nobody behind it finds another name in the same bytes.
+// Package clienthello finds the server name in the first message of a TLS connection, which says where the connection goes
+// before anybody answers it. It reads no more of the message than it needs to be sure of that name: the other extensions are
+// left to implementations of TLS. It is stricter than they are about what it does read, so that none of them finds another
+// name in the same bytes.
 //
 // Package proxy calls it with what a client has sent; the bytes stay as they are.
 package clienthello
@@ -31,8 +31,8 @@ const (
 func Begins(first byte) bool { return first == typeHandshake }
 
 // Parse reads a ClientHello from the first bytes of a connection. It returns the server name as the client sent it,
-// which is part of b or a copy, and the length of the ClientHello with its records; while there must come more, the
-// length is 0. The error is a Violation.
+// which is part of b or a copy, and the length of the ClientHello with its records. The length is 0 while b does not hold all
+// of it. The error is a Violation.
 func Parse(b []byte) (serverName []byte, n int, err error) {
 	message, n, err := join(b)
 	if n == 0 || err != nil {
@@ -135,7 +135,7 @@ func find(body []byte) ([]byte, error) {
 		return nil, Malformed
 	}
 	if len(r) == 0 {
-		return nil, nil // No extensions, as they were before TLS 1.2.
+		return nil, nil // There are no extensions, which was common before TLS 1.2.
 	}
 	extensions := r.vector(2)
 	if r == nil || len(r) != 0 {
@@ -167,8 +167,8 @@ func find(body []byte) ([]byte, error) {
 	return name, nil
 }
 
-// hostName returns the name in a server_name extension (RFC 6066 3). There can be one of each type, and there is only
-// one type.
+// hostName returns the name in a server_name extension (RFC 6066 3). There may be one name of each type, and only one type
+// exists.
 func hostName(data reader) ([]byte, error) {
 	list := data.vector(2)
 	if data == nil || len(data) != 0 {
@@ -190,12 +190,12 @@ func hostName(data reader) ([]byte, error) {
 	return name, nil
 }
 
-// isNameByte reports whether a byte may be part of a host name. The underscore is none of RFC 1123, but in use.
+// isNameByte reports whether a byte may be part of a host name. RFC 1123 has no underscore, but people use it.
 func isNameByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_'
 }
 
-// reader is what has not been read yet. It becomes nil when something is read that is not there, and stays so.
+// reader is what has not been read yet. It becomes nil, and stays nil, when more is read than there is.
 type reader []byte
 
 func (r *reader) skip(n int) []byte {

@@ -1,6 +1,6 @@
 package clienthello
 
-// Violation is why the first bytes of a connection are no ClientHello that can be served.
+// Violation is why the first bytes of a connection are not a ClientHello that can be served.
 type Violation uint8
 
 // The violations.

@@ -64,8 +64,8 @@ func (b *Body) Skip(n int64) {
 	b.ended = b.remaining == 0
 }
 
-// Take takes up the next bytes of the connection and moves what is to be passed on to the front of p; see
-// Chunked.Take. It returns how many bytes are kept in that way and how many bytes of p belong to the body.
+// Take takes up the next bytes of the connection and moves what must be passed on to the front of p; see Chunked.Take. It
+// returns how many bytes are kept in this way, and how many bytes of p belong to the body.
 func (b *Body) Take(p []byte, framing bool) (kept, taken int, err error) {
 	switch b.Framing {
 	case ByLength:

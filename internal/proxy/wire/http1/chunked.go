@@ -41,10 +41,10 @@ func (c *Chunked) Reset() {
 // Done reports whether the body has ended, trailers included.
 func (c *Chunked) Done() bool { return c.state == atEnd }
 
-// Take takes up the next bytes of the body and moves what is to be passed on to the front of p. With framing that is
-// everything but chunk extensions and trailers (when there are trailers, the final empty line belongs to them; see
-// AppendTrailers); without framing it is the data alone. It returns how many bytes are kept in that way, and how many
-// bytes of p belong to the body.
+// Take takes up the next bytes of the body and moves what must be passed on to the front of p. With framing that is everything
+// except chunk extensions and trailers (when there are trailers, the final empty line belongs to them; see AppendTrailers);
+// without framing it is the data alone. It returns how many bytes are kept in this way, and how many bytes of p belong to the
+// body.
 func (c *Chunked) Take(p []byte, framing bool) (kept, taken int, err error) {
 	i, w := 0, 0
 	for i < len(p) && c.state != atEnd {
@@ -155,7 +155,7 @@ func (c *Chunked) trailerByte(b byte) error {
 	c.trailers = append(c.trailers, b)
 	n := len(c.trailers)
 	if b == '\n' && (n < 2 || c.trailers[n-2] != '\r') {
-		return BadLineEnd // At once: who ends lines like that waits for a response, and will send no CRLF.
+		return BadLineEnd // At once: a sender that ends lines like that will send no CRLF, but wait for a response.
 	}
 	if b != '\n' || n < 4 || string(c.trailers[n-4:]) != "\r\n\r\n" {
 		return nil

@@ -120,8 +120,8 @@ func (h *Head) parse(b []byte, parseLine func(line []byte) error) (int, error) {
 	return n, nil
 }
 
-// waiting reports whether b, which continues an incomplete head, still lacks the end of a line. Without it a head that
-// arrives byte by byte would be scanned from the line's start for every byte.
+// waiting reports whether b, which continues an incomplete head, still lacks the end of a line. Without it, a head that arrives
+// byte by byte would be scanned from the start of the line for every byte.
 func (h *Head) waiting(b []byte) bool {
 	if h.seen > 0 && h.seen <= len(b) && bytes.IndexByte(b[h.seen:], '\n') < 0 {
 		h.seen = len(b)
@@ -235,7 +235,7 @@ func (h *Head) interpret(name Name, value []byte) error {
 		options(value, h.passed)
 	case Connection:
 		options(value, h.connectionOption)
-		if h.named > h.maxFields { // They are compared with every line.
+		if h.named > h.maxFields { // Each of them is compared with every line.
 			return TooManyFields
 		}
 	case TE:
@@ -288,7 +288,7 @@ func (h *Head) upgradeProtocol(protocol []byte) {
 func (h *Head) finish(b []byte) error {
 	h.Bytes = b
 	if h.Chunked {
-		// RFC 9112 6.1 lets a server accept these; what is behind us may see them in another way.
+		// RFC 9112 6.1 lets a server accept these, but a target may read them in another way.
 		if h.ContentLength >= 0 {
 			return ContentLengthAndTransferEncoding
 		}

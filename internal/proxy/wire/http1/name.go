@@ -1,9 +1,9 @@
 package http1
 
-// Name is what a header line is, as far as the proxy treats it in a way of its own.
+// Name says which header a line is, as far as the proxy treats that header specially.
 type Name uint8
 
-// The names. Other is any that is passed on as it is.
+// The names. Other is any header that is passed on as it is.
 const (
 	Other Name = iota
 	CDNLoop
@@ -29,7 +29,7 @@ const (
 
 const latticePrefix = "x-amzn-lattice-"
 
-// nameOf finds out what a header line is. Most lines are told apart by their length alone.
+// nameOf finds out which header a line is. Most can be told apart by their length alone.
 func nameOf(name []byte) Name {
 	switch len(name) {
 	case 2:
@@ -94,8 +94,8 @@ func nameOf(name []byte) Name {
 }
 
 // isOurs reports whether a name is one that only the proxy may set and that has no Name of its own: all that start with
-// x-amzn-lattice-, x-amzn-source-vpc, and any of ours that is written with underscores. Programs that get headers as
-// variables read an underscore like a hyphen (RFC 3875 4.1.18), and so would believe it.
+// x-amzn-lattice-, x-amzn-source-vpc, and any of the proxy's own that is written with underscores. Programs that get headers as
+// variables read an underscore as a hyphen (RFC 3875 4.1.18), and so would believe it.
 func isOurs(name []byte) bool {
 	if len(name) < len("x-forwarded-for") || name[0]|0x20 != 'x' {
 		return false
@@ -113,7 +113,7 @@ func isOurs(name []byte) bool {
 	return len(name) > len(latticePrefix) && isVariable(name[:len(latticePrefix)], latticePrefix)
 }
 
-// isVariable is EqualFold with underscores for hyphens. Both have the same length.
+// isVariable is EqualFold with underscores in place of hyphens. Both texts have the same length.
 func isVariable(b []byte, lower string) bool {
 	for i := 0; i < len(lower); i++ {
 		switch c := b[i]; {

@@ -27,7 +27,7 @@ func (r *Request) Reset() {
 }
 
 // Parse parses the head of a request at the start of b. It returns the head's length, or 0 when b does not hold all of
-// it: then it is called again with the same and more bytes, and goes on where it was. The request refers to b.
+// it: call it again with the same bytes and more, and it goes on where it was. The request refers to b.
 func (r *Request) Parse(b []byte) (int, error) {
 	n, err := r.parse(b, r.parseLine)
 	if n == 0 || err != nil {
@@ -158,8 +158,8 @@ func cutScheme(target []byte) (rest []byte, ok bool) {
 	return target[colon+3:], true
 }
 
-// checkHost checks the Host line and takes it up. Where the request target is absolute the line is checked and else
-// ignored (RFC 9112 3.2.2).
+// checkHost checks the Host line and takes it up. If the request target is absolute, the line is checked and then ignored
+// (RFC 9112 3.2.2).
 func (r *Request) checkHost() error {
 	if r.host < 0 {
 		if r.Minor == 1 {
@@ -177,8 +177,8 @@ func (r *Request) checkHost() error {
 	return nil
 }
 
-// validHost reports whether b is a host with or without a port. Percent encoding and user information, which nobody
-// sends and not everybody reads alike, are refused.
+// validHost reports whether b is a host with or without a port. Percent encoding and user information are refused: nobody
+// sends them, and not everybody reads them in the same way.
 func validHost(b []byte) bool {
 	i := 0
 	if b[0] == '[' {

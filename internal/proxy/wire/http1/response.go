@@ -25,8 +25,7 @@ func (r *Response) Parse(b []byte) (int, error) {
 	return r.parse(b, r.parseLine)
 }
 
-// parseLine parses the status line, which ends in a line feed. The space after the status may be missing with the
-// reason, as some servers have it.
+// parseLine parses the status line, which ends in a line feed. Some servers leave out the reason and the space before it.
 func (r *Response) parseLine(line []byte) error {
 	const start = len("HTTP/1.1 ")
 	if len(line) < start+len("200\r\n") || line[len(line)-2] != '\r' {
@@ -54,7 +53,7 @@ func (r *Response) parseLine(line []byte) error {
 }
 
 // Bodyless reports whether the response ends with its head whatever its header lines say: an interim response, 204, 304,
-// and any answer to HEAD (RFC 9112 6.3).
+// and any response to HEAD (RFC 9112 6.3).
 func (r *Response) Bodyless(toHead bool) bool {
 	return toHead || r.Status < 200 || r.Status == 204 || r.Status == 304
 }

@@ -11,7 +11,7 @@ const (
 	requestBlock blockKind = iota
 	responseBlock
 	trailerBlock
-	ignoredBlock // of a stream that is gone; decoded all the same, since the table of the decoder changes
+	ignoredBlock // of a stream that has ended; decoded all the same, since it changes the decoder's table
 )
 
 // block is a header block while it is decoded. Its fields are collected as the lines of an HTTP/1.1 head.
@@ -125,7 +125,7 @@ func (b *block) add(f hpack.HeaderField) {
 	b.lines = appendLine(b.lines, f.Name, f.Value)
 }
 
-// bytesOf returns how large the head is with the field.
+// bytesOf returns how large the head becomes with the field.
 func (b *block) bytesOf(f hpack.HeaderField) int {
 	return len(b.lines) + len(b.cookie) + len(b.method) + len(b.authority) + len(b.host) + len(b.path) +
 		len(f.Name) + len(f.Value) + len(": \r\n")
@@ -213,7 +213,7 @@ func (b *block) finishRequest() {
 	}
 }
 
-// appendText appends the head as HTTP/1.1 would write it. The parser of HTTP/1.1 is to judge the rest of it.
+// appendText appends the head as HTTP/1.1 would write it, so that the parser of HTTP/1.1 can judge the rest of it.
 func (b *block) appendText(dst []byte) []byte {
 	switch b.kind {
 	case requestBlock:

@@ -1,7 +1,7 @@
 package http2
 
-// What a peer may do that costs it nothing but costs us something. A peer that works as the protocol is meant to earns
-// what it needs: bodies and finished streams pay back.
+// These bound what a peer may do that costs us something and the peer nothing. A peer that uses the protocol as it is meant to
+// be used earns what it needs: bodies and finished streams pay back.
 const (
 	// resetBurst is how many streams may fail or be cancelled in a row, resetsPerSecond how fast that is forgiven.
 	// Rapid reset (CVE-2023-44487) needs thousands; a client whose deadlines pass needs a few.
@@ -14,7 +14,7 @@ const (
 	// maxBlockFrames and maxBlockBytes bound one header block, CONTINUATION frames included (CVE-2024-27316).
 	maxBlockFrames = 64
 	maxBlockBytes  = 256 << 10
-	// maxControlBytes bounds what we owe a peer that sends and does not read.
+	// maxControlBytes bounds the replies that wait for a peer that sends and does not read.
 	maxControlBytes = 256 << 10
 )
 

@@ -19,7 +19,7 @@ const (
 	maxFrameBytes = 16 << 10
 	initialWindow = 65535
 	maxWindow     = 1<<31 - 1
-	// targetConnWindow is as good as no bound; see Config.TargetWindow.
+	// targetConnWindow is so large that it bounds nothing; see Config.TargetWindow.
 	targetConnWindow = 1 << 30
 	tableBytes       = 4096
 	maxStreamID      = 1<<31 - 1
@@ -27,8 +27,8 @@ const (
 	drainMillis = 1000
 	// closingTime is how long a peer that has broken the protocol may take for each part of what is written last.
 	closingTime = 10 * time.Second
-	// MaxDiscardBytes bounds what is read from a connection that has ended: a peer may send a connection's window ahead,
-	// and has sent before it can know of the end.
+	// MaxDiscardBytes bounds what is read from a connection that has ended. A peer may have sent as much as the connection's
+	// window before it could know of the end.
 	MaxDiscardBytes = 16 << 20
 )
 
@@ -88,9 +88,9 @@ type Conn struct {
 	settled       bool   // lastTaken holds
 	lastTaken     uint32 // later streams of the peer are not taken any more
 	goneAway      bool   // the peer takes no more streams
-	full          bool   // somebody had to be sent away
+	full          bool   // Open has returned ErrFull
 	answered      bool   // the target has sent a response
-	large         int    // how many responses may be small before none is expected to be large
+	large         int    // how many small responses may follow before no large one is expected
 	queued        uint64 // how many bytes have been taken from out to be written
 	begun         uint64 // how many of them may have been sent
 	idleSince     int64
@@ -139,7 +139,7 @@ func (e *Endpoint) newConn(conn net.Conn, early []byte) *Conn {
 	return c
 }
 
-// source reads from the connection. Before a wait it sees to it that what is to be written is.
+// source reads from the connection. Before it waits, it has what must be written written.
 type source struct {
 	c     *Conn
 	early []byte
@@ -168,8 +168,8 @@ func (c *Conn) unlock() {
 	}
 }
 
-// Serve reads frames until the connection ends, and returns when all handlers have. The caller closes the connection;
-// lingers says that something was written last that the peer should get to read.
+// Serve reads frames until the connection ends, and returns when all handlers have returned. The caller closes the connection;
+// lingers says that the peer should get the time to read what was written last.
 func (c *Conn) Serve() (lingers bool) {
 	err := c.greet()
 	for err == nil {
@@ -216,7 +216,7 @@ func (c *Conn) greet() error {
 	return nil
 }
 
-// finish tells the peer why the connection ends, and everybody else.
+// finish tells the peer, and all who wait, why the connection ends.
 func (c *Conn) finish(err error) (lingers bool) {
 	c.mu.Lock()
 	c.start()
@@ -332,7 +332,7 @@ func (c *Conn) endIfIdle() {
 	}
 }
 
-// Sweep ends what has lasted too long. It must be called now and then.
+// Sweep ends what has lasted too long. It must be called regularly.
 func (c *Conn) Sweep() {
 	c.mu.Lock()
 	defer c.unlock()

@@ -71,8 +71,8 @@ func appendLiteral(dst []byte, index int, value []byte) []byte {
 	return append(dst, value...)
 }
 
-// AppendField appends a field. The name is written in lower case, as HTTP/2 wants it. Whatever could end the value
-// early for others becomes a space: some values are names and ids that others have chosen.
+// AppendField appends a field. The name is written in lower case, as HTTP/2 requires. Whatever could end the value early for
+// its reader becomes a space: some values are names and ids that others have chosen.
 func AppendField(dst, name, value []byte) []byte {
 	if index := staticName(name); index != 0 {
 		dst = appendInteger(dst, neverIndexed, 4, index)
@@ -111,8 +111,8 @@ func appendInteger(dst []byte, first byte, bits, value int) []byte {
 	return append(dst, byte(value))
 }
 
-// staticName returns the index of a frequent name in the static table, or 0. The name may be in any case of its first
-// letters only as clients and servers write them.
+// staticName returns the index of a frequent name in the static table, or 0. It knows the two spellings that clients and
+// servers use.
 func staticName(name []byte) int {
 	switch string(name) {
 	case "accept", "Accept":

@@ -1,16 +1,16 @@
 // Package http2 speaks HTTP/2 on both sides of the proxy: to clients as a server, to targets as a client. It knows
-// frames, streams, flow control and header blocks (RFC 9113, RFC 7541), and who abuses them; where a request goes and
-// what its headers mean is the part of downstream/http2 and upstream, which call it.
+// frames, streams, flow control and header blocks (RFC 9113, RFC 7541), and how peers abuse them. Where a request goes and
+// what its headers mean is the business of downstream/http2 and upstream, which call it.
 //
-// A connection has one goroutine that reads frames, and a stream has whoever uses it: Read and Send block, as on a
-// socket. Frames to be sent are collected in one buffer, and whoever adds to it writes it out unless somebody is at it
-// already, so that streams that answer at the same time share a system call.
+// A connection has one goroutine that reads frames. The methods of a stream block, as those of a socket do. Frames to be sent
+// are collected in one buffer. Whoever adds to it writes it out, unless somebody is doing so already; so streams that respond
+// at the same time share a system call.
 //
 // Heads are handed over as HTTP/1.1 would write them, so that one parser decides for all versions what is well formed.
 //
 // Invariant: a peer may send no more than a window ahead of what the other side of the proxy has taken, so that nothing
-// here holds more than a window per stream, and KeptBytes of a request that may have to be sent again. Windows towards
-// targets are small; what is beyond their first size is paid from the client's Allowance, and given back.
+// here holds more than a window per stream, and KeptBytes of a request that may have to be sent again. Targets' windows are
+// small at first; what they grow by is taken from the client's Allowance, and given back.
 package http2
 
 import (

@@ -55,7 +55,7 @@ var (
 
 	errNoHead = errors.New("there is no other head")
 	errGone   = errors.New("the peer closed the connection")
-	errEnded  = errors.New("the connection has come to its end")
+	errEnded  = errors.New("the connection has ended")
 )
 
 func protocolError(text string) error { return &connError{wire.ErrCodeProtocol, text} }

@@ -8,7 +8,7 @@ import (
 	wire "golang.org/x/net/http2"
 )
 
-// readFrame reads a frame and does what it says. The error ends the connection.
+// readFrame reads a frame and acts on it. The error ends the connection.
 func (c *Conn) readFrame() error {
 	frame, err := c.framer.ReadFrame()
 	if err == nil {
@@ -107,7 +107,7 @@ func (c *Conn) process(frame wire.Frame) error {
 	case *wire.RSTStreamFrame:
 		return c.processReset(f, now)
 	case *wire.PushPromiseFrame:
-		return protocolError("PUSH_PROMISE") // We have not allowed it, and a client may not.
+		return protocolError("PUSH_PROMISE") // Our SETTINGS forbid it to servers, and the RFC to clients.
 	}
 	if err := c.budget.control(now); err != nil {
 		return err
@@ -204,7 +204,7 @@ func (c *Conn) processData(f *wire.DataFrame, now int64) error {
 		c.budget.earnReceived(len(data))
 	}
 	if s.closed || s.readErr != nil || s.stopped != nil && !s.inbox.keeps {
-		c.credit(len(data)) // Nobody will take it.
+		c.credit(len(data)) // Nobody will read it.
 	} else {
 		s.inbox.write(c.endpoint, data)
 	}
@@ -264,7 +264,7 @@ func (c *Conn) processReset(f *wire.RSTStreamFrame, now int64) error {
 	if f.ErrCode == wire.ErrCodeRefusedStream && c.client {
 		err = &UnprocessedError{err}
 	}
-	if !s.answered { // Else it has waited for us, and so cannot do it fast.
+	if !s.answered { // Otherwise the peer has waited for our response, and so cannot do this fast.
 		if excess := c.spendReset(now); excess != nil {
 			return excess
 		}
@@ -436,7 +436,7 @@ func (c *Conn) takeRequest(b *block) error {
 		s.remaining = b.length
 	}
 	c.handlers++
-	// What has come with the head is looked at first: it may be the whole body.
+	// What has come with the head is read first: it may be the whole body.
 	c.starting = append(c.starting, s)
 	if b.malformed != "" || b.ended {
 		c.start()

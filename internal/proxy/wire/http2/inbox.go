@@ -1,6 +1,6 @@
 package http2
 
-// chunkBytes is how much memory a stream takes at once for what has come and has not been taken.
+// chunkBytes is the size of the pieces of memory in which a stream holds what has come and has not been taken.
 const chunkBytes = 8 << 10
 
 type chunk struct {

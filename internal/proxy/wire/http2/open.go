@@ -10,7 +10,7 @@ var ErrFull = errors.New("the connection has no room for another stream")
 
 // Request says what follows a request's header block.
 type Request struct {
-	// Ended says that there is no body; More that Send will be called at once.
+	// Ended says that there is no body, and More that Send will be called at once.
 	Ended bool
 	More  bool
 	// ToHead says that the response has no body: the method is HEAD.
@@ -20,7 +20,7 @@ type Request struct {
 }
 
 // Client returns the client's side of a connection to a target. greeted is called once the target's SETTINGS have come,
-// which say how many streams it takes; roomy whenever there is room for a stream again after Open has returned ErrFull.
+// which say how many streams it takes. roomy is called whenever there is room for a stream again after Open has returned ErrFull.
 func (e *Endpoint) Client(conn net.Conn, greeted, roomy func()) *Conn {
 	c := e.newConn(conn, nil)
 	c.client, c.streamWindow, c.connWindow = true, int32(e.cfg.TargetWindow), targetConnWindow

@@ -14,8 +14,8 @@ const (
 	maxOutputBytes  = 64 << 10
 	frameHeadBytes  = 9
 	maxPooledOutput = 2 * maxOutputBytes
-	// maxWriteBytes is how much is written at once: all there is, unless a peer sends what must be answered and does not
-	// read.
+	// maxWriteBytes is how much is written at once: all there is, unless a peer sends frames that need replies and does not
+	// read those.
 	maxWriteBytes = maxPooledOutput
 )
 
@@ -37,20 +37,20 @@ func (c *Conn) buffer() *output {
 	return c.out
 }
 
-// write writes what there is, unless somebody is at it, who will write this too. c.mu is let go meanwhile.
+// write writes what there is, unless somebody else is writing, who will write this too. It unlocks c.mu meanwhile.
 func (c *Conn) write() {
 	if c.writing || c.out == nil {
 		return
 	}
 	c.writing, c.writingSince = true, c.endpoint.cfg.Now()
-	// Let others that are ready add what they have: a system call costs much more than this.
+	// Let other goroutines that are ready add their frames: a system call costs much more than this.
 	c.mu.Unlock()
 	runtime.Gosched()
 	c.mu.Lock()
 	c.writeAll()
 }
 
-// writeSoon has a goroutine write what there is. Who reads must not wait for the peer to read.
+// writeSoon has a goroutine write what there is. The goroutine that reads must not wait for the peer to read.
 func (c *Conn) writeSoon() {
 	if c.err == nil {
 		c.writeLast()
@@ -98,11 +98,11 @@ func (c *Conn) appended() uint64 {
 	return c.queued + uint64(len(c.out.frames))
 }
 
-// finalReadTime is how long is read from a target that takes no more: it may have sent a GOAWAY before.
+// finalReadTime is for how long a target is read from to which nothing can be written: it may have sent a GOAWAY before.
 const finalReadTime = time.Second
 
-// writeFailed ends a connection that takes nothing any more. A target may have said before, in what has not been read yet,
-// which requests it has looked at.
+// writeFailed ends a connection to which nothing can be written. A target may have said which requests it has looked at, in
+// what has not been read yet.
 func (c *Conn) writeFailed(err error) {
 	if !c.client || c.err != nil {
 		c.abort(err)
@@ -118,7 +118,7 @@ func (c *Conn) writeFailed(err error) {
 	c.endIfIdle()
 }
 
-// writeFrames writes in parts, so that a peer is given the time for what it takes and not for all of it.
+// writeFrames writes in parts, so that the time limit is for each part and not for all of them.
 func (c *Conn) writeFrames(frames []byte) error {
 	for len(frames) > 0 && !c.aborted {
 		part := frames[:min(len(frames), maxWriteBytes)]
@@ -139,7 +139,7 @@ func (c *Conn) writeFrames(frames []byte) error {
 	return nil
 }
 
-// wakeNext wakes the stream whose turn it is to send, if there is anything to be had.
+// wakeNext wakes the stream whose turn it is to send, if the connection has room.
 func (c *Conn) wakeNext() {
 	if len(c.waiting) > 0 && c.canSend() {
 		c.waiting[0].writable.Signal()

@@ -3,8 +3,8 @@ package http2
 // partChunks bounds how much is taken at once. A peer with small windows, or many at once, makes it less.
 const partChunks = 8
 
-// Part is some of a body on its way from one stream to another. It stays in the memory in which it came, so that it costs no
-// more than that while it cannot be sent.
+// Part is a part of a body on its way from one stream to another. It stays in the memory into which it was read, so that it
+// takes no other while it cannot be sent.
 type Part struct {
 	endpoint *Endpoint
 	chunks   [partChunks]*chunk

@@ -16,7 +16,7 @@ type Stream struct {
 	conn      *Conn
 	id        uint32
 	noBody    bool       // a response that has none, whatever its head says
-	allowance *Allowance // pays for what window is beyond its first size; nil if it stays as it is
+	allowance *Allowance // pays for the growth of window; nil if it does not grow
 	opened    int64      // when we have opened it
 	reused    bool       // a target had answered on the connection before
 
@@ -33,7 +33,7 @@ type Stream struct {
 	localEnded  bool
 	readErr     error // why nothing more can be read
 	sendErr     error // why nothing more can be sent
-	stopped     error // why nobody is to wait for more to read
+	stopped     error // why nobody should wait for more to read
 	recvWindow  int32
 	sendWindow  int32
 	owed        int   // what the peer may send beyond recvWindow, but has not been told of
@@ -57,7 +57,7 @@ func (c *Conn) newStream(id uint32) *Stream {
 	return s
 }
 
-// OnBroken has f called when the stream breaks: it is reset, or its connection ends. f is called at once when it has.
+// OnBroken has f called when the stream is reset or its connection ends, at once if that has happened already.
 func (s *Stream) OnBroken(f func()) {
 	c := s.conn
 	c.mu.Lock()
@@ -67,8 +67,8 @@ func (s *Stream) OnBroken(f func()) {
 	}
 }
 
-// Head returns the next head, waiting for it: of a server the request; of a client interim responses and the
-// response. ended says that the body is empty and that there are no trailers.
+// Head waits for the next head and returns it. A server gets the request, a client interim responses and the response. ended
+// says that the body is empty and that there are no trailers.
 func (s *Stream) Head() (head []byte, ended bool, err error) {
 	c := s.conn
 	c.mu.Lock()
@@ -87,7 +87,7 @@ func (s *Stream) Head() (head []byte, ended bool, err error) {
 	return head, len(s.heads) == 0 && s.remoteEnded && s.inbox.length == 0 && s.trailers == nil, nil
 }
 
-// Read reads from the body, waiting for it. What has been read must be credited, or the peer will stop sending.
+// Read waits for bytes of the body and reads them. They must be credited, or the peer will stop sending.
 func (s *Stream) Read(p []byte) (int, error) {
 	c := s.conn
 	c.mu.Lock()
@@ -101,7 +101,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Take is Read into a part, which must be empty. The part has to be sent or released.
+// Take is Read into a part, which must be empty. The part must be sent or released.
 func (s *Stream) Take(part *Part) error {
 	c := s.conn
 	c.mu.Lock()
@@ -142,7 +142,7 @@ func (s *Stream) noteTaken(n int) {
 	s.taken += n - repaid
 }
 
-// ended returns why nothing more is to be waited for, or nil.
+// ended returns why there is nothing more to wait for, or nil.
 func (s *Stream) ended() error {
 	if s.readErr != nil {
 		return s.readErr
@@ -151,7 +151,7 @@ func (s *Stream) ended() error {
 }
 
 // KeptBytes is how much of a body is kept: as much as fits into the window that a target's stream has at first (RFC 9113
-// 6.9.2), so that a target which has said nothing has not got more.
+// 6.9.2). A target that has sent nothing yet cannot have been sent more.
 const KeptBytes = 64 << 10
 
 // Keep keeps what is read from now on, until more than KeptBytes have been. It must be called before Read.
@@ -168,8 +168,8 @@ func (s *Stream) Forget() {
 	s.inbox.forget(s.conn.endpoint)
 }
 
-// Rewind has the body read again from its beginning, also after StopReading, if all of it is still there. n is how much
-// had been read. Nobody may be reading.
+// Rewind has the body read again from its beginning, even after StopReading, if all of it is still there. n is how much had
+// been read. It must not be called during a Read.
 func (s *Stream) Rewind() (n int, ok bool) {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
@@ -182,7 +182,7 @@ func (s *Stream) Rewind() (n int, ok bool) {
 	return n, true
 }
 
-// dropInbox drops what has not been read. It returns how much of that the peer has to be credited.
+// dropInbox drops what has not been read. It returns how much of that must be credited to the peer.
 func (s *Stream) dropInbox() int {
 	n := s.inbox.drop(s.conn.endpoint) - s.repaid
 	s.repaid = 0
@@ -199,7 +199,7 @@ func (s *Stream) Await() {
 	}
 }
 
-// Ready says how much of the body is there to be read without waiting, and whether that is all of it.
+// Ready returns how much of the body can be read without waiting, and reports whether that is all of it.
 func (s *Stream) Ready() (n int, all bool) {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
@@ -226,7 +226,7 @@ func (s *Stream) Credit(n int) {
 	c.write()
 }
 
-// Send sends a header block, if there is one, then data, waiting for room, and ends the stream if that is all.
+// Send sends a header block, if there is one, and then data, for which it waits for room. ended says that this ends the stream.
 func (s *Stream) Send(block, data []byte, ended bool) error {
 	part := PartOf(data)
 	return s.SendPart(block, &part, ended)
@@ -303,7 +303,7 @@ func (s *Stream) awaitRoom() error {
 	}
 }
 
-// leave gives the turn to the next.
+// leave passes the turn on.
 func (s *Stream) leave() {
 	if !s.isWaiting {
 		return
@@ -328,7 +328,7 @@ func (s *Stream) endLocal() {
 	}
 }
 
-// remove takes a stream out of the connection.
+// remove removes a stream from the connection.
 func (c *Conn) remove(s *Stream, reset bool) {
 	if s.gone {
 		return
@@ -348,7 +348,7 @@ func (c *Conn) remove(s *Stream, reset bool) {
 	}
 }
 
-// makeRoomKnown lets those know that had to be sent away.
+// makeRoomKnown tells those to whom Open has returned ErrFull that there is room.
 func (c *Conn) makeRoomKnown() {
 	if c.full && c.onRoom != nil {
 		c.full = false
@@ -364,7 +364,7 @@ func (c *Conn) breakStream(s *Stream, err error) {
 			c.calls = append(c.calls, s.onBroken)
 		}
 	}
-	// A server may answer, and then reset the stream because it wants no more of the request (RFC 9113 8.1).
+	// A server may respond, and then reset the stream because it needs no more of the request (RFC 9113 8.1).
 	if !(c.client && s.remoteEnded) && s.readErr == nil {
 		s.readErr = err
 		s.heads = nil
@@ -375,7 +375,7 @@ func (c *Conn) breakStream(s *Stream, err error) {
 	s.writable.Broadcast()
 }
 
-// Reset ends the stream and tells the peer, unless both sides are through with it.
+// Reset ends the stream and tells the peer, unless both sides have finished with it.
 func (s *Stream) Reset(code wire.ErrCode) {
 	c := s.conn
 	c.mu.Lock()
@@ -394,7 +394,7 @@ func (c *Conn) reset(s *Stream, code wire.ErrCode, err error) {
 	c.breakStream(s, err)
 }
 
-// StopReading ends what anybody waits for to be read. The stream has to be closed afterwards, but for Rewind.
+// StopReading ends all waits for something to read. Afterwards the stream must be closed, or rewound by Rewind.
 func (s *Stream) StopReading(err error) {
 	c := s.conn
 	c.mu.Lock()
@@ -403,7 +403,7 @@ func (s *Stream) StopReading(err error) {
 	s.readable.Broadcast()
 }
 
-// Break ends what anybody waits for on this side of the stream. The stream has to be closed afterwards.
+// Break ends all waits on this side of the stream, which must be closed afterwards.
 func (s *Stream) Break(err error) {
 	c := s.conn
 	c.mu.Lock()
@@ -419,14 +419,14 @@ func (s *Stream) Break(err error) {
 }
 
 // DrainIfSilent has no more streams opened on the connection if nothing has come on it since this one was opened. The peer's
-// machine may be gone, which nobody would tell, and each request would wait for its timeout.
+// machine may be gone without a sign, and each further request would wait for its timeout.
 func (s *Stream) DrainIfSilent() {
 	if c := s.conn; c.client && c.heard.Load() <= s.opened {
 		c.Drain()
 	}
 }
 
-// Reused reports whether the target had answered to another request on the stream's connection before.
+// Reused reports whether the target had answered another request on the stream's connection before.
 func (s *Stream) Reused() bool { return s.reused }
 
 // Err returns why nothing can be sent any more, or nil.
@@ -436,8 +436,8 @@ func (s *Stream) Err() error {
 	return s.sendErr
 }
 
-// Close ends the use of the stream. One that is not through is reset with the code, or, when only the peer's side is
-// open after all has been sent, with NO_ERROR: there is no need to send more (RFC 9113 8.1).
+// Close ends the use of the stream. One that has not finished is reset: with NO_ERROR if everything has been sent and only the
+// peer's side is open, since there is no need to send more (RFC 9113 8.1), else with the code.
 func (s *Stream) Close(code wire.ErrCode) {
 	c := s.conn
 	c.mu.Lock()

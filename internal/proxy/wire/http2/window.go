@@ -5,8 +5,8 @@ import "sync/atomic"
 // Allowance is how much memory the responses to one client may hold beyond the little that each of them always may.
 type Allowance struct{ left atomic.Int64 }
 
-// Take takes up to n bytes and returns how many it got; they have to be given back by Give. Nobody gets more than an eighth
-// of what is left, so that many streams that do not need it leave some to one that does.
+// Take takes up to n bytes and returns how many it got, which Give must give back. Nobody gets more than an eighth of what is
+// left, so that many streams that do not need it leave some to one that does.
 func (a *Allowance) Take(n int) int {
 	for {
 		left := a.left.Load()
@@ -47,8 +47,8 @@ func (s *Stream) announce() {
 	}
 }
 
-// learn notes how large a response was. As long as one of ten is larger than the first window, the next ones get more of it at
-// once: to wait until their clients have taken something would cost each of them a round trip.
+// learn notes how large a response was. As long as one in ten is larger than the first window, the next ones get a larger
+// window at once: if each had to wait until its client has read something, it would take another round trip.
 func (c *Conn) learn(s *Stream) {
 	if s.came > int(c.streamWindow) {
 		c.large = 10
@@ -57,15 +57,15 @@ func (c *Conn) learn(s *Stream) {
 	}
 }
 
-// grow adds to the window what the allowance has of n bytes.
+// grow adds to the window as many of n bytes as the allowance has.
 func (s *Stream) grow(n int) {
 	got := s.allowance.Take(min(n, s.conn.endpoint.cfg.MaxTargetWindow-s.window))
 	s.window += got
 	s.owed += got
 }
 
-// resize lets the window grow when more than a window passes in a second. Otherwise it shrinks: it is the client or the target
-// that holds the response up, unless the target is a second away.
+// resize lets the window grow when more than a window passes in a second. Otherwise it shrinks: either the client or the target
+// holds the response up, unless the target is a second away.
 func (s *Stream) resize() {
 	cfg := &s.conn.endpoint.cfg
 	now := cfg.Now()
