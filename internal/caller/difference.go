@@ -9,18 +9,18 @@ import (
 	"trellis/internal/sigv4"
 )
 
-// pathForms are those in which signers write paths. A-471.
+// pathForms are the forms in which signers write paths.
 var pathForms = [...]sigv4.PathForm{sigv4.Encoded, sigv4.NormalizedEncoded, sigv4.Plain}
 
-// signedOtherwise is a request as a client may have signed it, other than it was received.
+// signedOtherwise is a request as a client may have signed it, where that differs from what was received.
 type signedOtherwise struct {
 	request sigv4.Request
 	payload string
 	differs string
 }
 
-// otherwise returns the requests that clients sign by mistake, or that a proxy on the way has changed: those that differ from the
-// received one in a single part.
+// otherwise returns the requests that the client may have signed: by a usual mistake, or before a proxy on the way changed them.
+// Each differs from the received one in a single part.
 func otherwise(r *sigv4.Request) []signedOtherwise {
 	var all []signedOtherwise
 	add := func(part string, set func(o *signedOtherwise) (signed, sent string)) {
@@ -71,8 +71,8 @@ func otherwise(r *sigv4.Request) []signedOtherwise {
 	return all
 }
 
-// explain says how a request differs from what the client has signed: which part it is if it is one of those that usually are, and
-// the canonical requests and the strings to sign of both sides.
+// explain notes in a refusal how the request differs from what the client has signed: which part differs, if it is one of the
+// usual ones, and the canonical requests and the strings to sign of both sides.
 func (v *Verifier) explain(refusal *Refusal, r *sigv4.Request, s *sigv4.Signature, secret string) {
 	canonical := s.AppendCanonicalRequest(nil, r, sigv4.UnsignedPayload, sigv4.Encoded)
 	refusal.CanonicalRequest, refusal.StringToSign = string(canonical), s.StringToSign(canonical)

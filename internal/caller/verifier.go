@@ -26,15 +26,15 @@ type Refusal struct {
 	// Exception is AWS's name, such as InvalidSignatureException.
 	Exception string
 	Message   string
-	// If it is the signature that is wrong and Config.Explain is set, Differs says which part of the request is another than the
-	// client has signed, CanonicalRequest and StringToSign are those that the signature should have been made from, and
-	// SignedCanonicalRequest and SignedStringToSign those that it was made from, as far as that can be found out.
+	// If the signature is wrong and Config.Explain is set, Differs says which part of the request differs from what the client
+	// has signed. CanonicalRequest and StringToSign are those from which the signature should have been made, and
+	// SignedCanonicalRequest and SignedStringToSign those from which it was made, as far as that can be found out.
 	Differs                                    string
 	CanonicalRequest, StringToSign             string
 	SignedCanonicalRequest, SignedStringToSign string
 }
 
-// Answer returns what VPC Lattice answers.
+// Answer returns the text with which VPC Lattice answers.
 func (r *Refusal) Answer() string { return r.Exception + ": " + r.Message }
 
 // Error returns the answer, and what differs.
@@ -45,7 +45,7 @@ func (r *Refusal) Error() string {
 	return r.Answer() + " (" + r.Differs + ")"
 }
 
-// The exceptions. Those of which no text of VPC Lattice is known have the texts of other services.
+// The exceptions. Where the text of VPC Lattice is not known, they have that of other services.
 const (
 	incomplete     = "IncompleteSignatureException"
 	invalid        = "InvalidSignatureException"
@@ -76,12 +76,12 @@ type Principals interface {
 // Config is what a Verifier works with.
 type Config struct {
 	Principals Principals
-	// Unknown returns the principal of an access key that Principals does not know. Its signature is not compared with
-	// anything. Nil means that such keys are refused.
+	// Unknown returns the principal of an access key that Principals does not know. Signatures with such a key are not compared
+	// with anything. Nil means that such keys are refused.
 	Unknown func(accessKeyID string) *principal.Principal
-	// Explain has refusals say what should have been signed, and what was. It shows nothing that the client does not know.
+	// Explain has refusals say what should have been signed, and what was. They say nothing that the client does not know.
 	Explain bool
-	// Now tells the time. The default is time.Now.
+	// Now returns the time. The default is time.Now.
 	Now func() time.Time
 }
 
@@ -143,7 +143,7 @@ func (v *Verifier) mismatch(r *sigv4.Request, s *sigv4.Signature, secret string)
 	return refusal
 }
 
-// check checks what a signature covers, and for what it was made.
+// check checks which parts of the request a signature covers, and for which time, Region and service it was made.
 func check(r *sigv4.Request, s *sigv4.Signature, region string) *Refusal {
 	if err := s.CheckDate(); err != nil {
 		return refuse(invalid, "%s", err)

@@ -32,7 +32,7 @@ const (
 	// authorityRenewal is how long before its end the authority's certificate is replaced at the next start.
 	authorityRenewal = 365 * 24 * time.Hour
 	issuedLife       = 90 * 24 * time.Hour
-	// backdating is for clients whose clock is late.
+	// backdating is for clients whose clocks are slow.
 	backdating = time.Hour
 )
 
@@ -41,15 +41,15 @@ type Authority struct {
 	file        string
 	certificate *x509.Certificate
 	key         crypto.Signer
-	// chain is what a server has to send besides the certificate itself: nothing, unless somebody has put an
-	// intermediate authority into the directory.
+	// chain is what a server must send besides the certificate itself: nothing, unless the operator has put an intermediate
+	// authority into the directory.
 	chain [][]byte
 	pem   []byte
 }
 
-// OpenAuthority opens the authority in a directory: ca.pem and ca-key.pem. What is missing is made, the key readable
-// by its owner alone. Processes that do so at the same time end up with the same authority. An authority of the
-// operator's own, root or intermediate, may be put there instead.
+// OpenAuthority opens the authority in a directory: ca.pem and ca-key.pem. It makes what is missing, the key readable by its
+// owner alone. Processes that do so at the same time end up with the same authority. The operator may put another authority
+// there, root or intermediate.
 func OpenAuthority(dir string) (*Authority, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of the certificate authority: %w", err)
@@ -80,7 +80,7 @@ func (a *Authority) open() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		var name [4]byte
 		rand.Read(name[:])
-		// The number keeps apart the authorities that somebody may have come to trust.
+		// The number tells apart the authorities that a client may trust.
 		subject := pkix.Name{CommonName: "Trellis local authority " + hex.EncodeToString(name[:])}
 		if err := a.writeCertificate(subject, publish); err != nil {
 			return err
@@ -91,7 +91,7 @@ func (a *Authority) open() error {
 		return err
 	}
 	if len(a.chain) == 0 && time.Until(a.certificate.NotAfter) < authorityRenewal {
-		// With the same name and key it takes the old one's place: what either has signed can be checked with both.
+		// It has the name and the key of the old one, so what either has signed can be checked with both.
 		if err := a.writeCertificate(a.certificate.Subject, replace); err != nil {
 			return err
 		}
@@ -197,13 +197,13 @@ func (a *Authority) issue(name string) (*tls.Certificate, error) {
 
 // openKey reads the key of the authority, or makes it.
 func openKey(keyFile, certFile string) (crypto.Signer, error) {
-	_, statErr := os.Stat(certFile) // Before the key is looked for: whoever makes both makes the key first.
+	_, statErr := os.Stat(certFile) // Before the key is read: a process that makes both makes the key first.
 	key, err := readKey(keyFile)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
 	if statErr == nil {
-		return nil, fmt.Errorf("%s is there, but not its key %s; without it the authority is lost, and deleting both files makes another", certFile, keyFile)
+		return nil, fmt.Errorf("%s exists, but its key %s does not; put the key back, or delete the certificate to have another authority made", certFile, keyFile)
 	}
 	fresh, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -216,7 +216,7 @@ func openKey(keyFile, certFile string) (crypto.Signer, error) {
 	if err := publish(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 		return nil, err
 	}
-	return readKey(keyFile) // It may be another's.
+	return readKey(keyFile) // Another process may have made it.
 }
 
 func readKey(file string) (crypto.Signer, error) {
@@ -226,7 +226,7 @@ func readKey(file string) (crypto.Signer, error) {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, fmt.Errorf("%s has no key in the form of PEM", file)
+		return nil, fmt.Errorf("%s has no PEM block with a private key", file)
 	}
 	var key any
 	switch block.Type {

@@ -10,7 +10,7 @@ import (
 // maxIssued bounds the certificates that are kept, of some 3 KB each. Issuing one again costs 0.2 ms.
 const maxIssued = 4096
 
-// cache keeps the certificates of the names that were asked for last, and renews them.
+// cache keeps the certificates of the names that were asked for most recently, and renews them.
 type cache struct {
 	issue func(name string) (*tls.Certificate, error)
 
@@ -19,11 +19,11 @@ type cache struct {
 	recent *list.List // of *issued; what was asked for last is in front
 }
 
-// issued is a certificate that the local authority has made, or is just making.
+// issued is a certificate that the local authority has made or is making.
 type issued struct {
 	name string
 
-	mu          sync.Mutex // mu guards the fields below. Who holds it may be making the certificate.
+	mu          sync.Mutex // mu guards the fields below. It is held while the certificate is made.
 	certificate *tls.Certificate
 	renewAt     time.Time
 }
@@ -32,8 +32,8 @@ func newCache(issue func(name string) (*tls.Certificate, error)) cache {
 	return cache{issue: issue, byName: map[string]*list.Element{}, recent: list.New()}
 }
 
-// get returns the certificate for a name. Those who ask for the same name at the same time wait for the one that makes
-// it.
+// get returns the certificate for a name. If several ask for the same name at the same time, one of them makes it and the others
+// wait.
 func (c *cache) get(name string) (*tls.Certificate, error) {
 	entry := c.entry(name)
 	entry.mu.Lock()
@@ -47,7 +47,7 @@ func (c *cache) get(name string) (*tls.Certificate, error) {
 		return nil, err
 	}
 	entry.certificate = certificate
-	// Clients on which a third of its life is left do not notice a clock that is somewhat wrong.
+	// A third of its life is left then, so that a clock that is somewhat wrong does no harm.
 	entry.renewAt = certificate.Leaf.NotAfter.Add(-certificate.Leaf.NotAfter.Sub(now) / 3)
 	return certificate, nil
 }

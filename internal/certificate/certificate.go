@@ -1,9 +1,9 @@
-// Package certificate says which certificate a name is served with. A custom domain name has the one that the
-// inventory knows for the service's certificateArn. Every other name gets a certificate from a local authority, made
-// when it is first asked for and renewed in time; the authority's key never leaves its directory.
+// Package certificate returns the certificate with which a name is served. A custom domain name has the one that the inventory
+// knows for the service's certificateArn. Every other name gets a certificate from a local authority, made when it is first
+// asked for and renewed in time. The authority's key never leaves its directory.
 //
-// It is asked only for names that routing knows, or that a node has itself: a certificate is made for each. Package server
-// asks once per TLS handshake, as package proxy does, to which it wires this one. Nothing here is done in the background.
+// It must be asked only for names that routing knows or that the node itself has, since it makes a certificate for each. Package
+// server wires it to package proxy; both ask once for each TLS handshake. Nothing here is done in the background.
 package certificate
 
 import (
@@ -17,14 +17,14 @@ import (
 type Config struct {
 	// Authority makes the certificates of the names for which none is known.
 	Authority *Authority
-	// Known returns the certificate with an ARN, which has its Leaf; it has no private key if nobody here knows that. Nil means
+	// Known returns the certificate with an ARN, which has its Leaf; it has no private key if only its names are known. Nil means
 	// that none is known.
 	Known func(arn string) (certificate *tls.Certificate, ok bool)
 	// Log gets what an operator should know. Nil means slog.Default.
 	Log *slog.Logger
 }
 
-// Store hands out certificates.
+// Store finds certificates, and has them made.
 type Store struct {
 	cfg    Config
 	issued cache
@@ -45,8 +45,8 @@ func NewStore(cfg Config) *Store {
 	return &Store{cfg: cfg, issued: newCache(cfg.Authority.issue), checked: map[string]*tls.Certificate{}}
 }
 
-// Certificate returns the certificate for a name, in lower case: the one with the ARN if that is known with its private key,
-// otherwise, and without an ARN, one of the local authority.
+// Certificate returns the certificate for a name, in lower case: the one with the ARN if its private key is known, otherwise one
+// of the local authority.
 func (s *Store) Certificate(name, arn string) (*tls.Certificate, error) {
 	if arn != "" {
 		if certificate, ok := s.cfg.Known(arn); ok {
@@ -59,7 +59,7 @@ func (s *Store) Certificate(name, arn string) (*tls.Certificate, error) {
 	return s.issued.get(name)
 }
 
-// check logs, once for each certificate, that clients will not like it.
+// check logs, once for each certificate, if clients will refuse it.
 func (s *Store) check(name, arn string, certificate *tls.Certificate) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,21 +32,21 @@ var instanceStates = []string{"pending", StateRunning, "shutting-down", "termina
 
 const dnsPort = 53
 
-// builder makes a snapshot of a file, and notes what is wrong with it.
+// builder makes a snapshot from a file, and notes what is wrong with the file.
 type builder struct {
 	snapshot *Snapshot
 	// directory is where relative names begin. It is absolute.
 	directory string
 	readFile  func(name string) ([]byte, error)
 	problems  []error
-	at        string // the element that is being looked at
+	at        string // the element that is being checked
 }
 
 func (b *builder) wrong(format string, args ...any) {
 	b.problems = append(b.problems, fmt.Errorf("%s: %s", b.at, fmt.Sprintf(format, args...)))
 }
 
-// element notes which element is being looked at, and checks its id or ARN, which must be unique.
+// element notes which element is being checked, and checks its id or ARN, which must be unique.
 func element[V any](b *builder, list string, i int, name, id string, form *regexp.Regexp, like string, seen map[string]V) {
 	b.at = fmt.Sprintf("%s[%d]", list, i)
 	if id != "" {
@@ -95,7 +95,7 @@ func (b *builder) build(f *file) {
 	b.buildVPCEndpoints(f)
 }
 
-// buildVPCs refuses VPCs whose networks overlap: which one a client is in is told by its address.
+// buildVPCs refuses VPCs whose networks overlap, since a client's VPC is found by its address.
 func (b *builder) buildVPCs(f *file) {
 	s := b.snapshot
 	for i, e := range f.VPCs {
@@ -259,7 +259,7 @@ func (b *builder) time(text string) time.Time {
 	return t.UTC()
 }
 
-// reference reads the id or ARN of what an endpoint leads to.
+// reference reads the id or the ARN of the resource to which an endpoint leads.
 func (b *builder) reference(member, text string, kind lattice.Kind) reference {
 	if text == "" {
 		b.wrong("%s is missing", member)

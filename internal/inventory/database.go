@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Database is a database of RDS, or a cluster of them, or what stands for one.
+// Database is a database of RDS, a cluster of databases, or something that stands for one.
 type Database struct {
 	ARN string
 	// Endpoints are where it answers: one, or those of a cluster, of which the first is the writer's.
@@ -58,7 +58,7 @@ func (s *Snapshot) Database(arn string) (Database, bool) {
 	return database, ok
 }
 
-// DatabaseAt returns where the database answers whose domain name is given, in lower case.
+// DatabaseAt returns the endpoint of a database that has a domain name, given in lower case.
 func (s *Snapshot) DatabaseAt(domainName string) (DatabaseEndpoint, bool) {
 	if s == nil {
 		return DatabaseEndpoint{}, false

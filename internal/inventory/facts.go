@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Facts are what a source knows. They must not be changed once they are handed over.
+// Facts are what a source knows. They must not be changed once the source has returned them.
 type Facts struct {
 	VPCs           []VPC
 	SecurityGroups []SecurityGroup
@@ -19,8 +19,8 @@ type Facts struct {
 	ListsInstances, ListsLoadBalancers bool
 }
 
-// with returns a snapshot that has what sources know, too, the first sources first. What the file says of a thing is all that
-// is known of it. The problems are what could not be taken up.
+// with returns a snapshot that also has what sources know. If two know the same thing, the first one counts, and the file comes
+// before all of them. The problems are what could not be used.
 func (s *Snapshot) with(all []*Facts) (_ *Snapshot, problems []string) {
 	sum := *s
 	sum.vpcs, sum.securityGroups, sum.members = maps.Clone(s.vpcs), maps.Clone(s.securityGroups), maps.Clone(s.members)
@@ -57,7 +57,7 @@ func (s *Snapshot) with(all []*Facts) (_ *Snapshot, problems []string) {
 	return &sum, problems
 }
 
-// addNew adds what is not there yet, and reports whether that is so.
+// addNew adds a value if its key is not there yet, and reports whether it did.
 func addNew[V any](to map[string]V, key string, value V) bool {
 	if _, known := to[key]; known {
 		return false
@@ -66,8 +66,8 @@ func addNew[V any](to map[string]V, key string, value V) bool {
 	return true
 }
 
-// addNetworks adds the networks of a VPC. One that overlaps with another is left out, since nobody could tell which of the
-// two a client is in: VPCs may overlap at AWS, and default VPCs of several Regions do.
+// addNetworks adds the networks of a VPC. A network that overlaps with another is left out, since the address of a client would
+// not tell in which of the two it is. At AWS, VPCs may overlap, and the default VPCs of all Regions do.
 func (s *Snapshot) addNetworks(vpc VPC) (problems []string) {
 	for _, network := range vpc.CIDRs {
 		i := slices.IndexFunc(s.networks, func(other vpcNetwork) bool { return other.prefix.Overlaps(network) })

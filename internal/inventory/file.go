@@ -14,8 +14,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// file is the form of the inventory file. Its values are texts, so that what is wrong with one can be told together
-// with what is wrong with all others.
+// file is the form of the inventory file. Its values are texts, so that everything that is wrong with any of them can be reported
+// at once.
 type file struct {
 	VPCs []struct {
 		ID    string   `yaml:"id"`
@@ -72,8 +72,8 @@ type ruleEntry struct {
 	SecurityGroups []string `yaml:"securityGroups"`
 }
 
-// Parse reads the text of an inventory. Relative names in it begin at a directory, which must be absolute; readFile reads
-// the PEM files that it names. The error joins one for each thing that is wrong, which names the element.
+// Parse reads the text of an inventory. Relative names in it begin at a directory, which must be absolute; readFile reads the
+// PEM files that it names. The error joins one for each mistake, which names the element.
 func Parse(data []byte, directory string, readFile func(name string) ([]byte, error)) (*Snapshot, error) {
 	f, problems := decode(data)
 	if f == nil {
@@ -87,7 +87,7 @@ func Parse(data []byte, directory string, readFile func(name string) ([]byte, er
 	return b.snapshot, nil
 }
 
-// decode returns what could be understood of a text, nil if it is no YAML, and what is wrong with its form.
+// decode returns what could be understood of a text, nil if it is not YAML, and what is wrong with its form.
 func decode(data []byte) (*file, []error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document yaml.Node
@@ -102,7 +102,7 @@ func decode(data []byte) (*file, []error) {
 	problems := unknownKeys(&document)
 	if wrong, ok := errors.AsType[*yaml.TypeError](document.Decode(&f)); ok {
 		for _, text := range wrong.Errors {
-			// Go's names of types say nothing to who writes the file.
+			// The author of the file does not know Go's names of types.
 			text, _, _ = strings.Cut(text, " into ")
 			problems = append(problems, errors.New(text))
 		}
@@ -113,7 +113,7 @@ func decode(data []byte) (*file, []error) {
 	return &f, problems
 }
 
-// unknownKeys says which keys of a document mean nothing, and which there are in their place.
+// unknownKeys reports the keys of a document that mean nothing, and names those that exist.
 func unknownKeys(document *yaml.Node) (problems []error) {
 	root := document.Content[0]
 	lists := keysOf(reflect.TypeFor[file]())
@@ -128,7 +128,7 @@ func unknownKeys(document *yaml.Node) (problems []error) {
 	return problems
 }
 
-// unknownKeysIn says which keys of the elements of a list mean nothing, and those of the lists in them.
+// unknownKeysIn reports the keys that mean nothing in the elements of a list, and in the lists within them.
 func unknownKeysIn(name string, list *yaml.Node, of reflect.Type) (problems []error) {
 	if list.Kind != yaml.SequenceNode || of.Kind() != reflect.Slice || of.Elem().Kind() != reflect.Struct {
 		return nil
@@ -148,7 +148,7 @@ func unknownKeysIn(name string, list *yaml.Node, of reflect.Type) (problems []er
 	return problems
 }
 
-// pairs goes through the keys and values of a mapping, without what it merges in (<<). Anything else has none.
+// pairs yields the keys and values of a mapping, without what it merges in (<<). Any other node has none.
 func pairs(node *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	return func(yield func(key, value *yaml.Node) bool) {
 		if node = resolved(node); node.Kind != yaml.MappingNode {

@@ -34,13 +34,13 @@ type Function struct {
 	MemoryMB int
 	// Concurrency bounds the processes, each of which handles one event at a time.
 	Concurrency int
-	// Watch are absolute paths. The program is started again when one of these files, or a file below one of these
-	// directories, changes.
+	// Watch are absolute paths. The program is restarted when one of these files, or a file below one of these directories,
+	// changes.
 	Watch []string
 
 	// Endpoint is the base URL of the Lambda API that has the function, or nil. It must not be changed.
 	Endpoint *url.URL
-	// IsElsewhere: the Lambda of the node's environment has the function, which said so itself.
+	// IsElsewhere says that the Lambda of the node's environment has listed the function as its own.
 	IsElsewhere bool
 }
 
@@ -66,7 +66,7 @@ const maxFunctionConcurrency = 1000
 // NewFunction returns a function that runs a command line, as --function declares it. The directory must be absolute.
 func NewFunction(arn, line, directory string) (Function, error) {
 	if !functionARN.MatchString(arn) {
-		return Function{}, fmt.Errorf("%q must be like arn:aws:lambda:us-west-2:123456789012:function:orders", arn)
+		return Function{}, fmt.Errorf("%q is not the ARN of a function, which is like arn:aws:lambda:us-west-2:123456789012:function:orders", arn)
 	}
 	command, err := splitWords(line)
 	if err != nil {
@@ -77,9 +77,9 @@ func NewFunction(arn, line, directory string) (Function, error) {
 	return f, nil
 }
 
-// setDefaults sets what was not given of a function that this node runs.
+// setDefaults sets the fields of a function that this node runs which were not given.
 func (f *Function) setDefaults() {
-	f.Handler = cmp.Or(f.Handler, f.Command[len(f.Command)-1]) // There the runtime interface clients take it from.
+	f.Handler = cmp.Or(f.Handler, f.Command[len(f.Command)-1]) // The runtime interface clients take it from there, too.
 	f.Timeout = cmp.Or(f.Timeout, DefaultFunctionTimeout)
 	f.MemoryMB = cmp.Or(f.MemoryMB, DefaultFunctionMemoryMB)
 	f.Concurrency = cmp.Or(f.Concurrency, DefaultFunctionConcurrency)

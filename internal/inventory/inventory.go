@@ -1,11 +1,10 @@
-// Package inventory knows what at AWS other services know: the address ranges of VPCs, the addresses of instances
-// and load balancers, functions and how to run them, certificates, and VPC endpoints. It stands in one YAML file
-// (docs/inventory.md), which is read again when it changes, or comes from sources, which are asked now and then; functions
-// can also be declared on the command line. The control plane and the data plane look things up in snapshots; neither can
-// change anything here.
+// Package inventory knows what other services of AWS know: the address ranges of VPCs, the addresses of instances and load
+// balancers, functions and how to run them, certificates, and VPC endpoints. It reads this from one YAML file
+// (docs/inventory.md), again whenever that changes, and from sources, which it asks regularly. Functions can also be declared
+// on the command line. The control plane and the data plane look things up in snapshots; neither can change anything here.
 //
-// Invariant: a Snapshot never changes, and of the file it holds only what has been checked as a whole. A file with a
-// mistake, and a source that fails, leave in force what they said before. The file is right where both say something.
+// Invariant: a Snapshot never changes, and a file gets into it only as a whole and without a mistake. When a file has a mistake
+// or a source fails, what they said before stays in force. Where a file and a source disagree, the file is right.
 package inventory
 
 import (
@@ -27,14 +26,14 @@ const pollInterval = time.Second
 type Config struct {
 	// Path is the file. Empty means that there is none.
 	Path string
-	// Functions are there whatever the file says. They take precedence over its functions of the same ARNs.
+	// Functions are known whatever the file says. They take precedence over its functions with the same ARNs.
 	Functions []Function
 	// Sources are asked for what the file does not say.
 	Sources []Source
 	Log     *slog.Logger
 }
 
-// Inventory is a file, what stands in it, and what sources know.
+// Inventory is a file with what it says, and what sources know.
 type Inventory struct {
 	cfg     Config
 	log     *slog.Logger
@@ -46,17 +45,17 @@ type Inventory struct {
 	onChange []func(*Snapshot)
 
 	reload  chan chan error
-	learned chan struct{} // A source says something else than before.
+	learned chan struct{} // receives when a source says something new
 	stop    context.CancelFunc
 	owned   sync.WaitGroup // the watch and the sources
 
 	// The fields below are the watch's alone.
 	file *Snapshot
-	told []string // what could not be taken up
+	told []string // the problems that have been logged
 }
 
-// Open reads an inventory, and keeps it up to date until Close. The error names everything that is wrong with the file. A
-// source that fails, or takes long, keeps nobody from starting.
+// Open reads an inventory, and keeps it up to date until Close. The error names everything that is wrong with the file. A source
+// that fails or takes long does not prevent the start.
 func Open(ctx context.Context, cfg Config) (*Inventory, error) {
 	i := &Inventory{cfg: cfg, log: cfg.Log, reload: make(chan chan error), learned: make(chan struct{}, 1)}
 	seen := reading{}
@@ -73,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Inventory, error) {
 	}
 	i.awaitSources(ctx)
 	select {
-	case <-i.learned: // It is about to be published.
+	case <-i.learned: // It is published below.
 	default:
 	}
 	i.publish()
@@ -81,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Inventory, error) {
 	return i, nil
 }
 
-// Current returns what stands in the file. A nil inventory has a nil snapshot, in which nothing is found.
+// Current returns what is known now. A nil inventory has a nil snapshot, in which nothing is found.
 func (i *Inventory) Current() *Snapshot {
 	if i == nil {
 		return nil
@@ -103,7 +102,7 @@ func (i *Inventory) Close() {
 	i.owned.Wait()
 }
 
-// read reads the file and those that it names, and leaves in r what was in them.
+// read reads the file and those that it names, and notes in r what was in them.
 func (i *Inventory) read(r reading) (*Snapshot, error) {
 	snapshot := newSnapshot()
 	if i.cfg.Path != "" {
@@ -152,7 +151,7 @@ func (i *Inventory) Reload(ctx context.Context) error {
 	}
 }
 
-// watch reads the file again whenever it, or a file that it names, has changed, and when it is asked to, and takes up what
+// watch reads the file again whenever it or a file that it names has changed, and when it is asked to. It also publishes what
 // sources say.
 func (i *Inventory) watch(ctx context.Context, seen reading) {
 	ticks := time.NewTicker(pollInterval)
@@ -175,7 +174,7 @@ func (i *Inventory) watch(ctx context.Context, seen reading) {
 	}
 }
 
-// update takes up what is in the file.
+// update reads the file, and publishes what it says.
 func (i *Inventory) update(seen reading) error {
 	file, err := i.read(seen)
 	if err != nil {
@@ -188,12 +187,12 @@ func (i *Inventory) update(seen reading) error {
 	return nil
 }
 
-// publish makes what the file and the sources say the current snapshot.
+// publish makes a snapshot from what the file and the sources say, and makes it the current one.
 func (i *Inventory) publish() {
 	snapshot, problems := i.file.with(i.facts())
 	for _, problem := range problems {
 		if !slices.Contains(i.told, problem) {
-			i.log.Warn("not everything of AWS could be taken up", "problem", problem)
+			i.log.Warn("some of what AWS has could not be used", "problem", problem)
 		}
 	}
 	i.told = problems
@@ -206,9 +205,9 @@ func (i *Inventory) publish() {
 	}
 }
 
-// reading is what files contained when they were read, by name. Contents are compared rather than times: no change is
-// missed, however quick, and files that are replaced by links to others, as in Kubernetes, are seen like any other.
-// The files are small.
+// reading is what files contained when they were read, by name. Contents are compared rather than times, so that no change is
+// missed, however quick, and files that are replaced by links to others, as in Kubernetes, are noticed like any other. The
+// files are small.
 type reading map[string]content
 
 type content struct {

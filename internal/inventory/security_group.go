@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// SecurityGroup says which clients may connect, and to whom whoever has the group may connect.
+// SecurityGroup says which clients may connect to its members, and to whom its members may connect.
 type SecurityGroup struct {
 	ID      string
 	Ingress []SecurityGroupRule
@@ -17,7 +17,7 @@ type SecurityGroup struct {
 	HasEgress bool
 }
 
-// SecurityGroupRule admits what is at addresses in its networks, and the members of its groups, at a range of ports.
+// SecurityGroupRule admits the addresses in its networks and the members of its groups, at a range of ports.
 type SecurityGroupRule struct {
 	FirstPort, LastPort int
 	Networks            []netip.Prefix

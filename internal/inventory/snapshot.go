@@ -22,7 +22,7 @@ type Snapshot struct {
 	members        map[string][]netip.Addr
 	instances      map[string]Instance
 	loadBalancers  map[string]LoadBalancer
-	// Whether anybody lists them at all, even if the list is empty.
+	// Whether the file or a source lists them, even if the list is empty.
 	listsInstances, listsLoadBalancers bool
 
 	functions    map[string]Function
@@ -30,7 +30,7 @@ type Snapshot struct {
 	// databases are by ARN, and databaseNames their endpoints by domain name.
 	databases     map[string]Database
 	databaseNames map[string]DatabaseEndpoint
-	// The endpoints by the id of what they lead to.
+	// The endpoints by the id of the resource to which they lead.
 	resourceEndpoints, networkEndpoints map[string][]VPCEndpoint
 }
 
@@ -73,18 +73,18 @@ type LoadBalancer struct {
 	VPC string
 }
 
-// Certificate is a certificate. It has no private key if it is one of ACM, which hands out none: then only its names and when
-// it ends are known.
+// Certificate is a certificate. One of ACM has no private key, since ACM gives nobody its keys; only its names and its end are
+// known.
 type Certificate struct {
 	ARN string
 	// TLS has a Leaf, and must not be changed.
 	TLS *tls.Certificate
 }
 
-// VPCEndpoint is an entrance into a resource configuration or a service network.
+// VPCEndpoint is an entry to a resource configuration or to a service network.
 type VPCEndpoint struct {
 	ID, VPC string
-	// Owner is an account, by default that of what the endpoint leads to.
+	// Owner is an account, by default that of the resource to which the endpoint leads.
 	Owner string
 	// SecurityGroups are those of the endpoint. Without any it admits everybody in the VPC.
 	SecurityGroups []string
@@ -175,7 +175,7 @@ func (s *Snapshot) LoadBalancer(arn string) (LoadBalancer, bool) {
 	return balancer, ok
 }
 
-// Function returns a function. For the ARN of a version or an alias that is not known it is the function itself.
+// Function returns a function. For the ARN of a version or an alias that is not known, it returns the function itself.
 func (s *Snapshot) Function(arn string) (Function, bool) {
 	if s == nil {
 		return Function{}, false
@@ -231,7 +231,8 @@ func (s *Snapshot) ServiceNetworkEndpoints(serviceNetwork lattice.Key) []VPCEndp
 	return leadingTo(s.networkEndpoints, serviceNetwork)
 }
 
-// ResourceEndpointTargets and ServiceNetworkEndpointTargets return the ids of what VPC endpoints lead to, in order.
+// ResourceEndpointTargets and ServiceNetworkEndpointTargets return the ids of the resource configurations and of the service
+// networks to which VPC endpoints lead, in order.
 func (s *Snapshot) ResourceEndpointTargets() []string {
 	if s == nil {
 		return nil

@@ -8,34 +8,34 @@ import (
 )
 
 const (
-	// refreshInterval is how long a source is left alone between two readings, give or take a quarter, so that several
-	// nodes do not ask at the same time; maxRefreshInterval is the most that it comes to while reading fails.
+	// refreshInterval is the time between two readings of a source. It varies by a quarter, so that several nodes do not ask at
+	// the same time, and grows up to maxRefreshInterval while readings fail.
 	refreshInterval    = time.Minute
 	maxRefreshInterval = 15 * time.Minute
-	// readTimeout bounds one reading. Open waits for the first as long as firstReadTimeout.
+	// readTimeout bounds one reading. Open waits for the first one for firstReadTimeout at most.
 	readTimeout      = 45 * time.Second
 	firstReadTimeout = 10 * time.Second
 )
 
-// Source is where facts come from beside the file: a service of AWS in a Region.
+// Source is where facts come from that are not in the file: a service of AWS in a Region.
 type Source struct {
 	Service, Region string
 	// Read is called by one goroutine at a time.
 	Read func(ctx context.Context) (*Facts, error)
 }
 
-// SourceReport tells how a source is. The admin port shows it as JSON.
+// SourceReport is the state of a source. The admin port shows it as JSON.
 type SourceReport struct {
 	Service string `json:"service"`
 	Region  string `json:"region"`
 	// ReadAt is when the facts in force were read; it is zero as long as there are none.
 	ReadAt     time.Time `json:"readAt,omitzero"`
 	AgeSeconds int       `json:"ageSeconds"`
-	// Problem says why there are none, or none that are newer.
+	// Problem says why there are no facts, or no newer ones.
 	Problem string `json:"problem,omitempty"`
 }
 
-// source is a Source that is read again and again.
+// source is a Source that is read regularly.
 type source struct {
 	Source
 	refresh chan struct{} // asks for a reading at once
@@ -48,7 +48,7 @@ type source struct {
 	failures int    // in a row
 }
 
-// poll reads a source for as long as ctx lasts. A reading that fails leaves in force what was known.
+// poll reads a source until ctx ends. When a reading fails, what was known before stays in force.
 func (i *Inventory) poll(ctx context.Context, s *source) {
 	for isFirst := true; ; isFirst = false {
 		reading, cancel := context.WithTimeout(ctx, readTimeout)
@@ -70,7 +70,7 @@ func (i *Inventory) poll(ctx context.Context, s *source) {
 	}
 }
 
-// take takes up what a reading has found, and returns when the next one is due. It tells each problem once.
+// take notes what a reading has found, and returns how long to wait for the next one. It logs each problem once.
 func (i *Inventory) take(s *source, facts *Facts, err error) (wait time.Duration) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -122,7 +122,7 @@ func (i *Inventory) facts() (all []*Facts) {
 	return all
 }
 
-// Sources tells how the sources are. A nil inventory has none.
+// Sources returns the state of each source. A nil inventory has none.
 func (i *Inventory) Sources() []SourceReport {
 	if i == nil {
 		return nil

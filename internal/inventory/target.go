@@ -9,14 +9,14 @@ import (
 	"trellis/internal/shape"
 )
 
-// machine is what the inventory knows of a target that it has by its id or ARN.
+// machine is what the inventory knows about a target that is registered by its id or ARN.
 type machine struct {
 	kind    string
 	address netip.Addr
 	vpc     string // empty if it is not known
 	listed  bool   // the inventory has a list of such machines
 	known   bool   // it is on the list
-	problem string // why it takes no traffic
+	problem string // why it gets no traffic
 }
 
 func (s *Snapshot) machine(groupType shape.TargetGroupType, id string) (m machine, ok bool) {
@@ -42,7 +42,7 @@ func (s *Snapshot) machine(groupType shape.TargetGroupType, id string) (m machin
 	return m, true
 }
 
-// Locate returns the address of a target of type INSTANCE or ALB. The error tells why it takes no traffic.
+// Locate returns the address of a target of type INSTANCE or ALB. The error says why the target gets no traffic.
 func (s *Snapshot) Locate(groupType shape.TargetGroupType, id string) (netip.Addr, error) {
 	m, ok := s.machine(groupType, id)
 	if !ok {
@@ -54,7 +54,7 @@ func (s *Snapshot) Locate(groupType shape.TargetGroupType, id string) (netip.Add
 	return m.address, nil
 }
 
-// TargetProblem returns why something cannot become a target of a group, or nothing if it can. A target of a kind that
+// TargetProblem returns why an id or ARN cannot be registered as a target of a group, or "" if it can. A target of a kind that
 // the inventory does not list is admitted.
 func (s *Snapshot) TargetProblem(group *lattice.TargetGroup, id string) string {
 	m, ok := s.machine(group.Type, id)

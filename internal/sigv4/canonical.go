@@ -8,14 +8,14 @@ import (
 	"slices"
 )
 
-// PathForm is how a path stands in the canonical request. Signers differ in it.
+// PathForm is how a path is written in the canonical request, which differs between signers.
 type PathForm int
 
 const (
 	// Encoded is the path as it was sent, encoded once more, as for every service but S3.
 	Encoded PathForm = iota
-	// NormalizedEncoded is the same of the path without empty and dot segments, as most of AWS's signers
-	// make it, while the path that they send stays as it is.
+	// NormalizedEncoded is Encoded without empty and dot segments. Most of AWS's signers sign this form, and send the path
+	// unchanged.
 	NormalizedEncoded
 	// Plain is the path encoded once, as for S3.
 	Plain
@@ -131,7 +131,7 @@ func appendPath(b, path []byte, form PathForm) []byte {
 			if !found {
 				return b
 			}
-			b = append(b, '%') // What was sent encoded is encoded.
+			b = append(b, '%') // What was sent encoded stays encoded.
 			path = after
 		}
 	default:
@@ -144,8 +144,8 @@ func isNormal(path []byte) bool {
 	return !bytes.Contains(path, []byte("//")) && !bytes.Contains(path, []byte("/."))
 }
 
-// normalize removes empty and dot segments. A slash at the end stays; unlike in RFC 3986, signers put none in the place of a
-// dot segment.
+// normalize removes empty and dot segments. A slash at the end stays. Unlike RFC 3986, signers do not replace a dot segment at the
+// end by a slash.
 func normalize(path []byte) []byte {
 	if isNormal(path) {
 		return path
@@ -167,7 +167,7 @@ func normalize(path []byte) []byte {
 	return normal
 }
 
-// parameter is where an encoded name and its value stand in a text.
+// parameter is an encoded name and its value, as parts of a text.
 type parameter struct{ name, value []byte }
 
 // appendQuery appends the parameters in the order of their encoded names and values, all but the signature itself.
@@ -189,7 +189,7 @@ func (s *Signature) appendQuery(b, query []byte) []byte {
 		encoded = appendReencoded(encoded, value)
 		sorted = append(sorted, parameter{encoded[start:middle], encoded[middle:]})
 	}
-	// Not as they are joined: an equals sign comes behind hyphens, dots and digits, the end of a name before them.
+	// By names first: in a joined text, the equals sign would sort after hyphens, dots and digits, and not before them.
 	slices.SortFunc(sorted, func(a, b parameter) int {
 		return cmp.Or(bytes.Compare(a.name, b.name), bytes.Compare(a.value, b.value))
 	})
@@ -204,8 +204,8 @@ func (s *Signature) appendQuery(b, query []byte) []byte {
 	return b
 }
 
-// appendReencoded decodes a query component and encodes it in the one way that is signed. What is no valid encoding is
-// encoded as it is.
+// appendReencoded decodes a query component and encodes it in the one way that is signed. What is not a valid encoding is encoded
+// as it is.
 func appendReencoded(b, text []byte) []byte {
 	if bytes.IndexByte(text, '%') < 0 && bytes.IndexByte(text, '+') < 0 {
 		return appendEncoded(b, text, false)
@@ -238,7 +238,7 @@ func fromHex(c byte) byte {
 	return c | 0x20 - 'a' + 10
 }
 
-// appendEncoded percent-encodes all but RFC 3986's unreserved characters, and slashes if they are to be kept.
+// appendEncoded percent-encodes everything except for RFC 3986's unreserved characters and, with keepSlash, slashes.
 func appendEncoded(b, text []byte, keepSlash bool) []byte {
 	const digits = "0123456789ABCDEF"
 	for _, c := range text {

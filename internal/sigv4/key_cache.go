@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 )
 
-// maxKeys bounds the memory for derived keys: one for each secret, and with HMAC each day, Region and service.
+// maxKeys bounds the memory for derived keys. There is one for each secret and, with HMAC, for each day, Region and service.
 const maxKeys = 1024
 
-// keyCache remembers derived keys. Reading takes no lock. The secret is part of what a key is remembered by, so that it
-// is of no use without its secret.
+// keyCache remembers derived keys. Reading takes no lock. A key is found only with the secret from which it was derived, so that
+// it cannot be used without that.
 type keyCache[K any] struct {
 	keys atomic.Pointer[map[string]K]
 	mu   sync.Mutex // mu is held while keys is replaced.

@@ -1,12 +1,12 @@
 // Package sigv4 computes what AWS's Signature Version 4 and 4A sign: it reads the signature that a request carries, builds
-// the canonical request and the string to sign, derives keys and compares. It looks at a small view of a request, so that
-// the API port and the services share it, whatever serves them. It does not know whose keys are whose, and which
-// signatures are acceptable is decided by who asks.
+// the canonical request and the string to sign, derives keys and compares. It sees a small view of a request, so that the API
+// port and the services share it, whatever serves them. It does not know to whom keys belong. Its callers decide which
+// signatures they accept.
 //
 // Sources: IAM User Guide, "AWS Signature Version 4 for API requests", and for SigV4A the signers of AWS's SDKs.
 package sigv4
 
-// Request is what a signature is about. All texts are as they came on the wire.
+// Request is what is signed. All texts are as they were received.
 type Request struct {
 	Method []byte
 	// Path is the escaped path.
@@ -20,9 +20,9 @@ type Request struct {
 
 // Headers is a lookup in the header lines of a request. It need not have a line for the host.
 type Headers interface {
-	// Header returns the value of the first line of that name (which is in lower case) at or after the position
-	// from, and the position after it, from which the search goes on. The first search starts at 0. next is negative
-	// when there is no such line; the value is nil then.
+	// Header returns the value of the first line of a name (in lower case) at or after the position from, and the position
+	// from which the search goes on. The first search starts at 0. If there is no such line, next is negative and the value
+	// nil.
 	Header(name string, from int) (value []byte, next int)
 }
 

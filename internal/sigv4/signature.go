@@ -13,7 +13,7 @@ import (
 	"trellis/internal/excerpt"
 )
 
-// Algorithm is how a signature is made, by the name that requests give it.
+// Algorithm is how a signature is made, by its name in requests.
 type Algorithm string
 
 // The algorithms. HMAC is Signature Version 4, ECDSA Signature Version 4A.
@@ -22,16 +22,16 @@ const (
 	ECDSA Algorithm = "AWS4-ECDSA-P256-SHA256"
 )
 
-// UnsignedPayload stands in the place of the body's hash when the body is not signed.
+// UnsignedPayload replaces the hash of the body when the body is not signed.
 const UnsignedPayload = "UNSIGNED-PAYLOAD"
 
 // TimeFormat is the form of X-Amz-Date.
 const TimeFormat = "20060102T150405Z"
 
 const (
-	// maxSignedHeaders is above what any request has, and bounds the work for one that lists names without end.
+	// maxSignedHeaders is more than any honest request has, and bounds the work for one that lists many names.
 	maxSignedHeaders = 128
-	// maxParameters bounds the work for a query. Each is sorted.
+	// maxParameters bounds the work for a query, whose parameters are sorted.
 	maxParameters = 2048
 	// maxExpires is the longest life of a presigned request in seconds: a week (SigV4, query parameters).
 	maxExpires = 604800
@@ -39,7 +39,7 @@ const (
 	maxSkew = 5 * time.Minute
 )
 
-// Credential is who signed, and for which day, Region and service.
+// Credential says who signed, and for which day, Region and service.
 type Credential struct {
 	AccessKeyID, Date, Region, Service string
 }
@@ -50,7 +50,7 @@ type Signature struct {
 	// Credential's Region is empty with ECDSA, where RegionSet says for which Regions the request is meant.
 	Credential
 	RegionSet string
-	// Presigned is set when the signature stands in the query.
+	// Presigned says that the signature is in the query.
 	Presigned bool
 	Time      time.Time
 	// Expires is how long a presigned request lives.
@@ -82,11 +82,11 @@ const (
 	InQuery
 )
 
-// scheme is how all of AWS's algorithms begin. Other values of the Authorization header are none of ours.
+// scheme is how all of AWS's algorithms begin. Other values of the Authorization header are ignored.
 const scheme = "AWS4-"
 
-// PlaceOf returns where a request carries a signature. One in the header counts before one in the query, which is
-// signed by it like the rest of the query.
+// PlaceOf returns where a request carries a signature. One in the header takes precedence over one in the query, which it covers
+// like the rest of the query.
 func PlaceOf(r *Request) Place {
 	if bytes.HasPrefix(r.header("authorization"), []byte(scheme)) {
 		return InHeader
@@ -286,8 +286,7 @@ func parseCredential(text string, algorithm Algorithm) (c Credential, ok bool) {
 	return c, true
 }
 
-// ClaimedCredential returns the credential that a request names, whether or not the rest of its signature has a form
-// that can be checked.
+// ClaimedCredential returns the credential that a request names, even if the rest of its signature is malformed.
 func ClaimedCredential(r *Request) (Credential, bool) {
 	if authorization := string(r.header("authorization")); authorization != "" {
 		algorithm, _, _ := strings.Cut(authorization, " ")
@@ -349,12 +348,12 @@ func (s *Signature) Signs(header string) bool {
 func (s *Signature) Validity() (from, until time.Time) {
 	life := maxSkew
 	if s.Presigned {
-		life = s.Expires // To the second: as at AWS, nothing is added for clocks that differ.
+		life = s.Expires // As at AWS, nothing is added for clocks that differ.
 	}
 	return s.Time.Add(-maxSkew), s.Time.Add(life)
 }
 
-// parseTime parses X-Amz-Date. There is one text for each time: what is not signed as a text is signed as a time. time.Parse
+// parseTime parses X-Amz-Date. It accepts one text for each time, since the time is signed and its text may not be. time.Parse
 // takes four times as long.
 func parseTime(text string) (time.Time, bool) {
 	var n [14]int // The digits.
@@ -388,8 +387,8 @@ func appendTime(b []byte, at time.Time) []byte {
 	return append(b, 'Z')
 }
 
-// parameters yields the names and values of a query as they were sent. Names that mean something here are never sent
-// encoded: signers have no reason to.
+// parameters yields the names and values of a query as they were sent. The names that have a meaning here need no encoding, so
+// signers never encode them.
 func parameters(query []byte) func(yield func(name, value []byte) bool) {
 	return func(yield func(name, value []byte) bool) {
 		for len(query) > 0 {
@@ -403,8 +402,8 @@ func parameters(query []byte) func(yield func(name, value []byte) bool) {
 	}
 }
 
-// unescape decodes a query component, or returns it unchanged when it is no valid encoding: then the signature will not
-// match, which is the right answer to it.
+// unescape decodes a query component. It returns what is not a valid encoding unchanged; the signature does not match then, so
+// the request is refused.
 func unescape(s []byte) string {
 	if decoded, err := url.QueryUnescape(string(s)); err == nil {
 		return decoded
@@ -412,7 +411,7 @@ func unescape(s []byte) string {
 	return string(s)
 }
 
-// shown returns what a client sent so that it neither fills an error nor breaks its lines.
+// shown returns what a client sent in a form that neither fills an error text nor breaks its lines.
 func shown(s string) string {
 	s = excerpt.Of(s, excerpt.Shown)
 	return strings.Map(func(c rune) rune {

@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// Verifier checks signatures. It remembers the keys that it derives from secrets: of ECDSA deriving one costs as much as
-// checking a signature, of HMAC it takes four rounds. The zero value is ready to use, by many goroutines at once.
+// Verifier checks signatures. It remembers the keys that it derives from secrets: for ECDSA, to derive one costs as much as to
+// check a signature; for HMAC, it takes four rounds. The zero value is ready to use, by many goroutines at once.
 type Verifier struct {
 	signingKeys keyCache[*signingKey]
 	publicKeys  keyCache[*ecdsa.PublicKey]
@@ -48,7 +48,7 @@ func (v *Verifier) Verify(r *Request, s *Signature, secret, payload string, form
 		m.canonical = s.AppendCanonicalRequest(m.canonical[:0], r, payload, form)
 		m.toSign = s.appendStringToSign(m.toSign[:0], m.canonical)
 		if bytes.Equal(m.toSign, m.before) {
-			continue // There is nothing in the path that the forms treat differently. Comparing takes long with ECDSA.
+			continue // The forms do not differ for this path, and comparing takes long with ECDSA.
 		}
 		if check(m.toSign) {
 			return true
@@ -73,7 +73,7 @@ func (v *Verifier) checker(m *scratch, s *Signature, secret string) func(toSign 
 	}
 	key, remembered := v.signingKey(m, s, secret)
 	return func(toSign []byte) bool {
-		// Constant time: how much of a guess was right must not show.
+		// In constant time, so that nobody can measure how much of a guess was right.
 		m.sum = key.appendSum(m.sum[:0], toSign)
 		if !hmac.Equal(m.sum, signature) {
 			return false
@@ -133,8 +133,8 @@ func (v *Verifier) signingKey(m *scratch, s *Signature, secret string) (key *sig
 	return &signingKey{key: sum}, false
 }
 
-// publicKey returns the key of a secret for ECDSA, or nil if there is none. It depends on nothing that a client can
-// choose without knowing a secret, so it is kept at once.
+// publicKey returns the key of a secret for ECDSA, or nil if there is none. It is kept at once, since it depends on nothing that
+// a client without a secret can choose.
 func (v *Verifier) publicKey(m *scratch, accessKeyID, secret string) *ecdsa.PublicKey {
 	m.cacheKey = append(append(append(m.cacheKey[:0], accessKeyID...), 0), secret...)
 	if key, ok := v.publicKeys.get(m.cacheKey); ok {

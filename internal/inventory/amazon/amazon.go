@@ -1,7 +1,7 @@
-// Package amazon asks AWS what an inventory file could say: EC2 for VPCs, security groups and instances, Elastic Load Balancing
-// for load balancers, ACM for the names of certificates, and Lambda for functions. It only reads, a page at a time, with the
-// credentials, profiles and endpoints that AWS's tools find in the environment. When it is asked again, and what is done about
-// errors, is up to package inventory.
+// Package amazon asks AWS for what an inventory file could list: EC2 for VPCs, security groups and instances, Elastic Load
+// Balancing for load balancers, ACM for the names of certificates, and Lambda for functions. It only reads, a page at a time,
+// with the credentials, profiles and endpoints that AWS's tools find in the environment. Package inventory decides when it is
+// asked again, and what is done about errors.
 package amazon
 
 import (
@@ -63,7 +63,7 @@ func reader(service string, cfg aws.Config, settings Config) read {
 	}
 }
 
-// plainly has a reader say what is wrong in the words of AWS or the network.
+// plainly has the errors of a reader say only what AWS or the network has said.
 func plainly(r read) read {
 	return func(ctx context.Context) (*inventory.Facts, error) {
 		facts, err := r(ctx)

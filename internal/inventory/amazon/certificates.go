@@ -14,14 +14,14 @@ import (
 	"trellis/internal/inventory"
 )
 
-// newCertificates reads for which names there are certificates, and until when. ACM hands out no private keys.
+// newCertificates reads the names and the ends of certificates. ACM gives nobody their private keys.
 func newCertificates(cfg aws.Config) read {
 	client := acm.NewFromConfig(cfg)
 	return func(ctx context.Context) (*inventory.Facts, error) {
 		facts := &inventory.Facts{}
 		in := &acm.ListCertificatesInput{
 			CertificateStatuses: []types.CertificateStatus{types.CertificateStatusIssued},
-			Includes:            &types.Filters{KeyTypes: types.KeyAlgorithm("").Values()}, // Without, only RSA keys are listed.
+			Includes:            &types.Filters{KeyTypes: types.KeyAlgorithm("").Values()}, // Without it, only RSA keys are listed.
 			MaxItems:            aws.Int32(1000),
 		}
 		for pages := acm.NewListCertificatesPaginator(client, in); pages.HasMorePages(); {

@@ -99,7 +99,7 @@ func newEC2(cfg aws.Config) read {
 		if err != nil {
 			return nil, err
 		}
-		// In one order, whatever the order of the answers: so it shows whether something has changed.
+		// One order, whatever that of the answers, shows whether something has changed.
 		slices.SortFunc(facts.SecurityGroups, func(a, b inventory.SecurityGroup) int { return strings.Compare(a.ID, b.ID) })
 		slices.SortFunc(facts.VPCs, func(a, b inventory.VPC) int { return strings.Compare(a.ID, b.ID) })
 		slices.SortFunc(facts.Instances, func(a, b inventory.Instance) int { return strings.Compare(a.ID, b.ID) })
@@ -107,7 +107,7 @@ func newEC2(cfg aws.Config) read {
 	}
 }
 
-// networks are those that are associated with a VPC, and not only about to be, or no longer.
+// networks returns the networks that are associated with a VPC now.
 func networks(blocks []ec2Block) (list []netip.Prefix) {
 	for _, block := range blocks {
 		if block.IPv4State+block.IPv6State == "associated" {
@@ -120,7 +120,7 @@ func networks(blocks []ec2Block) (list []netip.Prefix) {
 
 func appendNetwork(list []netip.Prefix, text string) []netip.Prefix {
 	network, err := netip.ParsePrefix(text)
-	if err != nil { // AWS writes them; there is nothing that anybody could do.
+	if err != nil { // AWS writes them, so nobody could mend it.
 		return list
 	}
 	return append(list, network.Masked())
@@ -130,8 +130,8 @@ func (g *ec2SecurityGroup) facts() inventory.SecurityGroup {
 	return inventory.SecurityGroup{ID: g.ID, Ingress: rules(g.Ingress), Egress: rules(g.Egress), HasEgress: true}
 }
 
-// rules takes the rules for TCP that name networks and groups. What a prefix list admits is left out: it would have to be read
-// on its own.
+// rules returns the rules for TCP that name networks and groups. It leaves out what prefix lists admit, which another call would
+// have to read.
 func rules(permissions []ec2Permission) (list []inventory.SecurityGroupRule) {
 	for _, permission := range permissions {
 		rule := inventory.SecurityGroupRule{FirstPort: 1, LastPort: 65535, Groups: permission.Groups}
@@ -161,7 +161,7 @@ func (i *ec2Instance) facts() inventory.Instance {
 	}
 	if err == nil {
 		m.Address = address.Unmap()
-	} else if m.State == inventory.StateRunning { // It is about to get one.
+	} else if m.State == inventory.StateRunning { // It is about to get an address.
 		m.State = "pending"
 	}
 	return m

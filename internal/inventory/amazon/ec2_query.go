@@ -24,7 +24,7 @@ const (
 	ec2Version = "2016-11-15"
 	// pageItems is how many things a page may have, the most that DescribeInstances gives.
 	pageItems = "1000"
-	// maxPageBytes bounds an answer: a thousand instances with all that EC2 tells of them are less.
+	// maxPageBytes bounds an answer. A thousand instances, with all that EC2 says about them, take less.
 	maxPageBytes = 64 << 20
 )
 
@@ -106,8 +106,8 @@ func refusal(status string, answer io.Reader) error {
 	return &smithy.GenericAPIError{Code: said.Code, Message: said.Message}
 }
 
-// endpoint is where EC2 is: where the environment or the profile says, or else at AWS, whose services all have names of the
-// same form in a Region.
+// endpoint returns the address of EC2: the one that the environment or the profile names, or else that of AWS, whose services all
+// have names of the same form in a Region.
 func (c *ec2Client) endpoint(ctx context.Context) (string, error) {
 	for _, source := range c.cfg.ConfigSources {
 		if configured, ok := source.(interface {

@@ -11,7 +11,7 @@ import (
 	"trellis/internal/inventory"
 )
 
-// newFunctions reads which functions Lambda has, which is then asked to run them.
+// newFunctions reads which functions Lambda has. Lambda runs them.
 func newFunctions(cfg aws.Config) read {
 	client := lambda.NewFromConfig(cfg)
 	return func(ctx context.Context) (*inventory.Facts, error) {

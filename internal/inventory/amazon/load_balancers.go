@@ -14,7 +14,7 @@ import (
 	"trellis/internal/inventory"
 )
 
-// newLoadBalancers reads the Application Load Balancers that work, and looks up where they are: AWS tells a name of each.
+// newLoadBalancers reads the active Application Load Balancers, and looks up their addresses, since AWS gives a name of each.
 func newLoadBalancers(cfg aws.Config, lookup func(ctx context.Context, name string) ([]netip.Addr, error)) read {
 	client := elb.NewFromConfig(cfg)
 	known := map[string]netip.Addr{} // by name
@@ -55,8 +55,8 @@ func works(state *types.LoadBalancerState) bool {
 	return state != nil && (state.Code == types.LoadBalancerStateEnumActive || state.Code == types.LoadBalancerStateEnumActiveImpaired)
 }
 
-// choose chooses one of the addresses that a name has: the one that it had, so that connections stay, or else the first,
-// IPv4 before IPv6. If the name has none now, it is still where it was.
+// choose chooses one of the addresses of a name: the one that was chosen before, so that connections stay, or else the first,
+// IPv4 before IPv6. If the name has none now, the address stays what it was.
 func choose(addresses []netip.Addr, before netip.Addr) netip.Addr {
 	for i := range addresses {
 		addresses[i] = addresses[i].Unmap()

@@ -84,9 +84,8 @@ func (s *Request) fields() []*string {
 	return fields
 }
 
-// Changed yields the request with another bit, for each bit of what is signed that choose wants, by its number within its
-// text. It leaves out what cannot be sent, what means the same to whoever signs, and what leaves the request without
-// any signature.
+// Changed yields the request with one bit changed, for each bit of what is signed that choose chooses by its number within its
+// text. It leaves out requests that cannot be sent, that mean the same to signers, or that have no signature any more.
 func (s *Request) Changed(signature *sigv4.Signature, choose func(bit, bits int) bool) func(yield func(*Request) bool) {
 	return func(yield func(*Request) bool) {
 		for _, i := range s.signedFields(signature) {
@@ -112,8 +111,8 @@ func (s *Request) Changed(signature *sigv4.Signature, choose func(bit, bits int)
 	}
 }
 
-// meansTheSame reports whether two requests differ only in what signing disregards: white space in headers, how the query
-// is spelled, and empty and dot segments of the path.
+// meansTheSame reports whether two requests differ only in what signers ignore: white space in headers, how the query is
+// encoded, and empty and dot segments of the path.
 func (s *Request) meansTheSame(o *Request) bool {
 	return s.Method == o.Method && s.Host == o.Host &&
 		(s.Path == o.Path || normal(s.Path) == normal(o.Path)) &&
@@ -135,7 +134,7 @@ func normal(p string) string {
 func parsedQuery(query string) url.Values {
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return url.Values{query: nil} // It equals itself alone.
+		return url.Values{query: nil} // It equals only itself.
 	}
 	for _, list := range values {
 		slices.Sort(list)
