@@ -113,14 +113,14 @@ func TestBrokenAuthorityIsNotReplaced(t *testing.T) {
 		damage func(dir string) error
 		want   string
 	}{
-		"key lost":       {func(dir string) error { return os.Remove(filepath.Join(dir, "ca-key.pem")) }, "not its key"},
+		"key lost":       {func(dir string) error { return os.Remove(filepath.Join(dir, "ca-key.pem")) }, "does not; put the key back"},
 		"key of another": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.pem"), other, 0o600) }, "does not belong to the key"},
 		"no certificate": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca.pem"), nil, 0o600) }, "no certificate"},
-		"garbage":        {func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca-key.pem"), []byte("x"), 0o600) }, "no key"},
+		"garbage":        {func(dir string) error { return os.WriteFile(filepath.Join(dir, "ca-key.pem"), []byte("x"), 0o600) }, "no PEM block with a private key"},
 		"key in the place": {func(dir string) error {
 			return os.Rename(filepath.Join(dir, "ca-key.pem"), filepath.Join(dir, "ca.pem"))
-		}, "not its key"},
-		"truncated key":        {func(dir string) error { return os.Truncate(filepath.Join(dir, "ca-key.pem"), 40) }, "no key"},
+		}, "does not; put the key back"},
+		"truncated key":        {func(dir string) error { return os.Truncate(filepath.Join(dir, "ca-key.pem"), 40) }, "no PEM block with a private key"},
 		"certificate with key": {func(dir string) error { return join(dir, "ca.pem", "ca-key.pem") }, "certificates only"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 type protocol struct {
 	name shape.ListenerProtocol
 	// secure carries a connection that begins with a ClientHello, which names a service of the protocol. It takes over the hello
-	// and returns whether the connection is to be parked. It is nil for a protocol without TLS.
+	// and returns whether the connection should be parked. It is nil for a protocol without TLS.
 	secure func(c *downstream.Conn, hello *hello, service *routing.Service) (parks bool)
 }
 

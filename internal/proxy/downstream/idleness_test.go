@@ -29,7 +29,7 @@ func accepted(t *testing.T) *Conn {
 	return NewResourceConn(NewEnvironment(Config{}), conn.(*net.TCPConn), routing.Origin{}, nil, time.Hour, 0)
 }
 
-// parking returns a connection that is to be parked, and has not noticed yet.
+// parking returns a connection that the sweeper wants parked, and that has not noticed yet.
 func parking(t *testing.T) *Conn {
 	t.Helper()
 	c := accepted(t)
