@@ -25,7 +25,7 @@ var planes = map[string][]string{
 		"internal/command", "internal/prompt", "internal/resolver",
 	},
 	"root": {
-		"internal/configuration", "internal/metrics", "internal/server",
+		"internal/configuration", "internal/console", "internal/metrics", "internal/server",
 	},
 }
 

@@ -15,7 +15,7 @@ import (
 	"trellis/internal/routing"
 )
 
-// Log takes records. Both methods are called on the data path: they must not block.
+// Log takes records. Its methods are called on the data path: they must not block.
 type Log interface {
 	// Wants reports whether records of exchanges with a service are wanted. It is called once per exchange, before any
 	// clock is read for the record. The service is nil when none answers to the request's host.
@@ -23,6 +23,9 @@ type Log interface {
 	// Write is called at the end of an exchange whose record is wanted. The record and everything it refers to are valid
 	// only during the call, so Write must copy what it keeps.
 	Write(r *Record)
+	// Failed is called like Write, and before it, at the end of each exchange that has failed, or whose response has a status of
+	// 5xx, whether or not its record is wanted. Without that, Start and the times that follow from it are not known.
+	Failed(r *Record)
 }
 
 // ResourceLog takes records of connections to resources. Its methods are like those of Log; the subscriptions are those to the

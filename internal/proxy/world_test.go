@@ -93,6 +93,8 @@ func (recorder) Wants(*routing.Service) bool { return true }
 
 func (f recorder) Write(r *accesslog.Record) { f(r) }
 
+func (recorder) Failed(*accesslog.Record) {}
+
 // resourceRecorder is recorder for connections to resources.
 type resourceRecorder func(*accesslog.ResourceRecord)
 

@@ -8,6 +8,7 @@ import (
 	"net/http/pprof"
 	"strings"
 
+	"trellis/internal/console"
 	"trellis/internal/inventory"
 	"trellis/internal/proxy"
 )
@@ -72,11 +73,11 @@ func (s *Server) adminPages() []adminPage {
 	return pages
 }
 
-// adminHandler serves the admin port. GET / lists its pages.
+// adminHandler serves the admin port. GET / lists its pages, and leads browsers to the console.
 func (s *Server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	var text strings.Builder
-	fmt.Fprintf(&text, "This is the admin port of Trellis %s. The API is at http://%s.\n\n", s.cfg.Version, s.apiListener.Addr())
+	fmt.Fprintf(&text, "This is the admin port of Trellis %s. The API is at http://%s. In a browser, http://%s is the console.\n\n", s.cfg.Version, s.apiListener.Addr(), s.adminListener.Addr())
 	for _, page := range s.adminPages() {
 		method := cmp.Or(page.method, http.MethodGet)
 		mux.HandleFunc(method+" "+page.path, page.handler)
@@ -84,7 +85,15 @@ func (s *Server) adminHandler() http.Handler {
 			fmt.Fprintf(&text, "%-4s %-14s %s\n", method, page.path, page.purpose)
 		}
 	}
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { describe(w, text.String()) })
+	mux.Handle(console.Path, s.console)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept")
+		if wantsPage(r) {
+			http.Redirect(w, r, console.Path, http.StatusSeeOther)
+			return
+		}
+		describe(w, text.String())
+	})
 	return &gate{next: mux, hosts: s.allowedHosts(), refuse: func(w http.ResponseWriter, _ *http.Request, message string) {
 		http.Error(w, message, http.StatusForbidden)
 	}}

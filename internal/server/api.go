@@ -22,14 +22,13 @@ import (
 	"trellis/internal/tagging"
 )
 
-// apiHandler returns the handler of the API port: it describes the port, tells services apart, and has STS and the
-// operations.
-func (s *Server) apiHandler() http.Handler {
+// operationsConfig is how operations are called, whoever calls them.
+func (s *Server) operationsConfig() api.Config {
 	burst := s.cfg.APIBurst
 	if burst == 0 {
 		burst = max(1, int(math.Ceil(s.cfg.APIRate)))
 	}
-	cfg := api.Config{
+	return api.Config{
 		Operations: s.control,
 		Limits:     api.Limits{Rate: s.cfg.APIRate, Burst: burst, Concurrency: s.cfg.APIConcurrency},
 		Audit:      s.audit,
@@ -37,6 +36,12 @@ func (s *Server) apiHandler() http.Handler {
 		Chaos:      s.chaos,
 		Log:        s.log.With("part", "api"),
 	}
+}
+
+// apiHandler returns the handler of the API port: it describes the port, tells services apart, and has STS and the
+// operations.
+func (s *Server) apiHandler() http.Handler {
+	cfg := s.operationsConfig()
 	forSTS := sts.Config{
 		Principals: s.principals, Catalog: s.catalog, Throttle: api.NewThrottle(cfg.Limits), Audit: s.audit, Log: s.log.With("part", "sts"),
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -10,23 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"trellis/internal/console"
 	"trellis/internal/health"
 	"trellis/internal/lattice"
 	"trellis/internal/policy"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 )
-
-// explanation is the response of /explain: what routing would do, and what the health checks saw last.
-type explanation struct {
-	routing.Explanation
-	// Bound is the address at which the port can be reached; it is empty when no listener has the port or it cannot be bound.
-	Bound string `json:"bound,omitempty"`
-	// Health is what is known about the targets of each target group, by its ARN.
-	Health map[string][]health.TargetReport `json:"health,omitempty"`
-	// Functions is what is known about those targets that are Lambda functions, by ARN.
-	Functions map[string]functionReport `json:"functions,omitempty"`
-}
 
 // targetGroupExplanation is the response of /explain about a target group: what is known of the health of each target.
 type targetGroupExplanation struct {
@@ -36,7 +27,7 @@ type targetGroupExplanation struct {
 	HealthCheck *shape.HealthCheckConfig `json:"healthCheck,omitempty"`
 	Targets     []health.TargetReport    `json:"targets"`
 	// Functions is what is known about those targets that are Lambda functions, by ARN.
-	Functions map[string]functionReport `json:"functions,omitempty"`
+	Functions map[string]console.FunctionReport `json:"functions,omitempty"`
 }
 
 func (s *Server) explainTargetGroup(w http.ResponseWriter, id string) {
@@ -48,31 +39,37 @@ func (s *Server) explainTargetGroup(w http.ResponseWriter, id string) {
 		http.Error(w, fmt.Sprintf("targetGroup is %q; there is no target group of that id", id), http.StatusNotFound)
 		return
 	}
-	answer := targetGroupExplanation{ARN: group.ARN(), Name: group.Name, InUse: inUse, Targets: s.checker.Report(group.Key())}
+	answer := targetGroupExplanation{ARN: group.ARN(), Name: group.Name, InUse: inUse, Targets: s.reportTargets(group, targets)}
 	if group.Config != nil {
 		answer.HealthCheck = group.Config.HealthCheck
-	}
-	if answer.Targets == nil { // health knows only target groups in use
-		answer.Targets = make([]health.TargetReport, 0, len(targets))
-		for _, target := range targets {
-			status, reason := s.checker.Status(target)
-			report := health.TargetReport{Target: target, Status: status, ReasonCode: reason}
-			if _, err := s.resolve(group, target); err != nil {
-				report.Problem = err.Error()
-			}
-			answer.Targets = append(answer.Targets, report)
-		}
 	}
 	answer.Functions = s.functionsOf(group, answer.Targets)
 	writeJSON(w, http.StatusOK, answer)
 }
 
+// reportTargets returns what is known of the targets of a target group.
+func (s *Server) reportTargets(group *lattice.TargetGroup, targets []*lattice.Target) []health.TargetReport {
+	if reports := s.checker.Report(group.Key()); reports != nil {
+		return reports
+	}
+	reports := make([]health.TargetReport, 0, len(targets)) // health knows only target groups in use
+	for _, target := range targets {
+		status, reason := s.checker.Status(target)
+		report := health.TargetReport{Target: target, Status: status, ReasonCode: reason}
+		if _, err := s.resolve(group, target); err != nil {
+			report.Problem = err.Error()
+		}
+		reports = append(reports, report)
+	}
+	return reports
+}
+
 // functionsOf returns what is known about those targets that are functions, by ARN.
-func (s *Server) functionsOf(group *lattice.TargetGroup, targets []health.TargetReport) map[string]functionReport {
+func (s *Server) functionsOf(group *lattice.TargetGroup, targets []health.TargetReport) map[string]console.FunctionReport {
 	if group == nil || group.Type != shape.TargetGroupTypeLambda {
 		return nil
 	}
-	functions := make(map[string]functionReport, len(targets))
+	functions := make(map[string]console.FunctionReport, len(targets))
 	for _, t := range targets {
 		functions[t.Target.ID] = s.explainFunction(t.Target.ID)
 	}
@@ -93,21 +90,28 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		s.explainResource(w, r, address)
 		return
 	}
-	port, err := explainedPort(query)
+	answer, err := s.explainRequest(query)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// explainRequest explains a request. Errors say what is wrong with its description.
+func (s *Server) explainRequest(query url.Values) (answer console.Explanation, err error) {
+	port, err := explainedPort(query)
+	if err != nil {
+		return answer, err
+	}
 	if query.Get("host") == "" {
-		http.Error(w, "host is missing: the service's name, as in the Host header; or give targetGroup, an id, or address, that of a resource", http.StatusBadRequest)
-		return
+		return answer, errors.New("host is missing: the service's name, as in the Host header; or give targetGroup, an id, or address, that of a resource")
 	}
 	arrival, err := s.explainedArrival(query)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+		return answer, err
 	}
-	answer := explanation{Functions: map[string]functionReport{}, Health: map[string][]health.TargetReport{}, Explanation: s.router.Explain(port, query.Get("host"), arrival)}
+	answer = console.Explanation{Functions: map[string]console.FunctionReport{}, Health: map[string][]health.TargetReport{}, Explanation: s.router.Explain(port, query.Get("host"), arrival)}
 	if address := s.proxy.Addr(port); address != nil {
 		answer.Bound = address.String()
 	}
@@ -123,7 +127,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 			maps.Copy(answer.Functions, s.functionsOf(record, answer.Health[group.ARN]))
 		}
 	}
-	writeJSON(w, http.StatusOK, answer)
+	return answer, nil
 }
 
 // explainedArrival reads the request that is to be explained.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 
+	"trellis/internal/console"
 	"trellis/internal/function"
 	"trellis/internal/function/gateway"
 	"trellis/internal/inventory"
@@ -65,17 +66,9 @@ func (s *Server) connectFunction(t *routing.Target) net.Conn {
 	return s.gateway.Connect(t.Place.Function, t.Group.EventVersion)
 }
 
-// functionReport is what is known about the function of a target group.
-type functionReport struct {
-	// Problem says why the function cannot be invoked, as far as that is known without invoking it.
-	Problem string `json:"problem,omitempty"`
-	// Report is there for functions that this node runs.
-	*function.Report
-}
-
 // explainFunction returns what is known about the function of a target.
-func (s *Server) explainFunction(arn string) functionReport {
-	var f functionReport
+func (s *Server) explainFunction(arn string) console.FunctionReport {
+	var f console.FunctionReport
 	if err := s.functions.Problem(arn); err != nil {
 		f.Problem = err.Error()
 	}

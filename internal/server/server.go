@@ -24,6 +24,7 @@ import (
 	"trellis/internal/certificate"
 	"trellis/internal/chaos"
 	"trellis/internal/configuration"
+	"trellis/internal/console"
 	"trellis/internal/control"
 	"trellis/internal/function"
 	"trellis/internal/function/gateway"
@@ -76,6 +77,7 @@ type Server struct {
 	proxy       *proxy.Proxy
 	demo        *demo // nil without --demo
 	names       *names
+	console     *console.Console
 
 	authority    *certificate.Authority
 	certificates *certificate.Store
@@ -141,6 +143,7 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		s.openCatalog,
 		s.openControl,
 		s.openNames,
+		s.openConsole,
 		s.loadNetwork,
 	} {
 		if err := step(ctx); err != nil {
@@ -336,10 +339,11 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	stopControl := startPart(ctx, group, s.control.Run)
 	stopNames := startPart(ctx, group, s.names.serve)
+	stopConsole := startPart(ctx, group, s.console.Run)
 	context.AfterFunc(ctx, s.accessLogs.EndWatching)
 	group.Go(func() error {
 		defer end() // another process serves
-		return s.upgrades(ctx, api, admin, stopControl, stopNames)
+		return s.upgrades(ctx, api, admin, stopControl, func() { stopNames(); stopConsole() })
 	})
 	group.Go(func() error {
 		select {

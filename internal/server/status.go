@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"trellis/internal/console"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
@@ -27,19 +28,8 @@ type status struct {
 	Records map[lattice.Kind]int `json:"records"`
 	// Targets counts the targets by status.
 	Targets  map[shape.TargetStatus]int `json:"targets"`
-	Problems []problem                  `json:"problems"`
+	Problems []console.Problem          `json:"problems"`
 }
-
-// problem is something that the operator should see to.
-type problem struct {
-	// About is the kind of what has the problem, or "node".
-	About string `json:"about"`
-	// ID is which one.
-	ID   string `json:"id,omitempty"`
-	Text string `json:"text"`
-}
-
-func (p problem) String() string { return p.Text }
 
 // shownGroups bounds how many target groups are told of one by one.
 const shownGroups = 100
@@ -48,29 +38,42 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, s.state())
 }
 
+// storeInWords says where records are kept, and for how long.
+func (s *Server) storeInWords() string {
+	if s.cfg.Dev {
+		return "memory: it ends with the process"
+	}
+	return s.store()
+}
+
 // state finds out how the node is.
 func (s *Server) state() status {
 	answer := status{
 		Version: s.cfg.Version, Mode: "serve", PID: os.Getpid(), API: "http://" + s.apiListener.Addr().String(),
-		Admin: "http://" + s.adminListener.Addr().String(), DNS: s.names.address(), Store: s.store(), Ports: s.boundPorts(),
-		Records: map[lattice.Kind]int{}, Targets: map[shape.TargetStatus]int{}, Problems: []problem{},
+		Admin: "http://" + s.adminListener.Addr().String(), DNS: s.names.address(), Store: s.storeInWords(), Ports: s.boundPorts(),
+		Records: map[lattice.Kind]int{}, Targets: map[shape.TargetStatus]int{}, Problems: []console.Problem{},
 	}
 	if s.cfg.Dev {
-		answer.Mode, answer.Store = "dev", "memory: it ends with the process"
+		answer.Mode = "dev"
 	}
-	note := func(about, id, format string, args ...any) {
-		answer.Problems = append(answer.Problems, problem{about, id, fmt.Sprintf(format, args...)})
+	note := func(about, format string, args ...any) {
+		answer.Problems = append(answer.Problems, console.Problem{About: about, Text: fmt.Sprintf(format, args...)})
+	}
+	noteOf := func(of lattice.Key, format string, args ...any) {
+		note(string(of.Kind), format, args...)
+		last := &answer.Problems[len(answer.Problems)-1]
+		last.ID, last.Scope = of.Path, of.Scope
 	}
 	if err := s.catalog.Writable(); err != nil {
-		note("node", "", "changes cannot be stored: %v", err)
+		note("node", "changes cannot be stored: %v", err)
 	}
 	if s.credentials != nil {
 		if err := s.credentials.Problem(); err != nil {
-			note("node", "", "the credentials file is not in force as it is: %v", err)
+			note("node", "the credentials file is not in force as it is: %v", err)
 		}
 	}
 	for _, text := range s.portProblems() {
-		note("node", "", "%s", text)
+		note("node", "%s", text)
 	}
 	names := map[string]string{} // of target groups
 	var groups []*lattice.Targets
@@ -83,7 +86,7 @@ func (s *Server) state() status {
 			groups = append(groups, r)
 		}
 		if r, ok := stored.Record.(lattice.Resource); ok && strings.HasSuffix(r.Meta().Lifecycle.Status(s.control.Now()), "_FAILED") {
-			note(string(r.Key().Kind), r.Meta().ID, "%s %s (%s) is %s: %s", r.Key().Kind, r.Meta().Name, r.Meta().ID,
+			noteOf(r.Key(), "%s %s (%s) is %s: %s", r.Key().Kind, r.Meta().Name, r.Meta().ID,
 				r.Meta().Lifecycle.Status(s.control.Now()), r.Meta().Lifecycle.FailureMessage)
 		}
 	}
@@ -101,7 +104,7 @@ func (s *Server) state() status {
 		}
 		if unhealthy > 0 && told < shownGroups {
 			told++
-			note(string(lattice.KindTargetGroup), group.TargetGroupID, "target group %s (%s): %d of %d targets are unhealthy (%s)",
+			noteOf(lattice.TargetGroupKey(group.Scope, group.TargetGroupID), "target group %s (%s): %d of %d targets are unhealthy (%s)",
 				names[group.TargetGroupID], group.TargetGroupID, unhealthy, len(group.Members), strings.Join(slices.Sorted(maps.Keys(why)), ", "))
 		}
 	}

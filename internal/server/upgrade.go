@@ -36,7 +36,7 @@ const sameProgram = "/proc/self/exe"
 // Only one process at a time can have the catalog's data directory. So the new process first does everything else, and then
 // this one gives the directory up. In between, the data plane goes on, and calls of the API wait. If the new process fails
 // before, nothing has happened. If it fails afterwards, a process of the program that is running now replaces it.
-func (s *Server) upgrades(ctx context.Context, api, admin *httpPort, stopControl, stopNames func()) error {
+func (s *Server) upgrades(ctx context.Context, api, admin *httpPort, stopControl, stopShowing func()) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -65,7 +65,7 @@ func (s *Server) upgrades(ctx context.Context, api, admin *httpPort, stopControl
 		if err != nil {
 			return err
 		}
-		stopNames() // this process gets no more changes
+		stopShowing() // this process gets no more changes
 		s.retire(ctx, next, api, admin)
 		return nil
 	}

@@ -155,3 +155,37 @@ func (d *Distribution) Native(each func(index int, count uint64)) (zero uint64) 
 	}
 	return zero
 }
+
+// Since returns what has been counted since an earlier reading of the same Durations.
+func (d *Distribution) Since(before *Distribution) (more Distribution) {
+	for i := range d.counts {
+		more.counts[i] = d.counts[i] - before.counts[i]
+	}
+	more.sum = d.sum - before.sum
+	return more
+}
+
+// Quantile returns the time, in seconds, that a share of all times does not exceed: the share's place within its bucket, as if
+// the times in a bucket were spread evenly. It is 0 if there are no times.
+func (d *Distribution) Quantile(share float64) float64 {
+	wanted, before := share*float64(d.Count()), float64(0)
+	if wanted == 0 {
+		return 0
+	}
+	for i, count := range d.counts {
+		n := float64(count)
+		if before+n < wanted || n == 0 {
+			before += n
+			continue
+		}
+		if i == len(bounds) { // Nobody knows how long they are.
+			return float64(bounds[i-1]) / 1e9
+		}
+		from := int64(0)
+		if i > 0 {
+			from = bounds[i-1]
+		}
+		return (float64(from) + (wanted-before)/n*float64(bounds[i]-from)) / 1e9
+	}
+	return 0
+}

@@ -141,3 +141,33 @@ func BenchmarkClock(b *testing.B) {
 		_ = time.Since(start)
 	}
 }
+
+func TestQuantilesAreThoseOfWhatHasComeSince(t *testing.T) {
+	var d Durations
+	for range 1000 {
+		d.Add(time.Second)
+	}
+	before := d.Read()
+	for i := range 100 {
+		d.Add(time.Duration(i+1) * time.Millisecond)
+	}
+	now := d.Read()
+	since := now.Since(&before)
+	if since.Count() != 100 || since.Sum() < 5.04 || since.Sum() > 5.06 {
+		t.Errorf("%d times have come, %v s together", since.Count(), since.Sum())
+	}
+	for _, test := range []struct{ share, least, most float64 }{{0.5, 0.045, 0.055}, {0.99, 0.09, 0.1}, {1, 0.1, 0.1}} {
+		if got := since.Quantile(test.share); got < test.least || got > test.most {
+			t.Errorf("quantile %v is %v s", test.share, got)
+		}
+	}
+	var none Distribution
+	if got := none.Quantile(0.5); got != 0 {
+		t.Errorf("the median of nothing is %v", got)
+	}
+	var long Durations
+	long.Add(time.Hour)
+	if got := long.Read(); got.Quantile(0.5) < 1000 {
+		t.Errorf("the median of an hour is %v s", got.Quantile(0.5))
+	}
+}

@@ -56,6 +56,7 @@ type Queue struct {
 	delivered time.Time // the last time; Run's
 	drops     *summary.Summary
 	watchers
+	memory
 }
 
 // buffer collects encoded records until they are delivered.

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
+	"trellis/internal/routing"
 )
 
 func TestWhoWatchesSeesExchangesWithinASecond(t *testing.T) {
@@ -141,4 +143,48 @@ func TestWriteOfARecordAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(50, func() { q.Write(r) }); n != 0 {
 		t.Errorf("a record takes %v allocations", n)
 	}
+}
+
+func TestLastFailuresOfEachServiceAreRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := NewQueue(Config{})
+		service := func(n int) *routing.Service {
+			return &routing.Service{ARN: fmt.Sprint("arn:", n), Name: fmt.Sprint("the-", n)}
+		}
+		fail := func(service *routing.Service, failure accesslog.Failure, path string) {
+			q.Failed(&accesslog.Record{Service: service, Failure: failure, Path: []byte(path), Status: 502, Problem: errors.New("why")})
+		}
+		all := func(*Failure) bool { return true }
+		fail(service(1), accesslog.TargetConnectionError, "/first")
+		// Many denials of a second, of which a few are remembered, drive out no failures of targets.
+		for range 10 * rememberedFailures {
+			fail(service(1), accesslog.ClientAccessDenied, strings.Repeat("/long", 1000))
+		}
+		found := q.LastFailures(1000, all)
+		if len(found) != 1+rememberedFailures || q.Failures() != int64(len(found)) {
+			t.Fatalf("%d are remembered, and counted as %d", len(found), q.Failures())
+		}
+		if len(found[0].Path) > shownFailureBytes+len("...") {
+			t.Errorf("a path of %d bytes is remembered", len(found[0].Path))
+		}
+		last := q.LastFailures(1000, func(f *Failure) bool { return f.Reason == accesslog.TargetConnectionError })
+		if len(last) != 1 || last[0].Path != "/first" || last[0].Problem != "why" || last[0].ServiceName != "the-1" {
+			t.Errorf("of the target's failure is remembered %+v", last)
+		}
+		time.Sleep(2 * time.Second)
+		fail(service(1), accesslog.ClientAccessDenied, "/later")
+		if got := q.LastFailures(1, all); len(got) != 1 || got[0].Path != "/later" {
+			t.Errorf("the last one is %+v", got)
+		}
+		for n := range rememberedServices + 10 {
+			fail(service(10+n), accesslog.TargetConnectionError, "/")
+			time.Sleep(time.Millisecond)
+		}
+		if len(q.rings) != rememberedServices {
+			t.Errorf("failures of %d services are remembered", len(q.rings))
+		}
+		if got := q.LastFailures(1000, func(f *Failure) bool { return f.Path == "/first" }); len(got) != 0 {
+			t.Errorf("the oldest has not made room: %+v", got)
+		}
+	})
 }

@@ -10,7 +10,7 @@ import (
 
 // Finish ends the exchange: it counts it, ends the use of the target, logs a failure, and passes the record to the access log.
 func (x *HTTP) Finish() {
-	if x.recorded || x.Record.Failure != "" {
+	if x.recorded || x.hasFailed() {
 		r := &x.Record
 		r.Protocol = protocol(x.version, &x.Request)
 		r.Method, r.Path, r.Query, r.Host = x.Request.Method, x.Request.Path, x.Request.Query, x.Request.Host
@@ -33,23 +33,29 @@ func (x *Exchange) finish(outcome tally.Outcome) {
 	}
 	duration := time.Since(x.shared.epoch) - x.began
 	x.count(outcome, duration)
-	if r := &x.Record; x.recorded || r.Failure != "" {
+	if r, failed := &x.Record, x.hasFailed(); x.recorded || failed {
 		r.Source, r.Destination, r.TLS = x.client.Source, x.client.Destination, x.client.TLS
 		r.Service, r.SourceVpc, r.Rule, r.Forward = x.Service, x.SourceVpc, x.Rule, x.Forward
 		r.Target = routing.Place{}
 		if x.Target != nil {
 			r.Target = x.Target.Place
 		}
+		r.Duration = duration
 		if r.Failure != "" {
 			x.shared.logFailure(r)
 		}
+		if failed && x.shared.AccessLog != nil {
+			x.shared.AccessLog.Failed(r)
+		}
 		if x.recorded {
-			r.Duration = duration
 			x.shared.AccessLog.Write(r)
 		}
 	}
 	x.use(nil)
 }
+
+// hasFailed reports whether the operator wants to know of the exchange, whoever is at fault.
+func (x *Exchange) hasFailed() bool { return x.Record.Failure != "" || x.Record.Status >= 500 }
 
 // count counts the exchange for its service and its target group.
 func (x *Exchange) count(outcome tally.Outcome, duration time.Duration) {

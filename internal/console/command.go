@@ -1,0 +1,71 @@
+package console
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"unicode"
+)
+
+// command is a line of AWS's command line.
+type command struct{ Label, Line string }
+
+// command returns the line that carries out an operation with an input, whose members are the line's options.
+func (v *visit) command(label, operation string, input any) command {
+	var b strings.Builder
+	b.WriteString("aws vpc-lattice " + kebab(operation))
+	in := reflect.ValueOf(input).Elem()
+	for i := range in.NumField() {
+		name, _, _ := strings.Cut(in.Type().Field(i).Tag.Get("json"), ",")
+		member := in.Field(i)
+		if member.IsZero() || member.Kind() == reflect.Map && member.Len() == 0 {
+			continue
+		}
+		if member.Kind() == reflect.Pointer {
+			member = member.Elem()
+		}
+		option := " --" + kebab(name)
+		switch member.Kind() {
+		case reflect.Bool: // It is a flag, which has an opposite.
+			if !member.Bool() {
+				option = " --no-" + kebab(name)
+			}
+			b.WriteString(option)
+			continue
+		case reflect.String:
+			b.WriteString(option + " " + quoted(member.String()))
+			continue
+		}
+		// Whatever else there is can be written as JSON. Such values are made of what JSON has.
+		text, _ := json.Marshal(member.Interface())
+		b.WriteString(option + " " + quoted(string(text)))
+	}
+	b.WriteString(" --region " + v.scope.Region + " --endpoint-url " + v.cfg.API)
+	return command{label, b.String()}
+}
+
+// quoted writes a word for a shell.
+func quoted(s string) string {
+	plain := func(c rune) bool {
+		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-_./:@%+,=", c)
+	}
+	if s != "" && strings.IndexFunc(s, func(c rune) bool { return !plain(c) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// kebab writes a name of the API as the command line has it: vpcIdentifier as vpc-identifier.
+func kebab(name string) string {
+	var b strings.Builder
+	for i, c := range name {
+		if unicode.IsUpper(c) {
+			if i > 0 {
+				b.WriteByte('-')
+			}
+			c = unicode.ToLower(c)
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}

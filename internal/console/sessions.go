@@ -1,0 +1,180 @@
+package console
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"net/http"
+	"sync"
+	"time"
+
+	"trellis/internal/principal"
+)
+
+// The bounds of sessions. Beyond maxSessions, the one that has been idle the longest ends.
+const (
+	maxSessions  = 64
+	sessionIdle  = 30 * time.Minute
+	sessionLife  = 8 * time.Hour
+	sessionBytes = 32
+	maxKey       = 4096 // of what somebody types: session tokens are the longest
+)
+
+// Keys are what somebody signs in with.
+type Keys struct{ AccessKeyID, Secret, SessionToken string }
+
+// person is somebody who may change things.
+type person struct {
+	Name    string
+	ARN     string
+	Account string
+	// CanLeave: there is a session to end.
+	CanLeave  bool
+	session   string
+	principal *principal.Principal
+}
+
+// session is that somebody has proved to have an access key. It holds no secret: by proof it is seen whether the key
+// still has the one that was proved.
+type session struct {
+	accessKeyID   string
+	salt          [32]byte
+	proof         []byte
+	begun, active time.Time
+}
+
+// sessions are all of them, by the value of the cookie.
+type sessions struct {
+	mu  sync.Mutex // mu guards the field below.
+	all map[string]*session
+}
+
+// proofOf is what remains of a principal's secrets.
+func (s *session) proofOf(p *principal.Principal) []byte {
+	mac := hmac.New(sha256.New, s.salt[:])
+	mac.Write([]byte(p.SecretKey + "\x00" + p.SessionToken))
+	return mac.Sum(nil)
+}
+
+// begin begins a session of a principal and returns the value of its cookie.
+func (s *sessions) begin(p *principal.Principal, now time.Time) string {
+	one := &session{accessKeyID: p.AccessKeyID, begun: now, active: now}
+	rand.Read(one.salt[:]) // It does not fail.
+	one.proof = one.proofOf(p)
+	name := rand.Text() + rand.Text()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		s.all = map[string]*session{}
+	}
+	for len(s.all) >= maxSessions {
+		oldest := ""
+		for name, other := range s.all {
+			if oldest == "" || other.active.Before(s.all[oldest].active) {
+				oldest = name
+			}
+		}
+		delete(s.all, oldest)
+	}
+	s.all[name] = one
+	return name
+}
+
+// principal returns who has the session of a cookie, if it has not ended.
+func (s *sessions) principal(name string, now time.Time, known func(accessKeyID string) (*principal.Principal, bool)) *principal.Principal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one, ok := s.all[name]
+	if !ok {
+		return nil
+	}
+	p, ok := known(one.accessKeyID)
+	if !ok || now.Sub(one.active) > sessionIdle || now.Sub(one.begun) > sessionLife || !p.Expires.IsZero() && now.After(p.Expires) ||
+		!hmac.Equal(one.proof, one.proofOf(p)) {
+		delete(s.all, name)
+		return nil
+	}
+	one.active = now
+	return p
+}
+
+func (s *sessions) finish(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, name)
+}
+
+// cookie is the name of the cookie. Cookies are the same for all ports of a host (RFC 6265 8.5), so it has the port.
+func (c *Console) cookie() string { return "trellis-console-" + c.cfg.Port }
+
+// personOf returns who sends a request, or nil for somebody who may only read.
+func (c *Console) personOf(v *visit) *person {
+	if c.cfg.Dev {
+		p := c.cfg.Anybody(v.scope.Account)
+		return &person{Name: "anybody", ARN: p.ARN, Account: p.Account, principal: p}
+	}
+	cookie, err := v.r.Cookie(c.cookie())
+	if err != nil {
+		return nil
+	}
+	p := c.sessions.principal(cookie.Value, time.Now(), c.cfg.Principal)
+	if p == nil {
+		return nil
+	}
+	return &person{Name: p.Name, ARN: p.ARN, Account: p.Account, CanLeave: true, session: cookie.Value, principal: p}
+}
+
+// handleSessions adds the pages to sign in and out.
+func (c *Console) handleSessions() {
+	if c.cfg.Dev {
+		return
+	}
+	page := func(w http.ResponseWriter, status int, r *http.Request, problem string) {
+		c.render(w, status, "sign_in.html", c.visit(r, c.cfg.Home), &content{Title: "Sign in", Problem: problem, Data: backOfSignIn(r)})
+	}
+	c.mux.HandleFunc("GET "+Path+"sign-in", func(w http.ResponseWriter, r *http.Request) { page(w, http.StatusOK, r, "") })
+	c.mux.HandleFunc("POST "+Path+"sign-in", func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := r.ParseForm(); err != nil {
+			page(w, http.StatusBadRequest, r, "The form cannot be read.")
+			return
+		}
+		keys := Keys{r.PostForm.Get("access-key-id"), r.PostForm.Get("secret-access-key"), r.PostForm.Get("session-token")}
+		if len(keys.AccessKeyID) > maxKey || len(keys.Secret) > maxKey || len(keys.SessionToken) > maxKey {
+			page(w, http.StatusBadRequest, r, "That is too long for a key.")
+			return
+		}
+		if err := c.cfg.CheckKeys(r, keys); err != nil {
+			page(w, http.StatusForbidden, r, err.Error())
+			return
+		}
+		p, ok := c.cfg.Principal(keys.AccessKeyID)
+		if !ok { // It was there a moment ago.
+			page(w, http.StatusForbidden, r, "The access key is no longer known.")
+			return
+		}
+		http.SetCookie(w, &http.Cookie{
+			Name: c.cookie(), Value: c.sessions.begin(p, time.Now()), Path: Path, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+			MaxAge: int(sessionLife.Seconds()), Secure: r.TLS != nil,
+		})
+		http.Redirect(w, r, backOf(r), http.StatusSeeOther)
+	})
+	c.mux.HandleFunc("POST "+Path+"sign-out", func(w http.ResponseWriter, r *http.Request) {
+		v := c.visit(r, c.cfg.Home)
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if r.ParseForm() == nil && c.form.matches(r.PostForm.Get("token"), v.person) {
+			c.sessions.finish(v.person.session)
+			http.SetCookie(w, &http.Cookie{Name: c.cookie(), Path: Path, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+		}
+		http.Redirect(w, r, Path, http.StatusSeeOther)
+	})
+}
+
+// backOfSignIn is where somebody was who signs in.
+func backOfSignIn(r *http.Request) string {
+	if r.PostForm != nil {
+		return backOf(r)
+	}
+	r.PostForm = map[string][]string{"back": {r.URL.Query().Get("back")}}
+	return backOf(r)
+}
