@@ -154,6 +154,7 @@ type Proxy struct {
 	protocols protocols
 
 	crowd    crowd
+	workers  *workers
 	reaching passthrough.Resources
 	unbound  *summary.Summary // addresses and ports of resources
 	narrowed *summary.Summary // resources of which not all ports are open
@@ -207,6 +208,7 @@ func New(cfg Config) *Proxy {
 	p.pools = upstream.NewPools(p.cfg.Upstream)
 	p.reaching = passthrough.Resources{Pools: p.pools, Resolve: cfg.Resolve, Failed: p.resourceFailed, Log: cfg.ResourceLog}
 	p.crowd = newCrowd(&p.cfg)
+	p.workers = newWorkers(p.serve)
 	p.ports.Store(new([]PortState))
 	p.tls = p.newTLSConfig()
 	p.protocols = p.newProtocols(endpoint)
@@ -247,6 +249,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	}
 	p.stop()
 	p.sweeper.Wait()
+	p.workers.close()
 	p.env.Exchanges.SweepFailures()
 	p.crowd.close()
 	p.unbound.Close()

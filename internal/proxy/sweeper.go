@@ -24,6 +24,7 @@ func (p *Proxy) sweep() {
 			p.env.Clock.Set(now)
 			p.sweepConnections()
 			p.makeRoom()
+			p.workers.retire()
 			if turn%int(time.Second/downstream.Tick) == 0 {
 				p.env.Exchanges.SetDate(now)
 				p.pools.Sweep(now)
