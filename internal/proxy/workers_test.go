@@ -41,7 +41,7 @@ func TestWorkersCarryOneConnectionAfterAnother(t *testing.T) {
 		}
 		close(end)
 		synctest.Wait()
-		w.close() // Else the test ends with goroutines that wait for ever.
+		w.close() // Else the test ends with goroutines that wait forever.
 		if n := w.idle.Load(); n != 0 {
 			t.Errorf("%d workers wait in the end", n)
 		}
