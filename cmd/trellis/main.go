@@ -16,7 +16,7 @@ import (
 	"trellis/internal/server"
 )
 
-// The exit codes: 0 asked to stop, 1 failed, 2 bad usage.
+// The exit codes other than 0, with which the program ends when it is asked to stop.
 const (
 	exitFailed = 1
 	exitUsage  = 2
@@ -73,7 +73,7 @@ func run() int {
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 	upgrade := make(chan os.Signal, 1)
-	if signals := server.UpgradeSignals(); len(signals) > 0 { // none would mean all
+	if signals := server.UpgradeSignals(); len(signals) > 0 { // signal.Notify takes none to mean all.
 		signal.Notify(upgrade, signals...)
 	}
 	err = server.Run(ctx, server.Config{

@@ -1,8 +1,8 @@
-// Package audit keeps a log of who changed what: one line of JSON for each call of an operation that may change
-// something, and for signatures that were refused. It holds identifiers and names only, no policies and no secrets.
+// Package audit keeps a log of who changed what: a line of JSON for each call of an operation that may change something, and for
+// signatures that were refused. It holds only identifiers and names, no policies and no secrets.
 //
-// A Log never loses an entry to save time: whoever is faster than the file waits. What has been written to the file
-// survives the end of the process; to survive the end of the machine it is synced a second later at most.
+// A Log never drops an entry to save time: a caller that is faster than the file waits. What has been written to the file
+// survives the end of the process. It is synced within a second, so that it survives the end of the machine too.
 package audit
 
 import (
@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Entry is one call, or several that were refused alike.
+// Entry is one call, or several that were refused in the same way.
 type Entry struct {
 	Time        time.Time `json:"time"`
 	RequestID   string    `json:"requestId"`
@@ -27,14 +27,14 @@ type Entry struct {
 	AccessKeyID string    `json:"accessKeyId,omitempty"`
 	SourceIP    string    `json:"sourceIp"`
 	Operation   string    `json:"operation"`
-	// Parameters are those that say what the call was about.
+	// Parameters are those that identify what the call was about.
 	Parameters map[string]any `json:"parameters,omitempty"`
 	Status     int            `json:"status"`
 	// ErrorCode is empty for success.
 	ErrorCode string `json:"errorCode,omitempty"`
 	// Count is how many requests the entry stands for, if it is not one.
 	Count int `json:"count,omitempty"`
-	// ID and ARN are those in the answer, such as a created resource's.
+	// ID and ARN are those in the response, such as those of a created resource.
 	ID         string  `json:"id,omitempty"`
 	ARN        string  `json:"arn,omitempty"`
 	DurationMS float64 `json:"durationMs"`
@@ -70,7 +70,7 @@ type Log struct {
 	stop    chan struct{}
 	done    chan struct{}
 
-	// What follows is the goroutine's alone.
+	// What follows belongs to the goroutine.
 	file  *os.File // nil when Out is written to.
 	size  int64
 	batch bytes.Buffer
@@ -100,17 +100,17 @@ func Open(cfg Config) (*Log, error) {
 	return l, nil
 }
 
-// Record hands an entry over to be written. It waits while very many others are.
+// Record has an entry written. It waits while queueLength others wait to be written.
 func (l *Log) Record(e Entry) {
 	select {
 	case l.entries <- e:
 	case <-l.done:
-		// A call that outlived the server's shutdown.
+		// The call ended after the server had shut down.
 	}
 }
 
-// Reopen goes on in a file of the log's path, which is another one when somebody has moved the file away. What was
-// recorded before is in the old one.
+// Reopen goes on in the file at the log's path, which is a new one if somebody has moved the file away. What was recorded before
+// is in the old one.
 func (l *Log) Reopen() error {
 	done := make(chan error, 1)
 	select {
@@ -190,7 +190,7 @@ func (l *Log) writeAll(first Entry) {
 		return
 	}
 	if l.failing {
-		l.cfg.Log.Error("the audit log is written again", "lost", l.lost)
+		l.cfg.Log.Error("the audit log can be written again", "lost", l.lost)
 		l.failing, l.lost = false, 0
 	}
 }
@@ -211,8 +211,8 @@ func (l *Log) write() error {
 	}
 	if l.size > 0 && l.size+int64(l.batch.Len()) > l.cfg.MaxBytes {
 		if err := l.rotate(); err != nil {
-			l.cfg.Log.Error("the audit log cannot be rotated; it grows on", "error", err)
-			l.size = 0 // Tried again after as much more.
+			l.cfg.Log.Error("the audit log cannot be rotated; its file keeps growing", "error", err)
+			l.size = 0 // It is tried again after MaxBytes more.
 		}
 	}
 	n, err := l.file.Write(l.batch.Bytes())

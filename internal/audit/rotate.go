@@ -21,7 +21,7 @@ func (l *Log) openFile() error {
 	return nil
 }
 
-// rotate renames the file and begins a new one. On failure the log goes on in the file that is open.
+// rotate renames the file and begins a new one. If that fails, the log goes on in the file that is open.
 func (l *Log) rotate() error {
 	for n := l.cfg.Keep - 1; n >= 1; n-- {
 		if err := os.Rename(l.numbered(n), l.numbered(n+1)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -35,7 +35,7 @@ func (l *Log) rotate() error {
 	return l.replaceFile()
 }
 
-// replaceFile opens the file again, and closes the one that was open. On failure the log goes on in that.
+// replaceFile opens the file again, and closes the one that was open. If that fails, the log goes on in the latter.
 func (l *Log) replaceFile() error {
 	old := l.file
 	if old == nil {

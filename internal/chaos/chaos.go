@@ -1,9 +1,9 @@
-// Package chaos makes calls of the API fail or wait on purpose, so that authors of clients can see what it does when the
-// server is slow, throttles, fails, or cannot create what was asked for. It decides which calls these are; the
-// handler and the operations do what it says. It is there in dev only.
+// Package chaos makes calls of the API fail or wait on purpose, so that the authors of a client can see what it does when the
+// server is slow, throttles, fails, or cannot create what was asked for. It decides which calls these are; the handler and the
+// operations do what it says. It is used in dev only.
 //
-// What happens to the n-th call of an operation depends on the seed, the operation and n alone: a test that makes
-// the same calls meets the same trouble, whatever it does at the same time with other operations.
+// What happens to the n-th call of an operation depends on the seed, the operation and n alone. So a test that makes the same
+// calls gets the same failures, whatever it does with other operations at the same time.
 package chaos
 
 import (
@@ -20,15 +20,15 @@ import (
 type Config struct {
 	// Latency is added to every call, before it is carried out.
 	Latency time.Duration
-	// Throttle is the share of calls that are answered 429, Error of those answered 500. Their sum is 1 at most.
+	// Throttle is the share of calls that are answered with 429, and Error of those with 500. Their sum is 1 at most.
 	Throttle, Error float64
 	// CreateFailed is the share of created resources that end in CREATE_FAILED.
 	CreateFailed float64
-	// Seed chooses which ones.
+	// Seed chooses which calls and resources these are.
 	Seed uint64
 }
 
-// Chaos decides.
+// Chaos decides which calls fail or wait.
 type Chaos struct {
 	cfg Config
 
@@ -52,8 +52,8 @@ type trouble uint8
 const (
 	none trouble = iota
 	throttled
-	// failedBefore leaves the operation undone. failedAfter does it and loses the answer, which is what client tokens
-	// are there for.
+	// After failedBefore the operation has not been carried out. After failedAfter it has, and its response is lost; this is why
+	// there are client tokens.
 	failedBefore
 	failedAfter
 )
@@ -73,7 +73,7 @@ func (c *Chaos) Next(operation string) Effect {
 	return effect
 }
 
-// Before is called before the operation: it waits, and returns the error with which the call is answered instead.
+// Before must be called before the operation. It waits, and returns the error with which the call is answered, or nil.
 func (e Effect) Before(ctx context.Context) error {
 	if e.latency > 0 {
 		timer := time.NewTimer(e.latency)
@@ -93,7 +93,7 @@ func (e Effect) Before(ctx context.Context) error {
 	return nil
 }
 
-// After is called when the operation has succeeded: it returns the error with which the call is answered although it was carried out.
+// After must be called when the operation has succeeded. It returns the error with which the call is answered all the same, or nil.
 func (e Effect) After() error {
 	if e.trouble == failedAfter {
 		return &shape.InternalServerException{Message: new("Failed after the operation was carried out (--chaos-error).")}
@@ -109,7 +109,7 @@ func (c *Chaos) FailCreation(kind string) (code, message string) {
 	return "InternalFailure", "The resource could not be created (--chaos-create-failed)."
 }
 
-// draw returns the next number, from 0 up to but not 1, of what is drawn under a name.
+// draw returns the next random number in [0, 1) of the sequence with a name.
 func (c *Chaos) draw(name string) float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

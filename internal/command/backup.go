@@ -15,8 +15,8 @@ type Backup struct {
 	File  string `arg:"" name:"file" help:"The file to write."`
 }
 
-// Run writes all that a node has stored to a file, and returns the exit code. The file appears once it is complete, and only its
-// owner may read it: temporary credentials are in it.
+// Run writes all that a node has stored to a file, and returns the exit code. The file appears when it is complete, and only its
+// owner may read it, since it has temporary credentials.
 func (c Backup) Run(ctx context.Context, t Terminal) int {
 	n, err := newNode(c.Admin, "", "")
 	if err != nil {
@@ -31,7 +31,7 @@ func (c Backup) Run(ctx context.Context, t Terminal) int {
 	if err != nil {
 		return t.Fail("backup", err)
 	}
-	defer os.Remove(file.Name()) // Nothing is there any more once it has been renamed.
+	defer os.Remove(file.Name()) // It does nothing once the file has been renamed.
 	progress := NewProgress(t.Err)
 	defer progress.End()
 	written, err := io.Copy(file, &reader{body, progress, "backup", 0, size})

@@ -19,8 +19,8 @@ type Explain struct {
 	URL       string   `arg:"" name:"url" help:"The request's URL, as in http://NAME/orders/7."`
 }
 
-// Run tells what would happen to a request, and returns the exit code: 0 if it would reach a target or get the answer of a
-// rule, 1 if not.
+// Run shows what would happen to a request, and returns the exit code: 0 if the request would reach a target or get the fixed
+// response of a rule, 1 if not.
 func (c Explain) Run(ctx context.Context, t Terminal) int {
 	n, err := newNode(c.Admin, "", "")
 	if err != nil {
@@ -36,7 +36,7 @@ func (c Explain) Run(ctx context.Context, t Terminal) int {
 	}
 	var e explanation
 	if err := json.Unmarshal(text, &e); err != nil {
-		return t.Fail("explain", fmt.Errorf("the node answers what is no explanation: %w", err))
+		return t.Fail("explain", fmt.Errorf("the node's answer is not an explanation: %w", err))
 	}
 	if c.JSON {
 		fmt.Fprintf(t.Out, "%s", text)
@@ -49,7 +49,7 @@ func (c Explain) Run(ctx context.Context, t Terminal) int {
 	return 0
 }
 
-// query asks for the request. A port that is bound for a listener's stands for that one, as curl names it.
+// query returns the question about the request. A port that is bound for a listener's stands for the latter, as in a URL for curl.
 func (c Explain) query(ctx context.Context, n *node) (url.Values, error) {
 	address := c.URL
 	if !strings.Contains(address, "://") {
@@ -57,7 +57,7 @@ func (c Explain) query(ctx context.Context, n *node) (url.Values, error) {
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, &usageError{fmt.Sprintf("%q is no URL of a request, as in http://NAME/orders/7", c.URL)}
+		return nil, &usageError{fmt.Sprintf("%q is not the URL of a request, which is like http://NAME/orders/7", c.URL)}
 	}
 	port := u.Port()
 	if port == "" {
@@ -88,7 +88,7 @@ func (n *node) listenerPort(ctx context.Context, port string) (string, error) {
 		Address string
 	}
 	if err := json.Unmarshal(text, &ports); err != nil {
-		return "", fmt.Errorf("the node answers what are no ports: %w", err)
+		return "", fmt.Errorf("the node's answer is not a list of ports: %w", err)
 	}
 	for _, p := range ports {
 		if strings.HasSuffix(p.Address, ":"+port) {
@@ -98,7 +98,7 @@ func (n *node) listenerPort(ctx context.Context, port string) (string, error) {
 	return port, nil
 }
 
-// explanation is what of the node's answer is told.
+// explanation is the part of the node's answer that is shown.
 type explanation struct {
 	Port           int
 	Host           string

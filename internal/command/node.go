@@ -1,5 +1,5 @@
-// Package command holds the commands of trellis that ask a running node, a file for each. They reach the node by its admin
-// port, as any program may, and know nothing else of it.
+// Package command has the commands of trellis that ask a running node, a file for each. They ask the node's admin port, as any
+// program may, and know nothing else of the node.
 package command
 
 import (
@@ -30,14 +30,14 @@ const (
 
 // Runner is a command. Its fields are its flags and arguments.
 type Runner interface {
-	// Run does what is asked for, and returns the exit code.
+	// Run carries the command out, and returns the exit code.
 	Run(ctx context.Context, t Terminal) int
 }
 
 // Terminal is where a command writes.
 type Terminal struct{ Out, Err io.Writer }
 
-// Fail tells why a command cannot do what it is asked for, and returns the exit code.
+// Fail writes why a command has failed, and returns the exit code.
 func (t Terminal) Fail(command string, err error) int {
 	fmt.Fprintf(t.Err, "trellis %s: %v\n", command, err)
 	if _, ok := errors.AsType[*usageError](err); ok {
@@ -51,7 +51,7 @@ type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
 
-// refusedError is what a node answers that does not do what it is asked for.
+// refusedError is the answer of a node that refuses a request.
 type refusedError struct {
 	status int
 	text   string
@@ -62,7 +62,7 @@ func (e *refusedError) Error() string { return e.text }
 // node is a running node.
 type node struct {
 	admin   *url.URL
-	account string // "" is the node's own, or the document's
+	account string // "" means the node's own, or the document's
 	region  string
 }
 
@@ -74,11 +74,11 @@ func newNode(admin, account, region string) (*node, error) {
 	return &node{base, account, region}, nil
 }
 
-// maxAnswer bounds a text that a node answers with an error.
+// maxAnswer bounds the text with which a node refuses a request.
 const maxAnswer = 64 << 10
 
-// send sends a request and returns the body of its answer. A node that wants requests signed gets it once more, signed with the
-// credentials that AWS's tools would take.
+// send sends a request and returns the body of the response. If the node requires a signature, send signs the request with the
+// credentials that AWS's tools would use, and sends it again.
 func (n *node) send(ctx context.Context, method, page string, query url.Values, body []byte) (io.ReadCloser, int64, error) {
 	if n.account != "" {
 		query.Set("account", n.account)
@@ -121,8 +121,8 @@ func (n *node) attempt(ctx context.Context, method, address string, body []byte,
 	return response, nil
 }
 
-// sign signs a request with the credentials of the environment or of AWS's files. The metadata service of EC2 is not asked:
-// its keys are none of ours.
+// sign signs a request with the credentials of the environment or of AWS's files. It does not ask the metadata service of EC2,
+// whose keys a node does not know.
 func (n *node) sign(r *http.Request, body []byte) error {
 	cfg, err := config.LoadDefaultConfig(r.Context(), config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	if err != nil {
@@ -130,7 +130,7 @@ func (n *node) sign(r *http.Request, body []byte) error {
 	}
 	credentials, err := cfg.Credentials.Retrieve(r.Context())
 	if err != nil {
-		return fmt.Errorf("the node wants the request signed, and there are no credentials; give those of its credentials file, as in AWS_SHARED_CREDENTIALS_FILE=trellis-data/credentials: %w", err)
+		return fmt.Errorf("the node requires a signature, and there are no credentials; give those of its credentials file, as in AWS_SHARED_CREDENTIALS_FILE=trellis-data/credentials: %w", err)
 	}
 	region := n.region
 	if region == "" {
@@ -147,7 +147,7 @@ func (n *node) sign(r *http.Request, body []byte) error {
 	}, r, hash, "vpc-lattice", region, time.Now())
 }
 
-// get returns what a page answers.
+// get returns a page.
 func (n *node) get(ctx context.Context, page string, query url.Values) ([]byte, error) {
 	body, _, err := n.send(ctx, http.MethodGet, page, query, nil)
 	if err != nil {
@@ -157,7 +157,7 @@ func (n *node) get(ctx context.Context, page string, query url.Values) ([]byte, 
 	return io.ReadAll(body)
 }
 
-// isTerminal reports whether somebody reads what is written.
+// isTerminal reports whether what is written is shown on a terminal.
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok {

@@ -9,7 +9,7 @@ import (
 // showAfter is how long something may take before its progress is shown.
 const showAfter = time.Second
 
-// Progress shows on a terminal how far something is that takes longer than a second, and elsewhere nothing.
+// Progress shows the progress of something that takes longer than a second. It shows nothing where there is no terminal.
 type Progress struct {
 	w     io.Writer
 	began time.Time
@@ -17,7 +17,7 @@ type Progress struct {
 	last  time.Time
 }
 
-// NewProgress begins to measure.
+// NewProgress returns the progress of something that begins now.
 func NewProgress(w io.Writer) *Progress {
 	p := &Progress{began: time.Now()}
 	if isTerminal(w) {
@@ -26,7 +26,7 @@ func NewProgress(w io.Writer) *Progress {
 	return p
 }
 
-// Show shows a text in the place of the one before, at most ten times a second.
+// Show replaces the text that is shown, at most ten times a second.
 func (p *Progress) Show(format string, args ...any) {
 	now := time.Now()
 	if p.w == nil || now.Sub(p.began) < showAfter || now.Sub(p.last) < showAfter/10 {
@@ -36,12 +36,12 @@ func (p *Progress) Show(format string, args ...any) {
 	fmt.Fprintf(p.w, "\r\x1b[K"+format, args...)
 }
 
-// Records returns what shows how many records of how many are done.
+// Records returns a function that shows how many of all records are done.
 func (p *Progress) Records(what string) func(done, total int) {
 	return func(done, total int) { p.Show("%s: %d of %d records", what, done, total) }
 }
 
-// End takes away what has been shown.
+// End removes the text.
 func (p *Progress) End() {
 	if p.shown {
 		fmt.Fprint(p.w, "\r\x1b[K")

@@ -17,7 +17,7 @@ type Status struct {
 	JSON  bool   `name:"json" env:"-" help:"Print it as JSON."`
 }
 
-// Run shows what runs where and what is wrong, and returns the exit code: 0 if nothing is wrong, 1 if something is or no node
+// Run shows what runs where and what is wrong. It returns the exit code: 0 if nothing is wrong, 1 if something is wrong or no node
 // answers.
 func (c Status) Run(ctx context.Context, t Terminal) int {
 	n, err := newNode(c.Admin, "", "")
@@ -40,7 +40,7 @@ func (c Status) Run(ctx context.Context, t Terminal) int {
 		Problems         []struct{ Text string }
 	}
 	if err := json.Unmarshal(text, &status); err != nil {
-		return t.Fail("status", fmt.Errorf("the node answers what is no status: %w", err))
+		return t.Fail("status", fmt.Errorf("the node's answer is not a status: %w", err))
 	}
 	code := 0
 	if len(status.Problems) > 0 {
@@ -72,11 +72,11 @@ func (c Status) Run(ctx context.Context, t Terminal) int {
 	}
 	row("stored", "%s", counts(status.Records))
 	row("targets", "%s", counts(status.Targets))
-	_ = table.Flush() // Whoever reads it has gone away.
+	_ = table.Flush() // It fails only if the reader is gone.
 	return code
 }
 
-// counts writes numbers with their names.
+// counts returns numbers with their names as one text.
 func counts(of map[string]int) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(of)) {

@@ -8,7 +8,7 @@ import (
 	"trellis/internal/tally"
 )
 
-// Definition is a metric, whatever its labels' values. docs/metrics.md has them all.
+// Definition is a metric, for all values of its labels. docs/metrics.md lists them all.
 type Definition struct {
 	Name string
 	// Help says what the metric means.
@@ -17,7 +17,7 @@ type Definition struct {
 	Labels []string
 }
 
-// gathering is what is made for one scrape. The messages are made in slices, since there may be 100,000 of them.
+// gathering is the result of one scrape. Its messages are elements of slices, since there may be 100,000 of them.
 type gathering struct {
 	byDefinition map[*Definition]*dto.MetricFamily
 	order        []*dto.MetricFamily
@@ -32,7 +32,7 @@ type gathering struct {
 	counts     []uint64
 }
 
-// yieldEvery is after how many metrics others go first.
+// yieldEvery is after how many metrics other goroutines may run.
 const yieldEvery = 256
 
 func newGathering() *gathering { return &gathering{byDefinition: map[*Definition]*dto.MetricFamily{}} }
@@ -91,7 +91,7 @@ func (g *gathering) gauge(d *Definition, value float64, labels ...string) {
 	m.Gauge.Value = next(&g.numbers, value)
 }
 
-// histogram has classic buckets, and native ones for those who ask for Prometheus's protocol buffers.
+// histogram adds a histogram with classic buckets, and with native ones for scrapers that ask for Prometheus's protocol buffers.
 func (g *gathering) histogram(d *Definition, values *tally.Distribution, labels ...string) {
 	m := g.series(d, labels)
 	h := blank(&g.histograms)
@@ -123,7 +123,7 @@ func (g *gathering) histogram(d *Definition, values *tally.Distribution, labels 
 	})
 	h.ZeroCount = &zero
 	if len(h.PositiveSpan) == 0 {
-		// Without this, a histogram in which there is nothing but zeros could not be told from a classic one.
+		// Without this, a histogram that has only zeros could not be told from a classic one.
 		h.PositiveSpan = []*dto.BucketSpan{{Offset: new(int32), Length: new(uint32)}}
 	}
 }

@@ -1,8 +1,8 @@
 // Package metrics exposes what the parts of a node have counted, in the formats of Prometheus. It counts nothing itself: the
-// counters live in the objects that they are about, and are read when somebody asks. So the series of what is deleted are gone
-// with it, and traffic pays for no label.
+// counters live in the objects that they are about, and are read when somebody asks. So a deleted resource takes its series along,
+// and labels cost traffic nothing.
 //
-// Reading takes no lock that traffic takes, and lets others go first now and then: there may be 10,000 target groups.
+// Reading takes no lock that traffic takes, and regularly lets other goroutines run, since there may be 10,000 target groups.
 package metrics
 
 import (
@@ -29,7 +29,7 @@ import (
 	"trellis/internal/tally"
 )
 
-// Config says whose counters are read.
+// Config says which counters are read.
 type Config struct {
 	Version string
 	Router  *routing.Router
@@ -42,17 +42,17 @@ type Config struct {
 	Functions  *function.Functions
 	// DNS returns the server that answers names, or nil.
 	DNS func() *dns.Server
-	// Inventory returns the certificates that are served; AuthorityExpires is when that of the local authority ends.
+	// Inventory returns the certificates that are served; AuthorityExpires is when the local authority's expires.
 	Inventory        func() *inventory.Snapshot
 	AuthorityExpires time.Time
 	// OwnPorts returns the connections to the API's port and the admin port, by these names.
 	OwnPorts func() map[string]proxy.Usage
 }
 
-// maxScrapes is how many may go on at once: more than the two replicas that Prometheus is often run as are a mistake.
+// maxScrapes is how many scrapes there may be at once. Prometheus often has two replicas; more scrapes than that are a mistake.
 const maxScrapes = 4
 
-// Handler returns what answers GET /metrics.
+// Handler returns the handler of GET /metrics.
 func Handler(cfg Config) http.Handler {
 	runtimes := prometheus.NewRegistry()
 	runtimes.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -62,12 +62,12 @@ func Handler(cfg Config) http.Handler {
 		slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
 		return families, err
 	})
-	// Compressing would take several times as long as all the rest.
+	// Compressing would take several times as long as everything else.
 	handler := promhttp.HandlerFor(gather, promhttp.HandlerOpts{DisableCompression: true, MaxRequestsInFlight: maxScrapes, ErrorHandling: promhttp.ContinueOnError})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(yielding{w}, r) })
 }
 
-// yielding lets other goroutines go first, once for each piece that is written.
+// yielding lets other goroutines run, once for each piece that is written.
 type yielding struct{ http.ResponseWriter }
 
 func (y yielding) Write(b []byte) (int, error) {

@@ -63,7 +63,7 @@ func (g *gathering) certificates(cfg *Config) {
 	}
 }
 
-// calls has a histogram for all calls of a name, however they ended.
+// calls adds a histogram for all calls with a name, however they ended.
 func (g *gathering) calls(counted []tally.Counted, counts, durations *Definition, name func(tally.Counted) string) {
 	for i := 0; i < len(counted); {
 		called := name(counted[i])

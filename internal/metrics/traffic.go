@@ -74,7 +74,7 @@ var (
 	targetOpenLimit = &Definition{"trellis_target_connections_limit", "How many connections to targets there may be; 0 is any number.", gauge, nil}
 )
 
-// statuses are the values of the label status, by outcome. The last is no request.
+// statuses are the values of the label status, by outcome.
 var statuses = [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
 func (g *gathering) traffic(router *routing.Router, p *proxy.Proxy) {
@@ -97,7 +97,7 @@ func (g *gathering) traffic(router *routing.Router, p *proxy.Proxy) {
 	g.exchanges(unroutedRequests, unroutedFailures, &totals)
 }
 
-// group has the series of a target group from its first traffic on, as at AWS.
+// group adds the series of a target group. As at AWS, there are none before its first traffic.
 func (g *gathering) group(group *routing.TargetGroup, totals *tally.Totals) {
 	id, name, c := group.ID, group.Name, &group.Connections
 	if group.Exchanges.Read(totals) {
@@ -135,7 +135,7 @@ func (g *gathering) resource(r *routing.Resource, totals *tally.Totals) {
 	g.failures(resourceFailures, totals, labels)
 }
 
-// exchanges has a series for each class that there usually is, also while it is zero, and for the others once they are not.
+// exchanges adds a series for each of the usual classes, even while it is zero, and for the others once they are not.
 func (g *gathering) exchanges(requests, failures *Definition, totals *tally.Totals, labels ...string) {
 	for outcome, status := range statuses {
 		if n := totals.Outcomes[outcome]; n > 0 || outcome >= 2 {

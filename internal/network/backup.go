@@ -13,7 +13,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// A backup is compressed lines of JSON: a head, a line for each record in order of creation, and an end, without which it is
+// A backup is compressed lines of JSON: a head, a line for each record in order of creation, and an end. Without the end it is
 // not complete.
 type backupHead struct {
 	Trellis string    `json:"trellis"` // "backup"
@@ -25,17 +25,17 @@ type backupHead struct {
 // backupLine is a record, or the end.
 type backupLine struct {
 	Key string `json:"key,omitempty"`
-	// Created tells the records apart that were created at once: they are restored at once, so that lists keep their order.
+	// Created is equal for records that were created at once. They are restored at once too, so that lists keep their order.
 	Created int64           `json:"created,omitempty"`
 	Record  json.RawMessage `json:"record,omitempty"`
 	// End is how many records there were.
 	End *int `json:"end,omitempty"`
 }
 
-// longestLine is more than any record is long: the targets of a group have the most to tell.
+// longestLine is longer than any record. The longest ones are the targets of a group.
 const longestLine = 16 << 20
 
-// Backup writes all that is stored at one revision, of all accounts, temporary credentials with their secrets among it.
+// Backup writes all that is stored at one revision, of all accounts. That includes temporary credentials with their secrets.
 func (s *Store) Backup(w io.Writer) error {
 	records := s.Catalog.Records()
 	compressed := gzip.NewWriter(w)
@@ -60,15 +60,15 @@ func (s *Store) Backup(w io.Writer) error {
 	return nil
 }
 
-// NotEmptyError says that a backup cannot be restored into a store, since that holds something.
+// NotEmptyError says that a backup cannot be restored, since the store is not empty.
 type NotEmptyError struct{ Records int }
 
 func (e *NotEmptyError) Error() string {
 	return fmt.Sprintf("the store holds %d records; a backup is restored into an empty one", e.Records)
 }
 
-// Restore stores all that a backup holds, and returns how many records these are. The store must be empty, as the backup
-// is of all that there was; with anything in it, two pasts would be mixed.
+// Restore stores all that a backup holds, and returns how many records it has. The store must be empty, since a backup holds
+// everything: records that are there already would be mixed with those of another time.
 func (s *Store) Restore(ctx context.Context, r io.Reader, progress Progress) (int, error) {
 	if n := len(s.Catalog.Records()); n > 0 {
 		return 0, &NotEmptyError{n}
@@ -102,7 +102,7 @@ func readBackup(r io.Reader) (records []lattice.Record, created []int64, err err
 	lines.Buffer(nil, longestLine)
 	var head backupHead
 	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &head) != nil || head.Trellis != "backup" {
-		return nil, nil, errors.Join(errors.New("it is no backup of Trellis"), lines.Err())
+		return nil, nil, errors.Join(errors.New("it is not a backup of Trellis"), lines.Err())
 	}
 	if head.Version != formatVersion {
 		return nil, nil, fmt.Errorf("it has the version %d; this Trellis reads version %d", head.Version, formatVersion)

@@ -18,7 +18,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// shownProblems bounds how much of what is wrong with a document is told.
+// shownProblems bounds how many mistakes in a document are reported.
 const shownProblems = 20
 
 // lookupLimit is how long the name of a target may take to be resolved.
@@ -55,15 +55,15 @@ func (s *Store) check(ctx context.Context, d *document) ([]lattice.Record, error
 		}
 		key := rec.Key()
 		if first, known := where[key]; known {
-			c.wrong(e.where, fmt.Errorf("it is %s once more", first))
+			c.wrong(e.where, fmt.Errorf("it is the same as %s", first))
 			continue
 		}
 		c.records[key], where[key] = rec, e.where
 		c.order = append(c.order, rec)
 	}
-	if len(c.problems) == 0 { // Else what is missing may be what could not be read.
+	if len(c.problems) == 0 { // Otherwise a record may seem to be missing that could not be read.
 		for _, rec := range c.order {
-			if t, ok := rec.(*lattice.Targets); ok { // Without the view: names are looked up.
+			if t, ok := rec.(*lattice.Targets); ok { // Outside the view, since looking names up takes time.
 				c.resolve(where[rec.Key()], t)
 			}
 		}
@@ -115,7 +115,7 @@ func (c *checker) read(e entry) (lattice.Record, error) {
 		}
 	}
 	if create, ok := input.(*shape.CreateResourceConfigurationRequest); ok {
-		if create.Type == shape.ResourceConfigurationTypeChild { // What it has from its group no client may give.
+		if create.Type == shape.ResourceConfigurationTypeChild { // Clients must not give what it inherits from its group.
 			create.AllowAssociationToShareableServiceNetwork, create.Protocol, create.ResourceGatewayIdentifier = nil, "", nil
 		}
 		for _, problem := range lattice.ResourceConfigurationProblems(create) {
@@ -142,7 +142,7 @@ func (c *checker) base(kind lattice.Kind, b *lattice.Base) error {
 	return nil
 }
 
-// isID reports whether what stands behind the prefix of an id has the form that all ids have.
+// isID reports whether the part of an id after its prefix has the form that all ids have.
 func isID(id string) bool {
 	_, random, _ := strings.Cut(id, "-")
 	return len(random) == 17 && strings.Trim(random, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
@@ -203,7 +203,7 @@ func (c *checker) complete(rec lattice.Record) error {
 	return nil
 }
 
-// hostName refuses what could not be a name of a host; there may be none.
+// hostName refuses a text that cannot be the name of a host. It may be empty.
 func hostName(name string) error {
 	if len(name) > 253 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' }) {
 		return fmt.Errorf("%q is not the name of a host", name)
@@ -231,7 +231,7 @@ func (c *checker) policy(p *lattice.AttachedPolicy, requirements policy.Requirem
 	return nil
 }
 
-// rule completes the ids of target groups by what the action says.
+// rule completes the ids of target groups from the action.
 func (c *checker) rule(r *lattice.Rule) error {
 	if r.IsDefault {
 		r.Priority, r.Match = lattice.DefaultRulePriority, nil
@@ -300,8 +300,8 @@ func (c *checker) relations(where string, rec lattice.Record) {
 	}
 }
 
-// number returns the number of a resource's address, or the lowest that is free if another resource has it: numbers belong to
-// all accounts together.
+// number returns the number of a resource's address, or the lowest free number if another resource has it. All accounts share
+// the numbers.
 func (c *checker) number(of lattice.Key, number uint32) uint32 {
 	if number == 0 {
 		return 0
@@ -377,7 +377,7 @@ func (c *checker) group(t *lattice.Targets) *lattice.TargetGroup {
 	return group
 }
 
-// resolve puts addresses in the place of names, and the target group's port where a target has none.
+// resolve replaces names by addresses, and gives targets without a port that of the target group.
 func (c *checker) resolve(where string, t *lattice.Targets) {
 	group := c.group(t)
 	if group == nil {
@@ -386,7 +386,7 @@ func (c *checker) resolve(where string, t *lattice.Targets) {
 		})
 	}
 	if group == nil {
-		return // relations tells.
+		return // relations reports it.
 	}
 	for _, member := range t.Members {
 		if group.Type == shape.TargetGroupTypeIp {

@@ -1,8 +1,8 @@
-// Package network reads and writes what is stored as files: an account's network in one Region as a YAML document, which
-// people can read, change and keep in a repository; and the whole store as a backup, for programs alone.
+// Package network writes what is stored to files, and reads it again: an account's network in one Region as a YAML document, which
+// people can read, change and keep in a repository; and the whole store as a backup, which only programs read.
 //
-// What a document says is checked as the API would check it, as far as that needs no more than the document and what is
-// stored. Quotas are not asked: who imports a network operates the node.
+// A document is checked as the API would check it, as far as the document and what is stored tell. Quotas do not matter, since
+// only the operator of a node imports a network.
 //
 // Invariant: a document is checked to its end before anything of it is stored.
 package network
@@ -20,7 +20,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// formatVersion is what documents begin with. A document of another version is refused.
+// formatVersion is the version that documents state. A document of another version is refused.
 const formatVersion = 1
 
 // section is a list of records of one kind in a document.
@@ -29,7 +29,7 @@ type section struct {
 	kind lattice.Kind
 }
 
-// sections are in the order in which they are imported: what a record refers to comes before it. Policies come first, so
+// sections are in the order in which they are imported: a record comes after those to which it refers. Policies come first, so
 // that nothing is ever open that they close.
 var sections = []section{
 	{"authPolicies", lattice.KindAuthPolicy},
@@ -58,7 +58,7 @@ type entry struct {
 	json  []byte
 }
 
-// document is a network as it stands in a file.
+// document is a network as a file describes it.
 type document struct {
 	scope   lattice.Scope
 	entries []entry
@@ -120,7 +120,7 @@ func recordNode(rec lattice.Record) (*yaml.Node, error) {
 	return node, nil
 }
 
-// plain takes the quotes and brackets of JSON away where YAML needs none.
+// plain removes the quotes and brackets of JSON where YAML needs none.
 func plain(node *yaml.Node) {
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!str" && bytes.ContainsRune([]byte(node.Value), '\n') {
 		node.Style = yaml.LiteralStyle
@@ -132,7 +132,7 @@ func plain(node *yaml.Node) {
 	}
 }
 
-// decode reads a document. A scope that is given takes the place of the document's.
+// decode reads a document. The parts of scope that are not empty replace those of the document.
 func decode(text []byte, scope lattice.Scope) (*document, error) {
 	var file struct {
 		Version int       `yaml:"trellis"`

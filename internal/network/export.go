@@ -30,8 +30,8 @@ func New(cfg Config) *Store {
 	return &Store{cfg}
 }
 
-// Export returns the network of an account in one Region as a document: all records but the tokens of clients and the
-// temporary credentials, which end by themselves.
+// Export returns the network of an account in one Region as a document: all records except for client tokens and temporary
+// credentials, which expire by themselves.
 func (s *Store) Export(scope lattice.Scope) ([]byte, error) {
 	var records []lattice.Record
 	for _, stored := range s.Catalog.Records() {
@@ -39,7 +39,7 @@ func (s *Store) Export(scope lattice.Scope) ([]byte, error) {
 			records = append(records, stored.Record)
 		}
 	}
-	// By their ids, so that the same network is always the same text.
+	// They are sorted by id, so that the same network always gives the same text.
 	slices.SortFunc(records, func(a, b lattice.Record) int { return strings.Compare(a.Key().String(), b.Key().String()) })
 	return encode(scope, records)
 }

@@ -10,19 +10,19 @@ import (
 	"trellis/internal/lattice"
 )
 
-// A network is stored in transactions of this size, which the catalog's limits have room for.
+// A network is stored in transactions of this size, for which the limits of the catalog have room.
 const (
 	chunkRecords = 100
 	chunkBytes   = 512 << 10
 )
 
-// Progress is told of how much has been done of how much there is to do.
+// Progress is told how much of the whole has been done.
 type Progress func(done, total int)
 
-// Import stores the network of a document. Records that are stored already are replaced; others of the account stay. A scope
-// whose parts are given takes the place of the document's, in ARNs too. It returns how many records there are, and whose
-// network it is. The error is a *DocumentError if the document is at fault, and then nothing has been stored; after any other
-// error a part may have been, and importing the document again completes it.
+// Import stores the network of a document. Records that are stored already are replaced; others of the account stay. The parts of
+// scope that are not empty replace those of the document, in ARNs too. It returns how many records there are, and whose network
+// it is. The error is a *DocumentError if the document is wrong, and then nothing has been stored. After any other error a part
+// may have been stored, and importing the document again completes it.
 func (s *Store) Import(ctx context.Context, text []byte, scope lattice.Scope, progress Progress) (count int, of lattice.Scope, err error) {
 	d, err := decode(text, scope)
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *Store) Import(ctx context.Context, text []byte, scope lattice.Scope, pr
 	return len(records), d.scope, s.write(ctx, records, progress)
 }
 
-// Scope returns whose network a document is, for who has to decide whether it may be imported.
+// Scope returns whose network a document is, so that the caller can decide whether it may be imported.
 func Scope(text []byte, scope lattice.Scope) (lattice.Scope, error) {
 	d, err := decode(text, scope)
 	if err != nil {
@@ -78,17 +78,16 @@ func (s *Store) write(ctx context.Context, records []lattice.Record, progress Pr
 	return nil
 }
 
-// explain says of a claim that two records have what the operator can do about it.
+// explain adds to the error about a claim that two records have what the operator can do about it.
 func explain(err error) error {
 	if claimed, ok := errors.AsType[*catalog.ClaimedError](err); ok {
-		return fmt.Errorf("the %s %q belongs to %s %s, which is stored already and is another one; delete or rename one of them: %w",
+		return fmt.Errorf("the %s %q belongs to another record, %s %s, which is stored already; delete or rename one of them: %w",
 			claimed.Claim.Of, claimed.Claim.Value, claimed.Holder.Kind, claimed.Holder.Path, err)
 	}
 	return err
 }
 
-// Reset deletes all that an account has, in all Regions, its temporary credentials too. It returns how many records these
-// were.
+// Reset deletes all records of an account in all Regions, including its temporary credentials. It returns how many it has deleted.
 func (s *Store) Reset(ctx context.Context, account string) (int, error) {
 	defer s.Changed()
 	var keys []lattice.Key

@@ -66,7 +66,7 @@ type credentials struct {
 	Expiration      expiration
 }
 
-// expiration is a time as the two forms of answers have it.
+// expiration is a time in the forms that XML and JSON have for it.
 type expiration time.Time
 
 // MarshalText implements encoding.TextMarshaler, for XML.
@@ -74,14 +74,14 @@ func (e expiration) MarshalText() ([]byte, error) {
 	return time.Time(e).UTC().AppendFormat(nil, "2006-01-02T15:04:05Z"), nil
 }
 
-// MarshalJSON implements json.Marshaler: AWS answers seconds.
+// MarshalJSON implements json.Marshaler. AWS gives seconds.
 func (e expiration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Time(e).Unix()) }
 
 type metadata struct {
 	RequestID string `xml:"RequestId" json:"RequestId"`
 }
 
-// errorResponse is the response of everything else.
+// errorResponse is the response to a request that is refused.
 type errorResponse struct {
 	XMLName   xml.Name `xml:"ErrorResponse" json:"-"`
 	Namespace string   `xml:"xmlns,attr" json:"-"`
@@ -89,7 +89,7 @@ type errorResponse struct {
 	RequestID string   `xml:"RequestId" json:"RequestId"`
 }
 
-// refusal is an error of STS. Type is Sender or Receiver: whose fault it is.
+// refusal is an error of STS. Type says whose fault it is: Sender or Receiver.
 type refusal struct {
 	Type    string
 	Code    string

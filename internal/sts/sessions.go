@@ -22,7 +22,7 @@ import (
 	"trellis/internal/principal"
 )
 
-// The bounds of a session's life (STS API reference). A role may be assumed for as long as AWS can let a role be.
+// The bounds of a session's life (STS API reference). Every role may be assumed for the longest time that AWS can allow.
 const (
 	minDuration          = 15 * time.Minute
 	maxRoleDuration      = 12 * time.Hour
@@ -31,10 +31,10 @@ const (
 	defaultTokenDuration = 12 * time.Hour
 )
 
-// maxSessions bounds the sessions of an account that have not ended.
+// maxSessions bounds the sessions of an account that have not expired.
 const maxSessions = 10000
 
-// assumeRole gives credentials of a role to a caller whom the role trusts.
+// assumeRole returns credentials of a role to a caller that the role trusts.
 func (h *handler) assumeRole(ctx context.Context, caller api.Caller, parameters url.Values) (any, error) {
 	if err := refuseUnsupported(parameters, "RoleArn", "RoleSessionName", "DurationSeconds", "ExternalId", "Tags"); err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (h *handler) assumeRole(ctx context.Context, caller api.Caller, parameters 
 	longest := maxRoleDuration
 	from, isSession := h.cfg.Principals.Principal(caller.AccessKeyID)
 	if isSession && from.RoleARN != "" {
-		longest = maxChainedDuration // A role that is assumed with the credentials of a role.
+		longest = maxChainedDuration // The role is assumed with the credentials of a role.
 	}
 	duration, err := durationOf(parameters, defaultRoleDuration, longest)
 	if err != nil {
@@ -58,7 +58,7 @@ func (h *handler) assumeRole(ctx context.Context, caller api.Caller, parameters 
 	}
 	role, ok := h.cfg.Principals.Role(arn)
 	request := roleRequest{caller: caller, from: from, arn: arn, sessionName: name, externalID: parameters.Get("ExternalId"), tags: tags, duration: duration}
-	if !ok { // Nobody may know whether a role exists who may not assume it.
+	if !ok { // A caller that may not assume a role must not learn whether it exists.
 		return nil, request.denied("sts:AssumeRole")
 	}
 	if err := h.authorize(request, role); err != nil {
@@ -76,7 +76,7 @@ func (h *handler) assumeRole(ctx context.Context, caller api.Caller, parameters 
 	return assumedRole{credentialsOf(session), assumedRoleUser{AssumedRoleID: id, ARN: session.ARN}}, nil
 }
 
-// getSessionToken gives temporary credentials of the caller itself.
+// getSessionToken returns temporary credentials of the caller itself.
 func (h *handler) getSessionToken(ctx context.Context, caller api.Caller, parameters url.Values) (any, error) {
 	if err := refuseUnsupported(parameters, "DurationSeconds"); err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (h *handler) getSessionToken(ctx context.Context, caller api.Caller, parame
 	return sessionToken{credentialsOf(session)}, nil
 }
 
-// refuseUnsupported refuses the parameters that AWS has and that have no meaning here: whoever relies on one must know.
+// refuseUnsupported refuses parameters that AWS knows and that have no effect here, so that nobody relies on them.
 func refuseUnsupported(parameters url.Values, known ...string) error {
 	for name := range parameters {
 		if name == "Action" || name == "Version" || strings.HasPrefix(name, "X-Amz-") {
@@ -173,7 +173,7 @@ func sessionTags(parameters url.Values) (map[string]string, error) {
 	return tags, nil
 }
 
-// newSession returns fresh credentials.
+// newSession returns new credentials.
 func newSession(account string, duration time.Duration) *lattice.Session {
 	var id [10]byte
 	var secret [30]byte
@@ -188,7 +188,7 @@ func newSession(account string, duration time.Duration) *lattice.Session {
 	}
 }
 
-// keep stores credentials. When it returns, this node knows them; the others follow.
+// keep stores credentials. When it returns, this node knows them; other nodes follow.
 func (h *handler) keep(ctx context.Context, session *lattice.Session) error {
 	return h.cfg.Catalog.Commit(ctx, func(tx *catalog.Tx) error {
 		index := lattice.Sessions(session.Account)
@@ -205,7 +205,7 @@ func (h *handler) keep(ctx context.Context, session *lattice.Session) error {
 	})
 }
 
-// someEnded returns the keys of sessions that have ended: no more than fit into a transaction.
+// someEnded returns the keys of sessions that have expired, no more than fit into a transaction.
 func someEnded(v catalog.View, index lattice.Index) []lattice.Key {
 	const most = 50
 	var ended []lattice.Key
@@ -225,7 +225,7 @@ func credentialsOf(s *lattice.Session) credentials {
 	return credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretKey, SessionToken: s.Token, Expiration: expiration(s.Expires)}
 }
 
-// record tells the audit log who has got which credentials.
+// record notes in the audit log who has got which credentials.
 func (h *handler) record(caller api.Caller, action string, s *lattice.Session, parameters map[string]any) {
 	if h.cfg.Audit == nil {
 		return
@@ -237,7 +237,7 @@ func (h *handler) record(caller api.Caller, action string, s *lattice.Session, p
 	})
 }
 
-// roleRequest is what a caller asks of a role. It has the values of the condition keys.
+// roleRequest is a caller's request to assume a role. It has the values of the condition keys.
 type roleRequest struct {
 	caller                       api.Caller
 	from                         *principal.Principal
@@ -246,8 +246,8 @@ type roleRequest struct {
 	duration                     time.Duration
 }
 
-// authorize asks the caller's policies and the role's trust policy. Both must allow: at AWS a trust policy that names a
-// user of the same account is enough.
+// authorize asks the caller's policies and the role's trust policy. Both must allow the request. At AWS, a trust policy that names
+// a user of the same account is enough.
 func (h *handler) authorize(r roleRequest, role *principal.Principal) error {
 	if h.cfg.Principals.Open() {
 		return nil
@@ -274,7 +274,7 @@ func (h *handler) authorize(r roleRequest, role *principal.Principal) error {
 	return nil
 }
 
-// denied words the refusal as AWS does.
+// denied returns the refusal in AWS's words.
 func (r *roleRequest) denied(action string) error {
 	return api.AccessDenied("User: " + r.caller.Principal + " is not authorized to perform: " + action + " on resource: " + excerpt.Of(r.arn, 2048))
 }

@@ -1,8 +1,8 @@
 // Package sts answers the operations of AWS's Security Token Service that clients of Lattice call: GetCallerIdentity, which
-// says who the caller is, and AssumeRole and GetSessionToken, which give temporary credentials. It stands before the API
-// on the same port, so that a client needs one endpoint for both: what is no request to STS is passed on.
+// returns who the caller is, and AssumeRole and GetSessionToken, which return temporary credentials. It is on the port of the
+// API, so that a client needs one endpoint for both, and passes requests on that are not for STS.
 //
-// STS speaks AWS's query protocol: a form goes in, XML comes out (or JSON, to who accepts only that).
+// STS speaks AWS's query protocol: requests are forms, and responses XML, or JSON for clients that accept only that.
 package sts
 
 import (
@@ -30,7 +30,7 @@ const (
 	version = "2011-06-15"
 	// namespace is that of its responses.
 	namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
-	// maxBodyBytes is above any request: one with 50 tags of keys and values of full length, all encoded.
+	// maxBodyBytes is larger than any request. The largest has 50 tags with keys and values of full length, all encoded.
 	maxBodyBytes = 128 << 10
 )
 
@@ -45,9 +45,9 @@ type Config struct {
 	Principals *principal.Directory
 	// Catalog keeps the temporary credentials.
 	Catalog *catalog.Catalog
-	// Audit is told who has assumed which role. Nil means that nobody is told.
+	// Audit gets an entry for each role that is assumed. Nil means that there is no audit log.
 	Audit *audit.Log
-	// Next gets what is no request to STS.
+	// Next gets the requests that are not for STS.
 	Next http.Handler
 	// Log gets a line for each request at debug level.
 	Log *slog.Logger
@@ -81,7 +81,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.cfg.Log.Debug("sts request", "requestId", requestID, "operation", action, "status", status)
 }
 
-// isQueryRequest tells requests in the query protocol from those to the API, which has no operation at the root.
+// isQueryRequest reports whether a request is in the query protocol. The API has no operation at the root.
 func isQueryRequest(r *http.Request) bool {
 	if r.URL.Path != "" && r.URL.Path != "/" {
 		return false
@@ -120,7 +120,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, requestID strin
 	case action == "":
 		return "", nil, malformed("MissingAction", "The request names no Action.")
 	case asked != version:
-	case action == "GetCallerIdentity": // Nobody needs a permission for that, as at AWS.
+	case action == "GetCallerIdentity": // As at AWS, this needs no permission.
 		return action, callerIdentity{ARN: caller.Principal, UserID: caller.UserID, Account: caller.Account}, nil
 	case action == "AssumeRole":
 		result, err = h.assumeRole(r.Context(), caller, parameters)
@@ -134,12 +134,12 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, requestID strin
 		". Those here are AssumeRole, GetCallerIdentity and GetSessionToken for version "+version+".")
 }
 
-// malformed is the error of a request that cannot be understood.
+// malformed returns the error of a request that cannot be understood.
 func malformed(code, message string) error {
 	return &refusal{Type: "Sender", Code: code, Message: message, status: http.StatusBadRequest}
 }
 
-// refusalOf returns what an error is answered with.
+// refusalOf returns the refusal that answers an error.
 func refusalOf(err error) *refusal {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return r
@@ -156,7 +156,7 @@ func refusalOf(err error) *refusal {
 	return &refusal{Type: "Receiver", Code: "InternalFailure", Message: "Something went wrong in the server.", status: http.StatusInternalServerError}
 }
 
-// write sends a response as XML, or as JSON to who asks for that.
+// write sends a response as XML, or as JSON if the client asks for that.
 func write(w http.ResponseWriter, r *http.Request, status int, out any) {
 	contentType, body, err := "text/xml", []byte(nil), error(nil)
 	if strings.Contains(r.Header.Get("Accept"), "application/json") {
@@ -166,12 +166,12 @@ func write(w http.ResponseWriter, r *http.Request, status int, out any) {
 		body, err = xml.MarshalIndent(out, "", "  ")
 	}
 	if err != nil {
-		// Texts are all there is in a response.
+		// It cannot happen, since a response has only texts.
 		http.Error(w, "", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	// A client that has gone away does not read the rest.
+	// It fails only if the client is gone.
 	_, _ = w.Write(append(body, '\n'))
 }
