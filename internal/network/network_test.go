@@ -362,12 +362,12 @@ func TestWhatIsWrongWithADocumentIsNamedAndNothingOfItIsStored(t *testing.T) {
 	}
 }
 
-func TestANameThatSomebodyElseHasIsNamedWithItsHolder(t *testing.T) {
+func TestNameOfAnotherRecordIsReportedWithItsHolder(t *testing.T) {
 	w := open(t)
 	w.Addresses.Local = true
 	holder := w.call("POST", "/services", `{"name":"shop"}`)
 	_, _, err := w.Import(t.Context(), []byte(small), lattice.Scope{}, nothing)
-	if err == nil || !strings.Contains(err.Error(), `the name "shop" belongs to service `+holder) {
+	if err == nil || !strings.Contains(err.Error(), `the name "shop" belongs to another record, service `+holder+",") {
 		t.Errorf("the error is %v", err)
 	}
 }
