@@ -44,7 +44,7 @@ func run() int {
 	case "version":
 		fmt.Println(build)
 		return 0
-	case "status", "explain", "export", "import", "backup", "restore":
+	case "status", "explain", "export", "import", "backup", "restore", "trust install", "trust uninstall":
 		return runNode(command)
 	case "logs":
 		return tail.Command(command.Logs).RunUntilInterrupted(os.Stdout, os.Stderr)

@@ -127,7 +127,7 @@ func TestHelpIsACommandToo(t *testing.T) {
 		}
 	}
 	_, err := Parse([]string{"help", "server"}, &bytes.Buffer{})
-	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), `no command "server"; the commands are dev, serve, status, explain, export, import, backup, restore, policy, logs, dns, version, help`) {
+	if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), `no command "server"; the commands are dev, serve, status, explain, export, import, backup, trust, restore, policy, logs, dns, version, help`) {
 		t.Errorf("help for an unknown command: %v", err)
 	}
 }

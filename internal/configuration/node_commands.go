@@ -10,6 +10,7 @@ type NodeCommands struct {
 	Export  command.Export  `cmd:"" help:"Write the network of an account in a Region as YAML."`
 	Import  command.Import  `cmd:"" help:"Store a network that export has written; ids are kept."`
 	Backup  command.Backup  `cmd:"" help:"Write all that a running node has stored to a file."`
+	Trust   command.Trust   `cmd:"" help:"Have the programs of this machine trust the local authority of a node."`
 	Restore Restore         `cmd:"" help:"Fill an empty store with a backup, before a node uses it."`
 }
 
