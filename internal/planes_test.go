@@ -22,7 +22,7 @@ var planes = map[string][]string{
 		"internal/ratelimit", "internal/shape", "internal/sigv4/...", "internal/summary", "internal/tally",
 	},
 	"operator's commands": {
-		"internal/command", "internal/prompt", "internal/resolver", "internal/trust",
+		"internal/command/...", "internal/prompt", "internal/resolver", "internal/trust",
 	},
 	"root": {
 		"internal/configuration", "internal/console", "internal/metrics", "internal/server",

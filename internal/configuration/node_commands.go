@@ -8,7 +8,7 @@ type NodeCommands struct {
 	Status  command.Status  `cmd:"" help:"Show what runs where and what is wrong; exit code 1 if anything is."`
 	Explain command.Explain `cmd:"" help:"Tell what would happen to a request, and why."`
 	Export  command.Export  `cmd:"" help:"Write the network of an account in a Region as YAML."`
-	Import  command.Import  `cmd:"" help:"Store a network that export has written; ids are kept."`
+	Import  command.Import  `cmd:"" help:"Store a network that export has written, or that an AWS account has."`
 	Backup  command.Backup  `cmd:"" help:"Write all that a running node has stored to a file."`
 	Trust   command.Trust   `cmd:"" help:"Have the programs of this machine trust the local authority of a node."`
 	Restore Restore         `cmd:"" help:"Fill an empty store with a backup, before a node uses it."`

@@ -290,9 +290,26 @@ func (c *checker) relations(where string, rec lattice.Record) {
 		}
 	case *lattice.Targets:
 		c.targets(where, r)
+	case *lattice.ResourceConfiguration:
+		if r.IsChild() { // What it has of its group is not told by operations.
+			rec, _ := c.get(lattice.ResourceConfigurationKey(r.Scope, r.GroupID))
+			group, ok := rec.(*lattice.ResourceConfiguration)
+			if !ok || !group.IsGroup() {
+				c.wrong(where, fmt.Errorf("groupId is %q; a child needs that of a group", r.GroupID))
+				return
+			}
+			r.ResourceGatewayID, r.AllowSharedNetworks = group.ResourceGatewayID, group.AllowSharedNetworks
+		}
 	case *lattice.ResourceEndpointAssociation:
 		r.AddressNumber = c.number(r.Key(), r.AddressNumber)
 	case *lattice.ServiceNetworkResourceAssociation:
+		configuration, _ := c.get(lattice.ResourceConfigurationKey(r.Scope, r.ResourceConfigurationID))
+		if configuration.(*lattice.ResourceConfiguration).IsGroup() {
+			return // Its children are reached, each by itself.
+		}
+		if r.DomainName == "" {
+			r.DomainName = lattice.ResourceDomainName(r.ID, r.ResourceConfigurationID, r.Scope.Region, c.Domain)
+		}
 		r.AddressNumber = c.number(r.Key(), r.AddressNumber)
 		for endpoint, number := range r.EndpointAddressNumbers {
 			r.EndpointAddressNumbers[endpoint] = c.number(r.Key(), number)
@@ -300,17 +317,14 @@ func (c *checker) relations(where string, rec lattice.Record) {
 	}
 }
 
-// number returns the number of a resource's address, or the lowest free number if another resource has it. All accounts share
-// the numbers.
+// number returns the number of a resource's address, or the lowest free number if there is none yet or another resource has it.
+// All accounts share the numbers.
 func (c *checker) number(of lattice.Key, number uint32) uint32 {
-	if number == 0 {
-		return 0
-	}
 	isFree := func(n uint32) bool {
 		holder, held := c.view.Holder(lattice.ResourceAddressClaim(n))
 		return (!held || holder == of) && !c.numbers[n]
 	}
-	if !isFree(number) {
+	if number == 0 || !isFree(number) {
 		for number = 1; !isFree(number); number++ {
 		}
 	}

@@ -112,7 +112,7 @@ func (w *world) furnish() {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	endpoint := &lattice.ResourceEndpointAssociation{
 		Base:                    lattice.Base{ID: lattice.NewID(lattice.KindResourceEndpointAssociation), Scope: here, CreatedAt: at, UpdatedAt: at},
-		ResourceConfigurationID: configuration, VpcEndpointID: "vpce-0123456789abcdef0", VpcEndpointOwner: here.Account,
+		ResourceConfigurationID: configuration, VpcEndpointID: "vpce-0123456789abcdef0", VpcEndpointOwner: here.Account, AddressNumber: 90,
 	}
 	w.put(endpoint, &lattice.DetachedEndpoint{Scope: here, ResourceConfigurationID: configuration, VpcEndpointID: "vpce-0123456789abcdef1"},
 		&lattice.Session{Account: here.Account, AccessKeyID: "ASIA1", SecretKey: "secret", Token: "token", ARN: "arn:aws:iam::123456789012:user/a", Expires: at})
@@ -328,6 +328,14 @@ func TestADocumentWrittenByHandNeedsOnlyWhatHasNoDefault(t *testing.T) {
 	})
 }
 
+// orphan is a child of what is no group.
+const orphan = `trellis: 1
+account: "123456789012"
+region: us-west-2
+resourceConfigurations:
+  - {id: rcfg-00000000000000001, name: child, type: CHILD, groupId: rcfg-00000000000000001, portRanges: ["1"], definition: {ipResource: {ipAddress: 10.0.0.1}}}
+`
+
 func TestWhatIsWrongWithADocumentIsNamedAndNothingOfItIsStored(t *testing.T) {
 	w := open(t)
 	for _, c := range []struct{ old, new, problem string }{
@@ -348,6 +356,7 @@ func TestWhatIsWrongWithADocumentIsNamedAndNothingOfItIsStored(t *testing.T) {
 		{"    isDefault: true\n", "", "rules[0]: "},
 		{"    action: {forward", "    axtion: {forward", "rules[0]: "},
 		{small, "a: [", "reading the document"},
+		{small, orphan, `resourceConfigurations[0]: groupId is "rcfg-00000000000000001"; a child needs that of a group`},
 		{"members:\n", "members:\n      - null\n", "targets[0]: a target is null"},
 	} {
 		text := strings.Replace(small, c.old, c.new, 1)
@@ -374,6 +383,7 @@ func TestNameOfAnotherRecordIsReportedWithItsHolder(t *testing.T) {
 
 func FuzzDocument(f *testing.F) {
 	f.Add([]byte(small))
+	f.Add([]byte(orphan))
 	f.Add([]byte("trellis: 1\naccount: '000000000000'\nregion: us-west-2\nrules: [{}]\nlisteners: [{id: 1}]\n"))
 	c, err := catalog.Open(context.Background(), catalog.Config{Ephemeral: true, DataDir: f.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
