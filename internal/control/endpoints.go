@@ -26,10 +26,14 @@ func (c *Control) inventory() *inventory.Snapshot {
 	return c.Inventory.Current()
 }
 
-// attachedEndpoints returns the VPC endpoints that lead to a resource configuration and have not been detached from it.
+// attachedEndpoints returns the VPC endpoints that lead to a resource configuration, or to its group, and have not been detached
+// from it.
 func (c *Control) attachedEndpoints(v catalog.View, r *lattice.ResourceConfiguration) []inventory.VPCEndpoint {
-	return slices.DeleteFunc(c.inventory().ResourceEndpoints(r.Key()), func(e inventory.VPCEndpoint) bool {
+	return slices.DeleteFunc(c.inventory().EndpointsTo(r), func(e inventory.VPCEndpoint) bool {
 		_, detached := v.Get(lattice.DetachedEndpointKey(r.Scope, r.ID, e.ID))
+		if !detached && r.GroupID != "" {
+			_, detached = v.Get(lattice.DetachedEndpointKey(r.Scope, r.GroupID, e.ID))
+		}
 		return detached
 	})
 }
@@ -48,19 +52,26 @@ func (c *Control) attachEndpoints(ctx context.Context, key lattice.Key) error {
 			if !slices.ContainsFunc(c.unattached(tx, key), func(other inventory.VPCEndpoint) bool { return other.ID == e.ID }) {
 				return nil
 			}
-			a := c.newEndpointAssociation(key, e)
-			var err error
-			if a.AddressNumber, err = c.freeAddress(tx); err != nil {
-				return err
-			}
-			tx.Put(a)
-			return nil
+			return c.attach(tx, key, e)
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return err
+}
+
+// attach makes the record of the association of a resource configuration with an endpoint.
+func (c *Control) attach(tx *catalog.Tx, key lattice.Key, e inventory.VPCEndpoint) (err error) {
+	a := c.newEndpointAssociation(key, e)
+	// Nobody connects to a group, but to its children.
+	if r, ok := catalog.Get[*lattice.ResourceConfiguration](tx, key); !ok || !r.IsGroup() {
+		if a.AddressNumber, err = c.freeAddress(tx); err != nil {
+			return err
+		}
+	}
+	tx.Put(a)
+	return nil
 }
 
 // unattached returns the endpoints attached to a resource configuration whose associations have no record.
@@ -93,7 +104,10 @@ func (c *Control) newEndpointAssociation(key lattice.Key, e inventory.VPCEndpoin
 func (c *Control) forgetEndpoints(ctx context.Context, key lattice.Key) error {
 	var gone []lattice.Key
 	err := c.read(func(v catalog.View) error {
-		endpoints := c.inventory().ResourceEndpoints(key)
+		var endpoints []inventory.VPCEndpoint
+		if r, ok := catalog.Get[*lattice.ResourceConfiguration](v, key); ok {
+			endpoints = c.inventory().EndpointsTo(r)
+		}
 		for a := range catalog.All[*lattice.ResourceEndpointAssociation](v, endpointAssociationsOf(key)) {
 			if !slices.ContainsFunc(endpoints, func(e inventory.VPCEndpoint) bool { return e.ID == a.VpcEndpointID }) {
 				gone = append(gone, a.Key())

@@ -93,7 +93,9 @@ func (c *Control) numberMissing(ctx context.Context) error {
 	c.Catalog.Read(func(v catalog.View) {
 		targets := snapshot.ResourceEndpointTargets()
 		for r := range catalog.All[*lattice.ResourceConfiguration](v, lattice.Everywhere(lattice.KindResourceConfiguration)) {
-			if _, named := slices.BinarySearch(targets, r.ID); named && len(c.unattached(v, r.Key())) > 0 {
+			_, named := slices.BinarySearch(targets, r.ID)
+			_, asGroup := slices.BinarySearch(targets, r.GroupID)
+			if (named || asGroup) && len(c.unattached(v, r.Key())) > 0 {
 				configurations = append(configurations, r.Key())
 			}
 		}

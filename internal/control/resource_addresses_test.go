@@ -102,6 +102,51 @@ vpcEndpoints:
 	}
 }
 
+func TestEndpointOfAGroupLeadsToItsChildren(t *testing.T) {
+	c := newClient(t)
+	c.c.ResourceAddresses = 100
+	gateway := c.resourceGateway("gate")
+	group := c.configuration(groupRequest(gateway, "stores"))
+	child := func(name string) *string { return c.configuration(childRequest(group, name)) }
+	first := child("first")
+	snapshot, err := inventory.Parse([]byte(`
+vpcs: [{id: vpc-0123456789abcdef0, cidrs: [10.0.0.0/8]}]
+vpcEndpoints: [{id: vpce-0123456789abcdef1, vpc: vpc-0123456789abcdef0, type: Resource, resourceConfiguration: `+*group+`}]
+`), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.c.Inventory = fixedInventory{snapshot}
+	if err := c.c.numberMissing(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := child("second") // After the endpoint.
+	associations := func(configuration *string) []shape.ResourceEndpointAssociationSummary {
+		return call(c, c.c.ListResourceEndpointAssociations, &shape.ListResourceEndpointAssociationsRequest{ResourceConfigurationIdentifier: configuration}).Items
+	}
+	numbers := map[uint32]bool{}
+	for _, configuration := range []*string{group, first, second} {
+		list := associations(configuration)
+		if len(list) != 1 || *list[0].VpcEndpointId != "vpce-0123456789abcdef1" {
+			t.Fatalf("%s has the associations %+v", *configuration, list)
+		}
+		c.c.Catalog.Read(func(v catalog.View) {
+			a, _ := catalog.Get[*lattice.ResourceEndpointAssociation](v, lattice.ResourceEndpointAssociationKey(c.caller.Scope(), *list[0].Id))
+			numbers[a.AddressNumber] = true
+		})
+	}
+	if len(numbers) != 3 || !numbers[0] {
+		t.Errorf("the numbers of the group and its children are %v, want none for the group", numbers)
+	}
+	call(c, c.c.DeleteResourceConfiguration, &shape.DeleteResourceConfigurationRequest{ResourceConfigurationIdentifier: second})
+	call(c, c.c.DeleteResourceEndpointAssociation, &shape.DeleteResourceEndpointAssociationRequest{ResourceEndpointAssociationIdentifier: associations(group)[0].Id})
+	for _, configuration := range []*string{group, first, child("third")} {
+		if list := associations(configuration); len(list) != 0 {
+			t.Errorf("after the deletion %s has the associations %+v", *configuration, list)
+		}
+	}
+}
+
 func TestClusterOfDatabasesHasAChildForEachEndpoint(t *testing.T) {
 	c := newClient(t)
 	const arn = "arn:aws:rds:us-west-2:123456789012:cluster:carts"

@@ -57,6 +57,11 @@ func (c *Control) CreateResourceConfiguration(ctx context.Context, caller api.Ca
 			if err := c.associateChild(tx, group, r); err != nil {
 				return nil, err
 			}
+			for _, e := range c.unattached(tx, r.Key()) {
+				if err := c.attach(tx, r.Key(), e); err != nil {
+					return nil, err
+				}
+			}
 		}
 		out := c.resourceConfiguration(tx, r)
 		return &shape.CreateResourceConfigurationResponse{
@@ -305,7 +310,8 @@ func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Ca
 				return nil, hasAssociations(r, "service networks")
 			}
 		}
-		if len(c.attachedEndpoints(tx, r)) > 0 {
+		// Those of its group do not keep a child from being deleted.
+		if r.GroupID == "" && len(c.attachedEndpoints(tx, r)) > 0 {
 			return nil, hasAssociations(r, "VPC endpoints")
 		}
 		if r.IsGroup() && tx.Count(childrenOf(r)) > 0 {

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"trellis/internal/api"
 	"trellis/internal/catalog"
@@ -26,13 +27,15 @@ func (c *Control) ListResourceEndpointAssociations(ctx context.Context, caller a
 	if err := c.attachEndpoints(ctx, key); err != nil {
 		return nil, err
 	}
-	present := map[string]inventory.VPCEndpoint{}
-	for _, e := range c.inventory().ResourceEndpoints(key) {
-		present[e.ID] = e
-	}
 	q := newQuery("ListResourceEndpointAssociations", endpointAssociationsOf(key), in.MaxResults, in.NextToken)
 	q.Filter = fmt.Sprintf("%s %s %s", associationID, value(in.VpcEndpointId), value(in.VpcEndpointOwner))
 	return read(c, func(v catalog.View) (*shape.ListResourceEndpointAssociationsResponse, error) {
+		present := map[string]inventory.VPCEndpoint{}
+		if r, ok := catalog.Get[*lattice.ResourceConfiguration](v, key); ok {
+			for _, e := range c.inventory().EndpointsTo(r) {
+				present[e.ID] = e
+			}
+		}
 		items, next, err := page(v, q, func(a *lattice.ResourceEndpointAssociation) (shape.ResourceEndpointAssociationSummary, bool) {
 			_, ok := present[a.VpcEndpointID]
 			if !ok || !admits(associationID, a.ID) || !admits(value(in.VpcEndpointId), a.VpcEndpointID) || !admits(value(in.VpcEndpointOwner), a.VpcEndpointOwner) {
@@ -44,6 +47,7 @@ func (c *Control) ListResourceEndpointAssociations(ctx context.Context, caller a
 				CreatedAt:                 shape.NewTime(a.CreatedAt),
 				CreatedBy:                 ptr(a.VpcEndpointOwner),
 				Id:                        ptr(a.ID),
+				PayerResponsibility:       payers(),
 				ResourceConfigurationArn:  ptr(r.ARN()),
 				ResourceConfigurationId:   ptr(r.ID),
 				ResourceConfigurationName: ptr(r.Name),
@@ -53,6 +57,12 @@ func (c *Control) ListResourceEndpointAssociations(ctx context.Context, caller a
 		})
 		return &shape.ListResourceEndpointAssociationsResponse{Items: items, NextToken: next}, err
 	})
+}
+
+// payers returns who pays for what: the owner of the resource gateway for it.
+func payers() []shape.PayerResponsibilityEntry {
+	return []shape.PayerResponsibilityEntry{{
+		PayerResponsibilityType: shape.PayerResponsibilityPayerResourceGatewayAccount, Scope: shape.PayerResponsibilityScopeResourceGatewayCharges}}
 }
 
 // admits reports whether a filter admits a value. An empty filter admits all.
@@ -69,6 +79,14 @@ func (c *Control) DeleteResourceEndpointAssociation(ctx context.Context, caller 
 		tx.Put(&lattice.DetachedEndpoint{Scope: a.Scope, ResourceConfigurationID: a.ResourceConfigurationID, VpcEndpointID: a.VpcEndpointID})
 		c.end(tx, a)
 		r, _ := catalog.Get[*lattice.ResourceConfiguration](tx, lattice.ResourceConfigurationKey(a.Scope, a.ResourceConfigurationID))
+		// What is detached from a group is detached from its children.
+		for _, child := range slices.Collect(catalog.All[*lattice.ResourceConfiguration](tx, childrenOf(r))) {
+			for _, of := range slices.Collect(catalog.All[*lattice.ResourceEndpointAssociation](tx, endpointAssociationsOf(child.Key()))) {
+				if of.VpcEndpointID == a.VpcEndpointID {
+					c.end(tx, of)
+				}
+			}
+		}
 		return &shape.DeleteResourceEndpointAssociationResponse{
 			Arn:                      ptr(a.ARN()),
 			Id:                       ptr(a.ID),

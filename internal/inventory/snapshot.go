@@ -223,6 +223,18 @@ func (s *Snapshot) ResourceEndpoints(resourceConfiguration lattice.Key) []VPCEnd
 	return leadingTo(s.resourceEndpoints, resourceConfiguration)
 }
 
+// EndpointsTo returns the VPC endpoints through which clients reach a resource configuration, in the order of their ids: those
+// that lead to it, and those that lead to its group.
+func (s *Snapshot) EndpointsTo(r *lattice.ResourceConfiguration) []VPCEndpoint {
+	endpoints := s.ResourceEndpoints(r.Key())
+	if r.GroupID == "" {
+		return endpoints
+	}
+	endpoints = append(slices.Clone(endpoints), s.ResourceEndpoints(lattice.ResourceConfigurationKey(r.Scope, r.GroupID))...)
+	slices.SortFunc(endpoints, func(a, b VPCEndpoint) int { return strings.Compare(a.ID, b.ID) })
+	return endpoints
+}
+
 // ServiceNetworkEndpoints returns the VPC endpoints that lead to a service network, in the order of their ids.
 func (s *Snapshot) ServiceNetworkEndpoints(serviceNetwork lattice.Key) []VPCEndpoint {
 	if s == nil {

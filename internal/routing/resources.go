@@ -417,7 +417,7 @@ func (r *Router) resourceRoutes(n *resourceNode) map[uint32]*ResourceRoute {
 	}
 	region := configuration.Scope.Region
 	if e := n.endpoint; e != nil {
-		for _, endpoint := range snapshot.ResourceEndpoints(configuration.Key()) {
+		for _, endpoint := range snapshot.EndpointsTo(configuration) {
 			if endpoint.ID != e.VpcEndpointID {
 				continue
 			}

@@ -110,6 +110,25 @@ func TestResourcesAreEnteredFromTheirVPCs(t *testing.T) {
 	}
 }
 
+func TestChildIsEnteredThroughTheEndpointOfItsGroup(t *testing.T) {
+	w := newResourceWorld(t)
+	child := w.configuration(ipResource("10.9.1.7"), "5432")
+	child.ID, child.Type, child.GroupID = "rcfg-0123456789abcdeff", shape.ResourceConfigurationTypeChild, databaseID
+	group := w.configuration(nil, "5432")
+	group.Type = shape.ResourceConfigurationTypeGroup
+	w.put(w.gateway(), group, child,
+		&lattice.ResourceEndpointAssociation{Base: w.base("rea-1"), ResourceConfigurationID: databaseID, VpcEndpointID: "vpce-0123456789abcdef1"},
+		&lattice.ResourceEndpointAssociation{Base: w.base("rea-2"), ResourceConfigurationID: child.ID, VpcEndpointID: "vpce-0123456789abcdef1", AddressNumber: 3})
+	w.useInventory(parseInventory(t, inventoryOfResources(t)))
+	if got := w.enter("127.91.0.3", "10.3.0.9", 5432); got != "vpc-0123456789abcdef2" {
+		t.Errorf("from the VPC of the endpoint: %q", got)
+	}
+	const name = "vpce-0123456789abcdef1.rcfg-0123456789abcdeff.4232ccc.vpc-lattice-rsc.us-west-2.lattice.test"
+	if addresses, ok := w.ResourceName(name, netip.MustParseAddr("10.3.0.9")); !ok || addresses[0] != netip.MustParseAddr("127.91.0.3") {
+		t.Errorf("%s is %v; the names are %v", name, addresses, w.ResourceNames())
+	}
+}
+
 func TestSecurityGroupsOfAGatewayFilterItsTargets(t *testing.T) {
 	w := newResourceWorld(t)
 	w.useInventory(parseInventory(t, inventoryOfResources(t)))
