@@ -132,16 +132,30 @@ func (Authenticator) Authenticate(r *http.Request, _ func() ([]byte, error)) (ap
 	return caller, nil
 }
 
-// call carries out an operation as the API port would for a request that the person has signed.
+// call carries out what a form asks for.
 func (v *visit) call(what change) (status int, err error) {
-	body, err := json.Marshal(what.input)
+	body, status, err := v.ask(what)
 	if err != nil {
-		return http.StatusInternalServerError, err
+		return status, err
+	}
+	var partly struct{ Unsuccessful []shape.TargetFailure }
+	if json.Unmarshal(body, &partly) == nil && len(partly.Unsuccessful) > 0 {
+		failure := partly.Unsuccessful[0]
+		return http.StatusBadRequest, fmt.Errorf("%s: %s", value(failure.FailureCode), value(failure.FailureMessage))
+	}
+	return status, nil
+}
+
+// ask calls an operation as the API port would for a request that the person has signed, and returns the body of the response.
+func (v *visit) ask(what change) (body []byte, status int, err error) {
+	in, err := json.Marshal(what.input)
+	if err != nil {
+		return nil, http.StatusInternalServerError, err
 	}
 	ctx := context.WithValue(v.r.Context(), callerKey{}, callerOf(v.person.principal, v.scope))
-	r, err := http.NewRequestWithContext(ctx, what.method, what.path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, what.method, what.path, bytes.NewReader(in))
 	if err != nil {
-		return http.StatusBadRequest, err
+		return nil, http.StatusBadRequest, err
 	}
 	r.RemoteAddr, r.TLS = v.r.RemoteAddr, v.r.TLS
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
@@ -149,14 +163,9 @@ func (v *visit) call(what change) (status int, err error) {
 	if w.status >= 400 {
 		var said struct{ Message string }
 		_ = json.Unmarshal(w.body.Bytes(), &said) // The code says something, too.
-		return w.status, fmt.Errorf("%s: %s", w.header.Get("X-Amzn-Errortype"), said.Message)
+		return nil, w.status, fmt.Errorf("%s: %s", w.header.Get("X-Amzn-Errortype"), said.Message)
 	}
-	var partly struct{ Unsuccessful []shape.TargetFailure }
-	if json.Unmarshal(w.body.Bytes(), &partly) == nil && len(partly.Unsuccessful) > 0 {
-		failure := partly.Unsuccessful[0]
-		return http.StatusBadRequest, fmt.Errorf("%s: %s", value(failure.FailureCode), value(failure.FailureMessage))
-	}
-	return w.status, nil
+	return w.body.Bytes(), w.status, nil
 }
 
 // recorder is a response in memory.

@@ -150,6 +150,14 @@ func pages() []page {
 		{path: "services/{id}", template: "service.html", load: (*visit).service},
 		{path: "target-groups", menu: "Target groups", template: "list.html", load: (*visit).targetGroups},
 		{path: "target-groups/{id}", template: "target_group.html", load: (*visit).targetGroup},
+		{path: "functions", menu: "Functions", template: "list.html", load: (*visit).functions},
+		{path: "functions/{id}", template: "object.html", load: (*visit).function},
+		{path: "resources", menu: "Resources", template: "list.html", load: (*visit).resources},
+		{path: "resources/{id}", template: "object.html", load: (*visit).resource},
+		{path: "certificates", menu: "Certificates", template: "list.html", load: (*visit).certificates},
+		{path: "policies", menu: "Auth policies", template: "list.html", load: (*visit).policies},
+		{path: "policies/{id}", template: "policy.html", load: (*visit).policy},
+		{path: "explain", menu: "Explain a request", template: "explain.html", load: (*visit).explain},
 	}
 }
 
@@ -192,13 +200,13 @@ func (c *Console) Run(ctx context.Context) error {
 	}
 }
 
-// policy is what a page may load and do: nothing but what the console itself serves.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// contentPolicy is what a page may load and do: nothing but what the console itself serves.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // ServeHTTP implements http.Handler.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", contentPolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")

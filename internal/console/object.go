@@ -34,3 +34,16 @@ func (v *visit) object(r lattice.Resource, kind string) object {
 	}
 	return o
 }
+
+// pageOf returns the address of the page of a resource by its ARN, or "".
+func pageOf(arn string) string {
+	parsed, ok := lattice.ParseARN(arn)
+	if !ok {
+		return ""
+	}
+	section, ok := sections()[parsed.Kind]
+	if !ok {
+		return ""
+	}
+	return pathOf(parsed.Scope) + section + "/" + parsed.ID()
+}

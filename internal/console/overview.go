@@ -47,7 +47,7 @@ func (v *visit) overview() (*content, error) {
 	}
 	counts := map[lattice.Kind]int{}
 	v.read(func(view catalog.View) {
-		for _, kind := range []lattice.Kind{lattice.KindServiceNetwork, lattice.KindService, lattice.KindTargetGroup, lattice.KindResourceGateway, lattice.KindResourceConfiguration} {
+		for _, kind := range []lattice.Kind{lattice.KindServiceNetwork, lattice.KindService, lattice.KindTargetGroup, lattice.KindResourceConfiguration} {
 			counts[kind] = view.Count(lattice.All(kind, v.scope))
 		}
 	})
@@ -81,6 +81,7 @@ func (v *visit) overview() (*content, error) {
 		{"Services", grouped(int64(counts[lattice.KindService])), v.to("services"), cell{}},
 		{"Target groups", grouped(int64(counts[lattice.KindTargetGroup])), v.to("target-groups"), cell{}},
 		{"Targets", grouped(int64(total)), v.to("target-groups") + "?sort=health", healthNote(targets, total)},
+		{"Resources", grouped(int64(counts[lattice.KindResourceConfiguration])), v.to("resources"), cell{}},
 		{"Requests per second", rate(all.Rate), v.to("services") + "?sort=-requestss", note},
 	}
 	o.Busiest = v.busiest(services)
@@ -99,11 +100,9 @@ func healthNote(counts map[shape.TargetStatus]int, total int) cell {
 // problem is a line about a problem, with a link to what has it.
 func (v *visit) problem(p Problem) cell {
 	c := cell{Text: p.Text, Mark: "bad"}
-	section, ok := sections()[lattice.Kind(p.About)]
-	if p.ID == "" || !ok {
-		return c
+	if section, ok := sections()[lattice.Kind(p.About)]; ok && p.ID != "" {
+		c.Link = pathOf(p.Scope) + section + "/" + p.ID
 	}
-	c.Link = pathOf(p.Scope) + section + "/" + p.ID
 	return c
 }
 
@@ -111,6 +110,7 @@ func (v *visit) problem(p Problem) cell {
 func sections() map[lattice.Kind]string {
 	return map[lattice.Kind]string{
 		lattice.KindServiceNetwork: "service-networks", lattice.KindService: "services", lattice.KindTargetGroup: "target-groups",
+		lattice.KindResourceConfiguration: "resources", lattice.KindResourceGateway: "resources", lattice.KindServiceNetworkResourceAssociation: "resources",
 	}
 }
 

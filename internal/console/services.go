@@ -130,6 +130,8 @@ type listPage struct {
 // servicePage is the page of a service: an object with listeners.
 type servicePage struct {
 	object
+	// Host is the name that clients know.
+	Host      string
 	Listeners []listenerPart
 }
 
@@ -201,7 +203,7 @@ func (v *visit) service() (*content, error) {
 	if s == nil {
 		return nil, &missingError{"service", id}
 	}
-	p := &servicePage{object: v.object(s, "Service")}
+	p := &servicePage{object: v.object(s, "Service"), Host: cmp.Or(s.CustomDomainName, s.DomainName)}
 	p.Facts = append(p.Facts,
 		fact{"Domain name", code(s.DomainName)},
 		fact{"Custom domain name", orNone(s.CustomDomainName)},

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"math"
@@ -18,10 +19,11 @@ func functions() template.FuncMap {
 		"ago":   ago,
 		"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		// Templates take one value; these join the page with what a part is about.
-		"pair":    func(page *layout, t *table) map[string]any { return map[string]any{"page": page, "table": t} },
-		"join":    func(page *layout, a *act) map[string]any { return map[string]any{"page": page, "act": a} },
-		"about":   func(page *layout, o any) map[string]any { return map[string]any{"page": page, "object": o} },
-		"grouped": func(n int) string { return grouped(int64(n)) },
+		"pair":      func(page *layout, t *table) map[string]any { return map[string]any{"page": page, "table": t} },
+		"join":      func(page *layout, a *act) map[string]any { return map[string]any{"page": page, "act": a} },
+		"about":     func(page *layout, o any) map[string]any { return map[string]any{"page": page, "object": o} },
+		"isStamped": func(t time.Time) bool { return !t.IsZero() },
+		"grouped":   func(n int) string { return grouped(int64(n)) },
 	}
 }
 
@@ -188,4 +190,13 @@ func value[T any](p *T) (zero T) {
 		return zero
 	}
 	return *p
+}
+
+// compact writes a value as JSON in one line.
+func compact(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil { // It was made from JSON.
+		return ""
+	}
+	return string(text)
 }

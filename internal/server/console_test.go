@@ -423,3 +423,125 @@ func TestCookieOfASessionIsOutOfReachOfScriptsAndOtherPages(t *testing.T) {
 		}
 	}
 }
+
+const consoleInventory = `
+vpcs:
+  - {id: vpc-0123456789abcdef0, cidrs: [127.0.0.0/8]}
+functions:
+  - {arn: "arn:aws:lambda:us-west-2:000000000000:function:hello", command: [/bin/false]}
+`
+
+func TestPagesOfFunctionsResourcesCertificatesAndPolicies(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "inventory.yaml")
+	if err := os.WriteFile(file, []byte(consoleInventory), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	node := start(t, "dev", "--inventory", file, "--port-map", fmt.Sprintf("80=%d,443=%d", trellistest.FreePort(t), trellistest.FreePort(t)))
+	r, client, ctx := node.reader(t), node.client(anybody()), t.Context()
+
+	gateway, err := client.CreateResourceGateway(ctx, &vpclattice.CreateResourceGatewayInput{Name: new("entrance"), VpcIdentifier: new("vpc-0123456789abcdef0"), SubnetIds: []string{"subnet-0123456789abcdef0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	configuration, err := client.CreateResourceConfiguration(ctx, &vpclattice.CreateResourceConfigurationInput{Name: new("orders-db"), Type: types.ResourceConfigurationTypeSingle, PortRanges: []string{"5432"},
+		ResourceGatewayIdentifier: gateway.Id, Protocol: types.ProtocolTypeTcp,
+		ResourceConfigurationDefinition: &types.ResourceConfigurationDefinitionMemberIpResource{Value: types.IpResource{IpAddress: new("127.0.0.1")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, err := client.CreateServiceNetwork(ctx, &vpclattice.CreateServiceNetworkInput{Name: new("home"), AuthType: types.AuthTypeAwsIam})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CreateServiceNetworkVpcAssociation(ctx, &vpclattice.CreateServiceNetworkVpcAssociationInput{ServiceNetworkIdentifier: network.Id, VpcIdentifier: new("vpc-0123456789abcdef0")}); err != nil {
+		t.Fatal(err)
+	}
+	association, err := client.CreateServiceNetworkResourceAssociation(ctx, &vpclattice.CreateServiceNetworkResourceAssociationInput{ResourceConfigurationIdentifier: configuration.Id, ServiceNetworkIdentifier: network.Id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.wants(home+"resources", ">orders-db</a>", ">entrance</a>", "127.0.0.1", "port 5432", *association.Id, "127.89.")
+	r.wants(home+"resources/"+*gateway.Id, "subnet-0123456789abcdef0", ">orders-db</a>", "update-resource-gateway")
+	r.wants(home+"resources/"+*configuration.Id, ">home</a>", ">entrance</a>", "127.89.", "create-resource-configuration")
+	r.wants(home+"resources/"+*association.Id, ">orders-db</a>", ">home</a>", "127.89.", "/explain?address=127.89.")
+	r.wants(home+"service-networks/"+*network.Id, ">orders-db</a>")
+
+	policy := `{"Version":"2012-10-17","Statement":[{"Sid":"nobodyElse","Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":{"StringEquals":{"vpc-lattice-svcs:RequestMethod":"POST"}}}]}`
+	if _, err := client.PutAuthPolicy(ctx, &vpclattice.PutAuthPolicyInput{ResourceIdentifier: network.Id, Policy: &policy}); err != nil {
+		t.Fatal(err)
+	}
+	service, err := client.CreateService(ctx, &vpclattice.CreateServiceInput{Name: new("shop")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CreateServiceNetworkServiceAssociation(ctx, &vpclattice.CreateServiceNetworkServiceAssociationInput{ServiceIdentifier: service.Id, ServiceNetworkIdentifier: network.Id}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = client.CreateListener(ctx, &vpclattice.CreateListenerInput{ServiceIdentifier: service.Id, Name: new("http"), Protocol: types.ListenerProtocolHttp, Port: new(int32(80)),
+		DefaultAction: &types.RuleActionMemberFixedResponse{Value: types.FixedResponseAction{StatusCode: new(int32(404))}}}); err != nil {
+		t.Fatal(err)
+	}
+	r.wants(home+"policies", ">home</a>", "In force", "Nothing has failed")
+	host := *service.DnsEntry.DomainName
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+node.server.boundAddress(80)+"/denied", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = host
+	response, err := r.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, status := r.text(response); status != http.StatusForbidden {
+		t.Fatalf("the request is answered %d", status)
+	}
+	for _, path := range []string{"policies", "policies/" + *network.Id, "services/" + *service.Id} {
+		trellistest.Await(t, func() bool { page, _ := r.read(home + path); return strings.Contains(page, "denied by network policy") }, "%s shows the denial", path)
+	}
+	r.wants(home+"policies/"+*network.Id, "&#34;nobodyElse&#34;", "put-auth-policy", ">home</a>")
+
+	asked := url.Values{"host": {host}, "port": {"80"}, "method": {"GET"}, "path": {"/orders"}}
+	r.wants(home+"explain?"+asked.Encode(), "Policies deny the request", "nobodyElse", "wants POST; the request has GET", "curl -i -H ")
+	asked.Set("method", "POST")
+	r.wants(home+"explain?"+asked.Encode(), "It is answered with status 404, without a target.", "nobodyElse", "the default rule")
+	asked.Set("headers", "no colon")
+	r.wants(home+"explain?"+asked.Encode(), "name:value")
+	r.wants(home+"explain?host=unknown.example&port=80&method=GET&path=/", "mark bad")
+	r.wants(home+"explain", `<option value="`+host+`">`)
+
+	r.wants(home+"certificates", "the local authority", "mark good")
+	r.wants(home+"functions", ">hello</a>", "/bin/false", "Ready")
+	r.wants(home+"functions/hello", "No process runs", "It is a target of no target group.")
+}
+
+func TestPolicyDocumentsAreShownToWhoMayReadThem(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(file, []byte(consoleCredentials), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	node := start(t, "serve", "--data-dir", t.TempDir(), "--credentials", file)
+	client := node.client(profile(t, file, "admin"))
+	network, err := client.CreateServiceNetwork(t.Context(), &vpclattice.CreateServiceNetworkInput{Name: new("home"), AuthType: types.AuthTypeAwsIam})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := `{"Version":"2012-10-17","Statement":[{"Sid":"theStatement","Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}`
+	if _, err := client.PutAuthPolicy(t.Context(), &vpclattice.PutAuthPolicyInput{ResourceIdentifier: network.Id, Policy: &policy}); err != nil {
+		t.Fatal(err)
+	}
+	page := home + "policies/" + *network.Id
+	for _, test := range []struct{ key, secret, want string }{
+		{"", "", "signed in"},
+		{"AKIAREADER", "secret-of-reader", "AccessDeniedException"},
+		{"AKIAADMIN", "secret-of-admin", "theStatement"},
+	} {
+		r := node.reader(t)
+		if test.key != "" {
+			r.send("/console/sign-in", "/console/sign-in", url.Values{"access-key-id": {test.key}, "secret-access-key": {test.secret}})
+		}
+		r.wants(page, test.want)
+		if text, _ := r.read(page); test.want != "theStatement" && strings.Contains(text, "theStatement") {
+			t.Errorf("%q sees the document:\n%s", test.key, text)
+		}
+	}
+}
