@@ -66,6 +66,7 @@ func TestRealClients(t *testing.T) {
 	t.Run("EveryKindThrough", e.everyKind)
 	t.Run("ClusterPage", e.clusterPage)
 	t.Run("SigningPage", e.signingPage)
+	t.Run("OthersPage", e.othersPage)
 	t.Run("EveryClientDetachesEndpoints", e.endpoints)
 	t.Run("Boto3MeetsEveryRefusalAsItsOwnException", e.boto3Refusals)
 	t.Run("AWSCommandLineRunsAsAProgram", e.commandLine)

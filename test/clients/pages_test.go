@@ -54,6 +54,27 @@ func (e environment) signingPage(t *testing.T) {
 	e.runPage(t, "signing.md", ports.Replace, "trellis.log", "target.log")
 }
 
+// othersPage runs the commands of docs/with-others.md, but on other ports, and waits for what they start.
+func (e environment) othersPage(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("there is no curl")
+	}
+	trellistest.Install(t, "venv.sh", "functions")
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	moto, api, admin := trellistest.FreePort(t), trellistest.FreePort(t), trellistest.FreePort(t)
+	ports := strings.NewReplacer("5000", strconv.Itoa(moto), "7600", strconv.Itoa(api),
+		"moto_server ", root+"/.venv-functions/bin/moto_server ", "python3 ", root+"/.venv-functions/bin/python ",
+		"node list.mjs", "ln -s "+root+"/test/clients/javascript/node_modules node_modules\nnode list.mjs",
+		"trellis import ", fmt.Sprintf("trellis import --admin http://127.0.0.1:%d ", admin),
+		"trellis dev ", fmt.Sprintf("trellis dev --api-addr 127.0.0.1:%d --admin-addr 127.0.0.1:%d --port-map 80=0,443=0 --dns-addr none --ca-dir ca ", api, admin),
+		"> trellis.log 2>&1 &\n", fmt.Sprintf("> trellis.log 2>&1 &\ncurl --silent --output ready --output ready --retry 600 --retry-delay 1 --retry-connrefused http://127.0.0.1:%d/readyz http://127.0.0.1:%d/moto-api/data.json\n", admin, moto))
+	e.runPage(t, "with-others.md", ports.Replace, "trellis.log", "moto.log", "notes")
+}
+
 // runPage runs the commands of a page as they are printed, except for an edit, and compares what they print with what the
 // page says. The logs are those of what the commands start.
 func (e environment) runPage(t *testing.T, name string, edit func(commands string) string, logs ...string) {

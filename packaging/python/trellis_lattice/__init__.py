@@ -15,7 +15,7 @@ import time
 import urllib.parse
 import urllib.request
 
-__all__ = ["Http", "Response", "Trellis", "program", "start"]
+__all__ = ["Http", "Response", "Trellis", "program", "session", "start"]
 
 START_LIMIT = 60  # seconds, for machines that are very busy
 
@@ -30,6 +30,13 @@ def program():
             if os.path.exists(path):
                 return path
     raise FileNotFoundError(f"{name} is not in the scripts folder of this Python; is the wheel installed in it?")
+
+
+def session():
+    """Returns a boto3 session, which keeps what it has read for the next client."""
+    import boto3
+
+    return boto3.session.Session()
 
 
 def start(folder, *arguments):
@@ -48,14 +55,14 @@ def start(folder, *arguments):
 class Trellis:
     """A running node. Its addresses are URLs: api and admin; ca_file is what clients of HTTPS trust."""
 
-    def __init__(self, addresses):
+    def __init__(self, addresses, session=None):
         self.pid = addresses["pid"]
         self.api, self.admin = addresses["api"], addresses["admin"]
         self.data, self.dns, self.ca_file = addresses["data"], addresses.get("dns"), addresses["caFile"]
-        self._session = None
+        self._session = session
 
     @classmethod
-    def wait(cls, folder, alive=lambda: True):
+    def wait(cls, folder, alive=lambda: True, session=None):
         """Waits for a node that was started in a folder, by whatever process."""
         ready, deadline = os.path.join(folder, "ready.json"), time.monotonic() + START_LIMIT
         while not os.path.exists(ready):
@@ -64,14 +71,12 @@ class Trellis:
                     raise RuntimeError("trellis dev did not start:\n" + log.read())
             time.sleep(0.005)
         with open(ready, encoding="utf-8") as file:
-            return cls(json.load(file))
+            return cls(json.load(file), session)
 
     def client(self, account, region="us-west-2", service="vpc-lattice", **options):
         """Returns a boto3 client of an account: in dev the access key id says which one it is."""
         if self._session is None:
-            import boto3
-
-            self._session = boto3.session.Session()  # It keeps what it has read for the next client.
+            self._session = session()
         return self._session.client(
             service, endpoint_url=self.api, region_name=region, aws_access_key_id=account, aws_secret_access_key="any", **options
         )

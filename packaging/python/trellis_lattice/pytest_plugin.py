@@ -57,11 +57,13 @@ def trellis(pytestconfig, trellis_arguments):
     try:
         os.close(os.open(os.path.join(folder, "starting"), os.O_CREAT | os.O_EXCL))
     except FileExistsError:
-        return trellis_lattice.Trellis.wait(folder)
+        return trellis_lattice.Trellis.wait(folder, session=trellis_lattice.session())
     process = trellis_lattice.start(folder, *trellis_arguments)
     with open(os.path.join(folder, "pid"), "w", encoding="ascii") as file:
         file.write(str(process.pid))
-    return trellis_lattice.Trellis.wait(folder, alive=lambda: process.poll() is None)
+    # Importing boto3 takes longer than the program needs to start: both at once.
+    session = trellis_lattice.session()
+    return trellis_lattice.Trellis.wait(folder, alive=lambda: process.poll() is None, session=session)
 
 
 @pytest.fixture
