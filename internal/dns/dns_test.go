@@ -42,10 +42,10 @@ const (
 
 func names() *table {
 	return &table{entries: map[string]Entry{
-		serviceName:           {},
-		"shop.example.com":    {Canonical: serviceName},
-		resourceName:          {Addresses: []netip.Addr{netip.MustParseAddr("127.89.0.7"), netip.MustParseAddr("fd00::7")}},
-		"many.internal.local": {Addresses: addresses(100)},
+		serviceName:             {},
+		"shop.example.com":      {Canonical: serviceName},
+		resourceName:            {Addresses: []netip.Addr{netip.MustParseAddr("127.89.0.7"), netip.MustParseAddr("fd00::7")}},
+		"many.internal.example": {Addresses: addresses(100)},
 	}}
 }
 
@@ -123,15 +123,16 @@ func text(r *dns.Msg) string {
 	return strings.Join(parts, " ")
 }
 
-// The table in testdata has the answer to each kind of name, over both protocols.
-func TestEachKindOfNameIsAnsweredAsTheTableSays(t *testing.T) {
-	s := start(t, nil)
+// answerCase is a line of testdata/answers.txt.
+type answerCase struct{ name, kind, want string }
+
+func cases(t *testing.T) (list []answerCase) {
+	t.Helper()
 	file, err := os.Open("testdata/answers.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	cases := 0
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		line := lines.Text()
 		if line == "" || line[0] == '#' {
@@ -142,26 +143,34 @@ func TestEachKindOfNameIsAnsweredAsTheTableSays(t *testing.T) {
 		if !ok || len(fields) != 2 {
 			t.Fatalf("malformed case %q", line)
 		}
-		cases++
+		list = append(list, answerCase{fields[0], fields[1], want})
+	}
+	if len(list) < 20 {
+		t.Fatalf("only %d cases were read", len(list))
+	}
+	return list
+}
+
+// The table in testdata has the answer to each kind of name, over both protocols.
+func TestEachKindOfNameIsAnsweredAsTheTableSays(t *testing.T) {
+	s := start(t, nil)
+	for _, c := range cases(t) {
 		for _, network := range []string{"udp", "tcp"} {
-			if got := text(ask(t, s, network, fields[0], dns.StringToType[fields[1]], nil)); got != want {
-				t.Errorf("%s over %s:\n got %s\nwant %s", question, network, got, want)
+			if got := text(ask(t, s, network, c.name, dns.StringToType[c.kind], nil)); got != c.want {
+				t.Errorf("%s %s over %s:\n got %s\nwant %s", c.name, c.kind, network, got, c.want)
 			}
 		}
-	}
-	if cases < 20 {
-		t.Errorf("only %d cases were read", cases)
 	}
 }
 
 func TestLargeAnswerIsCutOverUDPAndWholeOverTCP(t *testing.T) {
 	s := start(t, nil)
-	small := ask(t, s, "udp", "many.internal.local", dns.TypeA, nil)
+	small := ask(t, s, "udp", "many.internal.example", dns.TypeA, nil)
 	if !small.Truncated || len(small.Answer) != 0 || len(small.Data) > 512 {
 		t.Errorf("100 addresses over UDP: truncated %t, %d answers, %d bytes; want a cut one of 512 bytes at most",
 			small.Truncated, len(small.Answer), len(small.Data))
 	}
-	whole := ask(t, s, "tcp", "many.internal.local", dns.TypeA, nil)
+	whole := ask(t, s, "tcp", "many.internal.example", dns.TypeA, nil)
 	if whole.Truncated || len(whole.Answer) != 100 {
 		t.Errorf("100 addresses over TCP: truncated %t, %d answers; want all", whole.Truncated, len(whole.Answer))
 	}
@@ -169,9 +178,9 @@ func TestLargeAnswerIsCutOverUDPAndWholeOverTCP(t *testing.T) {
 
 func TestClientThatKnowsEDNSGetsLargerResponses(t *testing.T) {
 	entries := names()
-	entries.set("some.internal.local", Entry{Addresses: addresses(40)}) // Some 700 bytes.
+	entries.set("some.internal.example", Entry{Addresses: addresses(40)}) // Some 700 bytes.
 	s := start(t, func(cfg *Config) { cfg.Names = entries })
-	r := ask(t, s, "udp", "some.internal.local", dns.TypeA, func(m *dns.Msg) { m.UDPSize = 4096 })
+	r := ask(t, s, "udp", "some.internal.example", dns.TypeA, func(m *dns.Msg) { m.UDPSize = 4096 })
 	if r.Truncated || len(r.Answer) != 40 || r.UDPSize != maxUDPBytes {
 		t.Errorf("truncated %t, %d answers, UDP size %d; want 40 answers and %d", r.Truncated, len(r.Answer), r.UDPSize, maxUDPBytes)
 	}
@@ -357,15 +366,21 @@ func TestGoResolverFindsAService(t *testing.T) {
 
 func FuzzQuery(f *testing.F) {
 	for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeSOA, dns.TypeANY} {
-		m := dns.NewMsg(serviceName+".", kind)
-		m.UDPSize = 4096
-		if err := m.Pack(); err != nil {
-			f.Fatal(err)
+		for _, name := range []string{serviceName, resourceName, strings.ToUpper(resourceName), "db.example.com", "rcfg-0123456789abcdef0.4232ccc.vpc-lattice-rsc.us-west-2.localhost"} {
+			m := dns.NewMsg(name+".", kind)
+			m.UDPSize = 4096
+			if err := m.Pack(); err != nil {
+				f.Fatal(err)
+			}
+			f.Add(m.Data)
 		}
-		f.Add(m.Data)
 	}
 	f.Add([]byte{0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0})
 	s := &Server{cfg: Config{Domain: "localhost", Names: names()}}
+	known := []netip.Addr{netip.MustParseAddr("127.0.0.1")} // Where the query has arrived.
+	for _, e := range names().entries {
+		known = append(known, e.Addresses...)
+	}
 	f.Fuzz(func(t *testing.T, query_ []byte) {
 		m, ok := read(slices.Clone(query_))
 		if !ok {
@@ -375,7 +390,14 @@ func FuzzQuery(f *testing.F) {
 			return
 		}
 		r, _ := s.answer(query{Msg: m, client: netip.MustParseAddr("127.0.0.1"), local: netip.MustParseAddr("127.0.0.1")})
-		checkResponse(t, r, query_, udpLimit(m))
+		if checkResponse(t, r, query_, udpLimit(m)); r == nil {
+			return
+		}
+		for _, record := range r.Answer {
+			if a, ok := record.(*dns.A); ok && !slices.Contains(known, a.Addr) {
+				t.Errorf("the address %s is nobody's", a.Addr)
+			}
+		}
 	})
 }
 

@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -299,6 +301,104 @@ func TestIdleConnectionToAResourceEnds(t *testing.T) {
 	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, syscall.ETIMEDOUT) {
 		t.Errorf("an idle connection: %d bytes, error %v", n, err)
 	}
+}
+
+// The clock is the sweeper's, so that 350 seconds need not pass.
+func TestConnectionToAResourceEndsAfter350SecondsWithoutBytes(t *testing.T) {
+	w := newWorld(t)
+	target := newPeer(t, "127.0.0.1:0", sendBack)
+	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)
+	exchangeLine(t, conn, "hello\n")
+	sweepIn := func(after time.Duration) {
+		w.proxy.sweeping.Lock()
+		defer w.proxy.sweeping.Unlock()
+		w.proxy.mu.Lock()
+		connections := slices.Collect(maps.Keys(w.proxy.connections))
+		w.proxy.mu.Unlock()
+		for _, c := range connections {
+			c.Sweep(w.proxy.env.Clock.Now()+after.Milliseconds(), false)
+		}
+	}
+	sweepIn(349 * time.Second)
+	exchangeLine(t, conn, "before the timeout\n")
+	sweepIn(351 * time.Second)
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("after it: %d bytes, error %v", n, err)
+	}
+}
+
+func TestClientSeesThatATargetHasDiedInTheMiddle(t *testing.T) {
+	w := newWorld(t)
+	target := newPeer(t, "127.0.0.1:0", func(conn *net.TCPConn) {
+		io.ReadFull(conn, make([]byte, 1))
+		conn.Write(make([]byte, 300<<10))
+		conn.SetLinger(0) // As the kernel does for a process that is killed with something unread.
+	})
+	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)
+	io.WriteString(conn, "?")
+	if n, err := io.Copy(io.Discard, conn); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("after %d bytes: error %v", n, err)
+	}
+}
+
+// openFiles returns how many files this process has open.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip(err)
+	}
+	return len(entries)
+}
+
+func TestNoWayToEndAConnectionToAResourceLeavesAnythingBehind(t *testing.T) {
+	w := newWorld(t)
+	target := newPeer(t, "127.0.0.1:0", func(conn *net.TCPConn) {
+		kind := make([]byte, 1)
+		io.ReadFull(conn, kind)
+		switch kind[0] {
+		case 'r':
+			conn.SetLinger(0)
+		case 'e': // Ends, and reads on.
+			conn.CloseWrite()
+			io.Copy(io.Discard, conn)
+		case 'm': // Much, through a pipe.
+			conn.Write(make([]byte, 1<<20))
+		default:
+			sendBack(conn)
+		}
+	})
+	dead := newPeer(t, "127.0.0.2:0", sendBack)
+	dead.listener.Close()
+	address, none := w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), w.resource("none", 2, atAddress("127.0.0.2"), dead.ports())
+	round := func() {
+		for _, kind := range []string{"r", "e", "m", "half", "reset", "close", "none"} {
+			if kind == "none" {
+				refusal(none, dead.port)
+				continue
+			}
+			conn := reach(t, address, target.port)
+			io.WriteString(conn, kind)
+			switch kind {
+			case "half":
+				conn.CloseWrite()
+				io.Copy(io.Discard, conn)
+			case "r", "m", "e":
+				io.Copy(io.Discard, conn)
+			case "reset":
+				conn.SetLinger(0)
+			}
+			conn.Close()
+		}
+		trellistest.Await(t, func() bool { return w.proxy.Usage().Open == 0 }, "all connections have ended")
+	}
+	round()
+	files, goroutines := openFiles(t), runtime.NumGoroutine()
+	for range 20 {
+		round()
+	}
+	// Pipes of splice are kept for later, a few of them.
+	trellistest.Await(t, func() bool { return openFiles(t) <= files+8 && runtime.NumGoroutine() <= goroutines+4 }, "nothing is left of 140 connections")
 }
 
 func TestDeletedResourceEndsConnectionsAfterTheDrainTimeout(t *testing.T) {
