@@ -129,8 +129,8 @@ func refused(t *testing.T, err error) bool {
 	return err != nil
 }
 
-// checkReferences checks that whatever the client's records refer to exists, and that a target group serves one
-// service.
+// checkReferences checks that whatever the client's records refer to exists, that a target group serves one service, and that a
+// child is in each service network of its group.
 func (c client) checkReferences() {
 	c.t.Helper()
 	scope := c.caller.Scope()
@@ -154,6 +154,26 @@ func (c client) checkReferences() {
 			}
 			if len(services) > 1 {
 				c.t.Errorf("target group %s serves %d services", g.ID, len(services))
+			}
+		}
+		for r := range catalog.All[*lattice.ResourceConfiguration](v, lattice.All(lattice.KindResourceConfiguration, scope)) {
+			need(r, lattice.ResourceGatewayKey(scope, r.ResourceGatewayID))
+			if !r.IsChild() {
+				continue
+			}
+			need(r, lattice.ResourceConfigurationKey(scope, r.GroupID))
+			group := &lattice.ResourceConfiguration{Base: lattice.Base{ID: r.GroupID, Scope: scope}}
+			for a := range catalog.All[*lattice.ServiceNetworkResourceAssociation](v, associationsOf(group)) {
+				if _, held := v.Holder(lattice.ResourceAssociationClaim(scope, a.ServiceNetworkID, r.ID)); !held {
+					c.t.Errorf("child %s is not in service network %s of its group", r.ID, a.ServiceNetworkID)
+				}
+			}
+		}
+		for a := range catalog.All[*lattice.ServiceNetworkResourceAssociation](v, lattice.All(lattice.KindServiceNetworkResourceAssociation, scope)) {
+			need(a, lattice.ServiceNetworkKey(scope, a.ServiceNetworkID))
+			need(a, lattice.ResourceConfigurationKey(scope, a.ResourceConfigurationID))
+			if a.GroupAssociationID != "" {
+				need(a, lattice.ServiceNetworkResourceAssociationKey(scope, a.GroupAssociationID))
 			}
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"trellis/internal/catalog"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
@@ -49,40 +48,6 @@ func resourceAssociationRequest(network, configuration *string) *shape.CreateSer
 	return &shape.CreateServiceNetworkResourceAssociationRequest{ServiceNetworkIdentifier: network, ResourceConfigurationIdentifier: configuration}
 }
 
-// checkResourceReferences checks that whatever the client's resource configurations and their associations refer to
-// exists, and that a child is in each service network of its group.
-func (c client) checkResourceReferences() {
-	c.t.Helper()
-	scope := c.caller.Scope()
-	c.c.Catalog.Read(func(v catalog.View) {
-		need := func(from lattice.Record, to lattice.Key) {
-			if _, ok := v.Get(to); !ok {
-				c.t.Errorf("%s refers to %s, which does not exist", from.Key(), to)
-			}
-		}
-		for r := range catalog.All[*lattice.ResourceConfiguration](v, lattice.All(lattice.KindResourceConfiguration, scope)) {
-			need(r, lattice.ResourceGatewayKey(scope, r.ResourceGatewayID))
-			if !r.IsChild() {
-				continue
-			}
-			need(r, lattice.ResourceConfigurationKey(scope, r.GroupID))
-			group := &lattice.ResourceConfiguration{Base: lattice.Base{ID: r.GroupID, Scope: scope}}
-			for a := range catalog.All[*lattice.ServiceNetworkResourceAssociation](v, associationsOf(group)) {
-				if _, held := v.Holder(lattice.ResourceAssociationClaim(scope, a.ServiceNetworkID, r.ID)); !held {
-					c.t.Errorf("child %s is not in service network %s of its group", r.ID, a.ServiceNetworkID)
-				}
-			}
-		}
-		for a := range catalog.All[*lattice.ServiceNetworkResourceAssociation](v, lattice.All(lattice.KindServiceNetworkResourceAssociation, scope)) {
-			need(a, lattice.ServiceNetworkKey(scope, a.ServiceNetworkID))
-			need(a, lattice.ResourceConfigurationKey(scope, a.ResourceConfigurationID))
-			if a.GroupAssociationID != "" {
-				need(a, lattice.ServiceNetworkResourceAssociationKey(scope, a.GroupAssociationID))
-			}
-		}
-	})
-}
-
 // rejectedOrRefused reports whether an operation was refused, possibly by a ValidationException, as the deletion of a
 // resource configuration is.
 func rejectedOrRefused(t *testing.T, err error) bool {
@@ -111,7 +76,7 @@ func TestDeletedResourceGatewayHasNoConfiguration(t *testing.T) {
 			t.Errorf("round %d: deletion: %v, creation: %v; want one of them to be refused", i, errs[0], errs[1])
 		}
 	}
-	c.checkResourceReferences()
+	c.checkReferences()
 }
 
 func TestDeletedResourceConfigurationIsInNoNetwork(t *testing.T) {
@@ -133,7 +98,7 @@ func TestDeletedResourceConfigurationIsInNoNetwork(t *testing.T) {
 			t.Errorf("round %d: deletion: %v, association: %v; want one of them to be refused", i, errs[0], errs[1])
 		}
 	}
-	c.checkResourceReferences()
+	c.checkReferences()
 }
 
 // Whatever the order in which a group, its children and its service networks come and go, each child is where its
@@ -169,7 +134,7 @@ func TestChildrenAreWhereTheirGroupIs(t *testing.T) {
 		if associated, deleted := !refused(t, errs[0]), !refused(t, errs[3]); associated == deleted {
 			t.Errorf("round %d: association: %v, deletion of the network: %v; want one of them to be refused", i, errs[0], errs[3])
 		}
-		c.checkResourceReferences()
+		c.checkReferences()
 	}
 }
 
@@ -220,9 +185,9 @@ func TestLargestGroupIsCreatedAndDeleted(t *testing.T) {
 	request := childRequest(group, "everywhere")
 	request.ClientToken = ptr("once")
 	child := c.configuration(request)
-	c.checkResourceReferences()
+	c.checkReferences()
 	call(c, c.c.DeleteResourceConfiguration, &shape.DeleteResourceConfigurationRequest{ResourceConfigurationIdentifier: child})
-	c.checkResourceReferences()
+	c.checkReferences()
 }
 
 func TestAssociationOfAGroupIsPartialWhenAChildCannotJoin(t *testing.T) {

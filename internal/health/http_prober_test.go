@@ -12,36 +12,21 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"trellis/internal/outbound"
+	"trellis/test/trellistest"
 )
 
 // within is more time than any response takes.
 const within = 30 * time.Second
 
-// serveRaw accepts one connection and hands it over.
+// serveRaw has connections served, and returns where.
 func serveRaw(t *testing.T, serve func(net.Conn)) netip.AddrPort {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var served sync.WaitGroup
-	served.Go(func() {
-		if conn, err := listener.Accept(); err == nil {
-			defer conn.Close()
-			serve(conn)
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		served.Wait()
-	})
-	return listener.Addr().(*net.TCPAddr).AddrPort()
+	return trellistest.ServeTCP(t, func(conn *net.TCPConn) { serve(conn) }).AddrPort()
 }
 
 // answerRaw reads a request's head and sends a response byte for byte.

@@ -9,39 +9,26 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"trellis/test/trellistest"
 )
 
 // fixedBackend answers every read with the bytes, without allocating.
 func fixedBackend(t testing.TB, response string) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
+	return trellistest.ServeTCP(t, func(conn *net.TCPConn) {
+		buffer, answer := make([]byte, 64<<10), []byte(response)
 		for {
-			conn, err := listener.Accept()
+			n, err := conn.Read(buffer)
 			if err != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				buffer, answer := make([]byte, 64<<10), []byte(response)
-				for {
-					n, err := conn.Read(buffer)
-					if err != nil {
-						return
-					}
-					if bytes.HasSuffix(buffer[:n], []byte("\r\n\r\n")) || bytes.HasSuffix(buffer[:n], []byte("end")) {
-						if _, err := conn.Write(answer); err != nil {
-							return
-						}
-					}
+			if bytes.HasSuffix(buffer[:n], []byte("\r\n\r\n")) || bytes.HasSuffix(buffer[:n], []byte("end")) {
+				if _, err := conn.Write(answer); err != nil {
+					return
 				}
-			}()
+			}
 		}
-	}()
-	return listener.Addr().String()
+	}).String()
 }
 
 // tenStatements are those of a policy that looks at all of a request and lets it pass at the end.

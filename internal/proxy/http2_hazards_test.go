@@ -559,31 +559,24 @@ func TestStalledUploadHoldsOneStreamOnly(t *testing.T) {
 	}
 }
 
-func TestRefusedStreamIsTriedAgain(t *testing.T) {
-	w := newWorld(t)
-	w.http2Storefront(shape.TargetGroupProtocolVersionGrpc, reluctant(t, func(framer *wire.Framer, stream uint32, attempt int) {
-		if attempt == 1 {
-			framer.WriteRSTStream(stream, wire.ErrCodeRefusedStream)
-			return
-		}
-		framer.WriteHeaders(wire.HeadersFrameParam{StreamID: stream, BlockFragment: []byte{0x88}, EndStream: true, EndHeaders: true})
-	}))
-	if got := fetch(t, w.http2Client(), "POST", "/", nil); got.StatusCode != 200 {
-		t.Errorf("answer %v", got.Response)
-	}
-}
-
-func TestRequestThatATargetGoingAwayHasNotTakenIsTriedAgain(t *testing.T) {
-	w := newWorld(t)
-	w.http2Storefront(shape.TargetGroupProtocolVersionHttp2, reluctant(t, func(framer *wire.Framer, stream uint32, attempt int) {
-		if attempt == 1 {
-			framer.WriteGoAway(0, wire.ErrCodeNo, nil)
-			return
-		}
-		framer.WriteHeaders(wire.HeadersFrameParam{StreamID: stream, BlockFragment: []byte{0x88}, EndStream: true, EndHeaders: true})
-	}))
-	if got := fetch(t, w.http2Client(), "POST", "/", nil); got.StatusCode != 200 {
-		t.Errorf("answer %v", got.Response)
+func TestRequestThatATargetHasNotTakenIsTriedAgain(t *testing.T) {
+	for name, refuse := range map[string]func(framer *wire.Framer, stream uint32){
+		"the stream is refused":    func(framer *wire.Framer, stream uint32) { framer.WriteRSTStream(stream, wire.ErrCodeRefusedStream) },
+		"the target is going away": func(framer *wire.Framer, _ uint32) { framer.WriteGoAway(0, wire.ErrCodeNo, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.http2Storefront(shape.TargetGroupProtocolVersionHttp2, reluctant(t, func(framer *wire.Framer, stream uint32, attempt int) {
+				if attempt == 1 {
+					refuse(framer, stream)
+					return
+				}
+				framer.WriteHeaders(wire.HeadersFrameParam{StreamID: stream, BlockFragment: []byte{0x88}, EndStream: true, EndHeaders: true})
+			}))
+			if got := fetch(t, w.http2Client(), "POST", "/", nil); got.StatusCode != 200 {
+				t.Errorf("answer %v", got.Response)
+			}
+		})
 	}
 }
 
@@ -599,13 +592,19 @@ func TestRequestThatATargetHasResetIsNotRepeated(t *testing.T) {
 	}
 }
 
+// accepting makes a connection to a target one of HTTP/2: it reads the preface and sends the target's settings.
+func accepting(conn net.Conn, r *bufio.Reader, settings ...wire.Setting) *wire.Framer {
+	io.ReadFull(r, make([]byte, len(wire.ClientPreface)))
+	framer := wire.NewFramer(conn, r)
+	framer.WriteSettings(settings...)
+	return framer
+}
+
 // reluctant is a target of HTTP/2 that has answer write what it says to each request.
 func reluctant(t testing.TB, answer func(framer *wire.Framer, stream uint32, attempt int)) string {
 	requests := make(chan struct{}, 100)
 	return backend(t, func(conn net.Conn, r *bufio.Reader) {
-		io.ReadFull(r, make([]byte, len(wire.ClientPreface)))
-		framer := wire.NewFramer(conn, r)
-		framer.WriteSettings()
+		framer := accepting(conn, r)
 		for {
 			frame, err := framer.ReadFrame()
 			if err != nil {

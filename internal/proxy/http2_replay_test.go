@@ -31,9 +31,7 @@ func refusingAfter(t testing.TB, window uint32, after int, refuse func(f *wire.F
 	done := make(chan struct{}, 100)
 	requests := make(chan struct{}, 100)
 	return backend(t, func(conn net.Conn, r *bufio.Reader) {
-		io.ReadFull(r, make([]byte, len(wire.ClientPreface)))
-		framer := wire.NewFramer(conn, r)
-		framer.WriteSettings(wire.Setting{ID: wire.SettingInitialWindowSize, Val: window})
+		framer := accepting(conn, r, wire.Setting{ID: wire.SettingInitialWindowSize, Val: window})
 		framer.WriteWindowUpdate(0, 1<<30)
 		bodies := map[uint32][]byte{}
 		first := uint32(0) // the stream of the first request of all

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"io"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -19,9 +18,7 @@ func TestConnectionToATargetOnWhichNothingComesGetsNoMoreRequests(t *testing.T) 
 	var connections atomic.Int32
 	address := backend(t, func(conn net.Conn, r *bufio.Reader) {
 		isFirst := connections.Add(1) == 1
-		io.ReadFull(r, make([]byte, len(wire.ClientPreface)))
-		framer := wire.NewFramer(conn, r)
-		framer.WriteSettings()
+		framer := accepting(conn, r)
 		for requests := 0; ; {
 			frame, err := framer.ReadFrame()
 			if err != nil {

@@ -144,19 +144,9 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 func TestConnectionsHaveAMaximumDuration(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 3 * time.Second })
-	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
-		for {
-			request := readRequest(r)
-			if request == nil {
-				return
-			}
-			if request.RequestURI == "/slow" {
-				r.ReadByte()
-				return
-			}
-			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-		}
-	}))
+	target, _, release := holding(t)
+	defer close(release)
+	w.storefront(target)
 	idle, waiting := w.dial(), w.dial()
 	idle.get("/")
 	waiting.send("GET /slow HTTP/1.1\r\nHost: %s\r\n\r\n", host)
@@ -210,20 +200,8 @@ func TestUnreadResponseHasAMaximumDuration(t *testing.T) {
 
 func TestShutdownLetsExchangesFinish(t *testing.T) {
 	w := newWorld(t)
-	arrived, release := make(chan struct{}), make(chan struct{})
-	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
-		for {
-			request := readRequest(r)
-			if request == nil {
-				return
-			}
-			if request.RequestURI == "/slow" {
-				close(arrived)
-				<-release
-			}
-			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-		}
-	}))
+	target, arrived, release := holding(t)
+	w.storefront(target)
 	idle, busy := w.dial(), w.dial()
 	idle.get("/")
 	busy.send("GET /slow HTTP/1.1\r\nHost: %s\r\n\r\n", host)

@@ -1,10 +1,8 @@
 package proxy
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -39,20 +37,8 @@ func TestPortsComeAndGo(t *testing.T) {
 
 func TestUnbindingAPortLetsItsExchangesFinish(t *testing.T) {
 	w := newWorld(t)
-	arrived, release := make(chan struct{}), make(chan struct{})
-	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
-		for {
-			request := readRequest(r)
-			if request == nil {
-				return
-			}
-			if request.RequestURI == "/slow" {
-				close(arrived)
-				<-release
-			}
-			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-		}
-	}))
+	target, arrived, release := holding(t)
+	w.storefront(target)
 	idle, busy := w.dial(), w.dial()
 	idle.get("/")
 	busy.send("GET /slow HTTP/1.1\r\nHost: %s\r\n\r\n", host)

@@ -34,7 +34,6 @@ var resourceRange = lattice.ResourceRange{IPv4: netip.MustParsePrefix("127.90.0.
 type peer struct {
 	listener net.Listener
 	port     uint16
-	serving  sync.WaitGroup
 }
 
 func newPeer(t testing.TB, address string, serve func(*net.TCPConn)) *peer {
@@ -43,25 +42,8 @@ func newPeer(t testing.TB, address string, serve func(*net.TCPConn)) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{listener: listener, port: listener.Addr().(*net.TCPAddr).AddrPort().Port()}
-	p.serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			p.serving.Go(func() {
-				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(50 * time.Second))
-				serve(conn.(*net.TCPConn))
-			})
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		p.serving.Wait()
-	})
-	return p
+	trellistest.Serve(t, listener, serve)
+	return &peer{listener: listener, port: listener.Addr().(*net.TCPAddr).AddrPort().Port()}
 }
 
 func (p *peer) ports() string { return strconv.Itoa(int(p.port)) }

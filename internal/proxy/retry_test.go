@@ -34,9 +34,7 @@ func breaking(t testing.TB, resets bool, answer string) string {
 // breakingHTTP2 is the same for HTTP/2: it answers the preface, and breaks the connection at the first request.
 func breakingHTTP2(t testing.TB, resets bool) string {
 	return backend(t, func(conn net.Conn, r *bufio.Reader) {
-		io.ReadFull(r, make([]byte, len(wire.ClientPreface)))
-		framer := wire.NewFramer(conn, r)
-		framer.WriteSettings()
+		framer := accepting(conn, r)
 		for {
 			frame, err := framer.ReadFrame()
 			if err != nil {
@@ -125,10 +123,8 @@ func TestRequestWhoseAnswerHasBegunIsNotRepeated(t *testing.T) {
 // connection once it has answered those that it took.
 func leaving(t testing.TB, after int, taken *atomic.Int64) string {
 	return backend(t, func(conn net.Conn, r *bufio.Reader) {
-		io.ReadFull(r, make([]byte, len(wire.ClientPreface)))
+		framer := accepting(conn, r)
 		var writing sync.Mutex
-		framer := wire.NewFramer(conn, r)
-		framer.WriteSettings()
 		var answering sync.WaitGroup
 		bodies := map[uint32]bool{}
 		answer := func(id uint32) {

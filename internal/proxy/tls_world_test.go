@@ -13,6 +13,7 @@ import (
 	"trellis/internal/certificate"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
+	"trellis/test/trellistest"
 )
 
 // customHost is the custom domain name of svc-1 in the worlds below.
@@ -115,29 +116,7 @@ func (w *secureWorld) dialTLS(serverName string) *tlsClient {
 // secureBackend is a target that speaks TLS itself: serve is called for each connection.
 func secureBackend(t testing.TB, cfg *tls.Config, serve func(conn *tls.Conn)) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var serving sync.WaitGroup
-	t.Cleanup(func() {
-		listener.Close()
-		serving.Wait()
-	})
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(50 * time.Second))
-				serve(tls.Server(conn, cfg))
-			})
-		}
-	})
-	return listener.Addr().String()
+	return trellistest.ServeTCP(t, func(conn *net.TCPConn) { serve(tls.Server(conn, cfg)) }).String()
 }
 
 // site returns the configuration of a server of a name with a certificate from the authority.

@@ -18,7 +18,6 @@ import (
 
 	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
-	"trellis/internal/proxy/downstream"
 	"trellis/internal/routing"
 	"trellis/internal/shape"
 	"trellis/test/trellistest"
@@ -317,33 +316,7 @@ func (c *client) atEnd() {
 // backend is a target that the test scripts: serve is called for each connection.
 func backend(t testing.TB, serve func(conn net.Conn, r *bufio.Reader)) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var serving sync.WaitGroup
-	over, end := context.WithCancel(context.Background())
-	t.Cleanup(func() {
-		listener.Close()
-		end()
-		serving.Wait()
-	})
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(50 * time.Second))
-				stop := context.AfterFunc(over, func() { conn.SetDeadline(downstream.Past) })
-				defer stop()
-				serve(conn, bufio.NewReader(conn))
-			})
-		}
-	})
-	return listener.Addr().String()
+	return trellistest.ServeTCP(t, func(conn *net.TCPConn) { serve(conn, bufio.NewReader(conn)) }).String()
 }
 
 // answering is a backend that answers every request with the text, on connections that stay open.
@@ -356,6 +329,25 @@ func answering(t testing.TB, text string) string {
 			io.WriteString(conn, text)
 		}
 	})
+}
+
+// holding is a backend that answers a request for /slow only when release is closed, and all others at once. It closes arrived
+// when the request for /slow has come.
+func holding(t testing.TB) (address string, arrived, release chan struct{}) {
+	arrived, release = make(chan struct{}), make(chan struct{})
+	return backend(t, func(conn net.Conn, r *bufio.Reader) {
+		for {
+			request := readRequest(r)
+			if request == nil {
+				return
+			}
+			if request.RequestURI == "/slow" {
+				close(arrived)
+				<-release
+			}
+			io.WriteString(conn, okAnswer)
+		}
+	}), arrived, release
 }
 
 // seen is a request as a backend got it.

@@ -121,21 +121,7 @@ func TestSecondDevOnTheSamePortsSaysWhatToDo(t *testing.T) {
 }
 
 func TestPortOfAnotherProgramIsNotTakenForTrellis(t *testing.T) {
-	other, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	go func() {
-		for {
-			conn, err := other.Accept()
-			if err != nil {
-				return
-			}
-			conn.Close()
-		}
-	}()
-	address := other.Addr().String()
+	address := trellistest.ServeTCP(t, func(*net.TCPConn) {}).String()
 	got := refused(t, "dev", "--api-addr", address)
 	if !strings.Contains(got, "--api-addr "+address) || !strings.Contains(got, "address already in use; end the program that has the port, or choose another one with --api-addr") {
 		t.Errorf("a taken API port: %s", got)

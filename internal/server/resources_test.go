@@ -22,22 +22,7 @@ import (
 // greeter is a database that greets whoever connects.
 func greeter(t *testing.T) (port int) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			io.WriteString(conn, "hello")
-			conn.Close()
-		}
-	}()
-	return listener.Addr().(*net.TCPAddr).Port
+	return trellistest.ServeTCP(t, func(conn *net.TCPConn) { io.WriteString(conn, "hello") }).Port
 }
 
 // greetFrom connects from an address and returns what comes.

@@ -487,19 +487,9 @@ func (l *logged) build(t *testing.T, c *vpclattice.Client, s *sinks) {
 func (l *logged) buildResource(t *testing.T, c *vpclattice.Client, s *sinks, network string) {
 	t.Helper()
 	ctx := t.Context()
-	database := must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	t.Cleanup(func() { database.Close() })
-	go func() {
-		for {
-			conn, err := database.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(conn, greeting) // Whoever reads it sees what comes of it.
-			conn.Close()
-		}
-	}()
-	port := fmt.Sprint(database.Addr().(*net.TCPAddr).Port)
+	port := fmt.Sprint(trellistest.ServeTCP(t, func(conn *net.TCPConn) {
+		_, _ = io.WriteString(conn, greeting) // Whoever reads it sees what comes of it.
+	}).Port)
 	gateway := must(c.CreateResourceGateway(ctx, &vpclattice.CreateResourceGatewayInput{
 		Name: aws.String("gate"), VpcIdentifier: aws.String("vpc-0123456789abcdef9"), SubnetIds: []string{"subnet-0123456789abcdef0"}}))(t)
 	configuration := must(c.CreateResourceConfiguration(ctx, &vpclattice.CreateResourceConfigurationInput{

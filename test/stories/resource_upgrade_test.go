@@ -44,28 +44,7 @@ func resourceBehind(t *testing.T, api *vpclattice.Client, ports ...string) {
 // echoServer sends back what comes, and returns its port.
 func echoServer(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				defer conn.Close()
-				_, _ = io.Copy(conn, conn)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		serving.Wait()
-	})
-	return listener.Addr().(*net.TCPAddr).Port
+	return trellistest.ServeTCP(t, func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) }).Port
 }
 
 // says sends a byte and waits until it comes back.

@@ -1,32 +1,18 @@
 package downstream
 
 import (
-	"net"
 	"testing"
 	"time"
 
 	"trellis/internal/routing"
+	"trellis/test/trellistest"
 )
 
 // accepted returns an idle connection that has been accepted from a client.
 func accepted(t *testing.T) *Conn {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	client, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	conn, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return NewResourceConn(NewEnvironment(Config{}), conn.(*net.TCPConn), routing.Origin{}, nil, time.Hour, 0)
+	_, conn := trellistest.ConnectTCP(t)
+	return NewResourceConn(NewEnvironment(Config{}), conn, routing.Origin{}, nil, time.Hour, 0)
 }
 
 // parking returns a connection that the sweeper wants parked, and that has not noticed yet.

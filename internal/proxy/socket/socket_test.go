@@ -5,27 +5,13 @@ package socket
 import (
 	"bytes"
 	"io"
-	"net"
 	"testing"
+
+	"trellis/test/trellistest"
 )
 
 func TestBothPiecesArriveInOrderHoweverMuchFits(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	near, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer near.Close()
-	far, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer far.Close()
-
+	near, far := trellistest.ConnectTCP(t)
 	var sent []byte
 	first, second := bytes.Repeat([]byte("1"), 50_000), bytes.Repeat([]byte("2"), 70_000)
 	if err := Raw(near).Control(func(fd uintptr) {

@@ -16,30 +16,6 @@ import (
 	"trellis/test/trellistest"
 )
 
-// connected returns the two ends of a TCP connection.
-func connected(t testing.TB) (near, far *net.TCPConn) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	dialed, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, far = dialed.(*net.TCPConn), accepted.(*net.TCPConn)
-	for _, c := range []*net.TCPConn{near, far} {
-		c.SetDeadline(time.Now().Add(20 * time.Second))
-		t.Cleanup(func() { c.Close() })
-	}
-	return near, far
-}
-
 // line is one direction: what is written to sender arrives at receiver.
 type line struct {
 	sender, receiver *net.TCPConn
@@ -52,8 +28,8 @@ type line struct {
 func newLine(t testing.TB) *line {
 	t.Helper()
 	l := &line{mover: NewMover(0), ended: make(chan error, 1)}
-	l.sender, l.src = connected(t)
-	l.dst, l.receiver = connected(t)
+	l.sender, l.src = trellistest.ConnectTCP(t)
+	l.dst, l.receiver = trellistest.ConnectTCP(t)
 	var moving sync.WaitGroup
 	moving.Go(func() { l.ended <- l.mover.Move(l.dst, l.src, func(n int) { l.moved.Add(int64(n)) }) })
 	t.Cleanup(func() {
