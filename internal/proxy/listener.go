@@ -205,8 +205,8 @@ func (l *listener) accept() {
 
 // refuse closes a connection whose source has enough of them.
 func (p *Proxy) refuse(c *downstream.Conn) {
+	p.crowd.refused.Happened(1, "source", c.Client.Source.Addr(), "limit", p.cfg.Limits.PerSource) // before anybody can see it
 	c.Reset()
-	p.crowd.refused.Happened(1, "source", c.Client.Source.Addr(), "limit", p.cfg.Limits.PerSource)
 }
 
 // accept accepts connections on a socket until it is closed, and with it ended. take reports whether there are as many
