@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -172,6 +173,31 @@ func TestLinesAreThoseThatAreAskedFor(t *testing.T) {
 	}
 }
 
+// entriesBelow waits for a file with entries below a directory, whose name has all parts, and returns the entries.
+func entriesBelow(t *testing.T, dir string, parts ...string) string {
+	t.Helper()
+	var entries []byte
+	trellistest.Await(t, func() bool {
+		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(path, part) }) {
+				return err
+			}
+			compressed, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			reader, err := gzip.NewReader(bytes.NewReader(compressed))
+			if err != nil {
+				return nil // It is empty, or no file with entries.
+			}
+			entries, _ = io.ReadAll(reader) // A file that is being written has no end.
+			return nil
+		})
+		return err == nil && len(entries) > 0
+	}, "a file with the entries")
+	return string(entries)
+}
+
 func TestSubscriptionWritesEntriesBelowADirectory(t *testing.T) {
 	dir := t.TempDir()
 	node := start(t, "dev", "--port-map", "80=0", "--access-logs", dir)
@@ -184,17 +210,8 @@ func TestSubscriptionWritesEntriesBelowADirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	node.ask(t, host, "/after")
-	var content []byte
-	trellistest.Await(t, func() bool {
-		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && !entry.IsDir() && strings.Contains(path, id) {
-				content, err = os.ReadFile(path)
-			}
-			return err
-		})
-		return err == nil && len(content) > 0
-	}, "a file with the entry")
-	if lines := strings.Split(strings.TrimSpace(string(content)), "\n"); len(lines) != 1 || !strings.Contains(lines[0], `"requestPath":"/after"`) {
+	content := entriesBelow(t, dir, id)
+	if lines := strings.Split(strings.TrimSpace(content), "\n"); len(lines) != 1 || !strings.Contains(lines[0], `"requestPath":"/after"`) {
 		t.Errorf("the file has %q, want the entry of the request after the subscription alone", lines)
 	}
 }
@@ -228,17 +245,9 @@ func TestConnectionsToAResourceHaveEntriesAndLines(t *testing.T) {
 	}, "a line of the connection")
 	stop()
 	<-ended
-	var content []byte
-	trellistest.Await(t, func() bool {
-		names, err := filepath.Glob(filepath.Join(dir, "*VpcLatticeResourceAccessLogs*"+network+"*.json"))
-		if err == nil && len(names) == 1 {
-			content, err = os.ReadFile(names[0])
-		}
-		return err == nil && len(content) > 0
-	}, "a file with the entry")
 	var entry struct{ Protocol, DestinationIPPort, ResourceIPPort, ServiceNetworkArn string }
-	content, _, _ = bytes.Cut(content, []byte("\n"))
-	if err := json.Unmarshal(content, &entry); err != nil || entry.Protocol != "tcp" || entry.DestinationIPPort != at ||
+	content, _, _ := strings.Cut(entriesBelow(t, dir, "VpcLatticeResourceAccessLogs", network), "\n")
+	if err := json.Unmarshal([]byte(content), &entry); err != nil || entry.Protocol != "tcp" || entry.DestinationIPPort != at ||
 		entry.ResourceIPPort != fmt.Sprintf("127.0.0.1:%d", port) || !strings.HasSuffix(entry.ServiceNetworkArn, network) {
 		t.Errorf("the entry is %s, %v", content, err)
 	}
