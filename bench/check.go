@@ -15,7 +15,7 @@ import (
 // checkAnswer makes sure, before anything is measured, that a proxy passes on the backend's response.
 func checkAnswer(ctx context.Context, p *proxy, host string, r row) error {
 	scheme, method := "http", http.MethodGet
-	if r.listener != plain {
+	if r.secure() {
 		scheme = "https"
 	}
 	body := make([]byte, r.uploadBytes)
@@ -50,7 +50,7 @@ func checkAnswer(ctx context.Context, p *proxy, host string, r row) error {
 		// The name is not verified: the certificate is not what is measured.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, loopback(p.ports[r.listener]))
+			return new(net.Dialer).DialContext(ctx, network, p.address(r.listener))
 		},
 	}
 	defer transport.CloseIdleConnections()

@@ -60,6 +60,13 @@ frontend passthrough
   tcp-request inspect-delay 5s
   tcp-request content accept if { req_ssl_hello_type 1 }
   use_backend tls if { req_ssl_sni -i {{.PassthroughHost}} }
+frontend tcp
+  mode tcp
+  bind 127.0.0.1:{{.TCP}}
+  default_backend one
+backend one
+  mode tcp
+  server target 127.0.0.1:{{index .HTTPBackends 0}}
 backend tls
   mode tcp
   balance roundrobin

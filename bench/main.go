@@ -116,6 +116,7 @@ func benchmarks() []benchmark {
 		{"data", "logs", "requests that are logged into files, beside nginx and HAProxy", benchLogs},
 		{"data", "services", "requests to 500 services in turn, beside nginx and HAProxy", benchServices},
 		{"data", "auth", "requests that auth policies allow, anonymous and signed, beside a service of authType NONE", benchAuth},
+		{"data", "dns", "answers of DNS, and what a storm of unknown names costs them", benchDNS},
 		{"data", "scale", "10,000 services and 100,000 target groups", benchScale},
 		{"data", "health", "health checks of 10,000 targets, beside HAProxy", benchHealth},
 		{"data", "lambda", "warm invocations of a function, beside AWS's runtime interface emulator", benchLambda},

@@ -35,6 +35,7 @@ const (
 	plain       listener = "plain"
 	tlsListener listener = "TLS"
 	passthrough listener = "passthrough"
+	tcp         listener = "TCP" // to one of the backends, whatever the bytes are
 )
 
 // proxy is one of those that are compared.
@@ -44,9 +45,22 @@ type proxy struct {
 	host    string // the name of the service
 	ports   map[listener]int
 	process *process
+	// tcpAddress is where tcp is listened for.
+	tcpAddress string
 	// missing says what the proxy does not support, and why.
 	missing map[listener]error
 }
+
+// address is where a proxy listens for something.
+func (p *proxy) address(l listener) string {
+	if l == tcp {
+		return p.tcpAddress
+	}
+	return loopback(p.ports[l])
+}
+
+// errNoTCP says that a proxy is compared as one of HTTP alone.
+var errNoTCP = errors.New("is measured with HTTP only")
 
 // errNoPassthrough says that a proxy can only end TLS itself; nginx would need a module to pass it through.
 var errNoPassthrough = errors.New("does not pass TLS through")
@@ -59,6 +73,7 @@ type setting struct {
 	Host, PassthroughHost     string
 	Hosts                     []string // of further services, each with an upstream of its own to the same backends
 	Plain, TLS, Passthrough   int
+	TCP                       int
 	HTTPBackends              []int
 	SinkBackends              []int // for uploads
 	GRPCBackends, TLSBackends []int
@@ -89,12 +104,12 @@ func newSetting(o options, dir string) (setting, error) {
 
 // forProxy chooses a proxy's folder and ports.
 func (s setting) forProxy(name string) (setting, error) {
-	ports, err := freePorts(3)
+	ports, err := freePorts(4)
 	if err != nil {
 		return s, err
 	}
 	s.Dir = filepath.Join(s.Dir, name)
-	s.Plain, s.TLS, s.Passthrough = ports[0], ports[1], ports[2]
+	s.Plain, s.TLS, s.Passthrough, s.TCP = ports[0], ports[1], ports[2], ports[3]
 	return s, nil
 }
 
@@ -111,7 +126,13 @@ func startPeer(ctx context.Context, name string, s setting) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.name, p.host = name, s.Host
+	p.name, p.host, p.tcpAddress = name, s.Host, loopback(s.TCP)
+	if name != "haproxy" {
+		if p.missing == nil {
+			p.missing = map[listener]error{}
+		}
+		p.missing[tcp] = errNoTCP
+	}
 	return p, nil
 }
 

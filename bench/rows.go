@@ -55,6 +55,10 @@ var rows = []row{
 		listener: plain, path: uploadPath, uploadBytes: bytes1M, connections: 16, goal: 1, than: both},
 	{name: "passthrough", title: "TLS passthrough, answers of 1 MB",
 		listener: passthrough, path: "/1m", answerBytes: bytes1M, connections: 16, goal: 1, than: []string{"haproxy"}},
+	{name: "resource", title: "TCP to a resource, answers of 1 MB",
+		listener: tcp, path: "/1m", answerBytes: bytes1M, connections: 16, goal: 0.85, than: []string{"haproxy"}},
+	{name: "resource-connect", title: "TCP to a resource, each request on a new connection, answers of 128 bytes",
+		listener: tcp, path: "/small", answerBytes: smallBytes, connections: 64, connects: true, goal: 1, than: []string{"haproxy"}},
 }
 
 // onlyOnce are the proxies that are measured in the first round only: no goal refers to them, and the time is better spent
@@ -163,6 +167,9 @@ func (w *world) stop() {
 	}
 }
 
+// secure reports whether the requests are sent over TLS.
+func (r row) secure() bool { return r.listener == tlsListener || r.listener == passthrough }
+
 // host is the name under which a row's requests are sent to a proxy.
 func (r row) host(p *proxy) string {
 	if r.listener == passthrough {
@@ -209,12 +216,12 @@ func (w *world) measure(ctx context.Context, o options, r row) (results, error) 
 func (r row) sendTo(dir string, p *proxy, host string, hosts []string) func(context.Context, time.Duration) (load, error) {
 	return func(ctx context.Context, duration time.Duration) (load, error) {
 		switch port := p.ports[r.listener]; {
-		case r.connects && r.listener != plain:
+		case r.connects && r.secure():
 			return runConnect(ctx, duration, host, port, r)
 		case r.http2:
 			return runH2load(ctx, dir, duration, host, port, r)
 		default:
-			return runWrk(ctx, dir, duration, host, hosts, port, r)
+			return runWrk(ctx, dir, duration, host, hosts, p.address(r.listener), r)
 		}
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -64,13 +66,16 @@ func startTrellisProxy(ctx context.Context, name, program string, s setting) (*p
 	if err != nil {
 		return nil, err
 	}
-	p, api, err := startTrellisOnCore(ctx, program, s)
+	// Two of them run beside each other, with a range each.
+	addresses := map[bool]string{true: "127.98", false: "127.99"}[name == otherTrellis]
+	p, api, err := startTrellisOnCore(ctx, program, s, "--resource-range", addresses+".0.0/16")
 	if err != nil {
 		return nil, err
 	}
 	defer api.close()
 	out := &proxy{
-		name: name, version: versionOfTrellis(ctx, program), process: p, missing: make(map[listener]error),
+		tcpAddress: net.JoinHostPort(addresses+".0.1", strconv.Itoa(s.HTTPBackends[0])),
+		name:       name, version: versionOfTrellis(ctx, program), process: p, missing: make(map[listener]error),
 		ports: map[listener]int{plain: s.Plain, tlsListener: s.TLS, passthrough: s.Passthrough},
 	}
 	b := builder{api: api, setting: s}
@@ -88,6 +93,7 @@ func startTrellisProxy(ctx context.Context, name, program string, s setting) (*p
 	}
 	out.missing[tlsListener] = b.buildTLS(ctx)
 	out.missing[passthrough] = b.buildPassthrough(ctx)
+	_, out.missing[tcp] = b.buildResource(ctx)
 	return out, nil
 }
 
@@ -198,6 +204,26 @@ func (b *builder) buildPassthrough(ctx context.Context) error {
 	}
 	_, err = b.createListener(ctx, service, "TLS_PASSTHROUGH", portPassthrough, group)
 	return err
+}
+
+// buildResource creates a resource at one of the backends, and returns its association with the network.
+func (b *builder) buildResource(ctx context.Context) (association resource, err error) {
+	gateway, err := b.create(ctx, "/resourcegateways", object{"name": "bench", "vpcIdentifier": "vpc-0123456789abcdef0", "subnetIds": []string{"subnet-0123456789abcdef0"}})
+	if err != nil {
+		return association, err
+	}
+	configuration, err := b.create(ctx, "/resourceconfigurations", object{
+		"name": "bench", "type": "SINGLE", "resourceGatewayIdentifier": gateway.ID, "portRanges": []string{strconv.Itoa(b.setting.HTTPBackends[0])},
+		"resourceConfigurationDefinition": object{"ipResource": object{"ipAddress": "127.0.0.1"}},
+	})
+	if err != nil {
+		return association, err
+	}
+	if association, err = b.create(ctx, "/servicenetworkresourceassociations", object{
+		"serviceNetworkIdentifier": b.network.ID, "resourceConfigurationIdentifier": configuration.ID}); err != nil {
+		return association, err
+	}
+	return association, b.api.call(ctx, http.MethodGet, "/servicenetworkresourceassociations/"+association.ID, nil, &association)
 }
 
 // createService creates a service in the network.

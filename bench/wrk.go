@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +14,7 @@ import (
 
 // wrkScript sends the requests to the proxy, whatever their URL's host, and makes wrk print its figures in full; its
 // own table rounds them.
-const wrkScript = `wrk.resolve = function() wrk.addrs = wrk.lookup("127.0.0.1", "%d") end
+const wrkScript = `wrk.resolve = function() wrk.addrs = wrk.lookup("%s", "%s") end
 local upload = %d
 if upload > 0 then
   wrk.method = "POST"
@@ -61,17 +62,21 @@ type failed struct {
 }
 
 // runWrk sends a row's requests as fast as they are answered: to one host, or to several in turn.
-func runWrk(ctx context.Context, dir string, duration time.Duration, host string, hosts []string, port int, r row) (load, error) {
+func runWrk(ctx context.Context, dir string, duration time.Duration, host string, hosts []string, address string, r row) (load, error) {
 	var quoted []string
 	for _, h := range hosts {
 		quoted = append(quoted, strconv.Quote(h))
 	}
+	ip, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return load{}, err
+	}
 	script := filepath.Join(dir, "wrk.lua")
-	if err := os.WriteFile(script, fmt.Appendf(nil, wrkScript, port, r.uploadBytes, strings.Join(quoted, ",")), 0o600); err != nil {
+	if err := os.WriteFile(script, fmt.Appendf(nil, wrkScript, ip, port, r.uploadBytes, strings.Join(quoted, ",")), 0o600); err != nil {
 		return load{}, err
 	}
 	scheme := "http"
-	if r.listener != plain {
+	if r.secure() {
 		scheme = "https"
 	}
 	args := []string{
