@@ -27,7 +27,7 @@ func archiveFiles(r release, p program, root string) ([]file, error) {
 		return nil, err
 	}
 	files := []file{{name: p.name(), mode: 0o755, data: binary}, {name: "trellis.1", mode: 0o644, data: r.manPage()}}
-	for _, pattern := range []string{"LICENSE", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/*.md", "deploy/*.*", "deploy/*/*"} {
+	for _, pattern := range []string{"LICENSE", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/*.md", "deploy/*.*", "deploy/*/*", "packaging/completion.*"} {
 		paths, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			return nil, err
@@ -41,7 +41,8 @@ func archiveFiles(r release, p program, root string) ([]file, error) {
 			if err != nil {
 				return nil, err
 			}
-			files = append(files, file{name: filepath.ToSlash(name), mode: 0o644, data: data})
+			name = strings.TrimPrefix(filepath.ToSlash(name), "packaging/")
+			files = append(files, file{name: name, mode: 0o644, data: data})
 		}
 	}
 	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })

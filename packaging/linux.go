@@ -53,6 +53,9 @@ func writeLinuxPackages(r release, p program, root, out string) error {
 		{Source: filepath.Join(root, "deploy/trellis.conf"), Destination: "/usr/lib/sysusers.d/trellis.conf"},
 		{Source: manPath, Destination: "/usr/share/man/man1/trellis.1"},
 		{Source: filepath.Join(here, "completion.bash"), Destination: "/usr/share/bash-completion/completions/trellis"},
+		{Source: filepath.Join(here, "completion.fish"), Destination: "/usr/share/fish/vendor_completions.d/trellis.fish"},
+		{Source: filepath.Join(here, "completion.zsh"), Destination: "/usr/share/zsh/vendor-completions/_trellis", Packager: "deb"},
+		{Source: filepath.Join(here, "completion.zsh"), Destination: "/usr/share/zsh/site-functions/_trellis", Packager: "rpm"},
 		{Source: filepath.Join(here, "trellis.yaml"), Destination: "/etc/trellis/trellis.yaml", Type: files.TypeConfigNoReplace},
 		{Source: filepath.Join(root, "LICENSE"), Destination: "/usr/share/doc/trellis/copyright"},
 	}
