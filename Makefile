@@ -103,7 +103,7 @@ lint: ## Run staticcheck, in the version that go.mod pins.
 
 .PHONY: clean
 clean: ## Remove what building and testing leave behind, the installed clients included.
-	rm -rf bin dist .venv .venv-functions .venv-lock test/clients/javascript/node_modules test/functions/javascript/node_modules test/functions/ric/node_modules
+	rm -rf bin dist .venv .venv-functions .venv-lock test/clients/javascript/node_modules test/console/javascript/node_modules test/functions/javascript/node_modules test/functions/ric/node_modules
 
 .PHONY: prerequisites
 prerequisites:

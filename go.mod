@@ -36,9 +36,16 @@ require (
 	github.com/fsnotify/fsnotify v1.10.1
 )
 
-require github.com/cilium/ebpf v0.22.0
+require (
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
+	github.com/cilium/ebpf v0.22.0
+)
 
-require github.com/klauspost/compress v1.19.2 // indirect
+require (
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+	github.com/klauspost/compress v1.19.2 // indirect
+)
 
 require (
 	github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream v1.7.27 // indirect

@@ -109,13 +109,17 @@ func (v *visit) explained(e *Explanation) *explained {
 	r := &explained{}
 	switch {
 	case e.Problem != "":
-		r.Verdict = cell{Text: strings.ToUpper(e.Problem[:1]) + e.Problem[1:], Mark: "bad"}
+		verdict, why, _ := strings.Cut(e.Problem, ": ")
+		r.Verdict = cell{Text: capital(verdict), Sub: why, Mark: "bad"}
 	case e.FixedStatus != 0:
 		r.Verdict = cell{Text: fmt.Sprintf("It is answered with status %d, without a target.", e.FixedStatus), Mark: "good"}
 	default:
 		r.Verdict = cell{Text: "It is sent to a target.", Mark: "good"}
 		if len(e.TargetGroups) == 1 {
 			r.Verdict.Text = "It is sent to a target of " + v.nameOf(e.TargetGroups[0].ARN) + "."
+		}
+		if slices.ContainsFunc(e.TargetGroups, func(g routing.TargetGroupExplanation) bool { return g.FailOpen }) {
+			r.Verdict.Mark, r.Verdict.Sub = "warn", "no target of a target group is available, so that all of its targets get requests"
 		}
 	}
 	add := func(name, arn string) {

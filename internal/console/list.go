@@ -42,8 +42,18 @@ type column[T any] struct {
 	cell func(T) cell
 	// by is the order by this column. Nil means that there is none.
 	by func(a, b T) int
-	// number: the cells are figures, which stand at the right.
-	number bool
+	// number: the cells are figures, which stand at the right. tight: they are short, and not broken into lines.
+	number, tight bool
+}
+
+func (c column[T]) class() string {
+	switch {
+	case c.number:
+		return "number"
+	case c.tight:
+		return "tight"
+	}
+	return ""
 }
 
 // byText orders by a text, whatever its case.
@@ -102,7 +112,7 @@ type row struct {
 
 type rowCell struct {
 	cell
-	Number bool
+	Class string
 }
 
 // parameter names a parameter of one of several lists.
@@ -184,7 +194,7 @@ func (l list[T]) show(v *visit) *table {
 	for _, item := range items[from:to] {
 		r := row{Key: t.ID + "-" + l.key(item)}
 		for _, column := range l.columns {
-			r.Cells = append(r.Cells, rowCell{column.cell(item), column.number})
+			r.Cells = append(r.Cells, rowCell{column.cell(item), column.class()})
 		}
 		t.Rows = append(t.Rows, r)
 	}

@@ -99,7 +99,7 @@ func healthNote(counts map[shape.TargetStatus]int, total int) cell {
 
 // problem is a line about a problem, with a link to what has it.
 func (v *visit) problem(p Problem) cell {
-	c := cell{Text: p.Text, Mark: "bad"}
+	c := cell{Text: capital(p.Text), Mark: "bad"}
 	if section, ok := sections()[lattice.Kind(p.About)]; ok && p.ID != "" {
 		c.Link = pathOf(p.Scope) + section + "/" + p.ID
 	}
@@ -170,7 +170,7 @@ func (v *visit) failures(id, label string, wants func(*delivery.Failure) bool) *
 			return containsAny(word, string(f.Reason), f.Problem, f.Path, f.Host, f.ServiceName, f.Target, f.RequestID)
 		},
 		columns: []column[delivery.Failure]{
-			{name: "When", cell: func(f delivery.Failure) cell { return cell{Text: ago(f.At), Sub: f.At.UTC().Format("15:04:05 UTC")} }},
+			{name: "When", tight: true, cell: func(f delivery.Failure) cell { return cell{Text: ago(f.At), Sub: f.At.UTC().Format("15:04:05 UTC")} }},
 			{name: "Request", cell: func(f delivery.Failure) cell {
 				return cell{Text: strings.TrimSpace(f.Method + " " + f.Path), Code: true, Sub: f.Host}
 			}},
@@ -181,14 +181,14 @@ func (v *visit) failures(id, label string, wants func(*delivery.Failure) bool) *
 				return text(fmt.Sprint(f.Status))
 			}},
 			{name: "Reason", cell: func(f delivery.Failure) cell { return cell{Text: reasonOf(f), Sub: f.Problem} }},
-			{name: "Target", cell: func(f delivery.Failure) cell {
+			{name: "Target", tight: true, cell: func(f delivery.Failure) cell {
 				c := cell{Text: f.TargetGroupName, Sub: f.Target}
 				if arn, ok := lattice.ParseARN(f.TargetGroup); ok {
 					c.Link = pathOf(arn.Scope) + "target-groups/" + arn.ID()
 				}
 				return c
 			}},
-			{name: "Client", cell: func(f delivery.Failure) cell { return cell{Text: f.Source, Code: true, Sub: f.Caller} }},
+			{name: "Client", tight: true, cell: func(f delivery.Failure) cell { return cell{Text: f.Source, Code: true, Sub: f.Caller} }},
 		},
 	}.show(v)
 	return t

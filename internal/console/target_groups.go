@@ -254,7 +254,7 @@ func (v *visit) targetTable(g *listedGroup) *table {
 			return containsAny(word, targetName(r.Target.ID, r.Target.Port), string(r.Status), r.ReasonCode, r.Problem)
 		},
 		columns: []column[health.TargetReport]{
-			{name: "Target", by: func(a, b health.TargetReport) int { return a.Target.Compare(b.Target) }, cell: func(r health.TargetReport) cell {
+			{name: "Target", tight: true, by: func(a, b health.TargetReport) int { return a.Target.Compare(b.Target) }, cell: func(r health.TargetReport) cell {
 				c := code(targetName(r.Target.ID, r.Target.Port))
 				if r.Address.IsValid() && r.Address.String() != c.Text {
 					c.Sub = "at " + r.Address.String()
@@ -264,7 +264,7 @@ func (v *visit) targetTable(g *listedGroup) *table {
 			{name: "Status", by: byText(func(r health.TargetReport) string { return string(r.Status) }), cell: func(r health.TargetReport) cell {
 				return cell{Text: words(string(r.Status)), Mark: targetMark(r.Status), Sub: cmp.Or(r.Problem, r.ReasonCode)}
 			}},
-			{name: "Since", cell: func(r health.TargetReport) cell {
+			{name: "Since", tight: true, cell: func(r health.TargetReport) cell {
 				if r.Since.IsZero() {
 					return text("–")
 				}
@@ -274,7 +274,7 @@ func (v *visit) targetTable(g *listedGroup) *table {
 		},
 	}
 	if v.mayChange() {
-		l.columns = append(l.columns, column[health.TargetReport]{name: "Change", cell: func(r health.TargetReport) cell {
+		l.columns = append(l.columns, column[health.TargetReport]{name: "Change", tight: true, cell: func(r health.TargetReport) cell {
 			if r.Target.Draining() {
 				return text("leaving " + ago(r.Target.DrainingUntil))
 			}

@@ -144,6 +144,14 @@ func words(constant string) string {
 	return constant[:1] + strings.ToLower(strings.ReplaceAll(constant[1:], "_", " "))
 }
 
+// capital begins a sentence.
+func capital(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
 // targetMark is how the status of a target is marked.
 func targetMark(status shape.TargetStatus) string {
 	switch status {
