@@ -26,6 +26,7 @@ var planes = map[string][]string{
 	},
 	"root": {
 		"internal/configuration", "internal/console", "internal/metrics", "internal/server",
+		"internal/tracing",
 	},
 }
 

@@ -28,6 +28,15 @@ type Log interface {
 	Failed(r *Record)
 }
 
+// Tracer takes the records of those exchanges that it samples. Both methods are called on the data path: they must not block.
+type Tracer interface {
+	// Samples reports whether an exchange is to be traced whose request has such a header traceparent; nil is none. It is called
+	// once per exchange, before any clock is read for the record.
+	Samples(traceparent []byte) bool
+	// Trace is called at the end of an exchange that is traced. It must copy what it keeps, as Log.Write must.
+	Trace(r *Record)
+}
+
 // ResourceLog takes records of connections to resources. Its methods are like those of Log; the subscriptions are those to the
 // traffic of the resource.
 type ResourceLog interface {
@@ -80,6 +89,11 @@ type Record struct {
 	Received int64
 	Sent     int64
 
+	// TraceParent and TraceState are the values of these headers. They and the retries are known of exchanges that are traced.
+	TraceParent []byte
+	TraceState  []byte
+	Retries     []Retry
+
 	// Failure says why the exchange failed, and Problem what exactly was wrong, where that is known.
 	Failure Failure
 	Problem error
@@ -88,6 +102,16 @@ type Record struct {
 	TLS *TLS
 	// Caller is what authorization found out about the caller. It is nil where no auth policy applied.
 	Caller *Caller
+}
+
+// Retry is an attempt to get a response from a target that failed and was followed by another one.
+type Retry struct {
+	// Ended is the time from the start of the exchange until the attempt had failed. The next one followed after Pause.
+	Ended, Pause time.Duration
+	Target       routing.Place
+	// Failure and Problem are as in a Record that ends with such an attempt.
+	Failure Failure
+	Problem error
 }
 
 // ResourceRecord is what is known about a connection to a resource once it has been made, or has failed.
@@ -161,6 +185,15 @@ const (
 	ConnectionDurationExceeded Failure = "ConnectionDurationExceeded"
 	InternalError              Failure = "InternalError"
 )
+
+// OfClient reports whether a failure is the doing of the client, or of nobody, so that it need not worry the operator.
+func (f Failure) OfClient() bool {
+	switch f {
+	case ClientConnectionClosed, ClientProtocolError, ClientAccessDenied, ConnectionDurationExceeded:
+		return true
+	}
+	return false
+}
 
 // The failures of functions. The names are those that AWS gives to them for Application Load Balancers, where it has any
 // (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-access-logs.html; A-536).

@@ -31,6 +31,8 @@ type Config struct {
 	Audit *audit.Log
 	// Calls counts all calls. Nil means that nobody does.
 	Calls *tally.Calls
+	// Trace is told of each call, before it is answered. Nil means that nobody is told.
+	Trace func(*EndedCall)
 	// Chaos makes calls fail or wait, for tests of clients. Nil means none.
 	Chaos *chaos.Chaos
 	// Log gets one line for each request: at debug level, or at warn level when the response is a 5xx. Nil means none.
@@ -95,7 +97,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Recorded before it is answered: what a client knows to be done is in the audit log's queue.
 	e.record(e.operation.status, "")
-	e.count("")
+	e.count(e.operation.status, "")
 	e.write(e.operation.status, body)
 	e.log(e.operation.status, nil)
 }
@@ -200,7 +202,7 @@ func (e *exchange) writeError(err error) {
 		err = errors.Join(err, encodeErr)
 	}
 	e.record(shown.HTTPStatus(), shown.ErrorCode())
-	e.count(shown.ErrorCode())
+	e.count(shown.HTTPStatus(), shown.ErrorCode())
 	e.write(shown.HTTPStatus(), body)
 	e.log(shown.HTTPStatus(), err)
 }
@@ -243,13 +245,27 @@ func (e *exchange) name() string {
 	return e.operation.name
 }
 
-// count counts the call, unless it was refused before it got as far as the handler. It is counted before it is answered, so that
-// who has an answer finds it counted.
-func (e *exchange) count(errorCode string) {
-	if e.cfg.Calls == nil {
-		return
+// EndedCall is a call of the API that is about to be answered.
+type EndedCall struct {
+	Request *http.Request
+	Started time.Time
+	// Operation is "unknown" for a request that is for none.
+	Operation string
+	Caller    Caller
+	Status    int
+	// ErrorCode is empty for success.
+	ErrorCode string
+}
+
+// count counts the call and has it traced, unless it was refused before it got as far as the handler. It is counted before it is
+// answered, so that who has an answer finds it counted.
+func (e *exchange) count(status int, errorCode string) {
+	if e.cfg.Calls != nil {
+		e.cfg.Calls.Add(tally.Call{Name: e.name(), Code: errorCode}, time.Since(e.started))
 	}
-	e.cfg.Calls.Add(tally.Call{Name: e.name(), Code: errorCode}, time.Since(e.started))
+	if e.cfg.Trace != nil {
+		e.cfg.Trace(&EndedCall{Request: e.r, Started: e.started, Operation: e.name(), Caller: e.caller, Status: status, ErrorCode: errorCode})
+	}
 }
 
 // log writes the request's line. err is what was answered with an error, nil for success.

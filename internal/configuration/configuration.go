@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,6 +45,8 @@ type Common struct {
 	MaxConnectionsPerSource int                   `name:"max-connections-per-source" default:"0" help:"How many connections of clients the data plane takes from one IPv4 address or IPv6 /64; 0 means any number."`
 	AccessLogsLimit         int64                 `name:"access-logs-limit" default:"1024" help:"How many megabytes of complete access logs are kept in the directory of --access-logs; the oldest go first."`
 	AccessLogsSpool         int64                 `name:"access-logs-spool" default:"1024" help:"How many megabytes of access logs wait on the disk while they cannot be delivered; beyond, the oldest are lost."`
+	OTLPEndpoint            string                `name:"otlp-endpoint" placeholder:"URL" help:"OpenTelemetry collector that gets spans of exchanges and API calls by OTLP over HTTP, as in http://127.0.0.1:4318 (default: that of OTEL_EXPORTER_OTLP_ENDPOINT; without either, nothing is traced)."`
+	TraceRatio              float64               `name:"trace-ratio" default:"1" help:"Share of requests that are traced whose traceparent does not decide it."`
 	DrainTimeout            time.Duration         `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
 	Quotas                  lattice.Quotas        `name:"quotas" placeholder:"QUOTA=N,..." help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
 	LogLevel                string                `name:"log-level" default:"info" help:"Least level that is logged: debug, info, warn or error."`
@@ -132,6 +135,12 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 	}
 	if c.AccessLogsSpool < minSpool {
 		wrong("access-logs-spool", c.AccessLogsSpool, fmt.Sprintf("must be at least %d", minSpool))
+	}
+	if endpoint, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https") {
+		wrong("otlp-endpoint", c.OTLPEndpoint, "must be the URL of a collector, as in http://127.0.0.1:4318")
+	}
+	if !(c.TraceRatio >= 0 && c.TraceRatio <= 1) {
+		wrong("trace-ratio", c.TraceRatio, "must be between 0 and 1")
 	}
 	if c.DNSAddr != "none" {
 		if address, err := netip.ParseAddrPort(c.DNSAddr); err != nil {

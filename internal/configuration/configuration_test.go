@@ -57,13 +57,13 @@ func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TRELLIS_DRAIN_TIMEOUT", "2h")
-	_, err := Parse([]string{"dev", "--config", path, "--account", "12", "--api-addr", "here", "--port-map", "80=x", "--connection-duration", "5ms", "--quotas", "apples=1", "--log-level", "loud",
+	_, err := Parse([]string{"dev", "--config", path, "--account", "12", "--api-addr", "here", "--port-map", "80=x", "--connection-duration", "5ms", "--otlp-endpoint", "collector:4318", "--trace-ratio", "2", "--quotas", "apples=1", "--log-level", "loud",
 		"--chaos-throttle", "0.6", "--chaos-error", "0.5", "--chaos-create-failed", "2", "--chaos-seed", "x", "--chaos-latency", "1h", "--api-rate=-1", "--api-concurrency=-2", "--max-connections=-3", "--max-connections-per-source=-4", "--audit-log="}, &bytes.Buffer{})
 	if !errors.As(err, new(*UsageError)) {
 		t.Fatalf("Parse says %v, want a UsageError", err)
 	}
 	for _, want := range []string{
-		`unknown key "colour"`, "--lifecycle-delay soon", "--drain-timeout 2h", "--account 12", "--api-addr here", "--port-map 80=x", "--connection-duration 5ms", `quota "apples"`, "--log-level loud",
+		`unknown key "colour"`, "--lifecycle-delay soon", "--drain-timeout 2h", "--account 12", "--api-addr here", "--port-map 80=x", "--connection-duration 5ms", "--otlp-endpoint collector:4318", "--trace-ratio 2", `quota "apples"`, "--log-level loud",
 		"--chaos-throttle 0.6", "--chaos-create-failed 2", "--chaos-seed x", "--chaos-latency 1h", "--api-rate -1", "--api-concurrency -2", "--max-connections -3", "--max-connections-per-source -4", `--audit-log "":`,
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -27,6 +27,7 @@ import (
 	"trellis/internal/proxy"
 	"trellis/internal/routing"
 	"trellis/internal/tally"
+	"trellis/internal/tracing"
 )
 
 // Config says which counters are read.
@@ -40,6 +41,8 @@ type Config struct {
 	Catalog    *catalog.Catalog
 	AccessLogs *delivery.Queue
 	Functions  *function.Functions
+	// Tracer is nil when nothing is traced.
+	Tracer *tracing.Tracer
 	// DNS returns the server that answers names, or nil.
 	DNS func() *dns.Server
 	// Inventory returns the certificates that are served; AuthorityExpires is when the local authority's expires.
@@ -86,6 +89,9 @@ func (cfg *Config) gather() []*dto.MetricFamily {
 	g.control(cfg.Calls, cfg.Catalog)
 	g.accessLogs(cfg.AccessLogs.Figures())
 	g.functions(cfg.Functions)
+	if cfg.Tracer != nil {
+		g.traces(cfg.Tracer.Figures())
+	}
 	if server := cfg.DNS(); server != nil {
 		g.dns(server)
 	}

@@ -6,6 +6,7 @@ import (
 	"trellis/internal/dns"
 	"trellis/internal/function"
 	"trellis/internal/tally"
+	"trellis/internal/tracing"
 )
 
 var (
@@ -31,6 +32,11 @@ var (
 	logBatches   = &Definition{"trellis_access_log_spool_batches", "Batches of access logs on the disk.", gauge, nil}
 	logBytes     = &Definition{"trellis_access_log_spool_bytes", "Bytes of access logs that wait on the disk.", gauge, nil}
 
+	spansQueued    = &Definition{"trellis_trace_queue_spans", "Spans that wait for the collector, or are being sent.", gauge, nil}
+	spansDelivered = &Definition{"trellis_trace_delivered_spans_total", "Spans that the collector has taken.", counter, nil}
+	spansLost      = &Definition{"trellis_trace_lost_spans_total", "Spans lost because the queue was full, or the collector did not take them.", counter, nil}
+	spansFailures  = &Definition{"trellis_trace_export_failures_total", "Batches of spans that the collector did not take.", counter, nil}
+
 	functionInvocations = &Definition{"trellis_function_invocations_total", "Invocations of a function, by the kind of error; it is empty for success. Functions that this node does not run are one, elsewhere.", counter, []string{"function", "error"}}
 	functionDuration    = &Definition{"trellis_function_duration_seconds", "Time from an event until its answer, the wait for a process included.", histogram, []string{"function"}}
 	functionProcesses   = &Definition{"trellis_function_processes", "Processes of a function, by state.", gauge, []string{"function", "state"}}
@@ -51,6 +57,7 @@ func Definitions() []*Definition {
 		certificateExpires, apiRequests, apiDuration,
 		catalogRevision, catalogBehind, catalogLag, catalogCommits, catalogConflicts, catalogWritable,
 		logQueued, logDropped, logDelivered, logLost, logFailures, logBatches, logBytes,
+		spansQueued, spansDelivered, spansLost, spansFailures,
 		functionInvocations, functionDuration, functionProcesses, functionWaiting,
 		dnsResponses, buildInfo,
 	}
@@ -99,6 +106,13 @@ func (g *gathering) accessLogs(f delivery.Figures) {
 	g.counter(logFailures, float64(f.Failures))
 	g.gauge(logBatches, float64(f.SpooledBatches))
 	g.gauge(logBytes, float64(f.SpooledBytes))
+}
+
+func (g *gathering) traces(f tracing.Figures) {
+	g.gauge(spansQueued, float64(f.Queued))
+	g.counter(spansDelivered, float64(f.Delivered))
+	g.counter(spansLost, float64(f.Lost))
+	g.counter(spansFailures, float64(f.Failures))
 }
 
 func (g *gathering) functions(f *function.Functions) {

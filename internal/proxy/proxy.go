@@ -40,6 +40,8 @@ type Config struct {
 	Log *slog.Logger
 	// AccessLog gets the records of exchanges that it wants. Nil means that nothing is recorded, which costs nothing.
 	AccessLog accesslog.Log
+	// Tracer gets the records of exchanges that it samples. Nil means that nothing is traced, which costs nothing.
+	Tracer accesslog.Tracer
 	// ResourceLog gets the records of connections to resources that it wants. Nil means that it wants none.
 	ResourceLog accesslog.ResourceLog
 	// Callers finds out who has signed a request to a service. Nil means that signatures are not looked at, and all callers
@@ -198,7 +200,7 @@ func New(cfg Config) *Proxy {
 	p.env = downstream.NewEnvironment(downstream.Config{
 		Log: cfg.Log,
 		Exchanges: exchange.NewShared(exchange.Config{
-			Log: cfg.Log, AccessLog: cfg.AccessLog, Callers: cfg.Callers, Explain: cfg.Explain, RetryFor: cfg.Upstream.DialTimeout,
+			Log: cfg.Log, AccessLog: cfg.AccessLog, Tracer: cfg.Tracer, Callers: cfg.Callers, Explain: cfg.Explain, RetryFor: cfg.Upstream.DialTimeout,
 		}),
 		HeadTimeout: cfg.HeadTimeout, IdleTimeout: cfg.IdleTimeout, ConnectionDuration: cfg.ConnectionDuration,
 		Dialing: dialing,

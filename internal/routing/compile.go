@@ -313,6 +313,7 @@ func (r *Router) compileRule(s *Service, node *ruleNode, forwards *[]*Forward) *
 	rule := &Rule{
 		ID:        record.ID,
 		ARN:       record.ARN(),
+		Name:      record.Name,
 		Priority:  int(record.Priority),
 		IsDefault: record.IsDefault,
 	}

@@ -89,8 +89,10 @@ func newSource(region, account, vpcID string) *Source {
 
 // Rule is a compiled rule. It is immutable except for whose turn it is.
 type Rule struct {
-	ID        string
-	ARN       string
+	ID  string
+	ARN string
+	// Name is empty for a default rule, which has none.
+	Name      string
 	Priority  int
 	IsDefault bool
 	// FixedStatus is the status of a fixed response, or 0 when the rule forwards.
@@ -99,6 +101,18 @@ type Rule struct {
 	match    match
 	forwards []*Forward
 	schedule *schedule
+}
+
+// Path returns what the rule requires of paths: the path itself, or what it begins with and an asterisk. It is empty if the rule
+// does not look at the path.
+func (r *Rule) Path() string {
+	switch r.match.path.form {
+	case formExact:
+		return r.match.path.text
+	case formPrefix:
+		return r.match.path.text + "*"
+	}
+	return ""
 }
 
 // Choose returns the next target group by weight. It is nil when the rule has a fixed response (FixedStatus) or when no

@@ -16,7 +16,7 @@ import (
 	"trellis/internal/accesslog/delivery/amazon"
 )
 
-// openAccessLogs makes what receives the records of exchanges, those of the last ones included.
+// openAccessLogs makes what receives the records of exchanges.
 func (s *Server) openAccessLogs(ctx context.Context) error {
 	cfg := delivery.Config{Log: s.log.With("part", "accesslog")}
 	spool, err := s.accessLogSpool(ctx, cfg.Log)
@@ -29,14 +29,19 @@ func (s *Server) openAccessLogs(ctx context.Context) error {
 		}
 	}
 	s.accessLogs = delivery.NewQueue(cfg)
+	s.runUntilClose(s.accessLogs.Run)
+	return nil
+}
+
+// runUntilClose runs what records exchanges, those of the last ones included.
+func (s *Server) runUntilClose(run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
-	go func() { ended <- s.accessLogs.Run(ctx) }()
+	go func() { ended <- run(ctx) }()
 	s.atClose(func() error {
 		cancel()
 		return <-ended
 	})
-	return nil
 }
 
 // accessLogSpool returns where access logs wait, and the sink that they wait for. It is nil when there are none.

@@ -28,7 +28,7 @@ func (s *Server) operationsConfig() api.Config {
 	if burst == 0 {
 		burst = max(1, int(math.Ceil(s.cfg.APIRate)))
 	}
-	return api.Config{
+	cfg := api.Config{
 		Operations: s.control,
 		Limits:     api.Limits{Rate: s.cfg.APIRate, Burst: burst, Concurrency: s.cfg.APIConcurrency},
 		Audit:      s.audit,
@@ -36,6 +36,10 @@ func (s *Server) operationsConfig() api.Config {
 		Chaos:      s.chaos,
 		Log:        s.log.With("part", "api"),
 	}
+	if s.tracer != nil {
+		cfg.Trace = s.tracer.TraceCall
+	}
+	return cfg
 }
 
 // apiHandler returns the handler of the API port: it describes the port, tells services apart, and has STS and the

@@ -19,6 +19,7 @@ func (s *Server) metricsHandler() http.Handler {
 		Catalog:          s.catalog,
 		AccessLogs:       s.accessLogs,
 		Functions:        s.functions,
+		Tracer:           s.tracer,
 		DNS:              func() *dns.Server { return s.names.server.Load() },
 		Inventory:        s.inventory.Current,
 		AuthorityExpires: s.authority.Expires(),

@@ -164,7 +164,8 @@ var withoutTraffic = regexp.MustCompile(`function|failures_total|code!=`)
 
 func TestDashboardAndAlertsAskPrometheusForWhatThereIs(t *testing.T) {
 	program, tool := programs(t)
-	node := start(t, "dev", "--port-map", "80=0", "--resource-range", "127.93.0.0/24")
+	node := start(t, "dev", "--port-map", "80=0", "--resource-range", "127.97.0.0/24",
+		"--otlp-endpoint", trellistest.StartCollector(t).URL)
 	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer target.Close()
 	host, _, _ := node.forwardingService(t, "works", target.Listener.Addr().String())
@@ -175,7 +176,7 @@ func TestDashboardAndAlertsAskPrometheusForWhatThereIs(t *testing.T) {
 	send := func() {
 		node.ask(t, host, "/")
 		node.ask(t, "nobody.example", "/")
-		if got, err := greetFrom("127.0.0.1", "127.93.0.1", port); got != "hello" {
+		if got, err := greetFrom("127.0.0.1", "127.97.0.1", port); got != "hello" {
 			t.Fatalf("the resource sends %q, %v", got, err)
 		}
 		requests++

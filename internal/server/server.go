@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/accesslog/delivery"
 	"trellis/internal/audit"
 	"trellis/internal/catalog"
@@ -38,6 +39,7 @@ import (
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/routing"
 	"trellis/internal/tally"
+	"trellis/internal/tracing"
 )
 
 // openTimeout is how long the catalog may take to open: an etcd cluster may have to elect a leader first.
@@ -82,6 +84,7 @@ type Server struct {
 	authority    *certificate.Authority
 	certificates *certificate.Store
 
+	tracer     *tracing.Tracer // nil when nothing is traced
 	accessLogs *delivery.Queue
 	calls      tally.Calls    // of the API
 	closers    []func() error // what close calls, last first
@@ -136,6 +139,7 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		s.openInventory,
 		s.openCertificates,
 		s.openCredentials,
+		s.openTracing,    // Before what it traces, too.
 		s.openAccessLogs, // Before what it shows: it is closed after it.
 		s.openFunctions,
 		s.openDemo,
@@ -188,7 +192,12 @@ func (s *Server) openDataPlane(context.Context) error {
 	})
 	s.atClose(func() error { s.checker.Close(); return nil })
 	table, gates := s.steer()
+	var tracer accesslog.Tracer
+	if s.tracer != nil {
+		tracer = s.tracer
+	}
 	s.proxy = proxy.New(proxy.Config{
+		Tracer:             tracer,
 		OnBound:            s.dataPortsBound,
 		Upstream:           upstream.Config{Dialer: s.dialer, Function: s.connectFunction},
 		Limits:             s.files.data,

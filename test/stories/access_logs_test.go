@@ -167,7 +167,11 @@ type logged struct {
 	web, guarded, order string // hosts
 	resource            string // address and port
 	arrived             sync.Map
-	clients             map[string]*http.Client
+	inventory           string // a file
+	// traceParents says that requests have a traceparent, of which arrivedWith has what targets have got, by id.
+	traceParents bool
+	arrivedWith  sync.Map
+	clients      map[string]*http.Client
 
 	mu       sync.Mutex // mu guards the fields below.
 	expected map[string]wanted
@@ -243,6 +247,9 @@ func (l *logged) send(client, service, method, path, id string, header http.Head
 		request.Header[name] = values
 	}
 	request.Header.Set("User-Agent", id)
+	if l.traceParents {
+		request.Header["Traceparent"], request.Header["Tracestate"] = []string{traceParentOf(id)}, []string{"one=1, two=2"}
+	}
 	response, err := l.clients[client].Do(request)
 	if err != nil {
 		return nil, err
@@ -365,6 +372,7 @@ func (l *logged) reach(string) error {
 
 // serveTarget is the target of all kinds of requests.
 func (l *logged) serveTarget(w http.ResponseWriter, r *http.Request) {
+	l.arrivedWith.Store(r.UserAgent(), strings.Join(r.Header["Traceparent"], ",")+" "+strings.Join(r.Header["Tracestate"], ","))
 	switch r.URL.Path {
 	case "/hang":
 		if arrived, ok := l.arrived.Load(r.UserAgent()); ok {
@@ -403,12 +411,56 @@ func (l *logged) serveTarget(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// build builds the network.
-func (l *logged) build(t *testing.T, c *vpclattice.Client, s *sinks) {
+// newLogged returns what is needed to build the network and to send requests.
+func newLogged(t *testing.T) *logged {
+	t.Helper()
+	dir := t.TempDir()
+	function := filepath.Join(dir, "order")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", function, "../functions/program").CombinedOutput(); err != nil {
+		t.Fatalf("building the function: %v\n%s", err, out)
+	}
+	l := &logged{port: trellistest.FreePort(t), tls: trellistest.FreePort(t), sealed: trellistest.FreePort(t), expected: map[string]wanted{},
+		inventory: filepath.Join(dir, "inventory.yaml")}
+	if err := os.WriteFile(l.inventory, fmt.Appendf(nil, "functions:\n  - arn: arn:aws:lambda:us-west-2:000000000000:function:order\n    command: [%s]\n", function), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		port := l.port
+		if strings.HasSuffix(address, ":443") {
+			port = l.tls
+		}
+		return new(net.Dialer).DialContext(ctx, network, local(port))
+	}
+	l.clients = map[string]*http.Client{
+		"kept":   {Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 8}},
+		"new":    {Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}},
+		"HTTP/2": {Transport: &http.Transport{DialContext: dial, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}},
+	}
+	return l
+}
+
+// start starts a node that carries the network's traffic.
+func (l *logged) start(t *testing.T, program, dir string, flags ...string) *trellistest.Process {
+	t.Helper()
+	p := trellistest.Start(t, program, "serve", append(flags, "--data-dir", dir, "--inventory", l.inventory, "--resource-range", "127.98.0.0/24",
+		"--port-map", fmt.Sprintf("80=%d,443=%d,8443=%d", l.port, l.tls, l.sealed))...)
+	trellistest.Await(t, func() bool {
+		response, err := http.Get(p.Admin + "/readyz")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	}, "the node is ready")
+	return p
+}
+
+// build builds the network. subscribe is called for what has access logs.
+func (l *logged) build(t *testing.T, c *vpclattice.Client, subscribe func(resource string)) {
 	t.Helper()
 	ctx := t.Context()
 	network := must(c.CreateServiceNetwork(ctx, &vpclattice.CreateServiceNetworkInput{Name: aws.String("logged")}))(t)
-	s.subscribe(t, c, *network.Arn)
+	subscribe(*network.Arn)
 	group := func(name string, protocol types.TargetGroupProtocol, version types.TargetGroupProtocolVersion, port int) types.RuleAction {
 		in := &vpclattice.CreateTargetGroupInput{Name: &name, Type: types.TargetGroupTypeIp, Config: &types.TargetGroupConfig{
 			Protocol: protocol, ProtocolVersion: version, Port: aws.Int32(80), VpcIdentifier: aws.String("vpc-0123456789abcdef0"),
@@ -480,11 +532,11 @@ func (l *logged) build(t *testing.T, c *vpclattice.Client, s *sinks) {
 	listener(order, "HTTPS", 443, function)
 	sealed, _ := service("sealed", sealedHost, types.AuthTypeNone)
 	listener(sealed, "TLS_PASSTHROUGH", 8443, group("sealed", "TCP", "", int(startTLSBackend(t).port)))
-	l.buildResource(t, c, s, *network.Id)
+	l.buildResource(t, c, *network.Id, subscribe)
 }
 
-// buildResource puts a resource into the network that greets whoever connects, with subscriptions of its own.
-func (l *logged) buildResource(t *testing.T, c *vpclattice.Client, s *sinks, network string) {
+// buildResource puts a resource into the network that greets whoever connects.
+func (l *logged) buildResource(t *testing.T, c *vpclattice.Client, network string, subscribe func(resource string)) {
 	t.Helper()
 	ctx := t.Context()
 	port := fmt.Sprint(trellistest.ServeTCP(t, func(conn *net.TCPConn) {
@@ -495,10 +547,10 @@ func (l *logged) buildResource(t *testing.T, c *vpclattice.Client, s *sinks, net
 	configuration := must(c.CreateResourceConfiguration(ctx, &vpclattice.CreateResourceConfigurationInput{
 		Name: aws.String("database"), Type: types.ResourceConfigurationTypeSingle, ResourceGatewayIdentifier: gateway.Id, PortRanges: []string{port},
 		ResourceConfigurationDefinition: &types.ResourceConfigurationDefinitionMemberIpResource{Value: types.IpResource{IpAddress: aws.String("127.0.0.1")}}}))(t)
-	s.subscribe(t, c, *configuration.Arn)
+	subscribe(*configuration.Arn)
 	must(c.CreateServiceNetworkResourceAssociation(ctx, &vpclattice.CreateServiceNetworkResourceAssociationInput{
 		ServiceNetworkIdentifier: &network, ResourceConfigurationIdentifier: configuration.Id}))(t)
-	l.resource = net.JoinHostPort("127.94.0.1", port)
+	l.resource = net.JoinHostPort("127.98.0.1", port)
 }
 
 // sendMany sends requests of all kinds, in turn, from some clients at once.
@@ -573,46 +625,15 @@ func spooled(dir string) (entries, streamed int) {
 // are down and the process is killed and replaced, and when they are back.
 func TestEachRequestHasOneEntryInEachSink(t *testing.T) {
 	factor := soakFactor(t)
-	dir, functions := t.TempDir(), t.TempDir()
-	function := filepath.Join(functions, "order")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", function, "../functions/program").CombinedOutput(); err != nil {
-		t.Fatalf("building the function: %v\n%s", err, out)
-	}
-	inventory := filepath.Join(functions, "inventory.yaml")
-	if err := os.WriteFile(inventory, fmt.Appendf(nil, "functions:\n  - arn: arn:aws:lambda:us-west-2:000000000000:function:order\n    command: [%s]\n", function), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := startSinks(t)
-	l := &logged{port: trellistest.FreePort(t), tls: trellistest.FreePort(t), sealed: trellistest.FreePort(t), expected: map[string]wanted{}}
-	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		port := l.port
-		if strings.HasSuffix(address, ":443") {
-			port = l.tls
-		}
-		return new(net.Dialer).DialContext(ctx, network, local(port))
-	}
-	l.clients = map[string]*http.Client{
-		"kept":   {Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 8}},
-		"new":    {Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}},
-		"HTTP/2": {Transport: &http.Transport{DialContext: dial, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}},
-	}
+	dir, l, s := t.TempDir(), newLogged(t), startSinks(t)
 	program := trellistest.Build(t)
 	start := func() *trellistest.Process {
-		p := trellistest.Start(t, program, "serve", "--data-dir", dir, "--inventory", inventory, "--access-logs", "aws", "--connection-duration", "70s", "--resource-range", "127.94.0.0/24",
-			"--port-map", fmt.Sprintf("80=%d,443=%d,8443=%d", l.port, l.tls, l.sealed))
-		trellistest.Await(t, func() bool {
-			response, err := http.Get(p.Admin + "/readyz")
-			if err != nil {
-				return false
-			}
-			response.Body.Close()
-			return response.StatusCode == http.StatusOK
-		}, "the node is ready")
-		return p
+		return l.start(t, program, dir, "--access-logs", "aws", "--connection-duration", "70s")
 	}
 	p := start()
 	spool := filepath.Join(dir, "access-logs-spool")
-	l.build(t, client(t, p.API, filepath.Join(dir, "credentials")), s)
+	c := client(t, p.API, filepath.Join(dir, "credentials"))
+	l.build(t, c, func(resource string) { s.subscribe(t, c, resource) })
 	number := func(kind kindOfRequest) int { return kind.share * factor } // In each of four parts.
 
 	l.sendMany(t, "with sinks", kindsOfRequests, number)

@@ -35,7 +35,7 @@ func (x *HTTP) BeginUnparsed(client *Client, version routing.Version, received i
 }
 
 func (x *HTTP) startHTTP(client *Client, version routing.Version, to plan, received int) {
-	x.start(client, version, to)
+	x.start(client, version, to, &x.Request)
 	x.Record.Received = int64(received)
 	x.Uploads, x.continued, x.interims = false, false, 0
 	x.explanation = x.explanation[:0]

@@ -14,6 +14,7 @@ import (
 
 	"trellis/internal/accesslog"
 	"trellis/internal/proxy/upstream"
+	"trellis/internal/proxy/wire/http1"
 	"trellis/internal/routing"
 )
 
@@ -44,21 +45,26 @@ type Exchange struct {
 	shared   *Shared
 	client   *Client
 	version  routing.Version // of HTTP, by which the request came
-	recorded bool            // somebody wants the record
-	began    time.Duration   // since shared.epoch
+	recorded bool            // somebody wants the record: the access log or the tracer, as the next two say
+	logged   bool
+	traced   bool
+	began    time.Duration // since shared.epoch
 	attempts upstream.Attempts
 	caller   accesslog.Caller // what Record.Caller refers to
 }
 
-// start starts an exchange with the plan's service, or with none if no service answers.
-func (x *Exchange) start(client *Client, version routing.Version, to plan) {
+// start starts an exchange with the plan's service, or with none if no service answers. head is nil if nothing is known of the
+// request.
+func (x *Exchange) start(client *Client, version routing.Version, to plan, head *http1.Request) {
 	x.plan = to
 	x.client, x.version = client, version
 	x.attempts = upstream.Attempts{}
 	x.Record = accesslog.Record{}
 	x.began = time.Since(x.shared.epoch)
-	log := x.shared.AccessLog
-	if x.recorded = log != nil && log.Wants(to.Service); x.recorded {
+	log, tracer := x.shared.AccessLog, x.shared.Tracer
+	x.logged = log != nil && log.Wants(to.Service)
+	x.traced = tracer != nil && tracer.Samples(traceParent(head))
+	if x.recorded = x.logged || x.traced; x.recorded {
 		x.Record.Start = time.Now()
 	}
 }
@@ -68,10 +74,10 @@ func (x *Exchange) BeginConnection(shared *Shared, client *Client, service *rout
 	x.shared = shared
 	var to plan
 	if to.Service, to.SourceVpc = service.From(client.Origin); to.Service == nil {
-		x.start(client, routing.HTTP1, to)
+		x.start(client, routing.HTTP1, to, nil)
 		return x.unreachable(service, client), true
 	}
-	x.start(client, routing.HTTP1, to)
+	x.start(client, routing.HTTP1, to, nil)
 	return x.follow(nil, nil)
 }
 

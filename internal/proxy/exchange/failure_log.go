@@ -28,8 +28,7 @@ type failureKey struct {
 // there were. What clients do wrong is logged at the level debug.
 func (s *Shared) logFailure(r *accesslog.Record) {
 	level := slog.LevelWarn
-	switch r.Failure {
-	case accesslog.ClientConnectionClosed, accesslog.ClientProtocolError, accesslog.ClientAccessDenied, accesslog.ConnectionDurationExceeded:
+	if r.Failure.OfClient() {
 		level = slog.LevelDebug
 	}
 	if !s.Log.Enabled(context.Background(), level) || level > slog.LevelDebug && !s.failures.isNew(r) {

@@ -16,6 +16,9 @@ func (x *HTTP) Finish() {
 		r.Method, r.Path, r.Query, r.Host = x.Request.Method, x.Request.Path, x.Request.Query, x.Request.Host
 		r.UserAgent, _ = x.Request.Header("user-agent", 0)
 		r.RequestID = x.requestID
+		if x.traced {
+			r.TraceParent, r.TraceState = traceParent(&x.Request), traceState(&x.Request)
+		}
 	}
 	x.finish(tally.OutcomeOf(x.Record.Status))
 }
@@ -48,7 +51,12 @@ func (x *Exchange) finish(outcome tally.Outcome) {
 			x.shared.AccessLog.Failed(r)
 		}
 		if x.recorded {
-			x.shared.AccessLog.Write(r)
+			if x.logged {
+				x.shared.AccessLog.Write(r)
+			}
+			if x.traced {
+				x.shared.Tracer.Trace(r)
+			}
 		}
 	}
 	x.use(nil)

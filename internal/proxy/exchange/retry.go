@@ -9,6 +9,14 @@ import (
 
 // Retry decides whether another attempt follows a failed one, after a pause, and chooses its target.
 func (x *Exchange) Retry(a upstream.Attempt) (again bool, pause time.Duration) {
+	failed := x.Target
+	if again, pause = x.decide(a); again {
+		x.noteRetry(failed, a.Err, pause)
+	}
+	return again, pause
+}
+
+func (x *Exchange) decide(a upstream.Attempt) (again bool, pause time.Duration) {
 	decision, pause := x.attempts.Decide(a, time.Now(), x.shared.RetryFor)
 	switch decision {
 	case upstream.SameTarget:

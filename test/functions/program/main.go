@@ -42,6 +42,8 @@ func handle(e event) (any, error) {
 	switch strings.TrimPrefix(path, "/") {
 	case "fast":
 		return map[string]any{"statusCode": 200, "body": "ok"}, nil
+	case "trace":
+		return map[string]any{"statusCode": 200, "body": string(e.Headers)}, nil
 	case "binary":
 		return map[string]any{"statusCode": 200, "isBase64Encoded": true, "body": "AP8B", "headers": map[string]string{"content-type": "application/octet-stream"}}, nil
 	case "redirect":
