@@ -297,3 +297,41 @@ func TestBytesMayArriveOneByOne(t *testing.T) {
 		}
 	}
 }
+
+// A client may send all of a request at once, or its body later: an entry names the service in either case.
+func TestRequestWithMalformedBodyIsRecordedForItsService(t *testing.T) {
+	for _, pieces := range [][]string{
+		{"POST /upload HTTP/1.1\r\nHost: " + host + "\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n"},
+		{"POST /upload HTTP/1.1\r\nHost: " + host + "\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nno chunk\r\n"},
+		{"POST /upload HTTP/1.1\r\nHost: " + host + "\r\nTransfer-Encoding: chunked\r\n\r\n", "no chunk\r\n"},
+		{"POST /upload HTTP/1.1\r\nHost: " + host + "\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "no chunk\r\n"},
+	} {
+		w := newWorld(t)
+		w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }))
+		c := w.dial()
+		for _, piece := range pieces {
+			c.send("%s", piece)
+		}
+		if got := c.receive("POST"); got.StatusCode != 400 || !got.Close {
+			t.Errorf("%q is answered %s, close %v", pieces, got.Status, got.Close)
+		}
+		c.atEnd()
+		r := w.accessLog(1)[0]
+		if r.Service == nil || r.Service.ID != "svc-1" || string(r.Path) != "/upload" || string(r.Host) != host || r.Status != 400 || r.Failure != accesslog.ClientProtocolError ||
+			r.Problem == nil {
+			t.Errorf("of %q the record is %+v", pieces, r)
+		}
+	}
+}
+
+// A rule that answers in the target's place needs no body. What follows one that is malformed is no request.
+func TestMalformedBodyThatNobodyWantsEndsTheConnection(t *testing.T) {
+	w := newWorld(t)
+	w.service("svc-1", 80, respondWith(404))
+	c := w.dial()
+	c.send("POST / HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\nGET / HTTP/1.1\r\nHost: %s\r\n\r\n", host, host)
+	if got := c.receive("POST"); got.StatusCode != 404 || !got.Close {
+		t.Errorf("it is answered %s, close %v", got.Status, got.Close)
+	}
+	c.atEnd()
+}

@@ -188,21 +188,15 @@ func (c *conn) advance() progress {
 				}
 				return needsBytes
 			}
-			if err := x.begin(n); err != nil {
-				c.refuseUnparsed(exchange.ViolationRefusal(err), err)
-				return ended
-			}
+			x.begin(n)
 		}
-		if c.IsInside() && !x.RequestBody.Done() && !x.Request.Continue && x.end < len(x.in) {
+		if c.IsInside() && x.awaitsBody() && !x.Request.Continue && x.end < len(x.in) {
 			// Many clients send head and body in two pieces, and the second one has come by now.
 			if n, wait, err := c.ReadInside(x.in[x.end:]); err == nil && !wait {
-				if err := x.more(n); err != nil {
-					c.refuseUnparsed(exchange.ViolationRefusal(err), err)
-					return ended
-				}
+				x.more(n)
 			}
 		}
-		if c.IsInside() && (!x.RequestBody.Done() || x.Request.Upgrade) {
+		if c.IsInside() && (x.awaitsBody() || x.Request.Upgrade) {
 			return needsConnection
 		}
 		if !c.exchange() {

@@ -19,6 +19,15 @@ func (c *conn) exchange() bool {
 	if x.Service != nil {
 		c.IdleMillis = x.Service.IdleTimeout.Milliseconds()
 	}
+	if x.malformed != nil {
+		// Where the next request starts is not known.
+		x.keepAlive = false
+		c.Linger()
+		if !refused {
+			x.Record.Problem = x.malformed
+			r, refused = exchange.ViolationRefusal(x.malformed), true
+		}
+	}
 	if refused {
 		return c.refuse(r)
 	}

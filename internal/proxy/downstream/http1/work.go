@@ -16,6 +16,8 @@ type work struct {
 	small      []byte // what in is at first
 	body       []byte // the part of the request's body that came with its head, in in
 
+	malformed error // what is wrong with that part
+
 	parsed    bool // Request is complete, and its exchange not begun
 	blank     bool // an empty line has come before the request
 	keepAlive bool // the client's connection stays open
@@ -32,7 +34,7 @@ func newWork(shared *exchange.Shared) *work {
 func (x *work) reset() {
 	buffer.Mangle(x.in)
 	x.in = x.small
-	x.start, x.end, x.parsed, x.blank = 0, 0, false, false
+	x.start, x.end, x.parsed, x.blank, x.malformed = 0, 0, false, false, nil
 	x.HTTP.Reset()
 }
 
@@ -53,31 +55,35 @@ func (x *work) room() []byte {
 }
 
 // begin takes up the head that has been parsed, of n bytes, and what has come of the body.
-func (x *work) begin(n int) error {
+func (x *work) begin(n int) {
 	from := x.start + n
 	x.RequestBody.StartRequest(&x.Request.Head)
-	kept, taken, err := x.RequestBody.Take(x.in[from:x.end], true)
-	x.body = x.in[from : from+kept]
-	x.start = from + taken
-	x.parsed = err == nil
-	return err
+	x.body = x.in[from : from+x.takeBody(from)]
+	x.parsed = true
 }
 
 // more takes up bytes of the body that have come after what begin found, at x.end.
-func (x *work) more(n int) error {
+func (x *work) more(n int) {
 	from := x.end
 	x.end += n
-	kept, taken, err := x.RequestBody.Take(x.in[from:x.end], true)
+	kept := x.takeBody(from)
 	x.body = append(x.body, x.in[from:from+kept]...) // In place, or moved up to where a chunk extension was.
-	x.start = from + taken
-	x.parsed = err == nil
-	return err
 }
+
+// takeBody takes up bytes of the body from an offset on, and returns how many are kept there.
+func (x *work) takeBody(from int) (kept int) {
+	kept, taken, err := x.RequestBody.Take(x.in[from:x.end], true)
+	x.start, x.malformed = from+taken, err
+	return kept
+}
+
+// awaitsBody reports whether more of the body is to come.
+func (x *work) awaitsBody() bool { return !x.RequestBody.Done() && x.malformed == nil }
 
 // next makes room for the next request, of which some may be there.
 func (x *work) next() {
 	x.Request.Reset()
-	x.parsed, x.blank = false, false
+	x.parsed, x.blank, x.malformed = false, false, nil
 	if x.start == x.end {
 		x.start, x.end = 0, 0
 	}
