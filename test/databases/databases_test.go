@@ -58,8 +58,14 @@ func run(t *testing.T, as *syscall.Credential, program string, args ...string) {
 	})
 }
 
-// startPostgres starts a PostgreSQL on the loopback and returns its port.
-func startPostgres(t *testing.T, programs string) int {
+// postgres is a PostgreSQL that has been set up.
+type postgres struct {
+	as   *syscall.Credential
+	args []string // except for the port
+}
+
+// newPostgres sets up a PostgreSQL for the loopback.
+func newPostgres(t *testing.T, programs string) postgres {
 	t.Helper()
 	who, err := user.Lookup("postgres")
 	if err != nil {
@@ -81,9 +87,15 @@ func startPostgres(t *testing.T, programs string) int {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	port := trellistest.FreePort(t)
-	run(t, as, filepath.Join(programs, "postgres"), "-D", directory, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1",
-		"-c", "unix_socket_directories=", "-c", "fsync=off")
+	return postgres{as, []string{filepath.Join(programs, "postgres"), "-D", directory, "-c", "listen_addresses=127.0.0.1",
+		"-c", "unix_socket_directories=", "-c", "fsync=off"}}
+}
+
+// startPostgres starts a PostgreSQL on the loopback and returns its port.
+func startPostgres(t *testing.T, programs string) int {
+	t.Helper()
+	p, port := newPostgres(t, programs), trellistest.FreePort(t)
+	run(t, p.as, p.args[0], append(p.args[1:], "-p", strconv.Itoa(port))...)
 	awaitPort(t, port)
 	return port
 }
