@@ -54,7 +54,7 @@ func shown(t *testing.T, page, command string) string {
 	return strings.TrimSuffix(after, "\n") + "\n"
 }
 
-// TestPagesShowWhatLogsPrint runs what README.md and docs/logs.md say of requests and their logs.
+// TestPagesShowWhatLogsPrint runs what README.md and docs/logs.md say of requests, their logs and what is counted of them.
 func TestPagesShowWhatLogsPrint(t *testing.T) {
 	t.Parallel()
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, greeting) }))
@@ -123,5 +123,10 @@ func TestPagesShowWhatLogsPrint(t *testing.T) {
 	entry, _, _ := strings.Cut(run(cat), "\n")
 	if got, want := alike(entry+"\n"), alike(shown(t, "docs/logs.md", cat)); got != want {
 		t.Errorf("%s prints\n%s\ndocs/logs.md has\n%s", cat, got, want)
+	}
+
+	const scrape = "curl -s http://127.0.0.1:7601/metrics | grep ^trellis_service_requests_total"
+	if got, want := alike(run(strings.ReplaceAll(scrape, "http://127.0.0.1:7601", p.Admin))), alike(shown(t, "README.md", scrape)); got != want {
+		t.Errorf("%s prints\n%s\nREADME.md has\n%s", scrape, got, want)
 	}
 }
