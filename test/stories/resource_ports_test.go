@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,14 +17,29 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 
+	"trellis/internal/lattice"
+	"trellis/internal/proxy/steering"
 	"trellis/test/trellistest"
 )
+
+// steers returns why the kernel steers no connections for this process, if so.
+func steers(t *testing.T) error {
+	t.Helper()
+	table, err := steering.New(lattice.ResourceRange{IPv4: netip.MustParsePrefix("127.95.0.0/16")})
+	if err == nil {
+		return table.Close()
+	}
+	if !errors.Is(err, os.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
+		t.Fatal(err)
+	}
+	return err
+}
 
 // needSteering skips a test where the kernel steers no connections for this process.
 func needSteering(t *testing.T) {
 	t.Helper()
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		t.Skip("the kernel steers connections to resources for root on Linux")
+	if err := steers(t); err != nil {
+		t.Skip(err)
 	}
 }
 
@@ -41,7 +56,7 @@ func wrapped(t *testing.T, program string, words ...string) string {
 // withoutCapabilities returns a program that runs another one as somebody for whom the kernel steers nothing.
 func withoutCapabilities(t *testing.T, program string) string {
 	t.Helper()
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+	if steers(t) != nil {
 		return program // As it is.
 	}
 	return wrapped(t, program, "setpriv", "--bounding-set=-bpf,-net_admin,-sys_admin")

@@ -4,6 +4,7 @@ package steering
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 
@@ -18,7 +19,7 @@ type Table struct{}
 
 // New fails here.
 func New(lattice.ResourceRange) (*Table, error) {
-	return nil, errors.New("steering connections takes Linux")
+	return nil, fmt.Errorf("steering connections takes Linux: %w", errors.ErrUnsupported)
 }
 
 // Attach is not called here.
