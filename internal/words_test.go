@@ -47,6 +47,11 @@ var refusedWords = []refusedWord{
 	refuse(`(?i:\b(what|that|which) (is|are) none\b)`, "is not one"),
 	refuse(`(?i:\bbut for (the|its|their|those)\b)`, "except for"),
 	refuse(`(?i:\bas told\b|\bas long as it says\b)`, "as specified"),
+	// Words of the glossary with another meaning.
+	refuse(`(?i:\bclaim(s|ed|ing)? (to|that)\b)`, "say; a claim is what at most one record may hold"),
+	refuse(`(?i:\bexchang(ed|ing)\b)|ExchangeLine`, "send and receive; an exchange is a request and its response"),
+	refuse(`^\s*// \w+ records (an?|the|that|what|which|who|how|whether|when)\b`, "notes, counts or measures; a record is what is stored"),
+	refuse(`(?i:\btarget(ed|ing)\b|\blink targets?\b)|EndpointTarget`, "aim, name or lead to; a target is a member of a target group"),
 	// Second words for what the glossary names.
 	refuse(`(?i:\b(interim|final|early|malformed|http) answers?\b)`, "response; \"answer\" is the verb, and what DNS, policies and probes ask for"),
 }

@@ -14,22 +14,22 @@ import (
 
 // record tells the audit log of a call that may have changed something. Calls without a known caller are left out: they
 // change nothing, and anybody could fill the log with them.
-func (e *exchange) record(status int, errorCode string) {
-	if e.cfg.Audit == nil || !e.authenticated || !e.operation.mutates {
+func (c *apiCall) record(status int, errorCode string) {
+	if c.cfg.Audit == nil || !c.authenticated || !c.operation.mutates {
 		return
 	}
 	entry := audit.Entry{
-		Time: e.started, RequestID: e.caller.RequestID,
-		Account: e.caller.Account, Region: e.caller.Region, Principal: e.caller.Principal,
-		AccessKeyID: e.caller.AccessKeyID, SourceIP: e.caller.SourceIP,
-		Operation: e.operation.name, Parameters: identifying(e.input),
+		Time: c.started, RequestID: c.caller.RequestID,
+		Account: c.caller.Account, Region: c.caller.Region, Principal: c.caller.Principal,
+		AccessKeyID: c.caller.AccessKeyID, SourceIP: c.caller.SourceIP,
+		Operation: c.operation.name, Parameters: identifying(c.input),
 		Status: status, ErrorCode: errorCode,
-		DurationMS: float64(time.Since(e.started).Microseconds()) / 1000,
+		DurationMS: float64(time.Since(c.started).Microseconds()) / 1000,
 	}
 	if errorCode == "" {
-		entry.ID, entry.ARN = outputText(e.output, "Id"), outputText(e.output, "Arn")
+		entry.ID, entry.ARN = outputText(c.output, "Id"), outputText(c.output, "Arn")
 	}
-	e.cfg.Audit.Record(entry)
+	c.cfg.Audit.Record(entry)
 }
 
 // identifying returns the members of an input that say what the call is about: names, identifiers, ARNs, the

@@ -26,12 +26,12 @@ type Call struct {
 }
 
 // authorize asks whether the caller may do it, once the input is known.
-func (e *exchange) authorize(l *labels) error {
-	if e.cfg.Authorizer == nil {
+func (c *apiCall) authorize(l *labels) error {
+	if c.cfg.Authorizer == nil {
 		return nil
 	}
-	return e.cfg.Authorizer.Authorize(Call{
-		Caller: e.caller, Operation: e.operation.name, Resource: e.operation.address(e.caller.Scope(), l), Input: e.input,
+	return c.cfg.Authorizer.Authorize(Call{
+		Caller: c.caller, Operation: c.operation.name, Resource: c.operation.address(c.caller.Scope(), l), Input: c.input,
 	})
 }
 

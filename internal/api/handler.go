@@ -66,8 +66,8 @@ type handler struct {
 	bodies   bodyMemory
 }
 
-// exchange is one request and its response.
-type exchange struct {
+// apiCall is one call of an operation: a request and its response.
+type apiCall struct {
 	*handler
 	w       http.ResponseWriter
 	r       *http.Request
@@ -82,73 +82,73 @@ type exchange struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e := &exchange{handler: h, w: w, r: r, started: time.Now()}
-	e.body = body{w: w, r: r, max: h.cfg.MaxBodyBytes, memory: &h.bodies}
-	defer e.body.release()
-	e.caller.RequestID = uuid.New()
-	w.Header().Set("X-Amzn-Requestid", e.caller.RequestID)
-	body, err := e.answer()
-	if !e.body.complete {
+	c := &apiCall{handler: h, w: w, r: r, started: time.Now()}
+	c.body = body{w: w, r: r, max: h.cfg.MaxBodyBytes, memory: &h.bodies}
+	defer c.body.release()
+	c.caller.RequestID = uuid.New()
+	w.Header().Set("X-Amzn-Requestid", c.caller.RequestID)
+	body, err := c.answer()
+	if !c.body.complete {
 		LeaveBody(w)
 	}
 	if err != nil {
-		e.writeError(err)
+		c.writeError(err)
 		return
 	}
 	// Recorded before it is answered: what a client knows to be done is in the audit log's queue.
-	e.record(e.operation.status, "")
-	e.count(e.operation.status, "")
-	e.write(e.operation.status, body)
-	e.log(e.operation.status, nil)
+	c.record(c.operation.status, "")
+	c.count(c.operation.status, "")
+	c.write(c.operation.status, body)
+	c.log(c.operation.status, nil)
 }
 
 // answer carries the request out: route, authenticate, decode, authorize, call, encode. A panic becomes an error. The body
 // is read last, once everything else about the request is right, since anybody can send one.
-func (e *exchange) answer() (body []byte, err error) {
+func (c *apiCall) answer() (body []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
 	var d decoder
-	path := e.r.URL.EscapedPath()
-	e.operation, d.labels = route(e.r.Method, path)
-	if e.operation == nil {
-		return nil, unknownOperation(e.r.Method, path)
+	path := c.r.URL.EscapedPath()
+	c.operation, d.labels = route(c.r.Method, path)
+	if c.operation == nil {
+		return nil, unknownOperation(c.r.Method, path)
 	}
-	if err := e.authenticate(); err != nil {
+	if err := c.authenticate(); err != nil {
 		return nil, err
 	}
-	in, err := e.body.get()
+	in, err := c.body.get()
 	if err != nil {
 		return nil, err
 	}
-	if err := e.throttle.Admit(e.caller.Account, e.started); err != nil {
+	if err := c.throttle.Admit(c.caller.Account, c.started); err != nil {
 		return nil, err
 	}
-	if err := d.parseQuery(e.r.URL.RawQuery); err != nil {
+	if err := d.parseQuery(c.r.URL.RawQuery); err != nil {
 		return nil, err
 	}
-	if e.operation.hasBody {
+	if c.operation.hasBody {
 		if err := d.parseBody(in); err != nil {
 			return nil, err
 		}
 	}
-	out, err := e.carryOut(&d)
-	if err != nil || e.operation.status == http.StatusNoContent {
+	out, err := c.carryOut(&d)
+	if err != nil || c.operation.status == http.StatusNoContent {
 		return nil, err
 	}
 	return encode(out)
 }
 
 // authenticate finds out who calls.
-func (e *exchange) authenticate() error {
-	caller, err := e.cfg.Authenticator.Authenticate(e.r, e.body.get)
+func (c *apiCall) authenticate() error {
+	caller, err := c.cfg.Authenticator.Authenticate(c.r, c.body.get)
 	if err != nil {
 		return err
 	}
-	caller.CameBy(e.r, e.caller.RequestID)
-	e.caller, e.authenticated = caller, true
+	caller.CameBy(c.r, c.caller.RequestID)
+	c.caller, c.authenticated = caller, true
 	return nil
 }
 
@@ -157,23 +157,23 @@ func (e *exchange) authenticate() error {
 const operationLimit = 30 * time.Second
 
 // carryOut calls the operation once the concurrency allows it; chaos may delay it or make it fail.
-func (e *exchange) carryOut(d *decoder) (any, error) {
-	ctx := e.r.Context()
+func (c *apiCall) carryOut(d *decoder) (any, error) {
+	ctx := c.r.Context()
 	var effect chaos.Effect
-	if e.cfg.Chaos != nil {
-		effect = e.cfg.Chaos.Next(e.operation.name)
+	if c.cfg.Chaos != nil {
+		effect = c.cfg.Chaos.Next(c.operation.name)
 	}
 	if err := effect.Before(ctx); err != nil {
 		return nil, err
 	}
-	leave, err := e.throttle.Enter(ctx)
+	leave, err := c.throttle.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, operationLimit)
 	defer cancel()
-	out, err := e.operation.call(ctx, e, d)
+	out, err := c.operation.call(ctx, c, d)
 	if err != nil {
 		return nil, err
 	}
@@ -182,14 +182,14 @@ func (e *exchange) carryOut(d *decoder) (any, error) {
 
 // writeError is the one place that turns an error into a response. An error that is not meant for the client is logged, and
 // answered with an InternalServerException that says nothing about it.
-func (e *exchange) writeError(err error) {
+func (c *apiCall) writeError(err error) {
 	shown, ok := errors.AsType[wireError](err)
 	if !ok {
 		shown = &shape.InternalServerException{
-			Message: new("Something went wrong in the server. Its log has more under the request id " + e.caller.RequestID + "."),
+			Message: new("Something went wrong in the server. Its log has more under the request id " + c.caller.RequestID + "."),
 		}
 	}
-	header := e.w.Header()
+	header := c.w.Header()
 	header.Set("X-Amzn-Errortype", shown.ErrorCode())
 	switch s := shown.(type) {
 	case *shape.InternalServerException:
@@ -201,10 +201,10 @@ func (e *exchange) writeError(err error) {
 	if encodeErr != nil {
 		err = errors.Join(err, encodeErr)
 	}
-	e.record(shown.HTTPStatus(), shown.ErrorCode())
-	e.count(shown.HTTPStatus(), shown.ErrorCode())
-	e.write(shown.HTTPStatus(), body)
-	e.log(shown.HTTPStatus(), err)
+	c.record(shown.HTTPStatus(), shown.ErrorCode())
+	c.count(shown.HTTPStatus(), shown.ErrorCode())
+	c.write(shown.HTTPStatus(), body)
+	c.log(shown.HTTPStatus(), err)
 }
 
 func setRetryAfter(header http.Header, seconds *int32) {
@@ -214,16 +214,16 @@ func setRetryAfter(header http.Header, seconds *int32) {
 }
 
 // write sends the response.
-func (e *exchange) write(status int, body []byte) {
+func (c *apiCall) write(status int, body []byte) {
 	// RFC 9110 8.6: a 204 has neither a body nor a Content-Length.
 	if status != http.StatusNoContent {
-		header := e.w.Header()
+		header := c.w.Header()
 		header.Set("Content-Type", "application/json")
 		header.Set("Content-Length", strconv.Itoa(len(body)))
 	}
-	e.w.WriteHeader(status)
+	c.w.WriteHeader(status)
 	// An error means that the client is gone: there is nobody to tell.
-	_, _ = e.w.Write(body)
+	_, _ = c.w.Write(body)
 }
 
 // encode writes JSON as AWS does: characters that matter in HTML are not escaped.
@@ -238,11 +238,11 @@ func encode(v any) ([]byte, error) {
 }
 
 // name returns the name of the operation.
-func (e *exchange) name() string {
-	if e.operation == nil {
+func (c *apiCall) name() string {
+	if c.operation == nil {
 		return "unknown"
 	}
-	return e.operation.name
+	return c.operation.name
 }
 
 // EndedCall is a call of the API that is about to be answered.
@@ -259,36 +259,36 @@ type EndedCall struct {
 
 // count counts the call and has it traced, unless it was refused before it got as far as the handler. It is counted before it is
 // answered, so that who has an answer finds it counted.
-func (e *exchange) count(status int, errorCode string) {
-	if e.cfg.Calls != nil {
-		e.cfg.Calls.Add(tally.Call{Name: e.name(), Code: errorCode}, time.Since(e.started))
+func (c *apiCall) count(status int, errorCode string) {
+	if c.cfg.Calls != nil {
+		c.cfg.Calls.Add(tally.Call{Name: c.name(), Code: errorCode}, time.Since(c.started))
 	}
-	if e.cfg.Trace != nil {
-		e.cfg.Trace(&EndedCall{Request: e.r, Started: e.started, Operation: e.name(), Caller: e.caller, Status: status, ErrorCode: errorCode})
+	if c.cfg.Trace != nil {
+		c.cfg.Trace(&EndedCall{Request: c.r, Started: c.started, Operation: c.name(), Caller: c.caller, Status: status, ErrorCode: errorCode})
 	}
 }
 
 // log writes the request's line. err is what was answered with an error, nil for success.
-func (e *exchange) log(status int, err error) {
+func (c *apiCall) log(status int, err error) {
 	level := slog.LevelDebug
 	// A client that disconnects cancels its operation, which is no fault of the server.
-	if status >= 500 && e.r.Context().Err() == nil {
+	if status >= 500 && c.r.Context().Err() == nil {
 		level = slog.LevelWarn
 	}
-	ctx := e.r.Context()
-	if !e.cfg.Log.Enabled(ctx, level) {
+	ctx := c.r.Context()
+	if !c.cfg.Log.Enabled(ctx, level) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("operation", e.name()),
-		slog.String("requestId", e.caller.RequestID),
-		slog.String("account", e.caller.Account),
-		slog.String("principal", e.caller.Principal),
+		slog.String("operation", c.name()),
+		slog.String("requestId", c.caller.RequestID),
+		slog.String("account", c.caller.Account),
+		slog.String("principal", c.caller.Principal),
 		slog.Int("status", status),
-		slog.Duration("duration", time.Since(e.started)),
+		slog.Duration("duration", time.Since(c.started)),
 	}
 	if err != nil {
 		attrs = append(attrs, slog.Any("error", err))
 	}
-	e.cfg.Log.LogAttrs(ctx, level, "api request", attrs...)
+	c.cfg.Log.LogAttrs(ctx, level, "api request", attrs...)
 }

@@ -19,30 +19,30 @@ type operation struct {
 	resource string
 	// call decodes the input and, if nothing is wrong with it and the caller may do it, calls the operation. It
 	// returns the output.
-	call func(ctx context.Context, e *exchange, d *decoder) (any, error)
+	call func(ctx context.Context, c *apiCall, d *decoder) (any, error)
 }
 
 // call binds the decoder of an operation's input to its method.
 func call[In, Out any](
 	decode func(*decoder) *In, method func(Operations, context.Context, Caller, *In) (*Out, error),
-) func(context.Context, *exchange, *decoder) (any, error) {
-	return func(ctx context.Context, e *exchange, d *decoder) (any, error) {
+) func(context.Context, *apiCall, *decoder) (any, error) {
+	return func(ctx context.Context, c *apiCall, d *decoder) (any, error) {
 		in := decode(d)
 		if err := d.err(); err != nil {
 			return nil, err
 		}
-		e.input = in
-		if err := e.authorize(&d.labels); err != nil {
+		c.input = in
+		if err := c.authorize(&d.labels); err != nil {
 			return nil, err
 		}
-		out, err := method(e.cfg.Operations, ctx, e.caller, in)
+		out, err := method(c.cfg.Operations, ctx, c.caller, in)
 		if err != nil {
 			return nil, err
 		}
 		if out == nil {
 			return nil, fmt.Errorf("the operation returned neither a %T nor an error", out)
 		}
-		e.output = out
+		c.output = out
 		return out, nil
 	}
 }

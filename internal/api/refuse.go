@@ -10,8 +10,8 @@ import (
 
 // Refuse answers a request that does not get as far as the handler, in the form of the API's errors.
 func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
-	e := &exchange{handler: &handler{cfg: Config{Log: log}}, w: w, r: r, started: time.Now()}
-	e.caller.RequestID = uuid.New()
-	w.Header().Set("X-Amzn-Requestid", e.caller.RequestID)
-	e.writeError(err)
+	c := &apiCall{handler: &handler{cfg: Config{Log: log}}, w: w, r: r, started: time.Now()}
+	c.caller.RequestID = uuid.New()
+	w.Header().Set("X-Amzn-Requestid", c.caller.RequestID)
+	c.writeError(err)
 }

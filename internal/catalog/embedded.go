@@ -104,7 +104,7 @@ func (e *embedded) stop() {
 	}
 }
 
-// lose records that there is no server, and why.
+// lose notes that there is no server, and why.
 func (e *embedded) lose(err error) *UnavailableError {
 	e.mu.Lock()
 	defer e.mu.Unlock()

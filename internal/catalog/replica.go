@@ -237,7 +237,7 @@ func (r *replica) compare(rows []*row) (*table, []lattice.Change) {
 	return fresh, changes
 }
 
-// reach records that nothing has happened up to a revision.
+// reach notes that nothing has happened up to a revision.
 func (r *replica) reach(revision int64) {
 	r.seen.advance(revision)
 	r.applied.advance(revision)

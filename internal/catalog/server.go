@@ -103,7 +103,7 @@ func startServer(ctx context.Context, cfg Config, dir string) (*server, error) {
 	return s, nil
 }
 
-// lose records that the server has failed.
+// lose notes that the server has failed.
 func (s *server) lose(err error) {
 	s.once.Do(func() {
 		s.err = err

@@ -91,10 +91,10 @@ func (c *Control) numberMissing(ctx context.Context) error {
 	snapshot := c.inventory()
 	var configurations, associations []lattice.Key
 	c.Catalog.Read(func(v catalog.View) {
-		targets := snapshot.ResourceEndpointTargets()
+		reached := snapshot.ResourcesWithEndpoints()
 		for r := range catalog.All[*lattice.ResourceConfiguration](v, lattice.Everywhere(lattice.KindResourceConfiguration)) {
-			_, named := slices.BinarySearch(targets, r.ID)
-			_, asGroup := slices.BinarySearch(targets, r.GroupID)
+			_, named := slices.BinarySearch(reached, r.ID)
+			_, asGroup := slices.BinarySearch(reached, r.GroupID)
 			if (named || asGroup) && len(c.unattached(v, r.Key())) > 0 {
 				configurations = append(configurations, r.Key())
 			}

@@ -131,7 +131,7 @@ func (c *Checker) endLate(now time.Time) {
 	}
 }
 
-// finish records the outcome of a check: what was found, but not what the check itself knows. The body may be used again
+// finish notes the outcome of a check: what was found, but not what the check itself knows. The body may be used again
 // afterwards.
 func (c *Checker) finish(k *check, o outcome, body []byte) {
 	c.mu.Lock()

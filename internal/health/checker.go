@@ -128,7 +128,7 @@ func (c *Checker) Close() {
 	c.goroutines.Wait()
 }
 
-// Apply records which target groups are in use, with their settings and targets. Other groups stay as they are.
+// Apply notes which target groups are in use, with their settings and targets. Other groups stay as they are.
 func (c *Checker) Apply(uses []routing.Use) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

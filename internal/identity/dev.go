@@ -26,7 +26,7 @@ const maxAccessKeyID = 128
 // Authenticate implements api.Authenticator. It refuses only Regions that are not valid.
 func (d Dev) Authenticate(r *http.Request, _ func() ([]byte, error)) (api.Caller, error) {
 	caller := api.Caller{Region: d.Region}
-	if c, ok := sigv4.ClaimedCredential(signedView(r)); ok {
+	if c, ok := sigv4.NamedCredential(signedView(r)); ok {
 		if c.Region != "" {
 			if err := checkRegion(c.Region, nil); err != nil {
 				return api.Caller{}, err

@@ -212,9 +212,9 @@ func (f *Failures) tell(what failure, count int, now time.Time) {
 	})
 }
 
-// clientOf returns the client that a request claims to be from.
+// clientOf returns the client that a request says it is from.
 func clientOf(r *http.Request) client {
-	c, _ := sigv4.ClaimedCredential(signedView(r))
+	c, _ := sigv4.NamedCredential(signedView(r))
 	who := client{accessKeyID: c.AccessKeyID[:min(len(c.AccessKeyID), maxAccessKeyID)]}
 	address, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

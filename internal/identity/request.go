@@ -33,6 +33,6 @@ func (h headers) Header(name string, from int) (value []byte, next int) {
 // RequestedService returns the name of the AWS service for which a request is signed, "" if it is not signed. It does not
 // check the signature.
 func RequestedService(r *http.Request) string {
-	c, _ := sigv4.ClaimedCredential(signedView(r))
+	c, _ := sigv4.NamedCredential(signedView(r))
 	return c.Service
 }

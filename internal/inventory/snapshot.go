@@ -243,20 +243,12 @@ func (s *Snapshot) ServiceNetworkEndpoints(serviceNetwork lattice.Key) []VPCEndp
 	return leadingTo(s.networkEndpoints, serviceNetwork)
 }
 
-// ResourceEndpointTargets and ServiceNetworkEndpointTargets return the ids of the resource configurations and of the service
-// networks to which VPC endpoints lead, in order.
-func (s *Snapshot) ResourceEndpointTargets() []string {
+// ResourcesWithEndpoints returns the ids of the resource configurations to which VPC endpoints lead, in order.
+func (s *Snapshot) ResourcesWithEndpoints() []string {
 	if s == nil {
 		return nil
 	}
 	return slices.Sorted(maps.Keys(s.resourceEndpoints))
-}
-
-func (s *Snapshot) ServiceNetworkEndpointTargets() []string {
-	if s == nil {
-		return nil
-	}
-	return slices.Sorted(maps.Keys(s.networkEndpoints))
 }
 
 func leadingTo(endpoints map[string][]VPCEndpoint, to lattice.Key) []VPCEndpoint {

@@ -30,7 +30,7 @@ func (a *ResourceEndpointAssociation) Claims() []Claim {
 	return append(addressClaims(a.AddressNumber), EndpointAssociationClaim(a.Scope, a.ResourceConfigurationID, a.VpcEndpointID))
 }
 
-// EndpointAssociationClaim claims that a VPC endpoint is associated with a resource configuration.
+// EndpointAssociationClaim is the claim of the association between a VPC endpoint and a resource configuration.
 func EndpointAssociationClaim(scope Scope, resourceConfigurationID, vpcEndpointID string) Claim {
 	return Claim{KindResourceEndpointAssociation, scope, "association", resourceConfigurationID + "/" + vpcEndpointID}
 }

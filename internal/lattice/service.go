@@ -125,7 +125,7 @@ func (a *ServiceNetworkServiceAssociation) Claims() []Claim {
 	return claims
 }
 
-// PairClaim claims that the service is associated with the service network.
+// PairClaim is the claim of the association between the service and the service network.
 func (a *ServiceNetworkServiceAssociation) PairClaim() Claim {
 	return Claim{KindServiceNetworkServiceAssociation, a.Scope, "association", a.ServiceNetworkID + "/" + a.ServiceID}
 }

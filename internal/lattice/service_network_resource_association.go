@@ -65,7 +65,7 @@ func (a *ServiceNetworkResourceAssociation) Claims() []Claim {
 	return claims
 }
 
-// PairClaim claims that the resource configuration is associated with the service network.
+// PairClaim is the claim of the association between the resource configuration and the service network.
 func (a *ServiceNetworkResourceAssociation) PairClaim() Claim {
 	return ResourceAssociationClaim(a.Scope, a.ServiceNetworkID, a.ResourceConfigurationID)
 }

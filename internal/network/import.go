@@ -36,15 +36,6 @@ func (s *Store) Import(ctx context.Context, text []byte, scope lattice.Scope, pr
 	return len(records), d.scope, s.write(ctx, records, progress)
 }
 
-// Scope returns whose network a document is, so that the caller can decide whether it may be imported.
-func Scope(text []byte, scope lattice.Scope) (lattice.Scope, error) {
-	d, err := decode(text, scope)
-	if err != nil {
-		return lattice.Scope{}, &DocumentError{err}
-	}
-	return d.scope, nil
-}
-
 // write stores records in their order, a part at a time.
 func (s *Store) write(ctx context.Context, records []lattice.Record, progress Progress) error {
 	for done := 0; done < len(records); {
@@ -78,7 +69,7 @@ func (s *Store) write(ctx context.Context, records []lattice.Record, progress Pr
 	return nil
 }
 
-// explain adds to the error about a claim that two records have what the operator can do about it.
+// explain adds what the operator can do to the error about a claim of two records.
 func explain(err error) error {
 	if claimed, ok := errors.AsType[*catalog.ClaimedError](err); ok {
 		return fmt.Errorf("the %s %q belongs to another record, %s %s, which is stored already; delete or rename one of them: %w",

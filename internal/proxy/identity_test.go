@@ -25,8 +25,8 @@ func aboutTheCaller(values func(name string) []string) string {
 	return strings.Join(said, "\n")
 }
 
-// claims are what a client says of itself, and nobody believes.
-var claims = []string{
+// forged are header lines in which a client says who it is. Nobody believes them.
+var forged = []string{
 	"x-amzn-lattice-identity", "Principal=arn:aws:iam::111122223333:root", "X-Amzn-Lattice-Identity-Tags", "principal=me;team=red",
 	"X-AMZN-LATTICE-NETWORK", "SourceVpcArn=mine", "x-amzn-source-vpc", "vpc-mine", "x_amzn_lattice_identity", "me", "x-amzn-lattice-new", "me",
 }
@@ -100,8 +100,8 @@ func TestTargetsLearnWhoTheCallerIsAndWhereItIs(t *testing.T) {
 				t.Helper()
 				request := requestTo(t, "GET", "/")
 				sign(t, request, test.key)
-				for i := 0; i < len(claims); i += 2 {
-					request.Header[claims[i]] = []string{claims[i+1]}
+				for i := 0; i < len(forged); i += 2 {
+					request.Header[forged[i]] = []string{forged[i+1]}
 				}
 				if r := do(t, client, request); r.StatusCode != 200 {
 					t.Errorf("%d %q", r.StatusCode, r.body)
@@ -118,8 +118,8 @@ func TestTargetsLearnWhoTheCallerIsAndWhereItIs(t *testing.T) {
 			lead(shape.TargetGroupProtocolVersionGrpc, service.serve(t))
 			conn := w.grpcClient(grpc.WithUnaryInterceptor(signingInterceptor(t, test.key)))
 			var claimed []string
-			for i := 0; i < len(claims); i += 2 {
-				claimed = append(claimed, strings.ToLower(claims[i]), claims[i+1])
+			for i := 0; i < len(forged); i += 2 {
+				claimed = append(claimed, strings.ToLower(forged[i]), forged[i+1])
 			}
 			ctx := metadata.AppendToOutgoingContext(grpcContext(t), claimed...)
 			if err := conn.Invoke(ctx, "/test.Echo/Unary", wrapperspb.Bytes([]byte("hello")), new(wrapperspb.BytesValue)); err != nil {

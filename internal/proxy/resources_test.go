@@ -99,8 +99,8 @@ func refusal(address netip.Addr, port uint16) error {
 	return err
 }
 
-// exchangeLine sends a line and expects it back.
-func exchangeLine(t testing.TB, conn net.Conn, line string) {
+// echoLine sends a line and expects it back.
+func echoLine(t testing.TB, conn net.Conn, line string) {
 	t.Helper()
 	if _, err := io.WriteString(conn, line); err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestResourceIsReachedAtItsAddress(t *testing.T) {
 	w := newWorld(t)
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
-	exchangeLine(t, reach(t, address, target.port), "hello\n")
+	echoLine(t, reach(t, address, target.port), "hello\n")
 }
 
 func TestEndOfOneSideOfAResourceLeavesTheOtherOpen(t *testing.T) {
@@ -172,7 +172,7 @@ func TestResetsPassThroughToAndFromAResource(t *testing.T) {
 		t.Errorf("after a reset of the target: %v", err)
 	}
 	conn = reach(t, address, target.port)
-	exchangeLine(t, conn, "x")
+	echoLine(t, conn, "x")
 	conn.SetLinger(0)
 	conn.Close()
 	if err := <-seen; !errors.Is(err, syscall.ECONNRESET) {
@@ -232,13 +232,13 @@ func TestPortsOutsideTheRangesAreRefused(t *testing.T) {
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
 	old := reach(t, address, target.port)
-	exchangeLine(t, old, "before\n")
+	echoLine(t, old, "before\n")
 	w.resource("db", 1, atAddress("127.0.0.1"), "2-3")
 	if conn, err := net.Dial("tcp", netip.AddrPortFrom(address, target.port).String()); err == nil {
 		conn.Close()
 		t.Error("a port that is no longer in the ranges is connected to")
 	}
-	exchangeLine(t, old, "after\n")
+	echoLine(t, old, "after\n")
 }
 
 func TestWidePortRangesAreBoundAtWellKnownPorts(t *testing.T) {
@@ -247,7 +247,7 @@ func TestWidePortRangesAreBoundAtWellKnownPorts(t *testing.T) {
 		cfg.ResourcePorts, cfg.Unsteered = []int{int(target.port), 7}, errors.New("not here")
 	})
 	address := w.resource("db", 1, atAddress("127.0.0.1"), "1024-65535", "9-10")
-	exchangeLine(t, reach(t, address, target.port), "hello\n")
+	echoLine(t, reach(t, address, target.port), "hello\n")
 	resource, _ := w.router.Resource(address)
 	state := w.proxy.ResourceState(resource, address)
 	want := []lattice.PortRange{{From: 9, To: 10}, {From: int(target.port), To: int(target.port)}}
@@ -279,7 +279,7 @@ func TestIdleConnectionToAResourceEnds(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.ResourceIdleTimeout = time.Second })
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)
-	exchangeLine(t, conn, "hello\n")
+	echoLine(t, conn, "hello\n")
 	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, syscall.ETIMEDOUT) {
 		t.Errorf("an idle connection: %d bytes, error %v", n, err)
 	}
@@ -290,7 +290,7 @@ func TestConnectionToAResourceEndsAfter350SecondsWithoutBytes(t *testing.T) {
 	w := newWorld(t)
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)
-	exchangeLine(t, conn, "hello\n")
+	echoLine(t, conn, "hello\n")
 	sweepIn := func(after time.Duration) {
 		w.proxy.sweeping.Lock()
 		defer w.proxy.sweeping.Unlock()
@@ -302,7 +302,7 @@ func TestConnectionToAResourceEndsAfter350SecondsWithoutBytes(t *testing.T) {
 		}
 	}
 	sweepIn(349 * time.Second)
-	exchangeLine(t, conn, "before the timeout\n")
+	echoLine(t, conn, "before the timeout\n")
 	sweepIn(351 * time.Second)
 	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("after it: %d bytes, error %v", n, err)
@@ -388,13 +388,13 @@ func TestDeletedResourceEndsConnectionsAfterTheDrainTimeout(t *testing.T) {
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
 	conn := reach(t, address, target.port)
-	exchangeLine(t, conn, "before\n")
+	echoLine(t, conn, "before\n")
 	w.delete(lattice.ServiceNetworkResourceAssociationKey(scope, "snra-db"))
 	if again, err := net.Dial("tcp", netip.AddrPortFrom(address, target.port).String()); err == nil {
 		again.Close()
 		t.Error("a new connection was made")
 	}
-	exchangeLine(t, conn, "while it drains\n")
+	echoLine(t, conn, "while it drains\n")
 	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("after the drain timeout: %d bytes, error %v", n, err)
 	}
@@ -415,7 +415,7 @@ func TestAddressesOfANameAreTriedInTurn(t *testing.T) {
 		}
 	})
 	address := w.resource("db", 1, named("db.test"), target.ports())
-	exchangeLine(t, reach(t, address, target.port), "hello\n")
+	echoLine(t, reach(t, address, target.port), "hello\n")
 
 	newPeer(t, "127.0.0.3:"+target.ports(), func(conn *net.TCPConn) { io.WriteString(conn, "moved") })
 	mu.Lock()
@@ -430,7 +430,7 @@ func TestConnectionsToResourcesCountAgainstTheLimits(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.Limits.PerSource = 1 })
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
-	exchangeLine(t, reach(t, address, target.port), "one\n")
+	echoLine(t, reach(t, address, target.port), "one\n")
 	if err := refusal(address, target.port); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("a second connection from the source: %v", err)
 	}
@@ -443,7 +443,7 @@ func TestShutdownEndsConnectionsToResources(t *testing.T) {
 	w := newWorld(t)
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)
-	exchangeLine(t, conn, "hello\n")
+	echoLine(t, conn, "hello\n")
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if err := w.proxy.Shutdown(ctx); err == nil {
@@ -465,7 +465,7 @@ func TestIdleConnectionsToResourcesAreManyAndLeaveNothing(t *testing.T) {
 		conns[i] = reach(t, address, target.port)
 	}
 	for _, conn := range conns {
-		exchangeLine(t, conn, "x")
+		echoLine(t, conn, "x")
 	}
 	if usage := w.proxy.Usage(); usage.Open != count {
 		t.Errorf("%d connections are open", usage.Open)

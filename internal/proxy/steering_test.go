@@ -33,9 +33,9 @@ func TestAllPortsOfAResourceAreOpen(t *testing.T) {
 	w := newWorld(t, steered(t))
 	address := w.resource("db", 1, atAddress("127.0.0.1"), "1-65535")
 	old := reach(t, address, target.port)
-	exchangeLine(t, old, "hello\n")
+	echoLine(t, old, "hello\n")
 	other := w.resource("cache", 2, atAddress("127.0.0.1"), target.ports(), "9-10")
-	exchangeLine(t, reach(t, other, target.port), "hello\n")
+	echoLine(t, reach(t, other, target.port), "hello\n")
 	if conn, err := net.Dial("tcp", netip.AddrPortFrom(other, 8).String()); err == nil {
 		conn.Close()
 		t.Error("a port outside the ranges is connected to")
@@ -52,11 +52,11 @@ func TestAllPortsOfAResourceAreOpen(t *testing.T) {
 		conn.Close()
 		t.Error("a port that is no longer in the ranges is connected to")
 	}
-	exchangeLine(t, old, "after a change of the ranges\n")
+	echoLine(t, old, "after a change of the ranges\n")
 	// The number of a resource that is gone is given to another one.
 	w.delete(lattice.ServiceNetworkResourceAssociationKey(scope, "snra-db"))
 	address = w.resource("next", 1, atAddress("127.0.0.1"), "1-65535")
-	exchangeLine(t, reach(t, address, target.port), "hello\n")
+	echoLine(t, reach(t, address, target.port), "hello\n")
 	w.delete(lattice.ServiceNetworkResourceAssociationKey(scope, "snra-next"))
 	if conn, err := net.Dial("tcp", netip.AddrPortFrom(address, target.port).String()); err == nil {
 		conn.Close()
@@ -74,7 +74,7 @@ func TestThousandResourcesWithAllPortsTakeOneSocket(t *testing.T) {
 		t.Errorf("there are %d sockets", len(sockets))
 	}
 	for _, number := range []uint32{1, 500, 1000} {
-		exchangeLine(t, reach(t, resourceRange.Addresses(number)[0], target.port), "hello\n")
+		echoLine(t, reach(t, resourceRange.Addresses(number)[0], target.port), "hello\n")
 	}
 }
 
@@ -101,7 +101,7 @@ func TestRangeOfAnotherProcessIsLeftAlone(t *testing.T) {
 			}
 			gate.Close()
 			trellistest.Await(t, func() bool { return w.proxy.ResourceState(resource, address).Closed == "" }, "the range is taken once it is free")
-			exchangeLine(t, reach(t, address, target.port), "hello\n")
+			echoLine(t, reach(t, address, target.port), "hello\n")
 		})
 	}
 }
@@ -110,12 +110,12 @@ func TestShutdownEndsTheSteering(t *testing.T) {
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	w := newWorld(t, steered(t))
 	address := w.resource("db", 1, atAddress("127.0.0.1"), "1-65535")
-	exchangeLine(t, reach(t, address, target.port), "hello\n")
+	echoLine(t, reach(t, address, target.port), "hello\n")
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if err := w.proxy.Shutdown(ctx); err == nil {
 		t.Error("nothing was broken off")
 	}
 	everywhere := newPeer(t, "0.0.0.0:0", sendBack)
-	exchangeLine(t, reach(t, address, everywhere.port), "nobody steers any more\n")
+	echoLine(t, reach(t, address, everywhere.port), "nobody steers any more\n")
 }

@@ -197,7 +197,7 @@ func TestSuccessorKnowsThatAPassedCallCameOverTLS(t *testing.T) {
 	}
 	defer response.Body.Close()
 	if body, err := io.ReadAll(response.Body); string(body) != "HTTP/1.1 false" {
-		t.Errorf("a client that claims it gets %q, %v", body, err)
+		t.Errorf("a client that says so gets %q, %v", body, err)
 	}
 }
 

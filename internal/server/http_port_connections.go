@@ -66,7 +66,7 @@ func (p *httpPort) makeRoom() bool {
 	return true
 }
 
-// note records what the HTTP server reports about a connection.
+// note counts what the HTTP server reports about a connection.
 func (p *httpPort) note(reported net.Conn, state http.ConnState) {
 	conn := reported.(*portConnection) // Accept returns no others.
 	switch state {

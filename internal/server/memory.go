@@ -82,7 +82,7 @@ func governMemory(ctx context.Context) error {
 	}
 }
 
-// tick records how much has been allocated in a tick and how much is live. It reports whether the percentage has changed,
+// tick measures how much has been allocated in a tick and how much is live. It reports whether the percentage has changed,
 // and whether that is because it has become quiet.
 func (m *memory) tick(now time.Time, allocated, live uint64) (changed, calmed bool) {
 	before := m.percent

@@ -286,8 +286,8 @@ func parseCredential(text string, algorithm Algorithm) (c Credential, ok bool) {
 	return c, true
 }
 
-// ClaimedCredential returns the credential that a request names, even if the rest of its signature is malformed.
-func ClaimedCredential(r *Request) (Credential, bool) {
+// NamedCredential returns the credential that a request names, even if the rest of its signature is malformed.
+func NamedCredential(r *Request) (Credential, bool) {
 	if authorization := string(r.header("authorization")); authorization != "" {
 		algorithm, _, _ := strings.Cut(authorization, " ")
 		for _, part := range strings.FieldsFunc(authorization, func(c rune) bool { return c == ' ' || c == ',' }) {

@@ -63,7 +63,7 @@ func (r Refusal) GRPC() GRPCCode {
 	}
 }
 
-// NoteGRPC records the gRPC status of a response that the proxy makes itself.
+// NoteGRPC notes the gRPC status of a response that the proxy makes itself.
 func (x *HTTP) NoteGRPC(code GRPCCode) {
 	x.Record.Status, x.Record.HasGRPCStatus, x.Record.GRPCStatus = 200, true, int(code)
 }
@@ -80,7 +80,7 @@ func (x *HTTP) TakeTrailers(lines []byte) {
 	})
 }
 
-// takeGRPCStatus records the gRPC status of the target's response.
+// takeGRPCStatus notes the gRPC status of the target's response.
 func (x *HTTP) takeGRPCStatus(value []byte) {
 	if code, err := strconv.Atoi(string(value)); err == nil {
 		x.Record.HasGRPCStatus, x.Record.GRPCStatus = true, code

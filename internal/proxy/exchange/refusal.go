@@ -110,7 +110,7 @@ func TargetRefusal(err error) Refusal {
 	return brokenByTarget
 }
 
-// Note records a refusal. The status is recorded even if the refusal is not sent.
+// Note notes a refusal in the record. It notes the status even if the refusal is not sent.
 func (x *Exchange) Note(r Refusal) {
 	x.Record.Status, x.Record.Failure = r.Status, r.Failure
 	if x.Record.Problem == nil {
@@ -118,7 +118,7 @@ func (x *Exchange) Note(r Refusal) {
 	}
 }
 
-// Refuse records a refusal and prepares the response to a client that does not speak gRPC.
+// Refuse notes a refusal in the record and prepares the response to a client that does not speak gRPC.
 func (x *HTTP) Refuse(r Refusal) {
 	x.Note(r)
 	if !r.Silent {
