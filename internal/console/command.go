@@ -36,12 +36,37 @@ func (v *visit) command(label, operation string, input any) command {
 			b.WriteString(option + " " + quoted(member.String()))
 			continue
 		}
-		// Whatever else there is can be written as JSON. Such values are made of what JSON has.
-		text, _ := json.Marshal(member.Interface())
-		b.WriteString(option + " " + quoted(string(text)))
+		b.WriteString(option + " " + quoted(compact(withoutEmptyLists(member.Interface()))))
 	}
 	b.WriteString(" --region " + v.scope.Region + " --endpoint-url " + v.cfg.API)
 	return command{label, b.String()}
+}
+
+// withoutEmptyLists returns a value as JSON has it, without the empty lists in it: records have some, and requests must not.
+func withoutEmptyLists(value any) any {
+	var decoded any
+	if json.Unmarshal([]byte(compact(value)), &decoded) != nil {
+		return value
+	}
+	dropEmptyLists(decoded)
+	return decoded
+}
+
+func dropEmptyLists(value any) {
+	switch value := value.(type) {
+	case map[string]any:
+		for name, member := range value {
+			if list, ok := member.([]any); ok && len(list) == 0 {
+				delete(value, name)
+				continue
+			}
+			dropEmptyLists(member)
+		}
+	case []any:
+		for _, element := range value {
+			dropEmptyLists(element)
+		}
+	}
 }
 
 // quoted writes a word for a shell.

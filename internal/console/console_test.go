@@ -125,8 +125,9 @@ func TestCommandLinesHaveAllMembersAndAreQuoted(t *testing.T) {
 		{v.command("", "CreateServiceNetworkVpcAssociation", &shape.CreateServiceNetworkVpcAssociationRequest{
 			ServiceNetworkIdentifier: new("sn-1"), VpcIdentifier: new("vpc-1"), PrivateDnsEnabled: new(false), SecurityGroupIds: []string{"sg-1", "sg-2"}}).Line,
 			`aws vpc-lattice create-service-network-vpc-association --no-private-dns-enabled --security-group-ids '["sg-1","sg-2"]' --service-network-identifier sn-1 --vpc-identifier vpc-1 --region us-west-2 --endpoint-url http://127.0.0.1:7600`},
-		{v.command("", "UpdateRule", &shape.UpdateRuleRequest{ListenerIdentifier: new("listener-1"), Priority: new(int32(7))}).Line,
-			`aws vpc-lattice update-rule --listener-identifier listener-1 --priority 7 --region us-west-2 --endpoint-url http://127.0.0.1:7600`},
+		{v.command("", "UpdateRule", &shape.UpdateRuleRequest{ListenerIdentifier: new("listener-1"), Priority: new(int32(7)),
+			Match: &shape.RuleMatch{HttpMatch: &shape.HttpMatch{Method: new("<&>"), HeaderMatches: []shape.HeaderMatch{}}}}).Line,
+			`aws vpc-lattice update-rule --listener-identifier listener-1 --match '{"httpMatch":{"method":"<&>"}}' --priority 7 --region us-west-2 --endpoint-url http://127.0.0.1:7600`},
 	} {
 		if test.got != test.want {
 			t.Errorf("the line is\n%s\nwant\n%s", test.got, test.want)

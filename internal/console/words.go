@@ -202,9 +202,11 @@ func value[T any](p *T) (zero T) {
 
 // compact writes a value as JSON in one line.
 func compact(v any) string {
-	text, err := json.Marshal(v)
-	if err != nil { // It was made from JSON.
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if encoder.Encode(v) != nil { // It was made from JSON.
 		return ""
 	}
-	return string(text)
+	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -44,7 +44,7 @@ func freePorts(args []string) []string {
 }
 
 // start runs a node with a command line, on free ports, until the test is over.
-func start(t *testing.T, args ...string) *running {
+func start(t testing.TB, args ...string) *running {
 	t.Helper()
 	command, err := configuration.Parse(append(freePorts(args), "--log-level", "debug"), &bytes.Buffer{})
 	if err != nil {
