@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ import (
 
 var testRelease = release{
 	Version: "v1.2.3", Commit: "0123456789abcdef0123456789abcdef01234567", Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-	Help: help{program: "Usage: trellis <command>\n", commands: []commandHelp{{"dev", ".dots and \\ and --flags\n"}}},
+	Help: help{program: "Usage: trellis <command>\n\nCommands:\n  dev    Run it.\n\nRun more.\n", commands: []commandHelp{{"dev", "Usage: trellis dev\n\n.dots and \\ and --flags\n"}}},
 }
 
 // testProgram is this test's program, in the place of one for a target: it has build information too.
@@ -140,9 +141,25 @@ func TestVersionsOfCommitsWithoutATagAreInOrder(t *testing.T) {
 
 func TestTheManPageShowsTextAsItIs(t *testing.T) {
 	page := string(testRelease.manPage())
-	for _, want := range []string{".TH TRELLIS 1 \"2026-01-02\" \"Trellis 1.2.3\"\n", ".SH DEV\n", "\\&.dots and \\e and \\-\\-flags\n"} {
+	for _, want := range []string{".TH TRELLIS 1 \"2026-01-02\" \"Trellis 1.2.3\"\n", ".SS trellis dev\n.nf\n\\&.dots and \\e and \\-\\-flags\n"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
 		}
+	}
+	path, err := exec.LookPath("man")
+	if err != nil {
+		t.Skip("there is no man to read it with")
+	}
+	file := filepath.Join(t.TempDir(), "trellis.1")
+	if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	reader := exec.Command(path, "--warnings", "-l", file)
+	reader.Env = append(os.Environ(), "MANWIDTH=80", "LC_ALL=C.UTF-8")
+	var problems bytes.Buffer
+	reader.Stderr = &problems
+	out, err := reader.Output()
+	if err != nil || problems.Len() > 0 || !bytes.Contains(out, []byte("       .dots and \\ and --flags\n")) {
+		t.Errorf("man: %v %s\n%s", err, problems.Bytes(), out)
 	}
 }

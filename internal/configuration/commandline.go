@@ -44,8 +44,8 @@ type commandLine struct {
 		APIRate      float64        `name:"api-rate" default:"10000" help:"How many API calls an account may make in a second on average; 0 means any number."`
 		AccessLogs   string         `name:"access-logs" help:"Where the entries that access log subscriptions want go: aws is to their destinations at AWS, with this process's credentials; else a directory (default DATA_DIR/access-logs); none is nowhere."`
 		AuditLog     string         `name:"audit-log" help:"File in which each call that changes something is recorded (default DATA_DIR/audit.log); - is standard output, none is nowhere."`
-		Regions      []string       `name:"regions" placeholder:"REGION,..." help:"Regions that signatures may be for (default: that of --region alone)."`
-		AllowTargets []netip.Prefix `name:"allow-targets" placeholder:"NETWORK,..." help:"Networks whose loopback and link-local addresses targets may have, as in 127.0.0.0/8,::1/128 (default none: this node would reach itself)."`
+		Regions      []string       `name:"regions" placeholder:"REGION" help:"Regions that signatures may be for (default: that of --region alone)."`
+		AllowTargets []netip.Prefix `name:"allow-targets" placeholder:"NETWORK" help:"Networks whose loopback and link-local addresses targets may have, as in 127.0.0.0/8,::1/128 (default none: this node would reach itself)."`
 		Credentials  string         `name:"credentials" help:"File of principals and keys (default DATA_DIR/credentials). Created on first start with one administrator."`
 	} `cmd:"" help:"Run an application network: durable, signatures checked."`
 

@@ -24,7 +24,7 @@ type Common struct {
 	APIAddr                 string                `name:"api-addr" default:"127.0.0.1:7600" help:"Address of the Lattice API."`
 	AdminAddr               string                `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /ports, /explain, /ca.pem, /metrics and /debug/pprof."`
 	DataAddr                string                `name:"data-addr" default:"127.0.0.1" help:"IP address that data-plane listeners bind to."`
-	AllowedHosts            []string              `name:"allowed-hosts" placeholder:"NAME,..." help:"Names under which the API port of dev and the admin port may be addressed, beside IP addresses and names below localhost; .internal stands for all names below it."`
+	AllowedHosts            []string              `name:"allowed-hosts" placeholder:"NAME" help:"Names under which the API port of dev and the admin port may be addressed, beside IP addresses and names below localhost; .internal stands for all names below it."`
 	Domain                  string                `name:"domain" default:"localhost" help:"Parent of the generated service names. Some clients, such as curl and browsers, find names below localhost without any DNS (README.md)."`
 	Region                  string                `name:"region" default:"us-west-2" help:"Region of requests whose signature does not name one."`
 	Account                 string                `name:"account" default:"000000000000" help:"Account of requests whose credentials do not name one."`
@@ -33,11 +33,11 @@ type Common struct {
 	APIConcurrency          int                   `name:"api-concurrency" default:"256" help:"How many API operations are carried out at once; 0 means any number. Others wait for a second at most."`
 	APIBurst                int                   `name:"api-burst" default:"0" help:"How many API calls an account may make at once; 0 means as many as --api-rate."`
 	Inventory               string                `name:"inventory" placeholder:"FILE" help:"YAML file of what AWS would know: VPCs, instances, load balancers, certificates, endpoints (docs/inventory.md). Read again when it changes."`
-	InventoryFrom           []string              `name:"inventory-from" placeholder:"aws|SERVICE,..." help:"Services of AWS that are asked for what --inventory does not say: ec2, elbv2, acm, lambda, or aws for all of them (default none: nothing is sent to AWS)."`
+	InventoryFrom           []string              `name:"inventory-from" placeholder:"aws|SERVICE" help:"Services of AWS that are asked for what --inventory does not say: ec2, elbv2, acm, lambda, or aws for all of them (default none: nothing is sent to AWS)."`
 	DNSResolver             string                `name:"dns-resolver" placeholder:"ADDR" help:"DNS server that domain verifications and names of resources are looked up at, as in 10.0.0.2:53 (default: the system's)."`
-	DNSForward              []netip.AddrPort      `name:"dns-forward" placeholder:"ADDR,..." help:"DNS servers that --dns-addr asks for names that are not this network's, as in 10.0.0.2:53 (default none: such queries are refused)."`
+	DNSForward              []netip.AddrPort      `name:"dns-forward" placeholder:"ADDR" help:"DNS servers that --dns-addr asks for names that are not this network's, as in 10.0.0.2:53 (default none: such queries are refused)."`
 	ResourceRange           lattice.ResourceRange `name:"resource-range" default:"127.89.0.0/16" placeholder:"NETWORK[,NETWORK]" help:"Network of IPv4 from which associations of resource configurations get an address each, and perhaps one of IPv6; none is no traffic to resources (docs/resources.md)."`
-	ResourcePorts           []int                 `name:"resource-ports" default:"80,443,1433,1521,3306,5432,5439,6379,8080,8182,9042,9092,9200,11211,27017" placeholder:"PORT,..." help:"Ports at which resources with more than 64 ports are listened for where not all can be open (docs/resources.md)."`
+	ResourcePorts           []int                 `name:"resource-ports" default:"80,443,1433,1521,3306,5432,5439,6379,8080,8182,9042,9092,9200,11211,27017" placeholder:"PORT" help:"Ports at which resources with more than 64 ports are listened for where not all can be open (docs/resources.md)."`
 	LifecycleDelay          time.Duration         `name:"lifecycle-delay" default:"0s" help:"How long resources stay CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS and DELETE_IN_PROGRESS."`
 	DeregistrationDelay     time.Duration         `name:"deregistration-delay" default:"1m" help:"How long a deregistered target is DRAINING."`
 	ConnectionDuration      time.Duration         `name:"connection-duration" default:"10m" help:"How long a client's connection to the data plane may live."`

@@ -12,7 +12,7 @@ import (
 
 // Etcd says how to reach a cluster that keeps the records instead of the embedded server.
 type Etcd struct {
-	Endpoints    []string `name:"endpoints" placeholder:"URL,..." help:"Use this etcd cluster instead of the embedded server, as in https://10.0.0.1:2379,https://10.0.0.2:2379."`
+	Endpoints    []string `name:"endpoints" placeholder:"URL" help:"Use this etcd cluster instead of the embedded server, as in https://10.0.0.1:2379,https://10.0.0.2:2379."`
 	CA           string   `name:"ca" placeholder:"FILE" help:"Authorities that certificates of https:// endpoints are checked with (default: the system's)."`
 	Cert         string   `name:"cert" placeholder:"FILE" help:"Certificate that etcd gets to see. It and its key are read again for each connection."`
 	Key          string   `name:"key" placeholder:"FILE" help:"Key of --etcd-cert."`
