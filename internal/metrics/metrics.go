@@ -7,6 +7,7 @@ package metrics
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 
 	"trellis/internal/accesslog/delivery"
 	"trellis/internal/catalog"
@@ -56,18 +58,61 @@ type Config struct {
 const maxScrapes = 4
 
 // Handler returns the handler of GET /metrics.
-func Handler(cfg Config) http.Handler {
-	runtimes := prometheus.NewRegistry()
-	runtimes.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	gather := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
-		families, err := runtimes.Gather()
-		families = append(families, cfg.gather()...)
-		slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
-		return families, err
-	})
+func Handler(cfg Config) http.Handler { return newHandler(cfg.gather) }
+
+// handler serves scrapes.
+type handler struct {
+	runtimes *prometheus.Registry // of Go and the process
+	gather   func(*gathering)
+	messages http.Handler
+	scrapes  chan struct{} // one for each that goes on
+}
+
+func newHandler(gather func(*gathering)) *handler {
+	h := &handler{runtimes: prometheus.NewRegistry(), gather: gather, scrapes: make(chan struct{}, maxScrapes)}
+	h.runtimes.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// Compressing would take several times as long as everything else.
-	handler := promhttp.HandlerFor(gather, promhttp.HandlerOpts{DisableCompression: true, MaxRequestsInFlight: maxScrapes, ErrorHandling: promhttp.ContinueOnError})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(yielding{w}, r) })
+	h.messages = promhttp.HandlerFor(prometheus.GathererFunc(h.families), promhttp.HandlerOpts{DisableCompression: true, ErrorHandling: promhttp.ContinueOnError})
+	return h
+}
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	select {
+	case h.scrapes <- struct{}{}:
+		defer func() { <-h.scrapes }()
+	default:
+		http.Error(w, fmt.Sprintf("%d scrapes go on, which is as many as there may be", maxScrapes), http.StatusServiceUnavailable)
+		return
+	}
+	w = yielding{w}
+	format := expfmt.Negotiate(r.Header)
+	if format.FormatType() != expfmt.TypeTextPlain {
+		h.messages.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", string(format))
+	// What the library can tell in spite of an error is told.
+	families, _ := h.runtimes.Gather()
+	encoder := expfmt.NewEncoder(w, format)
+	for _, family := range families {
+		if encoder.Encode(family) != nil {
+			return // The scraper has gone.
+		}
+	}
+	out := newText()
+	h.gather(&gathering{out})
+	_, _ = out.WriteTo(w) // An error means that the scraper has gone.
+}
+
+// families returns all metrics as messages.
+func (h *handler) families() ([]*dto.MetricFamily, error) {
+	out := newMessages()
+	h.gather(&gathering{out})
+	families, err := h.runtimes.Gather()
+	families = append(families, out.order...)
+	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	return families, err
 }
 
 // yielding lets other goroutines run, once for each piece that is written.
@@ -79,8 +124,7 @@ func (y yielding) Write(b []byte) (int, error) {
 }
 
 // gather reads all counters.
-func (cfg *Config) gather() []*dto.MetricFamily {
-	g := newGathering()
+func (cfg *Config) gather(g *gathering) {
 	g.gauge(buildInfo, 1, cfg.Version, runtime.Version(), revision())
 	g.traffic(cfg.Router, cfg.Proxy)
 	g.health(cfg.Checker)
@@ -95,7 +139,6 @@ func (cfg *Config) gather() []*dto.MetricFamily {
 	if server := cfg.DNS(); server != nil {
 		g.dns(server)
 	}
-	return g.families()
 }
 
 // revision returns the commit that the program was built from.

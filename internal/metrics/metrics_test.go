@@ -3,13 +3,21 @@ package metrics
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"google.golang.org/protobuf/proto"
 
 	"trellis/internal/accesslog"
 	"trellis/internal/routing"
@@ -79,17 +87,20 @@ func groups(n int) []*routing.TargetGroup {
 	return made
 }
 
-func gatherGroups(groups []*routing.TargetGroup) []*dto.MetricFamily {
-	g := newGathering()
-	var totals tally.Totals
-	for _, group := range groups {
-		g.group(group, &totals)
+// gatherGroups returns what gathers the metrics of target groups.
+func gatherGroups(groups []*routing.TargetGroup) func(*gathering) {
+	return func(g *gathering) {
+		var totals tally.Totals
+		for _, group := range groups {
+			g.group(group, &totals)
+		}
 	}
-	return g.families()
 }
 
 func TestBothKindsOfHistogramsHaveAllObservations(t *testing.T) {
-	for _, family := range gatherGroups(groups(2)) {
+	out := newMessages()
+	gatherGroups(groups(2))(&gathering{out})
+	for _, family := range out.order {
 		for _, m := range family.Metric {
 			h := m.Histogram
 			if h == nil {
@@ -124,14 +135,161 @@ func BenchmarkScrapeOf10000TargetGroups(b *testing.B) {
 	var size int
 	b.ReportAllocs()
 	for b.Loop() {
-		var out bytes.Buffer
-		encoder := expfmt.NewEncoder(&out, expfmt.NewFormat(expfmt.TypeTextPlain))
-		for _, family := range gatherGroups(all) {
-			if err := encoder.Encode(family); err != nil {
-				b.Fatal(err)
-			}
+		out := newText()
+		gatherGroups(all)(&gathering{out})
+		n, err := out.WriteTo(io.Discard)
+		if err != nil {
+			b.Fatal(err)
 		}
-		size = out.Len()
+		size = int(n)
 	}
 	b.ReportMetric(float64(size)/1e6, "MB")
+}
+
+// BenchmarkRequestsDuringScrapes has a client and a server exchange messages over the loopback while 10,000 target groups are
+// scraped, and while they are not, in turn, so that whatever else the machine does concerns both alike.
+func BenchmarkRequestsDuringScrapes(b *testing.B) {
+	handler := newHandler(gatherGroups(groups(10_000)))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				_, _ = io.Copy(conn, conn) // Until the client goes.
+			}()
+		}
+	}()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	message := make([]byte, 200)
+	exchanges := func(until func() bool) (took []time.Duration) {
+		for !until() {
+			began := time.Now()
+			if _, err := conn.Write(message); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.ReadFull(conn, message); err != nil {
+				b.Fatal(err)
+			}
+			took = append(took, time.Since(began))
+		}
+		return took
+	}
+	var without, with, scrapes []time.Duration
+	for b.Loop() {
+		began, ended := time.Now(), make(chan struct{})
+		go func() {
+			defer close(ended)
+			handler.ServeHTTP(&discarding{header: http.Header{}}, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		}()
+		with = append(with, exchanges(func() bool {
+			select {
+			case <-ended:
+				return true
+			default:
+				return false
+			}
+		})...)
+		took := time.Since(began)
+		scrapes = append(scrapes, took)
+		began = time.Now()
+		without = append(without, exchanges(func() bool { return time.Since(began) > took })...)
+	}
+	for name, took := range map[string][]time.Duration{"without": without, "with": with} {
+		slices.Sort(took)
+		for _, quantile := range []float64{0.5, 0.99, 0.999} {
+			b.ReportMetric(float64(took[int(float64(len(took))*quantile)].Nanoseconds())/1e3, fmt.Sprintf("µs-p%v-%s", quantile*100, name))
+		}
+	}
+	slices.Sort(scrapes)
+	b.ReportMetric(float64(scrapes[len(scrapes)/2].Milliseconds()), "ms/scrape")
+}
+
+// discarding is a response that nobody reads.
+type discarding struct{ header http.Header }
+
+func (d *discarding) Header() http.Header         { return d.header }
+func (d *discarding) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discarding) WriteHeader(int)             {}
+
+// Both outputs say the same, as Prometheus's own library reads them.
+func TestTextAndMessagesSayTheSame(t *testing.T) {
+	named := &Definition{"trellis_test_total", "With a back\\slash\nand two lines.", counter, []string{"one", "two"}}
+	plain := &Definition{"trellis_test", "A number.", gauge, nil}
+	all := groups(300) // More than a piece.
+	gather := func(g *gathering) {
+		gatherGroups(all)(g)
+		for i, value := range []float64{0, 1, -1, 0.1, 1e6, 1234567, 1 << 53, 1e300, 1.5e-9, math.Inf(1), math.Inf(-1)} {
+			g.counter(named, value, fmt.Sprint(i), "a\"b\\c\nd"+strings.Repeat("e", lineRoom))
+		}
+		g.gauge(plain, 2.5)
+		var none tally.Distribution
+		g.histogram(&Definition{"trellis_test_seconds", "None.", histogram, nil}, &none)
+	}
+	messages, texts := newMessages(), newText()
+	gather(&gathering{messages})
+	gather(&gathering{texts})
+	var want, written bytes.Buffer
+	encoder := expfmt.NewEncoder(&want, expfmt.NewFormat(expfmt.TypeTextPlain))
+	for _, family := range messages.order {
+		if err := encoder.Encode(family); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := texts.WriteTo(&written); err != nil {
+		t.Fatal(err)
+	}
+	parse := func(text *bytes.Buffer) map[string]*dto.MetricFamily {
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		families, err := parser.TextToMetricFamilies(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return families
+	}
+	got, wanted := parse(&written), parse(&want)
+	if len(got) != len(wanted) || len(got) < 10 {
+		t.Errorf("there are %d metrics as text, want %d", len(got), len(wanted))
+	}
+	for name, family := range wanted {
+		if !proto.Equal(family, got[name]) {
+			t.Errorf("%s differs", name)
+		}
+	}
+}
+
+func TestScrapesAreAnsweredInBothFormatsAndBounded(t *testing.T) {
+	h := newHandler(gatherGroups(groups(3)))
+	scrape := func(accept string) *httptest.ResponseRecorder {
+		r, w := httptest.NewRequest(http.MethodGet, "/metrics", nil), httptest.NewRecorder()
+		r.Header.Set("Accept", accept)
+		h.ServeHTTP(w, r)
+		return w
+	}
+	text := scrape("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.2")
+	if !strings.HasPrefix(text.Header().Get("Content-Type"), "text/plain; version=0.0.4") || !strings.Contains(text.Body.String(), "\ntrellis_target_group_requests_total{") ||
+		!strings.Contains(text.Body.String(), "\ngo_goroutines ") {
+		t.Errorf("the text is of type %q", text.Header().Get("Content-Type"))
+	}
+	messages := scrape("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")
+	if !strings.HasPrefix(messages.Header().Get("Content-Type"), "application/vnd.google.protobuf") || messages.Body.Len() == 0 {
+		t.Errorf("the messages are of type %q", messages.Header().Get("Content-Type"))
+	}
+	for range maxScrapes {
+		h.scrapes <- struct{}{}
+	}
+	if w := scrape("*/*"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("one scrape too many is answered %d", w.Code)
+	}
 }
