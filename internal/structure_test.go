@@ -442,11 +442,9 @@ func checkAssumption(paragraph string, usedIn []string) error {
 		return fmt.Errorf("the paragraph does not end with the place in the code, in brackets")
 	}
 	for _, named := range strings.FieldsFunc(place[1], func(r rune) bool { return strings.ContainsRune(" ,;`", r) }) {
-		for _, file := range usedIn {
-			if matches(strings.TrimSuffix(named, "/")+"/...", file) {
-				return nil
-			}
+		if !slices.ContainsFunc(usedIn, func(file string) bool { return matches(strings.TrimSuffix(named, "/")+"/...", file) }) {
+			return fmt.Errorf("its place is given as %q, but the number occurs in %v", named, usedIn)
 		}
 	}
-	return fmt.Errorf("its place is given as %q, but the number occurs in %v", place[1], usedIn)
+	return nil
 }
