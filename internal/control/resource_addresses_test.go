@@ -147,6 +147,34 @@ vpcEndpoints: [{id: vpce-0123456789abcdef1, vpc: vpc-0123456789abcdef0, type: Re
 	}
 }
 
+func TestTunnelsLeadToNetworkSegmentsAlone(t *testing.T) {
+	c := newClient(t)
+	c.c.ResourceAddresses = 100
+	gateway := call(c, c.c.CreateResourceGateway, &shape.CreateResourceGatewayRequest{Name: new("segments"), VpcIdentifier: new("vpc-0123456789abcdef0"),
+		SubnetIds: []string{"subnet-0123456789abcdef0"}, ResourceConfigDnsResolution: shape.ResourceConfigDnsResolutionInVpc}).Id
+	request := configurationRequest(gateway, "segment")
+	request.Type = shape.ResourceConfigurationTypeCidr
+	request.ResourceConfigurationDefinition = &shape.ResourceConfigurationDefinition{CidrResource: &shape.CidrResource{CidrRanges: []string{"10.1.0.0/16"}}}
+	segment, single := c.configuration(request), c.configuration(configurationRequest(gateway, "single"))
+	snapshot, err := inventory.Parse([]byte(`
+vpcs: [{id: vpc-0123456789abcdef0, cidrs: [10.0.0.0/8]}]
+vpcEndpoints:
+  - {id: vpce-0123456789abcdef1, vpc: vpc-0123456789abcdef0, type: Tunnel, resourceConfiguration: `+*segment+`}
+  - {id: vpce-0123456789abcdef2, vpc: vpc-0123456789abcdef0, type: Resource, resourceConfiguration: `+*segment+`}
+  - {id: vpce-0123456789abcdef3, vpc: vpc-0123456789abcdef0, type: Tunnel, resourceConfiguration: `+*single+`}
+`), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.c.Inventory = fixedInventory{snapshot}
+	for configuration, want := range map[*string]int{segment: 1, single: 0} {
+		list := call(c, c.c.ListResourceEndpointAssociations, &shape.ListResourceEndpointAssociationsRequest{ResourceConfigurationIdentifier: configuration}).Items
+		if len(list) != want || want > 0 && *list[0].VpcEndpointId != "vpce-0123456789abcdef1" {
+			t.Errorf("%s has the associations %+v", *configuration, list)
+		}
+	}
+}
+
 func TestClusterOfDatabasesHasAChildForEachEndpoint(t *testing.T) {
 	c := newClient(t)
 	const arn = "arn:aws:rds:us-west-2:123456789012:cluster:carts"

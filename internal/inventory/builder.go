@@ -188,6 +188,9 @@ func (b *builder) certificate(certificate, key string) *tls.Certificate {
 	return &pair
 }
 
+// tunnel is the type of endpoints that lead to network segments.
+const tunnel = "Tunnel"
+
 func (b *builder) buildVPCEndpoints(f *file) {
 	seen := map[string]bool{}
 	for i, e := range f.VPCEndpoints {
@@ -201,7 +204,11 @@ func (b *builder) buildVPCEndpoints(f *file) {
 		endpoint := VPCEndpoint{ID: e.ID, VPC: e.VPC, Owner: e.Owner, SecurityGroups: e.SecurityGroups, CreatedAt: b.time(e.CreatedAt),
 			PrivateDNS: b.privateDNS(e.PrivateDNSEnabled, e.PrivateDNSPreference, e.PrivateDNSSpecifiedDomains)}
 		switch e.Type {
-		case "Resource":
+		case "Resource", tunnel:
+			endpoint.IsTunnel = e.Type == tunnel
+			if endpoint.IsTunnel && endpoint.PrivateDNS != nil {
+				b.wrong("privateDnsEnabled is not for endpoints of the type Tunnel, which have no private names")
+			}
 			endpoint.to = b.reference("resourceConfiguration", e.ResourceConfiguration, lattice.KindResourceConfiguration)
 			if e.ServiceNetwork != "" {
 				b.wrong("serviceNetwork is for endpoints of the type ServiceNetwork")
@@ -210,11 +217,11 @@ func (b *builder) buildVPCEndpoints(f *file) {
 		case "ServiceNetwork":
 			endpoint.to = b.reference("serviceNetwork", e.ServiceNetwork, lattice.KindServiceNetwork)
 			if e.ResourceConfiguration != "" {
-				b.wrong("resourceConfiguration is for endpoints of the type Resource")
+				b.wrong("resourceConfiguration is for endpoints of the types Resource and Tunnel")
 			}
 			b.snapshot.networkEndpoints[endpoint.to.id] = append(b.snapshot.networkEndpoints[endpoint.to.id], endpoint)
 		default:
-			b.wrong("type is %q; it must be Resource or ServiceNetwork", e.Type)
+			b.wrong("type is %q; it must be Resource, ServiceNetwork or Tunnel", e.Type)
 		}
 	}
 	// In the order of their ids, whatever the order of the file.

@@ -310,12 +310,12 @@ certificates[1] (arn:aws:acm:us-west-2:123456789012:certificate/2): certificate:
 certificates[2] (arn:aws:acm:us-west-2:123456789012:certificate/3): shop.pem and shop.pem: tls: failed to find any PEM data in certificate input
 vpcEndpoints[0] (vpce-1): id must be like vpce-0123456789abcdef0
 vpcEndpoints[0] (vpce-1): owner: "me" must be an account, which has 12 digits
-vpcEndpoints[0] (vpce-1): type is "Gateway"; it must be Resource or ServiceNetwork
+vpcEndpoints[0] (vpce-1): type is "Gateway"; it must be Resource, ServiceNetwork or Tunnel
 vpcEndpoints[1] (vpce-00000000000000001): createdAt: "yesterday" must be a time, such as 2026-01-31T12:00:00Z
 vpcEndpoints[1] (vpce-00000000000000001): resourceConfiguration is missing
 vpcEndpoints[1] (vpce-00000000000000001): serviceNetwork is for endpoints of the type ServiceNetwork
 vpcEndpoints[2] (vpce-00000000000000002): serviceNetwork: "rcfg-0123456789abcdef0" must be an id or an ARN of a servicenetwork
-vpcEndpoints[2] (vpce-00000000000000002): resourceConfiguration is for endpoints of the type Resource
+vpcEndpoints[2] (vpce-00000000000000002): resourceConfiguration is for endpoints of the types Resource and Tunnel
 `)
 	if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(err.Error(), "\n")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

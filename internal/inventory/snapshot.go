@@ -92,7 +92,9 @@ type VPCEndpoint struct {
 	PrivateDNS *PrivateDNS
 	// CreatedAt is zero where nobody says it.
 	CreatedAt time.Time
-	to        reference
+	// IsTunnel says that the endpoint leads to a network segment (CIDR). It carries nothing here.
+	IsTunnel bool
+	to       reference
 }
 
 // PrivateDNS says which private names are found, in the words of EC2's and VPC Lattice's DnsOptions.
@@ -226,11 +228,12 @@ func (s *Snapshot) ResourceEndpoints(resourceConfiguration lattice.Key) []VPCEnd
 // EndpointsTo returns the VPC endpoints through which clients reach a resource configuration, in the order of their ids: those
 // that lead to it, and those that lead to its group.
 func (s *Snapshot) EndpointsTo(r *lattice.ResourceConfiguration) []VPCEndpoint {
-	endpoints := s.ResourceEndpoints(r.Key())
-	if r.GroupID == "" {
-		return endpoints
+	endpoints := slices.Clone(s.ResourceEndpoints(r.Key()))
+	if r.GroupID != "" {
+		endpoints = append(endpoints, s.ResourceEndpoints(lattice.ResourceConfigurationKey(r.Scope, r.GroupID))...)
 	}
-	endpoints = append(slices.Clone(endpoints), s.ResourceEndpoints(lattice.ResourceConfigurationKey(r.Scope, r.GroupID))...)
+	// To a network segment lead tunnels alone, and to anything else none.
+	endpoints = slices.DeleteFunc(endpoints, func(e VPCEndpoint) bool { return e.IsTunnel != (r.Type == shape.ResourceConfigurationTypeCidr) })
 	slices.SortFunc(endpoints, func(a, b VPCEndpoint) int { return strings.Compare(a.ID, b.ID) })
 	return endpoints
 }
