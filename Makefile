@@ -50,6 +50,10 @@ test-clients: prerequisites venv node_modules ## Run the tests with real clients
 test-kits: ## Run 100 tests on 4 workers with the pytest fixtures of the wheel, in a fresh virtual environment.
 	scripts/test_kits.sh
 
+.PHONY: test-recipes
+test-recipes: ## Compile the recipes of docs/containers.md against Testcontainers, from PyPI, npm and the Go proxy.
+	scripts/test_recipes.sh
+
 .PHONY: generate
 generate: venv ## Write the generated code and docs/coverage.md again from the pinned API model.
 	go run ./cmd/apigen -model "$(MODEL)"

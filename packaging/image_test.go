@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -106,8 +108,8 @@ func TestTheImageRunsTheProgramWithoutPrivileges(t *testing.T) {
 	}
 }
 
-// TestTheImageServes runs the image of this machine as a container tool would: its files alone, as its user, with its command
-// and environment, but on ports that are free.
+// TestTheImageServes runs the image of this machine as a container tool would: its files alone, as its user, with its environment,
+// but on ports that are free; by its own command, and by that of the recipes in docs/containers.md.
 func TestTheImageServes(t *testing.T) {
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		t.Skip("only root on Linux can change the root of a process")
@@ -147,14 +149,30 @@ func TestTheImageServes(t *testing.T) {
 			}
 		}
 	}
+	recipe := []string{"dev", "--allow-remote"}
+	page, err := os.ReadFile("../docs/containers.md")
+	if err != nil || !bytes.Contains(page, []byte(`.withCommand(["`+strings.Join(recipe, `", "`)+`"])`)) {
+		t.Fatalf("the page does not run %v: %v", recipe, err)
+	}
+	for _, command := range [][]string{config.Config.Cmd, recipe} {
+		t.Run(command[0], func(t *testing.T) { runImage(t, root, config.Config, command) })
+	}
+	if _, err := os.Stat(filepath.Join(root, "data/credentials")); err != nil {
+		t.Errorf("what it stores is not in /data: %v", err)
+	}
+}
+
+// runImage runs a command of an image in the folder with its files until it is ready, and stops it.
+func runImage(t *testing.T, root string, config v1.Config, command []string) {
+	t.Helper()
 	admin := freeAddress(t)
-	line := append(config.Config.Entrypoint, config.Config.Cmd...)
+	line := slices.Concat(config.Entrypoint, command)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	container := exec.CommandContext(ctx, line[0], line[1:]...)
 	container.Path, container.Err = line[0], nil // It is there in the new root.
-	container.Dir = config.Config.WorkingDir
-	container.Env = append(config.Config.Env, "TRELLIS_API_ADDR="+freeAddress(t), "TRELLIS_ADMIN_ADDR="+admin)
+	container.Dir = config.WorkingDir
+	container.Env = slices.Concat(config.Env, []string{"TRELLIS_API_ADDR=" + freeAddress(t), "TRELLIS_ADMIN_ADDR=" + admin, "TRELLIS_PORT_MAP=80=0,443=0", "TRELLIS_DNS_ADDR=none"})
 	container.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: imageUser, Gid: imageUser}}
 	var out strings.Builder
 	container.Stdout, container.Stderr = &out, &out
@@ -164,7 +182,7 @@ func TestTheImageServes(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- container.Wait() }()
 	for ready := false; !ready; {
-		response, err := http.Get("http://" + admin + "/healthz")
+		response, err := http.Get("http://" + admin + "/readyz")
 		if err == nil {
 			response.Body.Close()
 			ready = response.StatusCode == http.StatusOK
@@ -175,9 +193,6 @@ func TestTheImageServes(t *testing.T) {
 			t.Fatalf("it ends with %v:\n%s", err, out.String())
 		case <-time.After(20 * time.Millisecond):
 		}
-	}
-	if _, err := os.Stat(filepath.Join(root, "data/credentials")); err != nil {
-		t.Errorf("what it stores is not in /data: %v", err)
 	}
 	if err := container.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
