@@ -28,8 +28,8 @@ import (
 )
 
 const (
-	// maxQueued bounds the exchanges and calls whose spans wait: some 30 MB at most, since each attribute is cut.
-	maxQueued = 4096
+	// maxQueued bounds the spans that wait, or are being sent: to some 50 MB, since each text is cut.
+	maxQueued = 8192
 	// maxBatch is how many of them are sent at once, and interval how long they are collected before.
 	maxBatch = 512
 	interval = time.Second
@@ -66,6 +66,7 @@ type Tracer struct {
 	failed   *summary.Summary
 
 	queued, delivered, lost, failures atomic.Int64
+	untold                            atomic.Int64 // spans that had no room, of which the log does not tell yet
 }
 
 // Figures are what a Tracer has counted, in spans but for Failures.
@@ -122,19 +123,19 @@ func (t *Tracer) Figures() Figures {
 // enqueue takes the spans of an exchange or a call, if there is room.
 func (t *Tracer) enqueue(spans []*tracepb.Span) {
 	n := int64(len(spans))
-	t.queued.Add(n)
-	select {
-	case t.queue <- spans:
-	default:
+	if t.queued.Add(n) > maxQueued {
 		t.queued.Add(-n)
 		t.lost.Add(n)
-		t.dropped.Happened(n)
+		t.untold.Add(n)
+		return
 	}
+	t.queue <- spans // There is room: it takes as many as maxQueued.
 }
 
 // Run sends spans until ctx ends, and what has come until then within flushTimeout.
 func (t *Tracer) Run(ctx context.Context) error {
 	defer t.dropped.Close()
+	defer t.tellDropped()
 	defer t.failed.Close()
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -186,6 +187,7 @@ func (t *Tracer) send(ctx context.Context, spans []*tracepb.Span) {
 		Resource: t.resource, ScopeSpans: []*tracepb.ScopeSpans{{Scope: t.scope, Spans: spans}},
 	}})
 	t.queued.Add(-n)
+	t.tellDropped()
 	if err == nil {
 		t.delivered.Add(n)
 		return
@@ -193,4 +195,11 @@ func (t *Tracer) send(ctx context.Context, spans []*tracepb.Span) {
 	t.lost.Add(n)
 	t.failures.Add(1)
 	t.failed.Happened(n, "error", err)
+}
+
+// tellDropped tells of spans that had no room. Whoever made them must not wait for the log.
+func (t *Tracer) tellDropped() {
+	if n := t.untold.Swap(0); n > 0 {
+		t.dropped.Happened(n)
+	}
 }

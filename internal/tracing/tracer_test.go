@@ -15,6 +15,7 @@ import (
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 
 	"trellis/internal/accesslog"
 	"trellis/internal/routing"
@@ -202,7 +203,7 @@ func TestDeadCollectorCostsSpansAlone(t *testing.T) {
 	dead := fmt.Sprintf("http://127.0.0.1:%d", trellistest.FreePort(t))
 	log := &trellistest.Text{}
 	tracer, stop := start(t, Config{Endpoint: dead, Log: slog.New(slog.NewTextHandler(log, nil))})
-	const sent = 5 * maxQueued
+	const sent = 3 * maxQueued
 	for range sent {
 		tracer.Trace(record())
 	}
@@ -228,7 +229,8 @@ func (silentClient) UploadTraces(ctx context.Context, _ []*tracepb.ResourceSpans
 // waits for flushTimeout.
 func TestSilentCollectorHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracer, err := New(t.Context(), Config{Log: slog.New(slog.DiscardHandler)})
+		log := &trellistest.Text{}
+		tracer, err := New(t.Context(), Config{Log: slog.New(slog.NewTextHandler(log, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -236,12 +238,12 @@ func TestSilentCollectorHoldsNobodyUp(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { tracer.Run(ctx); close(ended) }()
-		for range 10 * maxQueued {
+		for range 5 * maxQueued {
 			tracer.Trace(record())
 		}
 		synctest.Wait()
-		if f := tracer.Figures(); f.Queued > 2*(maxQueued+maxBatch) || f.Queued+f.Lost != 20*maxQueued {
-			t.Errorf("of %d spans counted are %+v", 20*maxQueued, f)
+		if f := tracer.Figures(); f.Queued > maxQueued || f.Queued+f.Lost != 10*maxQueued {
+			t.Errorf("of %d spans counted are %+v", 10*maxQueued, f)
 		}
 		began := time.Now()
 		cancel()
@@ -249,8 +251,11 @@ func TestSilentCollectorHoldsNobodyUp(t *testing.T) {
 		if took := time.Since(began); took > flushTimeout {
 			t.Errorf("the end took %v", took)
 		}
-		if f := tracer.Figures(); f.Queued != 0 || f.Lost != 20*maxQueued {
+		if f := tracer.Figures(); f.Queued != 0 || f.Lost != 10*maxQueued {
 			t.Errorf("at the end counted are %+v", f)
+		}
+		if n := strings.Count(log.String(), "spans are lost: they come faster than the collector takes them"); n != 1 {
+			t.Errorf("the log tells of it %d times:\n%s", n, log.String())
 		}
 	})
 }
@@ -267,5 +272,20 @@ func TestSpansAreDeliveredAgainOnceTheCollectorIsBack(t *testing.T) {
 	trellistest.Await(t, func() bool { return len(collector.Spans()) == 2 }, "the collector has the later spans")
 	if f := tracer.Figures(); f.Lost != 2 {
 		t.Errorf("counted are %+v", f)
+	}
+}
+
+// What clients send fills no memory: each text is cut.
+func TestSpansThatWaitAreBoundedInBytes(t *testing.T) {
+	r := record()
+	long := []byte(strings.Repeat("ü", 30_000))
+	r.Method, r.Path, r.Host, r.UserAgent, r.RequestID, r.TraceState = long, long, long, long, long, long
+	r.TraceParent, r.Problem = []byte("00-"+traceID+"-"+spanID+"-01"), errors.New(string(long))
+	bytes, spans := 0, spansOf(r)
+	for _, span := range spans {
+		bytes += proto.Size(span)
+	}
+	if most := 50 << 20 / maxQueued * len(spans); bytes > most {
+		t.Errorf("%d spans have %d bytes, want %d at most", len(spans), bytes, most)
 	}
 }

@@ -37,11 +37,12 @@ func (s *Server) ServeResource(c *downstream.Conn, resource *routing.Resource, w
 		Start: began, NetworkARN: route.NetworkARN, AssociationID: route.AssociationID, EndpointID: route.EndpointID,
 		ConfigurationARN: route.ConfigurationARN, Name: route.ConfigurationName, Source: c.Client.Source, Destination: c.Client.Destination,
 	}
-	failure = s.reach(c, route, &r, with)
+	refused := s.reach(c, route, &r, with)
 	if log := with.Log; log != nil && log.WantsResource(route.AccessLogs()) {
 		log.WriteResource(&r, route.AccessLogs())
 	}
 	if r.Problem != nil {
+		failure = refused
 		c.Break() // The client learns at once, as if the resource itself had refused.
 		with.Failed(resource, c, r.Problem)
 		return
