@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"trellis/internal/inventory"
 	"trellis/internal/lattice"
 	"trellis/internal/principal"
+	"trellis/internal/proxy"
 	"trellis/internal/routing"
 )
 
@@ -62,6 +64,8 @@ type Config struct {
 	Explain func(url.Values) (Explanation, error)
 	// Report returns what is known of the targets of a target group, whether or not it is in use.
 	Report func(group *lattice.TargetGroup, targets []*lattice.Target) []health.TargetReport
+	// Resource returns how a resource can be reached at an address, and what has failed last.
+	Resource func(*routing.Resource, netip.Addr) proxy.ResourceState
 	// Bound returns the address at which a listener's port can be reached, or "".
 	Bound func(listenerPort int) string
 

@@ -3,11 +3,15 @@ package console
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"trellis/internal/catalog"
 	"trellis/internal/lattice"
+	"trellis/internal/proxy"
+	"trellis/internal/routing"
 	"trellis/internal/shape"
 )
 
@@ -26,7 +30,7 @@ type listedGateway struct {
 type listedAssociation struct {
 	*lattice.ServiceNetworkResourceAssociation
 	network, configuration string
-	addresses              []netip.Addr
+	ways                   []*routing.Resource // in which clients reach it
 }
 
 func listedAssociationOf(view catalog.View, a *lattice.ServiceNetworkResourceAssociation) *listedAssociation {
@@ -42,12 +46,12 @@ func listedAssociationOf(view catalog.View, a *lattice.ServiceNetworkResourceAss
 
 // address fills in where clients reach what is associated.
 func (v *visit) address(associations []*listedAssociation) {
-	at := map[string][]netip.Addr{}
+	of := map[string][]*routing.Resource{}
 	for _, r := range v.cfg.Router.Resources() {
-		at[r.Route().AssociationID] = append(at[r.Route().AssociationID], r.Addresses...)
+		of[r.Route().AssociationID] = append(of[r.Route().AssociationID], r)
 	}
 	for _, a := range associations {
-		a.addresses = at[a.ID]
+		a.ways = of[a.ID]
 	}
 }
 
@@ -75,8 +79,10 @@ func (v *visit) associationTable(associations []*listedAssociation) *table {
 // addressCell is where clients find the resource.
 func addressCell(a *listedAssociation) cell {
 	c := orNone(a.DomainName)
-	for _, address := range a.addresses {
-		c.More = append(c.More, code(address.String()))
+	for _, way := range a.ways {
+		for _, address := range way.Addresses {
+			c.More = append(c.More, code(address.String()))
+		}
 	}
 	return c
 }
@@ -291,12 +297,66 @@ func (v *visit) resourceAssociation(id string) (*content, error) {
 	o.Facts = []fact{{"Resource configuration", cell{Text: a.configuration, Link: v.to("resources", a.ResourceConfigurationID)}},
 		{"Service network", cell{Text: a.network, Link: v.to("service-networks", a.ServiceNetworkID)}}, {"Name and address", addressCell(a)},
 		{"Private name", text(map[bool]string{true: "clients find it", false: "off"}[a.PrivateDNSEnabled])}}
-	for _, address := range a.addresses {
-		o.Facts = append(o.Facts, fact{"How a connection would go", cell{Text: fmt.Sprintf("/explain?address=%s", address), Link: "/explain?address=" + address.String()}})
-	}
+	o.Tables = []*table{v.wayTable(a)}
 	o.Commands = []command{
 		v.command("Make it", "CreateServiceNetworkResourceAssociation", &shape.CreateServiceNetworkResourceAssociationRequest{ResourceConfigurationIdentifier: &a.ResourceConfigurationID, ServiceNetworkIdentifier: &a.ServiceNetworkID, Tags: a.Tags}),
 		v.command("Delete it", "DeleteServiceNetworkResourceAssociation", &shape.DeleteServiceNetworkResourceAssociationRequest{ServiceNetworkResourceAssociationIdentifier: &a.ID}),
 	}
 	return &content{Title: a.configuration + " in " + a.network, Data: &o}, nil
+}
+
+// way is an address at which clients reach a resource.
+type way struct {
+	address netip.Addr
+	route   *routing.ResourceRoute
+	state   proxy.ResourceState
+}
+
+// wayTable shows each address of an association with how it can be reached, and what has failed there last.
+func (v *visit) wayTable(a *listedAssociation) *table {
+	var ways []*way
+	for _, r := range a.ways {
+		for _, address := range r.Addresses {
+			ways = append(ways, &way{address, r.Route(), v.cfg.Resource(r, address)})
+		}
+	}
+	return list[*way]{
+		id: "addresses", label: "Addresses", items: ways, empty: "It has no address: no client reaches it.",
+		key:     func(w *way) string { return strings.NewReplacer(".", "-", ":", "-").Replace(w.address.String()) },
+		matches: func(w *way, word string) bool { return containsAny(word, w.address.String()) },
+		columns: []column[*way]{
+			{name: "Address", tight: true, cell: func(w *way) cell {
+				return cell{Text: w.address.String(), Link: "/explain?address=" + w.address.String(), Sub: cmp.Or(w.route.EndpointID, "from associated VPCs")}
+			}},
+			{name: "Ports", cell: (*way).ports},
+			{name: "Last failure", cell: func(w *way) cell {
+				failure := w.state.Failure
+				if failure == nil {
+					return text("none")
+				}
+				return cell{Text: ago(failure.Time), Mark: "bad", Sub: fmt.Sprintf("%s to %s: %s; %s", failure.Source, failure.Destination, failure.Problem, count(int(failure.Count), "failure", "failures"))}
+			}},
+		},
+	}.show(v)
+}
+
+// ports is which ports of an address are open.
+func (w *way) ports() cell {
+	var open []string
+	for _, r := range w.state.Open {
+		if r.From == r.To {
+			open = append(open, fmt.Sprint(r.From))
+		} else {
+			open = append(open, fmt.Sprintf("%d–%d", r.From, r.To))
+		}
+	}
+	c := cell{Text: "open: " + strings.Join(open, ", "), Mark: "good", Sub: w.state.Closed}
+	if len(open) == 0 {
+		c.Text, c.Mark = "none is open", "bad"
+	}
+	for _, port := range slices.Sorted(maps.Keys(w.state.Problems)) {
+		c.Mark = "bad"
+		c.More = append(c.More, cell{Text: fmt.Sprintf("%d: %s", port, w.state.Problems[port])})
+	}
+	return c
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"strings"
 
+	"trellis/internal/accesslog/delivery"
 	"trellis/internal/catalog"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
@@ -86,8 +87,10 @@ func (v *visit) serviceNetwork() (*content, error) {
 	if n == nil {
 		return nil, &missingError{"service network", id}
 	}
+	members := map[string]bool{} // ARNs
 	for _, s := range services {
 		s.traffic = v.samples.traffic(s.ServiceID)
+		members[lattice.FormatARN(v.scope, "service/"+s.ServiceID)] = true
 	}
 	o := v.object(n, "Service network")
 	sharing := "can be shared with other accounts"
@@ -134,6 +137,7 @@ func (v *visit) serviceNetwork() (*content, error) {
 			},
 		}.show(v),
 		logTable(v, logs),
+		v.failures("failures", "Last failed exchanges", func(f *delivery.Failure) bool { return members[f.Service] }),
 	}
 	o.Commands = []command{
 		v.command("Make it", "CreateServiceNetwork", &shape.CreateServiceNetworkRequest{Name: &n.Name, AuthType: n.AuthType, SharingConfig: n.SharingConfig, Tags: n.Tags}),

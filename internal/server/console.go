@@ -48,6 +48,7 @@ func (s *Server) openConsole(context.Context) error {
 		Problems:         func() []console.Problem { return s.state().Problems },
 		Explain:          s.explainRequest,
 		Report:           s.reportTargets,
+		Resource:         s.proxy.ResourceState,
 		Bound:            s.reachableAt,
 		Operations:       api.NewHandler(operations),
 		Principal:        s.principals.Principal,

@@ -1,10 +1,15 @@
 package server
 
 import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -182,7 +187,7 @@ func TestPagesShowWhatThereIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	trellistest.Await(t, func() bool { page, _ := r.read(home); return strings.Contains(page, "<h2>Problems</h2>") }, "the target that nobody serves is a problem")
-	r.wants(home, `href="`+home+"target-groups/"+blue+`">target group demo-blue`)
+	r.wants(home, `href="`+home+"target-groups/"+blue+`">Target group demo-blue`)
 	r.wants(home+"target-groups?q=unhealthy", "1 of 2 unhealthy", "demo-blue", "1–1 of 1 that match, 3 in all")
 	page, _ := r.read(home + "target-groups")
 	if strings.Index(page, "demo-blue") > strings.Index(page, "demo-orders") {
@@ -463,7 +468,17 @@ func TestPagesOfFunctionsResourcesCertificatesAndPolicies(t *testing.T) {
 	r.wants(home+"resources", ">orders-db</a>", ">entrance</a>", "127.0.0.1", "port 5432", *association.Id, "127.89.")
 	r.wants(home+"resources/"+*gateway.Id, "subnet-0123456789abcdef0", ">orders-db</a>", "update-resource-gateway")
 	r.wants(home+"resources/"+*configuration.Id, ">home</a>", ">entrance</a>", "127.89.", "create-resource-configuration")
-	r.wants(home+"resources/"+*association.Id, ">orders-db</a>", ">home</a>", "127.89.", "/explain?address=127.89.")
+	r.wants(home+"resources/"+*association.Id, ">orders-db</a>", ">home</a>", "127.89.", "/explain?address=127.89.", "open: 5432", "from associated VPCs")
+	resource := node.server.router.Resources()[0]
+	// The resource is at a port where nobody listens.
+	if conn, err := net.Dial("tcp", netip.AddrPortFrom(resource.Addresses[0], 5432).String()); err == nil {
+		_, _ = io.Copy(io.Discard, conn)
+		conn.Close()
+	}
+	trellistest.Await(t, func() bool {
+		page, _ := r.read(home + "resources/" + *association.Id)
+		return strings.Contains(page, "1 failure")
+	}, "the failure of a connection is shown")
 	r.wants(home+"service-networks/"+*network.Id, ">orders-db</a>")
 
 	policy := `{"Version":"2012-10-17","Statement":[{"Sid":"nobodyElse","Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":{"StringEquals":{"vpc-lattice-svcs:RequestMethod":"POST"}}}]}`
@@ -495,7 +510,7 @@ func TestPagesOfFunctionsResourcesCertificatesAndPolicies(t *testing.T) {
 	if _, status := r.text(response); status != http.StatusForbidden {
 		t.Fatalf("the request is answered %d", status)
 	}
-	for _, path := range []string{"policies", "policies/" + *network.Id, "services/" + *service.Id} {
+	for _, path := range []string{"policies", "policies/" + *network.Id, "services/" + *service.Id, "service-networks/" + *network.Id} {
 		trellistest.Await(t, func() bool { page, _ := r.read(home + path); return strings.Contains(page, "denied by network policy") }, "%s shows the denial", path)
 	}
 	r.wants(home+"policies/"+*network.Id, "&#34;nobodyElse&#34;", "put-auth-policy", ">home</a>")
@@ -543,5 +558,105 @@ func TestPolicyDocumentsAreShownToWhoMayReadThem(t *testing.T) {
 		if text, _ := r.read(page); test.want != "theStatement" && strings.Contains(text, "theStatement") {
 			t.Errorf("%q sees the document:\n%s", test.key, text)
 		}
+	}
+}
+
+// stream opens the stream by which pages are kept up to date.
+func (r *reader) stream() *http.Response {
+	r.t.Helper()
+	response, err := r.Get(r.base + "/console/live")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { response.Body.Close() })
+	return response
+}
+
+func TestStreamsTellOfChangesAreBoundedAndEndWithTheNode(t *testing.T) {
+	var last *http.Response
+	t.Run("node", func(t *testing.T) {
+		node := start(t, "dev")
+		r := node.reader(t)
+		first := r.stream()
+		if got := first.Header.Get("Content-Type"); got != "text/event-stream" {
+			t.Errorf("the stream is %s", got)
+		}
+		lines := bufio.NewReader(first.Body)
+		if line, err := lines.ReadString('\n'); err != nil || line != ": listening\n" {
+			t.Fatalf("the stream begins with %q (%v)", line, err)
+		}
+		if _, err := node.client(anybody()).CreateService(t.Context(), &vpclattice.CreateServiceInput{Name: new("shop")}); err != nil {
+			t.Fatal(err)
+		}
+		for line := ""; line != "event: change\n"; {
+			var err error
+			if line, err = lines.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first.Body.Close()
+
+		open := map[*http.Response]bool{}
+		refused := func() bool {
+			response := r.stream()
+			if response.StatusCode != http.StatusServiceUnavailable {
+				open[response] = true
+				return false
+			}
+			return true
+		}
+		for !refused() {
+			if len(open) > 100 {
+				t.Fatal("there are more than 100 streams")
+			}
+		}
+		for response := range open { // Another one makes room.
+			response.Body.Close()
+			break
+		}
+		trellistest.Await(t, func() bool { return !refused() }, "there is room for another stream")
+		response, err := http.Get(r.base + "/console/live")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		// One that nobody closes before the node ends.
+		for response := range open {
+			response.Body.Close()
+		}
+		trellistest.Await(t, func() bool {
+			if last, err = http.Get(r.base + "/console/live"); err != nil {
+				t.Fatal(err)
+			}
+			if last.StatusCode == http.StatusOK {
+				return true
+			}
+			last.Body.Close()
+			return false
+		}, "a stream is open")
+	})
+	defer last.Body.Close()
+	if _, err := io.Copy(io.Discard, last.Body); err != nil {
+		t.Errorf("the stream was cut off: %v", err)
+	}
+}
+
+func TestSessionsBegunByHTTPSAreSentByHTTPSAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(file, []byte(consoleCredentials), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	node := start(t, "serve", "--data-dir", t.TempDir(), "--credentials", file)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(node.server.authority.PEM())
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	defer client.CloseIdleConnections()
+	response, err := client.PostForm("https://"+node.server.adminListener.Addr().String()+"/console/sign-in", url.Values{"access-key-id": {"AKIAADMIN"}, "secret-access-key": {"secret-of-admin"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if cookies := response.Cookies(); len(cookies) != 1 || !cookies[0].Secure {
+		t.Errorf("the cookies are %v", cookies)
 	}
 }
