@@ -28,7 +28,7 @@ import (
 )
 
 // resourceRange is that of the tests of this package alone, since others run beside them.
-var resourceRange = lattice.ResourceRange{IPv4: netip.MustParsePrefix("127.90.0.0/16")}
+var resourceRange = lattice.ResourceRange{IPv4: trellistest.ResourceRange()}
 
 // peer is what resources are in the tests: it serves each connection with a function.
 type peer struct {

@@ -79,12 +79,13 @@ func TestThousandResourcesWithAllPortsTakeOneSocket(t *testing.T) {
 }
 
 func TestRangeOfAnotherProcessIsLeftAlone(t *testing.T) {
+	at := netip.AddrPortFrom(resourceRange.IPv4.Addr(), 7659)
 	for name, change := range map[string]func(*Config){
-		"steered": steered(t), "bound": func(cfg *Config) { cfg.ResourceGates = []netip.AddrPort{netip.MustParseAddrPort("127.90.0.0:7659")} },
+		"steered": steered(t), "bound": func(cfg *Config) { cfg.ResourceGates = []netip.AddrPort{at} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			target := newPeer(t, "127.0.0.1:0", sendBack)
-			gate, err := net.Listen("tcp", "127.90.0.0:7659")
+			gate, err := net.Listen("tcp", at.String())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -218,7 +218,9 @@ func TestSubscriptionWritesEntriesBelowADirectory(t *testing.T) {
 
 func TestConnectionsToAResourceHaveEntriesAndLines(t *testing.T) {
 	dir, port := t.TempDir(), greeter(t)
-	node := start(t, "dev", "--access-logs", dir, "--resource-range", "127.97.0.0/24")
+	addresses := trellistest.ResourceRange()
+	resource := addresses.Addr().Next().String()
+	node := start(t, "dev", "--access-logs", dir, "--resource-range", addresses.String())
 	api := node.client(anybody())
 	resourceInNetwork(t, api, "vpc-0123456789abcdef1", port)
 	networks, err := api.ListServiceNetworks(t.Context(), &vpclattice.ListServiceNetworksInput{})
@@ -236,9 +238,9 @@ func TestConnectionsToAResourceHaveEntriesAndLines(t *testing.T) {
 	go func() {
 		ended <- tail.Command{Admin: "http://" + node.server.adminListener.Addr().String()}.Run(ctx, &lines, io.Discard)
 	}()
-	at := fmt.Sprintf("127.97.0.1:%d", port)
+	at := fmt.Sprintf("%s:%d", resource, port)
 	trellistest.Await(t, func() bool {
-		if got, err := greetFrom("127.0.0.1", "127.97.0.1", port); got != "hello" {
+		if got, err := greetFrom("127.0.0.1", resource, port); got != "hello" {
 			t.Fatalf("the resource sends %q, %v", got, err)
 		}
 		return strings.Contains(lines.String(), fmt.Sprintf("orders -> 127.0.0.1:%d", port)) && strings.Contains(lines.String(), " TCP ")

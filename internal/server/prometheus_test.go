@@ -164,7 +164,8 @@ var withoutTraffic = regexp.MustCompile(`function|failures_total|code!=`)
 
 func TestDashboardAndAlertsAskPrometheusForWhatThereIs(t *testing.T) {
 	program, tool := programs(t)
-	node := start(t, "dev", "--port-map", "80=0", "--resource-range", "127.97.0.0/24",
+	addresses := trellistest.ResourceRange()
+	node := start(t, "dev", "--port-map", "80=0", "--resource-range", addresses.String(),
 		"--otlp-endpoint", trellistest.StartCollector(t).URL)
 	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer target.Close()
@@ -176,7 +177,7 @@ func TestDashboardAndAlertsAskPrometheusForWhatThereIs(t *testing.T) {
 	send := func() {
 		node.ask(t, host, "/")
 		node.ask(t, "nobody.example", "/")
-		if got, err := greetFrom("127.0.0.1", "127.97.0.1", port); got != "hello" {
+		if got, err := greetFrom("127.0.0.1", addresses.Addr().Next().String(), port); got != "hello" {
 			t.Fatalf("the resource sends %q, %v", got, err)
 		}
 		requests++

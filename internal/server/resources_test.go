@@ -96,7 +96,8 @@ func TestResourceIsReachedByItsNameFromItsVPCAlone(t *testing.T) {
 	if err := os.WriteFile(file, []byte(vpcs), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	node := start(t, "dev", "--inventory", file, "--resource-range", "127.92.0.0/24")
+	addresses := trellistest.ResourceRange()
+	node := start(t, "dev", "--inventory", file, "--resource-range", addresses.String())
 	api := node.client(anybody())
 	name, association := resourceInNetwork(t, api, "vpc-0123456789abcdef1", port)
 	found, err := node.lookUp(t, name)
@@ -104,7 +105,7 @@ func TestResourceIsReachedByItsNameFromItsVPCAlone(t *testing.T) {
 		t.Fatalf("%s is %v, %v", name, found, err)
 	}
 	address := found[0]
-	if !netip.MustParsePrefix("127.92.0.0/24").Contains(netip.MustParseAddr(address)) {
+	if !addresses.Contains(netip.MustParseAddr(address)) {
 		t.Errorf("the address is %s", address)
 	}
 	if got, err := greetFrom("127.0.0.1", address, port); got != "hello" {

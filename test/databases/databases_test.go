@@ -26,12 +26,15 @@ import (
 )
 
 const (
-	ipv4Range = "127.94.0.0/16"
 	ipv6Range = "fd7e:6c6d::/64"
-	dnsServer = "127.94.255.1"
 	cluster   = "arn:aws:rds:us-west-2:123456789012:cluster:carts"
 	writer    = "carts.cluster-c9akciq32.us-west-2.rds.amazonaws.com"
 	private   = "db.example.test"
+)
+
+var (
+	addresses = trellistest.ResourceRange()
+	dnsServer = fmt.Sprintf("127.%d.255.1", addresses.Addr().As4()[1])
 )
 
 // installed returns where PostgreSQL's programs are, and skips the test where it cannot do what it needs.
@@ -213,7 +216,7 @@ func ipResource() types.ResourceConfigurationDefinition {
 func TestDatabasesAreReachedByTheirNames(t *testing.T) {
 	programs := installed(t)
 	postgres, redis := startPostgres(t, programs), startRedis(t)
-	ranges, hasIPv6 := ipv4Range, routeIPv6(t)
+	ranges, hasIPv6 := addresses.String(), routeIPv6(t)
 	if hasIPv6 {
 		ranges += "," + ipv6Range
 	}
@@ -281,17 +284,17 @@ databases:
 	}
 	w.expectPostgres("ARN, by the name that RDS gives", writer, postgres)
 
-	addresses := w.lookUp("127.0.0.1", single["orders"])
+	found := w.lookUp("127.0.0.1", single["orders"])
 	want := 1
 	if hasIPv6 {
 		want = 2
-		for _, address := range addresses {
+		for _, address := range found {
 			w.expectPostgres("SINGLE, by each of its addresses", address, postgres)
 		}
 		w.expectRedis("CHILD, by IPv6", w.lookUp("127.0.0.1", children["store-redis"])[1], redis)
 	}
-	if len(addresses) != want {
-		t.Errorf("%s has the addresses %v", single["orders"], addresses)
+	if len(found) != want {
+		t.Errorf("%s has the addresses %v", single["orders"], found)
 	}
 
 	for _, name := range []string{single["orders"], private, children["store-redis"], writer} {
@@ -299,7 +302,7 @@ databases:
 			t.Errorf("from the wrong VPC %s is %v", name, found)
 		}
 	}
-	if err := w.connectFrom("127.0.2.1", netip.MustParseAddr(addresses[0]), postgres); err == nil {
+	if err := w.connectFrom("127.0.2.1", netip.MustParseAddr(found[0]), postgres); err == nil {
 		t.Error("from the wrong VPC the database is reached")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
@@ -165,6 +166,7 @@ func (s *sinks) events(t *testing.T) (lines []string) {
 type logged struct {
 	port, tls, sealed   int
 	web, guarded, order string // hosts
+	resources           netip.Prefix
 	resource            string // address and port
 	arrived             sync.Map
 	inventory           string // a file
@@ -419,7 +421,7 @@ func newLogged(t *testing.T) *logged {
 	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", function, "../functions/program").CombinedOutput(); err != nil {
 		t.Fatalf("building the function: %v\n%s", err, out)
 	}
-	l := &logged{port: trellistest.FreePort(t), tls: trellistest.FreePort(t), sealed: trellistest.FreePort(t), expected: map[string]wanted{},
+	l := &logged{port: trellistest.FreePort(t), tls: trellistest.FreePort(t), sealed: trellistest.FreePort(t), resources: trellistest.ResourceRange(), expected: map[string]wanted{},
 		inventory: filepath.Join(dir, "inventory.yaml")}
 	if err := os.WriteFile(l.inventory, fmt.Appendf(nil, "functions:\n  - arn: arn:aws:lambda:us-west-2:000000000000:function:order\n    command: [%s]\n", function), 0o600); err != nil {
 		t.Fatal(err)
@@ -442,7 +444,7 @@ func newLogged(t *testing.T) *logged {
 // start starts a node that carries the network's traffic.
 func (l *logged) start(t *testing.T, program, dir string, flags ...string) *trellistest.Process {
 	t.Helper()
-	p := trellistest.Start(t, program, "serve", append(flags, "--data-dir", dir, "--inventory", l.inventory, "--resource-range", "127.98.0.0/24",
+	p := trellistest.Start(t, program, "serve", append(flags, "--data-dir", dir, "--inventory", l.inventory, "--resource-range", l.resources.String(),
 		"--port-map", fmt.Sprintf("80=%d,443=%d,8443=%d", l.port, l.tls, l.sealed))...)
 	trellistest.Await(t, func() bool {
 		response, err := http.Get(p.Admin + "/readyz")
@@ -550,7 +552,7 @@ func (l *logged) buildResource(t *testing.T, c *vpclattice.Client, network strin
 	subscribe(*configuration.Arn)
 	must(c.CreateServiceNetworkResourceAssociation(ctx, &vpclattice.CreateServiceNetworkResourceAssociationInput{
 		ServiceNetworkIdentifier: &network, ResourceConfigurationIdentifier: configuration.Id}))(t)
-	l.resource = net.JoinHostPort("127.98.0.1", port)
+	l.resource = net.JoinHostPort(l.resources.Addr().Next().String(), port)
 }
 
 // sendMany sends requests of all kinds, in turn, from some clients at once.

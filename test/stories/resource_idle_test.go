@@ -12,8 +12,8 @@ import (
 
 func TestFiveThousandIdleConnectionsToAResourceLeaveNothing(t *testing.T) {
 	const count = 5000
-	dir := t.TempDir()
-	p := trellistest.Start(t, trellistest.BuildFast(t), "serve", "--data-dir", dir, "--resource-range", "127.95.0.0/16")
+	dir, addresses := t.TempDir(), trellistest.ResourceRange()
+	p := trellistest.Start(t, trellistest.BuildFast(t), "serve", "--data-dir", dir, "--resource-range", addresses.String())
 	files := func() int {
 		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.PID()))
 		if err != nil {
@@ -24,7 +24,7 @@ func TestFiveThousandIdleConnectionsToAResourceLeaveNothing(t *testing.T) {
 	port := echoServer(t)
 	resourceBehind(t, client(t, p.API, filepath.Join(dir, "credentials")), fmt.Sprint(port))
 	before := files()
-	address := fmt.Sprintf("127.95.0.1:%d", port)
+	address := firstOf(addresses, port)
 	conns := make([]net.Conn, count)
 	for i := range conns {
 		var err error

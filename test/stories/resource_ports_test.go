@@ -25,7 +25,7 @@ import (
 // steers returns why the kernel steers no connections for this process, if so.
 func steers(t *testing.T) error {
 	t.Helper()
-	table, err := steering.New(lattice.ResourceRange{IPv4: netip.MustParsePrefix("127.95.0.0/16")})
+	table, err := steering.New(lattice.ResourceRange{IPv4: trellistest.ResourceRange()})
 	if err == nil {
 		return table.Close()
 	}
@@ -97,9 +97,14 @@ func devAPI(p *trellistest.Process) *vpclattice.Client {
 	return vpclattice.New(vpclattice.Options{BaseEndpoint: aws.String(p.API), Region: "us-west-2", Credentials: aws.AnonymousCredentials{}})
 }
 
-func startDev(t *testing.T, program, addresses string) *trellistest.Process {
+func startDev(t *testing.T, program string, addresses netip.Prefix) *trellistest.Process {
 	t.Helper()
-	return trellistest.Start(t, program, "dev", "--port-map", "80=0,443=0", "--dns-addr", "none", "--resource-range", addresses)
+	return trellistest.Start(t, program, "dev", "--port-map", "80=0,443=0", "--dns-addr", "none", "--resource-range", addresses.String())
+}
+
+// firstOf returns the address of the first resource, and a port.
+func firstOf(addresses netip.Prefix, port int) string {
+	return netip.AddrPortFrom(addresses.Addr().Next(), uint16(port)).String()
 }
 
 func TestAllPortsTakeTwoCapabilitiesAndNoMore(t *testing.T) {
@@ -117,13 +122,14 @@ func TestAllPortsTakeTwoCapabilitiesAndNoMore(t *testing.T) {
 		"without them": {[]string{"setpriv", "--reuid=65534", "--clear-groups"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := startDev(t, wrapped(t, program, test.words...), "127.95.0.0/16")
+			addresses := trellistest.ResourceRange()
+			p := startDev(t, wrapped(t, program, test.words...), addresses)
 			resourceBehind(t, devAPI(p), "1-65535")
-			address := fmt.Sprintf("127.95.0.1:%d", port)
+			address := firstOf(addresses, port)
 			if got := reachesEcho(t, address); got != test.all {
 				t.Errorf("%s is reached: %v", address, got)
 			}
-			e := explained(t, p, fmt.Sprintf("address=127.95.0.1&port=%d", port))
+			e := explained(t, p, fmt.Sprintf("address=%s&port=%d", addresses.Addr().Next(), port))
 			if (e.Problem == "") != test.all || (e.Closed == "") != test.all {
 				t.Errorf("the explanation is %+v", e)
 			}
@@ -138,21 +144,25 @@ func TestNodesSideBySideHaveTheirOwnResources(t *testing.T) {
 	needSteering(t)
 	program := trellistest.BuildFast(t)
 	port := echoServer(t)
-	first := startDev(t, program, "127.95.0.0/16")
+	one, two := trellistest.ResourceRange(), trellistest.ResourceRange()
+	for two == one {
+		two = trellistest.ResourceRange()
+	}
+	first := startDev(t, program, one)
 	resourceBehind(t, devAPI(first), "1-65535")
-	second := startDev(t, program, "127.96.0.0/16")
+	second := startDev(t, program, two)
 	resourceBehind(t, devAPI(second), fmt.Sprint(port))
-	third := startDev(t, withoutCapabilities(t, program), "127.95.0.0/16") // The range of the first one.
+	third := startDev(t, withoutCapabilities(t, program), one) // The range of the first one.
 	resourceBehind(t, devAPI(third), fmt.Sprint(port))
-	for _, address := range []string{"127.95.0.1", "127.96.0.1"} {
-		if !reachesEcho(t, fmt.Sprintf("%s:%d", address, port)) {
+	for _, addresses := range []netip.Prefix{one, two} {
+		if address := firstOf(addresses, port); !reachesEcho(t, address) {
 			t.Errorf("%s is not reached", address)
 		}
 	}
-	if reachesEcho(t, "127.96.0.1:9") {
+	if reachesEcho(t, firstOf(two, 9)) {
 		t.Error("the second node has the ports of the first one")
 	}
-	if e := explained(t, third, "address=127.95.0.1"); !strings.Contains(e.Problem, "a range of its own") {
+	if e := explained(t, third, "address="+one.Addr().Next().String()); !strings.Contains(e.Problem, "a range of its own") {
 		t.Errorf("the third node explains %+v", e)
 	}
 }
@@ -161,9 +171,10 @@ func TestNoSteeringOutlivesAKilledProcess(t *testing.T) {
 	needSteering(t)
 	program := trellistest.BuildFast(t)
 	port := echoServer(t)
-	address := fmt.Sprintf("127.95.0.1:%d", port)
+	addresses := trellistest.ResourceRange()
+	address := firstOf(addresses, port)
 	for range 2 {
-		p := startDev(t, program, "127.95.0.0/16")
+		p := startDev(t, program, addresses)
 		resourceBehind(t, devAPI(p), "1-65535")
 		if !reachesEcho(t, address) {
 			t.Error("the resource is not reached")

@@ -72,10 +72,10 @@ func TestUpgradeLosesNoConnectionToAResource(t *testing.T) {
 // upgradeUnderConnections upgrades a node while connections to a resource are made, of which none may fail.
 func upgradeUnderConnections(t *testing.T, program string, port int, ports string) {
 	t.Helper()
-	dir := t.TempDir()
-	p := trellistest.Start(t, program, "serve", "--data-dir", dir, "--resource-range", "127.95.0.0/16", "--drain-timeout", "20s")
+	dir, addresses := t.TempDir(), trellistest.ResourceRange()
+	p := trellistest.Start(t, program, "serve", "--data-dir", dir, "--resource-range", addresses.String(), "--drain-timeout", "20s")
 	resourceBehind(t, client(t, p.API, filepath.Join(dir, "credentials")), ports)
-	address := fmt.Sprintf("127.95.0.1:%d", port)
+	address := firstOf(addresses, port)
 	old, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)

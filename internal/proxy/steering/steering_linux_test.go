@@ -10,9 +10,13 @@ import (
 	"testing"
 
 	"trellis/internal/lattice"
+	"trellis/test/trellistest"
 )
 
-var addresses = lattice.ResourceRange{IPv4: netip.MustParsePrefix("127.91.0.0/24")}
+var (
+	addresses = lattice.ResourceRange{IPv4: trellistest.ResourceRange()}
+	first     = addresses.Addresses(1)[0]
+)
 
 // steered returns a table that is attached to a socket of each family, and the sockets.
 func steered(t *testing.T, addresses lattice.ResourceRange) (*Table, []net.Listener) {
@@ -70,7 +74,7 @@ func reaches(t *testing.T, socket net.Listener, place netip.AddrPort) bool {
 
 func TestConnectionsToTheRangesOfAnAddressAreSteered(t *testing.T) {
 	table, sockets := steered(t, addresses)
-	first, second, third := netip.MustParseAddr("127.91.0.1"), netip.MustParseAddr("127.91.0.2"), netip.MustParseAddr("127.91.0.3")
+	second, third := addresses.Addresses(2)[0], addresses.Addresses(3)[0]
 	expect := func(want map[netip.AddrPort]bool) {
 		t.Helper()
 		for place, want := range want {
@@ -109,7 +113,7 @@ func TestAddressIsSteeredThoughSomebodyListensOnAllAddresses(t *testing.T) {
 	}
 	defer everywhere.Close()
 	port := uint16(everywhere.Addr().(*net.TCPAddr).Port)
-	address := netip.MustParseAddr("127.91.0.1")
+	address := first
 	place := netip.AddrPortFrom(address, port)
 	for _, test := range []struct {
 		ranges []lattice.PortRange
@@ -144,14 +148,14 @@ func TestConnectionsOfIPv6AreSteered(t *testing.T) {
 	if !reaches(t, sockets[1], netip.AddrPortFrom(address, 8)) || reaches(t, sockets[1], netip.AddrPortFrom(address, 10)) {
 		t.Error("other ports than those of the range are steered")
 	}
-	if !reaches(t, sockets[0], netip.MustParseAddrPort("127.91.0.1:7")) {
+	if !reaches(t, sockets[0], netip.AddrPortFrom(first, 7)) {
 		t.Error("the address of IPv4 with the same number is not steered")
 	}
 }
 
 func TestSteeringEndsWithItsTable(t *testing.T) {
 	table, sockets := steered(t, addresses)
-	place := netip.MustParseAddrPort("127.91.0.1:5432")
+	place := netip.AddrPortFrom(first, 5432)
 	if err := table.Set(place.Addr(), []lattice.PortRange{{From: 1, To: 65535}}); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +172,7 @@ func TestSteeringEndsWithItsTable(t *testing.T) {
 
 func TestSecondTableTakesOverWhenTheFirstEnds(t *testing.T) {
 	table, sockets := steered(t, addresses)
-	place := netip.MustParseAddrPort("127.91.0.1:5432")
+	place := netip.AddrPortFrom(first, 5432)
 	all := []lattice.PortRange{{From: 1, To: 65535}}
 	if err := table.Set(place.Addr(), all); err != nil {
 		t.Fatal(err)
@@ -190,7 +194,7 @@ func TestSecondTableTakesOverWhenTheFirstEnds(t *testing.T) {
 
 func TestPortRangesOfAnAddressAreBounded(t *testing.T) {
 	table, sockets := steered(t, addresses)
-	place := netip.MustParseAddrPort("127.91.0.1:5432")
+	place := netip.AddrPortFrom(first, 5432)
 	var odd []lattice.PortRange
 	for port := 1; port < 65535; port += 2 {
 		odd = append(odd, lattice.PortRange{From: port, To: port})
