@@ -75,11 +75,10 @@ type lateError question
 
 func (e *lateError) Error() string { return fmt.Sprintf("timed out after %v", e.timeout) }
 
-// coverageOf returns whether the targets of a group are probed, and why not. UG target-group-health-checks: ALB and LAMBDA
-// have no health checks.
+// coverageOf returns whether the targets of a group are probed, and why not.
 func coverageOf(group *lattice.TargetGroup) coverage {
 	switch {
-	case group.Type == shape.TargetGroupTypeAlb || group.Type == shape.TargetGroupTypeLambda:
+	case !lattice.HasHealthChecks(group.Type):
 		return unsupported
 	case group.Config == nil || group.Config.HealthCheck == nil || !orZero(group.Config.HealthCheck.Enabled):
 		return disabled
