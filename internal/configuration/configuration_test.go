@@ -318,7 +318,7 @@ func TestFunctionsAreDeclaredOnTheCommandLineInVariablesAndInTheFile(t *testing.
 	}
 	t.Setenv("TRELLIS_FUNCTION", "a b=./a\norders=./a\norders=./b 'c\norders")
 	_, err = Parse([]string{"dev"}, io.Discard)
-	for _, want := range []string{`--function a b=./a (TRELLIS_FUNCTION): "arn:aws:lambda:us-west-2:000000000000:function:a b" must be like`,
+	for _, want := range []string{`--function a b=./a (TRELLIS_FUNCTION): "arn:aws:lambda:us-west-2:000000000000:function:a b" is not the ARN of a function`,
 		"--function orders (TRELLIS_FUNCTION): there are two functions of this name", "has a quotation mark that nothing closes", "must be a name and a command"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\ndoes not say %s", err, want)
