@@ -448,7 +448,8 @@ func TestPagesOfFunctionsResourcesCertificatesAndPolicies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	configuration, err := client.CreateResourceConfiguration(ctx, &vpclattice.CreateResourceConfigurationInput{Name: new("orders-db"), Type: types.ResourceConfigurationTypeSingle, PortRanges: []string{"5432"},
+	nobody := trellistest.FreePort(t) // listens there
+	configuration, err := client.CreateResourceConfiguration(ctx, &vpclattice.CreateResourceConfigurationInput{Name: new("orders-db"), Type: types.ResourceConfigurationTypeSingle, PortRanges: []string{fmt.Sprint(nobody)},
 		ResourceGatewayIdentifier: gateway.Id, Protocol: types.ProtocolTypeTcp,
 		ResourceConfigurationDefinition: &types.ResourceConfigurationDefinitionMemberIpResource{Value: types.IpResource{IpAddress: new("127.0.0.1")}}})
 	if err != nil {
@@ -465,13 +466,12 @@ func TestPagesOfFunctionsResourcesCertificatesAndPolicies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.wants(home+"resources", ">orders-db</a>", ">entrance</a>", "127.0.0.1", "port 5432", *association.Id, "127.89.")
+	r.wants(home+"resources", ">orders-db</a>", ">entrance</a>", "127.0.0.1", fmt.Sprint("port ", nobody), *association.Id, "127.89.")
 	r.wants(home+"resources/"+*gateway.Id, "subnet-0123456789abcdef0", ">orders-db</a>", "update-resource-gateway")
 	r.wants(home+"resources/"+*configuration.Id, ">home</a>", ">entrance</a>", "127.89.", "create-resource-configuration")
-	r.wants(home+"resources/"+*association.Id, ">orders-db</a>", ">home</a>", "127.89.", "/explain?address=127.89.", "open: 5432", "from associated VPCs")
+	r.wants(home+"resources/"+*association.Id, ">orders-db</a>", ">home</a>", "127.89.", "/explain?address=127.89.", fmt.Sprint("open: ", nobody), "from associated VPCs")
 	resource := node.server.router.Resources()[0]
-	// The resource is at a port where nobody listens.
-	if conn, err := net.Dial("tcp", netip.AddrPortFrom(resource.Addresses[0], 5432).String()); err == nil {
+	if conn, err := net.Dial("tcp", netip.AddrPortFrom(resource.Addresses[0], uint16(nobody)).String()); err == nil {
 		_, _ = io.Copy(io.Discard, conn)
 		conn.Close()
 	}
