@@ -171,7 +171,8 @@ func leaving(t testing.TB, after int, taken *atomic.Int64) string {
 func TestRequestsSurviveATargetThatEndsConnectionsByGOAWAY(t *testing.T) {
 	for _, method := range []string{"GET", "POST"} {
 		t.Run(method, func(t *testing.T) {
-			w := newWorld(t)
+			// A busy machine may need longer than 5 seconds to find a connection that takes a request.
+			w := newWorld(t, func(cfg *Config) { cfg.Upstream.DialTimeout = time.Minute })
 			var taken atomic.Int64
 			w.http2Storefront(shape.TargetGroupProtocolVersionHttp2, leaving(t, 7, &taken))
 			const clients, requests = 50, 20
