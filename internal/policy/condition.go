@@ -168,6 +168,12 @@ func (c *Condition) holds(r *Request) (holds, decided bool) {
 	if op.kind == kindDate && c.Key.isNow() { // the time need not be formatted only to be parsed
 		return c.matches(r, "") != op.negated, true
 	}
+	if op.kind == kindIP && c.Key.id == idSourceIP && op.set == single { // nor need the address
+		if t, ok := r.Values.(*Traffic); ok && t.Source.IsValid() {
+			address, _ := t.address()
+			return c.contains(address) != op.negated, true
+		}
+	}
 	got, next := r.value(&c.Key, 0)
 	if next == Undecided {
 		return false, false
@@ -248,17 +254,23 @@ func (c *Condition) matches(r *Request, got string) bool {
 		}
 	case kindIP:
 		addr, ok := parseAddr(got)
-		for i := range c.values {
-			if ok && c.values[i].prefix.Contains(addr) {
-				return true
-			}
-		}
+		return ok && c.contains(addr)
 	default:
 		for i := range c.values {
 			p := &c.values[i].pattern
 			if p.meaning(r) == known && p.matches(r, text{a: got}) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// contains reports whether an address is in one of the ranges of the values.
+func (c *Condition) contains(address netip.Addr) bool {
+	for i := range c.values {
+		if c.values[i].prefix.Contains(address) {
+			return true
 		}
 	}
 	return false

@@ -49,10 +49,13 @@ func benchAsked(tb testing.TB, policy string, caller Caller) func() Verdict {
 	}
 	source := netip.MustParseAddr("10.1.2.3")
 	var traffic Traffic
+	var memory TrafficMemory
 	var request Request
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	return func() Verdict {
+		memory.Reset()
 		traffic = Traffic{
+			Memory: &memory,
 			Method: "GET", Path: "/public/a", Query: "page=2&q=%61b+c", Headers: headers, Port: "443",
 			ServiceARN: "arn:aws:vpc-lattice:us-west-2:111122223333:service/svc-0123456789abcdef0", Source: source,
 			SourceVpc: "vpc-0123456789abcdef0", SourceVpcOwner: "111122223333", Region: "us-west-2", Secure: true,

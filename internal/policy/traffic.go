@@ -35,13 +35,34 @@ type Traffic struct {
 	Secure bool
 	// Tags are the service's.
 	Tags map[string]string
+	// Memory is for values that are made of these. Nil means that it is allocated when it is needed.
+	Memory *TrafficMemory
+}
 
+// TrafficMemory is where values are kept that have another form than what came with the request. It may be used for one request
+// after another; it is too large to be made for each.
+type TrafficMemory struct {
 	// decoded are the parameters that had to be decoded, each once.
 	decoded []decodedValue
 	room    [4]decodedValue
 	bytes   [128]byte
 	used    int
 	source  [40]byte
+}
+
+// Reset forgets what is kept.
+func (m *TrafficMemory) Reset() { m.decoded, m.used = nil, 0 }
+
+func (t *Traffic) memory() *TrafficMemory {
+	if t.Memory == nil {
+		t.Memory = new(TrafficMemory)
+	}
+	return t.Memory
+}
+
+// address returns the client's address as conditions compare it. ok is false if it is not known.
+func (t *Traffic) address() (address netip.Addr, ok bool) {
+	return t.Source.Unmap().WithZone(""), t.Source.IsValid()
 }
 
 // decodedValue is what the text at a position of the query stands for.
@@ -79,10 +100,11 @@ func (t *Traffic) Value(key *Key, from int) (string, int) {
 	case idSourceVpcOwnerAccount:
 		return One(t.SourceVpcOwner, from)
 	case idSourceIP:
-		if !t.Source.IsValid() {
+		address, ok := t.address()
+		if !ok {
 			return "", None
 		}
-		return One(View(t.Source.Unmap().WithZone("").AppendTo(t.source[:0])), from)
+		return One(View(address.AppendTo(t.memory().source[:0])), from)
 	case idSecureTransport:
 		if t.Secure {
 			return One("true", from)
@@ -148,23 +170,24 @@ func (t *Traffic) decode(encoded string, at int) string {
 	if !strings.ContainsAny(encoded, "%+") {
 		return encoded
 	}
-	for _, d := range t.decoded {
+	m := t.memory()
+	for _, d := range m.decoded {
 		if d.at == at {
 			return d.text
 		}
 	}
-	if t.decoded == nil {
-		t.decoded = t.room[:0]
+	if m.decoded == nil {
+		m.decoded = m.room[:0]
 	}
 	// Long texts are rare, and get their own memory.
-	decoded := t.bytes[t.used:t.used]
+	decoded := m.bytes[m.used:m.used]
 	for rest := encoded; rest != ""; {
 		c, size := decodeByte(rest)
 		decoded = append(decoded, c)
 		rest = rest[size:]
 	}
-	t.used = min(t.used+len(decoded), len(t.bytes))
-	t.decoded = append(t.decoded, decodedValue{at, View(decoded)})
+	m.used = min(m.used+len(decoded), len(m.bytes))
+	m.decoded = append(m.decoded, decodedValue{at, View(decoded)})
 	return View(decoded)
 }
 

@@ -9,8 +9,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// Arrival is a request that has come for a service, as auth policies see it. Its memory may be used for one request after
-// another, each time from the zero value or filled again.
+// Arrival is a request that has come for a service, as auth policies see it.
 type Arrival struct {
 	// Caller is who signed the request; the zero Caller is anonymous. Identity are the caller's own policies.
 	Caller   policy.Caller
@@ -26,8 +25,15 @@ type Arrival struct {
 	Secure bool
 	Now    time.Time
 
+	// Question is memory in which the policies are asked, for one arrival after another. Nil means that it is allocated.
+	Question *Question
+}
+
+// Question is how policies are asked about an arrival.
+type Question struct {
 	asked   policy.Request
 	traffic policy.Traffic
+	memory  policy.TrafficMemory
 }
 
 // NeedsAuthorization reports whether requests need a policy that allows them: that of the service, of the service network,
@@ -64,19 +70,24 @@ func (s *Service) ask(a *Arrival) *policy.Request {
 	if source == nil {
 		source = s.Network.Source()
 	}
-	a.traffic = policy.Traffic{
-		Port: s.port, ServiceARN: s.ARN, NetworkARN: s.NetworkARN, Region: s.Region, Tags: s.tags,
-		SourceVpc: source.VpcID, SourceVpcOwner: source.Account, Source: a.Source, Secure: a.Secure,
+	if a.Question == nil {
+		a.Question = new(Question)
 	}
-	a.asked = policy.Request{
-		Caller: a.Caller, Action: policy.ActionConnect, Resource: s.ARN, Now: a.Now, Values: &a.traffic,
+	q := a.Question
+	q.memory.Reset()
+	q.traffic = policy.Traffic{
+		Port: s.port, ServiceARN: s.ARN, NetworkARN: s.NetworkARN, Region: s.Region, Tags: s.tags,
+		SourceVpc: source.VpcID, SourceVpcOwner: source.Account, Source: a.Source, Secure: a.Secure, Memory: &q.memory,
+	}
+	q.asked = policy.Request{
+		Caller: a.Caller, Action: policy.ActionConnect, Resource: s.ARN, Now: a.Now, Values: &q.traffic,
 	}
 	if a.Request != nil {
-		a.traffic.Method, a.traffic.Path = policy.View(a.Request.Method), policy.View(a.Request.Path)
-		a.traffic.Query, a.traffic.Headers = policy.View(a.Query), a.Request.Headers
-		a.asked.Action, a.asked.Path = policy.ActionInvoke, a.traffic.Path
+		q.traffic.Method, q.traffic.Path = policy.View(a.Request.Method), policy.View(a.Request.Path)
+		q.traffic.Query, q.traffic.Headers = policy.View(a.Query), a.Request.Headers
+		q.asked.Action, q.asked.Path = policy.ActionInvoke, q.traffic.Path
 	}
-	return &a.asked
+	return &q.asked
 }
 
 // authPolicy is the policy that is attached to a service or service network.

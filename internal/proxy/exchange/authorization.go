@@ -19,7 +19,8 @@ import (
 // arrival is a request as auth policies see it, with the memory for it. Exchanges borrow one while they need it; most never do.
 type arrival struct {
 	routing.Arrival
-	request routing.Request
+	request  routing.Request
+	question routing.Question
 }
 
 // authorize decides whether a request to x.Service may go on, before any rule is looked at. It is the only place that
@@ -41,7 +42,7 @@ func (x *Exchange) authorize(head *http1.Request) (r Refusal, refused bool) {
 
 	a := x.shared.arrivals.Get().(*arrival)
 	defer x.shared.arrivals.Put(a)
-	a.Arrival = routing.Arrival{SourceVpc: x.SourceVpc, Source: x.client.Source.Addr(), Secure: x.client.TLS != nil, Now: time.Now()}
+	a.Arrival = routing.Arrival{SourceVpc: x.SourceVpc, Source: x.client.Source.Addr(), Secure: x.client.TLS != nil, Now: time.Now(), Question: &a.question}
 	if who := x.Signer; who != nil {
 		a.Caller, a.Identity = who.Caller(), who.Policies
 		x.caller.ResolvedUser, x.caller.Principal, x.caller.PrincipalTags = who.ARN, who.ARN, who.Tags
