@@ -307,9 +307,17 @@ func TestRequestWithMalformedBodyIsRecordedForItsService(t *testing.T) {
 		{"POST /upload HTTP/1.1\r\nHost: " + host + "\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "no chunk\r\n"},
 	} {
 		w := newWorld(t)
-		w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }))
+		begun := make(chan struct{}, 1)
+		w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
+			r.Peek(1)
+			begun <- struct{}{}
+			io.Copy(io.Discard, r)
+		}))
 		c := w.dial()
-		for _, piece := range pieces {
+		for i, piece := range pieces {
+			if i > 0 {
+				<-begun // The rest is sent on as it comes.
+			}
 			c.send("%s", piece)
 		}
 		if got := c.receive("POST"); got.StatusCode != 400 || !got.Close {

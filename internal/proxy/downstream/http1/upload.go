@@ -19,6 +19,7 @@ import (
 type upload struct {
 	target   *upstream.Conn
 	outcome  atomic.Int32
+	problem  error       // with a body that is malformed; known once the outcome is
 	discards atomic.Bool // the target has responded and needs no more
 	last     atomic.Bool // all of the body has been read; what is left is to write the last piece of it
 	ended    chan struct{}
@@ -46,7 +47,7 @@ func (c *conn) startUpload() {
 		u.run = c.uploadBody
 	}
 	c.x.Uploads = true
-	u.target, u.received, u.rest = c.Target, 0, nil
+	u.target, u.received, u.rest, u.problem = c.Target, 0, nil, nil
 	u.outcome.Store(uploadRunning)
 	u.discards.Store(false)
 	u.last.Store(false)
@@ -94,6 +95,7 @@ func (c *conn) copyBody() (outcome int32) {
 		u.received += int64(n)
 		kept, taken, err := body.Take(piece[:n], true)
 		if err != nil {
+			u.problem = err
 			return uploadMalformed
 		}
 		u.rest = piece[taken:n]
@@ -151,7 +153,9 @@ func (c *conn) uploadRefusal() (exchange.Refusal, bool) {
 	case uploadClientLate:
 		return exchange.LateClient, true
 	case uploadMalformed:
-		return exchange.Malformed, true
+		r := exchange.Malformed
+		r.Problem = c.upload.problem
+		return r, true
 	}
 	return exchange.Refusal{}, false
 }
