@@ -2,6 +2,7 @@ package trellistest
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"testing"
@@ -31,6 +32,9 @@ func Serve(t testing.TB, listener net.Listener, serve func(conn *net.TCPConn)) {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
+				if !errors.Is(err, net.ErrClosed) {
+					t.Errorf("accepting a connection: %v", err)
+				}
 				return
 			}
 			serving.Go(func() {
