@@ -169,9 +169,10 @@ func (c *Condition) holds(r *Request) (holds, decided bool) {
 		return c.matches(r, "") != op.negated, true
 	}
 	if op.kind == kindIP && c.Key.id == idSourceIP && op.set == single { // nor need the address
-		if t, ok := r.Values.(*Traffic); ok && t.Source.IsValid() {
-			address, _ := t.address()
-			return c.contains(address) != op.negated, true
+		if t, ok := r.Values.(*Traffic); ok {
+			if address, known := t.address(); known {
+				return c.contains(address) != op.negated, true
+			}
 		}
 	}
 	got, next := r.value(&c.Key, 0)

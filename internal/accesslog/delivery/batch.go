@@ -43,10 +43,10 @@ type content struct {
 	sum     checksum
 }
 
-// contentOf returns what is in lines, and their stream without its end.
-func contentOf(lines []byte) ([]byte, content) {
+// writeWhole makes lines all that is in a file of a batch. It returns the bytes of the file, without the end of its stream.
+func writeWhole(path string, lines []byte) (int64, content, error) {
 	stream, sum := compress(lines)
-	return stream, content{countEntries(lines), sum}
+	return int64(len(stream)), content{countEntries(lines), sum}, replaceFile(path, append(stream, sum.end()...))
 }
 
 // hole is a record in the stream of entries, where entries are missing.

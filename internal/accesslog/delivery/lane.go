@@ -156,15 +156,15 @@ func (s *Spool) attempt(l *lane, b *batch) (pause time.Duration) {
 
 // shorten leaves the rest of a batch, of which the beginning has been delivered.
 func (s *Spool) shorten(b *batch, rest []byte) {
-	stream, content := contentOf(rest)
-	if err := replaceFile(s.path(b.name), append(stream, content.sum.end()...)); err != nil {
+	bytes, content, err := writeWhole(s.path(b.name), rest)
+	if err != nil {
 		s.cfg.Log.Error("a batch of access logs that has been delivered in part will be delivered again", "file", s.path(b.name), "error", err)
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bytes += int64(len(stream)) - b.bytes
-	b.bytes, b.content = int64(len(stream)), content
+	s.bytes += bytes - b.bytes
+	b.bytes, b.content = bytes, content
 }
 
 // attempted takes up what has come of an attempt. It returns how long to wait before the next one.

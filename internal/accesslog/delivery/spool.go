@@ -345,16 +345,16 @@ func (s *Spool) giveUp(l *lane, at int) {
 	} else {
 		place.hole = &hole{LostEntries: n, From: b.since.UTC(), To: b.until.UTC(), Problem: "the spool was full"}
 	}
-	stream, content := contentOf(place.hole.line())
-	if err := replaceFile(s.path(place.name), append(stream, content.sum.end()...)); err != nil {
+	bytes, content, err := writeWhole(s.path(place.name), place.hole.line())
+	if err != nil {
 		s.cfg.Log.Error("the record of lost access log entries cannot be written", "file", s.path(place.name), "error", err)
 	}
 	if place != b {
 		l.waiting = slices.Delete(l.waiting, at, at+1)
 		s.remove(b)
 	}
-	s.bytes += int64(len(stream)) - place.bytes
-	place.bytes, place.content = int64(len(stream)), content
+	s.bytes += bytes - place.bytes
+	place.bytes, place.content = bytes, content
 }
 
 // hold makes this process the one that delivers the batches of a process that has ended, or its own.
@@ -457,9 +457,8 @@ func (s *Spool) readBatch(name string) (*batch, *lattice.AccessLogSubscription, 
 	// The process may have ended as it wrote: whole lines that can be read count.
 	lines, _ := decompress(stream)
 	lines = lines[:bytes.LastIndexByte(lines, '\n')+1]
-	stream, b.content = contentOf(lines)
-	if b.bytes = int64(len(stream)); b.bytes > 0 {
-		if err := replaceFile(s.path(name), append(stream, b.sum.end()...)); err != nil {
+	if len(lines) > 0 {
+		if b.bytes, b.content, err = writeWhole(s.path(name), lines); err != nil {
 			return nil, nil, err
 		}
 	}
