@@ -146,7 +146,8 @@ func (p *httpPort) forwardTo(address string) {
 	})
 }
 
-// restoreSource gives a request that another process has passed on the address that it came from, and the mark of TLS. It drops what a client that does not know the secret says about that.
+// restoreSource gives a request that another process has passed on the address that it came from, and the mark of TLS. It drops
+// what a client that does not know the secret says about that.
 func (p *httpPort) restoreSource(r *http.Request) {
 	values, ok := r.Header[sourceHeader]
 	if !ok {

@@ -103,21 +103,7 @@ func TestPortHasACertificateForEachNameOfItsOwn(t *testing.T) {
 // TestUnfinishedHandshakesMakeRoom sends the beginning of a handshake, as TestUnfinishedHeadsMakeRoomAtTheAPI that of a head.
 func TestUnfinishedHandshakesMakeRoom(t *testing.T) {
 	d, url, _ := openSecurePort(t, says("here"))
-	var conns []net.Conn
-	for i := range 4 {
-		conn := silence(t, d)
-		if _, err := conn.Write([]byte{handshakeRecord, 3, 1, 2, 0, 1}); err != nil {
-			t.Fatal(err)
-		}
-		conns = append(conns, conn)
-		awaitVisitors(t, d, i+1, 0)
-	}
-	if got := <-ask(t, &http.Client{Transport: &http.Transport{}}, url); got != "here" {
-		t.Errorf("the port answers %q", got)
-	}
-	if !isClosed(conns[0]) || d.usage().Closed != 1 {
-		t.Errorf("the first connection is still open; usage %+v", d.usage())
-	}
+	checkMakeRoom(t, d, url, "\x16\x03\x01\x02\x00\x01")
 }
 
 // TestHandshakeHasTheTimeOfTheFirstHead ends that time under way: the HTTP server sets it before it reads.

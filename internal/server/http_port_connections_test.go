@@ -81,10 +81,16 @@ func TestSilentConnectionsMakeRoomForOthersInTurn(t *testing.T) {
 // A head that never ends must not count as a request.
 func TestUnfinishedHeadsMakeRoomAtTheAPI(t *testing.T) {
 	d, url := openHTTPPort(t, says("here"))
+	checkMakeRoom(t, d, url, "GET / HTTP/1.1\r\nHost:")
+}
+
+// checkMakeRoom fills a port that says "here" with connections that have begun something, of which the first makes room.
+func checkMakeRoom(t *testing.T, d *httpPort, url, begun string) {
+	t.Helper()
 	var conns []net.Conn
 	for i := range 4 {
 		conn := silence(t, d)
-		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost:"); err != nil {
+		if _, err := io.WriteString(conn, begun); err != nil {
 			t.Fatal(err)
 		}
 		conns = append(conns, conn)

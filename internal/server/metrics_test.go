@@ -17,8 +17,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"trellis/internal/metrics"
 	"trellis/test/trellistest"
@@ -42,24 +40,7 @@ func (r *running) scrape(t *testing.T) []byte {
 // series returns the values of a metric's series, by the labels that are asked for. Histograms have their counts.
 func (r *running) series(t *testing.T, name string, by ...string) map[string]float64 {
 	t.Helper()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(r.scrape(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	values := map[string]float64{}
-	for _, m := range families[name].GetMetric() {
-		var key []string
-		for _, label := range by {
-			for _, pair := range m.Label {
-				if pair.GetName() == label {
-					key = append(key, pair.GetValue())
-				}
-			}
-		}
-		values[strings.Join(key, " ")] += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-	}
-	return values
+	return trellistest.Samples(t, bytes.NewReader(r.scrape(t)), name, by...)
 }
 
 // forwardingService makes a service whose listener forwards what comes to a target group, and returns its host and the ids.

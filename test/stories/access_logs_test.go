@@ -555,6 +555,18 @@ func (l *logged) buildResource(t *testing.T, c *vpclattice.Client, network strin
 	l.resource = net.JoinHostPort(l.resources.Addr().Next().String(), port)
 }
 
+// sendWhileUpgrading sends requests of all kinds while a new process takes over.
+func (l *logged) sendWhileUpgrading(t *testing.T, p *trellistest.Process, number func(kindOfRequest) int) {
+	t.Helper()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		l.sendMany(t, "with a new process", kindsOfRequests, number)
+	}()
+	p.Upgrade()
+	<-sent
+}
+
 // sendMany sends requests of all kinds, in turn, from some clients at once.
 func (l *logged) sendMany(t *testing.T, part string, kinds []kindOfRequest, number func(kindOfRequest) int) {
 	t.Helper()
@@ -655,13 +667,7 @@ func TestEachRequestHasOneEntryInEachSink(t *testing.T) {
 	p.Kill()
 	p = start()
 
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		l.sendMany(t, "with a new process", kindsOfRequests, number)
-	}()
-	p.Upgrade()
-	<-sent
+	l.sendWhileUpgrading(t, p, number)
 	if factor > 1 {
 		time.Sleep(30*time.Second - time.Since(down)) // Sleeps: for so long the sinks are down.
 	}

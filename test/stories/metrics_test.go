@@ -8,9 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
-
 	"trellis/test/trellistest"
 )
 
@@ -20,19 +17,7 @@ func scraped(t *testing.T, admin, name string, by ...string) map[string]float64 
 	t.Helper()
 	response := must(http.Get(admin + "/metrics"))(t)
 	defer response.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	values := map[string]float64{}
-	for _, m := range must(parser.TextToMetricFamilies(response.Body))(t)[name].GetMetric() {
-		var key []string
-		for _, label := range by {
-			for _, pair := range m.Label {
-				if pair.GetName() == label {
-					key = append(key, pair.GetValue())
-				}
-			}
-		}
-		values[strings.Join(key, " ")] += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-	}
+	values := trellistest.Samples(t, response.Body, name, by...)
 	maps.DeleteFunc(values, func(_ string, n float64) bool { return n == 0 })
 	return values
 }

@@ -30,13 +30,7 @@ func TestEachRequestHasASpan(t *testing.T) {
 	l.build(t, client(t, p.API, filepath.Join(dir, "credentials")), func(string) {})
 	number := func(kind kindOfRequest) int { return kind.share * factor }
 	l.sendMany(t, "before", kindsOfRequests, number)
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		l.sendMany(t, "with a new process", kindsOfRequests, number)
-	}()
-	p.Upgrade()
-	<-sent
+	l.sendWhileUpgrading(t, p, number)
 	l.checkFunction(t)
 
 	var exchanges []*tracepb.Span
