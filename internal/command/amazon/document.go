@@ -22,7 +22,7 @@ type section struct {
 	orders  [][]string
 }
 
-// add adds an entry with some members of an object, as far as it has them.
+// add adds an entry with those of the members that an object has.
 func (r *reader) add(name string, from object, members ...string) {
 	entry, order := object{}, []string(nil)
 	for _, member := range members {
