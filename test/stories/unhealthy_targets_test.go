@@ -30,10 +30,10 @@ type frail struct {
 	checks       atomic.Int64
 	requests     atomic.Int64
 	// barred is the number from which on no request may come; 0 if any may.
-	barred   atomic.Int64
-	wrong    atomic.Int64 // how many of them have arrived
-	holds    atomic.Int64 // requests that wait for release
-	released <-chan struct{}
+	barred atomic.Int64
+	wrong  atomic.Int64 // how many of them have arrived
+	holds  atomic.Int64 // requests that came to be held until release
+	ward   *ward
 }
 
 func (f *frail) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -46,7 +46,8 @@ func (f *frail) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case "hold":
 		f.holds.Add(1)
-		<-f.released
+		f.ward.holds.Add(1)
+		<-f.ward.released
 	}
 	if from, n := f.barred.Load(), must64(number); from != 0 && n >= from {
 		f.wrong.Add(1)
@@ -85,6 +86,7 @@ type ward struct {
 	group, host string
 	port        int
 	number      atomic.Int64 // of the last request that a client has begun
+	holds       atomic.Int64 // those of all targets
 	released    <-chan struct{}
 }
 
@@ -111,7 +113,7 @@ func newWard(t *testing.T, released <-chan struct{}) *ward {
 // admit registers a new target.
 func (w *ward) admit() *frail {
 	w.t.Helper()
-	f := &frail{port: int32(trellistest.FreePort(w.t)), released: w.released}
+	f := &frail{port: int32(trellistest.FreePort(w.t)), ward: w}
 	f.live(w.t)
 	must(w.api.RegisterTargets(w.t.Context(), &vpclattice.RegisterTargetsInput{TargetGroupIdentifier: &w.group, Targets: targets(f.port)}))(w.t)
 	return f
@@ -170,11 +172,12 @@ func (w *ward) bar(all ...*frail) {
 	}
 }
 
-// drain deregisters a target while it has a request, which must be answered like any other.
+// drain deregisters a target while it has a request, which must be answered like any other. Targets take turns with the
+// requests of all clients, so that nobody knows which one gets a request: drain sends more until one is at the target.
 func (w *ward) drain(f *frail, release func()) {
 	w.t.Helper()
 	var held sync.WaitGroup
-	for range 2 * len(w.states()) {
+	for sent := int64(1); f.holds.Load() == 0; sent++ {
 		held.Go(func() {
 			c := &keptClient{host: w.host, dial: dialTCP(local(w.port))}
 			defer c.close()
@@ -182,8 +185,8 @@ func (w *ward) drain(f *frail, release func()) {
 				w.t.Errorf("a request that was under way while a target was deregistered: %v", err)
 			}
 		})
+		trellistest.Await(w.t, func() bool { return w.holds.Load() == sent }, "%d requests are under way at targets", sent)
 	}
-	trellistest.Await(w.t, func() bool { return f.holds.Load() > 0 }, "a request is under way at the target")
 	must(w.api.DeregisterTargets(w.t.Context(), &vpclattice.DeregisterTargetsInput{TargetGroupIdentifier: &w.group, Targets: targets(f.port)}))(w.t)
 	w.bar(f)
 	release()
