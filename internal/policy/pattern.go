@@ -74,9 +74,7 @@ func compilePattern(source string, syntax syntaxOf) (Pattern, error) {
 		case syntax.variables && strings.HasPrefix(rest, "${"):
 			name, after, closed := strings.Cut(rest[2:], "}")
 			if !closed {
-				literals.WriteString(rest)
-				rest = ""
-				continue
+				return p, fmt.Errorf("the variable %s is not closed by }", rest)
 			}
 			rest = after
 			if name == "*" || name == "?" || name == "$" { // The characters themselves (IAM, Variables).
