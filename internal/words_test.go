@@ -37,7 +37,7 @@ var refusedWords = []refusedWord{
 	// Translations.
 	refuse(`(?i:\b(says|tells) whether\b)`, "reports whether"),
 	refuse(`(?i:\btells that\b)`, "says that"),
-	refuse(`(?i:\bis none of (it|them|its|ours|theirs|a)\b)`, "is not one of them, is not part of it"),
+	refuse(`(?i:\bis none of (it|them|its|ours|theirs|a)\b|\bis none of %)`, "is not one of them, is not part of it"),
 	refuse(`(?i:\bbe it (that|a|an|the)\b)`, "whether"),
 	refuse(`(?i:\bof another nature\b)|OfAnotherNature`, "of another type"),
 	refuse(`(?i:\banew\b)|Anew`, "again, or new"),

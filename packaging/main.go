@@ -108,7 +108,7 @@ func selectTargets(list string) ([]target, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("-targets: %q is none of %v", name, allTargets)
+			return nil, fmt.Errorf("-targets: %q is not one of %v", name, allTargets)
 		}
 	}
 	return chosen, nil

@@ -14,7 +14,7 @@ type Explain struct {
 	Method    string   `name:"method" short:"X" env:"-" default:"GET" help:"Method of the request."`
 	Headers   []string `name:"header" short:"H" env:"-" sep:"none" placeholder:"NAME:VALUE" help:"A header of the request; may be given several times."`
 	Principal string   `name:"principal" env:"-" placeholder:"ARN" help:"Who sends it: an ARN, an access key id, or anonymous (default)."`
-	Source    string   `name:"source" env:"-" placeholder:"ADDRESS" help:"Which address it comes from (default: nobody asks)."`
+	Source    string   `name:"source" env:"-" placeholder:"ADDRESS" help:"Address that it comes from (default: none, and no VPC is checked)."`
 	JSON      bool     `name:"json" env:"-" help:"Print the whole explanation, as JSON."`
 	URL       string   `arg:"" name:"url" help:"The request's URL, as in http://NAME/orders/7."`
 }

@@ -9,8 +9,8 @@ import (
 // Export is the command `trellis export`. Its fields are the command's flags.
 type Export struct {
 	Admin   string `name:"admin" env:"TRELLIS_ADMIN" default:"http://127.0.0.1:7601" help:"Admin port of the node."`
-	Account string `name:"account" env:"-" placeholder:"ID" help:"Whose network (default: the node's --account)."`
-	Region  string `name:"region" env:"-" placeholder:"REGION" help:"In which Region (default: the node's --region)."`
+	Account string `name:"account" env:"-" placeholder:"ID" help:"Account whose network to write (default: the node's --account)."`
+	Region  string `name:"region" env:"-" placeholder:"REGION" help:"Region of the network (default: the node's --region)."`
 }
 
 // Run writes the network of an account in a Region, and returns the exit code.

@@ -15,10 +15,10 @@ import (
 // Import is the command `trellis import`. Its fields are the command's flags and arguments.
 type Import struct {
 	Admin   string   `name:"admin" env:"TRELLIS_ADMIN" default:"http://127.0.0.1:7601" help:"Admin port of the node."`
-	Account string   `name:"account" env:"-" placeholder:"ID" help:"Whose network it becomes (default: the file's)."`
-	Region  string   `name:"region" env:"-" placeholder:"REGION" help:"In which Region (default: the file's). With --from-aws: of which Region (default: AWS_REGION or the profile's)."`
-	FromAWS bool     `name:"from-aws" env:"-" help:"Read the network of an AWS account, or of AWS_ENDPOINT_URL_VPC_LATTICE, with the credentials of AWS's tools. Nothing is changed there."`
-	Map     []string `name:"map" env:"-" sep:"none" placeholder:"TARGET=TARGET" help:"With --from-aws: where a target is here, as in 10.0.1.5:80=127.0.0.1:9001. May be given several times."`
+	Account string   `name:"account" env:"-" placeholder:"ID" help:"Account to store the network in (default: the file's)."`
+	Region  string   `name:"region" env:"-" placeholder:"REGION" help:"Region to store it in (default: the file's). With --from-aws: Region to read (default: AWS_REGION or the profile's)."`
+	FromAWS bool     `name:"from-aws" env:"-" help:"Read the network of an AWS account, or of AWS_ENDPOINT_URL_VPC_LATTICE, with the credentials of AWS's tools, and change nothing there."`
+	Map     []string `name:"map" env:"-" sep:"none" placeholder:"TARGET=TARGET" help:"With --from-aws: where a target of AWS is here, as in 10.0.1.5:80=127.0.0.1:9001. May be given several times."`
 	MapFile string   `name:"map-file" env:"-" placeholder:"FILE" help:"With --from-aws: a file of such lines."`
 	To      string   `name:"to" env:"-" placeholder:"FILE" help:"With --from-aws: write the network to a file, or to - for standard output, and ask no node."`
 	File    string   `arg:"" optional:"" name:"file" help:"What trellis export has written."`

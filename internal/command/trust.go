@@ -14,7 +14,7 @@ import (
 
 // Trust are the commands below `trellis trust`.
 type Trust struct {
-	Install   TrustInstall   `cmd:"" help:"Have the programs of this machine trust the local authority of a node: the system's store, Java's, Firefox's."`
+	Install   TrustInstall   `cmd:"" help:"Make the programs of this machine trust the local authority of a node: the system's store, Java's, Firefox's and Chrome's."`
 	Uninstall TrustUninstall `cmd:"" help:"Remove from the stores what install has put there."`
 }
 

@@ -10,8 +10,8 @@ type Chaos struct {
 	Latency      time.Duration `name:"latency" default:"0s" help:"Delay every API call by this much."`
 	Throttle     float64       `name:"throttle" default:"0" help:"Answer this share of API calls 429, as in 0.1."`
 	Error        float64       `name:"error" default:"0" help:"Answer this share of API calls 500, half of them after they have been carried out."`
-	CreateFailed float64       `name:"create-failed" default:"0" help:"Let this share of created resources end in CREATE_FAILED."`
-	Seed         uint64        `name:"seed" default:"0" help:"Chooses which calls go wrong; 0 takes another one at each start, which the log names."`
+	CreateFailed float64       `name:"create-failed" default:"0" help:"Make this share of created resources end in CREATE_FAILED."`
+	Seed         uint64        `name:"seed" default:"0" help:"Seed that decides which calls go wrong; 0 chooses a new one at each start, which the log names."`
 }
 
 func (c Chaos) check(wrong func(flag string, value any, want string)) {

@@ -23,15 +23,15 @@ type commandLine struct {
 	Dev struct {
 		Common
 		PortMap     map[int]int `name:"port-map" default:"80=8080,443=8443" help:"Listener port to bound port; 0 is any free port. 0=0 binds all other ports as free ones."`
-		DNSAddr     string      `name:"dns-addr" default:"127.0.0.1:7653" help:"Address where the names of services are answered by DNS, over UDP and TCP; none is nowhere."`
+		DNSAddr     string      `name:"dns-addr" default:"127.0.0.1:7653" help:"Address of the DNS server for the names of services, over UDP and TCP, or none."`
 		APIRate     float64     `name:"api-rate" default:"0" help:"How many API calls an account may make in a second on average; 0 means any number."`
-		AccessLogs  string      `name:"access-logs" default:"none" help:"Where the entries that access log subscriptions want go: aws is to their destinations at AWS, with this process's credentials; else a directory; none is nowhere. trellis logs shows exchanges without."`
-		AuditLog    string      `name:"audit-log" default:"none" help:"File in which each call that changes something is recorded; - is standard output."`
+		AccessLogs  string      `name:"access-logs" default:"none" help:"Where entries of access log subscriptions go: a directory; aws, for their destinations at AWS, with this process's credentials; or none. trellis logs needs none of these."`
+		AuditLog    string      `name:"audit-log" default:"none" help:"File in which each call that changes something is recorded; - is standard output; or none."`
 		Credentials string      `name:"credentials" placeholder:"FILE" help:"File of principals, roles and policies, to try policies with; keys that it does not know may do everything (default none)."`
 		Chaos       Chaos       `embed:"" prefix:"chaos-"`
-		AllowRemote bool        `name:"allow-remote" help:"Let addresses be other than the loopback's: whoever reaches the API may do anything, without credentials."`
+		AllowRemote bool        `name:"allow-remote" help:"Permit addresses beyond the loopback: whoever reaches the API may do anything, without credentials."`
 		Functions   []Function  `name:"function" sep:"\n" placeholder:"NAME=COMMAND" help:"Run a Lambda function by a command, in this directory; may be given several times, as in orders='python3 -m awslambdaric app.handler'."`
-		Load        string      `name:"load" placeholder:"FILE" help:"Start with the network of a document that trellis export has written, or somebody by hand."`
+		Load        string      `name:"load" placeholder:"FILE" help:"Start with a network from a file, as trellis export writes it (docs/commands.md)."`
 		ReadyFile   string      `name:"ready-file" placeholder:"FILE" help:"Write all addresses to this file, as a line of JSON, once everything is ready."`
 		Demo        bool        `name:"demo" help:"Also build a small sample network, and print the curl lines that show it."`
 	} `cmd:"" help:"Run on this machine for development and tests: ephemeral, loopback only, any credentials."`
@@ -40,10 +40,10 @@ type commandLine struct {
 		Common
 		PortMap      map[int]int    `name:"port-map" placeholder:"PORT=PORT,..." help:"Listener port to bound port, as in 80=8080; 0 is any free port."`
 		DataDir      string         `name:"data-dir" default:"./trellis-data" help:"Directory of the embedded etcd and the first credentials."`
-		DNSAddr      string         `name:"dns-addr" default:"none" help:"Address where the names of services are answered by DNS, over UDP and TCP, as in 10.0.0.5:53; none is nowhere."`
+		DNSAddr      string         `name:"dns-addr" default:"none" help:"Address of the DNS server for the names of services, over UDP and TCP, as in 10.0.0.5:53, or none."`
 		APIRate      float64        `name:"api-rate" default:"10000" help:"How many API calls an account may make in a second on average; 0 means any number."`
-		AccessLogs   string         `name:"access-logs" help:"Where the entries that access log subscriptions want go: aws is to their destinations at AWS, with this process's credentials; else a directory (default DATA_DIR/access-logs); none is nowhere."`
-		AuditLog     string         `name:"audit-log" help:"File in which each call that changes something is recorded (default DATA_DIR/audit.log); - is standard output, none is nowhere."`
+		AccessLogs   string         `name:"access-logs" help:"Where entries of access log subscriptions go: a directory (default DATA_DIR/access-logs); aws, for their destinations at AWS, with this process's credentials; or none."`
+		AuditLog     string         `name:"audit-log" help:"File in which each call that changes something is recorded (default DATA_DIR/audit.log); - is standard output; or none."`
 		Regions      []string       `name:"regions" placeholder:"REGION" help:"Regions that signatures may be for (default: that of --region alone)."`
 		AllowTargets []netip.Prefix `name:"allow-targets" placeholder:"NETWORK" help:"Networks whose loopback and link-local addresses targets may have, as in 127.0.0.0/8,::1/128 (default none: this node would reach itself)."`
 		Credentials  string         `name:"credentials" help:"File of principals and keys (default DATA_DIR/credentials). Created on first start with one administrator."`
@@ -52,8 +52,8 @@ type commandLine struct {
 	NodeCommands
 
 	Policy struct {
-		Test PolicyTest `cmd:"" help:"Tell whether policies allow a request, and why; or run cases."`
-		Lint PolicyLint `cmd:"" help:"Warn of what in policies can never match, or surprises."`
+		Test PolicyTest `cmd:"" help:"Show whether policies allow a request, and why; or run cases."`
+		Lint PolicyLint `cmd:"" help:"Warn of what in policies can never match, or does not do what it seems to."`
 	} `cmd:"" help:"Try auth policies without a server."`
 
 	Logs Logs `cmd:"" help:"Show exchanges of a running node as they end, and what its functions write, until interrupted."`
@@ -89,7 +89,7 @@ type PolicyTest struct {
 // Logs are the flags of `logs`.
 type Logs struct {
 	Admin    string `name:"admin" env:"TRELLIS_ADMIN" default:"http://127.0.0.1:7601" help:"Admin port of the node."`
-	Follow   bool   `name:"follow" short:"f" env:"-" help:"Go on until interrupted, as is always done."`
+	Follow   bool   `name:"follow" short:"f" env:"-" help:"Go on until interrupted. This is always so."`
 	Service  string `name:"service" env:"-" placeholder:"NAME" help:"Only those with this service: its name, id or ARN."`
 	Function string `name:"function" env:"-" placeholder:"NAME" help:"Only what this function writes, and the exchanges with it."`
 	Status   string `name:"status" env:"-" placeholder:"CODE" help:"Only those with this status, as in 502 or 5xx."`

@@ -22,35 +22,35 @@ import (
 // Common are the settings that dev and serve share.
 type Common struct {
 	APIAddr                 string                `name:"api-addr" default:"127.0.0.1:7600" help:"Address of the Lattice API."`
-	AdminAddr               string                `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of /healthz, /readyz, /ports, /explain, /ca.pem, /metrics and /debug/pprof."`
+	AdminAddr               string                `name:"admin-addr" default:"127.0.0.1:7601" help:"Address of the admin port: the console, /readyz, /explain, /metrics and others; GET / lists them."`
 	DataAddr                string                `name:"data-addr" default:"127.0.0.1" help:"IP address that data-plane listeners bind to."`
-	AllowedHosts            []string              `name:"allowed-hosts" placeholder:"NAME" help:"Names under which the API port of dev and the admin port may be addressed, beside IP addresses and names below localhost; .internal stands for all names below it."`
+	AllowedHosts            []string              `name:"allowed-hosts" placeholder:"NAME" help:"Names under which the API port of dev and the admin port may be addressed, in addition to IP addresses and names below localhost; .internal stands for all names below it."`
 	Domain                  string                `name:"domain" default:"localhost" help:"Parent of the generated service names. Some clients, such as curl and browsers, find names below localhost without any DNS (README.md)."`
 	Region                  string                `name:"region" default:"us-west-2" help:"Region of requests whose signature does not name one."`
 	Account                 string                `name:"account" default:"000000000000" help:"Account of requests whose credentials do not name one."`
 	CADir                   string                `name:"ca-dir" placeholder:"DIR" help:"Directory of the local certificate authority, ca.pem and ca-key.pem (default: serve DATA_DIR, dev the user's cache directory)."`
 	Etcd                    Etcd                  `embed:"" prefix:"etcd-"`
-	APIConcurrency          int                   `name:"api-concurrency" default:"256" help:"How many API operations are carried out at once; 0 means any number. Others wait for a second at most."`
+	APIConcurrency          int                   `name:"api-concurrency" default:"256" help:"How many API operations are carried out at once; 0 means any number. Further ones wait for at most a second."`
 	APIBurst                int                   `name:"api-burst" default:"0" help:"How many API calls an account may make at once; 0 means as many as --api-rate."`
-	Inventory               string                `name:"inventory" placeholder:"FILE" help:"YAML file of what AWS would know: VPCs, instances, load balancers, certificates, endpoints (docs/inventory.md). Read again when it changes."`
-	InventoryFrom           []string              `name:"inventory-from" placeholder:"aws|SERVICE" help:"Services of AWS that are asked for what --inventory does not say: ec2, elbv2, acm, lambda, or aws for all of them (default none: nothing is sent to AWS)."`
-	DNSResolver             string                `name:"dns-resolver" placeholder:"ADDR" help:"DNS server that domain verifications and names of resources are looked up at, as in 10.0.0.2:53 (default: the system's)."`
-	DNSForward              []netip.AddrPort      `name:"dns-forward" placeholder:"ADDR" help:"DNS servers that --dns-addr asks for names that are not this network's, as in 10.0.0.2:53 (default none: such queries are refused)."`
-	ResourceRange           lattice.ResourceRange `name:"resource-range" default:"127.89.0.0/16" placeholder:"NETWORK[,NETWORK]" help:"Network of IPv4 from which associations of resource configurations get an address each, and perhaps one of IPv6; none is no traffic to resources (docs/resources.md)."`
-	ResourcePorts           []int                 `name:"resource-ports" default:"80,443,1433,1521,3306,5432,5439,6379,8080,8182,9042,9092,9200,11211,27017" placeholder:"PORT" help:"Ports at which resources with more than 64 ports are listened for where not all can be open (docs/resources.md)."`
+	Inventory               string                `name:"inventory" placeholder:"FILE" help:"YAML file of what AWS would know: VPCs, instances, load balancers, functions, certificates, endpoints (docs/inventory.md). Read again when it changes."`
+	InventoryFrom           []string              `name:"inventory-from" placeholder:"aws|SERVICE" help:"AWS services to ask for what --inventory does not say: ec2, elbv2, acm, lambda, or aws for all of them (default none: nothing is sent to AWS)."`
+	DNSResolver             string                `name:"dns-resolver" placeholder:"ADDR" help:"DNS server that is asked for domain verifications and names of resources, as in 10.0.0.2:53 (default: the system's)."`
+	DNSForward              []netip.AddrPort      `name:"dns-forward" placeholder:"ADDR" help:"DNS servers to which the server at --dns-addr forwards queries for other names, as in 10.0.0.2:53 (default none: such queries are refused)."`
+	ResourceRange           lattice.ResourceRange `name:"resource-range" default:"127.89.0.0/16" placeholder:"NETWORK[,NETWORK]" help:"IPv4 network, and optionally an IPv6 one, from which each association of a resource configuration gets an address; none turns traffic to resources off (docs/resources.md)."`
+	ResourcePorts           []int                 `name:"resource-ports" default:"80,443,1433,1521,3306,5432,5439,6379,8080,8182,9042,9092,9200,11211,27017" placeholder:"PORT" help:"Ports to open for resources with more than 64 ports, where not all can be open (docs/resources.md)."`
 	LifecycleDelay          time.Duration         `name:"lifecycle-delay" default:"0s" help:"How long resources stay CREATE_IN_PROGRESS, UPDATE_IN_PROGRESS and DELETE_IN_PROGRESS."`
 	DeregistrationDelay     time.Duration         `name:"deregistration-delay" default:"1m" help:"How long a deregistered target is DRAINING."`
 	ConnectionDuration      time.Duration         `name:"connection-duration" default:"10m" help:"How long a client's connection to the data plane may live."`
-	MaxConnections          int                   `name:"max-connections" default:"0" help:"How many connections of clients the data plane has at most; 0 derives it from how many files the process may have open. Beyond, idle ones are closed."`
-	MaxConnectionsPerSource int                   `name:"max-connections-per-source" default:"0" help:"How many connections of clients the data plane takes from one IPv4 address or IPv6 /64; 0 means any number."`
+	MaxConnections          int                   `name:"max-connections" default:"0" help:"How many connections clients may have to the data plane; 0 derives it from how many files the process may have open. Beyond it, idle ones are closed."`
+	MaxConnectionsPerSource int                   `name:"max-connections-per-source" default:"0" help:"How many of them may come from one IPv4 address or IPv6 /64; 0 means any number."`
 	AccessLogsLimit         int64                 `name:"access-logs-limit" default:"1024" help:"How many megabytes of complete access logs are kept in the directory of --access-logs; the oldest go first."`
-	AccessLogsSpool         int64                 `name:"access-logs-spool" default:"1024" help:"How many megabytes of access logs wait on the disk while they cannot be delivered; beyond, the oldest are lost."`
+	AccessLogsSpool         int64                 `name:"access-logs-spool" default:"1024" help:"How many megabytes of access logs may wait on the disk while they cannot be delivered; beyond that, the oldest are lost."`
 	OTLPEndpoint            string                `name:"otlp-endpoint" placeholder:"URL" help:"OpenTelemetry collector that gets spans of exchanges and API calls by OTLP over HTTP, as in http://127.0.0.1:4318 (default: that of OTEL_EXPORTER_OTLP_ENDPOINT; without either, nothing is traced)."`
-	TraceRatio              float64               `name:"trace-ratio" default:"1" help:"Share of requests that are traced whose traceparent does not decide it."`
+	TraceRatio              float64               `name:"trace-ratio" default:"1" help:"Share of the requests without a valid traceparent that are traced."`
 	DrainTimeout            time.Duration         `name:"drain-timeout" default:"30s" help:"How long exchanges in flight may take to finish after SIGTERM."`
 	Quotas                  lattice.Quotas        `name:"quotas" placeholder:"QUOTA=N,..." help:"Quotas that differ from AWS's, as in targetGroupsPerRegion=1000."`
-	LogLevel                string                `name:"log-level" default:"info" help:"Least level that is logged: debug, info, warn or error."`
-	LogFormat               string                `name:"log-format" default:"text" help:"Form of the log: text or json."`
+	LogLevel                string                `name:"log-level" default:"info" help:"Lowest level that is logged: debug, info, warn or error."`
+	LogFormat               string                `name:"log-format" default:"text" help:"Format of the log: text or json."`
 }
 
 // Configuration is what package server needs to know.
@@ -68,11 +68,11 @@ type Configuration struct {
 	Demo bool
 	// Load is a network to start with, and ReadyFile where the node writes its addresses. They have a meaning in dev only.
 	Load, ReadyFile string
-	// AccessLogs is where what access log subscriptions want goes: "aws", a directory, or "none".
+	// AccessLogs is where entries of access log subscriptions go: "aws", a directory, or "none".
 	AccessLogs string
-	// DNSAddr is where names of services are answered: an address and a port, or "none".
+	// DNSAddr is the address and port of the DNS server for names of services, or "none".
 	DNSAddr string
-	// Functions are those that dev runs although no inventory has them.
+	// Functions are those that dev runs in addition to the inventory's.
 	Functions []Function
 	// DataDir holds the embedded etcd and the first credentials. Empty in dev.
 	DataDir string
@@ -233,7 +233,7 @@ func (c Common) AskedServices() []string {
 	return slices.DeleteFunc(InventoryServices(), func(service string) bool { return !slices.Contains(c.InventoryFrom, service) })
 }
 
-// checkLoopback keeps dev to this machine unless the operator wants otherwise. A nil address is any.
+// checkLoopback keeps dev to this machine unless the operator wants otherwise. A nil address is all addresses.
 func (c Configuration) checkLoopback(flag, value string, address net.IP, wrong func(flag string, value any, want string)) {
 	if c.Dev && !c.AllowRemote && !address.IsLoopback() {
 		wrong(flag, value, "is not the loopback's, and in dev whoever reaches the ports may do anything without credentials; --allow-remote permits that")
@@ -243,7 +243,7 @@ func (c Configuration) checkLoopback(flag, value string, address net.IP, wrong f
 // Level returns the log level as slog knows it.
 func (c Common) Level() slog.Level {
 	var level slog.Level
-	// Validate admits only names of slog's levels.
+	// check admits only names of slog's levels.
 	_ = level.UnmarshalText([]byte(c.LogLevel))
 	return level
 }

@@ -5,7 +5,7 @@ type DNS struct {
 	Install   DNSInstall   `cmd:"" help:"Write the names of a running node into the hosts file, and follow changes until interrupted."`
 	Uninstall DNSUninstall `cmd:"" help:"Remove from the hosts file what install has written."`
 	Check     DNSCheck     `cmd:"" help:"Show what each resolver of this machine answers for a name, and what to do."`
-	Setup     DNSSetup     `cmd:"" help:"Print how this machine's resolvers are pointed at a running node, and how that is undone."`
+	Setup     DNSSetup     `cmd:"" help:"Print how to point this machine's resolvers at a running node, and how to undo that."`
 }
 
 // DNSInstall are the flags of `dns install`.

@@ -14,11 +14,11 @@ import (
 type Etcd struct {
 	Endpoints    []string `name:"endpoints" placeholder:"URL" help:"Use this etcd cluster instead of the embedded server, as in https://10.0.0.1:2379,https://10.0.0.2:2379."`
 	CA           string   `name:"ca" placeholder:"FILE" help:"Authorities that certificates of https:// endpoints are checked with (default: the system's)."`
-	Cert         string   `name:"cert" placeholder:"FILE" help:"Certificate that etcd gets to see. It and its key are read again for each connection."`
+	Cert         string   `name:"cert" placeholder:"FILE" help:"Certificate to show to etcd. It and its key are read again for each connection."`
 	Key          string   `name:"key" placeholder:"FILE" help:"Key of --etcd-cert."`
 	User         string   `name:"user" placeholder:"NAME" help:"User of etcd. Its role has to permit reading and writing of the keys below --etcd-prefix."`
 	PasswordFile string   `name:"password-file" placeholder:"FILE" help:"File with the password of --etcd-user."`
-	Prefix       string   `name:"prefix" placeholder:"KEY" help:"Key below which everything is stored, as in /networks/a. Installations of different prefixes on one etcd know nothing of each other."`
+	Prefix       string   `name:"prefix" placeholder:"KEY" help:"Key below which everything is stored, as in /networks/a. Installations with different prefixes on one etcd do not see each other."`
 }
 
 // prefixPattern is what a prefix may look like.

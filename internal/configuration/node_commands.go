@@ -6,17 +6,17 @@ import "trellis/internal/command"
 // file of its own, but for restore, which needs what opens a store.
 type NodeCommands struct {
 	Status  command.Status  `cmd:"" help:"Show what runs where and what is wrong; exit code 1 if anything is."`
-	Explain command.Explain `cmd:"" help:"Tell what would happen to a request, and why."`
+	Explain command.Explain `cmd:"" help:"Show what would happen to a request, and why."`
 	Export  command.Export  `cmd:"" help:"Write the network of an account in a Region as YAML."`
 	Import  command.Import  `cmd:"" help:"Store a network that export has written, or that an AWS account has."`
 	Backup  command.Backup  `cmd:"" help:"Write all that a running node has stored to a file."`
-	Trust   command.Trust   `cmd:"" help:"Have the programs of this machine trust the local authority of a node."`
+	Trust   command.Trust   `cmd:"" help:"Make the programs of this machine trust the local authority of a node."`
 	Restore Restore         `cmd:"" help:"Fill an empty store with a backup, before a node uses it."`
 }
 
 // Restore are the flags and arguments of `restore`.
 type Restore struct {
-	DataDir string `name:"data-dir" default:"./trellis-data" help:"Directory of the embedded etcd, which no node may be using."`
+	DataDir string `name:"data-dir" default:"./trellis-data" help:"Directory of the embedded etcd. The store must be empty, and no node may be using it."`
 	Etcd    Etcd   `embed:"" prefix:"etcd-"`
 	File    string `arg:"" name:"file" help:"What trellis backup has written."`
 }

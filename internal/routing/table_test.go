@@ -144,7 +144,7 @@ func newRecord(t *testing.T, kind lattice.Kind, content []byte) lattice.Record {
 	}
 	record, ok := kinds[kind]
 	if !ok {
-		t.Fatalf("%q is none of %v", kind, slices.Sorted(maps.Keys(kinds)))
+		t.Fatalf("%q is not one of %v", kind, slices.Sorted(maps.Keys(kinds)))
 	}
 	decodeStrictly(t, content, record)
 	switch record := record.(type) {
