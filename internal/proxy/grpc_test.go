@@ -325,13 +325,8 @@ func TestGRPCDeadlineAndCancellationReachTheTarget(t *testing.T) {
 		t.Fatalf("got %q, %v", got, err)
 	}
 	cancel()
-	select {
-	case err := <-ended:
-		if err != context.Canceled {
-			t.Errorf("the target saw %v", err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("the target was not told")
+	if err := trellistest.Receive(t, ended, "the target is told"); err != context.Canceled {
+		t.Errorf("the target saw %v", err)
 	}
 	// The streams are recorded each by itself, in any order.
 	records := w.accessLog(2)

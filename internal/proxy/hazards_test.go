@@ -13,11 +13,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"trellis/internal/accesslog"
 	"trellis/internal/proxy/downstream"
 	"trellis/internal/shape"
+	"trellis/test/trellistest"
 )
 
 // The tests of this file bear the names of ways in which proxies have gone wrong.
@@ -319,11 +319,7 @@ func TestReplacedPoolClosesIdleConnections(t *testing.T) {
 	c := w.dial()
 	c.get("/")
 	w.deregister("tg-1", address)
-	select {
-	case <-closed:
-	case <-time.After(10 * time.Second):
-		t.Fatal("the connection to the target is still open")
-	}
+	trellistest.Receive(t, closed, "the connection to the target has ended")
 	if got := c.get("/"); got.StatusCode != 503 || got.body != "service not available" {
 		t.Errorf("got %d %q", got.StatusCode, got.body)
 	}
@@ -377,11 +373,7 @@ func TestClientDisconnectCancelsUpstream(t *testing.T) {
 			c.send(test.request, host)
 			<-got
 			c.Conn.Close()
-			select {
-			case <-cancelled:
-			case <-time.After(10 * time.Second):
-				t.Fatal("the target is still at work")
-			}
+			trellistest.Receive(t, cancelled, "the target's connection has ended")
 			if failure := w.accessLog(1)[0].Failure; failure != accesslog.ClientConnectionClosed {
 				t.Errorf("failure %q", failure)
 			}

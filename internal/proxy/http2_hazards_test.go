@@ -19,6 +19,7 @@ import (
 
 	"trellis/internal/accesslog"
 	"trellis/internal/shape"
+	"trellis/test/trellistest"
 )
 
 // framesClient is a client of HTTP/2 that sends frames as the test says.
@@ -232,11 +233,7 @@ func TestClientResetCancelsUpstream(t *testing.T) {
 	c.request(1, true, "GET", "/")
 	<-begun
 	c.WriteRSTStream(1, wire.ErrCodeCancel)
-	select {
-	case <-ended:
-	case <-time.After(10 * time.Second):
-		t.Fatal("the target's connection is still open")
-	}
+	trellistest.Receive(t, ended, "the target's connection has ended")
 	if record := w.accessLog(1)[0]; record.Failure != accesslog.ClientConnectionClosed {
 		t.Errorf("record %+v", record)
 	}
@@ -372,9 +369,10 @@ func TestBodyLengthMustBeWhatContentLengthSays(t *testing.T) {
 }
 
 func TestZeroWindowStallTimesOut(t *testing.T) {
-	w := newWorld(t, func(cfg *Config) { cfg.IdleTimeout = time.Second })
+	t.Parallel()
+	w := newWorld(t)
 	w.storefront(answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"))
-	w.setIdleTimeout(1)
+	w.setIdleTimeout(5)
 	c := w.dialFrames(wire.Setting{ID: wire.SettingInitialWindowSize, Val: 0})
 	c.request(1, true, "GET", "/")
 	if got := c.headers(); got[":status"] != "200" {
@@ -417,7 +415,8 @@ func TestIdleConnectionOfHTTP2IsEnded(t *testing.T) {
 }
 
 func TestConnectionOfHTTP2EndsWithItsDuration(t *testing.T) {
-	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = time.Second })
+	t.Parallel()
+	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 5 * time.Second })
 	release := make(chan struct{})
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
 		readRequest(r)

@@ -34,7 +34,7 @@ func TestConnectionToATargetOnWhichNothingComesGetsNoMoreRequests(t *testing.T) 
 	})
 	w := newWorld(t)
 	w.http2Storefront(shape.TargetGroupProtocolVersionHttp2, address)
-	w.setIdleTimeout(3)
+	w.setIdleTimeout(6)
 	client := w.http2Client()
 	for i, want := range []int{200, 504, 200} {
 		if got := fetch(t, client, "GET", "/", nil); got.StatusCode != want {

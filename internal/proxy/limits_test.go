@@ -35,7 +35,7 @@ func TestSilentTargetTimesOut(t *testing.T) {
 				io.WriteString(conn, test.response)
 				r.ReadByte()
 			}))
-			w.setIdleTimeout(3)
+			w.setIdleTimeout(6)
 			c := w.dial()
 			c.send("GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
 			got := c.receive("GET")
@@ -106,27 +106,27 @@ func TestTimeoutsDoNotEndWhatMoves(t *testing.T) {
 		if readRequest(r) == nil {
 			return
 		}
-		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n")
-		for range 40 {
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 70\r\n\r\n")
+		for range 70 {
 			time.Sleep(100 * time.Millisecond) // Sleeps: a target's pace.
 			io.WriteString(conn, "x")
 		}
 	}))
-	w.setIdleTimeout(3)
+	w.setIdleTimeout(6)
 	c := w.dial()
-	c.send("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 40\r\n\r\n", host)
-	for range 40 {
+	c.send("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 70\r\n\r\n", host)
+	for range 70 {
 		time.Sleep(100 * time.Millisecond) // Sleeps: a client's pace.
 		c.send("x")
 	}
-	if got := c.receive("POST"); got.StatusCode != 200 || len(got.body) != 40 || got.err != nil {
+	if got := c.receive("POST"); got.StatusCode != 200 || len(got.body) != 70 || got.err != nil {
 		t.Errorf("got %d %q %v", got.StatusCode, got.body, got.err)
 	}
 }
 
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *Config) { cfg.IdleTimeout = 3 * time.Second })
+	w := newWorld(t, func(cfg *Config) { cfg.IdleTimeout = 6 * time.Second })
 	address, _ := recording(t)
 	w.storefront(address)
 	silent, used := w.dial(), w.dial()
@@ -143,7 +143,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 
 func TestConnectionsHaveAMaximumDuration(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 3 * time.Second })
+	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 6 * time.Second })
 	target, _, release := holding(t)
 	defer close(release)
 	w.storefront(target)
@@ -164,7 +164,7 @@ func TestConnectionsHaveAMaximumDuration(t *testing.T) {
 
 func TestUpgradedConnectionsHaveAMaximumDuration(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 2 * time.Second })
+	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 5 * time.Second })
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
 		readHeadOnly(r)
 		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
@@ -182,7 +182,7 @@ func TestUpgradedConnectionsHaveAMaximumDuration(t *testing.T) {
 
 func TestUnreadResponseHasAMaximumDuration(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 2 * time.Second })
+	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 5 * time.Second })
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
 		readHeadOnly(r)
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")

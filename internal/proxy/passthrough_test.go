@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"trellis/internal/accesslog"
+	"trellis/test/trellistest"
 )
 
 // A client may send more than its ClientHello before anybody answers; none of it may be lost or reordered.
@@ -35,13 +36,8 @@ func TestPassthroughKeepsEarlyBytes(t *testing.T) {
 				c.Conn.Write(sent)
 				c.Conn.(*net.TCPConn).CloseWrite()
 			}()
-			select {
-			case b := <-got:
-				if !bytes.Equal(b, sent) {
-					t.Fatalf("the target got %d bytes, want %d", len(b), len(sent))
-				}
-			case <-time.After(10 * time.Second):
-				t.Fatal("the target got nothing")
+			if b := trellistest.Receive(t, got, "the target has got the bytes"); !bytes.Equal(b, sent) {
+				t.Fatalf("the target got %d bytes, want %d", len(b), len(sent))
 			}
 		})
 	}
@@ -183,11 +179,12 @@ func TestPassthroughWithoutTargetEndsInAnAlert(t *testing.T) {
 }
 
 func TestPassthroughEndsWhenItIsIdle(t *testing.T) {
+	t.Parallel()
 	w := newSecureWorld(t)
 	w.passthrough(secureBackend(t, w.site(customHost), echoTLS))
-	w.setIdleTimeout(3)
+	w.setIdleTimeout(6)
 	c := w.dialTLS(customHost)
-	for range 40 { // It is not idle while bytes move.
+	for range 70 { // It is not idle while bytes move.
 		c.send("hello")
 		if _, err := io.ReadFull(c.Reader, make([]byte, 5)); err != nil {
 			t.Fatal(err)
@@ -203,7 +200,8 @@ func TestPassthroughEndsWhenItIsIdle(t *testing.T) {
 }
 
 func TestPassthroughEndsAfterItsLife(t *testing.T) {
-	w := newSecureWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 3 * time.Second })
+	t.Parallel()
+	w := newSecureWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 6 * time.Second })
 	w.passthrough(secureBackend(t, w.site(customHost), echoTLS))
 	c := w.dialTLS(customHost)
 	for {

@@ -276,7 +276,8 @@ func TestResourceSocketsAreBounded(t *testing.T) {
 }
 
 func TestIdleConnectionToAResourceEnds(t *testing.T) {
-	w := newWorld(t, func(cfg *Config) { cfg.ResourceIdleTimeout = time.Second })
+	t.Parallel()
+	w := newWorld(t, func(cfg *Config) { cfg.ResourceIdleTimeout = 5 * time.Second })
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)
 	echoLine(t, conn, "hello\n")
@@ -384,7 +385,8 @@ func TestNoWayToEndAConnectionToAResourceLeavesAnythingBehind(t *testing.T) {
 }
 
 func TestDeletedResourceEndsConnectionsAfterTheDrainTimeout(t *testing.T) {
-	w := newWorld(t, func(cfg *Config) { cfg.Drain = time.Second })
+	t.Parallel()
+	w := newWorld(t, func(cfg *Config) { cfg.Drain = 5 * time.Second })
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
 	conn := reach(t, address, target.port)

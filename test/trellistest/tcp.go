@@ -67,6 +67,14 @@ func ConnectTCP(t testing.TB) (dialed, accepted *net.TCPConn) {
 	return near.(*net.TCPConn), far.(*net.TCPConn)
 }
 
+// RefusingAddress returns an address of the loopback at which nobody listens while the test runs: it is the client's end of a
+// connection, which keeps its port from other programs.
+func RefusingAddress(t testing.TB) *net.TCPAddr {
+	t.Helper()
+	dialed, _ := ConnectTCP(t)
+	return dialed.LocalAddr().(*net.TCPAddr)
+}
+
 func listen(t testing.TB) net.Listener {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -43,7 +43,7 @@ func listen(t *testing.T) (netip.AddrPort, <-chan net.Conn) {
 }
 
 func newPools(t *testing.T, change func(*Config)) *Pools {
-	cfg := Config{DialTimeout: 2 * time.Second, IdleTimeout: time.Minute, MaxIdle: 10, MaxConnections: 10}
+	cfg := Config{DialTimeout: time.Minute, IdleTimeout: time.Minute, MaxIdle: 10, MaxConnections: 10}
 	if change != nil {
 		change(&cfg)
 	}
@@ -63,7 +63,7 @@ func dial(t *testing.T, pool *HTTP1Pool) *Conn {
 
 // closed reports whether the other side has closed the connection.
 func closed(conn net.Conn) bool {
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
 	_, err := conn.Read(make([]byte, 1))
 	return err == io.EOF
 }
@@ -216,12 +216,7 @@ func TestWaitingEnds(t *testing.T) {
 }
 
 func TestDialFailureIsADialError(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := netip.MustParseAddrPort(listener.Addr().String())
-	listener.Close()
+	address := trellistest.RefusingAddress(t).AddrPort()
 	pool := newPools(t, nil).newHTTP1(way{address: address})
 	for range 20 { // More than MaxConnections: failures are not counted.
 		_, err := pool.Dial(context.Background())

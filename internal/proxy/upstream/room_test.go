@@ -7,10 +7,12 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"trellis/test/trellistest"
 )
 
 func TestConnectionsToAllTargetsHaveRoomTogether(t *testing.T) {
-	pools := newPools(t, func(cfg *Config) { cfg.MaxTotal, cfg.DialTimeout = 2, 2*time.Second })
+	pools := newPools(t, func(cfg *Config) { cfg.MaxTotal = 2 })
 	var pool [3]*HTTP1Pool
 	var accepted [3]<-chan net.Conn
 	for i := range pool {
@@ -19,9 +21,11 @@ func TestConnectionsToAllTargetsHaveRoomTogether(t *testing.T) {
 		pool[i] = pools.newHTTP1(way{address: address})
 	}
 	first, second := dial(t, pool[0]), dial(t, pool[1])
+	pools.cfg.DialTimeout = 50 * time.Millisecond
 	if _, err := pool[2].Dial(context.Background()); !errors.Is(err, errNoRoom) {
 		t.Errorf("without room: %v", err)
 	}
+	pools.cfg.DialTimeout = time.Minute
 	first.Release()
 	pools.Sweep(time.Now()) // So that the other one is idle for less long.
 	second.Release()
@@ -43,9 +47,9 @@ func TestConnectionsToAllTargetsHaveRoomTogether(t *testing.T) {
 func TestPlacesOfFailedConnectionsAreFree(t *testing.T) {
 	pools := newPools(t, func(cfg *Config) { cfg.MaxTotal = 1 })
 	address, _ := listen(t)
-	if c, err := pools.newHTTP1(way{address: netip.MustParseAddrPort("127.0.0.1:1")}).Dial(context.Background()); err == nil {
-		c.Discard()
-		t.Skip("something listens on port 1")
+	refusing := trellistest.RefusingAddress(t).AddrPort()
+	if _, err := pools.newHTTP1(way{address: refusing}).Dial(context.Background()); err == nil {
+		t.Fatal("a connection to an address at which nobody listens was made")
 	}
 	dial(t, pools.newHTTP1(way{address: address})).Discard()
 	if len(pools.room.places) != 0 {

@@ -59,13 +59,7 @@ func (l *line) receive(t testing.TB, n int) []byte {
 
 func (l *line) end(t testing.TB) error {
 	t.Helper()
-	select {
-	case err := <-l.ended:
-		return err
-	case <-time.After(10 * time.Second):
-		t.Fatal("the move has not ended")
-		return nil
-	}
+	return trellistest.Receive(t, l.ended, "the move has ended")
 }
 
 func TestBytesArriveAsTheyWereSent(t *testing.T) {
