@@ -441,7 +441,8 @@ func TestPagesOfFunctionsResourcesCertificatesAndPolicies(t *testing.T) {
 	if err := os.WriteFile(file, []byte(consoleInventory), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	node := start(t, "dev", "--inventory", file, "--port-map", fmt.Sprintf("80=%d,443=%d", trellistest.FreePort(t), trellistest.FreePort(t)))
+	addresses := trellistest.ResourceRange()
+	node := start(t, "dev", "--inventory", file, "--port-map", fmt.Sprintf("80=%d,443=%d", trellistest.FreePort(t), trellistest.FreePort(t)), "--resource-range", addresses.String())
 	r, client, ctx := node.reader(t), node.client(anybody()), t.Context()
 
 	gateway, err := client.CreateResourceGateway(ctx, &vpclattice.CreateResourceGatewayInput{Name: new("entrance"), VpcIdentifier: new("vpc-0123456789abcdef0"), SubnetIds: []string{"subnet-0123456789abcdef0"}})
@@ -466,10 +467,11 @@ func TestPagesOfFunctionsResourcesCertificatesAndPolicies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.wants(home+"resources", ">orders-db</a>", ">entrance</a>", "127.0.0.1", fmt.Sprint("port ", nobody), *association.Id, "127.89.")
+	prefix := strings.TrimSuffix(addresses.Masked().Addr().String(), "0.0")
+	r.wants(home+"resources", ">orders-db</a>", ">entrance</a>", "127.0.0.1", fmt.Sprint("port ", nobody), *association.Id, prefix)
 	r.wants(home+"resources/"+*gateway.Id, "subnet-0123456789abcdef0", ">orders-db</a>", "update-resource-gateway")
-	r.wants(home+"resources/"+*configuration.Id, ">home</a>", ">entrance</a>", "127.89.", "create-resource-configuration")
-	r.wants(home+"resources/"+*association.Id, ">orders-db</a>", ">home</a>", "127.89.", "/explain?address=127.89.", fmt.Sprint("open: ", nobody), "from associated VPCs")
+	r.wants(home+"resources/"+*configuration.Id, ">home</a>", ">entrance</a>", prefix, "create-resource-configuration")
+	r.wants(home+"resources/"+*association.Id, ">orders-db</a>", ">home</a>", prefix, "/explain?address="+prefix, fmt.Sprint("open: ", nobody), "from associated VPCs")
 	resource := node.server.router.Resources()[0]
 	if conn, err := net.Dial("tcp", netip.AddrPortFrom(resource.Addresses[0], uint16(nobody)).String()); err == nil {
 		_, _ = io.Copy(io.Discard, conn)

@@ -65,7 +65,7 @@ func newNetwork(t *testing.T) *network {
 	port := trellistest.FreePort(t)
 	n := &network{t: t, data: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	n.Process = trellistest.Start(t, trellistest.BuildFast(t), "dev", "--inventory", file, "--dns-addr", "127.0.0.1:0", "--ca-dir", t.TempDir(),
-		"--port-map", fmt.Sprintf("80=%d", port))
+		"--port-map", fmt.Sprintf("80=%d", port), "--resource-range", trellistest.ResourceRange().String())
 	cfg := must[aws.Config](t)(config.LoadDefaultConfig(t.Context(), config.WithRegion("us-west-2"), config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("any", "any", ""))))
 	n.client = vpclattice.NewFromConfig(cfg, func(o *vpclattice.Options) { o.BaseEndpoint = &n.API })
 
