@@ -343,7 +343,17 @@ func TestProcessGoesOnIfTheNewProgramIsBroken(t *testing.T) {
 	backend := newUpgradeBackend(t)
 	dir := t.TempDir()
 	dataPort := trellistest.FreePort(t)
-	program := trellistest.Build(t)
+	good, err := os.ReadFile(trellistest.Build(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "trellis")
+	replace := func(content []byte) {
+		if err := errors.Join(os.WriteFile(program+".new", content, 0o700), os.Rename(program+".new", program)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace(good)
 	p := trellistest.Start(t, program, "serve", "--data-dir", dir, "--drain-timeout", "12s", "--port-map", fmt.Sprintf("80=%d", dataPort))
 	c := client(t, p.API, filepath.Join(dir, "credentials"))
 	n := buildNetwork(t, c, backend.Listener.Addr().String())
@@ -352,15 +362,6 @@ func TestProcessGoesOnIfTheNewProgramIsBroken(t *testing.T) {
 	stopLoad := l.start(t)
 	stopCalls := callAPI(t, c)
 
-	good, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	replace := func(content []byte) {
-		if err := errors.Join(os.WriteFile(program+".new", content, 0o700), os.Rename(program+".new", program)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	const failed = "the new process has failed before it could take over"
 	for i, broken := range []string{"no program at all", "#!/bin/sh\nexit 1\n", "#!/bin/sh\nkill -9 $$\n"} {
 		replace([]byte(broken))

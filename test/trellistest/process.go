@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -24,30 +25,49 @@ const (
 	stopLimit  = time.Minute
 )
 
-// Build builds the program with the race detector and returns its path.
+// Build builds the program with the race detector and returns its path. All tests of a package share it: linking takes four
+// seconds of a processor, which was most of what some packages took. A test that changes the file makes a copy.
 func Build(t testing.TB) string {
 	t.Helper()
-	return build(t, "-race")
+	return built(t, withRace)
 }
 
-// BuildFast builds the program without the race detector, for tests of many rounds that are about the store.
+// BuildFast builds the program without the race detector, for tests of many rounds that are about the store. See Build.
 func BuildFast(t testing.TB) string {
 	t.Helper()
-	return build(t)
+	return built(t, withoutRace)
 }
 
-func build(t testing.TB, flags ...string) string {
+var (
+	withRace    = sync.OnceValues(func() (string, error) { return build("race", "-race") })
+	withoutRace = sync.OnceValues(func() (string, error) { return build("fast") })
+)
+
+func built(t testing.TB, build func() (string, error)) string {
 	t.Helper()
+	program, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// build puts the program beside the tests' own, which go test removes with its folder.
+func build(flavour string, flags ...string) (string, error) {
+	tests, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
 	_, here, _, _ := runtime.Caller(0)
-	program := filepath.Join(t.TempDir(), "trellis")
+	program := filepath.Join(tests+".programs", flavour, "trellis")
 	// Without the version control's stamp the build works in an unpacked archive too.
 	args := append(append([]string{"build", "-buildvcs=false"}, flags...), "-o", program, "./cmd/trellis")
 	cmd := exec.Command("go", args...)
 	cmd.Dir = filepath.Join(filepath.Dir(here), "../..")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building trellis: %v\n%s", err, out)
+		return "", fmt.Errorf("building trellis: %w\n%s", err, out)
 	}
-	return program
+	return program, nil
 }
 
 // Process is a running program.
