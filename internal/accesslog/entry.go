@@ -93,8 +93,8 @@ func AppendResourceEntry(dst []byte, r *ResourceRecord) []byte {
 	return e.b
 }
 
-// entry is a JSON object that is being written, without what encoding/json allocates. Its methods append a member, whose name
-// they are given with all that stands before the value. A value that is not known is "-".
+// entry is a JSON object that is being written, without what encoding/json allocates. Its methods append a member. They get its
+// name with everything that stands before the value. A value that is not known is "-".
 type entry struct{ b []byte }
 
 func (e *entry) raw(text string) { e.b = append(e.b, text...) }
@@ -206,8 +206,8 @@ func decodeRune[T string | []byte](s T) (rune, int) {
 	return utf8.DecodeRune(head[:n])
 }
 
-// AppendDetails appends what readers of entries at AWS do not get, for whoever watches a node: names beside ids, the time to
-// the millisecond, and what exactly was wrong. In place of the brace that closes the entry it makes a larger object of it.
+// AppendDetails appends what readers of entries at AWS do not get, for those who watch a node: names beside ids, the time to the
+// millisecond, and what exactly was wrong. It replaces the brace that closes the entry.
 func AppendDetails(dst []byte, r *Record) []byte {
 	e := entry{dst}
 	e.time(`,"time":"`, r.Start, true)
@@ -246,7 +246,7 @@ func AppendResourceDetails(dst []byte, r *ResourceRecord) []byte {
 	return e.b
 }
 
-// AppendOutput appends a line that a function has written while it had an event, as those who watch a node get it.
+// AppendOutput appends a line that a function has written during an event, in the form for those who watch a node.
 func AppendOutput(dst []byte, at time.Time, function, requestID, line string) []byte {
 	e := entry{dst}
 	e.time(`{"time":"`, at, true)

@@ -30,7 +30,7 @@ type Log interface {
 
 // Tracer takes the records of those exchanges that it samples. Both methods are called on the data path: they must not block.
 type Tracer interface {
-	// Samples reports whether an exchange is to be traced whose request has such a header traceparent; nil is none. It is called
+	// Samples reports whether an exchange must be traced, by the header traceparent of its request; nil means none. It is called
 	// once per exchange, before any clock is read for the record.
 	Samples(traceparent []byte) bool
 	// Trace is called at the end of an exchange that is traced. It must copy what it keeps, as Log.Write must.
@@ -186,7 +186,7 @@ const (
 	InternalError              Failure = "InternalError"
 )
 
-// OfClient reports whether a failure is the doing of the client, or of nobody, so that it need not worry the operator.
+// OfClient reports whether a failure is the client's doing, or nobody's, so that it need not worry the operator.
 func (f Failure) OfClient() bool {
 	switch f {
 	case ClientConnectionClosed, ClientProtocolError, ClientAccessDenied, ConnectionDurationExceeded:

@@ -49,7 +49,7 @@ func (c Explain) Run(ctx context.Context, t Terminal) int {
 	return 0
 }
 
-// query returns the question about the request. A port that is bound for a listener's stands for the latter, as in a URL for curl.
+// query returns the query of /explain. A bound port in the URL, as curl needs it, stands for the listener's port.
 func (c Explain) query(ctx context.Context, n *node) (url.Values, error) {
 	address := c.URL
 	if !strings.Contains(address, "://") {

@@ -24,7 +24,7 @@ type Import struct {
 	File    string   `arg:"" optional:"" name:"file" help:"What trellis export has written."`
 }
 
-// Run has a node store the network of a file or of an AWS account, and returns the exit code.
+// Run makes a node store the network of a file or of an AWS account, and returns the exit code.
 func (c Import) Run(ctx context.Context, t Terminal) int {
 	if err := c.run(ctx, t); err != nil {
 		return t.Fail("import", err)
@@ -56,7 +56,7 @@ func (c Import) run(ctx context.Context, t Terminal) error {
 	return nil
 }
 
-// runFromAWS reads the network of an AWS account, and has the node store it or writes it to a file.
+// runFromAWS reads the network of an AWS account, and sends it to the node or writes it to a file.
 func (c Import) runFromAWS(ctx context.Context, t Terminal) error {
 	switch {
 	case c.File != "":
@@ -120,7 +120,7 @@ func (c Import) mapping() (amazon.Mapping, error) {
 	return mapping, nil
 }
 
-// load has the node store a document.
+// load sends a document to the node, which stores it.
 func (n *node) load(ctx context.Context, document []byte, t Terminal) error {
 	body, _, err := n.send(ctx, "POST", "import", url.Values{}, document)
 	if err != nil {

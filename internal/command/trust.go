@@ -25,7 +25,7 @@ type TrustInstall struct {
 	Yes   bool   `name:"yes" short:"y" env:"-" help:"Do not ask first."`
 }
 
-// Run has the programs of this machine trust an authority, and returns the exit code: 1 if a store could not be changed.
+// Run makes the programs of this machine trust an authority, and returns the exit code: 1 if a store could not be changed.
 func (c TrustInstall) Run(ctx context.Context, t Terminal) int {
 	text, file, err := c.certificate(ctx)
 	if err != nil {
@@ -54,7 +54,7 @@ func (c TrustInstall) certificate(ctx context.Context) (text []byte, file string
 	if text, err = n.get(ctx, "ca.pem", url.Values{}); err != nil {
 		return nil, "", err
 	}
-	// Stores are changed by programs that read a file, and some programs need one for good.
+	// The programs that change stores read a file, and some programs need the file later too.
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, "", fmt.Errorf("there is no directory to keep the certificate in; save %s/ca.pem, and pass the file with --ca: %w", c.Admin, err)

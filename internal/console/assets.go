@@ -67,7 +67,7 @@ func loadAssets() (assets, error) {
 	return a, nil
 }
 
-// serve answers with a static file. Its address has the digest, so it may be kept.
+// serve responds with a static file. Its address has the digest, so browsers may keep it.
 func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
 	text, ok := a.static[r.PathValue("file")]
 	if !ok {
@@ -103,8 +103,8 @@ type menuEntry struct {
 	Current    bool
 }
 
-// render answers with a page. It is written to memory first: so a mistake shows before the answer begins, and a client that
-// reads slowly holds nothing.
+// render responds with a page. It writes the page to memory first, so that an error shows before the response begins, and a client
+// that reads slowly holds nothing.
 func (c *Console) render(w http.ResponseWriter, status int, file string, v *visit, shown *content) {
 	l := layout{
 		content: shown, Version: c.files.version, Node: c.cfg.Version, Mode: "serve", Root: pathOf(v.scope), Scope: v.scope.Account + " · " + v.scope.Region,

@@ -74,8 +74,8 @@ func backOf(r *http.Request) string {
 	return back
 }
 
-// checkForm reads a form, and returns why it is not carried out: it was not made by this console for this person, or the person
-// may not change things here. Requests of other web pages do not get here (docs/security.md); the token is a second barrier.
+// checkForm reads a form, and returns why it is refused: this console has not made it for this person, or the person may not
+// change things here. Requests of other web pages do not get here (docs/security.md); the token is a second barrier.
 func (c *Console) checkForm(w http.ResponseWriter, v *visit) error {
 	v.r.Body = http.MaxBytesReader(w, v.r.Body, maxForm)
 	if err := v.r.ParseForm(); err != nil {
@@ -90,7 +90,7 @@ func (c *Console) checkForm(w http.ResponseWriter, v *visit) error {
 	return nil
 }
 
-// mayChange reports whether forms are shown and carried out. What they may do is decided by the operations.
+// mayChange reports whether forms are shown and carried out. The operations decide what they may do.
 func (v *visit) mayChange() bool {
 	return v.person != nil && v.person.Account == v.scope.Account && (len(v.cfg.Regions) == 0 || slices.Contains(v.cfg.Regions, v.scope.Region))
 }
@@ -103,7 +103,7 @@ func newFormKey() (key formKey) {
 	return key
 }
 
-// token returns what forms carry that are made for a person.
+// token returns the token in the forms that are made for a person.
 func (k formKey) token(p *person) string {
 	if p == nil {
 		return ""

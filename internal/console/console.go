@@ -1,10 +1,10 @@
 // Package console shows a node to people, in a browser: what there is in an account and a Region, what is wrong, what was
-// counted in the last minutes, and what failed last. It has no state beside samples of counters and the sessions of people who
-// signed in. Pages are made by templates from what the other parts know; whatever is changed goes through the operations of the
-// API, with their checks.
+// counted in the last minutes, and what failed last. It has no state except samples of counters and the sessions of people who
+// signed in. Templates make pages of what the other parts know; every change goes through the operations of the API, with their
+// checks.
 //
-// Nothing of it needs another address, a build step or, for reading, JavaScript. Invariant: a request of the console waits for
-// no traffic, and traffic for no request of the console.
+// It needs no other address, no build step and, for reading, no JavaScript. Invariant: a request of the console waits for no
+// traffic, and traffic for no request of the console.
 package console
 
 import (
@@ -42,7 +42,7 @@ type Config struct {
 	Port string
 	// Home is the account and the Region that are shown first.
 	Home lattice.Scope
-	// Regions are those in which things may be changed. Without any it is all.
+	// Regions are those in which things may be changed. None means all.
 	Regions []string
 	// Store says where records are kept.
 	Store string
@@ -58,7 +58,7 @@ type Config struct {
 	// Now is the time by which statuses of resources follow from their records.
 	Now func() time.Time
 
-	// Problems returns what the operator should see to.
+	// Problems returns what the operator should attend to.
 	Problems func() []Problem
 	// Explain returns what would happen to a request, as /explain tells it.
 	Explain func(url.Values) (Explanation, error)
@@ -79,7 +79,7 @@ type Config struct {
 	CheckKeys func(r *http.Request, keys Keys) error
 }
 
-// Problem is something that the operator should see to.
+// Problem is something that the operator should attend to.
 type Problem struct {
 	// About is the kind of what has the problem, or "node".
 	About string `json:"about"`
@@ -188,7 +188,7 @@ func New(cfg Config) (*Console, error) {
 	return c, nil
 }
 
-// Run reads the counters now and then until ctx ends, and then ends what is still answered.
+// Run reads the counters now and then until ctx ends, and then ends the streams that are open.
 func (c *Console) Run(ctx context.Context) error {
 	defer c.end.Do(func() { close(c.ended) })
 	ticker := time.NewTicker(pace)
@@ -250,15 +250,15 @@ func (v *visit) to(parts ...string) string {
 	return pathOf(v.scope) + strings.Join(parts, "/")
 }
 
-// read calls a function with a view of the catalog, which must collect records only: writers wait meanwhile.
+// read calls a function with a view of the catalog. The function must only collect records: writers wait meanwhile.
 func (v *visit) read(collect func(catalog.View)) { v.cfg.Catalog.Read(collect) }
 
-// missingError says that there is nothing of an id.
+// missingError says that nothing has an id.
 type missingError struct{ kind, id string }
 
 func (e *missingError) Error() string { return "There is no " + e.kind + " " + e.id + " here." }
 
-// show answers with a page.
+// show responds with a page.
 func (c *Console) show(p page) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		scope, ok := scopeOf(r)

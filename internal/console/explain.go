@@ -24,7 +24,7 @@ type explainPage struct {
 	Result  *explained
 }
 
-// explained is an answer in the order of a request's way.
+// explained is an explanation in the order in which a request passes the parts.
 type explained struct {
 	// Verdict is what would happen, in a sentence.
 	Verdict cell

@@ -42,7 +42,7 @@ type column[T any] struct {
 	cell func(T) cell
 	// by is the order by this column. Nil means that there is none.
 	by func(a, b T) int
-	// number: the cells are figures, which stand at the right. tight: they are short, and not broken into lines.
+	// number says that the cells are figures, which are aligned right; tight that they are short, and stay on one line.
 	number, tight bool
 }
 
@@ -171,7 +171,7 @@ func (l list[T]) show(v *visit) *table {
 				}
 				slices.SortStableFunc(items, order)
 			} else if column.number {
-				next = "-" + slug // The largest are what people look for.
+				next = "-" + slug // People look for the largest.
 			}
 			h.Link = with(sortName, next)
 		}

@@ -9,9 +9,9 @@ import (
 const (
 	// maxStreams is how many pages are kept up to date at once. Others show what was when they were loaded.
 	maxStreams = 16
-	// updates is how often a page is told at most that something has changed.
+	// updates is the least time between two events for a page.
 	updates = 500 * time.Millisecond
-	// quiet is how long nothing is sent at most: who listens, and proxies between, then know that there is nothing.
+	// quiet is the longest time in which nothing is sent, so that browsers and proxies know that the stream is alive.
 	quiet        = 15 * time.Second
 	writeTimeout = 10 * time.Second
 )
@@ -26,8 +26,8 @@ func (c *Console) state() state {
 	return state{c.cfg.Catalog.Revision(), c.cfg.Failed.Failures(), c.samples.reading()}
 }
 
-// live tells a page, by server-sent events, that something has changed, and the page asks for itself again. Changes are merged: it
-// is told twice a second at most.
+// live tells a page, by server-sent events, that something has changed; the page then loads itself again. Changes are merged into
+// at most two events a second.
 func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 	select {
 	case c.streams <- struct{}{}:

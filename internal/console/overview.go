@@ -33,7 +33,7 @@ type fact struct {
 	Value cell
 }
 
-// shownProblems bounds how many problems are told of.
+// shownProblems bounds how many problems are shown.
 const shownProblems = 20
 
 func (v *visit) overview() (*content, error) {
@@ -133,7 +133,7 @@ func (v *visit) busiest(services []*listedService) *table {
 	}
 	l.id, l.label, l.items, l.empty = "busiest", "Services with traffic", busy, "No service has had a request in the last half minute."
 	t := l.show(v)
-	t.FilterName = "" // It is short, and its own order is what it is about.
+	t.FilterName = "" // The list is short, and its order matters.
 	for i := range t.Headings {
 		t.Headings[i].Link = ""
 	}

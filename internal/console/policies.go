@@ -83,7 +83,7 @@ func (v *visit) policies() (*content, error) {
 // policyPage is the page of an auth policy.
 type policyPage struct {
 	object
-	// Document is there for who may read it; Why says why it is not.
+	// Document is empty for those who may not read it; Why then says why.
 	Document, Why string
 	Warnings      []string
 }
@@ -108,8 +108,8 @@ func (v *visit) policy() (*content, error) {
 	return &content{Title: "Auth policy of " + found.name, Data: p}, nil
 }
 
-// readDocument reads the policy by the operation that has it: somebody who may not call it does not get to see it here either
-//
+// readDocument reads the policy by the operation that returns it: somebody who may not call that does not see the policy here
+// either.
 func (p *policyPage) readDocument(v *visit) {
 	if !v.mayChange() {
 		p.Why = "The document is shown to who has signed in and may call GetAuthPolicy."

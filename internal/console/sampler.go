@@ -8,12 +8,12 @@ import (
 	"trellis/internal/tally"
 )
 
-// The counters are read at a fixed pace, whether or not somebody looks, so that who comes sees what was. With 1,000 services and
-// 2,000 target groups that all have traffic it takes a few milliseconds; what has had none is not kept.
+// The counters are read at a fixed pace, whether or not somebody looks, so that visitors see the past. With 1,000 services and
+// 2,000 target groups that all have traffic, a reading takes a few milliseconds; those without traffic are not kept.
 const (
 	pace        = 5 * time.Second
 	keptSamples = 60 // five minutes
-	// maxSeries bounds the memory: of what has traffic beyond that, no samples are kept. One takes 3 KB.
+	// maxSeries bounds the memory: a series takes 3 KB. Services and target groups beyond it have no samples.
 	maxSeries = 5000
 )
 

@@ -34,8 +34,8 @@ type person struct {
 	principal *principal.Principal
 }
 
-// session is that somebody has proved to have an access key. It holds no secret: by proof it is seen whether the key
-// still has the one that was proved.
+// session notes that somebody has proved to have an access key. It holds no secret: proof shows whether the key still has the
+// secret that was proved.
 type session struct {
 	accessKeyID   string
 	salt          [32]byte
@@ -80,7 +80,7 @@ func (s *sessions) begin(p *principal.Principal, now time.Time) string {
 	return name
 }
 
-// principal returns who has the session of a cookie, if it has not ended.
+// principal returns the principal of a cookie's session, if it has not ended.
 func (s *sessions) principal(name string, now time.Time, known func(accessKeyID string) (*principal.Principal, bool)) *principal.Principal {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -102,7 +102,7 @@ func (v *visit) targetGroups() (*content, error) {
 	}}}, nil
 }
 
-// kindOfGroup says what a target group's targets are, and how they are spoken to.
+// kindOfGroup says what a target group's targets are, and which protocol they speak.
 func kindOfGroup(g *lattice.TargetGroup) string {
 	words := string(g.Type)
 	if g.Config != nil && g.Config.Protocol != "" {

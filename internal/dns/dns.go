@@ -30,7 +30,7 @@ type Config struct {
 	Names Names
 	// Addresses are those of the data plane. If there are none, it is the address at which the query has arrived.
 	Addresses []netip.Addr
-	// Forward are the servers that are asked for all other names, in turn. Without any such queries are refused.
+	// Forward are the servers that are asked for all other names, in turn. Without any, such queries are refused.
 	Forward []netip.AddrPort
 	// Log gets what goes wrong. Nil means slog.Default.
 	Log *slog.Logger
@@ -86,7 +86,7 @@ func (s *Server) listen(ctx context.Context) (err error) {
 	case address.Addr().Is4():
 		tcp, udp = "tcp4", []string{"udp4"}
 	case address.Addr().IsUnspecified():
-		// One socket of UDP for both could not say from which address it sends by IPv4.
+		// One UDP socket for both could not choose the address from which it sends by IPv4.
 		tcp, udp = "tcp", []string{"udp6", "udp4"}
 	}
 	var config net.ListenConfig

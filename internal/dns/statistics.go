@@ -2,8 +2,8 @@ package dns
 
 import "codeberg.org/miekg/dns"
 
-// rcodeBits is how many bits of a response's code stand in its head (RFC 1035 4.1.1). EDNS has more (RFC 6891 6.1.3), which count
-// as what they are without.
+// rcodeBits is how many bits of a response's code stand in its head (RFC 1035 4.1.1). EDNS has more (RFC 6891 6.1.3), which are
+// ignored here.
 const rcodeBits = 4
 
 // count counts a response.
@@ -13,7 +13,7 @@ func (s *Server) count(response []byte) {
 	}
 }
 
-// Responses returns how many responses had which code, such as NOERROR, of those that there were.
+// Responses returns the number of responses by code, such as NOERROR. Codes that have not occurred are left out.
 func (s *Server) Responses() map[string]int64 {
 	counted := map[string]int64{}
 	for code := range s.responses {

@@ -76,8 +76,8 @@ type packet struct {
 	index  int        // of the interface, for addresses that need one
 }
 
-// packetPort reads packets with the address at which they have arrived, and sends responses from there: clients accept none
-// from another address.
+// packetPort reads packets with the address at which they have arrived, and sends responses from that address: clients accept no
+// other.
 type packetPort struct {
 	conn  *net.UDPConn
 	local netip.Addr
@@ -85,8 +85,8 @@ type packetPort struct {
 	v6    *ipv6.PacketConn // nil unless the port is bound to all addresses of IPv6
 }
 
-// packetBuffer is how many bytes of queries the kernel keeps for us, if it lets us: a burst of queries that are only
-// refused must not push others out.
+// packetBuffer is how many bytes of queries the kernel should keep for us: a burst of queries that are only refused must not push
+// others out.
 const packetBuffer = 1 << 20
 
 func listenPackets(ctx context.Context, network string, address netip.AddrPort) (*packetPort, error) {

@@ -65,7 +65,7 @@ type handler struct {
 	runtimes *prometheus.Registry // of Go and the process
 	gather   func(*gathering)
 	messages http.Handler
-	scrapes  chan struct{} // one for each that goes on
+	scrapes  chan struct{} // has an element for each that is under way
 }
 
 func newHandler(gather func(*gathering)) *handler {
@@ -92,7 +92,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", string(format))
-	// What the library can tell in spite of an error is told.
+	// What the library returns in spite of an error is written.
 	families, _ := h.runtimes.Gather()
 	encoder := expfmt.NewEncoder(w, format)
 	for _, family := range families {

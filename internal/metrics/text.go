@@ -9,9 +9,9 @@ import (
 	"trellis/internal/tally"
 )
 
-// text is the output in Prometheus's text format (https://prometheus.io/docs/instrumenting/exposition_formats/), which most scrapers
-// ask for. It makes no message of a series, of which there may be 100,000: their garbage, and the library's way from them to text,
-// would cost several times as much.
+// text is the output in Prometheus's text format (https://prometheus.io/docs/instrumenting/exposition_formats/), which most
+// scrapers ask for. It makes no messages for series, of which there may be 100,000: their garbage, and turning them into text by
+// the library, would cost several times as much.
 type text struct {
 	families map[*Definition]*textFamily
 	order    []*textFamily
@@ -88,7 +88,7 @@ func (t *text) value(f *textFamily, suffix string, value float64) {
 	*line = append(appendValue(append(*line, ' '), value), '\n')
 }
 
-// appendValue appends a number. strconv takes three times as long for one that might have a fraction.
+// appendValue appends a number, whole ones as integers: strconv takes three times as long for floats.
 func appendValue(b []byte, value float64) []byte {
 	if whole := int64(value); float64(whole) == value && whole < 1<<53 && whole > -1<<53 {
 		return strconv.AppendInt(b, whole, 10)

@@ -22,7 +22,7 @@ const (
 var (
 	serviceLabels = []string{"service", "service_name"}
 	groupLabels   = []string{"target_group", "target_group_name"}
-	// resourceLabels say in which way a resource is reached: routing.Resource.ID.
+	// resourceLabels say by which association a resource is reached: routing.Resource.ID.
 	resourceLabels = []string{"association", "resource_configuration_name"}
 )
 
@@ -135,7 +135,7 @@ func (g *gathering) resource(r *routing.Resource, totals *tally.Totals) {
 	g.failures(resourceFailures, totals, labels)
 }
 
-// exchanges adds a series for each of the usual classes, even while it is zero, and for the others once they are not.
+// exchanges adds a series for each of the usual classes, even at zero, and for each other class that is not zero.
 func (g *gathering) exchanges(requests, failures *Definition, totals *tally.Totals, labels ...string) {
 	for outcome, status := range statuses {
 		if n := totals.Outcomes[outcome]; n > 0 || outcome >= 2 {

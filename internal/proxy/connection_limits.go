@@ -47,7 +47,7 @@ type crowd struct {
 
 	accepted uint64 // the number of the latest connection
 	sources  map[netip.Prefix]int
-	short    bool          // files are short although the limit is not reached
+	short    bool          // files have run out although the limit is not reached
 	freed    chan struct{} // closed when there is room; nil while nobody waits
 }
 
@@ -88,7 +88,7 @@ func (c *crowd) enter(conn *downstream.Conn) bool {
 	return true
 }
 
-// leave counts a connection out, of which open are left. Proxy.mu is held.
+// leave takes a connection out of the count; open are left. Proxy.mu is held.
 func (c *crowd) leave(conn *downstream.Conn, open int) {
 	if c.sources != nil {
 		source := sourceOf(conn)
@@ -114,7 +114,7 @@ func sourceOf(conn *downstream.Conn) netip.Prefix {
 	return source
 }
 
-// over returns how many connections there are too many.
+// over returns by how many connections the limit is exceeded.
 func (c *crowd) over(open int) int {
 	if c.limits.Clients == 0 {
 		return 0
@@ -141,7 +141,7 @@ func (p *Proxy) awaitRoom(ended <-chan struct{}) {
 	}
 }
 
-// squeeze makes room although the limit is not reached, since other parts or processes have taken the files.
+// squeeze makes room although the limit is not reached: other parts or processes have taken the files.
 func (p *Proxy) squeeze() {
 	p.mu.Lock()
 	p.crowd.short = true
@@ -149,7 +149,7 @@ func (p *Proxy) squeeze() {
 	p.crowd.wake()
 }
 
-// wake has the sweeper make room.
+// wake tells the sweeper to make room.
 func (c *crowd) wake() {
 	select {
 	case c.full <- struct{}{}:
@@ -183,9 +183,9 @@ func (a idleConnection) before(b idleConnection) int {
 	}
 }
 
-// newcomers is which part of all connections, the latest ones, is spared until a tick has passed, since their requests may be
-// on their way. The very last one, for which room is made, is spared for newestTicks. It is not spared for longer: if no other
-// is idle and it sends nothing, it would keep all who connect next waiting.
+// newcomers is the share of all connections, the latest ones, that is spared until a tick has passed, since their requests may
+// be on their way. The newest one, for which room is made, is spared for newestTicks, and no longer: if no other is idle and it
+// sends nothing, all that connect next would wait.
 const (
 	newcomers   = 8
 	newestTicks = 4

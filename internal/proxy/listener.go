@@ -106,7 +106,7 @@ func (p *Proxy) listen(port *routing.Port) (*listener, error) {
 	return &listener{proxy: p, port: port, net: bound, ended: make(chan struct{})}, nil
 }
 
-// someOf keeps a line of the log short.
+// someOf shortens a list for a line of the log.
 func someOf(arns []string) []string { return arns[:min(len(arns), 3)] }
 
 // address is where a listener's port is bound.
@@ -128,7 +128,7 @@ func listen(_ int, address string) (net.Listener, error) {
 	return config.Listen(context.Background(), "tcp", address)
 }
 
-// retryBinding tries the ports again that could not be bound.
+// retryBinding tries again to bind the ports that could not be bound.
 func (p *Proxy) retryBinding() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -203,7 +203,7 @@ func (l *listener) accept() {
 	})
 }
 
-// refuse closes a connection whose source has enough of them.
+// refuse closes a connection whose source has as many as it may.
 func (p *Proxy) refuse(c *downstream.Conn) {
 	p.crowd.refused.Happened(1, "source", c.Client.Source.Addr(), "limit", p.cfg.Limits.PerSource) // before anybody can see it
 	c.Reset()

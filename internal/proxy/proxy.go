@@ -66,17 +66,17 @@ type Config struct {
 	Resolve func(ctx context.Context, target *routing.ResourceTarget) ([]netip.Addr, error)
 	// OriginOf returns where a client of a resource is. Nil means that nobody knows.
 	OriginOf func(client netip.Addr) routing.Origin
-	// Steering has the kernel bring connections to resources to ResourceGates, on Linux. The proxy closes it. Nil means that each
-	// address and port is bound by itself; Unsteered says why.
+	// Steering makes the kernel bring connections to resources to ResourceGates, on Linux. The proxy closes it. Nil means that
+	// each address and port is bound separately; Unsteered says why.
 	Steering  *steering.Table
 	Unsteered error
-	// ResourceGates are bound before resources are listened for. Whoever has them has the addresses of resources.
+	// ResourceGates are bound before resources are listened for. The process that has bound them owns the addresses of resources.
 	ResourceGates []netip.AddrPort
 	// ResourcePorts are the ports of wide port ranges that are bound without Steering.
 	ResourcePorts []int
 	// ResourceIdleTimeout is how long nothing may move on a connection to a resource. Default: 350 seconds (UG quotas).
 	ResourceIdleTimeout time.Duration
-	// Drain is for how long connections to a resource may go on when it is gone.
+	// Drain is how long connections to a resource may go on after it has gone.
 	Drain time.Duration
 	// Explain adds x-trellis-* headers to responses, which say where the request went.
 	Explain bool
@@ -285,9 +285,9 @@ func (p *Proxy) breakOff() {
 	}
 }
 
-// add registers a connection. One that is accepted just as the proxy shuts down is served too: its client may have
-// sent a request already. A connection that is not welcome is not registered; full means that no other is to be accepted
-// before there is room.
+// add registers a connection. One that is accepted just as the proxy shuts down is served too: its client may have sent a
+// request already. A connection that is not welcome is not registered. full means that no other may be accepted before there is
+// room.
 func (p *Proxy) add(c *downstream.Conn) (welcome, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -20,9 +20,9 @@ import (
 	"trellis/internal/routing"
 )
 
-// maxWholePorts is how many ports of one resource are bound at most, each by itself, where the kernel does not steer connections.
-// Of larger ranges, only the ports of Config.ResourcePorts are bound: a socket for each of 65,535 ports would take more memory
-// than everything else together.
+// maxWholePorts is how many ports of one resource are bound at most, each with a socket, where the kernel does not steer
+// connections. Of larger ranges, only the ports of Config.ResourcePorts are bound: 65,535 sockets would take more memory than
+// everything else together.
 const maxWholePorts = 64
 
 // resources are the resources that can be reached, and where the proxy listens for them. Proxy.mu guards all of it.
@@ -35,7 +35,7 @@ type resources struct {
 	problems  map[netip.AddrPort]error             // of places that are wanted and not bound
 	wanted    map[netip.AddrPort]bool
 
-	steering *steering.Table             // nil where each port is bound by itself
+	steering *steering.Table             // nil where each port is bound separately
 	attached bool                        // the table is
 	refused  map[*routing.Resource]error // what the table does not take
 }
@@ -53,8 +53,8 @@ func (r *resources) has(resource *routing.Resource) bool {
 	return r.byAddress[resource.Addresses[0]] == resource
 }
 
-// SetResources listens for the resources that are new, and no more for those that are gone. Connections to the latter may go on
-// for Config.Drain; a change of port ranges leaves connections alone.
+// SetResources begins to listen for new resources, and stops listening for those that are gone, whose connections may go on for
+// Config.Drain. A change of port ranges leaves connections alone.
 func (p *Proxy) SetResources(list []*routing.Resource) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,7 +69,7 @@ func (p *Proxy) SetResources(list []*routing.Resource) {
 		}
 	}
 	maps.DeleteFunc(r.failures, func(resource *routing.Resource, _ *ResourceFailure) bool { return !r.has(resource) })
-	// Numbers of addresses are given again: what is gone comes before what is new.
+	// Numbers of addresses are used again, so resources that are gone come before new ones.
 	for resource, ports := range r.ports {
 		if !r.has(resource) {
 			p.listenNoMore(resource, ports)
@@ -122,7 +122,7 @@ func (p *Proxy) openGates() {
 	clear(r.ports) // All are bound instead.
 }
 
-// endSteering leaves connections to where they go by themselves. p.mu is held.
+// endSteering ends the steering of connections. p.mu is held.
 func (p *Proxy) endSteering() {
 	if p.resources.steering == nil {
 		return
@@ -198,8 +198,8 @@ func placesOf(resource *routing.Resource, ports []int) []netip.AddrPort {
 	return places
 }
 
-// portsOf returns the ports of ranges that are bound each by itself, and whether they are all: all of small ranges, and of others
-// those that are well known.
+// portsOf returns the ports to bind where the kernel does not steer, and whether they are all of the ranges: all of small ranges,
+// and the well-known ones of others.
 func (p *Proxy) portsOf(ranges []lattice.PortRange) (ports []int, all bool) {
 	all = true
 	left := maxWholePorts

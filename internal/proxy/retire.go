@@ -19,9 +19,9 @@ func (p *Proxy) Listeners() map[int]net.Listener {
 }
 
 // Retire is Shutdown for a proxy with a successor on the same sockets, which takes the new connections. Clients should not
-// notice. So idle connections are not closed at once, when a request may be on its way. Each is closed with the response to its
-// next request, which says so; if there is none within grace, it is closed as by Shutdown. Retire calls stopped as soon as it
-// accepts no more connections.
+// notice. So it does not close idle connections at once, since a request may be on its way. It closes each with the response to
+// its next request, which says so, or, if none comes within grace, as Shutdown does. Retire calls stopped as soon as it accepts
+// no more connections.
 func (p *Proxy) Retire(ctx context.Context, grace time.Duration, stopped func()) error {
 	p.env.Lenient.Store(true)
 	timer := time.AfterFunc(grace, func() { p.env.Lenient.Store(false) }) // The sweeper sees it.

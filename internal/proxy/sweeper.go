@@ -10,11 +10,11 @@ import (
 	"trellis/internal/proxy/exchange"
 )
 
-// sweptAtOnce is after how many connections the sweeper lets other goroutines run: a sweep of thousands takes milliseconds, and
-// requests would have to wait.
+// sweptAtOnce is the number of connections after which the sweeper lets other goroutines run: a sweep of thousands takes
+// milliseconds, for which requests would have to wait.
 const sweptAtOnce = 32
 
-// sweep keeps the time, until Shutdown.
+// sweep watches the time until Shutdown.
 func (p *Proxy) sweep() {
 	ticker := time.NewTicker(downstream.Tick)
 	defer ticker.Stop()

@@ -25,7 +25,7 @@ func newWorkers(carry func(*downstream.Conn)) *workers {
 	return &workers{carry: carry, next: make(chan *downstream.Conn)}
 }
 
-// take has a connection carried by a worker that waits, or by a new one.
+// take gives a connection to a worker that waits, or to a new one.
 func (w *workers) take(c *downstream.Conn) {
 	select {
 	case w.next <- c:
@@ -47,8 +47,8 @@ func (w *workers) work(c *downstream.Conn) {
 	}
 }
 
-// retire ends a worker that waits. It is called a few times a second: those of a burst are gone after a minute, and under load
-// it does not matter.
+// retire ends a worker that waits. It is called a few times a second: the workers of a burst are gone after a minute, and under
+// load it makes no difference.
 func (w *workers) retire() {
 	select {
 	case w.next <- nil:

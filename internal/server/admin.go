@@ -25,7 +25,7 @@ type readiness struct {
 	// Problems are ports that cannot be bound. They do not make a node unready: the rest works, and otherwise whoever may
 	// create a listener could take every node out of service (A-520).
 	Problems []string `json:"problems,omitempty"`
-	// Inventory is how the services of AWS are that are asked for it.
+	// Inventory reports on the AWS services that are asked for the inventory.
 	Inventory []inventory.SourceReport `json:"inventory,omitempty"`
 	// Connections are those of clients, by the ports that they are to.
 	Connections map[string]proxy.Usage `json:"connections"`

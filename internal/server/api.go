@@ -109,8 +109,8 @@ func (s *Server) openCredentials(context.Context) (err error) {
 	return nil
 }
 
-// newCallers returns what finds out who has signed a request to a service. In dev it accepts any access key, and its holder
-// may send requests as far as the policies of services and networks allow.
+// newCallers returns the verifier that finds out who has signed a request to a service. In dev it accepts any access key, whose
+// holder may send what the policies of services and networks allow.
 func (s *Server) newCallers() *caller.Verifier {
 	cfg := caller.Config{Principals: s.principals, Explain: s.cfg.Dev}
 	if s.cfg.Dev {
@@ -144,7 +144,7 @@ func (s *Server) openAudit(context.Context) (err error) {
 	return nil
 }
 
-// openChaos makes what delays calls or makes them fail in dev, if that is configured.
+// openChaos makes the part that delays calls, or makes them fail, in dev.
 func (s *Server) openChaos(context.Context) error {
 	c := s.cfg.Chaos
 	if !s.cfg.Dev || c.Latency == 0 && c.Throttle == 0 && c.Error == 0 && c.CreateFailed == 0 {

@@ -66,8 +66,8 @@ func (s *Server) reachableAt(listenerPort int) string {
 	return s.boundAddress(listenerPort)
 }
 
-// checkKeys returns why keys do not prove who somebody is. It signs a request with them and has it checked like one that has come
-// to the API port: the same failures count, and slow down whoever has too many.
+// checkKeys returns why keys do not prove who somebody is. It signs a request with them and checks it like one that has come to the
+// API port: failures count together, and slow down whoever has too many.
 func (s *Server) checkKeys(r *http.Request, keys console.Keys) error {
 	request, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "http://"+s.apiListener.Addr().String()+"/services", http.NoBody)
 	if err != nil {

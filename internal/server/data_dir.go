@@ -28,7 +28,7 @@ func (s *Server) tryDataDir(context.Context) error {
 	return nil
 }
 
-// keepsFilesIn reports whether anything that is written lies in the data directory.
+// keepsFilesIn reports whether the node writes anything into the data directory.
 func (s *Server) keepsFilesIn(dir string) bool {
 	if len(s.cfg.Etcd.Endpoints) == 0 {
 		return true

@@ -64,7 +64,7 @@ func (s *Server) reportTargets(group *lattice.TargetGroup, targets []*lattice.Ta
 	return reports
 }
 
-// functionsOf returns what is known about those targets that are functions, by ARN.
+// functionsOf returns what is known about the targets that are functions, by ARN.
 func (s *Server) functionsOf(group *lattice.TargetGroup, targets []health.TargetReport) map[string]console.FunctionReport {
 	if group == nil || group.Type != shape.TargetGroupTypeLambda {
 		return nil
@@ -78,8 +78,8 @@ func (s *Server) functionsOf(group *lattice.TargetGroup, targets []health.Target
 
 // explain tells where a request would go and why:
 // /explain?method=GET&host=NAME&port=80&path=/a&header=name:value&principal=ARN&source=10.1.2.3. Nothing is sent, and nobody's
-// turn is taken. With /explain?targetGroup=ID it tells how the targets are, with /explain?address=ADDRESS&port=5432&source=10.1.2.3
-// where a connection to a resource would go.
+// turn is taken. /explain?targetGroup=ID shows the health of targets, /explain?address=ADDRESS&port=5432&source=10.1.2.3 where a
+// connection to a resource would go.
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	if id := query.Get("targetGroup"); id != "" {

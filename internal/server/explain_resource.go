@@ -17,7 +17,7 @@ type resourceExplanation struct {
 	Address   netip.Addr   `json:"address"`
 	Addresses []netip.Addr `json:"addresses"`
 	Port      int          `json:"port,omitempty"`
-	// Problem says why a connection would not be made; it is empty if nothing speaks against it.
+	// Problem says why a connection would not be made; it is empty if one would.
 	Problem string `json:"problem,omitempty"`
 
 	ResourceConfiguration string              `json:"resourceConfiguration"` // ARN

@@ -13,9 +13,8 @@ const maxFiles = 1 << 20
 // leastFiles is how many files a node needs at least: etcd, logs and sockets take some twenty at rest.
 const leastFiles = 128
 
-// files says how the files that the process may have open (RLIMIT_NOFILE) are shared out, so that a flood in one place
-// leaves all others what they need. Without files etcd cannot write, and nobody can repair from outside what has run out
-//
+// files says how the files that the process may have open (RLIMIT_NOFILE) are shared out, so that a flood in one place leaves the
+// others what they need. Without files, etcd cannot write, and nobody can connect to put it right.
 type files struct {
 	limit  int // of the process
 	data   proxy.Limits

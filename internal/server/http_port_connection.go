@@ -23,7 +23,7 @@ type portConnection struct {
 	config   *tls.Config
 	failed   *summary.Summary // handshakes
 
-	began  bool // the first bytes have come; only who reads looks at it
+	began  bool // the first bytes have come; only the reader uses it
 	secure atomic.Pointer[tls.Conn]
 
 	// The port's mu guards the fields below.

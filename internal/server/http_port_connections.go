@@ -38,7 +38,7 @@ func (p *httpPort) admit(conn *portConnection) bool {
 		return true
 	}
 	for {
-		// Connections that have just come may make room a moment later, which nobody tells.
+		// Connections that have just come may make room a moment later, and nothing signals that.
 		ctx, cancel := context.WithTimeout(context.Background(), arrival)
 		err := p.await(ctx, enter)
 		cancel()

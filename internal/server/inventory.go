@@ -14,7 +14,7 @@ import (
 )
 
 // openInventory reads the inventory file and the functions of the command line, and asks AWS, as far as that is wanted.
-// Without, nothing is found in the inventory.
+// Without any of them, the inventory is empty.
 func (s *Server) openInventory(ctx context.Context) error {
 	functions, err := s.declaredFunctions()
 	if err != nil || s.cfg.Inventory == "" && len(functions) == 0 && len(s.cfg.InventoryFrom) == 0 {

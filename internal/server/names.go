@@ -19,7 +19,7 @@ import (
 type hosts struct{ router *routing.Router }
 
 func (h hosts) Find(name string, client netip.Addr) (dns.Entry, bool) {
-	// A private name of a resource is seen by those alone who see it, who prefer it to what others call so (UG
+	// Only clients for whom a private name of a resource exists see it, and for them it comes before others' use of the name (UG
 	// resource-configuration).
 	if addresses, ok := h.router.ResourceName(name, client); ok {
 		return dns.Entry{Addresses: addresses}, true
@@ -42,7 +42,7 @@ func (h hosts) list(own []netip.Addr) []listedName {
 	for _, name := range slices.Compact(names) {
 		found, ok := h.Find(name, netip.IPv6Loopback())
 		if !ok {
-			continue // It is gone since, or not for local programs.
+			continue // It has gone meanwhile, or is not for local programs.
 		}
 		addresses := found.Addresses
 		if len(addresses) == 0 {
@@ -83,7 +83,7 @@ func (s *Server) zones() []string {
 	return zones
 }
 
-// bindAgain is how long to wait before a port of DNS is tried again that could not be bound.
+// bindAgain is the pause before another attempt to bind the port of DNS.
 const bindAgain = 100 * time.Millisecond
 
 // names answers the names of services by DNS.

@@ -15,7 +15,7 @@ import (
 	"trellis/internal/network"
 )
 
-// progressInterval is how often a client is told how far an import is.
+// progressInterval is how often a client learns how far an import has come.
 const progressInterval = 200 * time.Millisecond
 
 // networks returns what exports and imports.
@@ -91,7 +91,7 @@ func (s *Server) importNetwork(w http.ResponseWriter, r *http.Request, scope lat
 
 // backupStore answers GET /backup.
 func (s *Server) backupStore(w http.ResponseWriter, _ *http.Request, _ lattice.Scope, _ []byte) {
-	var file bytes.Buffer // It is compressed; and so a failure shows before the answer begins.
+	var file bytes.Buffer // It is compressed, and in memory, so that a failure shows before the response begins.
 	if err := s.networks().Backup(&file); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -101,7 +101,7 @@ func (s *Server) backupStore(w http.ResponseWriter, _ *http.Request, _ lattice.S
 	_, _ = w.Write(file.Bytes())
 }
 
-// resetAccount answers POST /reset, in dev only: tests of one account begin again, and disturb no other.
+// resetAccount answers POST /reset, in dev only: tests in one account start afresh without disturbing others.
 func (s *Server) resetAccount(w http.ResponseWriter, r *http.Request, scope lattice.Scope, _ []byte) {
 	scope = s.orOwn(scope)
 	deleted, err := s.networks().Reset(r.Context(), scope.Account)

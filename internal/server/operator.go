@@ -21,8 +21,8 @@ const maxDocument = 64 << 20
 // operatorHandler answers a request of an operator whose scope is known, and who may do it.
 type operatorHandler func(w http.ResponseWriter, r *http.Request, scope lattice.Scope, body []byte)
 
-// operated are the pages of the admin port that tell or change more than anybody may who reaches the port. In serve, requests
-// for them are signed, by a principal whose policies allow the action trellis: and the page's operation.
+// operated are the pages of the admin port that show or change more than everybody who reaches the port may. In serve, requests
+// for them must be signed by a principal whose policies allow the action trellis:OPERATION.
 func (s *Server) operated(operation string, next operatorHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		scope := lattice.Scope{Account: r.URL.Query().Get("account"), Region: r.URL.Query().Get("region")}
@@ -61,8 +61,8 @@ func (s *Server) operated(operation string, next operatorHandler) http.HandlerFu
 	}
 }
 
-// admitOperator checks who has signed a request, and whether they may do what it asks for, in which scope. The body is read once
-// the key is known: nobody else can have 64 MB kept.
+// admitOperator checks who has signed a request, and whether they may do what it asks for in the scope. It reads the body only when
+// the key is known, so that nobody else can make the node keep 64 MB.
 func (s *Server) admitOperator(r *http.Request, operation string, scope lattice.Scope, body func() ([]byte, error)) (lattice.Scope, error) {
 	caller, err := s.signed(s.cfg.Regions, "vpc-lattice").Authenticate(r, body)
 	if err != nil {

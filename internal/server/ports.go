@@ -30,7 +30,7 @@ func (s *Server) listenData(listenerPort int, address string) (net.Listener, err
 	return listener, nil
 }
 
-// steer has the kernel bring connections to resources to few sockets, if it can. It returns where these are to be bound.
+// steer makes the kernel bring connections to resources to a few sockets, if it can. It returns where to bind these.
 func (s *Server) steer() (table *steering.Table, gates []netip.AddrPort) {
 	if s.cfg.ResourceRange.Size() == 0 {
 		return nil, nil

@@ -53,7 +53,7 @@ func spansOf(r *accesslog.Record) []*tracepb.Span {
 		switch {
 		case r.Failure != "" && !r.Failure.OfClient():
 			failed(attempt, string(r.Failure), problemText(r.Problem))
-		// Unlike a server's, a client's span is one of a failure whatever the status, if it is no success.
+		// Unlike a server's span, a client's has failed with any status that is not a success.
 		case r.HasGRPCStatus && r.GRPCStatus != int(codes.OK):
 			failed(attempt, codeName(codes.Code(r.GRPCStatus)), "")
 		case responded && r.Status >= 400:

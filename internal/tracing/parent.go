@@ -9,8 +9,8 @@ type parent struct {
 	sampled bool
 }
 
-// parseParent parses a header traceparent: VERSION-TRACE-SPAN-FLAGS in lower case. Later versions may go on behind another
-// hyphen (https://www.w3.org/TR/trace-context/#traceparent-header). ok is false for what is no such header.
+// parseParent parses a header traceparent: VERSION-TRACE-SPAN-FLAGS in lower case. Later versions may continue after another
+// hyphen (https://www.w3.org/TR/trace-context/#traceparent-header). ok is false if the value is malformed.
 func parseParent(header []byte) (p parent, ok bool) {
 	const length = len("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	if len(header) < length || len(header) > length && (string(header[:2]) == "00" || header[length] != '-') {

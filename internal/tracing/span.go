@@ -18,7 +18,7 @@ import (
 // maxText is how many characters of a text are sent: clients choose many of them.
 const maxText = 512
 
-// maxTraceState is how long a tracestate may be that is sent: longer ones may be cut or dropped by anybody
+// maxTraceState is the length of the longest tracestate that is sent: anybody may cut or drop longer ones
 // (https://www.w3.org/TR/trace-context/#tracestate-limits).
 const maxTraceState = 512
 
@@ -41,7 +41,7 @@ func newSpan(traceparent, tracestate []byte, kind tracepb.Span_SpanKind, name st
 	return span
 }
 
-// below begins a span of what was done in a part of another span's time.
+// below begins a span within another span and its time.
 func below(span *tracepb.Span, kind tracepb.Span_SpanKind, name string, from, to time.Duration) *tracepb.Span {
 	return &tracepb.Span{
 		TraceId: span.TraceId, ParentSpanId: span.SpanId, SpanId: random(8), Kind: kind, Name: clean(name), TraceState: span.TraceState,
@@ -59,7 +59,7 @@ func random(bytes int) []byte {
 	return id
 }
 
-// failed marks a span as one of a failure: of a type, of which there are few, with words for people.
+// failed marks a span as failed: with a type, of which there are few, and a text for people.
 func failed(span *tracepb.Span, errorType, message string) {
 	span.Status = &tracepb.Status{Code: tracepb.Status_STATUS_CODE_ERROR, Message: clean(message)}
 	text(span, "error.type", errorType)
@@ -80,7 +80,7 @@ func textValue(key, value string) *commonpb.KeyValue {
 	return &commonpb.KeyValue{Key: key, Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: clean(value)}}}
 }
 
-// clean makes a text short, and one of UTF-8: a message of protocol buffers may have no other.
+// clean shortens a text and makes it valid UTF-8, which protocol buffers require.
 func clean(text string) string { return excerpt.Of(strings.ToValidUTF8(text, "\ufffd"), maxText) }
 
 // addressed adds an address and a port, if they are known, under two names.
@@ -91,7 +91,7 @@ func addressed(span *tracepb.Span, address, port string, value netip.AddrPort) {
 	}
 }
 
-// method adds the method of a request and returns how it is called in a span's name: clients may send any.
+// method adds the method of a request and returns its name for the span's name: clients may send any method.
 func method(span *tracepb.Span, sent string) {
 	known := knownMethod(sent)
 	text(span, "http.request.method", known)
@@ -100,7 +100,7 @@ func method(span *tracepb.Span, sent string) {
 	}
 }
 
-// knownMethod returns a method that is known by OpenTelemetry's conventions, or what stands for all others
+// knownMethod returns a method that OpenTelemetry's conventions know, or their word for all others
 // (https://opentelemetry.io/docs/specs/semconv/http/http-spans/).
 func knownMethod(sent string) string {
 	switch sent {

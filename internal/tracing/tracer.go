@@ -1,9 +1,9 @@
 // Package tracing makes spans of exchanges and of calls of the API, with the attributes of OpenTelemetry's semantic conventions,
 // and sends them to a collector by OTLP (https://opentelemetry.io/docs/specs/otlp/).
 //
-// A span is made when its exchange has ended, from the record that access logs have too: so nothing is held for exchanges in
-// flight, and those that are not sampled cost no more than the decision. Spans wait for the collector in a queue that is bounded;
-// what has no room there, or cannot be delivered, is lost and counted. Nothing that makes spans ever waits.
+// A span is made when its exchange has ended, from the record that access logs use too. So nothing is held for exchanges in
+// flight, and one that is not sampled costs only the decision. Spans wait for the collector in a bounded queue. Those that find no
+// room there, or cannot be delivered, are lost and counted. Nothing that makes spans ever waits.
 package tracing
 
 import (
@@ -39,8 +39,8 @@ const (
 
 // Config is what a Tracer is made from.
 type Config struct {
-	// Endpoint is the URL of the collector, below which spans go to /v1/traces. If it is empty, OpenTelemetry's environment
-	// variables have it; they also have all that is not said here, such as headers and certificates.
+	// Endpoint is the URL of the collector; spans go to /v1/traces below it. If it is empty, OpenTelemetry's environment variables
+	// say where. They also say everything else, such as headers and certificates.
 	Endpoint string
 	// Ratio is the share of exchanges without a parent that are sampled.
 	Ratio float64
@@ -49,7 +49,7 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// Wanted reports whether there is a collector, by the configuration or by OpenTelemetry's environment variables
+// Wanted reports whether the configuration or OpenTelemetry's environment variables name a collector
 // (https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
 func Wanted(endpoint string) bool {
 	return endpoint != "" || os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
@@ -107,7 +107,7 @@ func New(ctx context.Context, cfg Config) (*Tracer, error) {
 	return t, nil
 }
 
-// Samples implements accesslog.Tracer: what the client has decided holds; without a parent, chance decides.
+// Samples implements accesslog.Tracer: the client's decision holds; without a parent, chance decides.
 func (t *Tracer) Samples(traceparent []byte) bool {
 	if p, ok := parseParent(traceparent); ok {
 		return p.sampled
@@ -132,7 +132,7 @@ func (t *Tracer) enqueue(spans []*tracepb.Span) {
 	t.queue <- spans // There is room: it takes as many as maxQueued.
 }
 
-// Run sends spans until ctx ends, and what has come until then within flushTimeout.
+// Run sends spans until ctx ends, and then, within flushTimeout, those that are left.
 func (t *Tracer) Run(ctx context.Context) error {
 	defer t.dropped.Close()
 	defer t.tellDropped()
@@ -156,7 +156,7 @@ func (t *Tracer) Run(ctx context.Context) error {
 	}
 }
 
-// collect returns the spans of a batch: as soon as it is full, has waited for long enough, or ctx ends.
+// collect returns the spans of a batch as soon as it is full, has waited long enough, or ctx ends.
 func (t *Tracer) collect(ctx context.Context, batch []*tracepb.Span) []*tracepb.Span {
 	full := time.NewTimer(interval)
 	defer full.Stop()
@@ -179,8 +179,7 @@ func (t *Tracer) collect(ctx context.Context, batch []*tracepb.Span) []*tracepb.
 	return batch
 }
 
-// send sends a batch. What the collector does not take is lost: it comes back after a while, or is slow, and then newer spans are
-// worth more.
+// send sends a batch. What the collector does not take is lost: when it is back, or keeps up again, newer spans are worth more.
 func (t *Tracer) send(ctx context.Context, spans []*tracepb.Span) {
 	n := int64(len(spans))
 	err := t.client.UploadTraces(ctx, []*tracepb.ResourceSpans{{
@@ -197,7 +196,7 @@ func (t *Tracer) send(ctx context.Context, spans []*tracepb.Span) {
 	t.failed.Happened(n, "error", err)
 }
 
-// tellDropped tells of spans that had no room. Whoever made them must not wait for the log.
+// tellDropped logs how many spans had no room. The goroutines that made them must not wait for the log.
 func (t *Tracer) tellDropped() {
 	if n := t.untold.Swap(0); n > 0 {
 		t.dropped.Happened(n)

@@ -61,7 +61,7 @@ func (s *system) obstacle() string {
 
 // ours returns the files of this package.
 func (s *system) ours() []string {
-	files, _ := filepath.Glob(s.file("trellis-*")) // The pattern is one.
+	files, _ := filepath.Glob(s.file("trellis-*")) // The pattern is well-formed.
 	return slices.DeleteFunc(files, func(file string) bool {
 		return !regexp.MustCompile("^" + nameOf + "$").MatchString(strings.TrimSuffix(filepath.Base(file), s.extension))
 	})
@@ -125,7 +125,7 @@ func (j *java) has(ctx context.Context, name string) bool { return slices.Contai
 type nss struct {
 	certutil  string // "" if it is missing
 	directory string
-	as        []string // words before a command, which make it the user's
+	as        []string // words before a command that run it as the user
 }
 
 // nssStores returns those of the user, who is the one that has called sudo.
@@ -147,7 +147,7 @@ func nssStores() []nss {
 		".mozilla/firefox/*", ".config/mozilla/firefox/*", "snap/firefox/common/.mozilla/firefox/*", ".var/app/org.mozilla.firefox/.mozilla/firefox/*",
 		"Library/Application Support/Firefox/Profiles/*", ".pki/nssdb",
 	} {
-		databases, _ := filepath.Glob(filepath.Join(home, pattern, "cert9.db")) // Of the patterns, all are ones.
+		databases, _ := filepath.Glob(filepath.Join(home, pattern, "cert9.db")) // The patterns are well-formed.
 		for _, database := range databases {
 			found = append(found, nss{certutil, filepath.Dir(database), as})
 		}

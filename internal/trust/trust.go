@@ -1,7 +1,7 @@
-// Package trust puts the certificate of a local authority into the stores of a machine that programs take their authorities
-// from, and removes it again: the system's, Java's and those of Mozilla's NSS, which are Firefox's and Chrome's. Everything
-// is a plan first, which says what would be done and what cannot be. The stores are changed by their own programs. What is put
-// there is named trellis- with the fingerprint, so that it is found again without the certificate.
+// Package trust puts the certificate of a local authority into the stores from which the programs of a machine take their
+// authorities, and removes it again: the system's store, Java's, and those of Mozilla's NSS, which Firefox and Chrome use. It makes
+// a plan first, which says what would be done and what cannot be. The stores' own programs change them. A certificate's name there
+// is trellis- and its fingerprint, so that it is found again without the certificate.
 package trust
 
 import (
@@ -77,7 +77,7 @@ func (p *Plan) Possible() (count int) {
 	return count
 }
 
-// Run does all steps that can be done. One that fails does not keep the others from being done.
+// Run does all steps that can be done. After a failure it goes on with the others.
 func (p *Plan) Run(ctx context.Context) error {
 	var problems []error
 	for _, s := range p.Steps {
@@ -144,7 +144,7 @@ func readCertificate(text []byte) (root, error) {
 	}
 }
 
-// Install plans how the root certificate of a PEM file comes into all stores. file is where programs can read it.
+// Install plans how to put the root certificate of a PEM file into all stores. file is where programs can read it.
 func Install(ctx context.Context, text []byte, file string) (*Plan, error) {
 	c, err := readCertificate(text)
 	if err != nil {
@@ -184,7 +184,7 @@ func Install(ctx context.Context, text []byte, file string) (*Plan, error) {
 	return p, nil
 }
 
-// Uninstall plans how everything is removed that Install has put into stores.
+// Uninstall plans how to remove everything that Install has put into stores.
 func Uninstall(ctx context.Context) *Plan {
 	p := &Plan{}
 	if s, ok := systemStore(); ok {
@@ -207,8 +207,8 @@ func Uninstall(ctx context.Context) *Plan {
 	return p
 }
 
-// names returns the names of this package's certificates in what a program has printed. Debian takes those of the system's store
-// into Java's under names of its own, and does not remove them again.
+// names returns the names of this package's certificates in what a program has printed. Debian copies those of the system's store
+// into Java's under names of its own, and does not remove them.
 func names(printed string) []string {
 	return regexp.MustCompile(`(?m)^(debian:)?`+nameOf+`(\.pem)?\b`).FindAllString(printed, -1)
 }

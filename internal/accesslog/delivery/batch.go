@@ -49,7 +49,7 @@ func writeWhole(path string, lines []byte) (int64, content, error) {
 	return int64(len(stream)), content{countEntries(lines), sum}, replaceFile(path, append(stream, sum.end()...))
 }
 
-// hole is a record in the stream of entries, where entries are missing (A-612).
+// hole is a record in the place of entries that are missing from the stream (A-612).
 type hole struct {
 	LostEntries int64     `json:"lostEntries"`
 	From        time.Time `json:"from"`

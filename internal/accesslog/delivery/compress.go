@@ -25,7 +25,7 @@ type compressor struct {
 	sum      checksum
 }
 
-// checksum is of the lines in a stream: what its end tells.
+// checksum is that of the lines in a stream, which the end of the stream holds.
 type checksum struct {
 	crc  uint32
 	size uint32 // modulo 2^32
@@ -84,8 +84,8 @@ func (c *compressor) line(line []byte) {
 	c.previous = append(c.previous[:0], line[max(0, len(line)-maxDistance):]...)
 }
 
-// memberEnd returns where the member of an entry ends that a place is in, or the line. Quotes in a value are escaped, so that
-// what is looked for stands between members only.
+// memberEnd returns the end of the member of an entry in which a position is, or else the end of the line. Quotes in a value are
+// escaped, so what it looks for stands only between members.
 func memberEnd(at []byte) int {
 	if n := bytes.Index(at, []byte(`,"`)); n >= 0 {
 		return n
@@ -173,7 +173,7 @@ func (c *compressor) distance(distance int) {
 	c.put(uint64(n&(1<<extra-1)), extra)
 }
 
-// flush completes what has come. What out has then, ends at the end of a byte.
+// flush completes what has come, so that out ends with a whole byte.
 func (c *compressor) flush() {
 	if !c.inBlock {
 		return
@@ -188,7 +188,7 @@ func (c *compressor) flush() {
 	c.held, c.inBlock = 0, false
 }
 
-// rewind forgets what has come since the stream had a checksum: nobody has got it.
+// rewind forgets what has come since the stream had a checksum, which has not been written out.
 func (c *compressor) rewind(to checksum) {
 	c.out, c.hold, c.held, c.inBlock = c.out[:0], 0, 0, false
 	c.previous, c.sum = nil, to

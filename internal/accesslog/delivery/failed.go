@@ -9,8 +9,8 @@ import (
 	"trellis/internal/excerpt"
 )
 
-// What is remembered of failed exchanges, for people who come later. It takes some 10 MB at most, and time only of exchanges that
-// fail: at most so many a second of a service as are remembered.
+// Failed exchanges are remembered for people who look later. That takes some 10 MB at most, and time only of exchanges that fail:
+// in a second, of each service at most as many as are remembered.
 const (
 	rememberedFailures = 16
 	rememberedServices = 1000

@@ -1,6 +1,6 @@
 package delivery
 
-// Figures are what a queue and its spool have done since the start, and what they hold.
+// Figures count what a queue and its spool have done since the start, and what they hold.
 type Figures struct {
 	Queued  int64 // entries in memory
 	Dropped int64 // entries lost because the queue was full

@@ -48,7 +48,7 @@ func (k laneKey) laneID() string {
 	return hex.EncodeToString(sum[:])[:tokenBytes]
 }
 
-// lack adds entries to those that are missing.
+// lack adds to the entries that are missing.
 func (l *lane) lack(n int64, from, until time.Time, problem string) {
 	if l.missing == nil {
 		l.missing = &hole{From: from.UTC(), Problem: problem}
@@ -111,7 +111,7 @@ func (s *Spool) send(l *lane) {
 	}
 }
 
-// next takes the oldest batch of a lane. Lanes that fail share some slots of their own, so that they hold nobody else up.
+// next takes the oldest batch of a lane. Lanes that fail share slots of their own, so that they do not hold up others.
 func (s *Spool) next(l *lane) (*batch, chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +167,7 @@ func (s *Spool) shorten(b *batch, rest []byte) {
 	b.bytes, b.content = bytes, content
 }
 
-// attempted takes up what has come of an attempt. It returns how long to wait before the next one.
+// attempted notes the result of an attempt. It returns how long to wait before the next one.
 func (s *Spool) attempted(l *lane, b *batch, err error) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

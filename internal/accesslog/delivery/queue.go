@@ -153,7 +153,7 @@ func (q *Queue) lock() *buffer {
 		}
 		b.mu.Unlock()
 	}
-	// Whoever uses a buffer may have lost its processor for a while.
+	// A goroutine that holds a buffer may have lost its processor for a while.
 	if busy && q.extras.Add(1) <= maxExtras {
 		b := &buffer{isExtra: true}
 		b.mu.Lock()
@@ -227,7 +227,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	}
 }
 
-// collect waits for an interval, while which it empties buffers that are full.
+// collect waits for an interval, during which it empties buffers that are full.
 func (q *Queue) collect(ctx context.Context) {
 	over := time.After(interval)
 	for {
@@ -262,7 +262,7 @@ func (q *Queue) empty() {
 	}
 }
 
-// deliver empties the buffers, and has what came to the spool written to the disk.
+// deliver empties the buffers, and makes the spool write what came to the disk.
 func (q *Queue) deliver() {
 	q.empty()
 	now := time.Now()
@@ -278,7 +278,7 @@ func (q *Queue) deliver() {
 	q.delivered = now
 }
 
-// tellLacking has subscriptions told of the entries that they lack.
+// tellLacking tells the spool how many entries subscriptions lack.
 func (q *Queue) tellLacking(now time.Time) {
 	q.lacking.Range(func(to, n any) bool {
 		if lost := n.(*atomic.Int64).Swap(0); lost > 0 {

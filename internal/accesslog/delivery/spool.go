@@ -32,9 +32,9 @@ const (
 	closeTimeout = 5 * time.Second
 	// lookedEvery is how often the spool is looked through for batches of processes that have ended.
 	lookedEvery = 10 * time.Second
-	// summaryInterval is how often the log tells of destinations that stay down: they are asked every 30 seconds.
+	// summaryInterval is how often the log mentions destinations that stay down, which are tried every 30 seconds.
 	summaryInterval = 5 * time.Minute
-	// destinationAge is how old the file of a lane gets that has no batches, which may be about to get one.
+	// destinationAge is how long the file of a lane without batches is kept: the lane may be about to get one.
 	destinationAge = time.Hour
 
 	batchSuffix       = ".spool.gz" // gunzip reads it at any time.
@@ -152,7 +152,7 @@ func (s *Spool) Flush(now time.Time) {
 	defer s.mu.Unlock()
 	for _, l := range s.lanes {
 		s.write(l, now)
-		// While others wait, a batch grows: a destination that is down does not get a file for each interval.
+		// While others wait, a batch grows, so that a destination that is down does not get a file for each interval.
 		if _, age := s.cfg.Sink.Complete(l.to); l.open != nil && len(l.waiting) == 0 && now.Sub(l.open.since) >= age {
 			s.cut(l)
 		}
@@ -209,7 +209,7 @@ func (s *Spool) writeStream(l *lane, now time.Time) error {
 	return nil
 }
 
-// Lack has a destination told of entries that were lost before they came here.
+// Lack notes for a destination that entries were lost before they came here.
 func (s *Spool) Lack(to *lattice.AccessLogSubscription, n int64, from, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -230,7 +230,7 @@ func (s *Spool) writeDestination(l *lane) error {
 	return replaceFile(filepath.Join(s.cfg.Dir, l.id+destinationSuffix), to)
 }
 
-// appendFile writes the rest of a file of which the first bytes stay, so many of them.
+// appendFile writes the rest of a file after a number of bytes that stay.
 func appendFile(path string, size int64, content []byte) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o640)
 	if err != nil {
@@ -242,7 +242,7 @@ func appendFile(path string, size int64, content []byte) error {
 	return file.Close()
 }
 
-// replaceFile gives a file other content. Whoever reads it sees the one or the other.
+// replaceFile replaces the content of a file. Readers see the old content or the new.
 func replaceFile(path string, content []byte) error {
 	file, err := os.CreateTemp(filepath.Dir(path), ".*.new") // Another process may write the same.
 	if err != nil {
@@ -273,7 +273,7 @@ func (s *Spool) cut(l *lane) {
 	s.start(l)
 }
 
-// start has a lane's batches delivered, unless they are already or the spool is closed.
+// start begins to deliver a lane's batches, unless that is under way or the spool is closed.
 func (s *Spool) start(l *lane) {
 	if !l.sending && len(l.waiting) > 0 && s.closing.Err() == nil {
 		l.sending = true

@@ -20,8 +20,8 @@ type watchers struct {
 	ended bool
 }
 
-// Watch is what somebody gets to see: lines of JSON, each an entry with the details of AppendDetails, or what AppendOutput
-// makes of a line of a function. They are shared.
+// Watch is what a watcher gets: lines of JSON, each an entry with the details of AppendDetails, or what AppendOutput makes of a
+// line of a function. They are shared.
 type Watch struct {
 	// Lines is closed when there will be no more.
 	Lines  <-chan []byte
@@ -56,7 +56,7 @@ func (w *watchers) Watch(wants func(line []byte) bool) (watch *Watch, stop func(
 	}
 }
 
-// EndWatching ends all watches, and those that begin later.
+// EndWatching ends all watches, also those that begin later.
 func (w *watchers) EndWatching() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

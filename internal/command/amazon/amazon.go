@@ -2,8 +2,8 @@
 // nothing but Get and List operations, one after another, with the credentials, profiles and endpoints that AWS's tools find in
 // the environment: any service that speaks the API will do.
 //
-// What the API does not tell (keys of certificates, what functions run, where instances are) and what belongs to other accounts
-// is not in the document. Notes say so.
+// The document lacks what the API does not say (keys of certificates, what functions run, where instances are), and what belongs
+// to other accounts. Notes say so.
 package amazon
 
 import (
@@ -24,9 +24,9 @@ import (
 type Config struct {
 	// Region is empty for the one that AWS's tools would take.
 	Region string
-	// Mapping says where targets are instead.
+	// Mapping says where targets are here.
 	Mapping Mapping
-	// Progress is told what is being read.
+	// Progress is called with what is being read.
 	Progress func(format string, args ...any)
 }
 

@@ -100,7 +100,7 @@ func list[In, Out any](ctx context.Context, r *reader, perform operation[In, Out
 	}
 }
 
-// isGoing reports whether a resource with a status is not there yet, or soon no more.
+// isGoing reports whether a resource with a status does not exist yet, or is being deleted.
 func isGoing(status string) bool {
 	return strings.HasPrefix(status, "CREATE_") || strings.HasPrefix(status, "DELETE_")
 }

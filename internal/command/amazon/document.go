@@ -65,7 +65,7 @@ func (r *reader) has(name, id string) (object, bool) {
 // validID is the form of all ids of AWS.
 var validID = regexp.MustCompile(`^[a-z]+-[0-9a-z]{17}$`)
 
-// checkID has an id that does not have AWS's form replaced by one that has: those of some services that stand in for AWS.
+// checkID replaces an id that does not have AWS's form, as those of some services that stand in for AWS.
 func (r *reader) checkID(id string) {
 	if prefix, _, ok := strings.Cut(id, "-"); ok && !validID.MatchString(id) {
 		r.renamed[id] = prefix + "-" + derived(id)
@@ -130,7 +130,7 @@ func note(to *[]string, text string) {
 	}
 }
 
-// notes say what the document lacks, and where else it can be said.
+// notes say what the document lacks, and how else to supply it.
 func (r *reader) notes() (notes []string) {
 	add := func(list []string, format string) {
 		if len(list) > 0 {

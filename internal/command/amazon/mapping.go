@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Mapping says where targets are instead, by what a target group calls them: "10.0.1.5:80", or "10.0.1.5" for all ports of it.
+// Mapping says where targets are here, by their names at AWS: "10.0.1.5:80", or "10.0.1.5" for all of its ports.
 type Mapping map[string]string
 
 // Add adds what --map says: FROM=TO.
@@ -31,7 +31,7 @@ func (m Mapping) Add(text string) error {
 	return nil
 }
 
-// Read adds what a file says, in lines like those of --map. Empty lines and those that begin with # say nothing.
+// Read adds what a file says, in lines like those of --map. It skips empty lines and those that begin with #.
 func (m Mapping) Read(file io.Reader) error {
 	lines := bufio.NewScanner(file)
 	for n := 1; lines.Scan(); n++ {
@@ -69,8 +69,8 @@ func join(id string, port int) string {
 	return net.JoinHostPort(id, strconv.Itoa(port))
 }
 
-// place returns the targets of a group, each where the mapping says. Instances and load balancers that are all mapped make it a
-// group of addresses.
+// place returns the targets of a group, each where the mapping says. If all its instances or load balancers are mapped, the group
+// becomes one of addresses.
 func (r *reader) place(group object, targets []object) (members []any) {
 	kind := group.text("type")
 	mapped := 0

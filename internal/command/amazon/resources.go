@@ -234,7 +234,7 @@ func (r *reader) resourcesOf(ctx context.Context, network string) error {
 			continue
 		}
 		a["serviceNetworkId"] = network
-		if group := configuration.text("groupId"); group != "" { // It has come with that of its group, unless it was there before.
+		if group := configuration.text("groupId"); group != "" { // It came with its group's association, unless it is older.
 			a["groupId"], a["groupAssociationId"] = group, ofConfiguration[group]
 		}
 		err := r.tagged(ctx, "serviceNetworkResourceAssociations", a,

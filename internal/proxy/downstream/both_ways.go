@@ -10,9 +10,9 @@ import (
 // moved.
 type Move func(moved func()) error
 
-// BothWays has bytes move from the client to c.Target and back until both moves have ended, or until nothing has moved
-// for the idle timeout. When one breaks, the other is broken off. It returns why the sweeper ended them, if it did, and how
-// each has ended. Afterwards the connection can only be closed.
+// BothWays moves bytes from the client to c.Target and back until both moves have ended, or until nothing has moved for the idle
+// timeout. When one fails, it breaks the other off. It returns why the sweeper ended them, if it did, and how each has ended.
+// Afterwards the connection can only be closed.
 func (c *Conn) BothWays(up, down Move) (why Cause, upErr, downErr error) {
 	c.Enter(Relaying, c.IdleMillis)
 	target := c.Target

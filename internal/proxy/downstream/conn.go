@@ -76,8 +76,8 @@ type Conn struct {
 	secured   *secured // nil where there is no TLS
 	unwanted  <-chan struct{}
 	endsAt    int64 // when the connection has lived for ConnectionDuration
-	// grace is for how many milliseconds bytes may still pass both ways once the connection has become unwanted; 0 means for
-	// any time. lapsed is when the grace ends. It belongs to the sweeper, which sets it when it sees that the grace has begun.
+	// grace is how many milliseconds bytes may still pass both ways after the connection has become unwanted; 0 means no limit.
+	// lapsed is when the grace ends. It belongs to the sweeper, which sets it when it sees that the grace has begun.
 	grace, lapsed int64
 
 	watch   watch
@@ -247,7 +247,7 @@ func (c *Conn) DropTarget() Cause {
 	return why
 }
 
-// Linger has the connection closed only after the client has had time to read what was sent last.
+// Linger makes End give the client time to read what was sent last.
 func (c *Conn) Linger() { c.ending = max(c.ending, lingers) }
 
 // LingerLonger is Linger for a client that may still be sending that many bytes.
@@ -256,7 +256,7 @@ func (c *Conn) LingerLonger(bytes int) {
 	c.discards = bytes
 }
 
-// Break has the connection closed so that the client sees that its response is not whole.
+// Break makes End close the connection so that the client sees that its response is not whole.
 func (c *Conn) Break() { c.ending = breaks }
 
 // Recovered logs a panic, so that it ends one exchange and not the process. It must be deferred itself.

@@ -6,7 +6,7 @@ import "trellis/internal/proxy/socket"
 type Idleness struct {
 	// Served says that the connection has carried a request.
 	Served bool
-	// Ticks is for how long it has been idle, by the sweeper's count.
+	// Ticks is how long it has been idle, by the sweeper's count.
 	Ticks int
 
 	word uint64 // what the connection waits for; that of HTTP/2 is the same at all times
@@ -61,8 +61,8 @@ func (c *Conn) MakesRoom() bool {
 	return c.evicted.Load() || wordCause(c.watch.word.Load()) == CauseRoom
 }
 
-// IsLeaving reports whether the connection is about to be closed: its goroutine is at that, or has still to notice that Evict
-// has ended its wait. One that carries a request which nobody had seen does not leave yet.
+// IsLeaving reports whether the connection is about to be closed: its goroutine is closing it, or has yet to notice that Evict
+// has ended its wait. One that carries a request which the sweeper had not seen does not leave yet.
 func (c *Conn) IsLeaving() bool {
 	if c.streams.Load() != nil {
 		return c.evicted.Load()

@@ -14,10 +14,10 @@ import (
 const Tick = 250 * time.Millisecond
 
 const (
-	// goneTicks is after how many ticks the sweeper checks again whether a client still waits for its response. The
+	// goneTicks is how many ticks pass between the sweeper's checks whether a client still waits for its response. A
 	// check is a system call for each client that does.
 	goneTicks = 3
-	// ParkTicks is for how many ticks a connection is idle before it is parked.
+	// ParkTicks is how many ticks a connection is idle before it is parked.
 	ParkTicks = 8
 )
 

@@ -24,7 +24,7 @@ type Config struct {
 	Callers *caller.Verifier
 	// Explain adds x-trellis-* headers to responses, which say where the request went.
 	Explain bool
-	// RetryFor is for how long a request is tried again at which no target has looked.
+	// RetryFor is how long a request that no target has looked at is tried again.
 	RetryFor time.Duration
 }
 

@@ -1,8 +1,8 @@
-// Package steering has the kernel of Linux bring all connections to resources to one socket of each family, whatever their
-// addresses and ports are: 65,535 ports of 1,000 addresses cost two sockets. A program of BPF (sk_lookup) is asked
-// for each new connection of the network namespace that no connected socket has, and looks the address and the port up in a
-// table that this package keeps. Connections to other addresses go on as without it; those to ports outside the ranges of a
-// resource are refused by the kernel. The program and its table live as long as the process that has them.
+// Package steering makes the kernel of Linux bring all connections to resources to one socket of each family, whatever their
+// addresses and ports are: 65,535 ports of 1,000 addresses cost two sockets. The kernel runs a BPF program (sk_lookup) for each
+// new connection in the network namespace. The program looks the address and the port up in a table that this package keeps. It
+// leaves connections to other addresses alone, and refuses those to ports outside the ranges of a resource. The program and its
+// table live as long as the process that has them.
 package steering
 
 import (
@@ -14,7 +14,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// maxEntries bounds the table: the kernel takes at most 32 MB for it, and for a whole range of ports of one address 64 bytes.
+// maxEntries bounds the table: the kernel takes at most 32 MB for it, and 64 bytes for a whole range of ports of one address.
 const maxEntries = 1 << 18
 
 // maxPrefixes bounds what one address may take of the table. A range of ports takes at most 30 prefixes.
@@ -29,8 +29,8 @@ type prefix struct {
 	bits int
 }
 
-// prefixesOf returns the prefixes that ranges consist of, the shortest first. A range that begins with port 1 is taken to begin
-// with 0, at which nobody connects, since all ports are one prefix then.
+// prefixesOf returns the prefixes that ranges consist of, the shortest first. A range that begins with port 1 counts as one that
+// begins with 0, to which nobody connects: so all ports are one prefix.
 func prefixesOf(ranges []lattice.PortRange) []prefix {
 	var prefixes []prefix
 	for _, r := range ranges {

@@ -21,9 +21,9 @@ import (
 // gatePort is below the ports that the kernel gives to connections, and hardly used.
 const gatePort = 7659
 
-// Gates returns where the sockets are bound that connections are steered to: at the first address of each network, which no
-// resource has. Whoever binds them has the networks: connections to what another process binds there could be steered away from
-// it. So they are bound where nothing is steered, too.
+// Gates returns the addresses of the sockets to which connections are steered: the first address of each network, which no
+// resource has. The process that has bound them owns the networks, so that none steers connections away from another. Processes
+// that steer nothing bind them too.
 func Gates(addresses lattice.ResourceRange) []netip.AddrPort {
 	var gates []netip.AddrPort
 	for _, network := range []netip.Prefix{addresses.IPv4, addresses.IPv6} {
@@ -45,8 +45,8 @@ type Table struct {
 	prefixes map[uint32][]prefix // by the number of the address
 }
 
-// key is a number of an address and a port, as an LPM trie takes them: the number of bits that count, in the machine's order of
-// bytes, and the bits.
+// key is the number of an address, and a port, as an LPM trie takes them: the number of bits that count, in the machine's byte
+// order, and the bits.
 type key [4 + 6]byte
 
 func keyOf(number uint32, p prefix) (k key) {
@@ -65,7 +65,7 @@ const (
 // whole is all ports of an address.
 var whole = prefix{0, 0}
 
-// New loads the program, which does nothing until Attach. It fails where the kernel is too old, or does not let the process.
+// New loads the program, which does nothing until Attach. It fails if the kernel is too old, or does not permit it.
 func New(addresses lattice.ResourceRange) (*Table, error) {
 	t := &Table{addresses: addresses, prefixes: map[uint32][]prefix{}}
 	if err := t.load(); err != nil {
@@ -104,7 +104,7 @@ const (
 	indexAt = -4
 )
 
-// instructions returns the program. R6 is the question, R7 the index of the family's socket, R8 the socket.
+// instructions returns the program. R6 is the context, R7 the index of the family's socket, R8 the socket.
 func (t *Table) instructions() asm.Instructions {
 	const refused, passed, lookup, ipv6 = "refused", "passed", "lookup", "ipv6"
 	v4 := t.addresses.IPv4.Addr().As4()
@@ -215,8 +215,7 @@ func (t *Table) put(index uint32, socket net.Listener) error {
 	return failed
 }
 
-// Set steers connections to the ports of an address, and has those to its other ports refused. With an error, ports may be
-// refused that should not be.
+// Set steers connections to the ports of an address, and refuses those to its other ports. After an error, it may refuse too many.
 func (t *Table) Set(address netip.Addr, ranges []lattice.PortRange) error {
 	number, ok := t.addresses.Number(address)
 	if !ok {
@@ -227,7 +226,7 @@ func (t *Table) Set(address netip.Addr, ranges []lattice.PortRange) error {
 	if tooMany {
 		wanted = nil
 	}
-	// All ports come last, so that those which are wanted before and after the change are never refused.
+	// The entry for all ports comes last, so that ports which are open before and after the change are never refused.
 	before := t.prefixes[number]
 	for _, p := range slices.Backward(wanted) {
 		if err := t.ports.Put(keyOf(number, p), take); err != nil {

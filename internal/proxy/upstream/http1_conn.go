@@ -121,7 +121,7 @@ func (p *probed) Read(b []byte) (int, error) {
 	}
 }
 
-// nothing is an error after which TLS can be used on.
+// nothing is an error after which TLS can go on.
 type nothing struct{}
 
 var errNothing net.Error = nothing{}

@@ -18,7 +18,7 @@ func (p *HTTP1Pool) warm() {
 	}
 }
 
-// makeSpare has a pool make its spare connections, unless the pools are closed.
+// makeSpare makes a pool's spare connections, unless the pools are closed.
 func (p *Pools) makeSpare(pool *HTTP1Pool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -20,7 +20,7 @@ type HTTP2Pool struct {
 	mu       sync.Mutex    // mu guards the fields below.
 	conns    []*http2.Conn // replaced, never changed
 	dialing  *http2Dial    // the attempt that is being made
-	greeting *http2.Conn   // the connection that it has made, while the target has not answered yet
+	greeting *http2.Conn   // the connection that it has made, until the target has answered
 	freed    chan struct{} // closed when there may be room on a connection
 }
 

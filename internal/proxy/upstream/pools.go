@@ -157,8 +157,8 @@ type way struct {
 	connections *tally.Connections // of the target group
 }
 
-// connect makes a connection, and has it secured if secure is not nil. It takes a place in p.room and counts the connection
-// as open, both of which the caller undoes by disconnected when the connection is closed.
+// connect makes a connection, and secures it if secure is not nil. It takes a place in p.room and counts the connection as open;
+// the caller undoes both by disconnected when the connection is closed.
 func (p *Pools) connect(ctx context.Context, to way, secure func(context.Context, *net.TCPConn) error) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.DialTimeout)
 	defer cancel()

@@ -48,7 +48,7 @@ func (s *Sink) putLogEvents(ctx context.Context, b delivery.Batch) (rest []byte,
 	return nil, refused, nil
 }
 
-// inOrder returns events as PutLogEvents wants them: in order of time, and none a day later than another in the same request.
+// inOrder returns events as PutLogEvents requires them: in order of time, and within a day in each request.
 func inOrder(entries [][]byte, otherwise time.Time) (requests [][]types.InputLogEvent) {
 	events := make([]types.InputLogEvent, len(entries))
 	for i, entry := range entries {

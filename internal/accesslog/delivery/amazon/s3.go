@@ -29,7 +29,7 @@ func (s *Sink) putObject(ctx context.Context, b delivery.Batch) error {
 	}
 	client := s3.NewFromConfig(s.cfg, func(o *s3.Options) {
 		o.Region = region
-		o.UsePathStyle = o.BaseEndpoint != nil // Another server has no names of buckets.
+		o.UsePathStyle = o.BaseEndpoint != nil // Names below another server's lead nowhere.
 	})
 	_, err := client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: aws.String(bucket), Key: aws.String(key), Body: bytes.NewReader(b.Compressed),

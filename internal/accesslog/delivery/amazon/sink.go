@@ -1,5 +1,5 @@
 // Package amazon delivers access logs to the services of AWS that subscriptions name: S3, CloudWatch Logs and Firehose.
-// What is sent where, with whose rights, is up to the credentials of the node and to AWS.
+// The node's credentials, and AWS, decide what it may send where.
 package amazon
 
 import (

@@ -96,8 +96,9 @@ func (c *conn) move(err error) {
 	r.Failure = c.server.carry(c.Conn, func(n int) { r.Received += int64(n) }, func(n int) { r.Sent += int64(n) }, err)
 }
 
-// carry has bytes move both ways until both sides have ended. It returns why that was no orderly end, if so. received and sent are
-// told of bytes from and to the client, each on a goroutine of its own. early is what came of writing to the target before.
+// carry moves bytes both ways until both sides have ended. It returns why they have not ended cleanly, if so. It calls received
+// and sent with the numbers of bytes from and to the client, each on a goroutine of its own. early is the error of writing to the
+// target before.
 func (s *Server) carry(c *downstream.Conn, received, sent func(n int), early error) accesslog.Failure {
 	client, target := c.Transport(), c.Target.Transport()
 	socket.BoundUnsent(client, unsentBytes)
