@@ -169,7 +169,7 @@ func (b *broken) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-func TestDiskThatIsFullIsToldOnceAndDoesNotStopTheCalls(t *testing.T) {
+func TestFullDiskIsLoggedOnceAndDoesNotStopCalls(t *testing.T) {
 	out := &broken{broken: true}
 	var log bytes.Buffer
 	l := open(t, Config{Out: out, Log: slog.New(slog.NewTextHandler(&log, nil))})

@@ -23,8 +23,8 @@ import (
 	"trellis/internal/lattice"
 )
 
-// DefaultMaxOperations is etcd's default limit of operations in one transaction.
-const DefaultMaxOperations = 128
+// defaultMaxOperations is etcd's default limit of operations in one transaction.
+const defaultMaxOperations = 128
 
 // defaultMaxBytes keeps a transaction below etcd's default limit of 1.5 MiB for a request.
 const defaultMaxBytes = 1 << 20
@@ -48,7 +48,7 @@ type Config struct {
 	// answered. The first call, from within Open, has every record as new. May be nil.
 	Apply func([]lattice.Change)
 	// MaxOperations is the limit of operations in one etcd transaction (etcd's --max-txn-ops), two of which the
-	// catalog itself needs. Zero means DefaultMaxOperations.
+	// catalog itself needs. Zero means defaultMaxOperations.
 	MaxOperations int
 	// MaxBytes is the limit of the keys and values in one etcd transaction. Zero means defaultMaxBytes.
 	MaxBytes int
@@ -104,7 +104,7 @@ func (cfg Config) complete() (Config, error) {
 		cfg.Log = slog.Default()
 	}
 	if cfg.MaxOperations == 0 {
-		cfg.MaxOperations = DefaultMaxOperations
+		cfg.MaxOperations = defaultMaxOperations
 	}
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = defaultMaxBytes

@@ -90,7 +90,7 @@ func BenchmarkLoad(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if ops = append(ops, clientv3.OpPut(prefix+rec.Key().String(), string(value))); len(ops) == DefaultMaxOperations {
+		if ops = append(ops, clientv3.OpPut(prefix+rec.Key().String(), string(value))); len(ops) == defaultMaxOperations {
 			put <- ops
 			ops = nil
 		}

@@ -220,7 +220,7 @@ func embeddedConfig(cfg Config, dir string, lost func(error)) *embed.Config {
 	c.UnsafeNoFsync = cfg.Ephemeral
 	// Bound the files of the log, each of which is open, and what of it is in memory: entries may have 1 MB.
 	c.SnapshotCount, c.SnapshotCatchUpEntries = 500, 100
-	c.MaxTxnOps = max(uint(cfg.MaxOperations), DefaultMaxOperations)
+	c.MaxTxnOps = max(uint(cfg.MaxOperations), defaultMaxOperations)
 	c.QuotaBackendBytes = 8 << 30
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, "10m"
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(serverLogger(cfg.Log, lost))

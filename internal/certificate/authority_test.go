@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-func TestWhoTrustsTheAuthorityTrustsItsCertificates(t *testing.T) {
+func TestClientsThatTrustTheAuthorityTrustItsCertificates(t *testing.T) {
 	a := openAuthority(t, t.TempDir())
 	long := strings.Repeat("a", 63) + "." + strings.Repeat("b", 63) + ".test"
 	for _, name := range []string{"svc-1.lattice.test", "my_svc.test", long} {

@@ -81,7 +81,7 @@ func TestNothingHappensUnlessAskedFor(t *testing.T) {
 	}
 }
 
-func TestAnswersAreThoseThatClientsRetry(t *testing.T) {
+func TestErrorsAreThoseThatClientsRetry(t *testing.T) {
 	if _, ok := errors.AsType[*shape.ThrottlingException](New(Config{Throttle: 1}).Next("GetService").Before(t.Context())); !ok {
 		t.Error("no ThrottlingException")
 	}

@@ -126,8 +126,8 @@ type explanation struct {
 		Needs    string
 		FailOpen bool
 		Targets  []struct {
-			ID, Address, State, Problem string
-			Port                        int
+			ID, State, Problem string
+			Port               int
 		}
 	}
 }

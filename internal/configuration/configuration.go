@@ -118,8 +118,8 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 		}
 	}
 	for _, service := range c.InventoryFrom {
-		if service != "aws" && !slices.Contains(InventoryServices(), service) {
-			wrong("inventory-from", service, "must be aws, or some of "+strings.Join(InventoryServices(), ","))
+		if service != "aws" && !slices.Contains(inventoryServices(), service) {
+			wrong("inventory-from", service, "must be aws, or some of "+strings.Join(inventoryServices(), ","))
 		}
 	}
 	if c.DNSResolver != "" {
@@ -221,16 +221,16 @@ func (c Configuration) check(wrong func(flag string, value any, want string)) {
 	}
 }
 
-// InventoryServices are the services of AWS that can be asked for an inventory, by the names that AWS's command line has for
+// inventoryServices are the services of AWS that can be asked for an inventory, by the names that AWS's command line has for
 // them.
-func InventoryServices() []string { return []string{"ec2", "elbv2", "acm", "lambda"} }
+func inventoryServices() []string { return []string{"ec2", "elbv2", "acm", "lambda"} }
 
 // AskedServices are the services of --inventory-from, each once.
 func (c Common) AskedServices() []string {
 	if slices.Contains(c.InventoryFrom, "aws") {
-		return InventoryServices()
+		return inventoryServices()
 	}
-	return slices.DeleteFunc(InventoryServices(), func(service string) bool { return !slices.Contains(c.InventoryFrom, service) })
+	return slices.DeleteFunc(inventoryServices(), func(service string) bool { return !slices.Contains(c.InventoryFrom, service) })
 }
 
 // checkLoopback keeps dev to this machine unless the operator wants otherwise. A nil address is all addresses.

@@ -11,14 +11,14 @@ import (
 )
 
 // neverShown says why a member of a response is in no transcript: nothing here could be its value. It holds the members
-// by the structure that has them. Every other one is shown, which TestTranscriptsShowEveryMemberOfEveryAnswer makes
+// by the structure that has them. Every other one is shown, which TestTranscriptsShowEveryMemberOfEveryResponse makes
 // sure of.
 var neverShown = map[string]string{
 	"CreateResourceConfigurationResponse.failureReason": "a creation that fails is answered as if it went on, and is seen to have failed later",
 	"GetResourceGatewayResponse.managedBy":              "no resource gateway is managed by a service of AWS here",
 }
 
-func TestTranscriptsShowEveryMemberOfEveryAnswer(t *testing.T) {
+func TestTranscriptsShowEveryMemberOfEveryResponse(t *testing.T) {
 	shown := map[string]bool{}
 	operations := reflect.TypeFor[api.Operations]()
 	for _, a := range transcribedAnswers(t) {

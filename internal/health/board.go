@@ -14,12 +14,12 @@ import (
 // The reason codes of target statuses. The first three are AWS's. The others are ours: the guide promises a reason code
 // with every status but HEALTHY, and does not say which.
 const (
-	ReasonHealthCheckFailed        = "HealthCheckFailed"
-	ReasonHealthCheckNotSupported  = "HealthCheckNotSupported"
-	ReasonTargetGroupNotInUse      = "TargetGroupNotInUse"
-	ReasonInitialHealthChecking    = "InitialHealthChecking"
-	ReasonHealthCheckDisabled      = "HealthCheckDisabled"
-	ReasonDeregistrationInProgress = "DeregistrationInProgress"
+	reasonHealthCheckFailed        = "HealthCheckFailed"
+	reasonHealthCheckNotSupported  = "HealthCheckNotSupported"
+	reasonTargetGroupNotInUse      = "TargetGroupNotInUse"
+	reasonInitialHealthChecking    = "InitialHealthChecking"
+	reasonHealthCheckDisabled      = "HealthCheckDisabled"
+	reasonDeregistrationInProgress = "DeregistrationInProgress"
 )
 
 // group is a target group in use, on the board.
@@ -206,21 +206,21 @@ func (g *group) available(t *target) bool {
 func (g *group) status(record *lattice.Target, t *target) (shape.TargetStatus, string) {
 	switch {
 	case record.Draining(): // whether or not the group is in use, or was checked.
-		return shape.TargetStatusDraining, ReasonDeregistrationInProgress
+		return shape.TargetStatusDraining, reasonDeregistrationInProgress
 	case t != nil && t.problem != "": // whether or not the group is checked.
-		return shape.TargetStatusUnhealthy, ReasonHealthCheckFailed
+		return shape.TargetStatusUnhealthy, reasonHealthCheckFailed
 	case g == nil && strings.HasPrefix(record.ID, "arn:"), g != nil && g.coverage == unsupported:
 		// Only load balancers and functions are targets by ARN. AWS shows them as UNAVAILABLE always
 		// (github.com/hashicorp/terraform-provider-aws/issues/40581).
-		return shape.TargetStatusUnavailable, ReasonHealthCheckNotSupported
+		return shape.TargetStatusUnavailable, reasonHealthCheckNotSupported
 	case g == nil:
-		return shape.TargetStatusUnused, ReasonTargetGroupNotInUse
+		return shape.TargetStatusUnused, reasonTargetGroupNotInUse
 	case g.coverage == disabled:
-		return shape.TargetStatusUnavailable, ReasonHealthCheckDisabled
+		return shape.TargetStatusUnavailable, reasonHealthCheckDisabled
 	case t == nil || t.state.status == shape.TargetStatusInitial:
-		return shape.TargetStatusInitial, ReasonInitialHealthChecking
+		return shape.TargetStatusInitial, reasonInitialHealthChecking
 	case t.state.status == shape.TargetStatusUnhealthy:
-		return shape.TargetStatusUnhealthy, ReasonHealthCheckFailed
+		return shape.TargetStatusUnhealthy, reasonHealthCheckFailed
 	default:
 		return shape.TargetStatusHealthy, ""
 	}

@@ -13,9 +13,9 @@ type Matcher struct {
 	codes [(maxStatusCode + 64) / 64]uint64 // bit n%64 of word n/64 stands for code n.
 }
 
-// ParseMatcher parses the API's matcher.httpCode: codes and ranges of codes, separated by commas, such as "200", "200,202",
+// parseMatcher parses the API's matcher.httpCode: codes and ranges of codes, separated by commas, such as "200", "200,202",
 // "200-299" or a mix. Nobody knows whether AWS admits a mix, but the member's pattern does.
-func ParseMatcher(s string) (Matcher, error) {
+func parseMatcher(s string) (Matcher, error) {
 	var m Matcher
 	for item := range strings.SplitSeq(s, ",") {
 		first, last, isRange := strings.Cut(item, "-")

@@ -22,7 +22,7 @@ func TestMatcherHoldsCodesAndRanges(t *testing.T) {
 		{"everything", "100-599", []int{100, 599}, []int{-1, 99, 600, 1000}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m, err := ParseMatcher(test.httpCode)
+			m, err := parseMatcher(test.httpCode)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,10 +45,10 @@ func TestMalformedMatcherIsRefused(t *testing.T) {
 		"", ",", "200,", ",200", "-", "200-", "-200", "200--299", "200-250-299", "299-200", "20", "2000", "099", "600",
 		"200-600", "200 ", "200, 202", "+20", "2xx", "２00",
 	} {
-		if m, err := ParseMatcher(httpCode); err == nil {
-			t.Errorf("ParseMatcher(%q) = %v, want an error", httpCode, m)
+		if m, err := parseMatcher(httpCode); err == nil {
+			t.Errorf("parseMatcher(%q) = %v, want an error", httpCode, m)
 		} else if m != (Matcher{}) {
-			t.Errorf("ParseMatcher(%q) returns codes with its error", httpCode)
+			t.Errorf("parseMatcher(%q) returns codes with its error", httpCode)
 		}
 	}
 }
@@ -59,14 +59,14 @@ func FuzzParseMatcher(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, httpCode string) {
-		m, err := ParseMatcher(httpCode)
+		m, err := parseMatcher(httpCode)
 		want, ok := listStatusCodes(httpCode)
 		if ok != (err == nil) {
-			t.Fatalf("ParseMatcher(%q): error %v, but well-formed is %v", httpCode, err, ok)
+			t.Fatalf("parseMatcher(%q): error %v, but well-formed is %v", httpCode, err, ok)
 		}
 		for code := -1; code <= 1000; code++ {
 			if got := m.Match(code); got != slices.Contains(want, code) {
-				t.Fatalf("ParseMatcher(%q).Match(%d) = %v", httpCode, code, got)
+				t.Fatalf("parseMatcher(%q).Match(%d) = %v", httpCode, code, got)
 			}
 		}
 	})

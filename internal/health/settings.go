@@ -111,7 +111,7 @@ func settingsOf(group *lattice.TargetGroup) (settings, error) {
 		s.target = parsed.RequestURI()
 	}
 	var err error
-	s.matcher, err = ParseMatcher(s.httpCode)
+	s.matcher, err = parseMatcher(s.httpCode)
 	return s, err
 }
 

@@ -16,7 +16,7 @@ type Database struct {
 
 // DatabaseEndpoint is where a database answers.
 type DatabaseEndpoint struct {
-	// Role is RoleWriter or RoleReader for a cluster, and empty for a database that has one endpoint.
+	// Role is roleWriter or roleReader for a cluster, and empty for a database that has one endpoint.
 	Role    string
 	Address netip.AddrPort
 	// DomainName is the name that RDS gave to it, in lower case, or "".
@@ -25,8 +25,8 @@ type DatabaseEndpoint struct {
 
 // The roles of a cluster's endpoints.
 const (
-	RoleWriter = "writer"
-	RoleReader = "reader"
+	roleWriter = "writer"
+	roleReader = "reader"
 )
 
 type databaseEntry struct {
@@ -80,8 +80,8 @@ func (b *builder) buildDatabases(f *file) {
 		}
 		for j, endpoint := range e.Endpoints {
 			b.at = at + ".endpoints[" + strconv.Itoa(j) + "]"
-			if wanted := map[bool]string{true: RoleWriter, false: RoleReader}[j == 0]; endpoint.Role != wanted {
-				b.wrong("role is %q; the first endpoint is the %s, and those that follow are each a %s", endpoint.Role, RoleWriter, RoleReader)
+			if wanted := map[bool]string{true: roleWriter, false: roleReader}[j == 0]; endpoint.Role != wanted {
+				b.wrong("role is %q; the first endpoint is the %s, and those that follow are each a %s", endpoint.Role, roleWriter, roleReader)
 			}
 			if endpoint.DomainName == "" {
 				b.wrong("domainName is missing: the name of the cluster's endpoint, such as carts.cluster-c9akciq32.us-west-2.rds.amazonaws.com")

@@ -55,9 +55,9 @@ func (f Function) Region() string { return strings.Split(f.ARN, ":")[3] }
 
 // The defaults of functions. AWS's are 3 s and 128 MB, with which few programs start on a busy machine.
 const (
-	DefaultFunctionTimeout     = 30 * time.Second
-	DefaultFunctionMemoryMB    = 128
-	DefaultFunctionConcurrency = 10
+	defaultFunctionTimeout     = 30 * time.Second
+	defaultFunctionMemoryMB    = 128
+	defaultFunctionConcurrency = 10
 )
 
 // maxFunctionConcurrency bounds the processes of one function: each costs memory and descriptors.
@@ -80,9 +80,9 @@ func NewFunction(arn, line, directory string) (Function, error) {
 // setDefaults sets the fields of a function that this node runs which were not given.
 func (f *Function) setDefaults() {
 	f.Handler = cmp.Or(f.Handler, f.Command[len(f.Command)-1]) // The runtime interface clients take it from there, too.
-	f.Timeout = cmp.Or(f.Timeout, DefaultFunctionTimeout)
-	f.MemoryMB = cmp.Or(f.MemoryMB, DefaultFunctionMemoryMB)
-	f.Concurrency = cmp.Or(f.Concurrency, DefaultFunctionConcurrency)
+	f.Timeout = cmp.Or(f.Timeout, defaultFunctionTimeout)
+	f.MemoryMB = cmp.Or(f.MemoryMB, defaultFunctionMemoryMB)
+	f.Concurrency = cmp.Or(f.Concurrency, defaultFunctionConcurrency)
 	if f.Watch == nil {
 		f.Watch = []string{f.Directory}
 		if program := f.Command[0]; strings.ContainsRune(program, filepath.Separator) {

@@ -322,7 +322,7 @@ vpcEndpoints[2] (vpce-00000000000000002): resourceConfiguration is for endpoints
 	}
 }
 
-func TestTextsThatAreNoInventoryAreRefused(t *testing.T) {
+func TestMalformedInventoriesAreRefused(t *testing.T) {
 	for _, text := range []string{"vpcs: [", "- a\n- b", "vpcs: []\n---\nvpcs: []", "vpcs: []\nvpcs: []", "text"} {
 		if _, err := Parse([]byte(text), "/", os.ReadFile); err == nil {
 			t.Errorf("%q was accepted", text)

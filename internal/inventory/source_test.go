@@ -169,7 +169,7 @@ func TestSourcesAreAskedGentlyAndWhatTheyKnewStaysInForce(t *testing.T) {
 	})
 }
 
-func TestASourceThatFailsOrHangsKeepsNobodyFromStarting(t *testing.T) {
+func TestASourceThatFailsOrHangsDoesNotKeepTheNodeFromStarting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log trellistest.Text
 		hanging := Source{Service: "elbv2", Region: "us-west-2", Read: func(ctx context.Context) (*Facts, error) {

@@ -20,12 +20,12 @@ type AccessLogSubscription struct {
 	LogType shape.ServiceNetworkLogType `json:"serviceNetworkLogType,omitempty"`
 }
 
-// AccessLogSubscriptionKey returns the key of an access log subscription.
-func AccessLogSubscriptionKey(scope Scope, id string) Key {
+// accessLogSubscriptionKey returns the key of an access log subscription.
+func accessLogSubscriptionKey(scope Scope, id string) Key {
 	return Key{KindAccessLogSubscription, scope, id}
 }
 
-func (s *AccessLogSubscription) Key() Key        { return AccessLogSubscriptionKey(s.Scope, s.ID) }
+func (s *AccessLogSubscription) Key() Key        { return accessLogSubscriptionKey(s.Scope, s.ID) }
 func (s *AccessLogSubscription) ARN() string     { return arn(s.Scope, "accesslogsubscription/"+s.ID) }
 func (s *AccessLogSubscription) Clone() Resource { c := *s; return &c }
 func (s *AccessLogSubscription) Indexes() []Index {

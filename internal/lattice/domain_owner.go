@@ -16,8 +16,8 @@ func CanonicalDomainName(name string) string {
 	return strings.ToLower(strings.TrimSuffix(name, "."))
 }
 
-// Domains yields the domains in which a canonical name lies, from the name itself to its last label.
-func Domains(name string) iter.Seq[string] {
+// domains yields the domains in which a canonical name lies, from the name itself to its last label.
+func domains(name string) iter.Seq[string] {
 	return func(yield func(domain string) bool) {
 		for name != "" && yield(name) {
 			_, name, _ = strings.Cut(name, ".")
@@ -28,7 +28,7 @@ func Domains(name string) iter.Seq[string] {
 // VerifiedBy returns the longest verified domain that covers a canonical name, and the accounts that have verified it. It
 // returns none if nobody has verified one. verifiers returns the accounts that have verified a domain.
 func VerifiedBy(name string, verifiers func(domain string) []string) (domain string, accounts []string) {
-	for domain := range Domains(name) {
+	for domain := range domains(name) {
 		if accounts := verifiers(domain); len(accounts) > 0 {
 			return domain, accounts
 		}

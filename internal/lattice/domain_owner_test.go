@@ -11,7 +11,7 @@ func TestDomainsOfAName(t *testing.T) {
 		"localhost":        {"localhost"},
 		"":                 nil,
 	} {
-		if got := slices.Collect(Domains(name)); !slices.Equal(got, want) {
+		if got := slices.Collect(domains(name)); !slices.Equal(got, want) {
 			t.Errorf("%q lies in %q, want %q", name, got, want)
 		}
 	}
@@ -37,7 +37,7 @@ func TestLongestVerifiedDomainCounts(t *testing.T) {
 	}
 }
 
-func TestDomainNameBelongsToWhoVerifiedItOrCameFirst(t *testing.T) {
+func TestDomainNameBelongsToTheAccountThatVerifiedItOrCameFirst(t *testing.T) {
 	for _, test := range []struct {
 		name                string
 		claimants, verified []string

@@ -12,7 +12,7 @@ import (
 // 0, which refuses everything.
 type QuotaID int
 
-// The quotas, of which DefaultQuotas has an entry each.
+// The quotas, of which defaultQuotas has an entry each.
 const (
 	QuotaServicesPerRegion QuotaID = iota
 	QuotaServiceNetworksPerRegion
@@ -43,9 +43,9 @@ type Quota struct {
 // QuotaTable has every quota at the index of its id.
 type QuotaTable [quotaCount]Quota
 
-// DefaultQuotas returns AWS's quotas (UG quotas), except the one of VPC endpoints. The limit to which a service
+// defaultQuotas returns AWS's quotas (UG quotas), except the one of VPC endpoints. The limit to which a service
 // network's can be raised is AWS's, and a group's is ours.
-func DefaultQuotas() QuotaTable {
+func defaultQuotas() QuotaTable {
 	return QuotaTable{
 		QuotaServicesPerRegion:                       {Name: "servicesPerRegion", Code: "L-620C821E", Limit: 2000, Text: "services per Region"},
 		QuotaServiceNetworksPerRegion:                {Name: "serviceNetworksPerRegion", Code: "L-9CAD07FB", Limit: 50, Text: "service networks per Region"},
@@ -66,7 +66,7 @@ func DefaultQuotas() QuotaTable {
 
 // QuotaNamed returns the quota that the configuration calls by a name.
 func QuotaNamed(name string) (QuotaID, bool) {
-	for id, quota := range DefaultQuotas() {
+	for id, quota := range defaultQuotas() {
 		if quota.Name == name {
 			return QuotaID(id), true
 		}
@@ -79,7 +79,7 @@ type Quotas map[string]int
 
 // Check names every quota that does not exist, is below one or above its maximum.
 func (q Quotas) Check() error {
-	quotas := DefaultQuotas()
+	quotas := defaultQuotas()
 	var problems []error
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		id, ok := QuotaNamed(name)
@@ -102,7 +102,7 @@ func (q Quotas) Check() error {
 
 // InForce returns all quotas: the defaults with the operator's changes, which Check has admitted.
 func (q Quotas) InForce() QuotaTable {
-	quotas := DefaultQuotas()
+	quotas := defaultQuotas()
 	for name, limit := range q {
 		if id, ok := QuotaNamed(name); ok {
 			quotas[id].Limit = limit

@@ -26,7 +26,7 @@ func TestQuotasAreCheckedAllAtOnce(t *testing.T) {
 
 func TestEveryQuotaIsComplete(t *testing.T) {
 	names, codes := map[string]bool{}, map[string]bool{}
-	for id, q := range DefaultQuotas() {
+	for id, q := range defaultQuotas() {
 		if q.Name == "" || q.Code == "" || q.Text == "" || q.Limit < 1 || q.Max > 0 && q.Max < q.Limit {
 			t.Errorf("quota %d is %+v", id, q)
 		}

@@ -61,7 +61,7 @@ func ResourceEndpointDomainName(endpointID, associationID, resourceConfiguration
 func MergePortRanges(list []string) []PortRange {
 	var ranges []PortRange
 	for _, text := range list {
-		if r, ok := ParsePortRange(text); ok {
+		if r, ok := parsePortRange(text); ok {
 			ranges = append(ranges, r)
 		}
 	}

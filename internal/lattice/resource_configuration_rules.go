@@ -53,7 +53,7 @@ func ResourceConfigurationProblems(in *shape.CreateResourceConfigurationRequest)
 	if in.ResourceConfigurationDefinition != nil && in.Type != typeGroup {
 		problems = append(problems, definitionProblems(in.Type, in.ResourceConfigurationDefinition)...)
 	}
-	problems = append(problems, PortRangeProblems(in.PortRanges)...)
+	problems = append(problems, portRangeProblems(in.PortRanges)...)
 	problems = append(problems, domainProblems("customDomainName", in.CustomDomainName)...)
 	problems = append(problems, domainProblems("groupDomain", in.GroupDomain)...)
 	if in.DomainVerificationIdentifier != nil && in.CustomDomainName == nil && in.GroupDomain == nil {
@@ -91,8 +91,8 @@ type PortRange struct {
 	To   int `json:"to"`
 }
 
-// ParsePortRange parses a port range, which is a port or two ports with a hyphen between them.
-func ParsePortRange(text string) (r PortRange, ok bool) {
+// parsePortRange parses a port range, which is a port or two ports with a hyphen between them.
+func parsePortRange(text string) (r PortRange, ok bool) {
 	first, last, isRange := strings.Cut(text, "-")
 	if !isRange {
 		last = first
@@ -102,13 +102,13 @@ func ParsePortRange(text string) (r PortRange, ok bool) {
 	return PortRange{int(from), int(to)}, err1 == nil && err2 == nil && 1 <= from && from <= to
 }
 
-// PortRangeProblems says which texts are not port ranges, and which ranges overlap with an earlier one.
-func PortRangeProblems(list []string) []FieldProblem {
+// portRangeProblems says which texts are not port ranges, and which ranges overlap with an earlier one.
+func portRangeProblems(list []string) []FieldProblem {
 	var problems []FieldProblem
 	var before []PortRange
 	for i, text := range list {
 		at := fmt.Sprintf("portRanges[%d]", i)
-		r, ok := ParsePortRange(text)
+		r, ok := parsePortRange(text)
 		overlaps := slices.ContainsFunc(before, func(b PortRange) bool { return r.From <= b.To && b.From <= r.To })
 		switch {
 		case !ok:
@@ -288,7 +288,7 @@ func (r *ResourceConfiguration) UpdateProblems(in *shape.UpdateResourceConfigura
 	case slices.Contains(types(typeSingle, typeChild, typeCIDR), r.Type) && len(in.PortRanges) == 0:
 		problems = append(problems, FieldProblem{"portRanges", fmt.Sprintf("A resource configuration of type %s requires portRanges.", r.Type)})
 	default:
-		problems = append(problems, PortRangeProblems(in.PortRanges)...)
+		problems = append(problems, portRangeProblems(in.PortRanges)...)
 	}
 	switch {
 	case in.ResourceConfigurationDefinition == nil:

@@ -11,12 +11,12 @@ func TestPortRangesAreOnePortOrTwo(t *testing.T) {
 	for text, want := range map[string]PortRange{
 		"1": {1, 1}, "443": {443, 443}, "65535": {65535, 65535}, "1-65535": {1, 65535}, "80-80": {80, 80}, "08000-8010": {8000, 8010},
 	} {
-		if got, ok := ParsePortRange(text); !ok || got != want {
+		if got, ok := parsePortRange(text); !ok || got != want {
 			t.Errorf("%q is %v, %t; want %v", text, got, ok, want)
 		}
 	}
 	for _, text := range []string{"", "-", "0", "0-80", "65536", "80-79", "80-", "-80", "1-2-3", "a", "+80", "80-+90", " 80", "99999999999999999999"} {
-		if got, ok := ParsePortRange(text); ok {
+		if got, ok := parsePortRange(text); ok {
 			t.Errorf("%q is %v", text, got)
 		}
 	}
@@ -27,14 +27,14 @@ func FuzzPortRange(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		r, ok := ParsePortRange(text)
+		r, ok := parsePortRange(text)
 		if !ok {
 			return
 		}
 		if r.From < 1 || r.To > 65535 || r.From > r.To {
 			t.Errorf("%q is %v", text, r)
 		}
-		if again, ok := ParsePortRange(strconv.Itoa(r.From) + "-" + strconv.Itoa(r.To)); !ok || again != r {
+		if again, ok := parsePortRange(strconv.Itoa(r.From) + "-" + strconv.Itoa(r.To)); !ok || again != r {
 			t.Errorf("%v is read back as %v", r, again)
 		}
 	})
@@ -51,7 +51,7 @@ func TestOverlappingPortRangesAreNamed(t *testing.T) {
 		{[]string{"90-80", "80-90"}, []string{"portRanges[0]"}},
 	} {
 		var got []string
-		for _, p := range PortRangeProblems(test.list) {
+		for _, p := range portRangeProblems(test.list) {
 			got = append(got, p.Field)
 		}
 		if len(got) != len(test.want) {

@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// MaxTags is how many tags a resource can have. AWS states the limit for its services in general.
-const MaxTags = 50
+// maxTags is how many tags a resource can have. AWS states the limit for its services in general.
+const maxTags = 50
 
 // TagProblems says what is wrong with a client's tags, beyond what the model states: the characters (API TagKey, TagValue),
 // the reserved prefix, spaces at the ends (UG tags). It names the keys in order.
@@ -27,10 +27,10 @@ func TagProblems(tags map[string]string) []FieldProblem {
 
 // TagCountProblem says when a resource would have too many tags.
 func TagCountProblem(tags map[string]string) []FieldProblem {
-	if len(tags) <= MaxTags {
+	if len(tags) <= maxTags {
 		return nil
 	}
-	return []FieldProblem{{"tags", fmt.Sprintf("A resource must have at most %d tags; this one would have %d.", MaxTags, len(tags))}}
+	return []FieldProblem{{"tags", fmt.Sprintf("A resource must have at most %d tags; this one would have %d.", maxTags, len(tags))}}
 }
 
 // tagKeyProblem refuses the prefix in upper case too, as the services of AWS do.

@@ -22,7 +22,7 @@ func TestTagsHaveTheDocumentedCharacters(t *testing.T) {
 
 func TestResourceHasAtMostFiftyTags(t *testing.T) {
 	tags := map[string]string{}
-	for i := range MaxTags {
+	for i := range maxTags {
 		tags[strconv.Itoa(i)] = ""
 	}
 	if problems := TagCountProblem(tags); problems != nil {

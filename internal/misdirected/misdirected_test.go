@@ -83,7 +83,7 @@ func TestEveryProtocolHasItsForm(t *testing.T) {
 	}
 }
 
-func TestWhatAClientSentDoesNotFillTheAnswer(t *testing.T) {
+func TestWhatAClientSentDoesNotFillTheResponse(t *testing.T) {
 	res := answer(request("GET", "/", strings.Repeat("a", 5000)))
 	body, err := io.ReadAll(res.Body)
 	if err != nil || len(body) > 1000 {
@@ -91,7 +91,7 @@ func TestWhatAClientSentDoesNotFillTheAnswer(t *testing.T) {
 	}
 }
 
-func TestAnswerToHeadHasNoBody(t *testing.T) {
+func TestResponseToHeadHasNoBody(t *testing.T) {
 	if body, err := io.ReadAll(answer(request("HEAD", "/bucket", "s3")).Body); err != nil || len(body) > 0 {
 		t.Errorf("%q, %v", body, err)
 	}

@@ -27,9 +27,6 @@ type value struct {
 	bytes   string
 }
 
-// Operator returns the operator as the policy spells it.
-func (c *Condition) Operator() string { return c.operator.name }
-
 // Values returns the values as the policy spells them.
 func (c *Condition) Values() []string {
 	list := make([]string, len(c.values))

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestOnlyAYesGoesOn(t *testing.T) {
+func TestOnlyYesContinues(t *testing.T) {
 	for answer, want := range map[string]error{"y\n": nil, "YES\n": nil, "y": nil, "\n": ErrDeclined, "n\n": ErrDeclined, "yesterday\n": ErrDeclined} {
 		if err := Confirm(strings.NewReader(answer), io.Discard, false); !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", answer, err, want)

@@ -243,7 +243,7 @@ func TestStatusLineIsWellFormedWithoutAReason(t *testing.T) {
 	}
 }
 
-func TestHeadOfAnAnswerMayBeLarge(t *testing.T) {
+func TestHeadOfAResponseMayBeLarge(t *testing.T) {
 	w := newWorld(t)
 	value := strings.Repeat("v", 50_000)
 	w.storefront(answering(t, "HTTP/1.1 200 OK\r\nX-Large: "+value+"\r\nContent-Length: 2\r\n\r\nok"))
@@ -345,7 +345,7 @@ func pour(t *testing.T, conn *net.TCPConn) (taken int) {
 	return taken
 }
 
-func TestClientThatReadsNothingHoldsTheTargetUp(t *testing.T) {
+func TestClientThatReadsNothingSlowsTheTargetDown(t *testing.T) {
 	w := newWorld(t)
 	taken := make(chan int, 1)
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
@@ -363,7 +363,7 @@ func TestClientThatReadsNothingHoldsTheTargetUp(t *testing.T) {
 	}
 }
 
-func TestTargetThatReadsNothingHoldsTheClientUp(t *testing.T) {
+func TestTargetThatReadsNothingSlowsTheClientDown(t *testing.T) {
 	w := newWorld(t)
 	done := make(chan struct{})
 	defer close(done)

@@ -2,7 +2,7 @@ package proxy
 
 import "testing"
 
-func TestRequestReachesTheTargetAndTheAnswerTheClient(t *testing.T) {
+func TestRequestReachesTheTargetAndTheResponseTheClient(t *testing.T) {
 	w := newWorld(t)
 	address, requests := recording(t)
 	w.storefront(address)

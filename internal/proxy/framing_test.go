@@ -48,7 +48,7 @@ func TestMalformedRequestIsRefusedAndTheConnectionClosed(t *testing.T) {
 	}
 }
 
-func TestMalformedAnswerBecomesBadGateway(t *testing.T) {
+func TestMalformedResponseBecomesBadGateway(t *testing.T) {
 	for _, test := range []struct{ name, response string }{
 		{"Content-Length and Transfer-Encoding", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
 		{"second Content-Length", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nbody"},
@@ -77,7 +77,7 @@ func TestMalformedAnswerBecomesBadGateway(t *testing.T) {
 	}
 }
 
-func TestAnswersWithoutBodyEndWithTheirHead(t *testing.T) {
+func TestResponsesWithoutBodyEndWithTheirHead(t *testing.T) {
 	for _, test := range []struct {
 		name, method, response string
 		status                 int
@@ -225,7 +225,7 @@ func TestHTTP10ClientsGetWhatTheyUnderstand(t *testing.T) {
 	}
 }
 
-func TestCloseEndsTheConnectionAfterTheAnswer(t *testing.T) {
+func TestCloseEndsTheConnectionAfterTheResponse(t *testing.T) {
 	w := newWorld(t)
 	address, _ := recording(t)
 	w.storefront(address)

@@ -85,7 +85,7 @@ func TestClientOfGRPCIsRefusedInGRPC(t *testing.T) {
 	}
 }
 
-func TestOthersThanClientsOfGRPCAreRefusedInHTTP(t *testing.T) {
+func TestClientsThatAreNotOfGRPCAreRefusedInHTTP(t *testing.T) {
 	w := newWorld(t)
 	w.http2Storefront(shape.TargetGroupProtocolVersionGrpc)
 	for _, contentType := range []string{"application/json", "application/grpc-web", "application/grpcx", ""} {

@@ -254,7 +254,7 @@ func TestBrokenHeadIsNotRetried(t *testing.T) {
 
 // What a target says unasked must not become the response to somebody's request, neither when it comes later nor when it
 // comes with a response.
-func TestUnaskedAnswerIsNotTakenForTheNext(t *testing.T) {
+func TestUnaskedResponseIsNotTakenForTheNext(t *testing.T) {
 	const answer, poison = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 	for _, protocol := range []shape.TargetGroupProtocol{shape.TargetGroupProtocolHttp, shape.TargetGroupProtocolHttps} {
 		for _, later := range []bool{true, false} {

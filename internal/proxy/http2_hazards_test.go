@@ -655,7 +655,7 @@ func TestTrailersPassBetweenTheVersions(t *testing.T) {
 	}
 }
 
-func TestAnswerToHEADHasNoBodyByHTTP2(t *testing.T) {
+func TestResponseToHEADHasNoBodyByHTTP2(t *testing.T) {
 	w := newWorld(t)
 	w.storefront(answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"))
 	c := w.dialFrames()

@@ -16,7 +16,7 @@ import (
 
 // A client opens as many streams as it may and stops taking their responses, which have no end. What the target could send of
 // them and what is on the heap tell what we hold; both count some of the client's and the target's own memory.
-func TestResponsesThatNobodyTakesHoldLittle(t *testing.T) {
+func TestResponsesThatNobodyReadsTakeLittleMemory(t *testing.T) {
 	const streams = 250
 	for _, test := range []struct {
 		name    string

@@ -16,7 +16,7 @@ import (
 )
 
 // What fills the room for the first bytes of a response makes the proxy look for more, but not wait for it.
-func TestAnswerThatFillsTheRoomIsNotHeldBack(t *testing.T) {
+func TestResponseThatFillsTheRoomIsNotHeldBack(t *testing.T) {
 	room := exchange.ResponseBytes - exchange.HeadRoom - exchange.ChunkRoom
 	const rest = 10_000
 	for _, test := range []struct {
@@ -84,7 +84,7 @@ func TestAnswerThatFillsTheRoomIsNotHeldBack(t *testing.T) {
 	}
 }
 
-func TestAnswersToAClientThatReadsLateArriveWhole(t *testing.T) {
+func TestResponsesToAClientThatReadsLateArriveWhole(t *testing.T) {
 	body := noise(100_000)
 	w := newWorld(t)
 	var written atomic.Int64

@@ -107,7 +107,7 @@ func TestRequestThatMayBeRepeatedGoesToAnotherTargetWhenANewConnectionBreaks(t *
 	}
 }
 
-func TestRequestWhoseAnswerHasBegunIsNotRepeated(t *testing.T) {
+func TestRequestWhoseResponseHasBegunIsNotRepeated(t *testing.T) {
 	w := newWorld(t)
 	w.storefront(breaking(t, false, "HTTP/1.1 200"), answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 	statuses := map[int]int{}

@@ -239,7 +239,7 @@ func TestWeightsHoldUnderLoad(t *testing.T) {
 }
 
 // Requests of all kinds from many clients at once, with -race and mangled buffers.
-func TestManyClientsAtOnceGetTheirOwnAnswers(t *testing.T) {
+func TestManyClientsAtOnceGetTheirOwnResponses(t *testing.T) {
 	w := newWorld(t)
 	w.storefront(echo(t), echo(t), echo(t))
 	var clients sync.WaitGroup

@@ -24,24 +24,24 @@ type admissionRule struct {
 	members             []netip.Addr // in order
 }
 
-// NewAdmission returns what the security groups with the given ids admit together. It admits everybody if there are no ids,
+// newIngress returns what the security groups with the given ids admit together. It admits everybody if there are no ids,
 // or if the inventory lists no security groups. A group that is missing from the inventory's list admits nobody.
-func NewAdmission(snapshot *inventory.Snapshot, groups []string) *Admission {
-	return newAdmission(snapshot, groups, func(group inventory.SecurityGroup) []inventory.SecurityGroupRule { return group.Ingress })
+func newIngress(snapshot *inventory.Snapshot, groups []string) *Admission {
+	return admissionBy(snapshot, groups, func(group inventory.SecurityGroup) []inventory.SecurityGroupRule { return group.Ingress })
 }
 
-// NewEgress returns to which targets, and which of their ports, what has the security groups with the given ids may connect.
-// A group without rules of egress lets it connect to all, as EC2 has it for new groups; otherwise it is as with NewAdmission.
-func NewEgress(snapshot *inventory.Snapshot, groups []string) *Admission {
+// newEgress returns to which targets, and which of their ports, the members of the security groups with the given ids may connect.
+// A group without egress rules lets them connect to all, as new groups do at EC2; otherwise it is as with newIngress.
+func newEgress(snapshot *inventory.Snapshot, groups []string) *Admission {
 	for _, id := range groups {
 		if group, ok := snapshot.SecurityGroup(id); ok && !group.HasEgress {
 			return nil
 		}
 	}
-	return newAdmission(snapshot, groups, func(group inventory.SecurityGroup) []inventory.SecurityGroupRule { return group.Egress })
+	return admissionBy(snapshot, groups, func(group inventory.SecurityGroup) []inventory.SecurityGroupRule { return group.Egress })
 }
 
-func newAdmission(snapshot *inventory.Snapshot, groups []string, rules func(inventory.SecurityGroup) []inventory.SecurityGroupRule) *Admission {
+func admissionBy(snapshot *inventory.Snapshot, groups []string, rules func(inventory.SecurityGroup) []inventory.SecurityGroupRule) *Admission {
 	if len(groups) == 0 || !snapshot.FiltersClients() {
 		return nil
 	}

@@ -222,7 +222,7 @@ func (v *vpcNode) settle(snapshot *inventory.Snapshot) {
 		for _, e := range snapshot.ServiceNetworkEndpoints(lattice.ServiceNetworkKey(n.ref.scope, n.ref.id)) {
 			if e.VPC == v.vantage.vpc {
 				entrances = append(entrances, entrance{
-					id: e.ID, endpoint: true, network: n.compiled, admission: NewAdmission(snapshot, e.SecurityGroups),
+					id: e.ID, endpoint: true, network: n.compiled, admission: newIngress(snapshot, e.SecurityGroups),
 					source: newSource(n.ref.scope.Region, e.Owner, e.VPC), privateDNS: e.PrivateDNS,
 				})
 			}
@@ -233,7 +233,7 @@ func (v *vpcNode) settle(snapshot *inventory.Snapshot) {
 	list := make([]entrance, 0, len(associations)+len(entrances))
 	for _, a := range associations {
 		list = append(list, entrance{
-			id: a.ID, network: a.network, admission: NewAdmission(snapshot, a.SecurityGroupIDs),
+			id: a.ID, network: a.network, admission: newIngress(snapshot, a.SecurityGroupIDs),
 			source: newSource(a.Scope.Region, a.Scope.Account, a.VpcID), privateDNS: privateDNSOf(a.ServiceNetworkVpcAssociation),
 		})
 	}

@@ -166,11 +166,11 @@ func TestAdmissionLooksAtNetworksGroupsAndPorts(t *testing.T) {
 		{[]string{groupNone, groupWeb}, "10.1.1.1", 80, true},
 		{[]string{"sg-00000000"}, "10.1.1.1", 80, false},
 	} {
-		if got := NewAdmission(snapshot, tc.groups).Admits(netip.MustParseAddr(tc.client), tc.port); got != tc.want {
+		if got := newIngress(snapshot, tc.groups).Admits(netip.MustParseAddr(tc.client), tc.port); got != tc.want {
 			t.Errorf("%v admit %s to port %d: %t, want %t", tc.groups, tc.client, tc.port, got, tc.want)
 		}
 	}
-	if !NewAdmission(nil, []string{groupWeb}).Admits(netip.MustParseAddr("192.0.2.1"), 80) {
+	if !newIngress(nil, []string{groupWeb}).Admits(netip.MustParseAddr("192.0.2.1"), 80) {
 		t.Error("a group filters although there are none in the inventory")
 	}
 }

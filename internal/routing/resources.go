@@ -423,7 +423,7 @@ func (r *Router) resourceRoutes(n *resourceNode) map[uint32]*ResourceRoute {
 			}
 			route := base
 			route.created, route.EndpointID, route.vpc = e.Base, endpoint.ID, endpoint.VPC
-			route.admission = NewAdmission(snapshot, endpoint.SecurityGroups)
+			route.admission = newIngress(snapshot, endpoint.SecurityGroups)
 			route.source, route.privateDNS, route.private = newSource(region, endpoint.Owner, endpoint.VPC), endpoint.PrivateDNS, true
 			route.DomainName = lattice.ResourceEndpointDomainName(endpoint.ID, "", configuration.ID, region, r.cfg.Domain)
 			add(e.AddressNumber, route)
@@ -456,7 +456,7 @@ func (r *Router) resourceRoute(configuration *lattice.ResourceConfiguration, gat
 		ConfigurationARN: configuration.ARN(), ConfigurationID: configuration.ID, ConfigurationName: configuration.Name,
 		PrivateName: lattice.CanonicalDomainName(configuration.CustomDomainName),
 		Ports:       lattice.MergePortRanges(configuration.PortRanges),
-		gatewayID:   gateway.ID, gatewayVPC: gateway.VpcID, egress: NewEgress(snapshot, gateway.SecurityGroupIDs),
+		gatewayID:   gateway.ID, gatewayVPC: gateway.VpcID, egress: newEgress(snapshot, gateway.SecurityGroupIDs),
 		// The names of databases are Amazon's own.
 		verified: configuration.AmazonManaged || r.model.resources.verified[ref{configuration.Scope, configuration.DomainVerificationID}],
 		isARN:    configuration.Type == shape.ResourceConfigurationTypeArn || configuration.AmazonManaged,

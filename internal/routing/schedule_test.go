@@ -77,7 +77,7 @@ func TestWeightZeroGetsNothing(t *testing.T) {
 	}
 }
 
-func TestNobodyIsChosenWhenAllWeightsAreZero(t *testing.T) {
+func TestNoTargetGroupIsChosenWhenAllWeightsAreZero(t *testing.T) {
 	w := newWorld(t)
 	w.storefront("tg-1", "tg-2")
 	w.put(w.defaultRule("svc-1", "listener-1", weighted(forwardTo("tg-1", "tg-2"), 0, 0)))

@@ -240,7 +240,7 @@ func TestRuleWaitsForAMissingTargetGroup(t *testing.T) {
 	}
 }
 
-func TestHealthIsToldOfTargetGroupsInUse(t *testing.T) {
+func TestHealthLearnsOfTargetGroupsInUse(t *testing.T) {
 	w := newWorld(t)
 	network, service, association := w.network("sn-1"), w.service("svc-1"), w.association("svc-1", "sn-1")
 	listener := w.listener("svc-1", "listener-1", shape.ListenerProtocolHttp, 80)

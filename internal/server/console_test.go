@@ -282,7 +282,7 @@ func TestFormsOfDevChangeThingsByOperations(t *testing.T) {
 		t.Errorf("the weights are %d and %d", *to[0].Weight, *to[1].Weight)
 	}
 
-	// What the operations refuse is said in their words, and what is no form of ours is refused.
+	// A refusal of an operation is shown in its words, and a form that is not ours is refused.
 	for _, test := range []struct {
 		action string
 		fields url.Values
@@ -342,7 +342,7 @@ aws_secret_access_key = secret-of-admin
 trellis_policy = {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}
 `
 
-func TestInServeOneMaySignInAndDoWhatOnesPoliciesAllow(t *testing.T) {
+func TestInServePeopleSignInAndDoWhatTheirPoliciesAllow(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "credentials")
 	if err := os.WriteFile(file, []byte(consoleCredentials), 0o600); err != nil {
 		t.Fatal(err)
@@ -531,7 +531,7 @@ func TestPagesOfFunctionsResourcesCertificatesAndPolicies(t *testing.T) {
 	r.wants(home+"functions/hello", "No process runs", "It is a target of no target group.")
 }
 
-func TestPolicyDocumentsAreShownToWhoMayReadThem(t *testing.T) {
+func TestPolicyDocumentsAreShownToThoseWhoMayReadThem(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "credentials")
 	if err := os.WriteFile(file, []byte(consoleCredentials), 0o600); err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// ownTLS is how a port with a local authority and further names speaks TLS, and who trusts the authority.
+// ownTLS returns the TLS of a port with a local authority and further names, and the roots of clients that trust the authority.
 func ownTLS(t *testing.T, names ...string) (ours *tls.Config, roots *x509.CertPool) {
 	t.Helper()
 	authority, err := certificate.OpenAuthority(t.TempDir())
@@ -52,12 +52,12 @@ func trusting(t *testing.T, roots *x509.CertPool) *http.Client {
 	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
-// tellsTLS says what a request came by.
+// tellsTLS responds with the version of HTTP by which a request came, and whether it came over TLS.
 func tellsTLS(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, r.Proto, " ", r.TLS != nil)
 }
 
-func TestPortSpeaksHTTPSToWhomBeginsWithAHandshake(t *testing.T) {
+func TestPortSpeaksHTTPSToClientsThatBeginWithAHandshake(t *testing.T) {
 	d, plain, roots := openSecurePort(t, tellsTLS)
 	client := trusting(t, roots)
 	for range 2 { // On one connection each.

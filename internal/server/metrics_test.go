@@ -22,7 +22,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// scrape returns what the node tells Prometheus.
+// scrape returns what Prometheus gets from the node.
 func (r *running) scrape(t *testing.T) []byte {
 	t.Helper()
 	response, err := http.Get("http://" + r.server.adminListener.Addr().String() + "/metrics")

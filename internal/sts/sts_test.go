@@ -146,7 +146,7 @@ type keys struct {
 	Expiration                    time.Time
 }
 
-func TestRoleIsAssumedWithTagsByWhomItTrusts(t *testing.T) {
+func TestRoleIsAssumedWithTagsByThoseItTrusts(t *testing.T) {
 	w := newWorld(t)
 	before := time.Now()
 	status, out := w.call(t, "AKIDUSER", "Action=AssumeRole&RoleArn=arn:aws:iam::444455556666:role/teams/shop&RoleSessionName=one&DurationSeconds=900&ExternalId=42"+
@@ -178,7 +178,7 @@ func TestRoleIsAssumedWithTagsByWhomItTrusts(t *testing.T) {
 	}
 }
 
-func TestSessionIsOfWhoeverAsksForIt(t *testing.T) {
+func TestSessionBelongsToTheCallerThatAskedForIt(t *testing.T) {
 	w := newWorld(t)
 	status, out := w.call(t, "AKIDUSER", "Action=GetSessionToken&DurationSeconds=129600")
 	p, ok := w.principals.Principal(out.Token.Credentials.AccessKeyID)
@@ -200,7 +200,7 @@ func TestSessionIsOfWhoeverAsksForIt(t *testing.T) {
 	}
 }
 
-func TestWhatSTSRefuses(t *testing.T) {
+func TestSTSRefusesWhatItDoesNotDo(t *testing.T) {
 	w := newWorld(t)
 	const (
 		assume = "Action=AssumeRole&RoleSessionName=one&RoleArn="
@@ -387,7 +387,7 @@ func TestOtherRequestsToSTSAreRefusedInItsOwnForm(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoRequestToSTSIsPassedOn(t *testing.T) {
+func TestRequestsThatAreNotForSTSArePassedOn(t *testing.T) {
 	for _, r := range []*http.Request{
 		httptest.NewRequest("GET", "/services", nil),
 		httptest.NewRequest("POST", "/services?Action=GetCallerIdentity", strings.NewReader("{}")),

@@ -88,7 +88,7 @@ func TestNothingIsLostWhenManyCount(t *testing.T) {
 	}
 }
 
-func TestActiveAreThoseThatHaveNotEnded(t *testing.T) {
+func TestActiveExchangesAreThoseThatHaveNotEnded(t *testing.T) {
 	shards, e := NewShards(), &Exchanges{}
 	var totals Totals
 	if e.Read(&totals) {

@@ -66,7 +66,7 @@ func TestDecisionAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What OpenTelemetry's own parser takes is taken, and nothing else. Two things are as the specification has them: a header of
+// What OpenTelemetry's own parser accepts is accepted, and nothing else. Two things follow the specification instead: a header of
 // version 00 with flags that are not defined yet is taken, and one with a hyphen at its end is not.
 func FuzzParent(f *testing.F) {
 	for _, seed := range []string{

@@ -225,9 +225,9 @@ func (silentClient) UploadTraces(ctx context.Context, _ []*tracepb.ResourceSpans
 	return ctx.Err()
 }
 
-// While the collector does not answer, the queue fills up to its bound, and whoever makes spans goes on. The end of the process
+// While the collector does not answer, the queue fills up to its bound, and nobody who makes spans waits. The end of the process
 // waits for flushTimeout.
-func TestSilentCollectorHoldsNobodyUp(t *testing.T) {
+func TestSilentCollectorDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &trellistest.Text{}
 		tracer, err := New(t.Context(), Config{Log: slog.New(slog.NewTextHandler(log, nil))})

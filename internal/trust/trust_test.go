@@ -45,7 +45,7 @@ func TestNamesOfOthersAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestStepThatFailsKeepsNoOtherFromBeingDone(t *testing.T) {
+func TestFailedStepDoesNotStopTheOthers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "written")
 	p := Plan{Steps: []Step{
 		{Store: "first", Command: []string{"false"}},

@@ -27,7 +27,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// noResolver is an address without a DNS server: no test looks domains up outside.
+// noResolver is an address without a DNS server, so that no test looks domains up outside.
 const noResolver = "127.0.0.1:9"
 
 // The limits keep a hanging program from hanging the tests: for a program that a test runs, and for something that a test

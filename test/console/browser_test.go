@@ -169,7 +169,7 @@ func (b *browser) run(script string) {
 	eval[chromedp.Void](b, script)
 }
 
-// await waits until an expression is true. While one page follows another there is nothing to ask.
+// await waits until an expression is true. While one page replaces another, it cannot be evaluated.
 func (b *browser) await(expression string) {
 	b.t.Helper()
 	trellistest.Await(b.t, func() bool {

@@ -228,7 +228,7 @@ func TestFormsInABrowser(t *testing.T) {
 	b.leave(chromedp.Click(`#tag-stage button`))
 	b.await(`!document.querySelector("#tag-stage") && document.querySelector("#tag-team")`)
 
-	// Targets. What is refused is said, and leads back.
+	// Targets. A refusal says why, and leads back.
 	b.open(n.Admin + home + "target-groups/" + *n.group)
 	b.do(chromedp.SendKeys(`input[name=target]:not([type=hidden])`, "127.0.0.7"))
 	b.leave(chromedp.SendKeys(`input[name=port]:not([type=hidden])`, "99"+kb.Enter))
@@ -265,7 +265,7 @@ func TestLiveUpdatesInABrowser(t *testing.T) {
 	must[*vpclattice.CreateServiceOutput](t)(n.client.CreateService(t.Context(), &vpclattice.CreateServiceInput{Name: new("another")}))
 	b.await(`window.sameDocument && [...document.querySelectorAll("tbody a")].some((a) => a.textContent === "another")`)
 
-	// What has the focus stays where it is, though a row comes before it. Once it has lost the focus, the list is right.
+	// The row with the focus stays where it is, though another comes before it. Once it has lost the focus, the list is in order.
 	b.run(`window.focused = [...document.querySelectorAll("tbody a")].find((a) => a.textContent === "orders"); focused.focus(); window.before = focused.getBoundingClientRect().top`)
 	updates := eval[int](b, "Number(document.documentElement.dataset.updates || 0)")
 	must[*vpclattice.CreateServiceOutput](t)(n.client.CreateService(t.Context(), &vpclattice.CreateServiceInput{Name: new("a-third")}))

@@ -374,7 +374,7 @@ func TestResponsesOfEveryFormPassAndEachFailureHasItsReason(t *testing.T) {
 	if err != nil || r.StatusCode != 413 || r.Header.Get("X-Trellis-Failure") != "LambdaRequestTooLarge" {
 		t.Errorf("a body that is too large: %v, %v", r.Response, err)
 	}
-	// What a function is behind is said when nobody sends a request, too.
+	// Which services a function is behind can also be seen when nobody sends a request.
 	if report := n.explain(broken.host); !strings.Contains(report, "no module named app") {
 		t.Errorf("/explain says %s", report)
 	}

@@ -156,7 +156,7 @@ func TestInstancesThatEC2KnowsCarryTraffic(t *testing.T) {
 	}
 }
 
-// TestNothingIsSentToAWSWithoutBeingAsked starts a node whose environment has all that it takes.
+// TestNothingIsSentToAWSWithoutBeingAsked starts a node whose environment has all that is needed to call AWS.
 func TestNothingIsSentToAWSWithoutBeingAsked(t *testing.T) {
 	anyCredentials(t)
 	var requests atomic.Int64
@@ -170,7 +170,7 @@ func TestNothingIsSentToAWSWithoutBeingAsked(t *testing.T) {
 	if sent := requests.Load(); sent > 0 {
 		t.Errorf("%d requests were sent", sent)
 	}
-	// With the flag, they are sent there; what the answers lack is told, and keeps nobody from starting.
+	// With the flag, requests are sent there. What the responses lack is reported, and does not keep the node from starting.
 	n = start(t, "--inventory-from", "aws")
 	trellistest.Await(t, func() bool { return requests.Load() >= 4 }, "all four services are asked")
 	trellistest.Await(t, func() bool { return strings.Contains(n.Log(), "AWS cannot be asked") }, "the log tells what is wrong")

@@ -27,7 +27,7 @@ const (
 	sinklessGrowth = 400 << 20
 )
 
-// TestMemoryStaysBoundedWhileSinksAreDown has requests come as fast as they are answered while nothing can be delivered: for
+// TestMemoryStaysBoundedWhileSinksAreDown sends requests as fast as they are answered while nothing can be delivered: for
 // three seconds, and for three minutes in the full test.
 func TestMemoryStaysBoundedWhileSinksAreDown(t *testing.T) {
 	duration := time.Duration(soakFactor(t)) * 3 * time.Second

@@ -75,7 +75,7 @@ const (
 	logStream    = "access-logs"
 )
 
-// startSinks starts what stands in for AWS, and has the node that is started next deliver to it through a relay.
+// startSinks starts what stands in for AWS, and makes the node that is started next deliver to it through a relay.
 func startSinks(t *testing.T) *sinks {
 	t.Helper()
 	address := trellistest.StartMoto(t)

@@ -15,11 +15,11 @@ import (
 	"trellis/test/trellistest"
 )
 
-// untold are lines of a network that no operation tells: when targets were registered and resource policies were put, and the
+// untold are lines of a network that no operation returns: when targets were registered and resource policies were put, and the
 // numbers of addresses.
 var untold = regexp.MustCompile(`(?m)^ *(- )?(number|registrations|registeredAt|addressNumber): .*\n|(^    policy: .*CreateServiceNetworkServiceAssociation.*\n)    createdAt: .*\n    lastUpdatedAt: .*\n`)
 
-// TestAnAccountIsReadThroughItsAPIAlone takes another Trellis for AWS. What is imported is all that it has.
+// TestAnAccountIsReadThroughItsAPIAlone uses another Trellis as AWS. Everything that it has is imported.
 func TestAnAccountIsReadThroughItsAPIAlone(t *testing.T) {
 	t.Parallel()
 	program := trellistest.Build(t)

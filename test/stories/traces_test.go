@@ -111,7 +111,7 @@ func TestEachRequestHasASpan(t *testing.T) {
 	p.Stop()
 }
 
-// checkFunction has a function tell with which headers its event has come.
+// checkFunction makes a function return the headers of its event.
 func (l *logged) checkFunction(t *testing.T) {
 	t.Helper()
 	const id = "of a function that tells its headers"

@@ -1,4 +1,4 @@
-// Package trust has the stores of a machine trust the local authority of a node, by the real programs that change them.
+// Package trust makes the stores of a machine trust the local authority of a node, with the real programs that change them.
 package trust
 
 import (
@@ -118,7 +118,7 @@ func TestProgramsTrustTheLocalAuthorityUntilItIsUninstalled(t *testing.T) {
 	}
 }
 
-func TestWhatTakesRootIsSaidAndNotDone(t *testing.T) {
+func TestStepsThatNeedRootAreListedAndNotDone(t *testing.T) {
 	m := newMachine(t)
 	program := filepath.Join(t.TempDir(), "trellis")
 	m.must(exec.Command("sh", "-c", `cp "$0" "$1" && chmod 755 "$1" && chmod 755 "${1%/*}" "${1%/*/*}"`, trellistest.BuildFast(t), program))

@@ -16,7 +16,7 @@ import (
 	"trellis/internal/routing"
 )
 
-func TestWhoWatchesSeesExchangesWithinASecond(t *testing.T) {
+func TestWatchersSeeExchangesWithinASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := NewQueue(Config{})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -51,7 +51,7 @@ func TestWhoWatchesSeesExchangesWithinASecond(t *testing.T) {
 	})
 }
 
-func TestWhoWatchesTooSlowlyMissesLinesAndIsTold(t *testing.T) {
+func TestSlowWatchersMissLinesAndLearnHowMany(t *testing.T) {
 	q := NewQueue(Config{})
 	watch, stop := q.Watch(func([]byte) bool { return true })
 	defer stop()
@@ -102,7 +102,7 @@ func TestEntryThatFindsAllBuffersInUseIsNotDropped(t *testing.T) {
 	}
 }
 
-func TestDestinationIsToldOfEntriesThatWereDropped(t *testing.T) {
+func TestDestinationLearnsOfDroppedEntries(t *testing.T) {
 	sink := newTaker(1<<30, time.Hour)
 	s := openSpool(t, t.TempDir(), 1<<30, sink)
 	q := NewQueue(Config{Spool: s, Log: slog.New(slog.DiscardHandler)})

@@ -310,7 +310,7 @@ func TestMemoryIsBoundedWhileDestinationsAreDown(t *testing.T) {
 	})
 }
 
-func TestDestinationThatIsDownHoldsUpNoOther(t *testing.T) {
+func TestDestinationThatIsDownDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := newTaker(1<<20, time.Second)
 		s := openSpool(t, t.TempDir(), 1<<30, sink)
@@ -339,7 +339,7 @@ func TestDestinationThatIsDownHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-func TestErrorsOfADestinationAreToldOnceAndThenCounted(t *testing.T) {
+func TestErrorsOfADestinationAreLoggedOnceAndThenCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := newTaker(1<<20, time.Second)
 		sink.setDown("als-1", true)

@@ -60,7 +60,7 @@ func TestTargetsArePlacedWhereTheMappingSays(t *testing.T) {
 	}
 }
 
-func TestTheAccountIsTheOneOfWhatCannotBeShared(t *testing.T) {
+func TestAccountIsTheOwnerOfWhatCannotBeShared(t *testing.T) {
 	arn := func(account, kind string) object {
 		return object{"arn": "arn:aws:vpc-lattice:us-west-2:" + account + ":" + kind + "/" + map[string]string{"service": "svc", "targetgroup": "tg"}[kind] + "-0123456789abcdef0"}
 	}

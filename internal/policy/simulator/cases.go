@@ -43,8 +43,8 @@ type Case struct {
 	folder     string
 }
 
-// ReadCases reads the cases of a file, or of all files in a folder whose names end in .json and that hold cases.
-func ReadCases(path string) ([]Case, error) {
+// readCases reads the cases of a file, or of all files in a folder whose names end in .json and that hold cases.
+func readCases(path string) ([]Case, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err

@@ -7,7 +7,7 @@ import (
 const conformance = "../testdata/conformance"
 
 func TestConformanceTable(t *testing.T) {
-	cases, err := ReadCases(conformance)
+	cases, err := readCases(conformance)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ type Lint struct {
 
 // Run runs the command and returns its exit code.
 func (l Lint) Run(out, errs io.Writer) int {
-	worst := ExitAllowed
+	worst := exitAllowed
 	found := 0
 	for _, path := range l.Paths {
 		err := filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
@@ -42,7 +42,7 @@ func (l Lint) Run(out, errs io.Writer) int {
 		}
 		if err != nil {
 			fmt.Fprintf(errs, "trellis: %v\n", err)
-			return ExitUnusable
+			return exitUnusable
 		}
 	}
 	return worst
@@ -96,11 +96,11 @@ func (p policyText) lint(out io.Writer) int {
 		for problem := range strings.SplitSeq(err.Error(), "\n") {
 			fmt.Fprintf(out, "%s: error: %s\n", p.where, problem)
 		}
-		return ExitUnusable
+		return exitUnusable
 	}
-	code := ExitAllowed
+	code := exitAllowed
 	for _, w := range d.Lint() {
-		code = ExitDenied
+		code = exitDenied
 		fmt.Fprintf(out, "%s: warning: %s\n", p.where, w)
 	}
 	return code

@@ -15,12 +15,12 @@ import (
 
 // The exit codes of the commands, for CI.
 const (
-	// ExitAllowed is that of what is allowed, of cases that all come out as expected, and of policies without warnings.
-	ExitAllowed = 0
-	// ExitDenied is that of the opposites.
-	ExitDenied = 1
-	// ExitUnusable is that of files that cannot be read, and of policies that PutAuthPolicy would refuse.
-	ExitUnusable = 2
+	// exitAllowed is that of what is allowed, of cases that all come out as expected, and of policies without warnings.
+	exitAllowed = 0
+	// exitDenied is that of the opposites.
+	exitDenied = 1
+	// exitUnusable is that of files that cannot be read, and of policies that PutAuthPolicy would refuse.
+	exitUnusable = 2
 )
 
 // Test is `trellis policy test`.
@@ -44,7 +44,7 @@ func (t Test) Run(out, errs io.Writer) int {
 	}
 	if err != nil {
 		fmt.Fprintf(errs, "trellis: %v\n", err)
-		return ExitUnusable
+		return exitUnusable
 	}
 	return code
 }
@@ -55,7 +55,7 @@ func (t Test) runCases(out io.Writer) (int, error) {
 	}
 	var cases []Case
 	for _, path := range t.Cases {
-		more, err := ReadCases(path)
+		more, err := readCases(path)
 		if err != nil {
 			return 0, err
 		}
@@ -70,9 +70,9 @@ func (t Test) runCases(out io.Writer) (int, error) {
 	}
 	fmt.Fprintf(out, "%d of %d cases as expected\n", len(cases)-failed, len(cases))
 	if failed > 0 {
-		return ExitDenied, nil
+		return exitDenied, nil
 	}
-	return ExitAllowed, nil
+	return exitAllowed, nil
 }
 
 func (t Test) runRequest(out io.Writer) (int, error) {
@@ -95,7 +95,7 @@ func (t Test) runRequest(out io.Writer) (int, error) {
 	case 0:
 		return t.answer(out, access, r.question(r.Principal.only(), r.Method.only(), r.Path.only()))
 	case 1:
-		return ExitAllowed, r.list(out, access, open[0])
+		return exitAllowed, r.list(out, access, open[0])
 	default:
 		return 0, fmt.Errorf("%s: only one of principal, method and path can be left open, not %s and %s", t.Request, open[0], open[1])
 	}
@@ -116,9 +116,9 @@ func (t Test) access() (*policy.Access, error) {
 // answer prints the verdict about one request.
 func (t Test) answer(out io.Writer, access *policy.Access, question *policy.Request) (int, error) {
 	verdict, explanation := access.Decide(question), access.Explain(question)
-	code := ExitDenied
+	code := exitDenied
 	if verdict.Allowed() {
-		code = ExitAllowed
+		code = exitAllowed
 	}
 	if t.JSON {
 		encoder := json.NewEncoder(out)

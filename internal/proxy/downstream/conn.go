@@ -172,9 +172,6 @@ func (c *Conn) Transport() *net.TCPConn { return c.accepted }
 // Stream returns the connection as the client's protocol sees it, above TLS.
 func (c *Conn) Stream() net.Conn { return c.conn }
 
-// IsSecure reports whether the client uses TLS.
-func (c *Conn) IsSecure() bool { return c.secured != nil }
-
 // CanWait reports whether Wait may be used.
 func (c *Conn) CanWait() bool { return c.raw != nil }
 

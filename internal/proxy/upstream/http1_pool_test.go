@@ -149,7 +149,7 @@ func TestSweepClosesWhatTheTargetHasClosed(t *testing.T) {
 	}
 }
 
-func TestWhoWaitsGetsTheNextConnection(t *testing.T) {
+func TestExchangeThatWaitsGetsTheNextConnection(t *testing.T) {
 	address, _ := listen(t)
 	pool := newPools(t, func(cfg *Config) { cfg.MaxConnections = 1 }).newHTTP1(way{address: address})
 	only := dial(t, pool)
@@ -226,7 +226,7 @@ func TestDialFailureIsADialError(t *testing.T) {
 	}
 }
 
-func TestClosedPoolStillServesWhoChoseItBefore(t *testing.T) {
+func TestClosedPoolStillServesExchangesThatChoseItBefore(t *testing.T) {
 	address, accepted := listen(t)
 	pool := newPools(t, nil).newHTTP1(way{address: address})
 	idle, inUse := dial(t, pool), dial(t, pool)

@@ -24,7 +24,7 @@ func receiveBuffer(t *testing.T, c *Conn) (bytes int) {
 
 // Somebody must take a response before the kernel receives much of it ahead. As soon as somebody does, the network's
 // speed and length decide.
-func TestReceiveBufferGrowsOnlyWithAnAnswerThatIsTaken(t *testing.T) {
+func TestReceiveBufferGrowsOnlyWithAResponseThatIsTaken(t *testing.T) {
 	address, accepted := listen(t)
 	c := dial(t, newPools(t, nil).newHTTP1(way{address: address}))
 	defer c.Discard()

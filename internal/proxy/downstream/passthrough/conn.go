@@ -26,7 +26,7 @@ type Server struct {
 
 // NewServer returns a server that uses so many pipes at most; 0 means any number.
 func NewServer(env *downstream.Environment, maxPipes int) *Server {
-	return &Server{env: env, mover: NewMover(maxPipes), hellos: newHellos()}
+	return &Server{env: env, mover: newMover(maxPipes), hellos: newHellos()}
 }
 
 // Close frees what the server keeps. Connections that are being served go on.

@@ -26,9 +26,9 @@ type Mover struct {
 	pipes   pipes
 }
 
-// NewMover returns a mover that has at most a number of pipes, or any number for 0. Where it has none left, bytes go
+// newMover returns a mover that has at most a number of pipes, or any number for 0. Where it has none left, bytes go
 // through memory.
-func NewMover(maxPipes int) *Mover {
+func newMover(maxPipes int) *Mover {
 	m := &Mover{pipes: newPipes(maxPipes)}
 	m.buffers.New = func() any { return new([bufferBytes]byte) }
 	return m

@@ -27,7 +27,7 @@ type line struct {
 
 func newLine(t testing.TB) *line {
 	t.Helper()
-	l := &line{mover: NewMover(0), ended: make(chan error, 1)}
+	l := &line{mover: newMover(0), ended: make(chan error, 1)}
 	l.sender, l.src = trellistest.ConnectTCP(t)
 	l.dst, l.receiver = trellistest.ConnectTCP(t)
 	var moving sync.WaitGroup
@@ -111,7 +111,7 @@ func TestBytesArriveAsTheyWereSent(t *testing.T) {
 	}
 }
 
-func TestSlowReceiverHoldsTheSenderUp(t *testing.T) {
+func TestSlowReceiverSlowsTheSenderDown(t *testing.T) {
 	l := newLine(t)
 	l.receiver.SetReadBuffer(16 << 10)
 	sent := make(chan int, 1)

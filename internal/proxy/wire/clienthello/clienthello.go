@@ -11,8 +11,8 @@ import (
 	"slices"
 )
 
-// MaxBytes bounds a ClientHello, with the headers of its records. Those of today's clients have 200 to 2,000 bytes.
-const MaxBytes = 16 << 10
+// maxBytes bounds a ClientHello, with the headers of its records. Those of today's clients have 200 to 2,000 bytes.
+const maxBytes = 16 << 10
 
 const (
 	recordHeaderBytes  = 5
@@ -75,7 +75,7 @@ func join(b []byte) (message []byte, n int, err error) {
 		case size == 0 || len(whole) < size:
 		case len(whole) > size:
 			return nil, 0, MessageAfterHello
-		case at > MaxBytes:
+		case at > maxBytes:
 			return nil, 0, TooLarge
 		default:
 			return whole[messageHeaderBytes:], at, nil
@@ -109,7 +109,7 @@ func messageBytes(b []byte) (int, error) {
 		return 0, nil
 	}
 	size := messageHeaderBytes + int(binary.BigEndian.Uint32(b)&0xffffff)
-	if size > MaxBytes {
+	if size > maxBytes {
 		return 0, TooLarge
 	}
 	return size, nil
@@ -117,7 +117,7 @@ func messageBytes(b []byte) (int, error) {
 
 // incomplete reports whether more may come after b.
 func incomplete(b []byte) error {
-	if len(b) >= MaxBytes {
+	if len(b) >= maxBytes {
 		return TooLarge
 	}
 	return nil

@@ -134,7 +134,7 @@ func TestBytesStayAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoHelloIsRefusedAsSoonAsItShows(t *testing.T) {
+func TestBytesThatAreNoHelloAreRefusedAsSoonAsThatShows(t *testing.T) {
 	good := hello(named("a.test"))
 	patch := func(at int, value byte) []byte {
 		b := bytes.Clone(good)
@@ -201,7 +201,7 @@ func TestEndlessHelloIsRefused(t *testing.T) {
 	for _, c := range []byte{1, 0, 0x3f, 0xf0} {
 		sent = append(sent, 22, 3, 1, 0, 1, c)
 	}
-	for len(sent) < MaxBytes {
+	for len(sent) < maxBytes {
 		if _, n, err := Parse(sent); n != 0 || err != nil {
 			t.Fatalf("after %d bytes: length %d, error %v", len(sent), n, err)
 		}
@@ -255,7 +255,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(hello(named("a.test"), extension(0xfe0d, []byte{0})))
 	f.Add(refragment(hello(named("a.test")), 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 4*MaxBytes {
+		if len(b) > 4*maxBytes {
 			return
 		}
 		before := bytes.Clone(b)

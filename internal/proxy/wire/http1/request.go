@@ -2,8 +2,8 @@ package http1
 
 import "bytes"
 
-// MaxRequestFields bounds the header lines of a request (UG troubleshooting: more than 100 headers are refused).
-const MaxRequestFields = 100
+// maxRequestFields bounds the header lines of a request (UG troubleshooting: more than 100 headers are refused).
+const maxRequestFields = 100
 
 // Request is the head of a request.
 type Request struct {
@@ -22,7 +22,7 @@ type Request struct {
 
 // Reset forgets everything; the next Parse starts a new head.
 func (r *Request) Reset() {
-	r.reset(MaxRequestFields)
+	r.reset(maxRequestFields)
 	*r = Request{Head: r.Head}
 }
 

@@ -1,7 +1,7 @@
 package http1
 
-// MaxResponseFields bounds the header lines of a response.
-const MaxResponseFields = 250
+// maxResponseFields bounds the header lines of a response.
+const maxResponseFields = 250
 
 // MaxInterim bounds the interim responses of one exchange.
 const MaxInterim = 10
@@ -16,7 +16,7 @@ type Response struct {
 
 // Reset forgets everything; the next Parse starts a new head.
 func (r *Response) Reset() {
-	r.reset(MaxResponseFields)
+	r.reset(maxResponseFields)
 	*r = Response{Head: r.Head}
 }
 

@@ -35,7 +35,7 @@ var refusedResponses = []struct {
 	{"two spaces", "HTTP/1.1  200 OK\r\n\r\n", BadStatusLine},
 	{"something else", "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u2\r\n", BadStatusLine},
 	{"HTTP/0.9", "<html>\r\n<body>hello</body>\r\n</html>\r\n", BadStatusLine},
-	{"too many headers", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", MaxResponseFields+1) + "\r\n", TooManyFields},
+	{"too many headers", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", maxResponseFields+1) + "\r\n", TooManyFields},
 	{"headers of more than 60 KB", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", 60<<10) + "\r\n\r\n", HeadTooLarge},
 }
 

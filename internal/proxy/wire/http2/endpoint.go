@@ -9,7 +9,7 @@
 // Heads are handed over as HTTP/1.1 would write them, so that one parser decides for all versions what is well formed.
 //
 // Invariant: a peer may send no more than a window ahead of what the other side of the proxy has taken, so that nothing
-// here holds more than a window per stream, and KeptBytes of a request that may have to be sent again. Targets' windows are
+// here holds more than a window per stream, and keptBytes of a request that may have to be sent again. Targets' windows are
 // small at first; what they grow by is taken from the client's Allowance, and given back.
 package http2
 

@@ -128,7 +128,7 @@ func (s *Stream) awaitBody() (limit int, err error) {
 		s.readable.Wait()
 	}
 	if s.inbox.keeps {
-		if room := KeptBytes - s.inbox.kept; room > 0 {
+		if room := keptBytes - s.inbox.kept; room > 0 {
 			return room, nil
 		}
 		s.inbox.forget(s.conn.endpoint)
@@ -150,11 +150,11 @@ func (s *Stream) ended() error {
 	return s.stopped
 }
 
-// KeptBytes is how much of a body is kept: as much as fits into the window that a target's stream has at first (RFC 9113
+// keptBytes is how much of a body is kept: as much as fits into the window that a target's stream has at first (RFC 9113
 // 6.9.2). A target that has sent nothing yet cannot have been sent more.
-const KeptBytes = 64 << 10
+const keptBytes = 64 << 10
 
-// Keep keeps what is read from now on, until more than KeptBytes have been. It must be called before Read.
+// Keep keeps what is read from now on, until more than keptBytes have been. It must be called before Read.
 func (s *Stream) Keep() {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
