@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// ttl is how many seconds others may keep an answer: here, names follow changes at once, and elsewhere they should do so soon
+	// ttl is how many seconds others may keep an answer: names follow changes at once here, and should do so soon elsewhere
 	//
 	ttl = 5
 	// maxUDPBytes is how large a response over UDP may be, whatever the client accepts: larger ones would come in
@@ -44,8 +44,61 @@ func read(message []byte) (m *dns.Msg, ok bool) {
 
 const headerBytes = 12
 
+// lookup returns what the name of a query stands for. known is false, too, if the query is not about a name.
+func (s *Server) lookup(q query) (name string, entry Entry, known bool) {
+	if q.Opcode != dns.OpcodeQuery || len(q.Question) != 1 || q.Version != 0 || q.Question[0].Header().Class != dns.ClassINET {
+		return "", Entry{}, false
+	}
+	name = nameOf(q.Msg)
+	entry, known = s.cfg.Names.Find(name, q.client)
+	return name, entry, known
+}
+
+// nameOf returns the name of a query, in lower case and without a dot at its end.
+func nameOf(q *dns.Msg) string {
+	return strings.TrimSuffix(strings.ToLower(q.Question[0].Header().Name), ".")
+}
+
+// nameIn returns the name that a message asks for, in lower case and without a dot at its end, if it seems to be a query as most
+// are. It costs a fraction of reading the message.
+func nameIn(message []byte) (string, bool) {
+	const opcodeAndResponse = 0xf8
+	if len(message) < headerBytes || message[2]&opcodeAndResponse != 0 || message[4] != 0 || message[5] != 1 {
+		return "", false
+	}
+	var room [255]byte // RFC 1035 2.3.4
+	name := room[:0]
+	for rest := message[headerBytes:]; len(rest) > 0; {
+		n := int(rest[0])
+		switch {
+		case n == 0:
+			return string(name), true
+		case n > 63 || len(rest) <= n || len(name)+1+n > len(room):
+			return "", false
+		case len(name) > 0:
+			name = append(name, '.')
+		}
+		for _, b := range rest[1 : 1+n] {
+			if 'A' <= b && b <= 'Z' {
+				b += 'a' - 'A'
+			}
+			name = append(name, b)
+		}
+		rest = rest[1+n:]
+	}
+	return "", false
+}
+
 // answer answers queries for the names that this server knows. forward says that other servers should be asked.
 func (s *Server) answer(q query) (response *dns.Msg, forward bool) {
+	if name, entry, known := s.lookup(q); known {
+		return s.found(q, name, entry), false
+	}
+	return s.deny(q)
+}
+
+// deny answers a query for a name that is not known. forward says that other servers should be asked.
+func (s *Server) deny(q query) (response *dns.Msg, forward bool) {
 	switch {
 	case q.Opcode != dns.OpcodeQuery:
 		return failed(q.Msg, dns.RcodeNotImplemented), false
@@ -53,27 +106,22 @@ func (s *Server) answer(q query) (response *dns.Msg, forward bool) {
 		return failed(q.Msg, dns.RcodeFormatError), false
 	case q.Version != 0:
 		return failed(q.Msg, dns.RcodeBadVers), false // RFC 6891 6.1.3
-	}
-	question := q.Question[0]
-	name := strings.TrimSuffix(strings.ToLower(question.Header().Name), ".")
-	if question.Header().Class != dns.ClassINET {
+	case q.Question[0].Header().Class != dns.ClassINET:
 		return failed(q.Msg, dns.RcodeRefused), false
 	}
-	entry, known := s.cfg.Names.Find(name, q.client)
-	zone, isParent := zoneOf(name, s.cfg.Domain)
-	switch {
-	case known:
-		return s.found(q, name, zone, entry), false
-	case zone != "":
-		return missing(q.Msg, zone, isParent), false
-	case len(s.cfg.Forward) > 0 && q.RecursionDesired:
+	name := nameOf(q.Msg)
+	if zone, isParent := zoneOf(name, s.cfg.Domain); zone != "" {
+		return missing(q.Msg, name, zone, isParent), false
+	}
+	if len(s.cfg.Forward) > 0 && q.RecursionDesired {
 		return nil, true
 	}
 	return failed(q.Msg, dns.RcodeRefused), false
 }
 
 // found answers a query for an existing name.
-func (s *Server) found(q query, name, zone string, entry Entry) *dns.Msg {
+func (s *Server) found(q query, name string, entry Entry) *dns.Msg {
+	zone, _ := zoneOf(name, s.cfg.Domain)
 	r := reply(q.Msg)
 	r.Authoritative = true
 	asked := dns.RRToType(q.Question[0])
@@ -113,10 +161,9 @@ func (s *Server) found(q query, name, zone string, entry Entry) *dns.Msg {
 }
 
 // missing answers a query for a name that does not exist, or, if it is a parent of names, that has no records.
-func missing(q *dns.Msg, zone string, isParent bool) *dns.Msg {
+func missing(q *dns.Msg, name, zone string, isParent bool) *dns.Msg {
 	r := reply(q)
 	r.Authoritative = true
-	name := strings.TrimSuffix(strings.ToLower(q.Question[0].Header().Name), ".")
 	switch asked := dns.RRToType(q.Question[0]); {
 	case name == zone && asked == dns.TypeSOA:
 		r.Answer = append(r.Answer, authority(zone))
@@ -165,7 +212,7 @@ func header(name string) dns.Header {
 	return dns.Header{Name: name, TTL: ttl, Class: dns.ClassINET}
 }
 
-// authority returns the record that tells a client how long it may take a name for missing.
+// authority returns the record from which a client learns how long it may believe that something does not exist.
 func authority(zone string) *dns.SOA {
 	return &dns.SOA{Hdr: header(zone + "."), SOA: rdata.SOA{
 		Ns: "ns." + zone + ".", Mbox: "hostmaster." + zone + ".", Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: ttl,

@@ -59,6 +59,7 @@ type Server struct {
 	ask     forwarder
 
 	responses [1 << rcodeBits]atomic.Int64 // by code
+	dropped   atomic.Int64
 }
 
 // Listen opens the sockets.

@@ -389,7 +389,13 @@ func FuzzQuery(f *testing.F) {
 			}
 			return
 		}
-		r, _ := s.answer(query{Msg: m, client: netip.MustParseAddr("127.0.0.1"), local: netip.MustParseAddr("127.0.0.1")})
+		q := query{Msg: m, client: netip.MustParseAddr("127.0.0.1"), local: netip.MustParseAddr("127.0.0.1")}
+		if name, _, exists := s.lookup(q); exists {
+			if seen, ok := nameIn(query_); !ok || seen != name {
+				t.Errorf("the query for %q seems to be for %q", name, seen)
+			}
+		}
+		r, _ := s.answer(q)
 		if checkResponse(t, r, query_, udpLimit(m)); r == nil {
 			return
 		}

@@ -23,3 +23,6 @@ func (s *Server) Responses() map[string]int64 {
 	}
 	return counted
 }
+
+// Dropped returns how many queries were dropped that were not for names that exist, because too many waited.
+func (s *Server) Dropped() int64 { return s.dropped.Load() }

@@ -1,49 +1,90 @@
 package dns
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"net/netip"
+	"syscall"
 
 	"codeberg.org/miekg/dns"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
 )
 
-// servePackets answers queries over UDP, one after another: an answer takes some microseconds. Only what is forwarded
-// has a goroutine.
+// deniedAtOnce is how many queries for unknown names are answered until it is seen whether others have come.
+const deniedAtOnce = 4
+
+// servePackets answers queries over UDP on this goroutine: an answer takes some microseconds. Only what is forwarded has a
+// goroutine.
+//
+// Queries for names that exist are answered as soon as they are read. The others wait, until nothing is left to be read or some
+// have been read: reading takes a fraction of the time of an answer, so a storm of them hardly delays what it is not about, and
+// does not push it out of the kernel's buffer.
 func (s *Server) servePackets(ctx context.Context, port *packetPort) error {
-	buffer := make([]byte, 64<<10)
+	later := newWaiting()
 	for {
-		p, err := port.read(buffer)
-		switch {
-		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
-			return err
-		case err != nil:
-			// Some errors are about an earlier response, whose client has closed its port.
-			pause(ctx)
-			continue
-		}
-		m, ok := read(p.bytes)
-		if !ok {
-			if m != nil {
-				s.sendPacket(port, p, m, minUDPBytes)
+		if later.count == 0 || port.hasMore() {
+			err := port.read(func(p packet) { s.take(port, p, later) })
+			switch {
+			case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
+				return err
+			case err != nil:
+				// Some errors are about an earlier response, whose client has closed its port.
+				pause(ctx)
 			}
-			continue
 		}
-		q := query{Msg: m, client: p.client.Addr().Unmap(), local: p.local}
-		response, forward := s.answer(q)
-		if !forward {
-			s.sendPacket(port, p, response, udpLimit(m))
-			continue
+		for range min(later.count, deniedAtOnce) {
+			s.denyPacket(ctx, port, later.next())
 		}
-		// The buffer is used again for the next query.
-		own := p
-		own.bytes = append([]byte(nil), p.bytes...)
-		if !s.ask.start(func() { s.sendForwarded(ctx, port, own, q) }) {
-			s.sendPacket(port, p, failed(m, dns.RcodeServerFailure), minUDPBytes)
-		}
+	}
+}
+
+// take answers a query if it is for a name that exists, or else has it wait, if there is room.
+func (s *Server) take(port *packetPort, p packet, later *waiting) {
+	client := p.client.Addr().Unmap()
+	known := false
+	if name, ok := nameIn(p.bytes); ok {
+		_, known = s.cfg.Names.Find(name, client)
+	}
+	if !known && !later.hasRoom(client) { // Reading all of it would take longer than all else.
+		s.dropped.Add(1)
+		return
+	}
+	p.bytes = bytes.Clone(p.bytes) // The buffer is used again for the next query.
+	m, ok := read(p.bytes)
+	if m == nil {
+		return
+	}
+	waits := pending{query: query{Msg: m, client: client, local: p.local}, packet: p}
+	if !ok {
+		waits.response = m
+	} else if name, entry, known := s.lookup(waits.query); known {
+		s.sendPacket(port, p, s.found(waits.query, name, entry), udpLimit(m))
+		return
+	}
+	if !later.hasRoom(client) {
+		s.dropped.Add(1)
+		return
+	}
+	later.add(waits)
+}
+
+// denyPacket answers a query that is not for a name that exists.
+func (s *Server) denyPacket(ctx context.Context, port *packetPort, waited pending) {
+	q, p := waited.query, waited.packet
+	if waited.response != nil {
+		s.sendPacket(port, p, waited.response, minUDPBytes)
+		return
+	}
+	response, forward := s.deny(q)
+	if !forward {
+		s.sendPacket(port, p, response, udpLimit(q.Msg))
+		return
+	}
+	if !s.ask.start(func() { s.sendForwarded(ctx, port, p, q) }) {
+		s.sendPacket(port, p, failed(q.Msg, dns.RcodeServerFailure), minUDPBytes)
 	}
 }
 
@@ -59,13 +100,13 @@ func (s *Server) sendForwarded(ctx context.Context, port *packetPort, p packet, 
 }
 
 func (s *Server) sendPacket(port *packetPort, p packet, response *dns.Msg, limit int) {
-	bytes, err := pack(response, limit)
+	packed, err := pack(response, limit)
 	if err != nil {
 		s.cfg.Log.Error("packing a DNS response", "error", err)
 		return
 	}
-	s.count(bytes)
-	port.write(p, bytes)
+	s.count(packed)
+	port.write(p, packed)
 }
 
 // packet is a query as it arrived.
@@ -79,78 +120,108 @@ type packet struct {
 // packetPort reads packets with the address at which they have arrived, and sends responses from that address: clients accept no
 // other.
 type packetPort struct {
-	conn  *net.UDPConn
-	local netip.Addr
-	v4    *ipv4.PacketConn // nil unless the port is bound to all addresses of IPv4
-	v6    *ipv6.PacketConn // nil unless the port is bound to all addresses of IPv6
+	conn    *net.UDPConn
+	local   netip.Addr // at which all packets arrive, unless it is unspecified
+	batch   batch
+	raw     syscall.RawConn
+	packets []ipv4.Message // which are those of IPv6, too
 }
 
-// packetBuffer is how many bytes of queries the kernel should keep for us: a burst of queries that are only refused must not push
-// others out.
-const packetBuffer = 1 << 20
+// batch is an *ipv4.PacketConn or an *ipv6.PacketConn.
+type batch interface {
+	ReadBatch(packets []ipv4.Message, flags int) (int, error)
+}
+
+const (
+	// packetBuffer is how many bytes of queries the kernel should keep for us: a burst of queries that are only refused must not
+	// push others out.
+	packetBuffer = 1 << 20
+	// packetsAtOnce is how many packets are read at once, and maxQueryBytes how much of each: we tell clients to send no more
+	// than maxUDPBytes.
+	packetsAtOnce = 64
+	maxQueryBytes = 4 << 10
+)
 
 func listenPackets(ctx context.Context, network string, address netip.AddrPort) (*packetPort, error) {
 	var config net.ListenConfig
-	packets, err := config.ListenPacket(ctx, network, address.String())
+	listener, err := config.ListenPacket(ctx, network, address.String())
 	if err != nil {
 		return nil, err
 	}
-	conn := packets.(*net.UDPConn)
+	conn := listener.(*net.UDPConn)
 	conn.SetReadBuffer(packetBuffer)
-	p := &packetPort{conn: conn, local: conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()}
-	switch {
-	case !p.local.IsUnspecified():
-	case p.local.Is4():
-		p.v4 = ipv4.NewPacketConn(conn)
-		err = p.v4.SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
-	default:
-		p.v6 = ipv6.NewPacketConn(conn)
-		err = p.v6.SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
+	p := &packetPort{conn: conn, local: conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), packets: make([]ipv4.Message, packetsAtOnce)}
+	var control []byte
+	if p.local.Is4() {
+		v4 := ipv4.NewPacketConn(conn)
+		if p.batch = v4; p.local.IsUnspecified() {
+			control = ipv4.NewControlMessage(ipv4.FlagDst | ipv4.FlagInterface)
+			err = v4.SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
+		}
+	} else {
+		v6 := ipv6.NewPacketConn(conn)
+		if p.batch = v6; p.local.IsUnspecified() {
+			control = ipv6.NewControlMessage(ipv6.FlagDst | ipv6.FlagInterface)
+			err = v6.SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
+		}
+	}
+	if err == nil {
+		p.raw, err = conn.SyscallConn()
 	}
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	for i := range p.packets {
+		p.packets[i] = ipv4.Message{Buffers: [][]byte{make([]byte, maxQueryBytes)}, OOB: bytes.Clone(control)}
+	}
 	return p, nil
 }
 
-func (p *packetPort) read(buffer []byte) (packet, error) {
-	var (
-		n      int
-		source net.Addr
-		err    error
-		local  net.IP
-		index  int
-	)
-	switch {
-	case p.v4 != nil:
-		var control *ipv4.ControlMessage
-		if n, control, source, err = p.v4.ReadFrom(buffer); control != nil {
-			local, index = control.Dst, control.IfIndex
-		}
-	case p.v6 != nil:
-		var control *ipv6.ControlMessage
-		if n, control, source, err = p.v6.ReadFrom(buffer); control != nil {
-			local, index = control.Dst, control.IfIndex
-		}
-	default:
-		n, client, err := p.conn.ReadFromUDPAddrPort(buffer)
-		return packet{bytes: buffer[:n], client: client, local: p.local}, err
-	}
+// read reads packets that have come, of which there is at least one. Their bytes can be used until take returns.
+func (p *packetPort) read(take func(packet)) error {
+	n, err := p.batch.ReadBatch(p.packets, 0)
 	if err != nil {
-		return packet{}, err
+		return err
 	}
-	address, _ := netip.AddrFromSlice(local)
-	return packet{bytes: buffer[:n], client: source.(*net.UDPAddr).AddrPort(), local: address.Unmap(), index: index}, nil
+	for i := range p.packets[:n] {
+		m := &p.packets[i]
+		q := packet{bytes: m.Buffers[0][:m.N], client: m.Addr.(*net.UDPAddr).AddrPort(), local: p.local}
+		if p.local.IsUnspecified() {
+			q.local, q.index = p.arrivedAt(m.OOB[:m.NN])
+		}
+		take(q)
+	}
+	return nil
+}
+
+// arrivedAt returns the address at which a packet has arrived, and the index of the interface.
+func (p *packetPort) arrivedAt(control []byte) (netip.Addr, int) {
+	var at net.IP
+	var index int
+	if p.local.Is4() {
+		var c ipv4.ControlMessage
+		if c.Parse(control) == nil {
+			at, index = c.Dst, c.IfIndex
+		}
+	} else {
+		var c ipv6.ControlMessage
+		if c.Parse(control) == nil {
+			at, index = c.Dst, c.IfIndex
+		}
+	}
+	address, _ := netip.AddrFromSlice(at)
+	return address.Unmap(), index
 }
 
 // write sends a response. Nobody knows whether it arrives: clients ask again.
 func (p *packetPort) write(to packet, response []byte) {
+	var control []byte
 	switch {
-	case p.v4 != nil:
-		p.v4.WriteTo(response, &ipv4.ControlMessage{Src: to.local.AsSlice(), IfIndex: to.index}, net.UDPAddrFromAddrPort(to.client))
-	case p.v6 != nil:
-		p.v6.WriteTo(response, &ipv6.ControlMessage{Src: to.local.AsSlice(), IfIndex: to.index}, net.UDPAddrFromAddrPort(to.client))
+	case !p.local.IsUnspecified():
+	case p.local.Is4():
+		control = (&ipv4.ControlMessage{Src: to.local.AsSlice(), IfIndex: to.index}).Marshal()
 	default:
-		p.conn.WriteToUDPAddrPort(response, to.client)
+		control = (&ipv6.ControlMessage{Src: to.local.AsSlice(), IfIndex: to.index}).Marshal()
 	}
+	p.conn.WriteMsgUDPAddrPort(response, control, to.client)
 }

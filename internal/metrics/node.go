@@ -42,6 +42,7 @@ var (
 	functionProcesses   = &Definition{"trellis_function_processes", "Processes of a function, by state.", gauge, []string{"function", "state"}}
 	functionWaiting     = &Definition{"trellis_function_waiting_events", "Events that wait for a process of a function.", gauge, []string{"function"}}
 
+	dnsDropped   = &Definition{"trellis_dns_dropped_total", "Queries over UDP for names that this node does not have, dropped because too many waited.", counter, nil}
 	dnsResponses = &Definition{"trellis_dns_responses_total", "Responses to DNS queries, by their code.", counter, []string{"rcode"}}
 )
 
@@ -59,7 +60,7 @@ func Definitions() []*Definition {
 		logQueued, logDropped, logDelivered, logLost, logFailures, logBatches, logBytes,
 		spansQueued, spansDelivered, spansLost, spansFailures,
 		functionInvocations, functionDuration, functionProcesses, functionWaiting,
-		dnsResponses, buildInfo,
+		dnsResponses, dnsDropped, buildInfo,
 	}
 }
 
@@ -131,4 +132,5 @@ func (g *gathering) dns(server *dns.Server) {
 	for rcode, n := range server.Responses() {
 		g.counter(dnsResponses, float64(n), rcode)
 	}
+	g.counter(dnsDropped, float64(server.Dropped()))
 }

@@ -1,0 +1,74 @@
+package dns
+
+import (
+	"net/netip"
+
+	"codeberg.org/miekg/dns"
+)
+
+const (
+	// maxWaiting is how many queries wait at most, and maxOfSource how many of one source: a client asks for a few names at
+	// a time.
+	maxWaiting  = 1024
+	maxOfSource = 32
+)
+
+// waiting is the queries that are not for names that exist, each of which waits for its turn. Sources take turns, so that one that
+// floods the server keeps only itself waiting.
+type waiting struct {
+	turns []netip.Prefix // the sources of which queries wait, the next one first
+	of    map[netip.Prefix][]pending
+	count int
+}
+
+// pending is a query that has been read.
+type pending struct {
+	query
+	packet   packet
+	response *dns.Msg // if that is known already
+}
+
+func newWaiting() *waiting { return &waiting{of: make(map[netip.Prefix][]pending)} }
+
+// hasRoom reports whether one more query of a client may wait. If not, its client asks again.
+func (w *waiting) hasRoom(client netip.Addr) bool {
+	return w.count < maxWaiting && len(w.of[sourceOf(client)]) < maxOfSource
+}
+
+// add has a query wait, for which there is room.
+func (w *waiting) add(q pending) {
+	source := sourceOf(q.client)
+	line := w.of[source]
+	if len(line) == 0 {
+		w.turns = append(w.turns, source)
+	}
+	w.of[source] = append(line, q)
+	w.count++
+}
+
+// next returns the query whose turn it is. There must be one.
+func (w *waiting) next() pending {
+	source := w.turns[0]
+	w.turns = w.turns[1:]
+	line := w.of[source]
+	q := line[0]
+	if len(line) == 1 {
+		delete(w.of, source)
+	} else {
+		w.of[source] = line[1:]
+		w.turns = append(w.turns, source)
+	}
+	w.count--
+	return q
+}
+
+// sourceOf returns the source as which a client counts: an IPv4 address, or the /64 of an IPv6 address, since one host may use all
+// addresses of a /64 (RFC 4291 2.5.4).
+func sourceOf(client netip.Addr) netip.Prefix {
+	bits := client.BitLen()
+	if client.Is6() {
+		bits = 64
+	}
+	source, _ := client.WithZone("").Prefix(bits) // It cannot fail: the address has that many bits.
+	return source
+}
