@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// ttl is how many seconds others may keep an answer: names follow changes at once here, and should do so soon elsewhere
+	// ttl is how many seconds others may keep an answer: here, names follow changes at once, and elsewhere they should do so soon
 	//
 	ttl = 5
 	// maxUDPBytes is how large a response over UDP may be, whatever the client accepts: larger ones would come in
@@ -212,7 +212,7 @@ func header(name string) dns.Header {
 	return dns.Header{Name: name, TTL: ttl, Class: dns.ClassINET}
 }
 
-// authority returns the record from which a client learns how long it may believe that something does not exist.
+// authority returns the record that tells a client how long it may take a name for missing.
 func authority(zone string) *dns.SOA {
 	return &dns.SOA{Hdr: header(zone + "."), SOA: rdata.SOA{
 		Ns: "ns." + zone + ".", Mbox: "hostmaster." + zone + ".", Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: ttl,
