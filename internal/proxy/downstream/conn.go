@@ -34,19 +34,22 @@ import (
 //
 // The transitions, all made by Enter on the goroutine that serves the connection:
 //
-//	1 -> 2     a part of a head has come
-//	1, 2 -> 3  a request is complete, and there is no idle connection to its target
-//	1, 2 -> 4  a request is complete, and there is one
-//	3 -> 4     the target is connected
-//	4 -> 3     the attempt has failed, and another one follows
-//	4 -> 5     a part of the response has come
-//	5 -> 4     there is more of it to come
-//	5 -> 6     the response has been sent, and the client is still sending the body of its request
-//	5, 6 -> 1  the exchange has ended
-//	3, 5 -> 7  the connection is passed through, or upgraded
-//	any -> 8   the connection ends
-//	8 -> 5     a client that took too long for a head is told so
-//	8 -> 6     the client may need time to read what was sent last
+//	1 -> 2        a part of a head, or of a TLS handshake, has come
+//	2 -> 1        the TLS handshake is complete, or a request was refused by a response that the socket took at once
+//	1, 2 -> 3     a request is complete, and there is no idle connection to its target; or bytes will pass both ways
+//	1, 2 -> 4     a request is complete, and there is an idle connection
+//	1, 2 -> 5     a request is refused, or the client speaks HTTP/2
+//	3 -> 4        the target is connected
+//	3, 4 -> 5     a part of the response has come, or the attempt has failed
+//	5 -> 3        another attempt follows
+//	5 -> 4        there is more of the response to come
+//	5 -> 6        the response has been sent, and the client is still sending the body of its request
+//	5, 6 -> 1     the exchange has ended
+//	3, 5 -> 7     bytes pass both ways
+//	7 -> 5        both sides have ended
+//	any -> 8      the connection ends
+//	8 -> 5        a client that took too long for a head is told so
+//	8 -> 6        the client may need time to read what was sent last
 //
 // The sweeper never changes a state. It ends the wait by adding a Cause to the word and making the sockets' deadlines pass;
 // the next Enter returns the cause. CausePark, in state 1 only, ends nothing: it makes the connection wait for its next

@@ -21,17 +21,17 @@ const (
 	ParkTicks = 8
 )
 
-// State is what a connection waits for. Conn has the list.
+// State is what a connection waits for. Conn says what each means, and which follow it.
 type State uint64
 
 // The states.
 const (
 	Idle State = iota + 1
 	ReadingHead
-	Discarding
 	Dialing
 	AwaitingTarget
 	Writing
+	Discarding
 	Relaying
 	Closing
 )
