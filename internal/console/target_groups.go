@@ -197,7 +197,7 @@ func (v *visit) targetGroup() (*content, error) {
 		}.show(v),
 		v.failures("failures", "Last failed exchanges", func(f *delivery.Failure) bool { return f.TargetGroup == g.ARN() }),
 	}
-	example := exampleTarget(g.TargetGroup)
+	example := lattice.ExampleTarget(g.TargetGroup)
 	p.Commands = []command{
 		v.command("Make it", "CreateTargetGroup", &shape.CreateTargetGroupRequest{Name: &g.Name, Type: g.Type, Config: g.Config, Tags: g.Tags}),
 		v.command("Register a target", "RegisterTargets", &shape.RegisterTargetsRequest{TargetGroupIdentifier: &g.ID, Targets: []shape.Target{example}}),
@@ -206,25 +206,11 @@ func (v *visit) targetGroup() (*content, error) {
 	if g.Config != nil && g.Config.HealthCheck != nil {
 		p.Commands = append(p.Commands, v.command("Change its health check", "UpdateTargetGroup", &shape.UpdateTargetGroupRequest{TargetGroupIdentifier: &g.ID, HealthCheck: g.Config.HealthCheck}))
 	}
-	p.Register = &registerForm{Action: v.to("register"), Hint: value(example.Id), HasPort: g.Type != shape.TargetGroupTypeLambda}
+	p.Register = &registerForm{Action: v.to("register"), Hint: value(example.Id), HasPort: lattice.HasPorts(g.Type)}
 	if g.Config != nil {
 		p.Register.Port = value(g.Config.Port)
 	}
 	return &content{Title: g.Name, Data: p}, nil
-}
-
-// exampleTarget is what a target of a group looks like.
-func exampleTarget(g *lattice.TargetGroup) shape.Target {
-	switch g.Type {
-	case shape.TargetGroupTypeLambda:
-		return shape.Target{Id: new("arn:aws:lambda:" + g.Scope.Region + ":" + g.Scope.Account + ":function:NAME")}
-	case shape.TargetGroupTypeInstance:
-		return shape.Target{Id: new("i-0123456789abcdef0")}
-	case shape.TargetGroupTypeAlb:
-		return shape.Target{Id: new("arn:aws:elasticloadbalancing:" + g.Scope.Region + ":" + g.Scope.Account + ":loadbalancer/app/NAME/0123456789abcdef")}
-	default:
-		return shape.Target{Id: new("10.0.0.1"), Port: g.Config.Port}
-	}
 }
 
 func healthCheckCell(h *shape.HealthCheckConfig) cell {

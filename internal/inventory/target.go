@@ -42,16 +42,14 @@ func (s *Snapshot) machine(groupType shape.TargetGroupType, id string) (m machin
 	return m, true
 }
 
-// Locate returns the address of a target of type INSTANCE or ALB. The error says why the target gets no traffic.
-func (s *Snapshot) Locate(groupType shape.TargetGroupType, id string) (netip.Addr, error) {
+// Locate returns the address of a target. It returns ok false for a target of a type that is not in an inventory. The error says
+// why the target gets no traffic.
+func (s *Snapshot) Locate(groupType shape.TargetGroupType, id string) (address netip.Addr, ok bool, err error) {
 	m, ok := s.machine(groupType, id)
-	if !ok {
-		return netip.Addr{}, fmt.Errorf("targets of type %s are not in the inventory", groupType)
-	}
 	if m.problem != "" {
-		return netip.Addr{}, errors.New(m.problem)
+		return netip.Addr{}, ok, errors.New(m.problem)
 	}
-	return m.address, nil
+	return m.address, ok, nil
 }
 
 // TargetProblem returns why an id or ARN cannot be registered as a target of a group, or "" if it can. A target of a kind that

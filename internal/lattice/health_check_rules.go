@@ -25,11 +25,6 @@ func newHealthCheck(config *shape.TargetGroupConfig, in *shape.HealthCheckConfig
 	return e.apply(config, defaults, defaults, in), e.problems
 }
 
-// HasHealthChecks reports whether the targets of groups of a type can be checked (UG target-group-health-checks).
-func HasHealthChecks(groupType shape.TargetGroupType) bool {
-	return groupType != shape.TargetGroupTypeLambda && groupType != shape.TargetGroupTypeAlb
-}
-
 // UpdatedTargetGroupConfig returns a target group's configuration after a change of its health check settings, or
 // what is wrong with the change. A member that is absent keeps its value; 0 and the empty string reset it to the
 // default (UG target-group-health-checks; that absent members keep theirs is A-017).

@@ -2,7 +2,6 @@ package lattice
 
 import (
 	"fmt"
-	"slices"
 
 	"trellis/internal/shape"
 )
@@ -10,8 +9,9 @@ import (
 // NewTargetGroupConfig returns the configuration of a new target group, or what is wrong with it. It is the client's with
 // all defaults filled in, as GetTargetGroup echoes it (CLI create-target-group).
 func NewTargetGroupConfig(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) (*shape.TargetGroupConfig, []FieldProblem) {
-	if groupType == shape.TargetGroupTypeLambda {
-		return newFunctionConfig(in)
+	rules := typeOf(groupType)
+	if !rules.has("protocol") {
+		return newConfigWithoutProtocol(groupType, in)
 	}
 	if in == nil {
 		return nil, []FieldProblem{{"config", fmt.Sprintf("%s Target Group requires a config with vpcIdentifier and protocol.", groupType)}}
@@ -25,10 +25,10 @@ func NewTargetGroupConfig(groupType shape.TargetGroupType, in *shape.TargetGroup
 	if out.ProtocolVersion == "" && out.Protocol != shape.TargetGroupProtocolTcp {
 		out.ProtocolVersion = shape.TargetGroupProtocolVersionHttp1
 	}
-	if groupType == shape.TargetGroupTypeIp && out.IpAddressType == "" {
+	if rules.has("ipAddressType") && out.IpAddressType == "" {
 		out.IpAddressType = shape.IpAddressTypeIpv4
 	}
-	if groupType != shape.TargetGroupTypeAlb {
+	if rules.has("healthCheck") {
 		healthCheck, wrong := newHealthCheck(&out, in.HealthCheck)
 		out.HealthCheck = healthCheck
 		problems = append(problems, wrong...)
@@ -39,17 +39,14 @@ func NewTargetGroupConfig(groupType shape.TargetGroupType, in *shape.TargetGroup
 	return &out, nil
 }
 
-// newFunctionConfig returns the configuration of a LAMBDA target group. Without its only member there is no
+// newConfigWithoutProtocol returns the configuration of a LAMBDA target group. Without its only member there is no
 // configuration: the default event structure version is not echoed (CLI create-target-group).
-func newFunctionConfig(in *shape.TargetGroupConfig) (*shape.TargetGroupConfig, []FieldProblem) {
-	if in == nil {
+func newConfigWithoutProtocol(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) (*shape.TargetGroupConfig, []FieldProblem) {
+	if in == nil || *in == (shape.TargetGroupConfig{}) {
 		return nil, nil
 	}
-	if problems := unsupportedMembers(shape.TargetGroupTypeLambda, in); problems != nil {
+	if problems := unsupportedMembers(groupType, in); problems != nil {
 		return nil, problems
-	}
-	if in.LambdaEventStructureVersion == "" {
-		return nil, nil
 	}
 	return in, nil
 }
@@ -58,27 +55,21 @@ func newFunctionConfig(in *shape.TargetGroupConfig) (*shape.TargetGroupConfig, [
 // health checks is AWS's (github.com/aws-ia/terraform-aws-amazon-vpc-lattice-module/issues/29); the others follow it
 //
 func unsupportedMembers(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) []FieldProblem {
-	const (
-		ip       = shape.TargetGroupTypeIp
-		instance = shape.TargetGroupTypeInstance
-		alb      = shape.TargetGroupTypeAlb
-		lambda   = shape.TargetGroupTypeLambda
-	)
+	rules := typeOf(groupType)
 	var problems []FieldProblem
 	for _, m := range []struct {
 		name, words string
 		given       bool
-		supportedBy []shape.TargetGroupType
 	}{
-		{"healthCheck", "health check config", in.HealthCheck != nil, []shape.TargetGroupType{ip, instance}},
-		{"ipAddressType", "ipAddressType", in.IpAddressType != "", []shape.TargetGroupType{ip}},
-		{"lambdaEventStructureVersion", "lambdaEventStructureVersion", in.LambdaEventStructureVersion != "", []shape.TargetGroupType{lambda}},
-		{"port", "port", in.Port != nil, []shape.TargetGroupType{ip, instance, alb}},
-		{"protocol", "protocol", in.Protocol != "", []shape.TargetGroupType{ip, instance, alb}},
-		{"protocolVersion", "protocolVersion", in.ProtocolVersion != "", []shape.TargetGroupType{ip, instance, alb}},
-		{"vpcIdentifier", "vpcIdentifier", in.VpcIdentifier != nil, []shape.TargetGroupType{ip, instance, alb}},
+		{"healthCheck", "health check config", in.HealthCheck != nil},
+		{"ipAddressType", "ipAddressType", in.IpAddressType != ""},
+		{"lambdaEventStructureVersion", "lambdaEventStructureVersion", in.LambdaEventStructureVersion != ""},
+		{"port", "port", in.Port != nil},
+		{"protocol", "protocol", in.Protocol != ""},
+		{"protocolVersion", "protocolVersion", in.ProtocolVersion != ""},
+		{"vpcIdentifier", "vpcIdentifier", in.VpcIdentifier != nil},
 	} {
-		if m.given && !slices.Contains(m.supportedBy, groupType) {
+		if m.given && !rules.has(m.name) {
 			problems = append(problems, unsupported(groupType, "config."+m.name, m.words))
 		}
 	}
@@ -89,8 +80,8 @@ func unsupported(groupType shape.TargetGroupType, field, words string) FieldProb
 	return FieldProblem{field, fmt.Sprintf("%s Target Group does not support %s", groupType, words)}
 }
 
-// requiredMembers names what is missing in the configuration of a target group that is not of type LAMBDA, and what does
-// not go together. The model requires nothing, because of LAMBDA; Terraform requires what is required here, and the port,
+// requiredMembers names what is missing in the configuration of a target group with a protocol, and what does not go
+// together. The model requires nothing, because of LAMBDA; Terraform requires what is required here, and the port,
 // which has a default for HTTP and HTTPS only.
 func requiredMembers(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) []FieldProblem {
 	var problems []FieldProblem
@@ -108,7 +99,7 @@ func requiredMembers(groupType shape.TargetGroupType, in *shape.TargetGroupConfi
 	case in.ProtocolVersion == "" || in.ProtocolVersion == shape.TargetGroupProtocolVersionHttp1 && !isTCP:
 	case isTCP:
 		problems = append(problems, FieldProblem{"config.protocolVersion", "A Target Group with the protocol TCP does not support protocolVersion."})
-	case groupType == shape.TargetGroupTypeAlb: // UG target-groups: HTTP2 and GRPC are for INSTANCE and IP.
+	case typeOf(groupType).isHTTP1Only:
 		problems = append(problems, unsupported(groupType, "config.protocolVersion", "protocolVersion "+string(in.ProtocolVersion)))
 	}
 	return problems

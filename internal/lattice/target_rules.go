@@ -3,25 +3,17 @@ package lattice
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
 	"strings"
 
 	"trellis/internal/shape"
 )
 
-// HoldsOneTarget reports whether target groups of a type have at most one target (API RegisterTargets, UG alb-target).
-func HoldsOneTarget(groupType shape.TargetGroupType) bool {
-	return groupType == shape.TargetGroupTypeLambda || groupType == shape.TargetGroupTypeAlb
-}
-
 // TargetIdentity returns the id and port under which a target group knows a target: addresses are written in one
 // way, so that no spelling of one is another target (A-019), and the port is the group's if none is given.
 func TargetIdentity(group *TargetGroup, in shape.Target) (id string, port int32) {
 	id = *in.Id
-	if group.Type == shape.TargetGroupTypeIp {
-		if address, err := netip.ParseAddr(id); err == nil {
-			id = address.String()
-		}
+	if address, err := netip.ParseAddr(id); err == nil {
+		id = address.String()
 	}
 	switch {
 	case in.Port != nil:
@@ -39,41 +31,22 @@ func FunctionName(arn string) string {
 	return name
 }
 
-// The forms of target ids. A function's ARN may name a version or an alias (UG lambda-functions).
-var (
-	instanceID   = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
-	functionARN  = regexp.MustCompile(`^arn:[a-z0-9-]+:lambda:[a-z0-9-]+:\d{12}:function:[a-zA-Z0-9_-]{1,140}(:(\$LATEST|[a-zA-Z0-9_-]+))?$`)
-	balancerARN  = regexp.MustCompile(`^arn:[a-z0-9-]+:elasticloadbalancing:[a-z0-9-]+:\d{12}:loadbalancer/app/[a-zA-Z0-9-]+/[0-9a-f]+$`)
-	sharedRanges = []netip.Prefix{
-		netip.MustParsePrefix("100.64.0.0/10"),   // RFC 6598, carriers' and VPCs'
-		netip.MustParsePrefix("192.0.2.0/24"),    // RFC 5737, documentation
-		netip.MustParsePrefix("198.18.0.0/15"),   // RFC 2544, benchmarks
-		netip.MustParsePrefix("198.51.100.0/24"), // RFC 5737
-		netip.MustParsePrefix("203.0.113.0/24"),  // RFC 5737
-	}
-)
+var sharedRanges = []netip.Prefix{
+	netip.MustParsePrefix("100.64.0.0/10"),   // RFC 6598, carriers' and VPCs'
+	netip.MustParsePrefix("192.0.2.0/24"),    // RFC 5737, documentation
+	netip.MustParsePrefix("198.18.0.0/15"),   // RFC 2544, benchmarks
+	netip.MustParsePrefix("198.51.100.0/24"), // RFC 5737
+	netip.MustParsePrefix("203.0.113.0/24"),  // RFC 5737
+}
 
 // TargetProblem says why something cannot be a target of a group, or returns "" if it can. It does not check whether an
 // instance, a load balancer or a function exists, nor in which VPC and account (A-020).
 func TargetProblem(group *TargetGroup, in shape.Target, addresses AddressPolicy) string {
-	switch group.Type {
-	case shape.TargetGroupTypeInstance:
-		if !instanceID.MatchString(*in.Id) {
-			return "Targets of an INSTANCE target group must be instance IDs, such as i-0123456789abcdef0"
-		}
-	case shape.TargetGroupTypeAlb:
-		if !balancerARN.MatchString(*in.Id) {
-			return "The target of an ALB target group must be the ARN of an Application Load Balancer"
-		}
-	case shape.TargetGroupTypeLambda:
-		if !functionARN.MatchString(*in.Id) {
-			return "The target of a LAMBDA target group must be the ARN of a Lambda function"
-		}
-		if in.Port != nil {
-			return "The target of a LAMBDA target group must have no port"
-		}
-	default:
-		return addressProblem(*in.Id, group.Config.IpAddressType, addresses)
+	if problem := typeOf(group.Type).problem(*in.Id, group, addresses); problem != "" {
+		return problem
+	}
+	if in.Port != nil && !HasPorts(group.Type) {
+		return fmt.Sprintf("The target of a %s target group must have no port", group.Type)
 	}
 	return ""
 }

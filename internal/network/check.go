@@ -446,7 +446,7 @@ func (c *checker) targets(where string, t *lattice.Targets) {
 			in.Port = &member.Port
 		}
 		problem := lattice.TargetProblem(group, in, c.Addresses)
-		if problem == "" && group.Type != shape.TargetGroupTypeLambda && (member.Port < 1 || member.Port > 65535) {
+		if problem == "" && lattice.HasPorts(group.Type) && (member.Port < 1 || member.Port > 65535) {
 			problem = fmt.Sprintf("port is %d; it must be between 1 and 65535", member.Port)
 		}
 		if problem != "" {

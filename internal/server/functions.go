@@ -61,7 +61,7 @@ func (s *Server) declaredFunctions() ([]inventory.Function, error) {
 	return functions, nil
 }
 
-// connectFunction returns a connection for one request to the function of a target.
+// connectFunction returns a connection for one request to a target that is not on the network, which is a function.
 func (s *Server) connectFunction(t *routing.Target) net.Conn {
 	return s.gateway.Connect(t.Place.Function, t.Group.EventVersion)
 }

@@ -10,7 +10,6 @@ import (
 	"trellis/internal/inventory/amazon"
 	"trellis/internal/lattice"
 	"trellis/internal/routing"
-	"trellis/internal/shape"
 )
 
 // openInventory reads the inventory file and the functions of the command line, and asks AWS, as far as that is wanted.
@@ -37,8 +36,8 @@ func (s *Server) openInventory(ctx context.Context) error {
 	return nil
 }
 
-// resolve finds the place of a target: its id says it for the types IP and LAMBDA, and the inventory for instances and
-// load balancers, with the target's own port. An address that was allowed when the target was registered may be forbidden
+// resolve finds the place of a target: the inventory says it for instances and load balancers, with the target's own port, and
+// the id for others. An address that was allowed when the target was registered may be forbidden
 // now: the inventory changes, and so does --allow-targets from one start to the next.
 func (s *Server) resolve(group *lattice.TargetGroup, target *lattice.Target) (routing.Place, error) {
 	place, err := s.locate(group, target)
@@ -52,13 +51,11 @@ func (s *Server) resolve(group *lattice.TargetGroup, target *lattice.Target) (ro
 }
 
 func (s *Server) locate(group *lattice.TargetGroup, target *lattice.Target) (routing.Place, error) {
-	switch group.Type {
-	case shape.TargetGroupTypeInstance, shape.TargetGroupTypeAlb:
-		address, err := s.inventory.Current().Locate(group.Type, target.ID)
-		return routing.Place{Address: netip.AddrPortFrom(address, uint16(target.Port))}, err
-	default:
+	address, ok, err := s.inventory.Current().Locate(group.Type, target.ID)
+	if !ok {
 		return routing.ResolveLiteral(group, target)
 	}
+	return routing.Place{Address: netip.AddrPortFrom(address, uint16(target.Port))}, err
 }
 
 // knownCertificate returns the certificate of an ARN that the inventory has.

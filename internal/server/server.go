@@ -199,7 +199,7 @@ func (s *Server) openDataPlane(context.Context) error {
 	s.proxy = proxy.New(proxy.Config{
 		Tracer:             tracer,
 		OnBound:            s.dataPortsBound,
-		Upstream:           upstream.Config{Dialer: s.dialer, Function: s.connectFunction},
+		Upstream:           upstream.Config{Dialer: s.dialer, InProcess: s.connectFunction},
 		Limits:             s.files.data,
 		Log:                s.log.With("part", "proxy"),
 		Address:            s.cfg.DataAddr,

@@ -9,15 +9,15 @@ import (
 	"trellis/internal/tally"
 )
 
-// Carrier is the way of requests to one target: the Connector that the proxy has given routing for it. It is one of
-// Connections, or an *HTTP2Pool, which only requests that came by HTTP/2 can take.
+// Carrier brings requests to one target: the Connector that the proxy has given routing for it. It is either Connections, or an
+// *HTTP2Pool, which takes only requests that came by HTTP/2.
 type Carrier interface {
 	routing.Connector
 	isCarrier()
 }
 
-// Connections is a Carrier by connections that carry one exchange at a time: HTTP/1.1, or what TLS hides. To functions
-// they lead within this process.
+// Connections is a Carrier by connections that carry one exchange at a time: HTTP/1.1, or what TLS hides. They need not be on
+// the network: those to functions stay within this process.
 type Connections interface {
 	Carrier
 	// Idle returns a connection that has been used before, or nil when none is idle.
@@ -39,8 +39,8 @@ func (e *UnknownCarrierError) Error() string {
 
 // New returns the carrier for a target. With TLS, the certificate of the target is not verified.
 func (p *Pools) New(t *routing.Target) Carrier {
-	if t.Place.Function != "" {
-		return &functionCarrier{p.cfg.Function, t}
+	if !t.Place.Address.IsValid() {
+		return &inProcess{p.cfg.InProcess, t}
 	}
 	to := way{address: t.Place.Address, tls: t.TLS}
 	if t.Group != nil {
@@ -68,7 +68,7 @@ func (w way) counted() way {
 func (p *HTTP1Pool) isCarrier() {}
 func (p *HTTP2Pool) isCarrier() {}
 
-// Of returns the way to a target, of which one kind is not nil. It is the only place that knows the kinds.
+// Of returns the carrier of a target: either Connections or a pool of HTTP/2; the other is nil. Only this function knows the kinds.
 func Of(t *routing.Target) (Connections, *HTTP2Pool, error) {
 	switch carrier := t.Connector.(type) {
 	case Connections:
@@ -80,7 +80,7 @@ func Of(t *routing.Target) (Connections, *HTTP2Pool, error) {
 	}
 }
 
-// ConnectionsTo returns the way to a target that takes one exchange at a time on a connection.
+// ConnectionsTo returns the carrier of a target whose connections carry one exchange at a time.
 func ConnectionsTo(t *routing.Target) (Connections, error) {
 	connections, _, err := Of(t)
 	if err == nil && connections == nil {

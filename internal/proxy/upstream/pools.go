@@ -24,7 +24,7 @@ import (
 	"trellis/internal/tally"
 )
 
-// Config bounds the connections to targets. All fields but Dialer, MaxTotal, Spare, Function and HTTP2 must be set.
+// Config bounds the connections to targets. All fields but Dialer, MaxTotal, Spare, InProcess and HTTP2 must be set.
 type Config struct {
 	// Dialer connects to targets. Nil means one that connects to any address.
 	Dialer *outbound.Dialer
@@ -41,9 +41,9 @@ type Config struct {
 	MaxTotal int
 	// Spare is how many connections of HTTP/1.1 to a target are made ready, idle ones included, once it has been used.
 	Spare int
-	// Function returns a connection for one request to a function, which speaks HTTP/1.1. It may be nil when there is no
-	// target group of type LAMBDA.
-	Function func(*routing.Target) net.Conn
+	// InProcess returns a connection for one request to a target that is not on the network, such as a function. The
+	// connection speaks HTTP/1.1. InProcess may be nil when there are no such targets.
+	InProcess func(*routing.Target) net.Conn
 	// HTTP2 makes the connections of HTTP/2.
 	HTTP2 *http2.Endpoint
 }

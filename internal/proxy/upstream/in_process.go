@@ -9,43 +9,44 @@ import (
 	"trellis/internal/routing"
 )
 
-// functionCarrier is the way to a Lambda function: a connection of this process for each request, since a function is
-// invoked once for each.
-type functionCarrier struct {
+// inProcess is the way to a target that this process serves itself, such as a Lambda function: a new connection for each
+// request.
+type inProcess struct {
 	connect func(*routing.Target) net.Conn
 	target  *routing.Target
 }
 
-func (f *functionCarrier) isCarrier() {}
+func (p *inProcess) isCarrier() {}
 
 // Close leaves requests that are under way alone.
-func (f *functionCarrier) Close() {}
+func (p *inProcess) Close() {}
 
 // Idle returns nil: no connection is used twice.
-func (f *functionCarrier) Idle() *Conn { return nil }
+func (p *inProcess) Idle() *Conn { return nil }
 
 // Dial returns a new connection.
-func (f *functionCarrier) Dial(context.Context) (*Conn, error) {
+func (p *inProcess) Dial(context.Context) (*Conn, error) {
 	// There is no socket whose buffers could be bounded.
-	return &Conn{Conn: functionConn{f.connect(f.target)}, bounded: true, widened: true}, nil
+	return &Conn{Conn: inProcessConn{p.connect(p.target)}, bounded: true, widened: true}, nil
 }
 
-// InvocationError says that a function has not answered a request. It may have been invoked, so that there must not be
-// another attempt (docs.aws.amazon.com/vpc-lattice/latest/ug/lambda-functions.html: one invocation for a request).
+// InvocationError says that what serves a target in this process has not answered a request. A function may have been invoked,
+// so that there must not be another attempt (docs.aws.amazon.com/vpc-lattice/latest/ug/lambda-functions.html: one invocation
+// for a request).
 type InvocationError struct{ Err error }
 
 func (e *InvocationError) Error() string { return e.Err.Error() }
 func (e *InvocationError) Unwrap() error { return e.Err }
 
-// functionConn has every failure be an *InvocationError, except for the deadlines that the proxy sets itself.
-type functionConn struct{ net.Conn }
+// inProcessConn makes every failure an *InvocationError, except for the deadlines that the proxy sets itself.
+type inProcessConn struct{ net.Conn }
 
-func (c functionConn) Read(b []byte) (int, error) {
+func (c inProcessConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	return n, asInvocationError(err)
 }
 
-func (c functionConn) Write(b []byte) (int, error) {
+func (c inProcessConn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	return n, asInvocationError(err)
 }
