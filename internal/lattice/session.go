@@ -22,6 +22,7 @@ type Session struct {
 	UserKeyID string `json:"userKeyId,omitempty"`
 	// Tags are those of the session.
 	Tags    map[string]string `json:"tags,omitempty"`
+	Issued  time.Time         `json:"issued,omitzero"`
 	Expires time.Time         `json:"expires"`
 }
 

@@ -10,6 +10,8 @@ type Caller struct {
 	// RoleARN is the role of a session. If it is empty, the session's ARN gives the role's name.
 	RoleARN string
 	UserID  string
+	// TokenIssued is when the caller's temporary credentials were given, as RFC 3339 writes it, and empty for others.
+	TokenIssued string
 	// OrgID and OrgPaths place the account in an organization, if it is in one.
 	OrgID    string
 	OrgPaths []string

@@ -32,6 +32,7 @@ const (
 	idNone keyID = iota // a key that no request has
 	idCurrentTime
 	idEpochTime
+	idMultiFactorAuthPresent
 	idPrincipalAccount
 	idPrincipalARN
 	idPrincipalIsService
@@ -47,6 +48,7 @@ const (
 	idSecureTransport
 	idSourceIP
 	idTagKeys
+	idTokenIssueTime
 	idUserAgent
 	idUserID
 	idUserName
@@ -89,6 +91,7 @@ type keyFacts struct {
 const (
 	KeyCurrentTime        = "aws:CurrentTime"
 	KeyEpochTime          = "aws:EpochTime"
+	KeyMultiFactorPresent = "aws:MultiFactorAuthPresent"
 	KeyPrincipalAccount   = "aws:PrincipalAccount"
 	KeyPrincipalARN       = "aws:PrincipalArn"
 	KeyPrincipalIsService = "aws:PrincipalIsAWSService"
@@ -104,6 +107,7 @@ const (
 	KeySecureTransport    = "aws:SecureTransport"
 	KeySourceIP           = "aws:SourceIp"
 	KeyTagKeys            = "aws:TagKeys"
+	KeyTokenIssueTime     = "aws:TokenIssueTime"
 	KeyUserAgent          = "aws:UserAgent"
 	KeyUserID             = "aws:userid"
 	KeyUserName           = "aws:username"
@@ -142,7 +146,7 @@ func keys() []keyFacts {
 		{name: KeyEpochTime, id: idEpochTime, values: typeDate, own: true},
 		{name: "aws:FederatedProvider"},
 		{name: "aws:MultiFactorAuthAge", values: typeNumeric},
-		{name: "aws:MultiFactorAuthPresent", values: typeBool},
+		{name: KeyMultiFactorPresent, id: idMultiFactorAuthPresent, values: typeBool, own: true},
 		{name: KeyPrincipalAccount, id: idPrincipalAccount, own: true},
 		{name: KeyPrincipalARN, id: idPrincipalARN, values: typeARN, own: true},
 		{name: KeyPrincipalIsService, id: idPrincipalIsService, values: typeBool, own: true},
@@ -170,7 +174,7 @@ func keys() []keyFacts {
 		{name: "aws:SourceVpcArn", values: typeARN},
 		{name: "aws:SourceVpce"},
 		{name: KeyTagKeys, id: idTagKeys, several: true},
-		{name: "aws:TokenIssueTime", values: typeDate},
+		{name: KeyTokenIssueTime, id: idTokenIssueTime, values: typeDate, own: true},
 		{name: KeyUserAgent, id: idUserAgent},
 		{name: KeyUserID, id: idUserID, own: true},
 		{name: KeyUserName, id: idUserName, own: true},

@@ -65,6 +65,11 @@ func (r *Request) own(key *Key, from int) (string, int) {
 		return One(View(r.Now.UTC().AppendFormat(r.rfc3339[:0], time.RFC3339)), from)
 	case idEpochTime:
 		return One(View(strconv.AppendInt(r.epoch[:0], r.Now.Unix(), 10)), from)
+	case idMultiFactorAuthPresent:
+		if c.TokenIssued == "" {
+			return "", None // Only temporary credentials tell whether their owner had a second factor; here none has.
+		}
+		return One("false", from)
 	case idPrincipalAccount:
 		return One(c.Account, from)
 	case idPrincipalARN:
@@ -84,6 +89,8 @@ func (r *Request) own(key *Key, from int) (string, int) {
 		return One(c.kind(), from)
 	case idResourceAccount:
 		return One(accountOf(r.Resource), from)
+	case idTokenIssueTime:
+		return One(c.TokenIssued, from)
 	case idUserID:
 		if c.Anonymous() {
 			return One("anonymous", from) // IAM, aws:userid.

@@ -82,7 +82,7 @@ func (d *Directory) Principal(accessKeyID string) (*Principal, bool) {
 func (d *Directory) principalOf(s *lattice.Session, current *content) *Principal {
 	p := &Principal{
 		Name: s.ARN[strings.LastIndexByte(s.ARN, '/')+1:], Account: s.Account, ARN: s.ARN, RoleARN: s.RoleARN,
-		AccessKeyID: s.AccessKeyID, SecretKey: s.SecretKey, SessionToken: s.Token, Expires: s.Expires,
+		AccessKeyID: s.AccessKeyID, SecretKey: s.SecretKey, SessionToken: s.Token, Issued: s.Issued, Expires: s.Expires,
 		Tags: s.Tags, Policies: d.anything,
 	}
 	var of *Principal

@@ -58,7 +58,7 @@ func openRoles(t *testing.T) (d *Directory, replace func(text string)) {
 func sessionOf(role, user string) *lattice.Session {
 	s := &lattice.Session{
 		Account: "111122223333", AccessKeyID: "ASID" + role + user, SecretKey: "secret", Token: "token", UserKeyID: user,
-		ARN: "arn:aws:iam::111122223333:user/user", Expires: time.Now().Add(time.Hour),
+		ARN: "arn:aws:iam::111122223333:user/user", Issued: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), Expires: time.Now().Add(time.Hour),
 	}
 	if role != "" {
 		s.RoleARN, s.ARN = "arn:aws:iam::111122223333:role/"+role, "arn:aws:sts::111122223333:assumed-role/shop/one"
@@ -88,7 +88,7 @@ func TestSessionsHaveTheCurrentPermissionsOfTheirRoleOrUser(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"team": "blue"}, of(user).Tags); diff != "" {
 		t.Errorf("the tags of the user's session (-want +got):\n%s", diff)
 	}
-	if caller := of(role).Caller(); caller.RoleARN != role.RoleARN || caller.UserID != of(role).UserID() || !strings.HasSuffix(caller.UserID, ":one") {
+	if caller := of(role).Caller(); caller.RoleARN != role.RoleARN || caller.UserID != of(role).UserID() || !strings.HasSuffix(caller.UserID, ":one") || caller.TokenIssued != "2026-01-02T15:04:05Z" {
 		t.Errorf("policies see %+v", caller)
 	}
 	if a, b := of(role), of(role); a != b {

@@ -30,8 +30,8 @@ type Principal struct {
 	SessionToken string
 	// RoleARN is the role's, for a session of one.
 	RoleARN string
-	// Expires is when temporary credentials end. Zero: never.
-	Expires time.Time
+	// Issued and Expires are when temporary credentials were given, and when they end. Zero: the credentials have no end.
+	Issued, Expires time.Time
 	// Tags are what policies see as aws:PrincipalTag/key.
 	Tags map[string]string
 	// OrgPath is where the account is in an organization, as in o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/. It is empty if the account
@@ -44,6 +44,7 @@ type Principal struct {
 
 	// What follows from the above, once it has been derived.
 	id                     string
+	issued                 string
 	orgPaths               []string
 	identity, identityTags []byte
 }
@@ -51,6 +52,7 @@ type Principal struct {
 // derive works out once what would otherwise be worked out for each request.
 func (p *Principal) derive() {
 	p.id = userID(p.ARN, p.Account)
+	p.issued = p.tokenIssued()
 	p.orgPaths = p.paths()
 	p.identity, p.identityTags = p.latticeIdentity(), p.latticeIdentityTags()
 }
@@ -61,14 +63,25 @@ func (p *Principal) Caller() policy.Caller {
 	if paths == nil {
 		paths = p.paths()
 	}
+	issued := p.issued
+	if issued == "" {
+		issued = p.tokenIssued()
+	}
 	return policy.Caller{
-		ARN: p.ARN, Account: p.Account, RoleARN: p.RoleARN, UserID: p.UserID(), Tags: p.Tags, OrgID: p.orgID(), OrgPaths: paths,
+		ARN: p.ARN, Account: p.Account, RoleARN: p.RoleARN, UserID: p.UserID(), TokenIssued: issued, Tags: p.Tags, OrgID: p.orgID(), OrgPaths: paths,
 	}
 }
 
 func (p *Principal) orgID() string {
 	id, _, _ := strings.Cut(p.OrgPath, "/")
 	return id
+}
+
+func (p *Principal) tokenIssued() string {
+	if p.Issued.IsZero() {
+		return ""
+	}
+	return p.Issued.UTC().Format(time.RFC3339)
 }
 
 func (p *Principal) paths() []string {

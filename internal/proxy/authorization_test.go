@@ -58,7 +58,7 @@ func newGuardedWorld(t testing.TB, change ...func(*Config)) *world {
 	callers := caller.NewVerifier(caller.Config{Explain: true, Principals: known{
 		userKey: {ARN: userARN, Account: "111122223333", AccessKeyID: userKey, SecretKey: secretKey, Tags: map[string]string{"team": "blue"}, Policies: policy.Set{d}},
 		sessionKey: {ARN: sessionARN, RoleARN: roleARN, Account: "111122223333", AccessKeyID: sessionKey, SecretKey: secretKey, SessionToken: "token",
-			OrgPath: orgPath, Tags: map[string]string{"team": "red", "cost": "1;2"}, Policies: policy.Set{d}},
+			Issued: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), OrgPath: orgPath, Tags: map[string]string{"team": "red", "cost": "1;2"}, Policies: policy.Set{d}},
 	}})
 	return newWorld(t, append([]func(*Config){func(cfg *Config) { cfg.Callers, cfg.Explain = callers, true }}, change...)...)
 }
@@ -272,6 +272,8 @@ func TestPoliciesSeeEachConditionKeyOfARequest(t *testing.T) {
 		"aws:PrincipalTag/team":                     {value: "blue", key: userKey},
 		"aws:username":                              {value: "alice", key: userKey},
 		"aws:userid":                                {value: "anonymous"},
+		"aws:TokenIssueTime":                        {value: "2026-01-02T00:00:00Z", key: sessionKey, operator: "DateGreaterThan"},
+		"aws:MultiFactorAuthPresent":                {value: "false", key: sessionKey, operator: "Bool"},
 		"aws:PrincipalOrgID":                        {value: "o-a1b2c3d4e5", key: sessionKey},
 		"aws:PrincipalOrgPaths":                     {value: "o-a1b2c3d4e5/r-ab12/*", key: sessionKey, operator: "ForAnyValue:StringLike"},
 		"aws:CurrentTime":                           {value: "2020-01-01T00:00:00Z", operator: "DateGreaterThan"},

@@ -181,10 +181,11 @@ func newSession(account string, duration time.Duration) *lattice.Session {
 	rand.Read(id[:])
 	rand.Read(secret[:])
 	rand.Read(token[:])
+	now := time.Now().UTC()
 	return &lattice.Session{
 		Account: account, AccessKeyID: "ASIA" + base32.StdEncoding.EncodeToString(id[:]),
 		SecretKey: base64.StdEncoding.EncodeToString(secret[:]), Token: base64.StdEncoding.EncodeToString(token[:]),
-		Expires: time.Now().Add(duration).UTC().Truncate(time.Second),
+		Issued: now.Truncate(time.Second), Expires: now.Add(duration).Truncate(time.Second),
 	}
 }
 

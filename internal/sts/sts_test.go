@@ -160,6 +160,9 @@ func TestRoleIsAssumedWithTagsByThoseItTrusts(t *testing.T) {
 		t.Errorf("the credentials live for %s", life)
 	}
 	p, ok := w.principals.Principal(got.Credentials.AccessKeyID)
+	if ok && p.Expires.Sub(p.Issued) != 900*time.Second {
+		t.Errorf("the credentials were given %s, and end %s", p.Issued, p.Expires)
+	}
 	if !ok || p.SecretKey != got.Credentials.SecretAccessKey || p.SessionToken != got.Credentials.SessionToken || !p.Expires.Equal(got.Credentials.Expiration) ||
 		p.RoleARN != "arn:aws:iam::444455556666:role/teams/shop" || p.Account != "444455556666" || len(p.Policies) != 1 {
 		t.Errorf("the principal is %+v", p)

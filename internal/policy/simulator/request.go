@@ -29,6 +29,7 @@ type request struct {
 	OrgID         string            `json:"orgId"`
 	OrgPaths      oneOrMany         `json:"orgPaths"`
 	PrincipalTags map[string]string `json:"principalTags"`
+	TokenIssued   string            `json:"tokenIssued"`
 
 	Action                string               `json:"action"`
 	Service               string               `json:"service"`
@@ -101,9 +102,9 @@ func parseRequest(raw []byte) (request, error) {
 	if _, err := netip.ParseAddr(r.SourceIP); err != nil && r.SourceIP != "" {
 		return r, fmt.Errorf("the request: sourceIp is %q; it must be an address", r.SourceIP)
 	}
-	if r.Time != "" {
-		if _, err := time.Parse(time.RFC3339, r.Time); err != nil {
-			return r, fmt.Errorf("the request: time is %q; it must be like 2026-01-02T15:04:05Z", r.Time)
+	for name, text := range map[string]string{"time": r.Time, "tokenIssued": r.TokenIssued} {
+		if _, err := time.Parse(time.RFC3339, text); err != nil && text != "" {
+			return r, fmt.Errorf("the request: %s is %q; it must be like 2026-01-02T15:04:05Z", name, text)
 		}
 	}
 	return r, nil
@@ -136,7 +137,7 @@ func (r *request) question(principal, method, path string) *policy.Request {
 			principal = "arn:aws:sts::" + arnPart(principal, 4) + ":assumed-role/" + name[strings.LastIndexByte(name, '/')+1:] + "/session"
 		}
 		question.Caller = policy.Caller{
-			ARN: principal, Account: arnPart(principal, 4), RoleARN: role, UserID: r.UserID,
+			ARN: principal, Account: arnPart(principal, 4), RoleARN: role, UserID: r.UserID, TokenIssued: r.TokenIssued,
 			OrgID: r.OrgID, OrgPaths: r.OrgPaths, Tags: r.PrincipalTags,
 		}
 	}
