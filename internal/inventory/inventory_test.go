@@ -322,6 +322,29 @@ vpcEndpoints[2] (vpce-00000000000000002): resourceConfiguration is for endpoints
 	}
 }
 
+func TestFunctionsHaveDefaults(t *testing.T) {
+	s, err := Parse([]byte(`
+functions:
+  - {arn: "arn:aws:lambda:us-west-2:123456789012:function:plain", command: python3 -m awslambdaric app.handler}
+  - {arn: "arn:aws:lambda:us-west-2:123456789012:function:full", command: [./run, 'a b'], directory: shop, environment: {COLOUR: blue}, handler: app.other,
+     timeout: 2m, memory: 512, concurrency: 3, watch: [app.py]}
+`), "/where/the/file/is", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, _ := s.Function("arn:aws:lambda:us-west-2:123456789012:function:plain")
+	full, _ := s.Function("arn:aws:lambda:us-west-2:123456789012:function:full")
+	if diff := cmp.Diff([]Function{{
+		ARN: plain.ARN, Command: []string{"python3", "-m", "awslambdaric", "app.handler"}, Directory: "/where/the/file/is", Handler: "app.handler",
+		Timeout: 30 * time.Second, MemoryMB: 128, Concurrency: 10, Watch: []string{"/where/the/file/is"},
+	}, {
+		ARN: full.ARN, Command: []string{"./run", "a b"}, Directory: "/where/the/file/is/shop", Environment: map[string]string{"COLOUR": "blue"}, Handler: "app.other",
+		Timeout: 2 * time.Minute, MemoryMB: 512, Concurrency: 3, Watch: []string{"/where/the/file/is/shop/app.py"},
+	}}, []Function{plain, full}); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestMalformedInventoriesAreRefused(t *testing.T) {
 	for _, text := range []string{"vpcs: [", "- a\n- b", "vpcs: []\n---\nvpcs: []", "vpcs: []\nvpcs: []", "text"} {
 		if _, err := Parse([]byte(text), "/", os.ReadFile); err == nil {
