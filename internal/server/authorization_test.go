@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,8 +26,13 @@ import (
 // guarded makes a service that answers 404 to clients whom the policy admits, and returns its name and ARN.
 func (r *running) guarded(t *testing.T, policy string) (host, arn string) {
 	t.Helper()
-	ctx, api := t.Context(), r.client(anybody())
-	r.serviceOnPort80(t)
+	return r.guardedFor(t, r.client(anybody()), policy)
+}
+
+func (r *running) guardedFor(t *testing.T, api *vpclattice.Client, policy string) (host, arn string) {
+	t.Helper()
+	ctx := t.Context()
+	serviceOnPort80(t, api)
 	list, err := api.ListServices(ctx, &vpclattice.ListServicesInput{})
 	if err != nil {
 		t.Fatal(err)
@@ -87,8 +93,34 @@ func TestThePolicyOfTheReadmeDeniesAsItSays(t *testing.T) {
 	if response.StatusCode != 403 || body != want || response.Header.Get("x-trellis-problem") != string(shown[1]) {
 		t.Errorf("%d %q, problem %q; the page has %q, problem %q", response.StatusCode, body, response.Header.Get("x-trellis-problem"), want, shown[1])
 	}
+	line := `level=DEBUG msg="exchange failed" part=proxy failure=ClientAccessDenied problem=` + strconv.Quote(string(shown[1]))
+	trellistest.Await(t, func() bool { return strings.Contains(node.log.String(), line) }, "the log tells why the request is denied")
 	if response, body := node.send(t, "GET", host, "/", ""); response.StatusCode != 404 {
 		t.Errorf("what is allowed: %d %q", response.StatusCode, body)
+	}
+}
+
+// TestServeTellsClientsNothingBeyondTheRefusal sends a wrong signature and a request that policies deny.
+func TestServeTellsClientsNothingBeyondTheRefusal(t *testing.T) {
+	node, credentials, _ := documented(t, "--port-map", fmt.Sprintf("80=%d", trellistest.FreePort(t)))
+	host, _ := node.guardedFor(t, node.client(profile(t, credentials, "operator")), `{"Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}}`)
+	for key, want := range map[string]string{
+		"AKIAI44QH8DHBEXAMPLE": "InvalidSignatureException: The request signature we calculated does not match the signature you provided.",
+		"":                     "AccessDeniedException: User: anonymous is not authorized",
+	} {
+		response, body := node.send(t, "GET", host, "/a", key)
+		if response.StatusCode != 403 || !strings.HasPrefix(body, want) {
+			t.Errorf("with the key %q: %d %q", key, response.StatusCode, body)
+		}
+		for name := range response.Header {
+			if strings.HasPrefix(name, "X-Trellis") {
+				t.Errorf("with the key %q the client gets %s: %s", key, name, response.Header.Get(name))
+			}
+		}
+	}
+	trellistest.Await(t, func() bool { return strings.Count(node.log.String(), `msg="exchange failed"`) == 2 }, "both failures are in the log")
+	if log := node.log.String(); !strings.Contains(log, "InvalidSignatureException") || strings.Contains(log, "canonical") || strings.Contains(log, "UNSIGNED-PAYLOAD") {
+		t.Errorf("the log must have the error alone:\n%s", log)
 	}
 }
 

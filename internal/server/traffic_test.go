@@ -19,7 +19,12 @@ import (
 // serviceOnPort80 makes a service whose HTTP listener answers 404.
 func (r *running) serviceOnPort80(t *testing.T) {
 	t.Helper()
-	ctx, api := t.Context(), r.client(anybody())
+	serviceOnPort80(t, r.client(anybody()))
+}
+
+func serviceOnPort80(t *testing.T, api *vpclattice.Client) {
+	t.Helper()
+	ctx := t.Context()
 	network, err := api.CreateServiceNetwork(ctx, &vpclattice.CreateServiceNetworkInput{Name: new("home")})
 	if err != nil {
 		t.Fatal(err)
