@@ -1,6 +1,7 @@
 package function_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -72,6 +74,8 @@ type world struct {
 
 func run(t *testing.T, cfg function.Config, declared inventory.Function) *world {
 	w := &world{t: t, log: &trellistest.Text{}}
+	// A busy machine may take longer than an operator would wait.
+	cfg.StartTimeout, cfg.MaxWait = cmp.Or(cfg.StartTimeout, testTimeout), cmp.Or(cfg.MaxWait, testTimeout)
 	w.Functions, w.declare = newFunctions(w.log, cfg, declared)
 	t.Cleanup(func() {
 		w.Close()
@@ -191,8 +195,22 @@ func sum(counts map[int]int) (n int) {
 
 func TestThousandConcurrentEventsShareFourProcesses(t *testing.T) {
 	w := run(t, function.Config{MaxWait: testTimeout}, program("function", t.TempDir()))
+	// There are as many processes as events at once, up to four.
+	over := filepath.Join(t.TempDir(), "over")
+	var busy sync.WaitGroup
+	busy.Go(func() {
+		if pids, throttled := w.counts(8, task{Do: "wait", Text: over}); len(pids) != 4 || sum(pids) != 8 || throttled != 0 {
+			t.Errorf("%d processes answered %d events that took long, and %d were throttled", len(pids), sum(pids), throttled)
+		}
+	})
+	trellistest.Await(t, func() bool {
+		report, _ := w.Report(ordersARN)
+		return report.Waiting == 4 && !slices.ContainsFunc(report.Processes, func(p function.ProcessReport) bool { return p.State != "busy" })
+	}, "all processes are busy, and four events wait")
+	write(t, over, "")
+	busy.Wait()
 	pids, throttled := w.counts(1000, task{Do: "pause", N: 1})
-	if len(pids) != 4 || sum(pids) != 1000 || throttled != 0 {
+	if len(pids) > 4 || sum(pids) != 1000 || throttled != 0 {
 		t.Errorf("%d processes answered %d events, and %d were throttled", len(pids), sum(pids), throttled)
 	}
 }
@@ -448,8 +466,25 @@ func TestProcessThatEndsInTheMiddleOfAnEventFailsThatEventOnly(t *testing.T) {
 	if ended, ok := errors.AsType[*function.EndedError](err); !ok || ended.Reason != "exit status 7" || ended.LastLines[0] != "giving up" {
 		t.Errorf("the error is %v", err)
 	}
-	if again := w.do(task{}).PID; again == first {
+	second := w.do(task{}).PID
+	if second == first {
 		t.Error("the process goes on")
+	}
+	killed := make(chan error, 1)
+	go func() {
+		_, err := w.try(task{Do: "wait", Text: "nothing makes this file"})
+		killed <- err
+	}()
+	trellistest.Await(t, w.isBusy, "the process is busy")
+	if err := syscall.Kill(second, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	err = <-killed
+	if ended, ok := errors.AsType[*function.EndedError](err); !ok || ended.Reason != "signal: killed" {
+		t.Errorf("the error after a kill is %v", err)
+	}
+	if again := w.do(task{}).PID; again == second {
+		t.Error("the killed process goes on")
 	}
 }
 

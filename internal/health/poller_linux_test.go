@@ -2,6 +2,7 @@ package health
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"trellis/internal/lattice"
 	"trellis/internal/outbound"
 	"trellis/internal/shape"
+	"trellis/test/trellistest"
 )
 
 // polled is a poller and the outcomes that it has reported.
@@ -165,6 +167,32 @@ func serveQuietly(t *testing.T) netip.AddrPort {
 		listener.Close()
 	})
 	return listener.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// TestTargetsHaveNoGoroutinesOfTheirOwn counts while some targets are being checked, which refuse, and the others wait.
+func TestTargetsHaveNoGoroutinesOfTheirOwn(t *testing.T) {
+	c := NewChecker(Config{Log: slog.New(slog.DiscardHandler)})
+	defer c.Close()
+	targets := targetsOf("tg-1", 10_000)
+	for i, target := range targets {
+		target.ID, target.Port = fmt.Sprintf("127.7.%d.%d", i/250, 1+i%250), 1
+	}
+	before := runtime.NumGoroutine()
+	c.Apply(inUse(groupWith("tg-1", withInterval(300)), targets...))
+	trellistest.Await(t, func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		checked := 0
+		for _, target := range c.schedule {
+			if !target.last.began.IsZero() {
+				checked++
+			}
+		}
+		return checked > 50
+	}, "more than 50 targets have been checked")
+	if more := runtime.NumGoroutine() - before; more > 8 {
+		t.Errorf("10,000 targets have %d goroutines", more)
+	}
 }
 
 func TestCheckAllocatesNothing(t *testing.T) {
