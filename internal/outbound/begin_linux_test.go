@@ -45,10 +45,14 @@ func TestBegunConnectionsReachTheirTargetsAndNobodyElse(t *testing.T) {
 		}
 		conn.Close()
 		d.SetOwn("API", listener.Addr())
-		if _, err := b.Begin(t.Context(), at); err == nil {
-			t.Errorf("%s: connected to this node's own port", at)
-		} else if _, ok := errors.AsType[*RefusedError](err); !ok {
-			t.Errorf("%s: error %v", at, err)
+		_, own := b.Begin(t.Context(), at)
+		_, owned := d.Begin(t.Context(), at, false)
+		for _, err := range []error{own, owned} {
+			if err == nil {
+				t.Errorf("%s: connected to this node's own port", at)
+			} else if _, ok := errors.AsType[*RefusedError](err); !ok {
+				t.Errorf("%s: error %v", at, err)
+			}
 		}
 	}
 }

@@ -195,7 +195,7 @@ func (l *listener) accept() {
 		c := downstream.NewConn(p.env, conn, l.port, l.ended)
 		welcome, full := p.add(c)
 		if welcome {
-			p.workers.take(c)
+			p.workers.take(func() { p.serve(c) })
 		} else {
 			p.refuse(c)
 		}

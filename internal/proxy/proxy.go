@@ -210,7 +210,7 @@ func New(cfg Config) *Proxy {
 	p.pools = upstream.NewPools(p.cfg.Upstream)
 	p.reaching = passthrough.Resources{Pools: p.pools, Resolve: cfg.Resolve, Failed: p.resourceFailed, Log: cfg.ResourceLog}
 	p.crowd = newCrowd(&p.cfg)
-	p.workers = newWorkers(p.serve)
+	p.workers = newWorkers()
 	p.ports.Store(new([]PortState))
 	p.tls = p.newTLSConfig()
 	p.protocols = p.newProtocols(endpoint)

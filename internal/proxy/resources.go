@@ -301,10 +301,10 @@ func (p *Proxy) acceptResources(l *resourceListener) {
 			p.refuse(c)
 			return full
 		}
-		go func() {
+		p.workers.take(func() {
 			defer func() { p.leave(c, false, recover()) }()
 			p.protocols.passthrough.ServeResource(c, resource, &p.reaching)
-		}()
+		})
 		return full
 	})
 }

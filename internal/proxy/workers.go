@@ -3,8 +3,6 @@ package proxy
 import (
 	"sync"
 	"sync/atomic"
-
-	"trellis/internal/proxy/downstream"
 )
 
 // maxIdleWorkers bounds how many workers wait for a connection. Each keeps a stack of some 8 KB.
@@ -13,35 +11,32 @@ const maxIdleWorkers = 256
 // workers are goroutines that carry connections, one after another. A new goroutine has a small stack, which grows several
 // times while it carries its first request; where each request comes on a connection of its own, that was a tenth of its cost.
 type workers struct {
-	carry func(*downstream.Conn)
-	// next takes a connection to a worker that waits. Nil ends one.
-	next    chan *downstream.Conn
+	// next takes work for a connection to a worker that waits. Nil ends one.
+	next    chan func()
 	idle    atomic.Int64
 	running sync.WaitGroup
 	closing sync.Once
 }
 
-func newWorkers(carry func(*downstream.Conn)) *workers {
-	return &workers{carry: carry, next: make(chan *downstream.Conn)}
-}
+func newWorkers() *workers { return &workers{next: make(chan func())} }
 
-// take gives a connection to a worker that waits, or to a new one.
-func (w *workers) take(c *downstream.Conn) {
+// take gives a connection to a worker that waits, or to a new one. carry carries it.
+func (w *workers) take(carry func()) {
 	select {
-	case w.next <- c:
+	case w.next <- carry:
 	default:
 		w.running.Add(1)
-		go w.work(c)
+		go w.work(carry)
 	}
 }
 
-func (w *workers) work(c *downstream.Conn) {
+func (w *workers) work(carry func()) {
 	defer w.running.Done()
-	for c != nil {
-		w.carry(c)
-		c = nil
+	for carry != nil {
+		carry()
+		carry = nil
 		if w.idle.Add(1) <= maxIdleWorkers {
-			c = <-w.next
+			carry = <-w.next
 		}
 		w.idle.Add(-1)
 	}

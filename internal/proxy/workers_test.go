@@ -4,17 +4,16 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-
-	"trellis/internal/proxy/downstream"
 )
 
 func TestWorkersCarryOneConnectionAfterAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		end := make(chan struct{})
 		var carried atomic.Int64
-		w := newWorkers(func(*downstream.Conn) { <-end; carried.Add(1) })
+		w := newWorkers()
+		carry := func() { <-end; carried.Add(1) }
 		for range maxIdleWorkers + 10 {
-			w.take(&downstream.Conn{})
+			w.take(carry)
 		}
 		synctest.Wait()
 		if n := w.idle.Load(); n != 0 {
@@ -28,7 +27,7 @@ func TestWorkersCarryOneConnectionAfterAnother(t *testing.T) {
 
 		end = make(chan struct{})
 		for range 5 {
-			w.take(&downstream.Conn{})
+			w.take(carry)
 		}
 		synctest.Wait()
 		if n := w.idle.Load(); n != maxIdleWorkers-5 {
@@ -51,9 +50,9 @@ func TestWorkersCarryOneConnectionAfterAnother(t *testing.T) {
 func TestNoWorkerIsEndedWhenNoneWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		end := make(chan struct{})
-		w := newWorkers(func(*downstream.Conn) { <-end })
+		w := newWorkers()
 		w.retire()
-		w.take(&downstream.Conn{})
+		w.take(func() { <-end })
 		synctest.Wait()
 		w.retire()
 		close(end)

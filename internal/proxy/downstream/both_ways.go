@@ -39,6 +39,29 @@ func (c *Conn) BothWays(up, down Move) (why Cause, upErr, downErr error) {
 	return max(whyUp, whyDown, c.Enter(Writing, c.IdleMillis)), upErr, downErr
 }
 
+// Relay is something else that has bytes move both ways.
+type Relay interface {
+	// BreakOff ends that. It must not block.
+	BreakOff()
+}
+
+// Relay leaves the connection to a relay, which must call Enter for Relaying whenever something has moved, and the first time after
+// so many milliseconds at most. It returns why the sweeper has ended the wait before, if it did. Once the relay has ended, the connection can only be closed.
+func (c *Conn) Relay(r Relay, millis int64) Cause {
+	c.relay = r
+	return c.Enter(Relaying, millis)
+}
+
+// endRelaying breaks off what moves both ways. c.watch.mu is held.
+func (c *Conn) endRelaying() {
+	if c.relay != nil {
+		c.relay.BreakOff()
+		return
+	}
+	c.accepted.SetDeadline(Past)
+	c.Target.SetDeadline(Past)
+}
+
 // Pipe copies bytes through memory until src ends, and passes the end on. It calls moved with what came, and with 0 after
 // each write.
 func (e *Environment) Pipe(dst, src net.Conn, moved func(n int)) error {

@@ -68,6 +68,7 @@ type Conn struct {
 	// Target is the connection to the target while it is used. The sweeper may end a wait for it in the states
 	// AwaitingTarget and Relaying.
 	Target *upstream.Conn
+	relay  Relay // while Relaying, unless BothWays does that
 	// Upload is what the goroutine that sends the body of a request waits for.
 	Upload Upload
 

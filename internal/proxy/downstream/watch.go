@@ -135,11 +135,12 @@ func (c *Conn) end(word uint64, why Cause) bool {
 		c.accepted.SetReadDeadline(Past)
 		return true
 	}
+	if wordState(word) == Relaying {
+		c.endRelaying()
+		return true
+	}
 	if wordState(word) != AwaitingTarget {
 		c.accepted.SetDeadline(Past)
-		if wordState(word) == Relaying {
-			c.Target.SetDeadline(Past)
-		}
 		return true
 	}
 	if why == CauseTimeout && c.Upload.state.Load() == UploadReads {
@@ -161,9 +162,14 @@ func (c *Conn) endAgain(word uint64) {
 	if w.word.Load() != word {
 		return
 	}
-	c.accepted.SetDeadline(Past)
-	if s := wordState(word); s == AwaitingTarget || s == Relaying {
+	switch wordState(word) {
+	case Relaying:
+		c.endRelaying()
+	case AwaitingTarget:
 		c.Target.SetDeadline(Past)
+		fallthrough
+	default:
+		c.accepted.SetDeadline(Past)
 	}
 }
 

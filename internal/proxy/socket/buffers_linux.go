@@ -13,7 +13,12 @@ import (
 // BoundUnsent lets a socket, or those that a listening one accepts, take bytes only while fewer than that many wait to be sent.
 // It does not bound what is on its way.
 func BoundUnsent(conn syscall.Conn, bytes int) {
-	control(conn, func(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes) })
+	control(conn, func(fd int) { BoundUnsentAt(fd, bytes) })
+}
+
+// BoundUnsentAt is BoundUnsent for a socket that nobody but the caller knows.
+func BoundUnsentAt(fd, bytes int) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
 }
 
 // HoldReceiveBuffer keeps the receive buffer from growing.

@@ -42,6 +42,30 @@ func rawCall(number, fd uintptr, p unsafe.Pointer, length uintptr) (int, error) 
 	}
 }
 
+// writeMore is write before more follows, which may be the end alone. The kernel waits for it.
+func writeMore(fd uintptr, p []byte) (n int, err error) {
+	for {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
+			syscall.MSG_MORE|syscall.MSG_NOSIGNAL, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case syscall.EAGAIN:
+			return 0, errWait
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+func closeWrite(fd uintptr) error {
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_SHUTDOWN, fd, syscall.SHUT_WR, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 // peek reports whether there is nothing to read, not even an end.
 func peek(fd uintptr) (silent bool) {
 	var b [1]byte

@@ -35,6 +35,10 @@ func write(fd uintptr, p []byte) (n int, err error) {
 // writeBoth writes from the first.
 func writeBoth(fd uintptr, p, _ []byte) (n int, err error) { return write(fd, p) }
 
+func writeMore(fd uintptr, p []byte) (n int, err error) { return write(fd, p) }
+
+func closeWrite(fd uintptr) error { return syscall.Shutdown(int(fd), syscall.SHUT_WR) }
+
 // peek reports whether there is nothing to read, not even an end.
 func peek(fd uintptr) (silent bool) {
 	var b [1]byte

@@ -48,8 +48,18 @@ func Read(fd uintptr, p []byte) (n int, wait bool, err error) {
 
 // Write writes as much as the socket takes. wait says that it takes no more for now.
 func Write(fd uintptr, p []byte) (n int, wait bool, err error) {
+	return writeAll(fd, p, false)
+}
+
+// writeAll writes as much as the socket takes.
+func writeAll(fd uintptr, p []byte, last bool) (n int, wait bool, err error) {
 	for n < len(p) {
-		m, err := write(fd, p[n:])
+		m := 0
+		if last {
+			m, err = writeMore(fd, p[n:])
+		} else {
+			m, err = write(fd, p[n:])
+		}
 		if err == errWait {
 			return n, true, nil
 		}
@@ -60,6 +70,14 @@ func Write(fd uintptr, p []byte) (n int, wait bool, err error) {
 	}
 	return n, false, nil
 }
+
+// WriteLast is Write for bytes after which CloseWrite or a close follows at once: the end goes in one packet with them.
+func WriteLast(fd uintptr, p []byte) (n int, wait bool, err error) {
+	return writeAll(fd, p, true)
+}
+
+// CloseWrite tells the peer that no more will be sent.
+func CloseWrite(fd uintptr) error { return closeWrite(fd) }
 
 // WriteBoth is Write for two pieces that the kernel takes as one.
 func WriteBoth(fd uintptr, p, q []byte) (n int, wait bool, err error) {

@@ -15,6 +15,10 @@ func write(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
 func writeBoth(uintptr, []byte, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
+func writeMore(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
+
+func closeWrite(uintptr) error { return errors.ErrUnsupported }
+
 func peek(uintptr) bool { return true }
 
 // Ended always returns false: on this system it cannot be seen whether the peer has closed its side.

@@ -31,14 +31,22 @@ const roomInterval = 50 * time.Millisecond
 
 // enter takes a place for a connection, and waits for one until ctx ends. leave gives it back.
 func (r *room) enter(ctx context.Context) error {
-	if r == nil {
+	if r.tryEnter() {
 		return nil
+	}
+	return r.await(ctx)
+}
+
+// tryEnter takes a place for a connection, if there is one.
+func (r *room) tryEnter() bool {
+	if r == nil {
+		return true
 	}
 	select {
 	case r.places <- struct{}{}:
-		return nil
+		return true
 	default:
-		return r.await(ctx)
+		return false
 	}
 }
 

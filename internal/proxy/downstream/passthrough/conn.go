@@ -21,16 +21,21 @@ const unsentBytes = 1 << 20
 type Server struct {
 	env    *downstream.Environment
 	mover  *Mover
+	loops  *loops
 	hellos hellos
 }
 
 // NewServer returns a server that uses so many pipes at most; 0 means any number.
 func NewServer(env *downstream.Environment, maxPipes int) *Server {
-	return &Server{env: env, mover: newMover(maxPipes), hellos: newHellos()}
+	mover := newMover(maxPipes)
+	return &Server{env: env, mover: mover, loops: newLoops(mover), hellos: newHellos()}
 }
 
-// Close frees what the server keeps. Connections that are being served go on.
-func (s *Server) Close() { s.mover.Close() }
+// Close frees what the server keeps, when no connection is left.
+func (s *Server) Close() {
+	s.loops.close()
+	s.mover.Close()
+}
 
 // conn is a connection that is being served.
 type conn struct {
@@ -97,35 +102,38 @@ func (c *conn) move(err error) {
 }
 
 // carry moves bytes both ways until both sides have ended. It returns why they have not ended cleanly, if so. It calls received
-// and sent with the numbers of bytes from and to the client, each on a goroutine of its own. early is the error of writing to the
-// target before.
+// and sent with the numbers of bytes from and to the client, each from one goroutine. early is the error of writing to the target
+// before.
 func (s *Server) carry(c *downstream.Conn, received, sent func(n int), early error) accesslog.Failure {
+	var o outcome
+	if early != nil {
+		o.up = &WriteError{Err: early}
+	} else {
+		o = s.bothWays(c, received, sent)
+	}
+	if o.broken() != "" { // Both sides must see that it was no orderly end.
+		c.Break()
+		c.Target.Transport().SetLinger(0)
+	}
+	return o.failure()
+}
+
+// bothWays has bytes move between the client and c.Target until both have ended.
+func (s *Server) bothWays(c *downstream.Conn, received, sent func(n int)) (o outcome) {
+	if s.loops.run() {
+		return s.loops.bothWays(c, received, sent)
+	}
 	client, target := c.Transport(), c.Target.Transport()
 	socket.BoundUnsent(client, unsentBytes)
 	socket.BoundUnsent(target, unsentBytes)
-	var up, down error
-	var why downstream.Cause
-	if early != nil {
-		up = &WriteError{Err: early}
-	} else {
-		why, up, down = c.BothWays(
-			func(moved func()) error {
-				return s.oneWay(target, client, func(n int) { received(n); moved() })
-			},
-			func(moved func()) error {
-				return s.oneWay(client, target, func(n int) { sent(n); moved() })
-			})
-	}
-	failed := failure(up, down)
-	switch {
-	case failed != "":
-		// Both sides must see that it was no orderly end.
-		c.Break()
-		target.SetLinger(0)
-	case why > downstream.CauseTimeout: // A connection that is idle for too long has not failed.
-		return why.Refusal().Failure
-	}
-	return failed
+	o.why, o.up, o.down = c.BothWays(
+		func(moved func()) error {
+			return s.oneWay(target, client, func(n int) { received(n); moved() })
+		},
+		func(moved func()) error {
+			return s.oneWay(client, target, func(n int) { sent(n); moved() })
+		})
+	return o
 }
 
 // oneWay moves bytes until src ends, and passes the end on.
@@ -139,14 +147,31 @@ func (s *Server) oneWay(dst, src *net.TCPConn, moved func(n int)) error {
 	return nil
 }
 
-// failure returns who broke the connection, given how the moves from and to the client have ended.
-func failure(up, down error) accesslog.Failure {
+// outcome is how the moves from and to the client have ended, and why the sweeper ended them, if it did.
+type outcome struct {
+	why      downstream.Cause
+	up, down error
+}
+
+// failure returns why a connection did not end in order, if so. If nothing has moved for too long, that is in order.
+func (o *outcome) failure() accesslog.Failure {
+	if failed := o.broken(); failed != "" {
+		return failed
+	}
+	if o.why > downstream.CauseTimeout {
+		return o.why.Refusal().Failure
+	}
+	return ""
+}
+
+// broken returns who broke the connection, if somebody did.
+func (o *outcome) broken() accesslog.Failure {
 	for _, move := range []struct {
 		err              error
 		reading, writing accesslog.Failure
 	}{
-		{up, accesslog.ClientConnectionClosed, accesslog.TargetConnectionClosed},
-		{down, accesslog.TargetConnectionClosed, accesslog.ClientConnectionClosed},
+		{o.up, accesslog.ClientConnectionClosed, accesslog.TargetConnectionClosed},
+		{o.down, accesslog.TargetConnectionClosed, accesslog.ClientConnectionClosed},
 	} {
 		if move.err == nil || errors.Is(move.err, os.ErrDeadlineExceeded) { // That was the sweeper or the other move.
 			continue

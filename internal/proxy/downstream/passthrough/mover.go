@@ -2,7 +2,8 @@
 // for connections to resources. Large amounts stay in the kernel where that is possible (splice on Linux). A connection on
 // which nothing moves holds neither a buffer nor a pipe.
 //
-// A Server serves connections; a Mover moves the bytes of one direction, and is called once for each.
+// A Server serves connections. On Linux, its loops move the bytes of all of them; elsewhere, a Mover moves those of one direction,
+// and is called once for each.
 package passthrough
 
 import (
@@ -46,7 +47,7 @@ func (e *WriteError) Unwrap() error { return e.Err }
 // Move moves bytes from src to dst until src ends; then the error is nil. It calls moved after each read with what came, and
 // after each write with 0, so that the connection does not seem idle. It does not close anything.
 func (m *Mover) Move(dst, src *net.TCPConn, moved func(n int)) error {
-	f := flow{mover: m, dst: dst}
+	f := flow{mover: m}
 	in, out := socket.Raw(src), socket.Raw(dst)
 	if in == nil || out == nil {
 		return m.copy(dst, src, moved)
@@ -78,12 +79,12 @@ func (m *Mover) Move(dst, src *net.TCPConn, moved func(n int)) error {
 // flow is one direction while bytes move.
 type flow struct {
 	mover *Mover
-	dst   *net.TCPConn
 	// buffer or pipe holds what has been read; both are nil while nothing has.
 	buffer *[bufferBytes]byte
 	pipe   *pipe
-	// from and left tell which part of it has not been written. size is how much was read at once.
-	from, left, size int
+	// at and left tell which part of it has not been written. size is how much was read at once.
+	at, left, size int
+	last           bool // the end comes after it; whoever calls onWritable passes that on at once
 
 	bulk  bool // use a pipe from now on
 	small int  // how many small reads in a row
@@ -92,7 +93,7 @@ type flow struct {
 
 // onReadable reads what there is. It reports whether there was anything.
 func (f *flow) onReadable(fd uintptr) bool {
-	f.from, f.left = 0, 0
+	f.at, f.left = 0, 0
 	var wait bool
 	if f.bulk && f.pipe == nil {
 		if f.pipe = f.mover.pipes.take(); f.pipe == nil {
@@ -122,9 +123,14 @@ func (f *flow) onWritable(fd uintptr) bool {
 	if f.bulk {
 		n, wait, f.err = f.pipe.drain(fd, f.left)
 	} else {
-		n, wait, f.err = socket.Write(fd, f.buffer[f.from:f.from+f.left])
+		rest := f.buffer[f.at : f.at+f.left]
+		if f.last {
+			n, wait, f.err = socket.WriteLast(fd, rest)
+		} else {
+			n, wait, f.err = socket.Write(fd, rest)
+		}
 	}
-	f.from += n
+	f.at += n
 	f.left -= n
 	return !wait
 }

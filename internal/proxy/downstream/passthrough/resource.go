@@ -37,23 +37,39 @@ func (s *Server) ServeResource(c *downstream.Conn, resource *routing.Resource, w
 		Start: began, NetworkARN: route.NetworkARN, AssociationID: route.AssociationID, EndpointID: route.EndpointID,
 		ConfigurationARN: route.ConfigurationARN, Name: route.ConfigurationName, Source: c.Client.Source, Destination: c.Client.Destination,
 	}
-	refused := s.reach(c, route, &r, with)
-	if log := with.Log; log != nil && log.WantsResource(route.AccessLogs()) {
-		log.WriteResource(&r, route.AccessLogs())
+	told := false
+	tell := func() {
+		if log := with.Log; !told && log != nil && log.WantsResource(route.AccessLogs()) {
+			log.WriteResource(&r, route.AccessLogs())
+		}
+		told = true
 	}
-	if r.Problem != nil {
-		failure = refused
+	failure = s.admit(c, route, &r)
+	if r.Problem == nil {
+		failure, r.Problem = s.reach(c, route, with, way{
+			received: func(n int) { counts.Moved(shards.Here(), int64(n), 0) },
+			sent:     func(n int) { counts.Moved(shards.Here(), 0, int64(n)) },
+			connected: func(gateway, resource netip.AddrPort) {
+				r.Gateway, r.Resource = gateway, resource
+				tell()
+			},
+		})
+	}
+	tell()
+	switch {
+	case r.Problem != nil:
 		c.Break() // The client learns at once, as if the resource itself had refused.
 		with.Failed(resource, c, r.Problem)
-		return
-	}
-	failure = s.carry(c,
-		func(n int) { counts.Moved(shards.Here(), int64(n), 0) },
-		func(n int) { counts.Moved(shards.Here(), 0, int64(n)) }, nil)
-	if failure != "" {
+	case failure != "":
 		with.Failed(resource, c, &BrokenError{string(failure)})
 	}
 	c.DropTarget()
+}
+
+// way is a connection to a resource as its record and its counters see it.
+type way struct {
+	received, sent func(n int) // told of bytes from and to the client
+	connected      func(gateway, resource netip.AddrPort)
 }
 
 // BrokenError says that a connection to a resource did not end in the orderly way.
@@ -61,9 +77,9 @@ type BrokenError struct{ failure string }
 
 func (e *BrokenError) Error() string { return e.failure }
 
-// reach connects to the target of a resource: to the first of its addresses that can be connected to. It notes in the record
-// which one that is, or else what the problem was, and returns how the failure is counted.
-func (s *Server) reach(c *downstream.Conn, route *routing.ResourceRoute, r *accesslog.ResourceRecord, with *Resources) accesslog.Failure {
+// admit decides whether the client is let in. If not, it notes in the record what the problem is, and returns how the failure is
+// counted.
+func (s *Server) admit(c *downstream.Conn, route *routing.ResourceRoute, r *accesslog.ResourceRecord) accesslog.Failure {
 	port := c.Client.Destination.Port()
 	if !route.Takes(int(port)) {
 		r.Problem = fmt.Errorf("port %d is outside the port ranges of %s", port, route.ConfigurationID)
@@ -75,32 +91,54 @@ func (s *Server) reach(c *downstream.Conn, route *routing.ResourceRoute, r *acce
 		return accesslog.ClientAccessDenied
 	}
 	r.SourceVpcARN = source.VpcARN
-	c.Enter(downstream.Dialing, 0)
-	if r.Problem = s.dial(c, route, port, with); r.Problem != nil {
-		return accesslog.TargetConnectionError
-	}
-	r.Gateway, r.Resource = downstream.AddressOf(c.Target.Transport().LocalAddr()), downstream.AddressOf(c.Target.Transport().RemoteAddr())
 	return ""
 }
 
-func (s *Server) dial(c *downstream.Conn, route *routing.ResourceRoute, port uint16, with *Resources) error {
+// reach connects to the target of a resource, to the first of its addresses that can be connected to, and moves bytes until both
+// sides have ended. It returns why that was no orderly end, if so. The error says why there was no connection.
+func (s *Server) reach(c *downstream.Conn, route *routing.ResourceRoute, with *Resources, w way) (accesslog.Failure, error) {
+	c.Enter(downstream.Dialing, 0)
 	addresses, err := AddressesOf(c.Env.Dialing, &route.Target, with.Resolve)
 	if err != nil {
-		return err
+		return accesslog.TargetConnectionError, err
 	}
 	var problems []error
 	for _, address := range addresses {
-		at := netip.AddrPortFrom(address, port)
+		at := netip.AddrPortFrom(address, c.Client.Destination.Port())
 		if err := route.Leave(at); err != nil {
 			problems = append(problems, err)
 			continue
 		}
-		if c.Target, err = with.Pools.Dial(c.Env.Dialing, at); err == nil {
-			return nil
+		o, err := s.carryTo(c, at, with.Pools, w)
+		if err == nil {
+			if o.broken() != "" {
+				c.Break()
+			}
+			return o.failure(), nil
 		}
 		problems = append(problems, err)
+		if o.why > downstream.CauseTimeout {
+			break
+		}
 	}
-	return errors.Join(problems...)
+	return accesslog.TargetConnectionError, errors.Join(problems...)
+}
+
+// carryTo connects to an address, and has bytes move both ways until both sides have ended. The error says why there was no
+// connection.
+func (s *Server) carryTo(c *downstream.Conn, at netip.AddrPort, pools *upstream.Pools, w way) (o outcome, err error) {
+	if s.loops.run() {
+		return s.loops.carryTo(c, at, pools, w)
+	}
+	if c.Target, err = pools.Dial(c.Env.Dialing, at); err != nil {
+		return o, err
+	}
+	target := c.Target.Transport()
+	w.connected(downstream.AddressOf(target.LocalAddr()), at)
+	if o = s.bothWays(c, w.received, w.sent); o.broken() != "" {
+		target.SetLinger(0)
+	}
+	return o, nil
 }
 
 // AddressesOf returns the addresses of a resource's target, of which there is at least one.

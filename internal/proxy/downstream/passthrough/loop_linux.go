@@ -1,0 +1,487 @@
+package passthrough
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"trellis/internal/outbound"
+	"trellis/internal/proxy/downstream"
+	"trellis/internal/proxy/socket"
+	"trellis/internal/proxy/upstream"
+)
+
+// loops has bytes move between pairs of sockets, on one goroutine for each processor. With a goroutine for each direction of
+// each connection, starting and waking them took more than a third of the time of a short connection, and their stacks most of
+// the memory of an idle one.
+type loops struct {
+	all     []*loop
+	next    atomic.Uint32
+	running sync.WaitGroup
+}
+
+// newLoops returns loops that use the buffers and pipes of a mover, or none where epoll instances cannot be had.
+func newLoops(mover *Mover) *loops {
+	l := &loops{}
+	for range runtime.GOMAXPROCS(0) {
+		one, err := newLoop(mover)
+		if err != nil {
+			break
+		}
+		l.all = append(l.all, one)
+		l.running.Go(one.run)
+	}
+	return l
+}
+
+// close ends the loops, when no connection is left.
+func (l *loops) close() {
+	for _, one := range l.all {
+		one.file.Close()
+	}
+	l.running.Wait()
+}
+
+// run reports whether there are loops.
+func (l *loops) run() bool { return len(l.all) > 0 }
+
+// bothWays has bytes move both ways between the client and c.Target until both sides have ended.
+func (l *loops) bothWays(c *downstream.Conn, received, sent func(n int)) outcome {
+	p := l.pair(c, descriptor(c.Target.Transport()), received, sent)
+	p.target.writable = true
+	return p.await(c.IdleMillis)
+}
+
+// carryTo connects to an address, and then does what bothWays does. The error says why there was no connection.
+func (l *loops) carryTo(c *downstream.Conn, at netip.AddrPort, pools *upstream.Pools, w way) (outcome, error) {
+	speaksFirst := !socket.Silent(uintptr(descriptor(c.Transport())))
+	fd, err := pools.Begin(c.Env.Dialing, at, speaksFirst)
+	if err != nil {
+		return outcome{}, err
+	}
+	p := l.pair(c, fd, w.received, w.sent)
+	p.connecting, p.address = w.connected, at
+	p.client.readable, p.up.delays = speaksFirst, true
+	o := p.await(pools.DialTimeout().Milliseconds())
+	pools.End(fd, o.broken() != "")
+	if p.connecting == nil {
+		return o, nil
+	}
+	if p.problem == nil { // It was broken off.
+		p.problem = os.ErrDeadlineExceeded
+	}
+	return o, &upstream.DialError{Address: at, Err: outbound.NewConnectError(at, p.problem)}
+}
+
+// pair returns a pair of a client and a socket to a target.
+func (l *loops) pair(c *downstream.Conn, target int, received, sent func(n int)) *pair {
+	p := &pair{loop: l.all[int(l.next.Add(1))%len(l.all)], conn: c, done: make(chan struct{})}
+	p.client = side{pair: p, fd: descriptor(c.Transport()), writable: true}
+	p.target = side{pair: p, fd: target}
+	p.up = direction{flow: flow{mover: p.loop.mover}, pair: p, from: &p.client, to: &p.target, opposite: &p.down, moved: received}
+	p.down = direction{flow: flow{mover: p.loop.mover}, pair: p, from: &p.target, to: &p.client, opposite: &p.up, moved: sent}
+	return p
+}
+
+// await has bytes move between the pair until both sides have ended, at first for so many milliseconds.
+func (p *pair) await(millis int64) outcome {
+	if p.why = p.conn.Relay(p, millis); p.why != downstream.CauseNone {
+		p.broken.Store(true)
+	}
+	p.loop.add(p)
+	<-p.done
+	return outcome{max(p.why, p.conn.Enter(downstream.Writing, p.conn.IdleMillis)), p.up.ended, p.down.ended}
+}
+
+// descriptor returns the socket of a connection, which is valid until the connection is closed, or -1 if it has been.
+func descriptor(conn *net.TCPConn) int {
+	fd := -1
+	if raw := socket.Raw(conn); raw != nil {
+		_ = raw.Control(func(of uintptr) { fd = int(of) })
+	}
+	return fd
+}
+
+// loop is one of loops. The runtime's poller watches its epoll instance, so that waiting takes no thread.
+type loop struct {
+	mover  *Mover
+	file   *os.File // the epoll instance
+	fd     int
+	raw    syscall.RawConn
+	poll   func(uintptr) bool
+	events [128]unix.EpollEvent
+	ready  int     // how many of events there are
+	todo   []*pair // those that can go on
+	later  []*pair // those of them that have had their turn
+
+	mu     sync.Mutex // mu guards the fields below.
+	sides  map[int32]*side
+	number int32 // of the latest side: a socket's number is soon used again
+	woken  []*pair
+}
+
+// pair is a client and a target between which bytes move. It belongs to the goroutine of its loop once it is added.
+type pair struct {
+	loop           *loop
+	conn           *downstream.Conn
+	client, target side
+	up, down       direction
+	// connecting is not nil until the target is connected, and called then. problem is why it cannot be.
+	connecting func(gateway, target netip.AddrPort)
+	address    netip.AddrPort // of the target
+	problem    error
+	why        downstream.Cause // the sweeper's, if it has ended the pair
+	done       chan struct{}    // closed when both directions have ended
+
+	broken atomic.Bool // by somebody else
+	queued bool        // it is in todo
+	over   bool
+	added  bool // It is guarded by loop.mu.
+}
+
+// side is the socket of one of the two.
+type side struct {
+	pair   *pair
+	fd     int
+	number int32
+	// readable and writable say that a read or a write may succeed, closed that the peer's end has arrived, after all that it
+	// has sent. urgent says that there have been urgent data, at whose mark a read stops.
+	readable, writable, closed, failed, urgent bool
+}
+
+// direction is the bytes that move one way.
+type direction struct {
+	flow
+	pair     *pair
+	from, to *side
+	opposite *direction
+	moved    func(n int)
+	total    int   // how much has been read, until that is as much as may wait to be sent
+	delays   bool  // Nagle's algorithm is on, which does nothing to the first piece
+	over     bool  // src has ended in order, and dst has all of it
+	ended    error // why it has not
+}
+
+func newLoop(mover *Mover) (*loop, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // Otherwise the runtime would not watch the file.
+		unix.Close(fd)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	l := &loop{mover: mover, file: os.NewFile(uintptr(fd), "epoll"), fd: fd, sides: make(map[int32]*side)}
+	if l.raw, err = l.file.SyscallConn(); err == nil {
+		err = l.file.SetReadDeadline(time.Time{}) // It fails if the file is not watched.
+	}
+	if err != nil {
+		l.file.Close()
+		return nil, err
+	}
+	l.poll = func(uintptr) bool { return l.look() }
+	return l, nil
+}
+
+// add has bytes move between a pair.
+func (l *loop) add(p *pair) {
+	l.mu.Lock()
+	for _, s := range []*side{&p.client, &p.target} {
+		l.number++
+		s.number = l.number
+		l.sides[int32(s.fd)] = s
+	}
+	p.added = true
+	if p.broken.Load() {
+		l.wake(p)
+	}
+	client, target := event(&p.client), event(&p.target)
+	l.mu.Unlock()
+	// The pair may be over, and another one may be where it was, once its first side is watched.
+	err := unix.EpollCtl(l.fd, unix.EPOLL_CTL_ADD, int(client.Fd), &client)
+	if err == nil {
+		err = unix.EpollCtl(l.fd, unix.EPOLL_CTL_ADD, int(target.Fd), &target)
+	}
+	if err != nil {
+		p.BreakOff()
+	}
+}
+
+// event is what is waited for at a side. All of it is told once, and again after it has changed, so that nothing need be said to
+// the kernel later.
+func event(s *side) unix.EpollEvent {
+	return unix.EpollEvent{
+		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET, Fd: int32(s.fd), Pad: s.number}
+}
+
+// BreakOff ends the pair, whatever it waits for.
+func (p *pair) BreakOff() {
+	p.loop.mu.Lock()
+	defer p.loop.mu.Unlock()
+	p.broken.Store(true)
+	if p.added {
+		p.loop.wake(p)
+	}
+}
+
+// wake has the loop look at a pair. l.mu is held.
+func (l *loop) wake(p *pair) {
+	l.woken = append(l.woken, p)
+	_ = l.file.SetReadDeadline(downstream.Past)
+}
+
+// run moves bytes until the loop is closed.
+func (l *loop) run() {
+	for l.wait() {
+		l.mu.Lock()
+		for _, event := range l.events[:l.ready] {
+			if s := l.sides[event.Fd]; s != nil && s.number == event.Pad {
+				s.note(event.Events)
+				l.goOn(s.pair)
+			}
+		}
+		for _, p := range l.woken {
+			l.goOn(p)
+		}
+		clear(l.woken)
+		l.woken = l.woken[:0]
+		l.mu.Unlock()
+		for _, p := range l.todo {
+			p.queued = false
+			if p.advance() {
+				l.later = append(l.later, p)
+			}
+		}
+		clear(l.todo)
+		l.todo, l.later = l.later, l.todo[:0]
+		for _, p := range l.todo {
+			p.queued = true
+		}
+	}
+}
+
+// goOn has a pair go on in this round.
+func (l *loop) goOn(p *pair) {
+	if !p.queued && !p.over {
+		p.queued = true
+		l.todo = append(l.todo, p)
+	}
+}
+
+// wait waits until a pair can go on. It reports whether the loop is still open.
+func (l *loop) wait() bool {
+	l.ready = 0
+	if len(l.todo) > 0 {
+		runtime.Gosched()
+		l.look()
+		return true
+	}
+	err := l.raw.Read(l.poll)
+	if errors.Is(err, os.ErrDeadlineExceeded) { // Somebody has called wake.
+		err = l.file.SetReadDeadline(time.Time{})
+		l.look()
+	}
+	return err == nil
+}
+
+// look asks epoll which sides can go on, and reports whether any can.
+func (l *loop) look() bool {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.fd), uintptr(unsafe.Pointer(&l.events)), uintptr(len(l.events)), 0, 0, 0)
+	if errno != 0 {
+		n = 0
+	}
+	l.ready = int(n)
+	return n > 0
+}
+
+// note notes what the kernel says of a side.
+func (s *side) note(events uint32) {
+	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		s.readable = true
+	}
+	if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		s.writable = true
+	}
+	s.closed = s.closed || events&unix.EPOLLRDHUP != 0
+	s.failed = s.failed || events&unix.EPOLLERR != 0
+	s.urgent = s.urgent || events&unix.EPOLLPRI != 0
+}
+
+// advance moves bytes both ways as far as that can be done without waiting. It reports whether the pair has only had its turn.
+func (p *pair) advance() (again bool) {
+	if p.over {
+		return false
+	}
+	ok := false
+	defer func() {
+		if !ok { // a panic
+			p.up.fail(os.ErrDeadlineExceeded)
+			p.down.fail(os.ErrDeadlineExceeded)
+			p.end()
+		}
+	}()
+	defer p.conn.Recovered("a move of bytes")
+	switch {
+	case p.broken.Load():
+	case p.connecting != nil && !p.connect():
+	default:
+		again = p.up.run()
+		again = p.down.run() || again
+	}
+	if p.broken.Load() || p.problem != nil || p.up.ended != nil || p.down.ended != nil {
+		p.up.fail(os.ErrDeadlineExceeded)
+		p.down.fail(os.ErrDeadlineExceeded)
+	}
+	ok = true
+	if p.up.isDone() && p.down.isDone() {
+		p.end()
+		return false
+	}
+	return again
+}
+
+// connect reports whether the target is connected.
+func (p *pair) connect() bool {
+	if !p.target.writable {
+		return false
+	}
+	if p.target.failed {
+		p.problem = socket.Err(uintptr(p.target.fd))
+	}
+	gateway := socket.LocalAddress(uintptr(p.target.fd))
+	if gateway == p.address { // TCP can connect a port of the machine's to itself, where nobody listens.
+		p.problem = syscall.ECONNREFUSED
+	}
+	if p.problem != nil {
+		return false
+	}
+	p.connecting(gateway, p.address)
+	p.connecting = nil
+	p.why = max(p.why, p.conn.Enter(downstream.Relaying, p.conn.IdleMillis))
+	return true
+}
+
+// end leaves the pair to whoever has added it.
+func (p *pair) end() {
+	p.over = true
+	p.up.release()
+	p.down.release()
+	l := p.loop
+	l.mu.Lock()
+	for _, s := range []*side{&p.client, &p.target} {
+		if l.sides[int32(s.fd)] == s {
+			delete(l.sides, int32(s.fd))
+		}
+	}
+	l.mu.Unlock()
+	close(p.done)
+}
+
+// isDone reports whether nothing moves this way any more.
+func (d *direction) isDone() bool { return d.over || d.ended != nil }
+
+// fail ends the direction with an error, unless it has ended.
+func (d *direction) fail(err error) {
+	if !d.isDone() {
+		d.ended = err
+	}
+}
+
+// tell tells of bytes that have moved. The connection is not idle then.
+func (d *direction) tell(n int) {
+	d.moved(n)
+	c := d.pair.conn
+	d.pair.why = max(d.pair.why, c.Enter(downstream.Relaying, c.IdleMillis))
+}
+
+// atOnce is how many times bytes are read for one direction until it is the turn of others.
+const atOnce = 16
+
+// run moves bytes until that would mean to wait. It reports whether it has stopped only because it is the turn of others.
+func (d *direction) run() (again bool) {
+	for range atOnce {
+		if d.isDone() || d.left == 0 && !d.read() || !d.write() {
+			return false
+		}
+	}
+	return !d.isDone()
+}
+
+// read reads what there is. It reports whether there was anything.
+func (d *direction) read() bool {
+	if !d.from.readable {
+		d.release()
+		return false
+	}
+	if !d.onReadable(uintptr(d.from.fd)) {
+		d.from.readable = false
+		return false
+	}
+	switch {
+	case d.err == io.EOF:
+		d.finish()
+		return false
+	case d.err != nil:
+		d.fail(d.err)
+		return false
+	}
+	if !d.bulk && d.left < bufferBytes && !d.from.urgent {
+		// There was no more (epoll(7)), and nothing will come if the end had arrived before the read.
+		d.from.readable, d.last = false, d.from.closed
+	}
+	if d.total <= unsentBytes {
+		if d.total += d.left; d.total > unsentBytes { // Most connections never come to that.
+			socket.BoundUnsentAt(d.to.fd, unsentBytes)
+		}
+	}
+	d.tell(d.left)
+	return true
+}
+
+// write writes what has been read. It reports whether the other side has taken all of it.
+func (d *direction) write() bool {
+	if !d.to.writable {
+		return false
+	}
+	if d.delays && d.total > d.left {
+		d.delays = false
+		socket.SendAtOnce(uintptr(d.to.fd))
+	}
+	done := d.onWritable(uintptr(d.to.fd))
+	switch {
+	case d.err != nil:
+		d.fail(&WriteError{d.err})
+		return false
+	case !done:
+		d.to.writable = false
+		return false
+	}
+	d.adapt()
+	d.tell(0)
+	if d.last {
+		d.finish()
+	}
+	return true
+}
+
+// finish passes the end on. When that of the other direction has been passed on too, closing the sockets does it.
+func (d *direction) finish() {
+	d.release()
+	if !d.opposite.over {
+		if err := socket.CloseWrite(uintptr(d.to.fd)); err != nil {
+			d.fail(&WriteError{err})
+			return
+		}
+	}
+	d.over = true
+}

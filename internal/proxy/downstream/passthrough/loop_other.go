@@ -1,0 +1,26 @@
+//go:build !linux
+
+package passthrough
+
+import (
+	"errors"
+	"net/netip"
+
+	"trellis/internal/proxy/downstream"
+	"trellis/internal/proxy/upstream"
+)
+
+// loops are there on Linux only. Elsewhere a goroutine moves the bytes of each direction.
+type loops struct{}
+
+func newLoops(*Mover) *loops { return &loops{} }
+
+func (l *loops) close() {}
+
+func (l *loops) run() bool { return false }
+
+func (l *loops) bothWays(*downstream.Conn, func(n int), func(n int)) outcome { return outcome{} }
+
+func (l *loops) carryTo(*downstream.Conn, netip.AddrPort, *upstream.Pools, way) (outcome, error) {
+	return outcome{}, errors.ErrUnsupported
+}
