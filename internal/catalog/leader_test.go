@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -11,6 +10,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"trellis/internal/lattice"
+	"trellis/test/trellistest"
 )
 
 // testMembers starts a cluster of three.
@@ -48,12 +48,7 @@ func testMembers(t *testing.T) (members []*embed.Etcd, endpoints []string) {
 // freeAddress returns a loopback address that nothing listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", trellistest.FreePort(t))
 }
 
 func TestWritersOutliveTheLeader(t *testing.T) {

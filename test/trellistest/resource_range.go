@@ -5,18 +5,33 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"sync"
 )
 
-// ResourceRange returns a network of the loopback for the resources of a node. No other node has it: tests of other packages, or
-// of another working tree, may run on the machine at the same time.
+// networks are the sockets that reserve networks, which would be closed if nothing referred to them.
+var networks struct {
+	sync.Mutex
+	reserved []net.PacketConn
+}
+
+// ResourceRange returns a network of the loopback for the resources of a node. Until the process ends no other node has it: tests of
+// other packages, or of another working tree, may run on the machine at the same time.
 func ResourceRange() netip.Prefix {
-	for {
+	for range 1000 {
 		network := fmt.Sprintf("127.%d.0.0", 100+rand.IntN(150))
+		reservation, err := net.ListenPacket("udp", network+":7659")
+		if err != nil {
+			continue
+		}
 		// A node binds this port of the first address before it has resources (internal/proxy/steering).
-		gate, err := net.Listen("tcp", network+":7659")
-		if err == nil {
+		if gate, err := net.Listen("tcp", network+":7659"); err == nil {
 			gate.Close()
+			networks.Lock()
+			defer networks.Unlock()
+			networks.reserved = append(networks.reserved, reservation)
 			return netip.MustParsePrefix(network + "/16")
 		}
+		reservation.Close()
 	}
+	panic("no network of the loopback is free for resources")
 }
