@@ -2,8 +2,12 @@ package functions_test
 
 import (
 	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -57,4 +61,31 @@ func TestFunctionsElsewhereAreInvokedByTheInvokeAPI(t *testing.T) {
 	}
 	t.Setenv("AWS_ENDPOINT_URL_LAMBDA", url)
 	check(start(t).function("far", types.LambdaEventStructureVersionV2, functionARN("far")))
+}
+
+func TestFunctionsElsewhereAreInvokedWithTheProfileOfTheEnvironment(t *testing.T) {
+	authorizations := make(chan string, 10)
+	lambda := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		authorizations <- r.Header.Get("Authorization")
+		io.WriteString(w, `{"statusCode":204}`)
+	}))
+	defer lambda.Close()
+	credentials := filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(credentials, []byte("[default]\naws_access_key_id = AKIDOFNOBODY\naws_secret_access_key = a\n"+
+		"[functions]\naws_access_key_id = AKIDOFFUNCTIONS\naws_secret_access_key = b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"AWS_SHARED_CREDENTIALS_FILE": credentials, "AWS_CONFIG_FILE": os.DevNull, "AWS_PROFILE": "functions",
+		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": "", "AWS_EC2_METADATA_DISABLED": "true",
+	} {
+		t.Setenv(name, value)
+	}
+	n := start(t, "--inventory", writeInventory(t, "functions:\n  - arn: %s\n    endpoint: %s\n", functionARN("far"), lambda.URL))
+	if r := n.function("far", types.LambdaEventStructureVersionV2, functionARN("far")).get("/"); r.StatusCode != 204 {
+		t.Fatalf("%d %v: %s", r.StatusCode, r.Header, r.body)
+	}
+	if got := <-authorizations; !strings.Contains(got, "Credential=AKIDOFFUNCTIONS/") || !strings.Contains(got, "/us-west-2/lambda/aws4_request") {
+		t.Errorf("the call is signed by %s", got)
+	}
 }

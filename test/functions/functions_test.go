@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
 	"github.com/google/go-cmp/cmp"
 
+	"trellis/internal/function"
 	"trellis/test/trellistest"
 )
 
@@ -79,7 +80,7 @@ func start(t *testing.T, args ...string) *node {
 func startCommand(t *testing.T, command string, credentials aws.CredentialsProvider, args ...string) *node {
 	t.Helper()
 	n := &node{t: t, port: trellistest.FreePort(t), tls: trellistest.FreePort(t)}
-	args = append([]string{"--deregistration-delay", "2s", "--port-map", fmt.Sprintf("80=%d,443=%d", n.port, n.tls)}, args...)
+	args = append([]string{"--deregistration-delay", "1m", "--port-map", fmt.Sprintf("80=%d,443=%d", n.port, n.tls)}, args...)
 	n.Process = trellistest.Start(t, trellistest.Build(t), command, args...)
 	n.client = vpclattice.New(vpclattice.Options{Region: "us-west-2", BaseEndpoint: aws.String(n.API), Credentials: credentials})
 	network, err := n.client.CreateServiceNetwork(t.Context(), &vpclattice.CreateServiceNetworkInput{Name: aws.String("functions")})
@@ -324,7 +325,7 @@ func (s *service) checkEvents(t *testing.T, language string, isV2, http2 bool) {
 }
 
 func TestResponsesOfEveryFormPassAndEachFailureHasItsReason(t *testing.T) {
-	n := start(t, "--inventory", writeInventory(t, "functions:\n  - arn: %s\n    command: [%s]\n    timeout: 5s\n  - arn: %s\n    command: [sh, -c, 'echo no module named app; exit 3']\n",
+	n := start(t, "--inventory", writeInventory(t, "functions:\n  - arn: %s\n    command: [%s]\n    timeout: 10s\n  - arn: %s\n    command: [sh, -c, 'echo no module named app; exit 3']\n",
 		functionARN("orders"), buildProgram(t), functionARN("broken")))
 	s := n.function("orders", types.LambdaEventStructureVersionV2, functionARN("orders"))
 	if r := s.get("/binary"); r.StatusCode != 200 || !bytes.Equal(r.body, []byte{0, 255, 1}) || r.ContentLength != 3 {
@@ -339,6 +340,9 @@ func TestResponsesOfEveryFormPassAndEachFailureHasItsReason(t *testing.T) {
 	if r := s.get("/large"); r.StatusCode != 200 || len(r.body) != 6<<20-100 {
 		t.Errorf("large: %d, %d bytes", r.StatusCode, len(r.body))
 	}
+	if r := s.get("/endpoints"); string(r.body) != n.API+" "+n.API+" "+n.API {
+		t.Errorf("the function finds the APIs at %q, want %s", r.body, n.API)
+	}
 	broken := n.function("broken", types.LambdaEventStructureVersionV1, functionARN("broken"))
 	unknown := n.function("unknown", types.LambdaEventStructureVersionV1, functionARN("unknown"))
 	for _, test := range []struct {
@@ -349,7 +353,7 @@ func TestResponsesOfEveryFormPassAndEachFailureHasItsReason(t *testing.T) {
 	}{
 		{s, "/error", 502, "LambdaUnhandled", "out of stock"},
 		{s, "/exit", 502, "LambdaUnhandled", "exit status 3"},
-		{s, "/hang", 504, "LambdaTimeout", "timed out after 5s"},
+		{s, "/hang", 504, "LambdaTimeout", "timed out after 10s"},
 		{s, "/no-status", 502, "LambdaInvalidResponse", "statusCode is missing"},
 		{s, "/no-base64", 502, "LambdaInvalidBody", "is not base64"},
 		{s, "/too-large", 502, "LambdaResponseTooLarge", "larger than 6291456 bytes"},
@@ -381,6 +385,10 @@ func TestResponsesOfEveryFormPassAndEachFailureHasItsReason(t *testing.T) {
 	if log := n.Log(); strings.Count(log, "no module named app") == 0 {
 		t.Errorf("the log does not say why a program cannot start:\n%s", log)
 	}
+	about := n.explainFunction(s)
+	if len(about.Processes) == 0 || about.Processes[0].State != "warm" || about.LastError == nil || !strings.Contains(about.LastError.Text, "6291456 bytes") {
+		t.Errorf("/explain says of the function %+v", about)
+	}
 	status, err := n.client.ListTargets(t.Context(), &vpclattice.ListTargetsInput{TargetGroupIdentifier: &s.groupID})
 	if err != nil || len(status.Items) != 1 || status.Items[0].Status != types.TargetStatusUnavailable || *status.Items[0].ReasonCode != "HealthCheckNotSupported" {
 		t.Errorf("the status is %+v, %v", status, err)
@@ -395,6 +403,23 @@ func (n *node) explain(host string) string {
 	}
 	defer r.Body.Close()
 	return readAll(n.t, r.Body)
+}
+
+// explainFunction asks what is known of the function behind a service.
+func (n *node) explainFunction(s *service) (about function.Report) {
+	n.t.Helper()
+	r, err := http.Get(n.Admin + "/explain?targetGroup=" + s.groupID)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	var explained struct{ Functions map[string]function.Report }
+	if err := json.NewDecoder(r.Body).Decode(&explained); err != nil || len(explained.Functions) != 1 {
+		n.t.Fatal(r.Status, err, explained)
+	}
+	for _, about = range explained.Functions {
+	}
+	return about
 }
 
 func readAll(t *testing.T, from io.Reader) string {
@@ -450,6 +475,9 @@ func TestDeregisteringAFunctionDoesNotBreakRequestsUnderWay(t *testing.T) {
 	n := start(t, "--inventory", writeInventory(t, "functions:\n  - arn: %s\n    command: [%s]\n", functionARN("slow"), buildProgram(t)))
 	s := n.function("slow", types.LambdaEventStructureVersionV1, functionARN("slow"))
 	answered := s.getSlowly()
+	if about := n.explainFunction(s); len(about.Processes) != 1 || about.Processes[0].State != "busy" || about.Processes[0].RequestID == "" {
+		t.Errorf("/explain says of the function %+v", about)
+	}
 	if _, err := n.client.DeregisterTargets(t.Context(), &vpclattice.DeregisterTargetsInput{
 		TargetGroupIdentifier: &s.groupID, Targets: []types.Target{{Id: aws.String(functionARN("slow"))}},
 	}); err != nil {

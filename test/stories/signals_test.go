@@ -3,6 +3,7 @@
 package stories_test
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -88,6 +89,38 @@ func TestHangupEndsDevCleanly(t *testing.T) {
 	p.StopBy(syscall.SIGHUP)
 	if !strings.Contains(p.Log(), "msg=stopped") {
 		t.Errorf("the program has not stopped cleanly:\n%s", p.Log())
+	}
+}
+
+// TestSecondInterruptEndsDevAtOnce interrupts a node while a request is under way, for which it waits.
+func TestSecondInterruptEndsDevAtOnce(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	backend, arrived, answerSlow := slowBackend(t)
+	defer answerSlow()
+	dataPort := trellistest.FreePort(t)
+	start := func() *trellistest.Process {
+		return trellistest.Start(t, trellistest.BuildFast(t), "dev", "--port-map", fmt.Sprintf("80=%d", dataPort), "--ca-dir", t.TempDir(), "--drain-timeout", "1h")
+	}
+	p := start()
+	n := buildNetwork(t, anybody(p.API), backend)
+	go func() { _, _, _ = get(context.Background(), n.host, dataPort, "/slow") }()
+	<-arrived
+	p.Interrupt()
+	awaitLog(t, p, "stopping; exchanges in flight may finish")
+	p.InterruptUntilKilled()
+	left := func() int {
+		found, err := filepath.Glob(filepath.Join(os.TempDir(), "trellis-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found)
+	}
+	if n := left(); n != 1 {
+		t.Errorf("%d directories are left", n)
+	}
+	start().Stop()
+	if n := left(); n != 0 {
+		t.Errorf("%d directories are left after the next start", n)
 	}
 }
 

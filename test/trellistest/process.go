@@ -21,8 +21,8 @@ import (
 
 // The limits keep a hanging program from hanging the tests.
 const (
-	startLimit = time.Minute
-	stopLimit  = time.Minute
+	startLimit = awaitLimit
+	stopLimit  = awaitLimit
 )
 
 // Build builds the program with the race detector and returns its path. All tests of a package share it: linking takes four
@@ -171,6 +171,28 @@ func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.exited
 	p.outputs.Wait()
+}
+
+// Interrupt sends what Ctrl-C sends.
+func (p *Process) Interrupt() { _ = syscall.Kill(p.PID(), syscall.SIGINT) }
+
+// InterruptUntilKilled interrupts the program until it has ended by that, instead of catching it.
+func (p *Process) InterruptUntilKilled() {
+	p.t.Helper()
+	p.killed = true
+	Await(p.t, func() bool {
+		select {
+		case <-p.exited:
+			return true
+		default:
+			p.Interrupt()
+			return false
+		}
+	}, "the program has ended")
+	p.outputs.Wait()
+	if status := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() {
+		p.t.Errorf("trellis ended with %s", p.cmd.ProcessState)
+	}
 }
 
 // pipe makes a pipe, the end of which for writing is the program's.

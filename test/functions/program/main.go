@@ -42,6 +42,9 @@ func handle(e event) (any, error) {
 	switch strings.TrimPrefix(path, "/") {
 	case "fast":
 		return map[string]any{"statusCode": 200, "body": "ok"}, nil
+	case "endpoints":
+		return map[string]any{"statusCode": 200, "body": fmt.Sprint(os.Getenv("AWS_ENDPOINT_URL_VPC_LATTICE"), " ", os.Getenv("AWS_ENDPOINT_URL_STS"), " ",
+			os.Getenv("AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API"))}, nil
 	case "trace":
 		return map[string]any{"statusCode": 200, "body": string(e.Headers)}, nil
 	case "binary":
