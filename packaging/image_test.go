@@ -99,6 +99,11 @@ func TestTheImageRunsTheProgramWithoutPrivileges(t *testing.T) {
 			if !h.ModTime.Equal(testRelease.Time) {
 				t.Errorf("%s is of %s, not of the commit's time", h.Name, h.ModTime)
 			}
+			if h.Name == "usr/bin/trellis" {
+				if text, err := io.ReadAll(files); err != nil || !bytes.HasSuffix(text, []byte(architecture)) {
+					t.Errorf("the image for %s has the program for another system: %v", architecture, err)
+				}
+			}
 			listing = append(listing, fmt.Sprintf("%s %s %d:%d", h.FileInfo().Mode(), h.Name, h.Uid, h.Gid))
 		}
 		want := "drwx------ data/ 65532:65532, dtrwxrwxrwx tmp/ 0:0, drwxr-xr-x usr/ 0:0, drwxr-xr-x usr/bin/ 0:0, -rwxr-xr-x usr/bin/trellis 0:0"

@@ -23,11 +23,20 @@ var testRelease = release{
 	Help: help{program: "Usage: trellis <command>\n\nCommands:\n  dev    Run it.\n\nRun more.\n", commands: []commandHelp{{"dev", "Usage: trellis dev\n\n.dots and \\ and --flags\n"}}},
 }
 
-// testProgram is this test's program, in the place of one for a target: it has build information too.
+// testProgram is this test's program, in the place of one for a target, whose architecture it ends with. It has build information
+// too.
 func testProgram(t *testing.T, of target) program {
 	t.Helper()
 	path, err := os.Executable()
 	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, append(text, of.Arch...), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return program{target: of, path: path}

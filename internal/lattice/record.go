@@ -7,6 +7,8 @@
 package lattice
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -180,48 +182,37 @@ func (b *Base) nameClaim(kind Kind, parent string) Claim {
 // Change is what happened to one record: Old is nil for a new one, New is nil for a deleted one.
 type Change struct{ Old, New Record }
 
+// records make an empty record of each kind that there is.
+var records = map[Kind]func() Record{
+	KindAccessLogSubscription:             func() Record { return new(AccessLogSubscription) },
+	KindAuthPolicy:                        func() Record { return new(AuthPolicy) },
+	KindDetachedEndpoint:                  func() Record { return new(DetachedEndpoint) },
+	KindDomainVerification:                func() Record { return new(DomainVerification) },
+	KindListener:                          func() Record { return new(Listener) },
+	KindResourceConfiguration:             func() Record { return new(ResourceConfiguration) },
+	KindResourceEndpointAssociation:       func() Record { return new(ResourceEndpointAssociation) },
+	KindResourceGateway:                   func() Record { return new(ResourceGateway) },
+	KindResourcePolicy:                    func() Record { return new(ResourcePolicy) },
+	KindRule:                              func() Record { return new(Rule) },
+	KindService:                           func() Record { return new(Service) },
+	KindServiceNetwork:                    func() Record { return new(ServiceNetwork) },
+	KindServiceNetworkResourceAssociation: func() Record { return new(ServiceNetworkResourceAssociation) },
+	KindServiceNetworkServiceAssociation:  func() Record { return new(ServiceNetworkServiceAssociation) },
+	KindServiceNetworkVpcAssociation:      func() Record { return new(ServiceNetworkVpcAssociation) },
+	KindSession:                           func() Record { return new(Session) },
+	KindTarget:                            func() Record { return new(Targets) },
+	KindTargetGroup:                       func() Record { return new(TargetGroup) },
+	KindToken:                             func() Record { return new(Token) },
+}
+
+// Kinds returns all kinds of records, sorted.
+func Kinds() []Kind { return slices.Sorted(maps.Keys(records)) }
+
 // NewRecord returns an empty record of a kind, for decoding into. ok is false for a kind that is not known.
 func NewRecord(kind Kind) (rec Record, ok bool) {
-	switch kind {
-	case KindAccessLogSubscription:
-		return new(AccessLogSubscription), true
-	case KindAuthPolicy:
-		return new(AuthPolicy), true
-	case KindDetachedEndpoint:
-		return new(DetachedEndpoint), true
-	case KindDomainVerification:
-		return new(DomainVerification), true
-	case KindListener:
-		return new(Listener), true
-	case KindResourceConfiguration:
-		return new(ResourceConfiguration), true
-	case KindResourceEndpointAssociation:
-		return new(ResourceEndpointAssociation), true
-	case KindResourceGateway:
-		return new(ResourceGateway), true
-	case KindResourcePolicy:
-		return new(ResourcePolicy), true
-	case KindRule:
-		return new(Rule), true
-	case KindService:
-		return new(Service), true
-	case KindServiceNetwork:
-		return new(ServiceNetwork), true
-	case KindServiceNetworkResourceAssociation:
-		return new(ServiceNetworkResourceAssociation), true
-	case KindServiceNetworkServiceAssociation:
-		return new(ServiceNetworkServiceAssociation), true
-	case KindServiceNetworkVpcAssociation:
-		return new(ServiceNetworkVpcAssociation), true
-	case KindSession:
-		return new(Session), true
-	case KindTarget:
-		return new(Targets), true
-	case KindTargetGroup:
-		return new(TargetGroup), true
-	case KindToken:
-		return new(Token), true
-	default:
+	create, ok := records[kind]
+	if !ok {
 		return nil, false
 	}
+	return create(), true
 }
