@@ -40,16 +40,28 @@ func readHelp(ctx context.Context, root string, r release, folder string) (help,
 	if h.program, err = ask(); err != nil {
 		return help{}, err
 	}
-	_, list, _ := strings.Cut(h.program, "Commands:")
-	for _, match := range commandLine.FindAllStringSubmatch(list, -1) {
-		name := match[1]
-		text, err := ask(strings.Fields(name)...)
+	names := namesIn(h.program)
+	for len(names) > 0 {
+		text, err := ask(strings.Fields(names[0])...)
 		if err != nil {
 			return help{}, err
 		}
-		h.commands = append(h.commands, commandHelp{name, text})
+		below := namesIn(text)
+		if len(below) == 0 {
+			h.commands = append(h.commands, commandHelp{names[0], text})
+		}
+		names = append(below, names[1:]...)
 	}
 	return h, nil
+}
+
+// namesIn returns the names of the commands that a help lists.
+func namesIn(text string) (names []string) {
+	_, list, _ := strings.Cut(text, "Commands:")
+	for _, match := range commandLine.FindAllStringSubmatch(list, -1) {
+		names = append(names, match[1])
+	}
+	return names
 }
 
 // manPage returns trellis(1).

@@ -17,6 +17,11 @@ type Status struct {
 	JSON  bool   `name:"json" env:"-" help:"Print it as JSON."`
 }
 
+// Help implements kong.HelpProvider.
+func (Status) Help() string {
+	return "The exit code is 1 if anything is wrong, or no node answers."
+}
+
 // Run shows what runs where and what is wrong. It returns the exit code: 0 if nothing is wrong, 1 if something is wrong or no node
 // answers.
 func (c Status) Run(ctx context.Context, t Terminal) int {

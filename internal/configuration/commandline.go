@@ -17,8 +17,8 @@ import (
 
 // commandLine is the program's commands and flags.
 type commandLine struct {
-	Config      string      `name:"config" placeholder:"FILE" help:"YAML file of settings; its keys are the names of the flags."`
-	ShowVersion versionFlag `name:"version" env:"-" help:"Print the version."`
+	Config      string      `name:"config" placeholder:"FILE" help:"YAML file of flags."`
+	ShowVersion versionFlag `name:"version" env:"-" hidden:"" help:"Print the version."`
 
 	Dev struct {
 		Common
@@ -34,7 +34,7 @@ type commandLine struct {
 		Load        string      `name:"load" placeholder:"FILE" help:"Start with a network from a file, as trellis export writes it (docs/commands.md)."`
 		ReadyFile   string      `name:"ready-file" placeholder:"FILE" help:"Write all addresses to this file, as a line of JSON, once everything is ready."`
 		Demo        bool        `name:"demo" help:"Also build a small sample network, and print the curl lines that show it."`
-	} `cmd:"" help:"Run on this machine for development and tests: ephemeral, loopback only, any credentials."`
+	} `cmd:"" help:"Run on this machine for development and tests; keep nothing."`
 
 	Serve struct {
 		Common
@@ -56,9 +56,9 @@ type commandLine struct {
 		Lint PolicyLint `cmd:"" help:"Warn of what in policies can never match, or does not do what it seems to."`
 	} `cmd:"" help:"Try auth policies without a server."`
 
-	Logs Logs `cmd:"" help:"Show exchanges of a running node as they end, and what its functions write, until interrupted."`
+	Logs Logs `cmd:"" help:"Show exchanges as they end, and what functions write."`
 
-	DNS DNS `cmd:"" name:"dns" help:"Help the resolvers of this machine find the names of a running node."`
+	DNS DNS `cmd:"" name:"dns" help:"Have this machine's resolvers find the names of a node."`
 
 	Version struct{} `cmd:"" help:"Print the version."`
 
@@ -140,11 +140,10 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	problems := &problems{}
 	parser, err := kong.New(&line, append(problems.mappers(),
 		kong.Name("trellis"),
-		kong.Description("An application network that speaks the Amazon VPC Lattice API and carries the traffic."),
 		kong.DefaultEnvars(strings.TrimSuffix(variablePrefix, "_")),
 		kong.Resolvers(&problems.file),
 		kong.Writers(out, out),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), // The list of commands fits a screen.
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}), // The list of commands fits a screen.
 		kong.Exit(func(int) { helped = true }),
 		kong.Bind(&version),
 	)...)

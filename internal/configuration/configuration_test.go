@@ -132,6 +132,23 @@ func TestHelpIsACommandToo(t *testing.T) {
 	}
 }
 
+func TestHelpFitsAScreen(t *testing.T) {
+	t.Setenv("COLUMNS", "80")
+	var out bytes.Buffer
+	if _, err := Parse([]string{"help"}, &out); !errors.Is(err, ErrHelp) {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(lines) > 23 { // A terminal has 24, and the prompt takes one.
+		t.Errorf("the help has %d lines:\n%s", len(lines), out.String())
+	}
+	for _, line := range lines {
+		if len(line) > 80 {
+			t.Errorf("the line has %d characters: %s", len(line), line)
+		}
+	}
+}
+
 func TestVersionIsAlsoAFlag(t *testing.T) {
 	for _, args := range [][]string{{"--version"}, {"version"}, {"serve", "--version"}} {
 		if command, err := Parse(args, &bytes.Buffer{}); err != nil || command.Name != "version" {

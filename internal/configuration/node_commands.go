@@ -5,13 +5,13 @@ import "trellis/internal/command"
 // NodeCommands are the commands that ask a running node, or work on the store of one. Each has its flags and what it does in a
 // file of its own, but for restore, which needs what opens a store.
 type NodeCommands struct {
-	Status  command.Status  `cmd:"" help:"Show what runs where and what is wrong; exit code 1 if anything is."`
+	Status  command.Status  `cmd:"" help:"Show what runs where, and what is wrong."`
 	Explain command.Explain `cmd:"" help:"Show what would happen to a request, and why."`
 	Export  command.Export  `cmd:"" help:"Write the network of an account in a Region as YAML."`
-	Import  command.Import  `cmd:"" help:"Store a network that export has written, or that an AWS account has."`
+	Import  command.Import  `cmd:"" help:"Store a network from a file, or from an AWS account."`
 	Backup  command.Backup  `cmd:"" help:"Write all that a running node has stored to a file."`
-	Trust   command.Trust   `cmd:"" help:"Make the programs of this machine trust the local authority of a node."`
-	Restore Restore         `cmd:"" help:"Fill an empty store with a backup, before a node uses it."`
+	Trust   command.Trust   `cmd:"" help:"Make this machine's programs trust the authority of a node."`
+	Restore Restore         `cmd:"" help:"Fill an empty store with a backup."`
 }
 
 // Restore are the flags and arguments of `restore`.
