@@ -17,7 +17,7 @@ import (
 
 // commandLine is the program's commands and flags.
 type commandLine struct {
-	Config      string      `name:"config" placeholder:"FILE" help:"YAML file of flags."`
+	Config      string      `name:"config" placeholder:"FILE" help:"YAML file whose keys are flags."`
 	ShowVersion versionFlag `name:"version" env:"-" hidden:"" help:"Print the version."`
 
 	Dev struct {

@@ -62,6 +62,8 @@ type Config struct {
 	Problems func() []Problem
 	// Explain returns what would happen to a request, as /explain tells it.
 	Explain func(url.Values) (Explanation, error)
+	// ExplainResource returns what would happen to a connection to a resource, as /explain tells it.
+	ExplainResource func(context.Context, url.Values) (ResourceExplanation, error)
 	// Report returns what is known of the targets of a target group, whether or not it is in use.
 	Report func(group *lattice.TargetGroup, targets []*lattice.Target) []health.TargetReport
 	// Resource returns how a resource can be reached at an address, and what has failed last.
@@ -77,6 +79,8 @@ type Config struct {
 	Anybody func(account string) *principal.Principal
 	// CheckKeys returns why keys do not prove who somebody is: an error of the API port's authenticator, or nil.
 	CheckKeys func(r *http.Request, keys Keys) error
+	// Sessions are those of the process from which this one takes over.
+	Sessions []Session
 }
 
 // Problem is something that the operator should attend to.
@@ -100,6 +104,28 @@ type Explanation struct {
 	Health map[string][]health.TargetReport `json:"health,omitempty"`
 	// Functions is what is known about those targets that are Lambda functions, by ARN.
 	Functions map[string]FunctionReport `json:"functions,omitempty"`
+}
+
+// ResourceExplanation says what would happen to a connection to an address of a resource.
+type ResourceExplanation struct {
+	Address   netip.Addr   `json:"address"`
+	Addresses []netip.Addr `json:"addresses"`
+	Port      int          `json:"port,omitempty"`
+	// Problem says why a connection would not be made; it is empty if one would.
+	Problem string `json:"problem,omitempty"`
+
+	ResourceConfiguration string              `json:"resourceConfiguration"` // ARN
+	ServiceNetwork        string              `json:"serviceNetwork,omitempty"`
+	Association           string              `json:"association,omitempty"`
+	VpcEndpoint           string              `json:"vpcEndpoint,omitempty"`
+	DomainName            string              `json:"domainName"`
+	PrivateDomainName     string              `json:"privateDomainName,omitempty"`
+	PortRanges            []lattice.PortRange `json:"portRanges"`
+	SourceVpc             string              `json:"sourceVpc,omitempty"`
+	// Targets are the addresses to which a connection would be made, in turn.
+	Targets []netip.Addr `json:"targets,omitempty"`
+
+	proxy.ResourceState
 }
 
 // FunctionReport is what is known about the function of a target group.
@@ -171,7 +197,7 @@ func New(cfg Config) (*Console, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Console{cfg: cfg, files: files, mux: http.NewServeMux(), form: newFormKey(), streams: make(chan struct{}, maxStreams), ended: make(chan struct{})}
+	c := &Console{cfg: cfg, files: files, mux: http.NewServeMux(), sessions: sessions{all: byCookie(cfg.Sessions)}, form: newFormKey(), streams: make(chan struct{}, maxStreams), ended: make(chan struct{})}
 	c.mux.HandleFunc("GET "+Path+"static/{file}", c.files.serve)
 	c.mux.HandleFunc("GET "+Path+"{$}", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, pathOf(c.cfg.Home), http.StatusSeeOther)

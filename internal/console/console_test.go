@@ -171,7 +171,7 @@ func TestSamplesTellWhatHappenedBetweenReadings(t *testing.T) {
 }
 
 func TestSessionsEndAndAreBounded(t *testing.T) {
-	var s sessions
+	s := sessions{all: byCookie(nil)}
 	key := &principal.Principal{AccessKeyID: "AKID", SecretKey: "secret", Account: "000000000000"}
 	known := func(string) (*principal.Principal, bool) { return key, key != nil }
 	start := time.Unix(1700000000, 0)

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,19 +11,30 @@ import (
 	"trellis/internal/health"
 	"trellis/internal/lattice"
 	"trellis/internal/routing"
+	"trellis/internal/shape"
 )
 
-// explainPage is a form about a request, and what would happen to it.
+// explainPage is a form about a request and one about a connection to a resource, and what would happen to what was asked about.
 type explainPage struct {
-	// Asked is the request.
+	Request    askedRequest
+	Connection askedConnection
+	// Hosts are names of services, Addresses those of resources, from which to choose.
+	Hosts     []string
+	Addresses []choice
+	Methods   []string
+	Problem   string
+	Result    *explained
+}
+
+type askedRequest struct {
 	Host, Port, Method, Path, Headers, Principal, Source string
 	Secure                                               bool
-	// Hosts are names of services, from which to choose.
-	Hosts   []string
-	Methods []string
-	Problem string
-	Result  *explained
 }
+
+type askedConnection struct{ Address, Port, Source string }
+
+// choice is something to choose, and what it stands for.
+type choice struct{ Value, Label string }
 
 // explained is an explanation in the order in which a request passes the parts.
 type explained struct {
@@ -51,57 +63,136 @@ type explainedGroup struct {
 	Targets                 []cell
 }
 
-// maxHosts bounds the names to choose from.
-const maxHosts = 500
+// maxChoices bounds the names and the addresses to choose from.
+const maxChoices = 500
 
 func (v *visit) explain() (*content, error) {
 	query := v.r.URL.Query()
 	p := &explainPage{
-		Host: query.Get("host"), Port: query.Get("port"), Method: query.Get("method"), Path: query.Get("path"), Headers: query.Get("headers"),
-		Principal: query.Get("principal"), Source: query.Get("source"), Secure: query.Get("secure") != "",
+		Request: askedRequest{Port: "80", Method: "GET", Path: "/"},
 		Methods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"},
+		Hosts:   v.cfg.Router.HostNames(), Addresses: v.resourceAddresses(),
 	}
-	p.Hosts = v.cfg.Router.HostNames()
 	slices.Sort(p.Hosts)
-	p.Hosts = p.Hosts[:min(len(p.Hosts), maxHosts)]
-	if p.Host == "" {
-		p.Port, p.Method, p.Path = "80", "GET", "/"
-		return &content{Title: "Explain a request", Data: p}, nil
-	}
-	question := url.Values{"host": {p.Host}, "port": {p.Port}, "method": {p.Method}, "path": {p.Path}, "principal": {strings.TrimSpace(p.Principal)}, "source": {strings.TrimSpace(p.Source)}}
-	for line := range strings.Lines(p.Headers) {
-		if line = strings.TrimSpace(line); line != "" {
-			question.Add("header", line)
+	p.Hosts = p.Hosts[:min(len(p.Hosts), maxChoices)]
+	var err error
+	switch {
+	case query.Get("host") != "":
+		p.Request = askedRequest{
+			Host: query.Get("host"), Port: query.Get("port"), Method: query.Get("method"), Path: query.Get("path"), Headers: query.Get("headers"),
+			Principal: query.Get("principal"), Source: query.Get("source"), Secure: query.Get("secure") != "",
 		}
+		p.Result, err = v.explainRequest(&p.Request)
+	case query.Get("address") != "":
+		p.Connection = askedConnection{Address: query.Get("address"), Port: query.Get("port"), Source: query.Get("source")}
+		p.Result, err = v.explainConnection(&p.Connection)
 	}
-	if p.Secure {
-		question.Set("secure", "true")
-	}
-	answer, err := v.cfg.Explain(question)
 	if err != nil {
 		p.Problem = err.Error()
-	} else {
-		p.Result = v.explained(&answer)
-		p.Result.Command = p.command(answer.Bound)
 	}
 	return &content{Title: "Explain a request", Data: p}, nil
 }
 
+// resourceAddresses are the addresses of resources with the names for which they stand.
+func (v *visit) resourceAddresses() []choice {
+	var found []choice
+	for _, r := range v.cfg.Router.Resources() {
+		for _, address := range r.Addresses {
+			if len(found) == maxChoices {
+				return found
+			}
+			found = append(found, choice{address.String(), r.Route().DomainName})
+		}
+	}
+	return found
+}
+
+func (v *visit) explainRequest(asked *askedRequest) (*explained, error) {
+	question := url.Values{
+		"host": {asked.Host}, "port": {asked.Port}, "method": {asked.Method}, "path": {asked.Path},
+		"principal": {strings.TrimSpace(asked.Principal)}, "source": {strings.TrimSpace(asked.Source)},
+	}
+	for line := range strings.Lines(asked.Headers) {
+		if line = strings.TrimSpace(line); line != "" {
+			question.Add("header", line)
+		}
+	}
+	if asked.Secure {
+		question.Set("secure", "true")
+	}
+	answer, err := v.cfg.Explain(question)
+	if err != nil {
+		return nil, err
+	}
+	result := v.explained(&answer)
+	if answer.Protocol == shape.ListenerProtocolHttp {
+		result.Command = asked.command(answer.Bound)
+	}
+	return result, nil
+}
+
 // command is the line that sends such a request, if it can be told.
-func (p *explainPage) command(bound string) string {
-	if bound == "" || p.Secure || p.Principal != "" {
+func (asked *askedRequest) command(bound string) string {
+	if bound == "" || asked.Secure || asked.Principal != "" {
 		return ""
 	}
-	line := "curl -i -H " + quoted("Host: "+p.Host)
-	if p.Method != "GET" {
-		line += " -X " + quoted(p.Method)
+	line := "curl -i -H " + quoted("Host: "+asked.Host)
+	if asked.Method != "GET" {
+		line += " -X " + quoted(asked.Method)
 	}
-	for header := range strings.Lines(p.Headers) {
+	for header := range strings.Lines(asked.Headers) {
 		if header = strings.TrimSpace(header); header != "" {
 			line += " -H " + quoted(header)
 		}
 	}
-	return line + " " + quoted("http://"+bound+p.Path)
+	return line + " " + quoted("http://"+bound+asked.Path)
+}
+
+func (v *visit) explainConnection(asked *askedConnection) (*explained, error) {
+	e, err := v.cfg.ExplainResource(v.r.Context(), url.Values{
+		"address": {strings.TrimSpace(asked.Address)}, "port": {asked.Port}, "source": {strings.TrimSpace(asked.Source)}})
+	if err != nil {
+		return nil, err
+	}
+	r := &explained{Verdict: cell{Text: "The connection is made.", Mark: "good"}}
+	if e.Problem != "" {
+		r.Verdict = cell{Text: "The connection is not made.", Sub: e.Problem, Mark: "bad"}
+	}
+	v.addFact(r, "Resource configuration", e.ResourceConfiguration)
+	v.addFact(r, "Service network", e.ServiceNetwork)
+	v.addFact(r, "Association", e.Association)
+	if e.VpcEndpoint != "" {
+		r.Facts = append(r.Facts, fact{"VPC endpoint", code(e.VpcEndpoint)})
+	}
+	names := code(e.DomainName)
+	if e.PrivateDomainName != "" {
+		names.More = append(names.More, code(e.PrivateDomainName))
+	}
+	r.Facts = append(r.Facts, fact{"Name", names}, fact{"Port", text(fmt.Sprint(e.Port))}, fact{"Ports of the address", openCell(&e.ResourceState)})
+	if e.SourceVpc != "" {
+		r.Facts = append(r.Facts, fact{"From", code(lastPart(e.SourceVpc))})
+	}
+	if len(e.Targets) > 0 {
+		var to cell
+		for _, target := range e.Targets {
+			to.More = append(to.More, code(netip.AddrPortFrom(target, uint16(e.Port)).String()))
+		}
+		r.Facts = append(r.Facts, fact{"Leads to", to})
+	}
+	r.Facts = append(r.Facts, fact{"Last failure", lastFailureCell(&e.ResourceState)})
+	return r, nil
+}
+
+// addFact adds a resource to the facts, if there is one of the ARN.
+func (v *visit) addFact(r *explained, name, arn string) {
+	if arn == "" {
+		return
+	}
+	c := cell{Text: v.nameOf(arn), Link: pageOf(arn)}
+	if id := lastPart(arn); id != c.Text {
+		c.Sub = id
+	}
+	r.Facts = append(r.Facts, fact{name, c})
 }
 
 // explained puts an explanation into words.
@@ -114,20 +205,19 @@ func (v *visit) explained(e *Explanation) *explained {
 	case e.FixedStatus != 0:
 		r.Verdict = cell{Text: fmt.Sprintf("It is answered with status %d, without a target.", e.FixedStatus), Mark: "good"}
 	default:
-		r.Verdict = cell{Text: "It is sent to a target.", Mark: "good"}
+		sent := "It is sent to a target"
+		if lattice.PassesThrough(e.Protocol) {
+			sent = "The connection is passed on to a target, whatever it carries"
+		}
+		r.Verdict = cell{Text: sent + ".", Mark: "good"}
 		if len(e.TargetGroups) == 1 {
-			r.Verdict.Text = "It is sent to a target of " + v.nameOf(e.TargetGroups[0].ARN) + "."
+			r.Verdict.Text = strings.Replace(sent, "target", "target of "+v.nameOf(e.TargetGroups[0].ARN), 1) + "."
 		}
 		if slices.ContainsFunc(e.TargetGroups, func(g routing.TargetGroupExplanation) bool { return g.FailOpen }) {
 			r.Verdict.Mark, r.Verdict.Sub = "warn", "no target of a target group is available, so that all of its targets get requests"
 		}
 	}
-	add := func(name, arn string) {
-		if arn != "" {
-			r.Facts = append(r.Facts, fact{name, cell{Text: v.nameOf(arn), Link: pageOf(arn), Sub: lastPart(arn)}})
-		}
-	}
-	add("Service", e.Service)
+	v.addFact(r, "Service", e.Service)
 	if e.Listener != "" {
 		c := cell{Text: fmt.Sprintf("%s:%d", e.Protocol, e.Port), Sub: lastPart(e.Listener)}
 		if e.Bound != "" {
@@ -135,7 +225,7 @@ func (v *visit) explained(e *Explanation) *explained {
 		}
 		r.Facts = append(r.Facts, fact{"Listener", c})
 	}
-	add("Service network", e.NetworkARN)
+	v.addFact(r, "Service network", e.NetworkARN)
 	if e.SourceVpc != "" {
 		r.Facts = append(r.Facts, fact{"From", code(lastPart(e.SourceVpc))})
 	}

@@ -112,7 +112,8 @@ type row struct {
 
 type rowCell struct {
 	cell
-	Class string
+	// Name is the column's.
+	Name, Class string
 }
 
 // parameter names a parameter of one of several lists.
@@ -194,7 +195,7 @@ func (l list[T]) show(v *visit) *table {
 	for _, item := range items[from:to] {
 		r := row{Key: t.ID + "-" + l.key(item)}
 		for _, column := range l.columns {
-			r.Cells = append(r.Cells, rowCell{column.cell(item), column.class()})
+			r.Cells = append(r.Cells, rowCell{column.cell(item), column.name, column.class()})
 		}
 		t.Rows = append(t.Rows, r)
 	}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -172,7 +173,7 @@ func (v *visit) failures(id, label string, wants func(*delivery.Failure) bool) *
 		columns: []column[delivery.Failure]{
 			{name: "When", tight: true, cell: func(f delivery.Failure) cell { return cell{Text: ago(f.At), Sub: f.At.UTC().Format("15:04:05 UTC")} }},
 			{name: "Request", cell: func(f delivery.Failure) cell {
-				return cell{Text: strings.TrimSpace(f.Method + " " + f.Path), Code: true, Sub: f.Host}
+				return cell{Text: strings.TrimSpace(f.Method + " " + f.Path), Code: true, Sub: cmp.Or(f.ServiceName, f.Host)}
 			}},
 			{name: "Status", number: true, cell: func(f delivery.Failure) cell {
 				if f.Status == 0 {
@@ -188,7 +189,7 @@ func (v *visit) failures(id, label string, wants func(*delivery.Failure) bool) *
 				}
 				return c
 			}},
-			{name: "Client", tight: true, cell: func(f delivery.Failure) cell { return cell{Text: f.Source, Code: true, Sub: f.Caller} }},
+			{name: "Client", cell: func(f delivery.Failure) cell { return cell{Text: f.Source, Code: true, Sub: f.Caller} }},
 		},
 	}.show(v)
 	return t

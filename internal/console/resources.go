@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -326,37 +327,40 @@ func (v *visit) wayTable(a *listedAssociation) *table {
 		matches: func(w *way, word string) bool { return containsAny(word, w.address.String()) },
 		columns: []column[*way]{
 			{name: "Address", tight: true, cell: func(w *way) cell {
-				return cell{Text: w.address.String(), Link: "/explain?address=" + w.address.String(), Sub: cmp.Or(w.route.EndpointID, "from associated VPCs")}
+				return cell{Text: w.address.String(), Link: v.to("explain") + "?address=" + url.QueryEscape(w.address.String()), Sub: cmp.Or(w.route.EndpointID, "from associated VPCs")}
 			}},
-			{name: "Ports", cell: (*way).ports},
-			{name: "Last failure", cell: func(w *way) cell {
-				failure := w.state.Failure
-				if failure == nil {
-					return text("none")
-				}
-				return cell{Text: ago(failure.Time), Mark: "bad", Sub: fmt.Sprintf("%s to %s: %s; %s", failure.Source, failure.Destination, failure.Problem, count(int(failure.Count), "failure", "failures"))}
-			}},
+			{name: "Ports", cell: func(w *way) cell { return openCell(&w.state) }},
+			{name: "Last failure", cell: func(w *way) cell { return lastFailureCell(&w.state) }},
 		},
 	}.show(v)
 }
 
-// ports is which ports of an address are open.
-func (w *way) ports() cell {
+// openCell is which ports of an address are open.
+func openCell(state *proxy.ResourceState) cell {
 	var open []string
-	for _, r := range w.state.Open {
+	for _, r := range state.Open {
 		if r.From == r.To {
 			open = append(open, fmt.Sprint(r.From))
 		} else {
 			open = append(open, fmt.Sprintf("%d–%d", r.From, r.To))
 		}
 	}
-	c := cell{Text: "open: " + strings.Join(open, ", "), Mark: "good", Sub: w.state.Closed}
+	c := cell{Text: "open: " + strings.Join(open, ", "), Mark: "good", Sub: state.Closed}
 	if len(open) == 0 {
 		c.Text, c.Mark = "none is open", "bad"
 	}
-	for _, port := range slices.Sorted(maps.Keys(w.state.Problems)) {
+	for _, port := range slices.Sorted(maps.Keys(state.Problems)) {
 		c.Mark = "bad"
-		c.More = append(c.More, cell{Text: fmt.Sprintf("%d: %s", port, w.state.Problems[port])})
+		c.More = append(c.More, cell{Text: fmt.Sprintf("%d: %s", port, state.Problems[port])})
 	}
 	return c
+}
+
+// lastFailureCell is what has failed last at an address.
+func lastFailureCell(state *proxy.ResourceState) cell {
+	failure := state.Failure
+	if failure == nil {
+		return text("none")
+	}
+	return cell{Text: ago(failure.Time), Mark: "bad", Sub: fmt.Sprintf("%s to %s: %s; %s", failure.Source, failure.Destination, failure.Problem, count(int(failure.Count), "failure", "failures"))}
 }

@@ -165,6 +165,8 @@ type forwardPart struct {
 	Weight         int32
 	Share          string
 	Health         cell
+	// Traffic is what the target group gets, by all rules that lead to it.
+	Traffic string
 }
 
 func (v *visit) service() (*content, error) {
@@ -335,6 +337,9 @@ func (v *visit) rule(s *lattice.Service, l *lattice.Listener, r *lattice.Rule, g
 		}
 		if g, ok := groups[f.ID]; ok {
 			f.Name, f.Health = g.Name, v.groupHealth(g)
+			if t := v.samples.traffic(g.ID); t.Requests > 0 {
+				f.Traffic = fmt.Sprintf("%s requests/s, %s 5xx", rate(t.Rate), percent(t.Failures))
+			}
 		}
 		p.Forwards = append(p.Forwards, f)
 	}

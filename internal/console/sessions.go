@@ -34,50 +34,68 @@ type person struct {
 	principal *principal.Principal
 }
 
-// session notes that somebody has proved to have an access key. It holds no secret: proof shows whether the key still has the
-// secret that was proved.
-type session struct {
-	accessKeyID   string
-	salt          [32]byte
-	proof         []byte
-	begun, active time.Time
+// Session notes that somebody has proved to have an access key. It holds no secret of the key: Proof shows whether the key still has
+// the secret that was proved. At an upgrade, the new process gets it from the old one.
+type Session struct {
+	// Cookie is the value of the cookie.
+	Cookie      string    `json:"cookie"`
+	AccessKeyID string    `json:"accessKeyId"`
+	Salt        [32]byte  `json:"salt"`
+	Proof       []byte    `json:"proof"`
+	Begun       time.Time `json:"begun"`
+	Active      time.Time `json:"active"`
 }
 
 // sessions are all of them, by the value of the cookie.
 type sessions struct {
 	mu  sync.Mutex // mu guards the field below.
-	all map[string]*session
+	all map[string]*Session
+}
+
+func byCookie(sessions []Session) map[string]*Session {
+	all := map[string]*Session{}
+	for _, one := range sessions {
+		all[one.Cookie] = &one
+	}
+	return all
+}
+
+// Sessions returns all sessions, for the process that takes over.
+func (c *Console) Sessions() []Session {
+	c.sessions.mu.Lock()
+	defer c.sessions.mu.Unlock()
+	var all []Session
+	for _, one := range c.sessions.all {
+		all = append(all, *one)
+	}
+	return all
 }
 
 // proofOf is what remains of a principal's secrets.
-func (s *session) proofOf(p *principal.Principal) []byte {
-	mac := hmac.New(sha256.New, s.salt[:])
+func (s *Session) proofOf(p *principal.Principal) []byte {
+	mac := hmac.New(sha256.New, s.Salt[:])
 	mac.Write([]byte(p.SecretKey + "\x00" + p.SessionToken))
 	return mac.Sum(nil)
 }
 
 // begin begins a session of a principal and returns the value of its cookie.
 func (s *sessions) begin(p *principal.Principal, now time.Time) string {
-	one := &session{accessKeyID: p.AccessKeyID, begun: now, active: now}
-	rand.Read(one.salt[:]) // It does not fail.
-	one.proof = one.proofOf(p)
-	name := rand.Text() + rand.Text()
+	one := &Session{Cookie: rand.Text() + rand.Text(), AccessKeyID: p.AccessKeyID, Begun: now, Active: now}
+	rand.Read(one.Salt[:]) // It does not fail.
+	one.Proof = one.proofOf(p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.all == nil {
-		s.all = map[string]*session{}
-	}
 	for len(s.all) >= maxSessions {
 		oldest := ""
 		for name, other := range s.all {
-			if oldest == "" || other.active.Before(s.all[oldest].active) {
+			if oldest == "" || other.Active.Before(s.all[oldest].Active) {
 				oldest = name
 			}
 		}
 		delete(s.all, oldest)
 	}
-	s.all[name] = one
-	return name
+	s.all[one.Cookie] = one
+	return one.Cookie
 }
 
 // principal returns the principal of a cookie's session, if it has not ended.
@@ -88,13 +106,13 @@ func (s *sessions) principal(name string, now time.Time, known func(accessKeyID 
 	if !ok {
 		return nil
 	}
-	p, ok := known(one.accessKeyID)
-	if !ok || now.Sub(one.active) > sessionIdle || now.Sub(one.begun) > sessionLife || !p.Expires.IsZero() && now.After(p.Expires) ||
-		!hmac.Equal(one.proof, one.proofOf(p)) {
+	p, ok := known(one.AccessKeyID)
+	if !ok || now.Sub(one.Active) > sessionIdle || now.Sub(one.Begun) > sessionLife || !p.Expires.IsZero() && now.After(p.Expires) ||
+		!hmac.Equal(one.Proof, one.proofOf(p)) {
 		delete(s.all, name)
 		return nil
 	}
-	one.active = now
+	one.Active = now
 	return p
 }
 

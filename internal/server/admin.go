@@ -49,7 +49,7 @@ func (s *Server) adminPages() []adminPage {
 		}},
 		{path: "/readyz", purpose: "whether this node serves, and its problems", handler: s.readyz},
 		{path: "/ports", purpose: "how the ports of listeners are bound", handler: s.ports},
-		{path: "/explain", purpose: "where a request would go and why: /explain?host=NAME&port=80&method=GET&path=/&header=name:value; how targets are: /explain?targetGroup=ID", handler: s.explain},
+		{path: "/explain", purpose: "where a request would go and why: /explain?host=NAME&port=80&method=GET&path=/&header=name:value&principal=ARN&source=10.1.2.3; where a connection to a resource would go: /explain?address=ADDRESS&port=5432; how targets are: /explain?targetGroup=ID", handler: s.explain},
 		{path: "/logs", purpose: "exchanges as they end, as lines of JSON: /logs?service=NAME&status=5xx&failed=1 (trellis logs)", handler: s.watchLogs},
 		{path: "/routes", purpose: "all compiled routes: ports, hosts, rules and targets", handler: func(w http.ResponseWriter, _ *http.Request) {
 			writeJSON(w, http.StatusOK, s.router.Table())

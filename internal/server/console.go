@@ -47,6 +47,7 @@ func (s *Server) openConsole(context.Context) error {
 		Now:              s.control.Now,
 		Problems:         func() []console.Problem { return s.state().Problems },
 		Explain:          s.explainRequest,
+		ExplainResource:  s.explainConnection,
 		Report:           s.reportTargets,
 		Resource:         s.proxy.ResourceState,
 		Bound:            s.reachableAt,
@@ -54,6 +55,7 @@ func (s *Server) openConsole(context.Context) error {
 		Principal:        s.principals.Principal,
 		Anybody:          s.principals.Anybody,
 		CheckKeys:        s.checkKeys,
+		Sessions:         s.takeover.sessions,
 	})
 	return err
 }

@@ -86,11 +86,17 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		s.explainTargetGroup(w, id)
 		return
 	}
-	if address := query.Get("address"); address != "" {
-		s.explainResource(w, r, address)
+	var answer any
+	var err error
+	if query.Get("address") != "" {
+		answer, err = s.explainConnection(r.Context(), query)
+	} else {
+		answer, err = s.explainRequest(query)
+	}
+	if _, missing := errors.AsType[*noResourceError](err); missing {
+		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	answer, err := s.explainRequest(query)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -142,10 +148,8 @@ func (s *Server) explainedArrival(query url.Values) (*routing.Arrival, error) {
 		Query:   []byte(parameters),
 		Now:     time.Now(),
 	}
-	if source := query.Get("source"); source != "" {
-		if a.Source, err = netip.ParseAddr(source); err != nil {
-			return nil, fmt.Errorf("source is %q; it must be the client's address", source)
-		}
+	if a.Source, err = explainedSource(query); err != nil {
+		return nil, err
 	}
 	if secure := query.Get("secure"); secure != "" {
 		if a.Secure, err = strconv.ParseBool(secure); err != nil {
@@ -174,6 +178,19 @@ func (s *Server) explainedArrival(query url.Values) (*routing.Arrival, error) {
 func everything() (policy.Set, error) {
 	d, err := policy.Parse(`{"Version":"2012-10-17","Statement":{"Sid":"assumed","Effect":"Allow","Action":"*","Resource":"*"}}`)
 	return policy.Set{d}, err
+}
+
+// explainedSource returns the client's address. It is invalid if the question has none.
+func explainedSource(query url.Values) (netip.Addr, error) {
+	source := query.Get("source")
+	if source == "" {
+		return netip.Addr{}, nil
+	}
+	address, err := netip.ParseAddr(source)
+	if err != nil {
+		return address, fmt.Errorf("source is %q; it must be the client's address", source)
+	}
+	return address, nil
 }
 
 func explainedPort(query url.Values) (int, error) {

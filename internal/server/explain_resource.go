@@ -3,62 +3,44 @@ package server
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
-	"trellis/internal/lattice"
-	"trellis/internal/proxy"
+	"trellis/internal/console"
 	"trellis/internal/proxy/downstream/passthrough"
 )
-
-// resourceExplanation is the answer of /explain about an address of a resource.
-type resourceExplanation struct {
-	Address   netip.Addr   `json:"address"`
-	Addresses []netip.Addr `json:"addresses"`
-	Port      int          `json:"port,omitempty"`
-	// Problem says why a connection would not be made; it is empty if one would.
-	Problem string `json:"problem,omitempty"`
-
-	ResourceConfiguration string              `json:"resourceConfiguration"` // ARN
-	ServiceNetwork        string              `json:"serviceNetwork,omitempty"`
-	Association           string              `json:"association,omitempty"`
-	VpcEndpoint           string              `json:"vpcEndpoint,omitempty"`
-	DomainName            string              `json:"domainName"`
-	PrivateDomainName     string              `json:"privateDomainName,omitempty"`
-	PortRanges            []lattice.PortRange `json:"portRanges"`
-	SourceVpc             string              `json:"sourceVpc,omitempty"`
-	// Targets are the addresses to which a connection would be made, in turn.
-	Targets []netip.Addr `json:"targets,omitempty"`
-
-	proxy.ResourceState
-}
 
 // explainTimeout bounds the look-up of a resource's name.
 const explainTimeout = 5 * time.Second
 
-// explainResource tells where a connection to an address of a resource would go and why, and what has failed last.
-func (s *Server) explainResource(w http.ResponseWriter, r *http.Request, text string) {
-	query := r.URL.Query()
-	address, err := netip.ParseAddr(text)
+// noResourceError says that no resource is reached at an address.
+type noResourceError struct{ address netip.Addr }
+
+func (e *noResourceError) Error() string {
+	return fmt.Sprintf("address is %s; no resource is reached there", e.address)
+}
+
+// explainConnection tells where a connection to an address of a resource would go and why, and what has failed last. Errors say
+// what is wrong with the description of the connection.
+func (s *Server) explainConnection(ctx context.Context, query url.Values) (e console.ResourceExplanation, err error) {
+	address, err := netip.ParseAddr(query.Get("address"))
 	if err != nil {
-		http.Error(w, fmt.Sprintf("address is %q; it must be the address of a resource, as DNS gives for its name", text), http.StatusBadRequest)
-		return
+		return e, fmt.Errorf("address is %q; it must be the address of a resource, as DNS gives for its name", query.Get("address"))
 	}
 	resource, ok := s.router.Resource(address)
 	if !ok {
-		http.Error(w, fmt.Sprintf("address is %s; no resource is reached there", address), http.StatusNotFound)
-		return
+		return e, &noResourceError{address}
 	}
-	source := address // As a local program that connects to a loopback address.
-	if text := query.Get("source"); text != "" {
-		if source, err = netip.ParseAddr(text); err != nil {
-			http.Error(w, fmt.Sprintf("source is %q; it must be the client's address", text), http.StatusBadRequest)
-			return
-		}
+	source, err := explainedSource(query)
+	if err != nil {
+		return e, err
+	}
+	if !source.IsValid() {
+		source = address // As a local program that connects to a loopback address.
 	}
 	route := resource.Route()
-	e := resourceExplanation{
+	e = console.ResourceExplanation{
 		Address: address, Addresses: resource.Addresses,
 		ResourceConfiguration: route.ConfigurationARN, ServiceNetwork: route.NetworkARN, Association: route.AssociationARN,
 		VpcEndpoint: route.EndpointID, DomainName: route.DomainName, PrivateDomainName: route.PrivateName, PortRanges: route.Ports,
@@ -69,11 +51,10 @@ func (s *Server) explainResource(w http.ResponseWriter, r *http.Request, text st
 	}
 	if query.Get("port") != "" {
 		if e.Port, err = explainedPort(query); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+			return e, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), explainTimeout)
+	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
 	vpc, err := route.Enter(s.router.OriginOf(source), e.Port)
 	if vpc != nil {
@@ -101,5 +82,5 @@ func (s *Server) explainResource(w http.ResponseWriter, r *http.Request, text st
 			}
 		}
 	}
-	writeJSON(w, http.StatusOK, e)
+	return e, nil
 }

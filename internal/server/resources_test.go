@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice/types"
 
+	"trellis/internal/console"
 	"trellis/test/trellistest"
 )
 
@@ -37,7 +38,7 @@ func greetFrom(source, address string, port int) (string, error) {
 	return string(got), err
 }
 
-func (r *running) explainAddress(t *testing.T, query string) (e resourceExplanation) {
+func (r *running) explainAddress(t *testing.T, query string) (e console.ResourceExplanation) {
 	t.Helper()
 	response, err := http.Get("http://" + r.server.adminListener.Addr().String() + "/explain?" + query)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"trellis/internal/configuration"
+	"trellis/internal/console"
 	"trellis/internal/health"
 )
 
@@ -33,8 +34,9 @@ func socketName(purpose, address string) string { return purpose + " " + address
 type takeover struct {
 	channel *channel // nil when there is nobody to take over from, and once that is done
 	// pass is a secret of this process, the one that it takes over from and those that will take over from it. See httpPort.
-	pass string
-	log  *slog.Logger
+	pass     string
+	sessions []console.Session // which it had
+	log      *slog.Logger
 
 	mu      sync.Mutex // mu guards the field below.
 	sockets map[string]net.Listener
@@ -76,6 +78,9 @@ func (t *takeover) receiveUntil(ctx context.Context, last messageKind) (known []
 			t.mu.Unlock()
 		}
 		known = append(known, m.Known...)
+		if m.Session != nil {
+			t.sessions = append(t.sessions, *m.Session)
+		}
 		if m.Pass != "" {
 			t.pass = m.Pass
 		}

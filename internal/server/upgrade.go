@@ -145,6 +145,11 @@ func (s *Server) release(ctx context.Context, next *successor) (ready message, e
 			return ready, err
 		}
 	}
+	for _, session := range s.console.Sessions() {
+		if err := next.send(ctx, message{Kind: messageKnown, Session: &session}, nil); err != nil {
+			return ready, err
+		}
+	}
 	if err := next.send(ctx, message{Kind: messageReleased}, nil); err != nil {
 		return ready, err
 	}

@@ -51,6 +51,9 @@ async function refresh() {
         const fresh = page.getElementById(old.id);
         if (fresh) update(old, document.adoptNode(fresh));
       }
+      // A process that has taken over, or was started again, knows the forms of its own pages alone.
+      const token = page.querySelector("input[name=token]");
+      if (token) for (const old of document.querySelectorAll("input[name=token]")) old.value = token.value;
       document.documentElement.dataset.updates = Number(document.documentElement.dataset.updates || 0) + 1;
     }
   } catch {
@@ -64,21 +67,30 @@ async function refresh() {
   }
 }
 
+const retry = 5000; // milliseconds until somebody is asked again who has refused
+
 function listen() {
   const shown = document.getElementById("live");
-  const stream = new EventSource("/console/live");
   let late = false; // Something has changed while nobody saw the page.
-  stream.addEventListener("open", () => {
-    if (shown.textContent !== "") refresh(); // The node was away.
-    shown.textContent = "";
-  });
-  stream.addEventListener("error", () => {
-    shown.textContent = stream.readyState === EventSource.CLOSED ? "not kept up to date" : "the node does not answer; trying again";
-  });
-  stream.addEventListener("change", () => {
+  const changed = () => {
     if (document.hidden) late = true;
     else refresh();
-  });
+  };
+  let stream;
+  const connect = () => {
+    stream = new EventSource("/console/live");
+    stream.addEventListener("open", () => {
+      if (shown.textContent !== "") changed(); // The node was away.
+      shown.textContent = "";
+    });
+    stream.addEventListener("error", () => {
+      const refused = stream.readyState === EventSource.CLOSED; // Otherwise the browser tries again by itself.
+      shown.textContent = refused ? "not kept up to date" : "the node does not answer; trying again";
+      if (refused) setTimeout(connect, retry);
+    });
+    stream.addEventListener("change", changed);
+  };
+  connect();
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && late) {
       late = false;
