@@ -12,18 +12,6 @@ import (
 	"trellis/test/trellistest"
 )
 
-// block returns the first block of a language in a page, which begins with some words.
-func block(t *testing.T, page, language, words string) string {
-	t.Helper()
-	for _, after := range strings.Split(page, "```"+language+"\n")[1:] {
-		if text, _, _ := strings.Cut(after, "```"); strings.HasPrefix(text, words) {
-			return text
-		}
-	}
-	t.Fatalf("there is no block of %s that begins with %q", language, words)
-	return ""
-}
-
 // TestFiveLinesOfTheReadmePutAFunctionBehindAService carries out what stands there.
 func TestFiveLinesOfTheReadmePutAFunctionBehindAService(t *testing.T) {
 	trellistest.Install(t, "venv.sh", "functions")
@@ -34,20 +22,20 @@ func TestFiveLinesOfTheReadmePutAFunctionBehindAService(t *testing.T) {
 	}
 	_, section, _ := strings.Cut(string(readme), "\n## A function behind a service\n")
 	section, _, _ = strings.Cut(section, "\n## ")
-	lines := block(t, section, "python", "group =")
+	lines := trellistest.Block(t, section, "python", "group =")
 	if n := strings.Count(lines, "\n"); n != 5 {
 		t.Errorf("there are %d lines", n)
 	}
-	tour := block(t, string(readme), "python", "import boto3")
+	tour := trellistest.Block(t, string(readme), "python", "import boto3")
 	client, _, _ := strings.Cut(tour[strings.Index(tour, "lattice ="):], "\n\n")
 	network := regexp.MustCompile(`(?m)^network = .*$`).FindString(tour)
-	command := regexp.MustCompile(`^trellis dev --function hello='(.*)'\n$`).FindStringSubmatch(block(t, section, "sh", "trellis dev"))
+	command := regexp.MustCompile(`^trellis dev --function hello='(.*)'\n$`).FindStringSubmatch(trellistest.Block(t, section, "sh", "trellis dev"))
 	if command == nil {
 		t.Fatal("the command has another form")
 	}
 
 	dir := t.TempDir()
-	app := block(t, section, "python", "def handler")
+	app := trellistest.Block(t, section, "python", "def handler")
 	write := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(dir, "app.py"), []byte(text), 0o600); err != nil {
