@@ -26,7 +26,7 @@ func (p *Proxy) sweep() {
 			p.makeRoom()
 			p.workers.retire()
 			if turn%int(time.Second/downstream.Tick) == 0 {
-				p.env.Exchanges.SetDate(now)
+				p.env.Exchanges.SetTime(now)
 				p.pools.Sweep(now)
 				p.retryBinding()
 			}

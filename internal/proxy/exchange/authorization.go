@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"time"
 
 	"trellis/internal/accesslog"
 	"trellis/internal/caller"
@@ -42,7 +41,7 @@ func (x *Exchange) authorize(head *http1.Request) (r Refusal, refused bool) {
 
 	a := x.shared.arrivals.Get().(*arrival)
 	defer x.shared.arrivals.Put(a)
-	a.Arrival = routing.Arrival{SourceVpc: x.SourceVpc, Source: x.client.Source.Addr(), Secure: x.client.TLS != nil, Now: time.Now(), Question: &a.question}
+	a.Arrival = routing.Arrival{SourceVpc: x.SourceVpc, Source: x.client.Source.Addr(), Secure: x.client.TLS != nil, Now: x.shared.timeOf(x.began), Question: &a.question}
 	if who := x.Signer; who != nil {
 		a.Caller, a.Identity = who.Caller(), who.Policies
 		x.caller.ResolvedUser, x.caller.Principal, x.caller.PrincipalTags = who.ARN, who.ARN, who.Tags

@@ -64,10 +64,11 @@ func (x *Exchange) start(client *Client, version routing.Version, to plan, head 
 	log, tracer := x.shared.AccessLog, x.shared.Tracer
 	x.logged = log != nil && log.Wants(to.Service)
 	x.traced = tracer != nil && tracer.Samples(traceParent(head))
-	if x.recorded = x.logged || x.traced; x.recorded {
-		x.Record.Start = time.Now()
-	}
+	x.recorded = x.logged || x.traced
 }
+
+// elapsed returns how long the exchange has taken until now.
+func (x *Exchange) elapsed() time.Duration { return time.Since(x.shared.epoch) - x.began }
 
 // BeginConnection begins an exchange that is a whole connection to a service, about whose bytes nothing is known.
 func (x *Exchange) BeginConnection(shared *Shared, client *Client, service *routing.Service) (r Refusal, refused bool) {
@@ -84,6 +85,6 @@ func (x *Exchange) BeginConnection(shared *Shared, client *Client, service *rout
 // Sent notes that the request is on its way to the target.
 func (x *Exchange) Sent() {
 	if x.recorded {
-		x.Record.ToTarget = time.Since(x.Record.Start)
+		x.Record.ToTarget = x.elapsed()
 	}
 }

@@ -34,7 +34,7 @@ func (x *Exchange) finish(outcome tally.Outcome) {
 	if x.client == nil {
 		return // A panic came before the exchange had begun.
 	}
-	duration := time.Since(x.shared.epoch) - x.began
+	duration := x.elapsed()
 	x.count(outcome, duration)
 	if r, failed := &x.Record, x.hasFailed(); x.recorded || failed {
 		r.Source, r.Destination, r.TLS = x.client.Source, x.client.Destination, x.client.TLS
@@ -43,7 +43,7 @@ func (x *Exchange) finish(outcome tally.Outcome) {
 		if x.Target != nil {
 			r.Target = x.Target.Place
 		}
-		r.Duration = duration
+		r.Start, r.Duration = x.shared.timeOf(x.began), duration
 		if r.Failure != "" {
 			x.shared.logFailure(r)
 		}

@@ -1,8 +1,6 @@
 package exchange
 
 import (
-	"time"
-
 	"trellis/internal/proxy/wire/http1"
 )
 
@@ -52,7 +50,7 @@ func (x *HTTP) HasInterim() bool { return x.interims > 0 }
 func (x *HTTP) begun() {
 	x.Record.Status = x.Response.Status
 	if x.recorded {
-		x.Record.FromTarget = time.Since(x.Record.Start) - x.Record.ToTarget
+		x.Record.FromTarget = x.elapsed() - x.Record.ToTarget
 		if status, _ := x.Response.Header("grpc-status", 0); len(status) > 0 && x.SpeaksGRPC() {
 			x.takeGRPCStatus(status) // A response without a body may have it in its head.
 		}

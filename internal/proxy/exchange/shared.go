@@ -37,7 +37,7 @@ type Shared struct {
 	Shards *tally.Shards
 
 	epoch     time.Time // from which time is measured: time.Since reads one clock, where time.Now reads two
-	date      atomic.Pointer[string]
+	moment    atomic.Pointer[moment]
 	failures  failureLog
 	responses sync.Pool // of *responseBuffer
 	arrivals  sync.Pool // of *arrival
@@ -48,15 +48,26 @@ func NewShared(cfg Config) *Shared {
 	s := &Shared{Config: cfg, Shards: tally.NewShards(), epoch: time.Now()}
 	s.responses.New = func() any { return new(responseBuffer) }
 	s.arrivals.New = func() any { return new(arrival) }
-	s.SetDate(time.Now())
+	s.SetTime(time.Now())
 	return s
 }
 
-// SetDate sets the time for the Date header of refusals. It must be called once a second.
-func (s *Shared) SetDate(now time.Time) {
-	date := now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
-	s.date.Store(&date)
+// moment is a time.
+type moment struct {
+	time time.Time
+	date string // in the Date header
+}
+
+// SetTime sets the time for the Date header of refusals, and for records. It must be called once a second.
+func (s *Shared) SetTime(now time.Time) {
+	s.moment.Store(&moment{now, now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")})
 }
 
 // Date returns the value of the Date header.
-func (s *Shared) Date() string { return *s.date.Load() }
+func (s *Shared) Date() string { return s.moment.Load().date }
+
+// timeOf returns the time so long after the epoch, by the clock as it was set last: it may have been put right since the epoch.
+func (s *Shared) timeOf(sinceEpoch time.Duration) time.Time {
+	m := s.moment.Load()
+	return m.time.Add(sinceEpoch - m.time.Sub(s.epoch))
+}

@@ -47,5 +47,5 @@ func (x *Exchange) noteRetry(failed *routing.Target, err error, pause time.Durat
 		return
 	}
 	x.Record.Retries = append(x.Record.Retries, accesslog.Retry{
-		Ended: time.Since(x.Record.Start), Pause: pause, Target: failed.Place, Failure: TargetRefusal(err).Failure, Problem: err})
+		Ended: x.elapsed(), Pause: pause, Target: failed.Place, Failure: TargetRefusal(err).Failure, Problem: err})
 }
