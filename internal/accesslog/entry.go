@@ -1,258 +1,256 @@
 package accesslog
 
 import (
-	"maps"
+	"bytes"
 	"net/netip"
-	"slices"
-	"strconv"
 	"time"
-	"unicode/utf8"
+
+	"trellis/internal/routing"
 )
 
-// AppendEntry appends the entry of an exchange as VPC Lattice writes it
+// Entry is what the access log says of an exchange: what is left of a Record, in little memory, until it is written as text.
+type Entry struct {
+	text                           []byte // method, path, user agent, host and id of the request, one after another
+	ends                           [numTexts]int32
+	status, grpcStatus             int32
+	isGRPC                         bool
+	start                          int64 // seconds since 1970
+	duration, toTarget, fromTarget int64 // milliseconds
+	received, sent                 int64
+	service                        *routing.Service
+	vpc                            *routing.Source
+	group                          *routing.TargetGroup
+	tls                            *TLS
+	caller                         *Caller
+	failure                        Failure
+	protocol                       string
+	source, target                 netip.AddrPort
+}
+
+// The texts of an entry, in the order in which they stand.
+const (
+	textMethod = iota
+	textPath
+	textAgent
+	textHost
+	textRequestID
+	numTexts
+)
+
+// Room is memory for what entries refer to. Entries are valid until it is reset.
+type Room struct {
+	Text    []byte
+	Callers []Caller
+}
+
+// Reset makes room again.
+func (room *Room) Reset() {
+	clear(room.Callers) // They refer to other memory.
+	room.Text, room.Callers = room.Text[:0], room.Callers[:0]
+}
+
+// Take makes e the entry of an exchange.
+func (e *Entry) Take(r *Record, room *Room) {
+	*e = Entry{
+		status: int32(r.Status), grpcStatus: int32(r.GRPCStatus), isGRPC: r.HasGRPCStatus,
+		start: r.Start.Unix(), duration: r.Duration.Milliseconds(), toTarget: r.ToTarget.Milliseconds(), fromTarget: r.FromTarget.Milliseconds(),
+		received: r.Received, sent: r.Sent,
+		service: r.Service, vpc: r.SourceVpc, tls: r.TLS,
+		failure: r.Failure, protocol: r.Protocol, source: r.Source, target: r.Target.Address,
+	}
+	if r.Forward != nil {
+		e.group = r.Forward.TargetGroup
+	}
+	if r.Caller != nil {
+		room.Callers = append(room.Callers, *r.Caller)
+		e.caller = &room.Callers[len(room.Callers)-1]
+	}
+	from, text := len(room.Text), room.Text
+	text = append(text, r.Method...)
+	e.ends[textMethod] = int32(len(text) - from)
+	text = append(text, r.Path...)
+	e.ends[textPath] = int32(len(text) - from)
+	text = append(text, r.UserAgent...)
+	e.ends[textAgent] = int32(len(text) - from)
+	text = append(text, r.Host...)
+	e.ends[textHost] = int32(len(text) - from)
+	text = append(text, r.RequestID...)
+	e.ends[textRequestID] = int32(len(text) - from)
+	room.Text, e.text = text, text[from:]
+}
+
+func (e *Entry) textOf(which int) []byte {
+	if which == 0 {
+		return e.text[:e.ends[0]]
+	}
+	return e.text[e.ends[which-1]:e.ends[which]]
+}
+
+// The parts of an entry, in their order: members that change together.
+const (
+	partNetwork = iota
+	partUser
+	partGroup
+	partSourceVpc
+	partDestinationVpc
+	partSource
+	partSourcePort
+	partTarget
+	partTargetPort
+	partFailure
+	partService
+	partSourceVpcID
+	partStart
+	partMethod
+	partPath
+	partProtocol
+	partStatus
+	partGRPCStatus
+	partReceived
+	partSent
+	partDuration
+	partAgent
+	partHost
+	partServerName
+	partToTarget
+	partFromTarget
+	partTLS
+	partRequestID
+	partCaller
+	numParts
+)
+
+// differs returns the parts that are not those of another entry, as bits.
+func (e *Entry) differs(o *Entry) uint32 {
+	service, vpc, group, caller, tls := e.service != o.service, e.vpc != o.vpc, e.group != o.group, !e.caller.equal(o.caller), !e.tls.equal(o.tls)
+	return bit(service, partNetwork) | bit(caller, partUser) | bit(group, partGroup) | bit(vpc, partSourceVpc) | bit(group, partDestinationVpc) |
+		bit(e.source.Addr() != o.source.Addr(), partSource) | bit(e.source != o.source, partSourcePort) |
+		bit(e.target.Addr() != o.target.Addr(), partTarget) | bit(e.target != o.target, partTargetPort) | bit(e.failure != o.failure, partFailure) |
+		bit(service, partService) | bit(vpc, partSourceVpcID) | bit(e.start != o.start, partStart) |
+		bit(e.differsIn(o, textMethod), partMethod) | bit(e.differsIn(o, textPath), partPath) | bit(e.protocol != o.protocol, partProtocol) |
+		bit(e.status != o.status, partStatus) | bit(e.isGRPC != o.isGRPC || e.grpcStatus != o.grpcStatus, partGRPCStatus) |
+		bit(e.received != o.received, partReceived) | bit(e.sent != o.sent, partSent) | bit(e.duration != o.duration, partDuration) |
+		bit(e.differsIn(o, textAgent), partAgent) | bit(e.differsIn(o, textHost), partHost) | bit(tls, partServerName) |
+		bit(e.toTarget != o.toTarget, partToTarget) | bit(e.fromTarget != o.fromTarget, partFromTarget) | bit(tls, partTLS) |
+		bit(e.differsIn(o, textRequestID), partRequestID) | bit(caller, partCaller)
+}
+
+func (e *Entry) differsIn(o *Entry, which int) bool {
+	return !bytes.Equal(e.textOf(which), o.textOf(which))
+}
+
+func bit(is bool, n uint) uint32 {
+	if is {
+		return 1 << n
+	}
+	return 0
+}
+
+// equal reports whether callers are the same. With tags they never are: comparing those takes longer than writing them.
+func (c *Caller) equal(o *Caller) bool {
+	if c == nil || o == nil {
+		return c == o
+	}
+	return c.ResolvedUser == o.ResolvedUser && c.Principal == o.Principal && c.PrincipalOrgID == o.PrincipalOrgID && c.Denied == o.Denied &&
+		len(c.PrincipalTags) == 0 && len(o.PrincipalTags) == 0
+}
+
+func (t *TLS) equal(o *TLS) bool { return t == o || t != nil && o != nil && *t == *o }
+
+// Append appends the entry as VPC Lattice writes it
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/monitoring-access-logs.html): one JSON object without a line end. The
 // order of its fields is that of captured entries; what is not known is "-" (A-610).
-func AppendEntry(dst []byte, r *Record) []byte {
-	e := entry{dst}
-	caller, tls := r.Caller, r.TLS
-	if caller == nil {
-		caller = &Caller{}
+func (e *Entry) Append(dst []byte) []byte {
+	for part := range numParts {
+		dst = e.appendPart(dst, part)
 	}
-	if tls == nil {
-		tls = &TLS{}
-	}
-	var networkARN, serviceARN, sourceVpcARN, sourceVpcID, targetGroupARN, destinationVpcID string
-	if s := r.Service; s != nil {
-		networkARN, serviceARN = s.NetworkARN, s.ARN
-	}
-	if r.SourceVpc != nil {
-		sourceVpcARN, sourceVpcID = r.SourceVpc.VpcARN, r.SourceVpc.VpcID
-	}
-	if r.Forward != nil {
-		targetGroupARN, destinationVpcID = r.Forward.TargetGroup.ARN, r.Forward.TargetGroup.VpcID
-	}
-	e.known(`{"serviceNetworkArn":"`, networkARN)
-	e.text(`,"resolvedUser":"`, caller.ResolvedUser)
-	e.known(`,"listenerType":"-","authDeniedReason":"`, string(caller.Denied)) // Captures show no listener.
-	e.known(`,"targetGroupArn":"`, targetGroupARN)
-	e.known(`,"sourceVpcArn":"`, sourceVpcARN)
-	e.known(`,"destinationVpcId":"`, destinationVpcID)
-	e.address(`,"sourceIpPort":"`, r.Source)
-	e.address(`,"listenerId":"-","targetIpPort":"`, r.Target.Address)
-	e.known(`,"failureReason":"`, string(r.Failure))
-	e.known(`,"serviceArn":"`, serviceARN)
-	e.known(`,"sourceVpcId":"`, sourceVpcID)
-	e.time(`,"startTime":"`, r.Start, false)
-	e.bytes(`,"requestMethod":"`, r.Method)
-	e.bytes(`,"requestPath":"`, r.Path)
-	e.known(`,"protocol":"`, r.Protocol)
-	if r.Status != 0 {
-		e.number(`,"responseCode":`, int64(r.Status))
-	} else {
-		e.raw(`,"responseCode":"-"`) // Of a connection that is passed through.
-	}
-	if r.HasGRPCStatus {
-		e.number(`,"grpcResponseCode":`, int64(r.GRPCStatus))
-	} else {
-		e.raw(`,"grpcResponseCode":"-"`)
-	}
-	e.number(`,"bytesReceived":`, r.Received)
-	e.number(`,"bytesSent":`, r.Sent)
-	e.number(`,"duration":`, r.Duration.Milliseconds())
-	e.bytes(`,"userAgent":"`, r.UserAgent)
-	e.bytes(`,"hostHeader":"`, r.Host)
-	e.text(`,"serverNameIndication":"`, tls.ServerName)
-	e.number(`,"requestToTargetDuration":`, r.ToTarget.Milliseconds())
-	e.number(`,"responseFromTargetDuration":`, r.FromTarget.Milliseconds())
-	e.known(`,"sslCipher":"`, tls.Cipher)
-	e.known(`,"tlsVersion":"`, tls.Version)
-	e.bytes(`,"requestId":"`, r.RequestID)
-	e.text(`,"callerPrincipal":"`, caller.Principal)
-	e.text(`,"callerPrincipalOrgID":"`, caller.PrincipalOrgID)
-	e.tags(`,"callerPrincipalTags":`, caller.PrincipalTags)
-	// Of callers by IAM Roles Anywhere, which there is not here.
-	e.raw(`,"callerX509SubjectCN":"-","callerX509IssuerOU":"-","callerX509SANNameCN":"-","callerX509SANDNS":"-","callerX509SANURI":"-"}`)
-	return e.b
+	return dst
 }
 
-// AppendResourceEntry appends the entry of a connection to a resource as VPC Lattice writes it, like AppendEntry. The order of
-// its fields is that of the documentation; the protocol is always TCP.
-func AppendResourceEntry(dst []byte, r *ResourceRecord) []byte {
-	e := entry{dst}
-	e.time(`{"eventTimestamp":"`, r.Start, true)
-	e.known(`,"serviceNetworkArn":"`, r.NetworkARN)
-	e.known(`,"serviceNetworkResourceAssociationId":"`, r.AssociationID)
-	e.known(`,"vpcEndpointId":"`, r.EndpointID)
-	e.known(`,"sourceVpcArn":"`, r.SourceVpcARN)
-	e.known(`,"resourceConfigurationArn":"`, r.ConfigurationARN)
-	e.address(`,"protocol":"tcp","sourceIpPort":"`, r.Source)
-	e.address(`,"destinationIpPort":"`, r.Destination)
-	e.address(`,"gatewayIpPort":"`, r.Gateway)
-	e.address(`,"resourceIpPort":"`, r.Resource)
-	e.raw("}")
-	return e.b
-}
-
-// entry is a JSON object that is being written, without what encoding/json allocates. Its methods append a member. They get its
-// name with everything that stands before the value. A value that is not known is "-".
-type entry struct{ b []byte }
-
-func (e *entry) raw(text string) { e.b = append(e.b, text...) }
-
-// known appends one of our own texts, such as an id, in which nothing has to be escaped.
-func (e *entry) known(name, value string) {
-	if value == "" {
-		value = "-"
-	}
-	e.b = append(append(append(e.b, name...), value...), '"')
-}
-
-// text appends what somebody else has chosen.
-func (e *entry) text(name, value string) {
-	if value == "" {
-		value = "-"
-	}
-	e.b = append(appendText(append(e.b, name...), value), '"')
-}
-
-func (e *entry) bytes(name string, value []byte) {
-	if len(value) == 0 {
-		e.known(name, "")
-		return
-	}
-	e.b = append(appendText(append(e.b, name...), value), '"')
-}
-
-func (e *entry) number(name string, value int64) {
-	e.b = strconv.AppendInt(append(e.b, name...), value, 10)
-}
-
-// time appends a time to the second, or to the millisecond. time.AppendFormat takes ten times as long.
-func (e *entry) time(name string, at time.Time, milliseconds bool) {
-	at = at.UTC()
-	year, month, day := at.Date()
-	hour, minute, second := at.Clock()
-	b := append(e.b, name...)
-	b = appendDigits(appendDigits(b, year/100), year%100)
-	b = appendDigits(append(b, '-'), int(month))
-	b = appendDigits(append(b, '-'), day)
-	b = appendDigits(append(b, 'T'), hour)
-	b = appendDigits(append(b, ':'), minute)
-	b = appendDigits(append(b, ':'), second)
-	if milliseconds {
-		thousandths := at.Nanosecond() / 1e6
-		b = appendDigits(append(b, '.', byte('0'+thousandths/100)), thousandths%100)
-	}
-	e.b = append(b, 'Z', '"')
-}
-
-// appendDigits appends a number of two digits.
-func appendDigits(dst []byte, n int) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }
-
-func (e *entry) address(name string, address netip.AddrPort) {
-	if !address.IsValid() {
-		e.known(name, "")
-		return
-	}
-	e.b = netip.AddrPortFrom(address.Addr().Unmap(), address.Port()).AppendTo(append(e.b, name...))
-	e.b = append(e.b, '"')
-}
-
-func (e *entry) tags(name string, tags map[string]string) {
-	e.raw(name)
-	if len(tags) == 0 {
-		e.raw(`"-"`)
-		return
-	}
-	before := byte('{')
-	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		e.b = append(appendText(append(e.b, before, '"'), key), `":"`...)
-		e.b = append(appendText(e.b, tags[key]), '"')
-		before = ','
-	}
-	e.raw("}")
-}
-
-// appendText appends the inside of a string of JSON. Clients choose what is in it: bytes that are not UTF-8 become U+FFFD.
-func appendText[T string | []byte](dst []byte, s T) []byte {
-	const hex = "0123456789abcdef"
-	from := 0 // of what has not been appended and stands for itself
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c < 0x7f && c != '"' && c != '\\' {
-			i++
-			continue
+// appendPart appends one of the parts. A value that is not known is "-".
+func (e *Entry) appendPart(dst []byte, part int) []byte {
+	o := object{dst}
+	switch part {
+	case partNetwork:
+		o.known(`{"serviceNetworkArn":"`, member(e.service, func(s *routing.Service) string { return s.NetworkARN }))
+	case partUser:
+		var caller Caller
+		if e.caller != nil {
+			caller = *e.caller
 		}
-		dst = append(dst, s[from:i]...)
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c < utf8.RuneSelf:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
-		default:
-			r, size := decodeRune(s[i:])
-			dst = utf8.AppendRune(dst, r)
-			i += size - 1
+		o.text(`,"resolvedUser":"`, caller.ResolvedUser)
+		o.known(`,"listenerType":"-","authDeniedReason":"`, string(caller.Denied)) // Captures show no listener.
+	case partGroup:
+		o.known(`,"targetGroupArn":"`, member(e.group, func(g *routing.TargetGroup) string { return g.ARN }))
+	case partSourceVpc:
+		o.known(`,"sourceVpcArn":"`, member(e.vpc, func(v *routing.Source) string { return v.VpcARN }))
+	case partDestinationVpc:
+		o.known(`,"destinationVpcId":"`, member(e.group, func(g *routing.TargetGroup) string { return g.VpcID }))
+	case partSource:
+		o.host(`,"sourceIpPort":"`, e.source)
+	case partSourcePort:
+		o.port(e.source)
+	case partTarget:
+		o.host(`,"listenerId":"-","targetIpPort":"`, e.target)
+	case partTargetPort:
+		o.port(e.target)
+	case partFailure:
+		o.known(`,"failureReason":"`, string(e.failure))
+	case partService:
+		o.known(`,"serviceArn":"`, member(e.service, func(s *routing.Service) string { return s.ARN }))
+	case partSourceVpcID:
+		o.known(`,"sourceVpcId":"`, member(e.vpc, func(v *routing.Source) string { return v.VpcID }))
+	case partStart:
+		o.time(`,"startTime":"`, time.Unix(e.start, 0), false)
+	case partMethod:
+		o.bytes(`,"requestMethod":"`, e.textOf(textMethod))
+	case partPath:
+		o.bytes(`,"requestPath":"`, e.textOf(textPath))
+	case partProtocol:
+		o.known(`,"protocol":"`, e.protocol)
+	case partStatus:
+		o.numberIf(e.status != 0, `,"responseCode":`, int64(e.status)) // A connection that is passed through has none.
+	case partGRPCStatus:
+		o.numberIf(e.isGRPC, `,"grpcResponseCode":`, int64(e.grpcStatus))
+	case partReceived:
+		o.number(`,"bytesReceived":`, e.received)
+	case partSent:
+		o.number(`,"bytesSent":`, e.sent)
+	case partDuration:
+		o.number(`,"duration":`, e.duration)
+	case partAgent:
+		o.bytes(`,"userAgent":"`, e.textOf(textAgent))
+	case partHost:
+		o.bytes(`,"hostHeader":"`, e.textOf(textHost))
+	case partServerName:
+		o.text(`,"serverNameIndication":"`, member(e.tls, func(t *TLS) string { return t.ServerName }))
+	case partToTarget:
+		o.number(`,"requestToTargetDuration":`, e.toTarget)
+	case partFromTarget:
+		o.number(`,"responseFromTargetDuration":`, e.fromTarget)
+	case partTLS:
+		o.known(`,"sslCipher":"`, member(e.tls, func(t *TLS) string { return t.Cipher }))
+		o.known(`,"tlsVersion":"`, member(e.tls, func(t *TLS) string { return t.Version }))
+	case partRequestID:
+		o.bytes(`,"requestId":"`, e.textOf(textRequestID))
+	case partCaller:
+		var caller Caller
+		if e.caller != nil {
+			caller = *e.caller
 		}
-		i++
-		from = i
+		o.text(`,"callerPrincipal":"`, caller.Principal)
+		o.text(`,"callerPrincipalOrgID":"`, caller.PrincipalOrgID)
+		o.tags(`,"callerPrincipalTags":`, caller.PrincipalTags)
+		// Of callers by IAM Roles Anywhere, which there is not here.
+		o.raw(`,"callerX509SubjectCN":"-","callerX509IssuerOU":"-","callerX509SANNameCN":"-","callerX509SANDNS":"-","callerX509SANURI":"-"}`)
 	}
-	return append(dst, s[from:]...)
+	return o.b
 }
 
-func decodeRune[T string | []byte](s T) (rune, int) {
-	var head [utf8.UTFMax]byte
-	n := copy(head[:], s)
-	return utf8.DecodeRune(head[:n])
-}
-
-// AppendDetails appends what readers of entries at AWS do not get, for those who watch a node: names beside ids, the time to the
-// millisecond, and what exactly was wrong. It replaces the brace that closes the entry.
-func AppendDetails(dst []byte, r *Record) []byte {
-	e := entry{dst}
-	e.time(`,"time":"`, r.Start, true)
-	if s := r.Service; s != nil {
-		e.text(`,"service":"`, s.Name)
-		e.known(`,"serviceId":"`, s.ID)
-		e.known(`,"listener":"`, s.ListenerID)
+// member returns a member of what an entry refers to, or nothing if it refers to none.
+func member[T any](of *T, get func(*T) string) string {
+	if of == nil {
+		return ""
 	}
-	if r.Rule != nil {
-		e.known(`,"rule":"`, r.Rule.ID)
-	}
-	if r.Forward != nil {
-		e.text(`,"targetGroup":"`, r.Forward.TargetGroup.Name)
-	}
-	if r.Target.Function != "" {
-		e.known(`,"function":"`, r.Target.FunctionName())
-	}
-	e.bytes(`,"query":"`, r.Query)
-	e.number(`,"microseconds":`, r.Duration.Microseconds())
-	if r.Problem != nil {
-		e.text(`,"problem":"`, r.Problem.Error())
-	}
-	e.raw("}")
-	return e.b
-}
-
-// AppendResourceDetails is AppendDetails for a connection to a resource.
-func AppendResourceDetails(dst []byte, r *ResourceRecord) []byte {
-	e := entry{dst}
-	e.time(`,"time":"`, r.Start, true)
-	e.text(`,"resource":"`, r.Name)
-	if r.Problem != nil {
-		e.text(`,"problem":"`, r.Problem.Error())
-	}
-	e.raw("}")
-	return e.b
-}
-
-// AppendOutput appends a line that a function has written during an event, in the form for those who watch a node.
-func AppendOutput(dst []byte, at time.Time, function, requestID, line string) []byte {
-	e := entry{dst}
-	e.time(`{"time":"`, at, true)
-	e.known(`,"function":"`, function)
-	e.text(`,"requestId":"`, requestID)
-	e.text(`,"output":"`, line)
-	e.raw("}")
-	return e.b
+	return get(of)
 }

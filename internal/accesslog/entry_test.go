@@ -29,6 +29,58 @@ func record() *Record {
 	}
 }
 
+// kinds are the kinds of exchanges.
+var kinds = []struct {
+	name   string
+	change func(*Record)
+}{
+	{"forwarded", func(r *Record) {}},
+	{"over TLS by HTTP/2", func(r *Record) {
+		r.Protocol, r.TLS = "HTTP/2", &TLS{ServerName: "rates.example.com", Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256"}
+	}},
+	{"gRPC", func(r *Record) { r.Protocol, r.HasGRPCStatus, r.GRPCStatus = "HTTP/2", true, 14 }},
+	{"answered by a rule", func(r *Record) {
+		r.Status, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, routing.Place{}, 0, 0
+	}},
+	{"answered with failure by the target", func(r *Record) { r.Status = 403 }},
+	{"by a function", func(r *Record) {
+		r.Status, r.Failure, r.Target = 502, LambdaUnhandled, routing.Place{Function: "arn:aws:lambda:us-west-2:111122223333:function:rates:live"}
+	}},
+	{"not found by the client's VPC", func(r *Record) {
+		r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, ClientAccessDenied, nil, routing.Place{}, 0, 0
+	}},
+	{"from a VPC", func(r *Record) {
+		r.SourceVpc = &routing.Source{VpcID: "vpc-0fedcba9876543210", VpcARN: "arn:aws:ec2:us-west-2:111122223333:vpc/vpc-0fedcba9876543210"}
+	}},
+	{"no target answers", func(r *Record) {
+		r.Status, r.Failure, r.Problem = 500, TargetConnectionError, errors.New("connection refused")
+	}},
+	{"denied", func(r *Record) {
+		r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, routing.Place{}, 0, 0
+		r.Caller = &Caller{ResolvedUser: "Anonymous", Denied: DeniedByService}
+	}},
+	{"signed", func(r *Record) {
+		user := "arn:aws:iam::111122223333:user/ops"
+		r.Caller = &Caller{ResolvedUser: user, Principal: user, PrincipalTags: map[string]string{"team": "a", "stage": `"x"`}}
+	}},
+	{"signed, and denied by the network's policy", func(r *Record) {
+		r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, routing.Place{}, 0, 0
+		r.Caller = &Caller{ResolvedUser: "arn:aws:sts::111122223333:assumed-role/web/one", Denied: DeniedByNetwork}
+	}},
+	{"signed with a key that nobody has", func(r *Record) {
+		r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, routing.Place{}, 0, 0
+		r.Caller = &Caller{ResolvedUser: "Unknown"}
+	}},
+	{"unknown host", func(r *Record) {
+		r.Status, r.Service, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, nil, routing.Place{}, 0, 0
+		r.Host, r.UserAgent = []byte("nobody\x01\"\xff.example"), nil
+	}},
+	{"passed through", func(r *Record) {
+		*r = Record{Start: r.Start, Duration: r.Duration, Source: r.Source, Target: r.Target, Service: r.Service, Forward: r.Forward,
+			Protocol: "TLS", TLS: &TLS{ServerName: "rates.example.com"}, Received: 5000, Sent: 90000}
+	}},
+}
+
 // The golden file has an entry for each kind of exchange.
 func TestEntriesAreAsAtAWS(t *testing.T) {
 	want, err := os.ReadFile("testdata/entries.txt")
@@ -36,59 +88,12 @@ func TestEntriesAreAsAtAWS(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got strings.Builder
-	for _, c := range []struct {
-		name   string
-		change func(*Record)
-	}{
-		{"forwarded", func(r *Record) {}},
-		{"over TLS by HTTP/2", func(r *Record) {
-			r.Protocol, r.TLS = "HTTP/2", &TLS{ServerName: "rates.example.com", Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256"}
-		}},
-		{"gRPC", func(r *Record) { r.Protocol, r.HasGRPCStatus, r.GRPCStatus = "HTTP/2", true, 14 }},
-		{"answered by a rule", func(r *Record) {
-			r.Status, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, routing.Place{}, 0, 0
-		}},
-		{"answered with failure by the target", func(r *Record) { r.Status = 403 }},
-		{"by a function", func(r *Record) {
-			r.Status, r.Failure, r.Target = 502, LambdaUnhandled, routing.Place{Function: "arn:aws:lambda:us-west-2:111122223333:function:rates:live"}
-		}},
-		{"not found by the client's VPC", func(r *Record) {
-			r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, ClientAccessDenied, nil, routing.Place{}, 0, 0
-		}},
-		{"from a VPC", func(r *Record) {
-			r.SourceVpc = &routing.Source{VpcID: "vpc-0fedcba9876543210", VpcARN: "arn:aws:ec2:us-west-2:111122223333:vpc/vpc-0fedcba9876543210"}
-		}},
-		{"no target answers", func(r *Record) {
-			r.Status, r.Failure, r.Problem = 500, TargetConnectionError, errors.New("connection refused")
-		}},
-		{"denied", func(r *Record) {
-			r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, routing.Place{}, 0, 0
-			r.Caller = &Caller{ResolvedUser: "Anonymous", Denied: DeniedByService}
-		}},
-		{"signed", func(r *Record) {
-			user := "arn:aws:iam::111122223333:user/ops"
-			r.Caller = &Caller{ResolvedUser: user, Principal: user, PrincipalTags: map[string]string{"team": "a", "stage": `"x"`}}
-		}},
-		{"signed, and denied by the network's policy", func(r *Record) {
-			r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, routing.Place{}, 0, 0
-			r.Caller = &Caller{ResolvedUser: "arn:aws:sts::111122223333:assumed-role/web/one", Denied: DeniedByNetwork}
-		}},
-		{"signed with a key that nobody has", func(r *Record) {
-			r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, routing.Place{}, 0, 0
-			r.Caller = &Caller{ResolvedUser: "Unknown"}
-		}},
-		{"unknown host", func(r *Record) {
-			r.Status, r.Service, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, nil, routing.Place{}, 0, 0
-			r.Host, r.UserAgent = []byte("nobody\x01\"\xff.example"), nil
-		}},
-		{"passed through", func(r *Record) {
-			*r = Record{Start: r.Start, Duration: r.Duration, Source: r.Source, Target: r.Target, Service: r.Service, Forward: r.Forward,
-				Protocol: "TLS", TLS: &TLS{ServerName: "rates.example.com"}, Received: 5000, Sent: 90000}
-		}},
-	} {
+	for _, c := range kinds {
 		r := record()
 		c.change(r)
-		entry := AppendEntry([]byte("before"), r)
+		var e Entry
+		e.Take(r, &Room{Text: []byte("text of others")})
+		entry := e.Append([]byte("before"))
 		entry = entry[len("before"):]
 		var fields map[string]any
 		if err := json.Unmarshal(entry, &fields); err != nil {
@@ -131,18 +136,69 @@ func TestEntriesAreAsAtAWS(t *testing.T) {
 	}
 }
 
-func TestEntryOfAnUnsignedRequestAllocatesNothing(t *testing.T) {
-	r, room := record(), make([]byte, 0, 4<<10)
-	if n := testing.AllocsPerRun(100, func() { room = AppendEntry(room[:0], r) }); n != 0 {
+func TestLineOfAnEntryIsTheSameAfterAnyOther(t *testing.T) {
+	var list []Entry
+	var room Room
+	for _, c := range kinds {
+		r := record()
+		c.change(r)
+		list = append(list, Entry{})
+		list[len(list)-1].Take(r, &room)
+	}
+	for i := range list {
+		for j := range list {
+			var line Line
+			line.Become(&list[i], nil)
+			before := string(line.Text())
+			changes := line.Become(&list[j], nil)
+			want := string(list[j].Append(nil))
+			if string(line.Text()) != want {
+				t.Errorf("after %s, %s is\n%s\nwant\n%s", kinds[i].name, kinds[j].name, line.Text(), want)
+			}
+			at, shift := 0, 0
+			for _, c := range append(changes, Change{Start: len(want), End: len(want)}) {
+				if got := before[at-shift : c.Start-shift]; got != want[at:c.Start] {
+					t.Errorf("after %s, %s has %q in place of %q, which is not said to have changed", kinds[i].name, kinds[j].name, want[at:c.Start], got)
+				}
+				at, shift = c.End, c.Shift
+			}
+			if i == j && kinds[i].name != "signed" && len(changes) > 0 { // Tags are written again.
+				t.Errorf("%s changes to itself by %v", kinds[i].name, changes)
+			}
+		}
+	}
+}
+
+func TestEntryAllocatesNothing(t *testing.T) {
+	r, text, e, room, line := record(), make([]byte, 0, 4<<10), Entry{}, Room{}, new(Line)
+	r.Caller = &Caller{ResolvedUser: "Anonymous"}
+	changes := make([]Change, 0, numParts)
+	if n := testing.AllocsPerRun(100, func() {
+		r.Sent++
+		room.Reset()
+		e.Take(r, &room)
+		text = e.Append(text[:0])
+		line.Become(&e, changes)
+	}); n != 0 {
 		t.Errorf("an entry takes %v allocations", n)
 	}
 }
 
 func BenchmarkEntry(b *testing.B) {
-	r, room := record(), make([]byte, 0, 4<<10)
+	r, e, room, text := record(), Entry{}, Room{}, make([]byte, 0, 4<<10)
 	b.ReportAllocs()
 	for b.Loop() {
-		room = AppendEntry(room[:0], r)
+		room.Reset()
+		e.Take(r, &room)
+		text = e.Append(text[:0])
+	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	r, e, room := record(), Entry{}, Room{}
+	for b.Loop() {
+		room.Reset()
+		e.Take(r, &room)
 	}
 }
 

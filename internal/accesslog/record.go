@@ -3,7 +3,7 @@
 //
 // A Record holds what a VPC Lattice access log entry needs
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/monitoring-access-logs.html), so a new sink needs no change in the
-// proxy. AppendEntry and AppendResourceEntry write it as AWS does; where it goes is the decision of package delivery.
+// proxy. An Entry is the part of it that is written, as AWS does; where it goes is the decision of package delivery.
 package accesslog
 
 import (
@@ -20,11 +20,11 @@ type Log interface {
 	// Wants reports whether records of exchanges with a service are wanted. It is called once per exchange, before any
 	// clock is read for the record. The service is nil when none answers to the request's host.
 	Wants(service *routing.Service) bool
-	// Write is called at the end of an exchange whose record is wanted. The record and everything it refers to are valid
-	// only during the call, so Write must copy what it keeps.
+	// Write is called at the end of an exchange whose record is wanted. The record, its bytes and its Caller are valid only
+	// during the call, so Write must copy what it keeps of them. All else that it refers to never changes.
 	Write(r *Record)
 	// Failed is called like Write, and before it, at the end of each exchange that has failed, or whose response has a status of
-	// 5xx, whether or not its record is wanted. Without that, Start and the times that follow from it are not known.
+	// 5xx, whether or not its record is wanted. Without that, ToTarget and FromTarget are not known.
 	Failed(r *Record)
 }
 

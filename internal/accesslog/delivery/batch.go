@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -19,12 +20,18 @@ type Batch struct {
 	Key string
 	// Since is when the batch was begun.
 	Since time.Time
-	// Compressed are the entries, each with its line end, as gzip.
-	Compressed []byte
+	// File has the entries, each with its line end, as gzip. Whoever delivers the batch may move it.
+	File string
 }
 
 // Lines returns the entries, each with its line end.
-func (b *Batch) Lines() ([]byte, error) { return decompress(b.Compressed) }
+func (b *Batch) Lines() ([]byte, error) {
+	stream, err := os.ReadFile(b.File)
+	if err != nil {
+		return nil, err
+	}
+	return decompress(stream)
+}
 
 // batch is a Batch in the spool.
 type batch struct {

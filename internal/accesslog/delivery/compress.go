@@ -9,20 +9,23 @@ import (
 	"hash/crc32"
 	"io"
 	"math/bits"
+
+	"trellis/internal/accesslog"
 )
 
 // compressor writes lines as one stream of gzip (RFC 1952), each as its difference to the line before: all entries have the same
-// members in the same order, and most of their values are those of the entry before. That takes a tenth of the time of a general
-// compressor, for half as much again on the disk; with one, compressing was most of what an access log cost.
+// members in the same order, and most of their values are those of the entry before. Of an entry is known which ones, so that
+// the rest need not even be looked at. A general compressor takes far longer; with one, compressing was most of what an access
+// log cost.
 //
-// The stream can be read as far as it has been written once flush has been called. It ends with what finish returns.
+// The stream can be read as far as it has been written once flush has been called. It ends with what checksum.end returns.
 type compressor struct {
-	out      []byte // what is complete; the rest of it is in hold
-	hold     uint64
-	held     uint   // bits in hold
-	inBlock  bool   // a block of fixed Huffman codes is open
-	previous []byte // the line before
-	sum      checksum
+	out     []byte // what is complete; the rest of it is in hold
+	hold    uint64
+	held    uint            // bits in hold
+	inBlock bool            // a block of fixed Huffman codes is open
+	last    *accesslog.Line // the last line; nil if there is none that can be referred to
+	sum     checksum
 }
 
 // checksum is that of the lines in a stream, which the end of the stream holds.
@@ -31,9 +34,11 @@ type checksum struct {
 	size uint32 // modulo 2^32
 }
 
-func (s *checksum) add(text []byte) {
-	s.crc = crc32.Update(s.crc, crc32.IEEETable, text)
-	s.size += uint32(len(text))
+// addLine adds a line, and its line end: one byte more, for which another call would take as long as for 500.
+func (s *checksum) addLine(line []byte) {
+	crc := ^crc32.Update(s.crc, crc32.IEEETable, line)
+	s.crc = ^(crc32.IEEETable[byte(crc)^lineEnd[0]] ^ crc>>8)
+	s.size += uint32(len(line) + len(lineEnd))
 }
 
 const (
@@ -48,25 +53,36 @@ const (
 	// maxMatch and maxDistance bound a match.
 	maxMatch    = 258
 	maxDistance = 32 << 10
+	// maxKept is the length of a line that is worth its memory. There may be thousands of streams.
+	maxKept = 8 << 10
 	// endOfBlock is the symbol that ends a block.
 	endOfBlock = 256
 )
 
-// line adds a line, and its line end.
-func (c *compressor) line(line []byte) {
-	if !c.inBlock {
-		if c.previous == nil && c.sum.size == 0 {
-			c.out = append(c.out, streamHead...)
-		}
-		c.put(0b010, 3) // Not the last block; fixed codes.
-		c.inBlock = true
+// entry adds the line of an entry, and its line end.
+func (c *compressor) entry(e *accesslog.Entry) {
+	c.begin()
+	back, at, shift := len(c.last.Text())+len(lineEnd), 0, 0
+	var room [8]accesslog.Change
+	changes := c.last.Become(e, room[:0])
+	text := c.last.Text()
+	for _, change := range changes {
+		c.repeat(text[at:change.Start], back+shift)
+		c.literals(text[change.Start:change.End])
+		at, shift = change.End, change.Shift
 	}
-	from, at := line, c.previous
+	c.repeat(text[at:], back+shift)
+	c.end()
+}
+
+// line adds any line, and its line end.
+func (c *compressor) line(line []byte) {
+	c.begin()
+	from, at := line, c.last.Text()
 	for len(from) > 0 {
-		// As far back as the start of the line, and from there to the place in the line before, which has a line end, too.
-		distance := len(line) - len(from) + len(lineEnd) + len(at)
-		if n := commonPrefix(from, at); n >= minMatch && distance <= maxDistance {
-			c.match(n, distance)
+		if n := accesslog.CommonPrefix(from, at); n >= minMatch {
+			// As far back as the start of the line, and from there to the place in the line before, which has a line end, too.
+			c.repeat(from[:n], len(line)-len(from)+len(lineEnd)+len(at))
 			from, at = from[n:], at[n:]
 			continue
 		}
@@ -78,10 +94,31 @@ func (c *compressor) line(line []byte) {
 		c.literals(from[:n])
 		from, at = from[n:], at[skipped:]
 	}
+	c.last.Set(line)
+	c.end()
+}
+
+// begin begins a line.
+func (c *compressor) begin() {
+	if !c.inBlock {
+		if c.sum.size == 0 {
+			c.out = append(c.out, streamHead...)
+		}
+		c.put(0b010, 3) // Not the last block; fixed codes.
+		c.inBlock = true
+	}
+	if c.last == nil {
+		c.last = new(accesslog.Line)
+	}
+}
+
+// end ends the last line.
+func (c *compressor) end() {
 	c.literals([]byte(lineEnd))
-	c.sum.add(line)
-	c.sum.add([]byte(lineEnd))
-	c.previous = append(c.previous[:0], line[max(0, len(line)-maxDistance):]...)
+	c.sum.addLine(c.last.Text())
+	if len(c.last.Text()) > maxKept {
+		c.last = nil
+	}
 }
 
 // memberEnd returns the end of the member of an entry in which a position is, or else the end of the line. Quotes in a value are
@@ -93,84 +130,110 @@ func memberEnd(at []byte) int {
 	return len(at)
 }
 
-func commonPrefix(a, b []byte) (n int) {
-	most := min(len(a), len(b))
-	for ; n+8 <= most; n += 8 {
-		if differ := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:]); differ != 0 {
-			return n + bits.TrailingZeros64(differ)/8
-		}
-	}
-	for n < most && a[n] == b[n] {
-		n++
-	}
-	return n
-}
-
-// put appends bits, the lowest first. There are never more than 48 of them.
+// put appends bits, the lowest first. There are never more than 57 of them.
 func (c *compressor) put(value uint64, n uint) {
 	if c.held+n > 64 {
-		c.out = binary.LittleEndian.AppendUint64(c.out, c.hold)[:len(c.out)+int(c.held/8)]
-		c.hold >>= c.held / 8 * 8
-		c.held %= 8
+		c.spill()
 	}
 	c.hold |= value << c.held
 	c.held += n
 }
 
-// literals appends bytes that stand for themselves (RFC 1951 3.2.6).
+// spill moves whole bytes out of hold.
+func (c *compressor) spill() {
+	c.out = binary.LittleEndian.AppendUint64(c.out, c.hold)[:len(c.out)+int(c.held/8)]
+	c.hold >>= c.held / 8 * 8
+	c.held %= 8
+}
+
+// literals appends bytes that stand for themselves (RFC 1951 3.2.6), seven of them at a time.
 func (c *compressor) literals(text []byte) {
-	for _, b := range text {
-		if b < 144 {
-			c.put(uint64(bits.Reverse8(0b00110000+b)), 8)
+	const each = 0x0101010101010101
+	for len(text) > 0 {
+		n := min(len(text), 7)
+		word := firstBytes(text, n)
+		if word&(0x80*each) == 0 {
+			codes := bits.ReverseBytes64(bits.Reverse64(word + 0b00110000*each)) // Each is reversed.
+			c.put(codes&(1<<(8*n)-1), uint(8*n))
 		} else {
-			c.put(uint64(bits.Reverse8(0b11001000+(b-144)/2))|uint64(b&1)<<8, 9)
+			for _, b := range text[:n] {
+				c.put(literalCode(b))
+			}
 		}
+		text = text[n:]
 	}
 }
 
-// match appends a reference to n bytes that stand so far back (RFC 1951 3.2.5).
-func (c *compressor) match(n, distance int) {
-	for n > 0 {
+// literalCode returns the code of a byte, and how many bits it has.
+func literalCode(b byte) (code uint64, width uint) {
+	if b < 144 {
+		return uint64(bits.Reverse8(0b00110000 + b)), 8
+	}
+	return uint64(bits.Reverse8(0b11001000+(b-144)/2)) | uint64(b&1)<<8, 9
+}
+
+// firstBytes returns the first bytes of a text, of which it has so many, up to seven. The rest is 0.
+func firstBytes(text []byte, n int) uint64 {
+	switch {
+	case len(text) >= 8:
+		return binary.LittleEndian.Uint64(text) & (1<<(8*7) - 1)
+	case n >= 4:
+		return uint64(binary.LittleEndian.Uint32(text)) | uint64(binary.LittleEndian.Uint32(text[n-4:]))<<(8*(n-4))
+	case n >= 2:
+		return uint64(binary.LittleEndian.Uint16(text)) | uint64(binary.LittleEndian.Uint16(text[n-2:]))<<(8*(n-2))
+	default:
+		return uint64(text[0])
+	}
+}
+
+// repeat appends text that stands so far back, too.
+func (c *compressor) repeat(text []byte, distance int) {
+	if len(text) < minMatch || distance > maxDistance {
+		c.literals(text)
+		return
+	}
+	back, width := distanceCode(distance)
+	for n := len(text); n > 0; {
 		length := min(n, maxMatch)
 		if rest := n - length; rest > 0 && rest < minMatch {
 			length -= minMatch
 		}
-		c.length(length)
-		c.distance(distance)
+		code, wide := lengthCode(length)
+		c.put(code|back<<wide, wide+width)
 		n -= length
 	}
 }
 
-func (c *compressor) length(length int) {
-	code, extra, more := uint(285), uint(0), uint(0)
+// lengthCode returns the code of the length of a match, and how many bits it has (RFC 1951 3.2.5).
+func lengthCode(length int) (code uint64, width uint) {
+	symbol, extra, more := uint(285), uint(0), uint(0)
 	if length < maxMatch {
 		n := uint(length - 3)
 		if n >= 4 {
 			extra = uint(bits.Len(n)) - 3
 		}
-		code, more = 257+4*extra+n>>extra, n&(1<<extra-1)
+		symbol, more = 257+4*extra+n>>extra, n&(1<<extra-1)
 	}
-	c.symbol(code)
-	c.put(uint64(more), extra)
+	code, width = symbolCode(symbol)
+	return code | uint64(more)<<width, width + extra
 }
 
-// symbol appends the code of a length, or that of the end of a block.
-func (c *compressor) symbol(code uint) {
-	if code < 280 {
-		c.put(uint64(bits.Reverse8(uint8(code-endOfBlock))>>1), 7)
-	} else {
-		c.put(uint64(bits.Reverse8(uint8(0b11000000+code-280))), 8)
+// symbolCode returns the code of a symbol that stands for a length, or that of the end of a block.
+func symbolCode(symbol uint) (code uint64, width uint) {
+	if symbol < 280 {
+		return uint64(bits.Reverse8(uint8(symbol-endOfBlock)) >> 1), 7
 	}
+	return uint64(bits.Reverse8(uint8(0b11000000 + symbol - 280))), 8
 }
 
-func (c *compressor) distance(distance int) {
+// distanceCode is lengthCode for a distance.
+func distanceCode(distance int) (code uint64, width uint) {
 	n, extra := uint(distance-1), uint(0)
 	if n >= 4 {
 		extra = uint(bits.Len(n)) - 2
 	}
-	code := 2*extra + n>>extra
-	c.put(uint64(bits.Reverse8(uint8(code))>>3), 5)
-	c.put(uint64(n&(1<<extra-1)), extra)
+	symbol := 2*extra + n>>extra
+	return uint64(bits.Reverse8(uint8(symbol))>>3) | uint64(n&(1<<extra-1))<<5, 5 + extra
 }
 
 // flush completes what has come, so that out ends with a whole byte.
@@ -178,7 +241,7 @@ func (c *compressor) flush() {
 	if !c.inBlock {
 		return
 	}
-	c.symbol(endOfBlock)
+	c.put(symbolCode(endOfBlock))
 	c.put(0b000, 3) // Not the last block; stored.
 	for n := (c.held + 7) / 8; n > 0; n-- {
 		c.out = append(c.out, byte(c.hold))
@@ -191,7 +254,7 @@ func (c *compressor) flush() {
 // rewind forgets what has come since the stream had a checksum, which has not been written out.
 func (c *compressor) rewind(to checksum) {
 	c.out, c.hold, c.held, c.inBlock = c.out[:0], 0, 0, false
-	c.previous, c.sum = nil, to
+	c.last, c.sum = nil, to
 }
 
 // end returns the end of a stream of which the lines have such a checksum.

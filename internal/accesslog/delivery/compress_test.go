@@ -15,12 +15,14 @@ import (
 	"trellis/internal/routing"
 )
 
-// entries returns lines of exchanges as they come to a service: what differs is what differs in traffic.
-func entries(n int) (lines []byte) {
+// exchanges returns entries of exchanges as they come to a service: what differs is what differs in traffic.
+func exchanges(n int) (list []accesslog.Entry) {
 	random := rand.New(rand.NewPCG(1, 2))
 	service := &routing.Service{Name: "orders", ARN: "arn:aws:vpc-lattice:us-west-2:111122223333:service/svc-0123456789abcdef0",
 		NetworkARN: "arn:aws:vpc-lattice:us-west-2:111122223333:servicenetwork/sn-0123456789abcdef0"}
 	at := time.Date(2026, 5, 1, 10, 7, 0, 0, time.UTC)
+	var room accesslog.Room
+	list = make([]accesslog.Entry, n)
 	for i := range n {
 		at = at.Add(time.Duration(random.IntN(50)) * time.Millisecond)
 		r := accesslog.Record{
@@ -33,7 +35,15 @@ func entries(n int) (lines []byte) {
 		if i%20 == 0 {
 			r.Status, r.Failure = 502, "TargetConnectionError"
 		}
-		lines = append(accesslog.AppendEntry(lines, &r), '\n')
+		list[i].Take(&r, &room)
+	}
+	return list
+}
+
+// entries returns the lines of exchanges.
+func entries(n int) (lines []byte) {
+	for _, e := range exchanges(n) {
+		lines = append(e.Append(lines), '\n')
 	}
 	return lines
 }
@@ -61,6 +71,105 @@ func TestEntriesComeOutOfAStreamAsTheyWentIn(t *testing.T) {
 	if len(stream) > len(lines)/8 {
 		t.Errorf("%d bytes are compressed to %d only", len(lines), len(stream))
 	}
+}
+
+func TestEntriesAreCompressedAsTheirLinesAre(t *testing.T) {
+	var c compressor
+	for _, e := range exchanges(1000) {
+		c.entry(&e)
+	}
+	c.flush()
+	lines := entries(1000)
+	if !bytes.Equal(read(t, append(c.out, c.sum.end()...)), lines) {
+		t.Error("other lines come out")
+	}
+	if stream := Compress(lines); len(c.out) > len(stream) {
+		t.Errorf("they take %d bytes, and their lines %d", len(c.out), len(stream))
+	}
+}
+
+// FuzzEntries has other programs read what entries are compressed to, of which each byte changes something.
+func FuzzEntries(f *testing.F) {
+	f.Add([]byte("aaaabcdefghijklmnopqrstuvwxyz"), "/orders/1", []byte("\xff\n\"x"))
+	f.Add([]byte{0, 0, 1, 0, 5, 0, 23, 9, 0, 19, 0}, strings.Repeat("/long", 7000), []byte(nil))
+	f.Fuzz(func(t *testing.T, changes []byte, path string, other []byte) {
+		if len(changes) > 1000 {
+			return
+		}
+		service := &routing.Service{Name: "orders", ARN: "arn:service/svc-1", NetworkARN: "arn:servicenetwork/sn-1"}
+		r := accesslog.Record{Service: service, Method: []byte("GET"), Path: []byte("/"), RequestID: []byte("1"), Status: 200}
+		var (
+			c    compressor
+			want []byte
+		)
+		for _, change := range changes {
+			n := int(change / 24)
+			switch change % 24 {
+			case 0:
+				r.RequestID = fmt.Append(nil, n, len(want))
+			case 1:
+				r.Path = []byte(path)[:min(n*len(path)/8, len(path))]
+			case 2:
+				r.Method = other
+			case 3:
+				r.Host = []byte(path)
+			case 4:
+				r.UserAgent = other[:min(n, len(other))]
+			case 5:
+				r.Source = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), uint16(n))
+			case 6:
+				r.Target.Address = netip.AddrPortFrom(netip.IPv6LinkLocalAllNodes(), uint16(n))
+			case 7:
+				r.Service = nil
+			case 8:
+				r.Service = service
+			case 9:
+				r.SourceVpc = &routing.Source{VpcID: path, VpcARN: "arn:vpc"}
+			case 10:
+				r.Forward = &routing.Forward{TargetGroup: &routing.TargetGroup{ARN: path, VpcID: "vpc-1"}}
+			case 11:
+				r.Forward, r.SourceVpc = nil, nil
+			case 12:
+				r.Failure = accesslog.Failures[n]
+			case 13:
+				r.Protocol = path
+			case 14:
+				r.Status = n * 100
+			case 15:
+				r.HasGRPCStatus, r.GRPCStatus = n > 1, n
+			case 16:
+				r.Received, r.Sent = int64(n)<<40, int64(len(want))
+			case 17:
+				r.Duration, r.ToTarget, r.FromTarget = time.Duration(n)*time.Hour, time.Duration(len(want)), time.Duration(n)*time.Millisecond
+			case 18:
+				r.TLS = &accesslog.TLS{ServerName: path, Version: "TLSv1.3", Cipher: string(other)}
+			case 19:
+				r.Caller = &accesslog.Caller{ResolvedUser: path, Principal: path, Denied: accesslog.DeniedByIdentity}
+			case 20:
+				r.Caller = &accesslog.Caller{PrincipalTags: map[string]string{path: string(other)}}
+			case 21:
+				r.TLS, r.Caller = nil, nil
+			case 22:
+				c.line([]byte(`{"lostEntries":1}`))
+				want = append(want, "{\"lostEntries\":1}\n"...)
+			case 23:
+				c.flush()
+			}
+			var (
+				e    accesslog.Entry
+				room accesslog.Room
+			)
+			e.Take(&r, &room)
+			c.entry(&e)
+			want = append(e.Append(want), '\n')
+			room.Reset()
+			clear(room.Text[:cap(room.Text)]) // Nothing may refer to it any more.
+		}
+		c.flush()
+		if len(changes) > 0 && !bytes.Equal(read(t, append(c.out, c.sum.end()...)), want) {
+			t.Fatal("other lines come out")
+		}
+	})
 }
 
 func TestStreamCanBeReadAsFarAsItWasFlushed(t *testing.T) {
@@ -132,7 +241,21 @@ func TestLongLinesAreCompressed(t *testing.T) {
 	}
 }
 
-func BenchmarkCompress(b *testing.B) {
+func BenchmarkEntries(b *testing.B) {
+	list := exchanges(1000)
+	var c compressor
+	for b.Loop() {
+		c.rewind(checksum{})
+		for i := range list {
+			c.entry(&list[i])
+		}
+		c.flush()
+	}
+	b.ReportMetric(float64(len(c.out))/float64(c.sum.size), "of-the-size")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/entry")
+}
+
+func BenchmarkLines(b *testing.B) {
 	lines := entries(1000)
 	var c compressor
 	b.SetBytes(int64(len(lines)))

@@ -25,7 +25,8 @@ const (
 	tidiedEvery = time.Minute
 )
 
-// Directory is a Sink that writes batches to files, under the names that objects in S3 have.
+// Directory is a Sink that moves batches to files, under the names that objects in S3 have. It is on the file system of
+// the spool.
 type Directory struct {
 	dir      string
 	maxBytes int64
@@ -51,7 +52,7 @@ func (d *Directory) Deliver(_ context.Context, b Batch) ([]byte, int64, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, 0, err
 	}
-	if err := replaceFile(path, b.Compressed); err != nil {
+	if err := errors.Join(os.Chmod(b.File, 0o640), os.Rename(b.File, path)); err != nil { // Whatever the process's mask is.
 		return nil, 0, err
 	}
 	if d.dueToTidy() {

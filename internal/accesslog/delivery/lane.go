@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -23,13 +24,14 @@ const (
 
 // lane is the way from a subscription to its destination.
 type lane struct {
-	id      string
-	to      *lattice.AccessLogSubscription
-	open    *batch     // takes entries; nil when there are none
-	stream  compressor // of open; what it holds is not in the file yet
-	pending int64      // how many entries it holds
-	waiting []*batch   // complete ones, oldest first
-	sending bool       // a goroutine delivers what waits
+	id       string
+	to       *lattice.AccessLogSubscription
+	open     *batch     // takes entries; nil when there are none
+	stream   compressor // of open; what it holds is not in the file yet
+	pending  int64      // how many entries it holds
+	waiting  []*batch   // complete ones, oldest first
+	sending  bool       // a goroutine delivers what waits
+	destined time.Time  // when it was written down where the batches go
 	// failures is how many attempts have failed since the last one that succeeded.
 	failures int
 	// missing are entries that could not be written. A record of them comes before the next entry.
@@ -128,19 +130,25 @@ func (s *Spool) next(l *lane) (*batch, chan struct{}) {
 
 // attempt delivers a batch, and returns how long to wait before the next one.
 func (s *Spool) attempt(l *lane, b *batch) (pause time.Duration) {
-	stream, err := os.ReadFile(s.path(b.name))
-	if err == nil && int64(len(stream)) < b.bytes {
+	path, end := s.path(b.name), b.sum.end()
+	info, err := os.Stat(path)
+	if err == nil && info.Size() < b.bytes {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
 		// Somebody has removed the file, or the disk fails.
-		s.cfg.Log.Error("a batch of access logs cannot be read; it is lost", "file", s.path(b.name), "error", err)
+		s.cfg.Log.Error("a batch of access logs cannot be read; it is lost", "file", path, "error", err)
 		s.lose(b.entries, "destination", l.to.DestinationARN, "problem", "the batch cannot be read")
 		return s.attempted(l, b, nil)
 	}
+	if info.Size() != b.bytes+int64(len(end)) { // Writing more has failed.
+		if err := errors.Join(os.Truncate(path, b.bytes), appendFile(path, b.bytes, end)); err != nil {
+			return s.attempted(l, b, err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(s.delivering, deliveryTimeout)
 	defer cancel()
-	rest, refused, err := s.cfg.Sink.Deliver(ctx, Batch{To: l.to, Key: objectKey(l.to, b.name), Since: b.since, Compressed: append(stream[:b.bytes], b.sum.end()...)})
+	rest, refused, err := s.cfg.Sink.Deliver(ctx, Batch{To: l.to, Key: objectKey(l.to, b.name), Since: b.since, File: path})
 	if refused > 0 {
 		s.lose(refused, "destination", l.to.DestinationARN, "problem", "the destination does not take them")
 	}

@@ -2,18 +2,22 @@
 // access log subscriptions, and whoever watches. Entries for destinations go from the queue into batches on the disk, and
 // from there to a sink, which is a directory or AWS (package amazon).
 //
-// A record is encoded on the goroutine of its connection, into one of a few buffers; nothing there waits. When all of
-// them are full, because the disk is slower than traffic, entries are dropped and counted.
+// What an entry needs of a record is copied on the goroutine of its connection, into one of a few buffers; nothing there waits.
+// When all of them are full, because the disk is slower than traffic, entries are dropped and counted. One goroutine makes text
+// of entries, many of them at once.
 package delivery
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
@@ -59,7 +63,7 @@ type Queue struct {
 	memory
 }
 
-// buffer collects encoded records until they are delivered.
+// buffer collects entries until they are delivered.
 type buffer struct {
 	mu      sync.Mutex // mu guards the fields below. The data path only tries to lock it.
 	records records
@@ -69,18 +73,50 @@ type buffer struct {
 	next    *buffer // of the extra ones
 }
 
-// records are encoded in a row.
+// records are entries, and what they refer to.
 type records struct {
-	bytes   []byte
+	room    accesslog.Room
 	entries []entry
 }
 
 // entry is one of records.
 type entry struct {
-	logs    []*lattice.AccessLogSubscription
-	start   int // of the entry in the bytes
-	end     int
-	watched int // where the additions for those who watch end; they follow the entry
+	logs []*lattice.AccessLogSubscription
+	// exchange is the entry, if text is nil. That of a connection to a resource is text already.
+	exchange accesslog.Entry
+	text     []byte
+	details  []byte // for those who watch; nil if nobody does
+}
+
+// size returns how many bytes the records take.
+func (r *records) size() int {
+	return len(r.room.Text) + len(r.entries)*int(unsafe.Sizeof(entry{})) + len(r.room.Callers)*int(unsafe.Sizeof(accesslog.Caller{}))
+}
+
+// add appends text to the room, and returns it as it is there.
+func (r *records) add(appendText func([]byte) []byte) []byte {
+	from := len(r.room.Text)
+	r.room.Text = appendText(r.room.Text)
+	return r.room.Text[from:]
+}
+
+// next adds an entry for subscriptions.
+func (r *records) next(logs []*lattice.AccessLogSubscription) *entry {
+	n := len(r.entries)
+	if n == cap(r.entries) {
+		r.entries = slices.Grow(r.entries, 1)
+	}
+	r.entries = r.entries[:n+1] // It is empty, as reset has left it.
+	e := &r.entries[n]
+	e.logs = logs
+	return e
+}
+
+// reset makes room again.
+func (r *records) reset() {
+	clear(r.entries) // They refer to services that may be gone.
+	r.entries = r.entries[:0]
+	r.room.Reset()
 }
 
 // NewQueue returns a queue. Run delivers what comes.
@@ -106,9 +142,18 @@ func (q *Queue) Write(r *accesslog.Record) {
 	if r.Service != nil {
 		logs = r.Service.AccessLogs()
 	}
-	q.write(logs,
-		func(to []byte) []byte { return accesslog.AppendEntry(to, r) },
-		func(to []byte) []byte { return accesslog.AppendDetails(to, r) })
+	b := q.lock()
+	if b == nil {
+		q.drop(logs)
+		return
+	}
+	before := b.records.size()
+	e := b.records.next(logs)
+	e.exchange.Take(r, &b.records.room)
+	if q.watched() {
+		e.details = b.records.add(func(to []byte) []byte { return accesslog.AppendDetails(to, r) })
+	}
+	q.unlock(b, before)
 }
 
 // WantsResource implements accesslog.ResourceLog.
@@ -118,25 +163,18 @@ func (q *Queue) WantsResource(logs []*lattice.AccessLogSubscription) bool {
 
 // WriteResource implements accesslog.ResourceLog.
 func (q *Queue) WriteResource(r *accesslog.ResourceRecord, logs []*lattice.AccessLogSubscription) {
-	q.write(logs,
-		func(to []byte) []byte { return accesslog.AppendResourceEntry(to, r) },
-		func(to []byte) []byte { return accesslog.AppendResourceDetails(to, r) })
-}
-
-// write adds an entry for subscriptions, with its details if somebody watches.
-func (q *Queue) write(logs []*lattice.AccessLogSubscription, appendEntry, appendDetails func([]byte) []byte) {
 	b := q.lock()
 	if b == nil {
 		q.drop(logs)
 		return
 	}
-	e := entry{logs: logs, start: len(b.records.bytes)}
-	b.records.bytes = appendEntry(b.records.bytes)
-	e.end = len(b.records.bytes)
+	before := b.records.size()
+	e := b.records.next(logs)
+	e.text = b.records.add(func(to []byte) []byte { return accesslog.AppendResourceEntry(to, r) })
 	if q.watched() {
-		b.records.bytes = appendDetails(b.records.bytes)
+		e.details = b.records.add(func(to []byte) []byte { return accesslog.AppendResourceDetails(to, r) })
 	}
-	q.unlock(b, e)
+	q.unlock(b, before)
 }
 
 // lock returns a buffer that has room, or nil.
@@ -148,7 +186,7 @@ func (q *Queue) lock() *buffer {
 			busy = true
 			continue
 		}
-		if len(b.records.bytes) < maxBufferBytes {
+		if b.records.size() < maxBufferBytes {
 			return b
 		}
 		b.mu.Unlock()
@@ -164,11 +202,9 @@ func (q *Queue) lock() *buffer {
 	return nil
 }
 
-// unlock adds an entry that has been encoded.
-func (q *Queue) unlock(b *buffer, e entry) {
-	e.watched = len(b.records.bytes)
-	b.records.entries = append(b.records.entries, e)
-	wasEmpty, isFull := len(b.records.entries) == 1, e.start < fullBufferBytes && e.watched >= fullBufferBytes
+// unlock makes an entry visible that has been added to a buffer of such a size before.
+func (q *Queue) unlock(b *buffer, before int) {
+	wasEmpty, isFull := len(b.records.entries) == 1, before < fullBufferBytes && b.records.size() >= fullBufferBytes
 	b.mu.Unlock()
 	if isFull {
 		signal(q.full)
@@ -247,14 +283,13 @@ func (q *Queue) empty() {
 	for i := range q.buffers {
 		b := &q.buffers[i]
 		b.mu.Lock()
-		full := b.records
-		b.records = records{b.emptied.bytes[:0], b.emptied.entries[:0]}
+		b.records, b.emptied = b.emptied, b.records
 		b.mu.Unlock()
-		q.hand(&full)
-		b.emptied = full
-		if cap(full.bytes) > maxBufferBytes/4 {
+		q.hand(&b.emptied)
+		if size := b.emptied.size(); size > maxBufferBytes/4 {
 			b.emptied = records{} // After a burst.
 		}
+		b.emptied.reset()
 	}
 	for b := q.extra.Swap(nil); b != nil; b = b.next {
 		q.extras.Add(-1)
@@ -292,16 +327,20 @@ func (q *Queue) tellLacking(now time.Time) {
 
 // hand gives entries to those who want them.
 func (q *Queue) hand(full *records) {
+	if q.cfg.Spool != nil {
+		q.cfg.Spool.Append(full.entries)
+	}
 	for i := range full.entries {
-		e := &full.entries[i]
-		if q.cfg.Spool != nil {
-			for _, to := range e.logs {
-				q.cfg.Spool.Append(to, full.bytes[e.start:e.end])
-			}
-		}
-		e.logs = nil
-		if e.watched > e.end {
-			q.show(full.bytes[e.start:e.end-len("}")], full.bytes[e.end:e.watched])
+		if e := &full.entries[i]; e.details != nil {
+			q.show(bytes.TrimSuffix(e.append(nil), []byte("}")), e.details)
 		}
 	}
+}
+
+// append appends the entry as text.
+func (e *entry) append(to []byte) []byte {
+	if e.text != nil {
+		return append(to, e.text...)
+	}
+	return e.exchange.Append(to)
 }

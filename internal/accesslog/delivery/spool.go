@@ -36,6 +36,8 @@ const (
 	summaryInterval = 5 * time.Minute
 	// destinationAge is how long the file of a lane without batches is kept: the lane may be about to get one.
 	destinationAge = time.Hour
+	// destinedEvery is how often that file is written again, in case somebody has removed it. There may be many batches a second.
+	destinedEvery = time.Minute
 
 	batchSuffix       = ".spool.gz" // gunzip reads it at any time.
 	destinationSuffix = ".destination"
@@ -119,20 +121,35 @@ func NewSpool(cfg SpoolConfig) (*Spool, error) {
 
 func (s *Spool) path(batch string) string { return filepath.Join(s.cfg.Dir, batch+batchSuffix) }
 
-// Append takes an entry, without a line end, which is valid during the call only. It is called by one goroutine.
-func (s *Spool) Append(to *lattice.AccessLogSubscription, entry []byte) {
+// Append takes entries for their subscriptions. They are valid during the call only. It is called by one goroutine.
+func (s *Spool) Append(entries []entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.lane(to)
-	if l.stream.out == nil {
-		l.stream.out, s.spare = s.spare, nil
-	}
-	l.tell()
-	l.stream.line(entry)
-	l.pending++
-	if limit, _ := s.cfg.Sink.Complete(to); int64(l.stream.sum.size) >= int64(limit) {
-		s.write(l, time.Now())
-		s.cut(l)
+	var (
+		last *lattice.AccessLogSubscription
+		l    *lane
+	)
+	for i := range entries {
+		e := &entries[i]
+		for _, to := range e.logs {
+			if to != last {
+				l, last = s.lane(to), to
+			}
+			if l.stream.out == nil {
+				l.stream.out, s.spare = s.spare, nil
+			}
+			l.tell()
+			if e.text != nil {
+				l.stream.line(e.text)
+			} else {
+				l.stream.entry(&e.exchange)
+			}
+			l.pending++
+			if limit, _ := s.cfg.Sink.Complete(to); int64(l.stream.sum.size) >= int64(limit) {
+				s.write(l, time.Now())
+				s.cut(l)
+			}
+		}
 	}
 }
 
@@ -188,21 +205,27 @@ func (s *Spool) write(l *lane, now time.Time) {
 func (s *Spool) writeStream(l *lane, now time.Time) error {
 	b := l.open
 	if b == nil {
-		if err := s.writeDestination(l); err != nil {
-			return err
+		if now.Sub(l.destined) >= destinedEvery {
+			if err := s.writeDestination(l); err != nil {
+				return err
+			}
+			l.destined = now
 		}
 		b = &batch{name: batchName(l.to, now, l.id, s.process, s.number), since: now}
 		s.number++
 	}
-	if err := appendFile(s.path(b.name), b.bytes, slices.Concat(l.stream.out, l.stream.sum.end())); err != nil {
+	n := len(l.stream.out)
+	l.stream.out = append(l.stream.out, l.stream.sum.end()...)
+	err := appendFile(s.path(b.name), b.bytes, l.stream.out)
+	if l.stream.out = l.stream.out[:n]; err != nil {
 		return err
 	}
 	if l.open == nil {
 		l.open = b
 		s.batches++
 	}
-	b.bytes += int64(len(l.stream.out))
-	s.bytes += int64(len(l.stream.out))
+	b.bytes += int64(n)
+	s.bytes += int64(n)
 	b.entries += l.pending
 	b.sum, b.until = l.stream.sum, now
 	l.pending, l.told = 0, nil

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
@@ -87,6 +88,11 @@ func openSpool(t *testing.T, dir string, maxBytes int64, sink Sink) *Spool {
 	return s
 }
 
+// appendLine appends a line as if it were an entry.
+func (s *Spool) appendLine(to *lattice.AccessLogSubscription, line []byte) {
+	s.Append([]entry{{logs: []*lattice.AccessLogSubscription{to}, text: line}})
+}
+
 // kill leaves a spool as a process does that is killed: its locks are gone, and nothing else is done.
 func (s *Spool) kill() {
 	s.close()
@@ -139,8 +145,8 @@ func TestDirectoryHasTheEntriesOfEachSubscriptionUnderTheNamesOfS3(t *testing.T)
 		dir := t.TempDir()
 		s := openSpool(t, dir, 1<<30, NewDirectory(dir, 1<<30, slog.New(slog.DiscardHandler)))
 		one, other := subscription("als-1", "svc-1"), subscription("als-2", "sn-1")
-		s.Append(one, []byte(`{"n":1}`))
-		s.Append(other, []byte(`{"n":1}`))
+		s.appendLine(one, []byte(`{"n":1}`))
+		s.appendLine(other, []byte(`{"n":1}`))
 		s.Flush(time.Now())
 		open := files(t, dir, batchSuffix)
 		if len(open) != 2 || !strings.HasPrefix(open[0], "111122223333_VpcLatticeAccessLogs_us-west-2_") {
@@ -150,7 +156,7 @@ func TestDirectoryHasTheEntriesOfEachSubscriptionUnderTheNamesOfS3(t *testing.T)
 			t.Errorf("while it takes entries, a batch has %v", got)
 		}
 		time.Sleep(ObjectAge)
-		s.Append(one, []byte(`{"n":2}`))
+		s.appendLine(one, []byte(`{"n":2}`))
 		s.Flush(time.Now())
 		synctest.Wait()
 		const folder = "AWSLogs/111122223333/VpcLattice/AccessLogs/us-west-2/2000/01/01/svc-1/111122223333_VpcLatticeAccessLogs_us-west-2_svc-1_20000101T0000Z_"
@@ -161,7 +167,7 @@ func TestDirectoryHasTheEntriesOfEachSubscriptionUnderTheNamesOfS3(t *testing.T)
 		if got := linesOf(t, filepath.Join(dir, done[0])); !slices.Equal(got, []string{`{"n":1}`, `{"n":2}`}) {
 			t.Errorf("the file has %v", got)
 		}
-		s.Append(one, []byte(`{"n":3}`))
+		s.appendLine(one, []byte(`{"n":3}`))
 		s.Close()
 		if open, done := files(t, dir, batchSuffix), files(t, dir, ObjectSuffix); len(open) != 0 || len(done) != 3 || len(files(t, dir, lockSuffix)) != 0 {
 			t.Errorf("in the end the files are %v", files(t, dir, ""))
@@ -189,11 +195,11 @@ func TestNextProcessDeliversWhatAKilledOneHasLeft(t *testing.T) {
 	sink := newTaker(1<<20, time.Hour)
 	killed := openSpool(t, dir, 1<<30, sink)
 	to := subscription("als-1", "svc-1")
-	killed.Append(to, []byte(`{"n":1}`))
-	killed.Append(to, []byte(`{"n":2}`))
+	killed.appendLine(to, []byte(`{"n":1}`))
+	killed.appendLine(to, []byte(`{"n":2}`))
 	killed.Flush(time.Now())
 	whole := killed.bytes
-	killed.Append(to, []byte(`{"n":3,"more":"that is cut off"}`))
+	killed.appendLine(to, []byte(`{"n":3,"more":"that is cut off"}`))
 	killed.Flush(time.Now())
 	if err := os.Truncate(filepath.Join(dir, files(t, dir, batchSuffix)[0]), whole+12); err != nil {
 		t.Fatal(err)
@@ -218,7 +224,7 @@ func TestProcessThatEndsLeavesWhatItCannotDeliver(t *testing.T) {
 	sink := newTaker(1<<20, time.Hour)
 	sink.setDown("als-1", true)
 	s := openSpool(t, dir, 1<<30, sink)
-	s.Append(subscription("als-1", "svc-1"), []byte(`{"n":1}`))
+	s.appendLine(subscription("als-1", "svc-1"), []byte(`{"n":1}`))
 	s.Close()
 	if left := files(t, dir, batchSuffix); len(left) != 1 {
 		t.Fatalf("what is left is %v, want a batch", left)
@@ -236,7 +242,7 @@ func TestOldestBatchesGoBeyondTheBoundAndARecordTakesTheirPlace(t *testing.T) {
 		s := openSpool(t, t.TempDir(), 1000, sink)
 		to := subscription("als-1", "svc-1")
 		for i := range 100 {
-			s.Append(to, fmt.Appendf(nil, `{"n":%04d,"pad":"%s"}`, i, strings.Repeat("x", 80)))
+			s.appendLine(to, fmt.Appendf(nil, `{"n":%04d,"pad":"%s"}`, i, strings.Repeat("x", 80)))
 			time.Sleep(time.Second)
 			s.Flush(time.Now())
 			synctest.Wait()
@@ -292,11 +298,13 @@ func TestMemoryIsBoundedWhileDestinationsAreDown(t *testing.T) {
 			time.Sleep(interval)
 			held, batches := cap(s.spare), int64(0)
 			for _, l := range s.lanes {
-				held += cap(l.stream.out) + cap(l.stream.previous)
+				if held += cap(l.stream.out); l.stream.last != nil {
+					held += 2*len(l.stream.last.Text()) + int(unsafe.Sizeof(*l.stream.last))
+				}
 				batches += int64(len(l.waiting))
 			}
 			for i := range q.buffers {
-				held += cap(q.buffers[i].records.bytes) + cap(q.buffers[i].emptied.bytes)
+				held += q.buffers[i].records.held() + q.buffers[i].emptied.held()
 			}
 			// A batch of less than a record's length is a record of lost entries, of which each destination has few.
 			if held > 1<<20 || s.bytes > maxBytes+100*maxHoleBytes || batches > maxBytes/1000+100 {
@@ -322,9 +330,9 @@ func TestDestinationThatIsDownDelaysNoOther(t *testing.T) {
 		}
 		for range 60 {
 			for _, to := range down {
-				s.Append(to, []byte(`{"n":1}`))
+				s.appendLine(to, []byte(`{"n":1}`))
 			}
-			s.Append(subscription("als-up", "svc-1"), []byte(`{"n":1}`))
+			s.appendLine(subscription("als-up", "svc-1"), []byte(`{"n":1}`))
 			s.Flush(time.Now())
 			time.Sleep(time.Second)
 		}
@@ -350,7 +358,7 @@ func TestErrorsOfADestinationAreLoggedOnceAndThenCounted(t *testing.T) {
 		}
 		to := subscription("als-1", "svc-1")
 		for range 10 * 60 {
-			s.Append(to, []byte(`{"n":1}`))
+			s.appendLine(to, []byte(`{"n":1}`))
 			s.Flush(time.Now())
 			time.Sleep(time.Second)
 		}
@@ -377,7 +385,7 @@ func TestEntriesThatCannotBeWrittenAreCountedAndTold(t *testing.T) {
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)
 	}
-	s.Append(to, []byte(`{"n":1}`))
+	s.appendLine(to, []byte(`{"n":1}`))
 	s.Flush(time.Now())
 	if n := s.lost.Load(); n != 1 {
 		t.Errorf("%d entries are counted as lost", n)
@@ -385,10 +393,33 @@ func TestEntriesThatCannotBeWrittenAreCountedAndTold(t *testing.T) {
 	if err := os.Rename(dir+".away", dir); err != nil {
 		t.Fatal(err)
 	}
-	s.Append(to, []byte(`{"n":2}`))
+	s.appendLine(to, []byte(`{"n":2}`))
 	s.Close()
 	if got := sink.taken("als-1"); !strings.HasPrefix(got, `{"lostEntries":1,`) || !strings.HasSuffix(got, "\n{\"n\":2}\n") {
 		t.Errorf("the destination has\n%s", got)
+	}
+}
+
+func TestFileWhoseEndCouldNotBeWrittenIsDeliveredWhole(t *testing.T) {
+	dir := t.TempDir()
+	s := openSpool(t, dir, 1<<30, NewDirectory(dir, 1<<30, slog.New(slog.DiscardHandler)))
+	s.appendLine(subscription("als-1", "svc-1"), []byte(`{"n":1}`))
+	s.Flush(time.Now())
+	spooled := filepath.Join(dir, files(t, dir, batchSuffix)[0])
+	info, err := os.Stat(spooled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(spooled, info.Size()-5); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	delivered := files(t, dir, ObjectSuffix)
+	if len(delivered) != 1 {
+		t.Fatalf("delivered are %v", delivered)
+	}
+	if got := linesOf(t, filepath.Join(dir, delivered[0])); !slices.Equal(got, []string{`{"n":1}`}) {
+		t.Errorf("the file has %v", got)
 	}
 }
 

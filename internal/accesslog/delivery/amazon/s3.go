@@ -1,11 +1,11 @@
 package amazon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,6 +23,11 @@ func (s *Sink) putObject(ctx context.Context, b delivery.Batch) error {
 	if prefix = strings.Trim(prefix, "/"); prefix != "" {
 		key = prefix + "/" + key
 	}
+	file, err := os.Open(b.File)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
 	region := b.To.Scope.Region
 	if known, ok := s.bucketRegions.Load(bucket); ok {
 		region, _ = known.(string)
@@ -31,8 +36,8 @@ func (s *Sink) putObject(ctx context.Context, b delivery.Batch) error {
 		o.Region = region
 		o.UsePathStyle = o.BaseEndpoint != nil // Names below another server's lead nowhere.
 	})
-	_, err := client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: aws.String(bucket), Key: aws.String(key), Body: bytes.NewReader(b.Compressed),
+	_, err = client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: aws.String(bucket), Key: aws.String(key), Body: file,
 		ContentType: aws.String("application/gzip"),
 	})
 	var answer *smithyhttp.ResponseError

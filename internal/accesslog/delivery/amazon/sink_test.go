@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -33,11 +35,15 @@ func against(t *testing.T, answer http.HandlerFunc) *Sink {
 	return sink
 }
 
-func batchTo(destination lattice.LogDestination, arn string, lines ...string) delivery.Batch {
+func batchTo(t *testing.T, destination lattice.LogDestination, arn string, lines ...string) delivery.Batch {
+	file := filepath.Join(t.TempDir(), "batch")
+	if err := os.WriteFile(file, delivery.Compress([]byte(strings.Join(lines, "\n")+"\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	return delivery.Batch{
 		To: &lattice.AccessLogSubscription{Base: lattice.Base{ID: "als-1", Scope: lattice.Scope{Account: "111122223333", Region: "us-west-2"}},
 			ResourceID: "svc-1", DestinationType: destination, DestinationARN: arn},
-		Key: "AWSLogs/key", Since: time.Now(), Compressed: delivery.Compress([]byte(strings.Join(lines, "\n") + "\n")),
+		Key: "AWSLogs/key", Since: time.Now(), File: file,
 	}
 }
 
@@ -53,7 +59,7 @@ func TestRecordsThatFirehoseDoesNotTakeAreLeft(t *testing.T) {
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		fmt.Fprint(w, `{"FailedPutCount":1,"RequestResponses":[{"RecordId":"1"},{"ErrorCode":"ServiceUnavailableException","ErrorMessage":"slow down"},{"RecordId":"3"}]}`)
 	})
-	rest, refused, err := sink.Deliver(t.Context(), batchTo(lattice.DestinationDeliveryStream, "arn:aws:firehose:us-west-2:111122223333:deliverystream/orders", "one", "two", "three"))
+	rest, refused, err := sink.Deliver(t.Context(), batchTo(t, lattice.DestinationDeliveryStream, "arn:aws:firehose:us-west-2:111122223333:deliverystream/orders", "one", "two", "three"))
 	if string(rest) != "two\n" || refused != 0 || err == nil || !strings.Contains(err.Error(), "slow down") {
 		t.Errorf("%q is left, %d are refused, and the error is %v", rest, refused, err)
 	}
@@ -62,7 +68,7 @@ func TestRecordsThatFirehoseDoesNotTakeAreLeft(t *testing.T) {
 func TestBucketGetsAnObjectBehindItsPrefix(t *testing.T) {
 	var path string
 	sink := against(t, func(w http.ResponseWriter, r *http.Request) { path = r.Method + " " + r.URL.Path })
-	_, _, err := sink.Deliver(t.Context(), batchTo(lattice.DestinationBucket, "arn:aws:s3:::bucket/some/prefix/", "one"))
+	_, _, err := sink.Deliver(t.Context(), batchTo(t, lattice.DestinationBucket, "arn:aws:s3:::bucket/some/prefix/", "one"))
 	if err != nil || path != "PUT /bucket/some/prefix/AWSLogs/key.json.gz" {
 		t.Errorf("the request is %q (%v)", path, err)
 	}
@@ -74,7 +80,7 @@ func TestErrorsSayWhatHelps(t *testing.T) {
 		w.WriteHeader(http.StatusNotFound)
 		fmt.Fprint(w, "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>")
 	})
-	_, _, err := sink.Deliver(t.Context(), batchTo(lattice.DestinationBucket, "arn:aws:s3:::bucket", "one"))
+	_, _, err := sink.Deliver(t.Context(), batchTo(t, lattice.DestinationBucket, "arn:aws:s3:::bucket", "one"))
 	if err == nil || !strings.Contains(err.Error(), "create the bucket") {
 		t.Errorf("the error is %v", err)
 	}
