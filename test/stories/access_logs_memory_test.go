@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,8 +28,8 @@ const (
 	sinklessGrowth = 400 << 20
 )
 
-// TestMemoryStaysBoundedWhileSinksAreDown sends requests as fast as they are answered while nothing can be delivered: for
-// three seconds, and for three minutes in the full test.
+// TestMemoryStaysBoundedWhileSinksAreDown sends requests as fast as they are answered while nothing can be delivered, neither
+// an entry nor a span: for three seconds, and for three minutes in the full test.
 func TestMemoryStaysBoundedWhileSinksAreDown(t *testing.T) {
 	duration := time.Duration(soakFactor(t)) * 3 * time.Second
 	for name, value := range map[string]string{
@@ -40,9 +41,11 @@ func TestMemoryStaysBoundedWhileSinksAreDown(t *testing.T) {
 	}
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, greeting) }))
 	defer target.Close()
+	collector := must(net.Listen("tcp", "127.0.0.1:0"))(t) // It takes connections, and never answers.
+	defer collector.Close()
 	dir, port := t.TempDir(), trellistest.FreePort(t)
 	p := trellistest.Start(t, trellistest.BuildFast(t), "serve", "--data-dir", dir, "--access-logs", "aws",
-		"--access-logs-spool", fmt.Sprint(spoolMegabytes), "--port-map", fmt.Sprintf("80=%d", port))
+		"--otlp-endpoint", "http://"+collector.Addr().String(), "--trace-ratio", "1", "--access-logs-spool", fmt.Sprint(spoolMegabytes), "--port-map", fmt.Sprintf("80=%d", port))
 	c := client(t, p.API, filepath.Join(dir, "credentials"))
 	n := buildNetwork(t, c, target.Listener.Addr().String())
 	for _, arn := range []string{
@@ -87,6 +90,11 @@ func TestMemoryStaysBoundedWhileSinksAreDown(t *testing.T) {
 	if spool > 2*spoolMegabytes<<20 {
 		t.Errorf("the spool had %d MB, of at most %d", spool>>20, spoolMegabytes)
 	}
+	waiting, lost := scraped(t, p.Admin, "trellis_trace_queue_spans")[""], scraped(t, p.Admin, "trellis_trace_lost_spans_total")[""]
+	if waiting == 0 {
+		t.Error("no span waits for the collector, which takes none")
+	}
+	t.Logf("%v spans wait, and %v are lost", waiting, lost)
 	t.Logf("after %d requests: %d MB of memory at first, at most %d MB; at most %d MB in the spool; megabytes of memory: %v",
 		sent.Load(), first>>20, most>>20, spool>>20, megabytes)
 }
