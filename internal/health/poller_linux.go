@@ -3,8 +3,6 @@ package health
 import (
 	"context"
 	"io"
-	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,15 +14,13 @@ import (
 // poller carries out checks over HTTP/1.1 without TLS, all of them on the goroutine that calls it: it begins connections,
 // and goes on with each when epoll says that it can. Neither a check nor a sleep allocates anything.
 //
-// It is keepSchedule's sleeper too. The runtime's own poller watches the epoll instance, so that a sleep takes no thread.
+// It is keepSchedule's sleeper too.
 type poller struct {
 	dialer   *outbound.Dialer
 	beginner *outbound.Beginner
 	finish   func(*check, outcome, []byte)
 
-	file   *os.File // the epoll instance
-	fd     int
-	raw    syscall.RawConn
+	epoll  socket.Epoll
 	poll   func(uintptr) bool
 	events [128]unix.EpollEvent
 	ready  int // how many of events there are
@@ -45,36 +41,25 @@ type call struct {
 }
 
 func newPoller(dialer *outbound.Dialer, finish func(*check, outcome, []byte)) (*poller, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	epoll, err := socket.NewEpoll()
 	if err != nil {
-		return nil, os.NewSyscallError("epoll_create1", err)
-	}
-	if err := unix.SetNonblock(fd, true); err != nil { // otherwise the runtime would not watch the file
-		unix.Close(fd)
-		return nil, os.NewSyscallError("fcntl", err)
+		return nil, err
 	}
 	p := &poller{
 		dialer: dialer, beginner: outbound.NewBeginner(dialer), finish: finish,
-		file: os.NewFile(uintptr(fd), "epoll"), fd: fd, checks: make(map[int32]*check), answer: newHTTP1Answer(),
-	}
-	if p.raw, err = p.file.SyscallConn(); err == nil {
-		err = p.file.SetReadDeadline(time.Time{}) // It fails if the file is not watched.
-	}
-	if err != nil {
-		p.file.Close()
-		return nil, err
+		epoll: epoll, checks: make(map[int32]*check), answer: newHTTP1Answer(),
 	}
 	p.poll = func(uintptr) bool { return p.look() }
 	return p, nil
 }
 
-func (p *poller) set(at time.Time) { _ = p.file.SetReadDeadline(at) }
-func (p *poller) wake()            { _ = p.file.SetReadDeadline(time.Unix(1, 0)) }
+func (p *poller) set(at time.Time) { _ = p.epoll.File.SetReadDeadline(at) }
+func (p *poller) wake()            { _ = p.epoll.File.SetReadDeadline(time.Unix(1, 0)) }
 
 // sleep goes on with the checks that can go on.
 func (p *poller) sleep() {
 	p.ready = 0
-	if err := p.raw.Read(p.poll); err != nil {
+	if err := p.epoll.Raw.Read(p.poll); err != nil {
 		p.look() // others are due as well
 	}
 	for i := range p.events[:p.ready] {
@@ -86,7 +71,7 @@ func (p *poller) sleep() {
 
 // look asks epoll which checks can go on, and reports whether any can.
 func (p *poller) look() bool {
-	n, err := unix.EpollWait(p.fd, p.events[:], 0)
+	n, err := unix.EpollWait(p.epoll.FD, p.events[:], 0)
 	p.ready = max(n, 0)
 	return n > 0 || err != nil && err != unix.EINTR
 }
@@ -101,7 +86,7 @@ func (p *poller) begin(ctx context.Context, k *check) {
 	k.call = call{fd: fd, phase: connecting}
 	p.checks[int32(fd)] = k
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(fd)}
-	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+	if err := unix.EpollCtl(p.epoll.FD, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		p.end(k, failed(connecting, err), nil)
 	}
 }
@@ -112,8 +97,8 @@ func (p *poller) advance(k *check, events uint32) {
 	at.isOver = events&unix.EPOLLRDHUP != 0
 	if at.phase == connecting {
 		if events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
-			if code, err := unix.GetsockoptInt(at.fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
-				p.end(k, failed(connecting, syscall.Errno(code)), nil)
+			if err := socket.Err(uintptr(at.fd)); err != nil {
+				p.end(k, failed(connecting, err), nil)
 				return
 			}
 		}
@@ -207,5 +192,5 @@ func (p *poller) close() {
 	for _, k := range p.checks {
 		p.forget(k)
 	}
-	p.file.Close()
+	p.epoll.File.Close()
 }

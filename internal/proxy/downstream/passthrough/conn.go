@@ -120,7 +120,7 @@ func (s *Server) carry(c *downstream.Conn, received, sent func(n int), early err
 
 // bothWays has bytes move between the client and c.Target until both have ended.
 func (s *Server) bothWays(c *downstream.Conn, received, sent func(n int)) (o outcome) {
-	if s.loops.run() {
+	if s.loops.exist() {
 		return s.loops.bothWays(c, received, sent)
 	}
 	client, target := c.Transport(), c.Target.Transport()

@@ -47,13 +47,13 @@ func newLoops(mover *Mover) *loops {
 // close ends the loops, when no connection is left.
 func (l *loops) close() {
 	for _, one := range l.all {
-		one.file.Close()
+		one.epoll.File.Close()
 	}
 	l.running.Wait()
 }
 
-// run reports whether there are loops.
-func (l *loops) run() bool { return len(l.all) > 0 }
+// exist reports whether there are loops.
+func (l *loops) exist() bool { return len(l.all) > 0 }
 
 // bothWays has bytes move both ways between the client and c.Target until both sides have ended.
 func (l *loops) bothWays(c *downstream.Conn, received, sent func(n int)) outcome {
@@ -112,12 +112,10 @@ func descriptor(conn *net.TCPConn) int {
 	return fd
 }
 
-// loop is one of loops. The runtime's poller watches its epoll instance, so that waiting takes no thread.
+// loop is one of loops. It waits for what its epoll instance tells.
 type loop struct {
 	mover  *Mover
-	file   *os.File // the epoll instance
-	fd     int
-	raw    syscall.RawConn
+	epoll  socket.Epoll
 	poll   func(uintptr) bool
 	events [128]unix.EpollEvent
 	ready  int     // how many of events there are
@@ -173,22 +171,11 @@ type direction struct {
 }
 
 func newLoop(mover *Mover) (*loop, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	epoll, err := socket.NewEpoll()
 	if err != nil {
-		return nil, os.NewSyscallError("epoll_create1", err)
-	}
-	if err := unix.SetNonblock(fd, true); err != nil { // Otherwise the runtime would not watch the file.
-		unix.Close(fd)
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	l := &loop{mover: mover, file: os.NewFile(uintptr(fd), "epoll"), fd: fd, sides: make(map[int32]*side)}
-	if l.raw, err = l.file.SyscallConn(); err == nil {
-		err = l.file.SetReadDeadline(time.Time{}) // It fails if the file is not watched.
-	}
-	if err != nil {
-		l.file.Close()
 		return nil, err
 	}
+	l := &loop{mover: mover, epoll: epoll, sides: make(map[int32]*side)}
 	l.poll = func(uintptr) bool { return l.look() }
 	return l, nil
 }
@@ -208,9 +195,9 @@ func (l *loop) add(p *pair) {
 	client, target := event(&p.client), event(&p.target)
 	l.mu.Unlock()
 	// The pair may be over, and another one may be where it was, once its first side is watched.
-	err := unix.EpollCtl(l.fd, unix.EPOLL_CTL_ADD, int(client.Fd), &client)
+	err := unix.EpollCtl(l.epoll.FD, unix.EPOLL_CTL_ADD, int(client.Fd), &client)
 	if err == nil {
-		err = unix.EpollCtl(l.fd, unix.EPOLL_CTL_ADD, int(target.Fd), &target)
+		err = unix.EpollCtl(l.epoll.FD, unix.EPOLL_CTL_ADD, int(target.Fd), &target)
 	}
 	if err != nil {
 		p.BreakOff()
@@ -237,7 +224,7 @@ func (p *pair) BreakOff() {
 // wake has the loop look at a pair. l.mu is held.
 func (l *loop) wake(p *pair) {
 	l.woken = append(l.woken, p)
-	_ = l.file.SetReadDeadline(downstream.Past)
+	_ = l.epoll.File.SetReadDeadline(downstream.Past)
 }
 
 // run moves bytes until the loop is closed.
@@ -286,9 +273,9 @@ func (l *loop) wait() bool {
 		l.look()
 		return true
 	}
-	err := l.raw.Read(l.poll)
+	err := l.epoll.Raw.Read(l.poll)
 	if errors.Is(err, os.ErrDeadlineExceeded) { // Somebody has called wake.
-		err = l.file.SetReadDeadline(time.Time{})
+		err = l.epoll.File.SetReadDeadline(time.Time{})
 		l.look()
 	}
 	return err == nil
@@ -296,7 +283,7 @@ func (l *loop) wait() bool {
 
 // look asks epoll which sides can go on, and reports whether any can.
 func (l *loop) look() bool {
-	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.fd), uintptr(unsafe.Pointer(&l.events)), uintptr(len(l.events)), 0, 0, 0)
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epoll.FD), uintptr(unsafe.Pointer(&l.events)), uintptr(len(l.events)), 0, 0, 0)
 	if errno != 0 {
 		n = 0
 	}

@@ -17,7 +17,7 @@ func newLoops(*Mover) *loops { return &loops{} }
 
 func (l *loops) close() {}
 
-func (l *loops) run() bool { return false }
+func (l *loops) exist() bool { return false }
 
 func (l *loops) bothWays(*downstream.Conn, func(n int), func(n int)) outcome { return outcome{} }
 

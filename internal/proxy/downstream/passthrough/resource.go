@@ -127,7 +127,7 @@ func (s *Server) reach(c *downstream.Conn, route *routing.ResourceRoute, with *R
 // carryTo connects to an address, and has bytes move both ways until both sides have ended. The error says why there was no
 // connection.
 func (s *Server) carryTo(c *downstream.Conn, at netip.AddrPort, pools *upstream.Pools, w way) (o outcome, err error) {
-	if s.loops.run() {
+	if s.loops.exist() {
 		return s.loops.carryTo(c, at, pools, w)
 	}
 	if c.Target, err = pools.Dial(c.Env.Dialing, at); err != nil {
