@@ -66,6 +66,13 @@ func start(t testing.TB, change func(*Config)) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serve(t, s)
+	return s
+}
+
+// serve has a server answer queries until the end of the test.
+func serve(t testing.TB, s *Server) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
@@ -75,7 +82,6 @@ func start(t testing.TB, change func(*Config)) *Server {
 			t.Errorf("Serve returned %v", err)
 		}
 	})
-	return s
 }
 
 func ask(t testing.TB, s *Server, network, name string, kind uint16, change func(*dns.Msg)) *dns.Msg {

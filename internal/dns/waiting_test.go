@@ -1,7 +1,6 @@
 package dns
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -59,15 +58,7 @@ func arrivedBefore(t *testing.T, send func(s *Server)) *Server {
 		t.Fatal(err)
 	}
 	send(s)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("Serve returned %v", err)
-		}
-	})
+	serve(t, s)
 	return s
 }
 

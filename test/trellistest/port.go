@@ -21,17 +21,26 @@ func FreePort(t testing.TB) int {
 	for range 1000 {
 		port := lowestPort + rand.IntN(highestPort-lowestPort)
 		address := fmt.Sprintf("127.0.0.1:%d", port)
-		reservation, err := net.ListenPacket("udp", address)
-		if err != nil {
-			continue
-		}
-		if l, err := net.Listen("tcp", address); err == nil {
-			l.Close()
+		if reservation := reserve(address); reservation != nil {
 			t.Cleanup(func() { reservation.Close() })
 			return port
 		}
-		reservation.Close()
 	}
 	t.Fatal("no port is free")
 	return 0
+}
+
+// reserve reserves an address of TCP by a UDP socket, or returns nil if somebody has it.
+func reserve(address string) net.PacketConn {
+	reservation, err := net.ListenPacket("udp", address)
+	if err != nil {
+		return nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		reservation.Close()
+		return nil
+	}
+	listener.Close()
+	return reservation
 }

@@ -19,19 +19,13 @@ var networks struct {
 func ResourceRange() netip.Prefix {
 	for range 1000 {
 		network := fmt.Sprintf("127.%d.0.0", 100+rand.IntN(150))
-		reservation, err := net.ListenPacket("udp", network+":7659")
-		if err != nil {
-			continue
-		}
 		// A node binds this port of the first address before it has resources (internal/proxy/steering).
-		if gate, err := net.Listen("tcp", network+":7659"); err == nil {
-			gate.Close()
+		if reservation := reserve(network + ":7659"); reservation != nil {
 			networks.Lock()
 			defer networks.Unlock()
 			networks.reserved = append(networks.reserved, reservation)
 			return netip.MustParsePrefix(network + "/16")
 		}
-		reservation.Close()
 	}
 	panic("no network of the loopback is free for resources")
 }
