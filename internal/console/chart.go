@@ -30,33 +30,69 @@ type line struct {
 	Path, Area string
 }
 
-// charts returns what is shown of a service or a target group: requests, errors and latency.
+// charts returns what is shown of whatever has requests: how many, errors and latency.
 func (v *visit) charts(id string) []chart {
+	p := v.past(id)
+	return []chart{
+		p.rates("Requests"),
+		draw(chart{Title: "Errors", Now: percent(p.now.Failures) + " 5xx, " + percent(p.now.Refusals) + " 4xx",
+			Summary: fmt.Sprintf("Of the requests in %s, %s had a status of 5xx or none, and %s one of 4xx.", minutes(), percent(p.all.Failures), percent(p.all.Refusals))},
+			percent, 0.01, named{"bad", p.failures[:]}, named{"second", p.refusals[:]}),
+		p.latencies("requests"),
+	}
+}
+
+// connectionCharts returns what is shown of a resource, whose connections take as long as their clients want.
+func (v *visit) connectionCharts(id string) []chart {
+	p := v.past(id)
+	return []chart{p.rates("Connections"), p.errors("connections")}
+}
+
+// invocationCharts returns what is shown of a function.
+func (v *visit) invocationCharts(name string) []chart {
+	p := v.past(functionID(name))
+	return []chart{p.rates("Invocations"), p.errors("invocations"), p.latencies("invocations")}
+}
+
+// past is what was counted of something in the last minutes.
+type past struct {
+	now, all                                   traffic
+	rate, failures, refusals, median, slowness [keptSamples]float64
+}
+
+func minutes() string { return "the last " + span(pace*keptSamples) }
+
+func (v *visit) past(id string) *past {
 	samples, _ := v.samples.of(id)
-	now := summed(samples[keptSamples-lately:])
-	all := summed(samples[:])
-	var requests, failures, refusals, median, slow [keptSamples]float64
+	p := &past{now: summed(samples[keptSamples-lately:]), all: summed(samples[:])}
 	for i, s := range samples {
 		if s.seconds > 0 {
-			requests[i] = float64(s.requests) / float64(s.seconds)
+			p.rate[i] = float64(s.requests) / float64(s.seconds)
 		}
 		if s.requests > 0 {
-			failures[i], refusals[i] = float64(s.failures)/float64(s.requests), float64(s.refusals)/float64(s.requests)
-			median[i], slow[i] = float64(s.median), float64(s.slow)
+			p.failures[i], p.refusals[i] = float64(s.failures)/float64(s.requests), float64(s.refusals)/float64(s.requests)
+			p.median[i], p.slowness[i] = float64(s.median), float64(s.slow)
 		}
 	}
-	minutes := fmt.Sprintf("the last %s", span(pace*keptSamples))
-	return []chart{
-		draw(chart{Title: "Requests per second", Now: rate(now.Rate),
-			Summary: fmt.Sprintf("Requests in %s: %d; now %s a second.", minutes, all.Requests, rate(now.Rate))},
-			rate, 1, named{"main", requests[:]}),
-		draw(chart{Title: "Errors", Now: percent(now.Failures) + " 5xx, " + percent(now.Refusals) + " 4xx",
-			Summary: fmt.Sprintf("Of the requests in %s, %s had a status of 5xx or none, and %s one of 4xx.", minutes, percent(all.Failures), percent(all.Refusals))},
-			percent, 0.01, named{"bad", failures[:]}, named{"second", refusals[:]}),
-		draw(chart{Title: "Latency", Now: latency(now.Median) + " median, " + latency(now.Slow) + " p99",
-			Summary: fmt.Sprintf("Half of the requests now take at most %s, and 99 of 100 at most %s.", latency(now.Median), latency(now.Slow))},
-			latency, 0.001, named{"second", slow[:]}, named{"main", median[:]}),
-	}
+	return p
+}
+
+func (p *past) rates(what string) chart {
+	return draw(chart{Title: what + " per second", Now: rate(p.now.Rate),
+		Summary: fmt.Sprintf("%s in %s: %d; now %s a second.", what, minutes(), p.all.Requests, rate(p.now.Rate))},
+		rate, 1, named{"main", p.rate[:]})
+}
+
+func (p *past) errors(what string) chart {
+	return draw(chart{Title: "Errors", Now: percent(p.now.Failures),
+		Summary: fmt.Sprintf("Of the %s in %s, %s failed.", what, minutes(), percent(p.all.Failures))},
+		percent, 0.01, named{"bad", p.failures[:]})
+}
+
+func (p *past) latencies(what string) chart {
+	return draw(chart{Title: "Latency", Now: latency(p.now.Median) + " median, " + latency(p.now.Slow) + " p99",
+		Summary: fmt.Sprintf("Half of the %s now take at most %s, and 99 of 100 at most %s.", what, latency(p.now.Median), latency(p.now.Slow))},
+		latency, 0.001, named{"second", p.slowness[:]}, named{"main", p.median[:]})
 }
 
 // named is the values of a line.

@@ -178,6 +178,8 @@ func pages() []page {
 		{path: "service-networks/{id}", template: "object.html", load: (*visit).serviceNetwork},
 		{path: "services", menu: "Services", template: "list.html", load: (*visit).services},
 		{path: "services/{id}", template: "service.html", load: (*visit).service},
+		{path: "services/{id}/listeners/{listener}", template: "listener.html", load: (*visit).listener},
+		{path: "services/{id}/listeners/{listener}/rules/{rule}", template: "object.html", load: (*visit).ruleOf},
 		{path: "target-groups", menu: "Target groups", template: "list.html", load: (*visit).targetGroups},
 		{path: "target-groups/{id}", template: "target_group.html", load: (*visit).targetGroup},
 		{path: "functions", menu: "Functions", template: "list.html", load: (*visit).functions},
@@ -219,13 +221,13 @@ func (c *Console) Run(ctx context.Context) error {
 	defer c.end.Do(func() { close(c.ended) })
 	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
-	c.samples.take(c.cfg.Router.Counted(), time.Now())
+	c.samples.take(time.Now(), c.eachCounter)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case now := <-ticker.C:
-			c.samples.take(c.cfg.Router.Counted(), now)
+			c.samples.take(now, c.eachCounter)
 		}
 	}
 }

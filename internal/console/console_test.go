@@ -139,20 +139,33 @@ func TestSamplesTellWhatHappenedBetweenReadings(t *testing.T) {
 	var s sampler
 	service := &tally.Exchanges{}
 	here := tally.NewShards().Here()
-	counted := routing.Counted{Services: []routing.CountedService{{ID: "svc-1", Exchanges: service}}}
+	first, second := &tally.Exchanges{}, &tally.Exchanges{}
+	counted := routing.Counted{
+		Services: []routing.CountedService{{ID: "svc-1", Exchanges: service}},
+		Rules:    []routing.CountedRule{{ID: "rule-1", ListenerID: "listener-1", Exchanges: first}, {ID: "rule-2", ListenerID: "listener-1", Exchanges: second}},
+	}
+	take := func(at time.Time) {
+		s.take(at, func(read func(string, *figures, ...string)) { readExchanges(counted, read) })
+	}
 	at := time.Unix(1700000000, 0)
 	for range 100 {
-		service.End(here, tally.OutcomeOf(200), time.Millisecond, 0) // Before anybody read.
+		service.End(here, tally.NewEnd(tally.OutcomeOf(200), time.Millisecond, 0)) // Before anybody read.
 	}
-	s.take(counted, at)
+	take(at)
 	for i := range 50 {
 		status := 200
 		if i < 10 {
 			status = 503
 		}
-		service.End(here, tally.OutcomeOf(status), 100*time.Millisecond, 0)
+		end := tally.NewEnd(tally.OutcomeOf(status), 100*time.Millisecond, 0)
+		service.End(here, end)
+		rule := first
+		if i%5 == 0 {
+			rule = second
+		}
+		rule.End(here, end)
 	}
-	s.take(counted, at.Add(pace))
+	take(at.Add(pace))
 	samples, ok := s.of("svc-1")
 	last := samples[keptSamples-1]
 	if !ok || last.requests != 50 || last.failures != 10 || last.seconds != float32(pace.Seconds()) {
@@ -164,9 +177,25 @@ func TestSamplesTellWhatHappenedBetweenReadings(t *testing.T) {
 	if now := s.traffic("svc-1"); now.Rate != 10 || now.Failures != 0.2 {
 		t.Errorf("lately there were %v requests a second, %v of them failed", now.Rate, now.Failures)
 	}
-	s.take(routing.Counted{}, at.Add(2*pace))
-	if _, ok := s.of("svc-1"); ok {
-		t.Error("the samples of a service that has been deleted are kept")
+	for id, want := range map[string]float64{"rule-1": 8, "rule-2": 2, "listener-1": 10} {
+		if now := s.traffic(id); now.Rate != want {
+			t.Errorf("%s had %v requests a second, not %v", id, now.Rate, want)
+		}
+	}
+	counted.Rules = counted.Rules[1:]
+	second.End(here, tally.NewEnd(tally.OutcomeOf(200), time.Millisecond, 0))
+	take(at.Add(2 * pace))
+	samples, _ = s.of("listener-1")
+	if last := samples[keptSamples-1]; last.requests != 1 || last.failures != 0 {
+		t.Errorf("after one of its rules was deleted, the last sample of the listener is %+v", last)
+	}
+	if _, ok := s.of("rule-1"); ok {
+		t.Error("the samples of a rule that has been deleted are kept")
+	}
+	counted = routing.Counted{}
+	take(at.Add(3 * pace))
+	if len(s.all) != 0 || len(s.counters) != 0 {
+		t.Errorf("%d series and %d counters of what has been deleted are kept", len(s.all), len(s.counters))
 	}
 }
 

@@ -125,6 +125,7 @@ func (v *visit) function() (*content, error) {
 	o.Facts = []fact{{"Program", f.program()}, {"Timeout", text(f.Timeout.String())}, {"Concurrency", number(f.Concurrency)},
 		{"Invocations", number(f.invocations)}, {"Errors", number(f.errors)}}
 	if f.report != nil {
+		o.Charts = v.invocationCharts(f.Name())
 		o.Facts = append(o.Facts, fact{"Directory", code(f.report.Directory)})
 		if last := f.report.LastError; last != nil {
 			o.Facts = append(o.Facts, fact{"Last error", cell{Text: ago(last.At), Mark: "bad", Sub: last.Text}})

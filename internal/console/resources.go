@@ -261,6 +261,8 @@ func (v *visit) resourceConfiguration(id string) (*content, error) {
 	}
 	if c.IsGroup() {
 		o.Tables = append(o.Tables, v.configurationTable("children", children))
+	} else { // Connections are counted for the children of a group.
+		o.Charts = v.connectionCharts(c.ID)
 	}
 	o.Tables = append(o.Tables, v.associationTable(associations))
 	create := &shape.CreateResourceConfigurationRequest{Name: &c.Name, Type: c.Type, PortRanges: c.PortRanges, Protocol: c.Protocol, ResourceConfigurationDefinition: c.Definition, Tags: c.Tags}
@@ -298,6 +300,7 @@ func (v *visit) resourceAssociation(id string) (*content, error) {
 	o.Facts = []fact{{"Resource configuration", cell{Text: a.configuration, Link: v.to("resources", a.ResourceConfigurationID)}},
 		{"Service network", cell{Text: a.network, Link: v.to("service-networks", a.ServiceNetworkID)}}, {"Name and address", addressCell(a)},
 		{"Private name", text(map[bool]string{true: "clients find it", false: "off"}[a.PrivateDNSEnabled])}}
+	o.Charts = v.connectionCharts(a.ID)
 	o.Tables = []*table{v.wayTable(a)}
 	o.Commands = []command{
 		v.command("Make it", "CreateServiceNetworkResourceAssociation", &shape.CreateServiceNetworkResourceAssociationRequest{ResourceConfigurationIdentifier: &a.ResourceConfigurationID, ServiceNetworkIdentifier: &a.ServiceNetworkID, Tags: a.Tags}),

@@ -4,17 +4,16 @@ import (
 	"sync"
 	"time"
 
-	"trellis/internal/routing"
 	"trellis/internal/tally"
 )
 
 // The counters are read at a fixed pace, whether or not somebody looks, so that visitors see the past. With 1,000 services and
-// 2,000 target groups that all have traffic, a reading takes a few milliseconds; those without traffic are not kept.
+// 2,000 target groups that all have traffic, a reading takes a few milliseconds; what has no traffic is not kept.
 const (
 	pace        = 5 * time.Second
 	keptSamples = 60 // five minutes
-	// maxSeries bounds the memory: a series takes 3 KB. Services and target groups beyond it have no samples.
-	maxSeries = 5000
+	// maxSeries bounds the memory: a series takes 4 KB with its counter. What is beyond it has no samples.
+	maxSeries = 10000
 )
 
 // sample is what was counted between two readings.
@@ -27,28 +26,43 @@ type sample struct {
 	median, slow float32
 }
 
-// series is what was counted of a service or a target group.
-type series struct {
-	last    tally.Totals
-	samples [keptSamples]sample
-	next    int // where the next sample goes
-	seen    uint64
+// figures are what a counter holds.
+type figures struct {
+	requests, failures, refusals uint64
+	durations                    tally.Distribution
 }
 
-// sampler keeps samples of the counters of all services and target groups.
+// series is what was counted of something that has a page.
+type series struct {
+	samples [keptSamples]sample
+	next    int // where the next sample goes
+	// more is what the counters of this reading have had since the one before.
+	more figures
+	seen uint64
+}
+
+// counter is what a counter held at the last reading.
+type counter struct {
+	last figures
+	seen uint64
+}
+
+// sampler keeps samples of all counters.
 type sampler struct {
-	mu       sync.RWMutex // mu guards the fields below.
-	all      map[string]*series
+	mu       sync.RWMutex        // mu guards the fields below.
+	counters map[string]*counter // by a key of their own
+	all      map[string]*series  // by the id of what they are about
 	readings uint64
 	at       time.Time
 }
 
-// take reads all counters.
-func (s *sampler) take(counted routing.Counted, now time.Time) {
+// take reads all counters: each calls the function that it is given once for each, with the counter's key and the ids of what
+// it counts for. A service network, say, has the sum of several counters.
+func (s *sampler) take(now time.Time, each func(read func(key string, now *figures, ids ...string))) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all == nil {
-		s.all = map[string]*series{}
+		s.counters, s.all = map[string]*counter{}, map[string]*series{}
 	}
 	seconds := float32(now.Sub(s.at).Seconds())
 	if s.readings == 0 {
@@ -56,47 +70,58 @@ func (s *sampler) take(counted routing.Counted, now time.Time) {
 	}
 	s.readings++
 	s.at = now
-	for _, service := range counted.Services {
-		s.read(service.ID, service.Exchanges, seconds)
-	}
-	for _, group := range counted.Groups {
-		s.read(group.ID, &group.Exchanges, seconds)
+	each(s.read)
+	for key, one := range s.counters {
+		if one.seen != s.readings { // What it counted for has been deleted.
+			delete(s.counters, key)
+		}
 	}
 	for id, one := range s.all {
-		if one.seen != s.readings { // It has been deleted.
+		if one.seen != s.readings {
 			delete(s.all, id)
+			continue
 		}
+		one.samples[one.next] = sample{
+			seconds: seconds, requests: uint32(one.more.requests), failures: uint32(one.more.failures), refusals: uint32(one.more.refusals),
+			median: float32(one.more.durations.Quantile(0.5)), slow: float32(one.more.durations.Quantile(0.99)),
+		}
+		one.next = (one.next + 1) % keptSamples
 	}
 }
 
-// read adds a sample. The caller holds mu.
-func (s *sampler) read(id string, exchanges *tally.Exchanges, seconds float32) {
-	var now tally.Totals
-	if !exchanges.Read(&now) {
-		return
-	}
-	one, ok := s.all[id]
+// read adds what a counter has had since the last reading to what it counts for. The caller holds mu.
+func (s *sampler) read(key string, now *figures, ids ...string) {
+	c, ok := s.counters[key]
 	if !ok {
-		if len(s.all) >= maxSeries {
+		if len(s.counters) >= maxSeries {
 			return
 		}
-		one = &series{}
-		s.all[id] = one
+		c = &counter{}
+		s.counters[key] = c
 		if s.readings == 1 {
-			one.last = now // Nobody knows when that was.
+			c.last = *now // Nobody knows when that was.
 		}
 	}
-	one.seen = s.readings
-	between := now.Requests.Since(&one.last.Requests)
-	requests := between.Count()
-	one.samples[one.next] = sample{
-		seconds: seconds, requests: uint32(requests),
-		failures: uint32(now.Outcomes[5] + now.Outcomes[tally.NoStatus] - one.last.Outcomes[5] - one.last.Outcomes[tally.NoStatus]),
-		refusals: uint32(now.Outcomes[4] - one.last.Outcomes[4]),
-		median:   float32(between.Quantile(0.5)), slow: float32(between.Quantile(0.99)),
+	c.seen = s.readings
+	durations := now.durations.Since(&c.last.durations)
+	for _, id := range ids {
+		one, ok := s.all[id]
+		if !ok {
+			if len(s.all) >= maxSeries {
+				continue
+			}
+			one = &series{}
+			s.all[id] = one
+		}
+		if one.seen != s.readings {
+			one.seen, one.more = s.readings, figures{}
+		}
+		one.more.requests += now.requests - c.last.requests
+		one.more.failures += now.failures - c.last.failures
+		one.more.refusals += now.refusals - c.last.refusals
+		one.more.durations.Add(&durations)
 	}
-	one.next = (one.next + 1) % keptSamples
-	one.last = now
+	c.last = *now
 }
 
 // reading returns a number that changes with each reading.
@@ -106,7 +131,7 @@ func (s *sampler) reading() uint64 {
 	return s.readings
 }
 
-// of returns the samples of a service or a target group, the oldest first. Those before its first traffic are zero.
+// of returns the samples of something, the oldest first. Those before its first traffic are zero.
 func (s *sampler) of(id string) (samples [keptSamples]sample, ok bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -131,7 +156,7 @@ type traffic struct {
 // lately are the samples that a figure is about: those of the last half minute.
 const lately = 6
 
-// traffic returns what was counted of a service or a target group lately.
+// traffic returns what was counted of something lately.
 func (s *sampler) traffic(id string) traffic {
 	samples, ok := s.of(id)
 	if !ok {

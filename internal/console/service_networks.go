@@ -98,6 +98,7 @@ func (v *visit) serviceNetwork() (*content, error) {
 		sharing = "cannot be shared with other accounts"
 	}
 	o.Facts = append(o.Facts, fact{"Auth type", authCell(n.AuthType)}, fact{"Sharing", text(sharing)})
+	o.Charts = v.charts(n.ID)
 	o.Tables = []*table{
 		list[*member]{
 			id: "services", label: "Services", items: services, empty: "No service is associated: clients of this network reach nothing.",

@@ -135,46 +135,10 @@ type servicePage struct {
 	Listeners []listenerPart
 }
 
-// listenerPart is a listener with its rules, the default rule last.
-type listenerPart struct {
-	ID, Name, Protocol string
-	Port               int32
-	Bound              string
-	Rules              []rulePart
-	Commands           []command
-	// Try is a command line that sends a request.
-	Try string
-}
-
-// rulePart is a rule of a listener.
-type rulePart struct {
-	ID, Name, Priority string
-	Match              []string
-	// Fixed is the status of a fixed response, or 0.
-	Fixed    int32
-	Forwards []forwardPart
-	Commands []command
-	// Listener is set for a default rule, whose action is the listener's.
-	Service, Listener string
-	IsDefault         bool
-}
-
-// forwardPart is a target group to which a rule forwards.
-type forwardPart struct {
-	ID, Name, Link string
-	Weight         int32
-	Share          string
-	Health         cell
-	// Traffic is what the target group gets, by all rules that lead to it.
-	Traffic string
-}
-
 func (v *visit) service() (*content, error) {
 	id := v.r.PathValue("id")
 	var s *lattice.Service
-	var listeners []*lattice.Listener
-	rules := map[string][]*lattice.Rule{}
-	groups := map[string]*listedGroup{}
+	var listeners []*loadedListener
 	var associations []*lattice.ServiceNetworkServiceAssociation
 	networks := map[string]*lattice.ServiceNetwork{}
 	var logs []*lattice.AccessLogSubscription
@@ -184,15 +148,7 @@ func (v *visit) service() (*content, error) {
 			return
 		}
 		for l := range catalog.All[*lattice.Listener](view, lattice.By(lattice.KindListener, v.scope, "service", id)) {
-			listeners = append(listeners, l)
-			for r := range catalog.All[*lattice.Rule](view, lattice.By(lattice.KindRule, v.scope, "listener", l.ID)) {
-				rules[l.ID] = append(rules[l.ID], r)
-				for _, group := range r.TargetGroupIDs {
-					if g, ok := listedGroupOf(view, v.scope, group); ok {
-						groups[group] = g
-					}
-				}
-			}
+			listeners = append(listeners, v.load(view, s, l))
 		}
 		for a := range catalog.All[*lattice.ServiceNetworkServiceAssociation](view, lattice.By(lattice.KindServiceNetworkServiceAssociation, v.scope, "service", id)) {
 			associations = append(associations, a)
@@ -218,7 +174,7 @@ func (v *visit) service() (*content, error) {
 	}
 	p.Charts = v.charts(s.ID)
 	for _, l := range listeners {
-		p.Listeners = append(p.Listeners, v.listener(s, l, rules[l.ID], groups))
+		p.Listeners = append(p.Listeners, v.listenerPart(l))
 	}
 	p.Tables = []*table{
 		list[*lattice.ServiceNetworkServiceAssociation]{
@@ -279,112 +235,6 @@ func authCell(auth shape.AuthType) cell {
 		return cell{Text: "AWS_IAM", Sub: "auth policies decide"}
 	}
 	return cell{Text: "NONE", Sub: "everybody may send requests"}
-}
-
-func (v *visit) listener(s *lattice.Service, l *lattice.Listener, rules []*lattice.Rule, groups map[string]*listedGroup) listenerPart {
-	p := listenerPart{ID: l.ID, Name: l.Name, Protocol: string(l.Protocol), Port: l.Port, Bound: v.cfg.Bound(int(l.Port))}
-	slices.SortFunc(rules, func(a, b *lattice.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
-	var fallback *shape.RuleAction
-	for _, r := range rules {
-		if r.IsDefault {
-			fallback = r.Action
-		}
-		p.Rules = append(p.Rules, v.rule(s, l, r, groups))
-	}
-	if p.Bound != "" && l.Protocol == shape.ListenerProtocolHttp {
-		p.Try = fmt.Sprintf("curl -i -H 'Host: %s' http://%s/", cmp.Or(s.CustomDomainName, s.DomainName), p.Bound)
-	}
-	p.Commands = []command{
-		v.command("Make the listener", "CreateListener", &shape.CreateListenerRequest{ServiceIdentifier: &s.ID, Name: &l.Name, Protocol: l.Protocol, Port: &l.Port, DefaultAction: fallback}),
-		v.command("Add a rule", "CreateRule", &shape.CreateRuleRequest{ServiceIdentifier: &s.ID, ListenerIdentifier: &l.ID, Name: new("NAME"), Priority: new(int32(10)),
-			Match:  &shape.RuleMatch{HttpMatch: &shape.HttpMatch{PathMatch: &shape.PathMatch{Match: &shape.PathMatchType{Prefix: new("/path")}}}},
-			Action: &shape.RuleAction{FixedResponse: &shape.FixedResponseAction{StatusCode: new(int32(404))}}}),
-		v.command("Delete the listener", "DeleteListener", &shape.DeleteListenerRequest{ServiceIdentifier: &s.ID, ListenerIdentifier: &l.ID}),
-	}
-	return p
-}
-
-func (v *visit) rule(s *lattice.Service, l *lattice.Listener, r *lattice.Rule, groups map[string]*listedGroup) rulePart {
-	p := rulePart{ID: r.ID, Name: r.Name, Priority: fmt.Sprint(r.Priority), Match: matchWords(r.Match), Service: s.ID, Listener: l.ID, IsDefault: r.IsDefault}
-	if r.IsDefault {
-		p.Priority = "last"
-		p.Commands = []command{v.command("Change the default action", "UpdateListener", &shape.UpdateListenerRequest{ServiceIdentifier: &s.ID, ListenerIdentifier: &l.ID, DefaultAction: r.Action})}
-	} else {
-		p.Commands = []command{
-			v.command("Make the rule", "CreateRule", &shape.CreateRuleRequest{ServiceIdentifier: &s.ID, ListenerIdentifier: &l.ID, Name: &r.Name, Priority: &r.Priority, Match: r.Match, Action: r.Action}),
-			v.command("Change the rule", "UpdateRule", &shape.UpdateRuleRequest{ServiceIdentifier: &s.ID, ListenerIdentifier: &l.ID, RuleIdentifier: &r.ID, Action: r.Action}),
-			v.command("Delete the rule", "DeleteRule", &shape.DeleteRuleRequest{ServiceIdentifier: &s.ID, ListenerIdentifier: &l.ID, RuleIdentifier: &r.ID}),
-		}
-	}
-	if r.Action == nil {
-		return p
-	}
-	if r.Action.FixedResponse != nil {
-		p.Fixed = value(r.Action.FixedResponse.StatusCode)
-	}
-	if r.Action.Forward == nil {
-		return p
-	}
-	total := int32(0)
-	for _, to := range r.Action.Forward.TargetGroups {
-		total += value(to.Weight)
-	}
-	for i, to := range r.Action.Forward.TargetGroups {
-		f := forwardPart{ID: r.TargetGroupIDs[i], Weight: value(to.Weight), Link: v.to("target-groups", r.TargetGroupIDs[i])}
-		f.Name = f.ID
-		if total > 0 {
-			f.Share = percent(float64(f.Weight) / float64(total))
-		}
-		if g, ok := groups[f.ID]; ok {
-			f.Name, f.Health = g.Name, v.groupHealth(g)
-			if t := v.samples.traffic(g.ID); t.Requests > 0 {
-				f.Traffic = fmt.Sprintf("%s requests/s, %s 5xx", rate(t.Rate), percent(t.Failures))
-			}
-		}
-		p.Forwards = append(p.Forwards, f)
-	}
-	return p
-}
-
-// matchWords says what a rule matches.
-func matchWords(m *shape.RuleMatch) []string {
-	if m == nil || m.HttpMatch == nil {
-		return []string{"every other request"}
-	}
-	var found []string
-	h := m.HttpMatch
-	if h.Method != nil {
-		found = append(found, "method is "+*h.Method)
-	}
-	if p := h.PathMatch; p != nil && p.Match != nil {
-		words := "path is " + value(p.Match.Exact)
-		if p.Match.Prefix != nil {
-			words = "path begins with " + *p.Match.Prefix
-		}
-		found = append(found, words+caseWords(p.CaseSensitive))
-	}
-	for _, header := range h.HeaderMatches {
-		words := "header " + value(header.Name)
-		if match := header.Match; match != nil {
-			switch {
-			case match.Exact != nil:
-				words += " is " + *match.Exact
-			case match.Prefix != nil:
-				words += " begins with " + *match.Prefix
-			case match.Contains != nil:
-				words += " contains " + *match.Contains
-			}
-		}
-		found = append(found, words+caseWords(header.CaseSensitive))
-	}
-	return found
-}
-
-func caseWords(sensitive *bool) string {
-	if value(sensitive) {
-		return " (upper and lower case differ)"
-	}
-	return ""
 }
 
 // logsOf returns the subscriptions of a resource.

@@ -191,7 +191,9 @@ func (v *visit) targetGroup() (*content, error) {
 				{name: "Service", by: byText(func(u *use) string { return u.service }), cell: func(u *use) cell {
 					return cell{Text: u.service, Link: v.to("services", u.ServiceID), Sub: u.listener}
 				}},
-				{name: "Rule", cell: func(u *use) cell { return cell{Text: u.Name, Sub: u.ID} }},
+				{name: "Rule", cell: func(u *use) cell {
+					return cell{Text: cmp.Or(u.Name, "default"), Link: v.to("services", u.ServiceID, "listeners", u.ListenerID, "rules", u.ID), Sub: u.ID}
+				}},
 				{name: "Matches", cell: func(u *use) cell { return text(strings.Join(matchWords(u.Match), " and ")) }},
 			},
 		}.show(v),

@@ -22,6 +22,7 @@ func functions() template.FuncMap {
 		"pair":      func(page *layout, t *table) map[string]any { return map[string]any{"page": page, "table": t} },
 		"join":      func(page *layout, a *act) map[string]any { return map[string]any{"page": page, "act": a} },
 		"about":     func(page *layout, o any) map[string]any { return map[string]any{"page": page, "object": o} },
+		"within":    func(page *layout, l listenerPart) map[string]any { return map[string]any{"page": page, "listener": l} },
 		"isStamped": func(t time.Time) bool { return !t.IsZero() },
 		"grouped":   func(n int) string { return grouped(int64(n)) },
 	}

@@ -78,7 +78,7 @@ func groups(n int) []*routing.TargetGroup {
 		for j := range 200 {
 			g.Exchanges.Begin(shards.Here())
 			g.Exchanges.Moved(shards.Here(), 100, 200)
-			g.Exchanges.End(shards.Here(), tally.OutcomeOf(200+100*(j%20/17)), time.Duration(j*j)*20*time.Microsecond, 0)
+			g.Exchanges.End(shards.Here(), tally.NewEnd(tally.OutcomeOf(200+100*(j%20/17)), time.Duration(j*j)*20*time.Microsecond, 0))
 		}
 		g.Connections.HTTP1.Add(3)
 		g.Connections.Open.Add(2)

@@ -9,6 +9,7 @@ import (
 
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
+	"trellis/internal/tally"
 )
 
 // defaultIdleTimeout is the idle timeout of services that set none (API CreateService, idleTimeoutSeconds).
@@ -303,7 +304,7 @@ func (r *Router) compile(l *listenerNode, n *networkNode) *Service {
 	}
 	if s.fallback == nil {
 		r.cfg.Log.Error("the listener has no default rule; it answers 404", "listener", s.ListenerARN)
-		s.fallback = &Rule{IsDefault: true, Priority: lattice.DefaultRulePriority, FixedStatus: 404}
+		s.fallback = &Rule{IsDefault: true, Priority: lattice.DefaultRulePriority, FixedStatus: 404, Exchanges: &tally.Exchanges{}}
 	}
 	return s
 }
@@ -316,6 +317,7 @@ func (r *Router) compileRule(s *Service, node *ruleNode, forwards *[]*Forward) *
 		Name:      record.Name,
 		Priority:  int(record.Priority),
 		IsDefault: record.IsDefault,
+		Exchanges: node.exchanges,
 	}
 	if !rule.IsDefault && record.Match != nil && record.Match.HttpMatch != nil {
 		rule.match = compileMatch(record.Match.HttpMatch)

@@ -66,6 +66,8 @@ type listenerNode struct {
 type ruleNode struct {
 	record   *lattice.Rule
 	schedule *schedule // kept while the weights stay the same, so that a recompilation takes nobody's turn
+
+	exchanges *tally.Exchanges
 }
 
 type networkNode struct {
@@ -296,7 +298,7 @@ func (m *model) takeRule(record *lattice.Rule, present bool) {
 	case present && at >= 0:
 		l.rules[at].record = record
 	case present:
-		l.rules = append(l.rules, &ruleNode{record: record})
+		l.rules = append(l.rules, &ruleNode{record: record, exchanges: &tally.Exchanges{}})
 	case at >= 0:
 		l.rules = slices.Delete(l.rules, at, at+1)
 	}

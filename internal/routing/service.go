@@ -61,7 +61,10 @@ func (s *Service) Route(r *Request) *Rule {
 
 // Network is a service network. It outlives recompilations.
 type Network struct {
-	ARN    string
+	ARN string
+	// Exchanges counts those that came through the network.
+	Exchanges tally.Exchanges
+
 	source atomic.Pointer[Source]
 	guard  atomic.Pointer[policy.Guard]
 }
@@ -97,6 +100,8 @@ type Rule struct {
 	IsDefault bool
 	// FixedStatus is the status of a fixed response, or 0 when the rule forwards.
 	FixedStatus int
+	// Exchanges counts those that the rule matched, through all networks. It outlives recompilations.
+	Exchanges *tally.Exchanges
 
 	match    match
 	forwards []*Forward

@@ -68,12 +68,21 @@ type Durations struct {
 // Add counts a time.
 func (h *Durations) Add(d time.Duration) {
 	d = max(d, 0)
+	h.add(bucketOf(d), d)
+}
+
+func (h *Durations) add(bucket int, d time.Duration) {
+	h.counts[bucket].Add(1)
+	h.sum.Add(int64(d))
+}
+
+// bucketOf returns the bucket that counts a time, which is not negative.
+func bucketOf(d time.Duration) int {
 	at := int(firsts[bits.Len64(uint64(d))])
 	for at < len(bounds) && int64(d) > bounds[at] {
 		at++
 	}
-	h.counts[at].Add(1)
-	h.sum.Add(int64(d))
+	return at
 }
 
 // Distribution is what Durations hold at some moment.

@@ -26,7 +26,21 @@ func OutcomeOf(status int) Outcome {
 // MaxFailures is how many kinds of failures are told apart; the first, 0, is none.
 const MaxFailures = 32
 
-// Exchanges counts the exchanges of a service, or of a target group. The zero value is ready for use.
+// End is how an exchange has ended. It is made once and counted for all that the exchange is an exchange of.
+type End struct {
+	duration time.Duration
+	bucket   int
+	failure  int
+	outcome  Outcome
+}
+
+// NewEnd returns the end of an exchange with an outcome and a kind of failure, which is 0 for none.
+func NewEnd(outcome Outcome, duration time.Duration, failure int) End {
+	duration = max(duration, 0)
+	return End{duration, bucketOf(duration), failure, outcome}
+}
+
+// Exchanges counts the exchanges of a service, a target group and the like. The zero value is ready for use.
 type Exchanges struct {
 	shards [maxShards]atomic.Pointer[exchanges]
 }
@@ -59,16 +73,16 @@ func (e *Exchanges) Moved(here Shard, received, sent int64) {
 }
 
 // End counts an exchange that has ended.
-func (e *Exchanges) End(here Shard, outcome Outcome, duration time.Duration, failure int) {
+func (e *Exchanges) End(here Shard, end End) {
 	s := e.at(here)
-	durations := s.outcomes[outcome].Load()
+	durations := s.outcomes[end.outcome].Load()
 	if durations == nil {
-		s.outcomes[outcome].CompareAndSwap(nil, &Durations{})
-		durations = s.outcomes[outcome].Load()
+		s.outcomes[end.outcome].CompareAndSwap(nil, &Durations{})
+		durations = s.outcomes[end.outcome].Load()
 	}
-	durations.Add(duration)
-	if failure != 0 {
-		s.failures[failure].Add(1)
+	durations.add(end.bucket, end.duration)
+	if end.failure != 0 {
+		s.failures[end.failure].Add(1)
 	}
 }
 

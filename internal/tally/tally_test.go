@@ -63,7 +63,7 @@ func TestNothingIsLostWhenManyCount(t *testing.T) {
 				e.Begin(shards.Here())
 				here := shards.Here()
 				e.Moved(here, 2, 3)
-				e.End(here, OutcomeOf(200+100*(i%2)), time.Duration(i)*time.Microsecond, i%2)
+				e.End(here, NewEnd(OutcomeOf(200+100*(i%2)), time.Duration(i)*time.Microsecond, i%2))
 			}
 		})
 	}
@@ -96,7 +96,7 @@ func TestActiveExchangesAreThoseThatHaveNotEnded(t *testing.T) {
 	}
 	e.Begin(shards.Here())
 	e.Begin(shards.Here())
-	e.End(shards.Here(), Passed, time.Minute, 0)
+	e.End(shards.Here(), NewEnd(Passed, time.Minute, 0))
 	if !e.Read(&totals) || totals.Active != 1 || totals.Outcomes[Passed] != 1 || totals.Requests.Count() != 0 {
 		t.Errorf("got %+v", totals)
 	}
@@ -108,11 +108,11 @@ func TestCountingDoesNotAlloc(t *testing.T) {
 		e.Begin(shards.Here())
 		here := shards.Here()
 		e.Moved(here, 1, 1)
-		e.End(here, 2, time.Millisecond, 1)
+		e.End(here, NewEnd(2, time.Millisecond, 1))
 	}
 	for i := range shards.all { // Each core has begun.
 		e.Begin(shards.all[i])
-		e.End(shards.all[i], 2, 0, 0)
+		e.End(shards.all[i], NewEnd(2, 0, 0))
 	}
 	if n := testing.AllocsPerRun(1000, count); n != 0 {
 		t.Errorf("counting takes %v allocations", n)
@@ -128,8 +128,8 @@ func BenchmarkForwardedExchange(b *testing.B) {
 		for d := time.Duration(0); pb.Next(); d += 997 {
 			group.Begin(shards.Here())
 			here := shards.Here()
-			service.End(here, 2, d%time.Second, 0)
-			group.End(here, 2, d%time.Second, 0)
+			service.End(here, NewEnd(2, d%time.Second, 0))
+			group.End(here, NewEnd(2, d%time.Second, 0))
 			group.Moved(here, 100, 200)
 		}
 	})

@@ -36,8 +36,8 @@ type network struct {
 	t      *testing.T
 	client *vpclattice.Client
 	// data is where listener port 80 is bound, host the name of the service.
-	data, host                                                                string
-	service, group, broken, sn, gateway, configuration, association, listener *string
+	data, host                                                                      string
+	service, group, broken, sn, gateway, configuration, association, listener, rule *string
 }
 
 const inventory = `
@@ -92,9 +92,9 @@ func newNetwork(t *testing.T) *network {
 	must[*vpclattice.CreateServiceNetworkServiceAssociationOutput](t)(n.client.CreateServiceNetworkServiceAssociation(ctx, &vpclattice.CreateServiceNetworkServiceAssociationInput{ServiceIdentifier: n.service, ServiceNetworkIdentifier: n.sn}))
 	split := &types.RuleActionMemberForward{Value: types.ForwardAction{TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: n.group, Weight: new(int32(90))}, {TargetGroupIdentifier: n.broken, Weight: new(int32(10))}}}}
 	n.listener = must[*vpclattice.CreateListenerOutput](t)(n.client.CreateListener(ctx, &vpclattice.CreateListenerInput{ServiceIdentifier: n.service, Name: new("http"), Protocol: types.ListenerProtocolHttp, Port: new(int32(80)), DefaultAction: split})).Id
-	must[*vpclattice.CreateRuleOutput](t)(n.client.CreateRule(ctx, &vpclattice.CreateRuleInput{ServiceIdentifier: n.service, ListenerIdentifier: n.listener, Name: new("beta"), Priority: new(int32(10)),
+	n.rule = must[*vpclattice.CreateRuleOutput](t)(n.client.CreateRule(ctx, &vpclattice.CreateRuleInput{ServiceIdentifier: n.service, ListenerIdentifier: n.listener, Name: new("beta"), Priority: new(int32(10)),
 		Match:  &types.RuleMatchMemberHttpMatch{Value: types.HttpMatch{PathMatch: &types.PathMatch{Match: &types.PathMatchTypeMemberPrefix{Value: "/beta"}}}},
-		Action: &types.RuleActionMemberForward{Value: types.ForwardAction{TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: n.broken}}}}}))
+		Action: &types.RuleActionMemberForward{Value: types.ForwardAction{TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: n.broken}}}}})).Id
 	n.gateway = must[*vpclattice.CreateResourceGatewayOutput](t)(n.client.CreateResourceGateway(ctx, &vpclattice.CreateResourceGatewayInput{Name: new("entrance"), VpcIdentifier: vpc, SubnetIds: []string{"subnet-0123456789abcdef0"}})).Id
 	n.configuration = must[*vpclattice.CreateResourceConfigurationOutput](t)(n.client.CreateResourceConfiguration(ctx, &vpclattice.CreateResourceConfigurationInput{Name: new("orders-db"), Type: types.ResourceConfigurationTypeSingle,
 		PortRanges: []string{"5432"}, ResourceGatewayIdentifier: n.gateway, Protocol: types.ProtocolTypeTcp,
@@ -130,6 +130,23 @@ func (n *network) address() string {
 	return address[1]
 }
 
+// TestChartsShowTheTrafficOfEachObject counts by rules, listeners, services and service networks.
+func TestChartsShowTheTrafficOfEachObject(t *testing.T) {
+	n := newNetwork(t)
+	for range 20 {
+		n.send("GET", "/")
+	}
+	n.send("GET", "/beta")
+	n.send("DELETE", "/denied") // The policy is asked before the rules.
+	listener := "services/" + *n.service + "/listeners/" + *n.listener
+	for path, want := range map[string]string{
+		"service-networks/" + *n.sn: "22", "services/" + *n.service: "22", listener: "21", listener + "/rules/" + *n.rule: "1",
+	} {
+		trellistest.Await(t, func() bool { return strings.Contains(n.read(home+path), "Requests in the last 5 min: "+want+";") },
+			"%s has a chart of %s requests", path, want)
+	}
+}
+
 // TestPagesInABrowser opens every page in two widths and two schemes of colors, and has axe-core check it in each.
 func TestPagesInABrowser(t *testing.T) {
 	b := newBrowser(t)
@@ -148,7 +165,7 @@ func TestPagesInABrowser(t *testing.T) {
 	trellistest.Await(t, func() bool {
 		return strings.Contains(n.read(home), "</table>") && !strings.Contains(n.read(home), "No service has had a request")
 	}, "requests are counted")
-
+	listener := "services/" + *n.service + "/listeners/" + *n.listener
 	asked := url.Values{"host": {n.host}, "port": {"80"}, "method": {"GET"}, "path": {"/beta/1"}}
 	denied := url.Values{"host": {n.host}, "port": {"80"}, "method": {"DELETE"}, "path": {"/"}}
 	pages := []struct{ name, path, heading string }{
@@ -158,6 +175,8 @@ func TestPagesInABrowser(t *testing.T) {
 		{"services", "services", "Services"},
 		{"services-filtered", "services?q=nothing", "Services"},
 		{"service", "services/" + *n.service, "orders"},
+		{"listener", listener, "http"},
+		{"rule", listener + "/rules/" + *n.rule, "beta"},
 		{"target-groups", "target-groups?sort=-targets", "Target groups"},
 		{"target-group", "target-groups/" + *n.broken, "orders-v2"},
 		{"functions", "functions", "Functions"},

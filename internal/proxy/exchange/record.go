@@ -65,20 +65,25 @@ func (x *Exchange) finish(outcome tally.Outcome) {
 // hasFailed reports whether the operator wants to know of the exchange, whoever is at fault.
 func (x *Exchange) hasFailed() bool { return x.Record.Failure != "" || x.Record.Status >= 500 }
 
-// count counts the exchange for its service and its target group.
+// count counts the exchange for its service, its service network, its rule and its target group.
 func (x *Exchange) count(outcome tally.Outcome, duration time.Duration) {
 	here, failure := x.shared.Shards.Here(), 0
 	if x.Record.Failure != "" {
 		failure = x.Record.Failure.Number()
 	}
-	service := &x.shared.Unrouted
-	if x.Service != nil {
-		service = x.Service.Exchanges
+	end := tally.NewEnd(outcome, duration, failure)
+	if x.Service == nil {
+		x.shared.Unrouted.End(here, end)
+		return
 	}
-	service.End(here, outcome, duration, failure)
+	x.Service.Exchanges.End(here, end)
+	x.Service.Network.Exchanges.End(here, end)
+	if x.Rule != nil {
+		x.Rule.Exchanges.End(here, end)
+	}
 	if x.Forward != nil {
 		group := &x.Forward.TargetGroup.Exchanges
-		group.End(here, outcome, duration, failure)
+		group.End(here, end)
 		group.Moved(here, x.Record.Received, x.Record.Sent)
 	}
 }

@@ -31,7 +31,9 @@ func (s *Server) ServeResource(c *downstream.Conn, resource *routing.Resource, w
 	began, counts, shards := time.Now(), &resource.Exchanges, s.env.Exchanges.Shards
 	failure := accesslog.InternalError // of a panic
 	counts.Begin(shards.Here())
-	defer func() { counts.End(shards.Here(), tally.Passed, time.Since(began), failure.Number()) }()
+	defer func() {
+		counts.End(shards.Here(), tally.NewEnd(tally.Passed, time.Since(began), failure.Number()))
+	}()
 	route := resource.Route()
 	r := accesslog.ResourceRecord{
 		Start: began, NetworkARN: route.NetworkARN, AssociationID: route.AssociationID, EndpointID: route.EndpointID,
