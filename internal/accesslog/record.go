@@ -28,13 +28,16 @@ type Log interface {
 	Failed(r *Record)
 }
 
-// Tracer takes the records of those exchanges that it samples. Both methods are called on the data path: they must not block.
+// Tracer takes the records of those exchanges, and connections to resources, that it samples. Its methods are called on the data
+// path: they must not block.
 type Tracer interface {
 	// Samples reports whether an exchange must be traced, by the header traceparent of its request; nil means none. It is called
 	// once per exchange, before any clock is read for the record.
 	Samples(traceparent []byte) bool
 	// Trace is called at the end of an exchange that is traced. It must copy what it keeps, as Log.Write must.
 	Trace(r *Record)
+	// TraceResource is Trace for a connection to a resource.
+	TraceResource(r *ResourceRecord)
 }
 
 // ResourceLog takes records of connections to resources. Its methods are like those of Log; the subscriptions are those to the
@@ -114,9 +117,14 @@ type Retry struct {
 	Problem error
 }
 
-// ResourceRecord is what is known about a connection to a resource once it has been made, or has failed.
+// ResourceRecord is what is known about a connection to a resource: for a ResourceLog once it has been made, or has failed, and for
+// a Tracer at its end.
 type ResourceRecord struct {
 	Start time.Time
+	// Duration, Received and Sent, which count the bytes from and to the client, and Failure are known at the end.
+	Duration       time.Duration
+	Received, Sent int64
+	Failure        Failure
 	// NetworkARN and AssociationID are empty if the client came by an endpoint that leads to the resource itself; EndpointID is
 	// empty if it came through the association of its VPC with the network.
 	NetworkARN    string

@@ -40,7 +40,8 @@ type Config struct {
 	Log *slog.Logger
 	// AccessLog gets the records of exchanges that it wants. Nil means that nothing is recorded, which costs nothing.
 	AccessLog accesslog.Log
-	// Tracer gets the records of exchanges that it samples. Nil means that nothing is traced, which costs nothing.
+	// Tracer gets the records of exchanges, and of connections to resources, that it samples. Nil means that nothing is traced, which
+	// costs nothing.
 	Tracer accesslog.Tracer
 	// ResourceLog gets the records of connections to resources that it wants. Nil means that it wants none.
 	ResourceLog accesslog.ResourceLog

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"bytes"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -16,8 +18,9 @@ import (
 
 // tracer samples exchanges whose traceparent ends in 01.
 type tracer struct {
-	mu      sync.Mutex // mu guards the field below.
+	mu      sync.Mutex // mu guards the fields below.
 	records []accesslog.Record
+	reached []accesslog.ResourceRecord
 }
 
 func (*tracer) Samples(traceparent []byte) bool { return bytes.HasSuffix(traceparent, []byte("-01")) }
@@ -29,6 +32,18 @@ func (t *tracer) Trace(r *accesslog.Record) {
 	copied.TraceParent, copied.TraceState, copied.Path = bytes.Clone(r.TraceParent), bytes.Clone(r.TraceState), bytes.Clone(r.Path)
 	copied.Retries = slices.Clone(r.Retries)
 	t.records = append(t.records, copied)
+}
+
+func (t *tracer) TraceResource(r *accesslog.ResourceRecord) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reached = append(t.reached, *r)
+}
+
+func (t *tracer) tracedToResources() []accesslog.ResourceRecord {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.reached)
 }
 
 func (t *tracer) traced() []accesslog.Record {
@@ -108,6 +123,54 @@ func TestRetriesAreTraced(t *testing.T) {
 		}
 		if len(r.Retries) > 1 || r.Target.String() != target || r.Status != 200 {
 			t.Errorf("the record is %+v", r)
+		}
+	}
+}
+
+// samplesAll is a tracer that samples whatever has no traceparent.
+type samplesAll struct{ *tracer }
+
+func (samplesAll) Samples(traceparent []byte) bool { return traceparent == nil }
+
+// A connection to a resource has no traceparent. It is traced when it has ended, whatever came of it.
+func TestConnectionsToResourcesAreTraced(t *testing.T) {
+	for _, sampled := range []bool{true, false} {
+		tracer := &tracer{}
+		w := newWorld(t, func(cfg *Config) {
+			if cfg.Tracer = tracer; sampled {
+				cfg.Tracer = samplesAll{tracer}
+			}
+		})
+		target := newPeer(t, "127.0.0.1:0", func(conn *net.TCPConn) {
+			io.ReadFull(conn, make([]byte, len("question")))
+			io.WriteString(conn, "answer")
+		})
+		address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
+		resource, _ := w.router.Resource(address)
+		conn := reach(t, address, target.port)
+		io.WriteString(conn, "question")
+		if got, err := io.ReadAll(conn); string(got) != "answer" || err != nil {
+			t.Fatalf("%q came, error %v", got, err)
+		}
+		conn.Close()
+		w.connections(1, resource)
+		target.listener.Close()
+		refusal(address, target.port)
+		w.connections(2, resource)
+		if !sampled {
+			if n := len(tracer.tracedToResources()); n > 0 {
+				t.Errorf("%d connections are traced that were not sampled", n)
+			}
+			continue
+		}
+		trellistest.Await(t, func() bool { return len(tracer.tracedToResources()) == 2 }, "both connections are traced")
+		traced := tracer.tracedToResources()
+		if r := traced[0]; r.Name != "the-rcfg-db" || r.Failure != "" || r.Problem != nil || r.Received != int64(len("question")) || r.Sent != int64(len("answer")) ||
+			r.Duration <= 0 || r.Resource.Port() != target.port {
+			t.Errorf("the record is %+v", r)
+		}
+		if r := traced[1]; r.Failure != accesslog.TargetConnectionError || r.Problem == nil || r.Received != 0 || r.Resource.IsValid() {
+			t.Errorf("the record of what could not be reached is %+v", r)
 		}
 	}
 }

@@ -73,7 +73,7 @@ func written(spans []*tracepb.Span) string {
 	return b.String()
 }
 
-// The golden file has the spans of each kind of exchange.
+// The golden file has the spans of each kind of exchange, and of connection to a resource.
 func TestSpansFollowTheConventions(t *testing.T) {
 	want, err := os.ReadFile("testdata/spans.txt")
 	if err != nil {
@@ -128,6 +128,30 @@ func TestSpansFollowTheConventions(t *testing.T) {
 		r := record()
 		c.change(r)
 		got.WriteString("# " + c.name + "\n" + written(spansOf(r)))
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*accesslog.ResourceRecord)
+	}{
+		{"to a resource", func(r *accesslog.ResourceRecord) {}},
+		{"to a resource that is not let in", func(r *accesslog.ResourceRecord) {
+			r.Failure, r.Problem, r.Resource = accesslog.ClientAccessDenied, errors.New("port 22 is outside the port ranges"), netip.AddrPort{}
+			r.Received, r.Sent = 0, 0
+		}},
+		{"to a resource that does not answer, by an endpoint", func(r *accesslog.ResourceRecord) {
+			r.NetworkARN, r.AssociationID, r.EndpointID = "", "", "vpce-0123456789abcdef0"
+			r.Failure, r.Problem, r.Resource = accesslog.TargetConnectionError, errors.New("connection refused"), netip.AddrPort{}
+			r.Received, r.Sent = 0, 0
+		}},
+	} {
+		r := &accesslog.ResourceRecord{
+			Start: time.Date(2026, 5, 1, 10, 0, 0, 123e6, time.UTC), Duration: 3 * time.Second, Received: 5000, Sent: 90000,
+			NetworkARN: "arn:of:the:network", AssociationID: "snra-0123456789abcdef0", ConfigurationARN: "arn:of:the:configuration", Name: "orders-db",
+			Source: netip.MustParseAddrPort("[::ffff:10.0.1.15]:43210"), Destination: netip.MustParseAddrPort("127.100.0.7:5432"),
+			Resource: netip.MustParseAddrPort("10.0.2.9:5432"),
+		}
+		c.change(r)
+		got.WriteString("# " + c.name + "\n" + written([]*tracepb.Span{resourceSpan(r)}))
 	}
 	if got.String() != string(want) {
 		t.Errorf("testdata/spans.txt should be:\n%s", got.String())

@@ -49,16 +49,24 @@ func TestEachRequestHasASpan(t *testing.T) {
 				exchanges = append(exchanges, span)
 			}
 		}
-		return len(exchanges) >= len(l.expected)+l.tunnels
-	}, "the collector has the spans of %d requests", len(l.expected)+l.tunnels)
+		return len(exchanges) >= l.total()
+	}, "the collector has the spans of %d requests and connections", l.total())
 	if calls["CreateService"] != 4 || calls["CreateRule"] == 0 {
 		t.Errorf("there are spans of the calls %v", calls)
 	}
-	tunnels, seen := 0, map[string]int{}
+	tunnels, reached, seen := 0, 0, map[string]int{}
 	for _, span := range exchanges {
 		text := func(key string) string { return trellistest.SpanText(span, key) }
 		id := text("user_agent.original")
 		want, known := l.expected[id]
+		if span.Name == "TCP database" {
+			reached++
+			if text("server.address")+":"+text("server.port") != l.resource || text("trellis.bytes_sent") != fmt.Sprint(len(greeting)) ||
+				text("trellis.target") == "" || span.Status != nil || span.EndTimeUnixNano <= span.StartTimeUnixNano {
+				t.Errorf("of a connection to a resource there is %v", span)
+			}
+			continue
+		}
 		if text("network.transport") == "tcp" {
 			tunnels++
 			if len(attempts[string(span.SpanId)]) != 1 || text("server.address") != sealedHost {
@@ -107,7 +115,10 @@ func TestEachRequestHasASpan(t *testing.T) {
 	if tunnels != l.tunnels {
 		t.Errorf("there are spans of %d connections that were passed through, want %d", tunnels, l.tunnels)
 	}
-	t.Logf("%d requests and %d connections have a span each", len(seen), tunnels)
+	if reached != l.reached {
+		t.Errorf("there are spans of %d connections to the resource, want %d", reached, l.reached)
+	}
+	t.Logf("%d requests, %d connections that were passed through and %d to a resource have a span each", len(seen), tunnels, reached)
 	p.Stop()
 }
 

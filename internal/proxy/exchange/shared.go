@@ -17,7 +17,7 @@ type Config struct {
 	Log *slog.Logger
 	// AccessLog gets records. Nil means that nobody wants any.
 	AccessLog accesslog.Log
-	// Tracer gets the records of exchanges that it samples. Nil means none.
+	// Tracer gets the records of exchanges, and of connections to resources, that it samples. Nil means none.
 	Tracer accesslog.Tracer
 	// Callers finds out who has signed a request. Nil means that signatures are not looked at, and all callers are
 	// anonymous.

@@ -29,16 +29,22 @@ type Resources struct {
 // ServeResource carries a connection to a resource. The client's address and port decide whether it is let in.
 func (s *Server) ServeResource(c *downstream.Conn, resource *routing.Resource, with *Resources) {
 	began, counts, shards := time.Now(), &resource.Exchanges, s.env.Exchanges.Shards
-	failure := accesslog.InternalError // of a panic
 	counts.Begin(shards.Here())
-	defer func() {
-		counts.End(shards.Here(), tally.NewEnd(tally.Passed, time.Since(began), failure.Number()))
-	}()
 	route := resource.Route()
 	r := accesslog.ResourceRecord{
 		Start: began, NetworkARN: route.NetworkARN, AssociationID: route.AssociationID, EndpointID: route.EndpointID,
 		ConfigurationARN: route.ConfigurationARN, Name: route.ConfigurationName, Source: c.Client.Source, Destination: c.Client.Destination,
+		Failure: accesslog.InternalError, // of a panic
 	}
+	tracer := s.env.Exchanges.Tracer
+	traced := tracer != nil && tracer.Samples(nil)
+	defer func() {
+		r.Duration = time.Since(began)
+		counts.End(shards.Here(), tally.NewEnd(tally.Passed, r.Duration, r.Failure.Number()))
+		if traced {
+			tracer.TraceResource(&r)
+		}
+	}()
 	told := false
 	tell := func() {
 		if log := with.Log; !told && log != nil && log.WantsResource(route.AccessLogs()) {
@@ -46,11 +52,11 @@ func (s *Server) ServeResource(c *downstream.Conn, resource *routing.Resource, w
 		}
 		told = true
 	}
-	failure = s.admit(c, route, &r)
+	r.Failure = s.admit(c, route, &r)
 	if r.Problem == nil {
-		failure, r.Problem = s.reach(c, route, with, way{
-			received: func(n int) { counts.Moved(shards.Here(), int64(n), 0) },
-			sent:     func(n int) { counts.Moved(shards.Here(), 0, int64(n)) },
+		r.Failure, r.Problem = s.reach(c, route, with, way{
+			received: func(n int) { counts.Moved(shards.Here(), int64(n), 0); r.Received += int64(n) },
+			sent:     func(n int) { counts.Moved(shards.Here(), 0, int64(n)); r.Sent += int64(n) },
 			connected: func(gateway, resource netip.AddrPort) {
 				r.Gateway, r.Resource = gateway, resource
 				tell()
@@ -62,8 +68,8 @@ func (s *Server) ServeResource(c *downstream.Conn, resource *routing.Resource, w
 	case r.Problem != nil:
 		c.Break() // The client learns at once, as if the resource itself had refused.
 		with.Failed(resource, c, r.Problem)
-	case failure != "":
-		with.Failed(resource, c, &BrokenError{string(failure)})
+	case r.Failure != "":
+		with.Failed(resource, c, &BrokenError{string(r.Failure)})
 	}
 	c.DropTarget()
 }
