@@ -12,7 +12,8 @@ import (
 // Config says what is logged, as warnings.
 type Config struct {
 	Log *slog.Logger
-	// First is logged at once, with the attributes of the event; Again once in an interval, with how many times.
+	// First is logged at once, unless it is empty, and Again once in an interval, with how many times. Both have the attributes of
+	// the latest event.
 	First, Again string
 	// Interval is how often there is a summary. Default: ten seconds.
 	Interval time.Duration
@@ -25,6 +26,7 @@ type Summary struct {
 	mu     sync.Mutex // mu guards the fields below.
 	total  int64
 	untold int64
+	latest []any       // attributes of the latest event that is untold
 	timer  *time.Timer // nil while nothing happens
 	closed bool
 }
@@ -40,13 +42,15 @@ func (s *Summary) Happened(times int64, attributes ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total += times
+	s.untold, s.latest = s.untold+times, attributes
 	if s.timer != nil || s.closed {
-		s.untold += times
 		return
 	}
-	s.untold = times - 1
 	s.timer = time.AfterFunc(s.cfg.Interval, s.tell)
-	s.cfg.Log.Warn(s.cfg.First, attributes...)
+	if s.cfg.First != "" {
+		s.untold--
+		s.cfg.Log.Warn(s.cfg.First, attributes...)
+	}
 }
 
 // Total returns how often the event has happened.
@@ -71,8 +75,9 @@ func (s *Summary) tell() {
 }
 
 func (s *Summary) report() {
-	s.cfg.Log.Warn(s.cfg.Again, "count", s.untold, "total", s.total)
-	s.untold = 0
+	log := s.cfg.Log.With(s.latest...)
+	log.Warn(s.cfg.Again, "count", s.untold, "total", s.total)
+	s.untold, s.latest = 0, nil
 }
 
 // Close logs the rest. Nothing is logged afterwards.
