@@ -35,17 +35,28 @@ func (s *Sink) putLogEvents(ctx context.Context, b delivery.Batch) (rest []byte,
 	}
 	for rest = lines; len(rest) > 0; {
 		entries, after, tooLong := eventLimits.piece(rest)
-		for _, events := range inOrder(entries, b.Since) {
+		refused += tooLong
+		requests := inOrder(entries, b.Since)
+		for i, events := range requests {
 			n, err := putEvents(ctx, client, group, stream, events)
 			if err != nil {
-				return rest, refused, fmt.Errorf("putting events into the log group %s: %w", group, err)
+				return append(linesOf(requests[i:]), after...), refused, fmt.Errorf("putting events into the log group %s: %w", group, err)
 			}
 			refused += n
 		}
-		refused += tooLong
 		rest = after
 	}
 	return nil, refused, nil
+}
+
+// linesOf returns the entries that events have been made from.
+func linesOf(requests [][]types.InputLogEvent) (lines []byte) {
+	for _, events := range requests {
+		for _, event := range events {
+			lines = append(append(lines, *event.Message...), '\n')
+		}
+	}
+	return lines
 }
 
 // inOrder returns events as PutLogEvents requires them: in order of time, and within a day in each request.

@@ -101,6 +101,25 @@ func TestEventsAreInOrderOfTimeAndWithinADay(t *testing.T) {
 	}
 }
 
+// Events that are two days apart take two requests.
+func TestEventsThatCloudWatchLogsHasTakenAreNotLeft(t *testing.T) {
+	requests := 0
+	sink := against(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		if requests++; requests > 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, `{"__type":"ServiceUnavailableException","message":"slow down"}`)
+			return
+		}
+		fmt.Fprint(w, `{"rejectedLogEventsInfo":{"tooOldLogEventEndIndex":1}}`)
+	})
+	const taken, left = `{"startTime":"2026-01-02T00:00:00Z"}`, `{"startTime":"2026-01-04T00:00:00Z"}`
+	rest, refused, err := sink.Deliver(t.Context(), batchTo(t, lattice.DestinationLogGroup, "arn:aws:logs:us-west-2:111122223333:log-group:orders:*", left, taken))
+	if string(rest) != left+"\n" || refused != 1 || err == nil {
+		t.Errorf("%q is left, %d are refused, and the error is %v", rest, refused, err)
+	}
+}
+
 func TestRequestsStayWithinTheLimits(t *testing.T) {
 	l := limits{entries: 3, bytes: 20, overhead: 2, entryBytes: 10}
 	lines := []byte("aaaa\nbbbb\nccccccccccccc\ndddddddd\ne\nf\n")
