@@ -118,6 +118,12 @@ func parseBatchName(name string) (lane, process string, ok bool) {
 	return last[:tokenBytes], last[tokenBytes : 2*tokenBytes], true
 }
 
+// minuteOf returns the time in a name, which batches are in the order of.
+func minuteOf(name string) string {
+	fields := strings.Split(name, "_")
+	return fields[len(fields)-2]
+}
+
 // folderOf returns the folder of a subscription's objects. Those with connections to resources have one of their own.
 func folderOf(to *lattice.AccessLogSubscription) string {
 	kind, _ := lattice.KindOfID(to.ResourceID)
@@ -132,8 +138,7 @@ func folderOf(to *lattice.AccessLogSubscription) string {
 //
 //	AWSLogs/ACCOUNT/VpcLattice/AccessLogs/REGION/YYYY/MM/DD/RESOURCE/ACCOUNT_VpcLatticeAccessLogs_REGION_RESOURCE_YYYYMMDDTHHmmZ_HASH
 func objectKey(to *lattice.AccessLogSubscription, name string) string {
-	fields := strings.Split(name, "_")
-	day := fields[len(fields)-2]
+	day := minuteOf(name)
 	return fmt.Sprintf("AWSLogs/%s/VpcLattice/%s/%s/%s/%s/%s/%s/%s",
 		to.Scope.Account, folderOf(to), to.Scope.Region, day[:4], day[4:6], day[6:8], to.ResourceID, name)
 }

@@ -34,6 +34,11 @@ type checksum struct {
 	size uint32 // modulo 2^32
 }
 
+// checksumOf returns the checksum of lines, each with its line end.
+func checksumOf(lines []byte) checksum {
+	return checksum{crc: crc32.ChecksumIEEE(lines), size: uint32(len(lines))}
+}
+
 // addLine adds a line, and its line end: one byte more, for which another call would take as long as for 500.
 func (s *checksum) addLine(line []byte) {
 	crc := ^crc32.Update(s.crc, crc32.IEEETable, line)

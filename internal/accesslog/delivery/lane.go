@@ -50,6 +50,15 @@ func (k laneKey) laneID() string {
 	return hex.EncodeToString(sum[:])[:tokenBytes]
 }
 
+// wait adds a batch to those that wait, behind all that are not younger.
+func (l *lane) wait(b *batch) {
+	at := len(l.waiting)
+	for at > 0 && l.waiting[at-1].since.After(b.since) {
+		at--
+	}
+	l.waiting = slices.Insert(l.waiting, at, b)
+}
+
 // lack adds to the entries that are missing.
 func (l *lane) lack(n int64, from, until time.Time, problem string) {
 	if l.missing == nil {

@@ -290,7 +290,7 @@ func (s *Spool) cut(l *lane) {
 	if l.open == nil {
 		return
 	}
-	l.waiting = append(l.waiting, l.open)
+	l.wait(l.open)
 	l.open = nil
 	l.stream.rewind(checksum{})
 	s.start(l)
@@ -359,7 +359,7 @@ func (s *Spool) cutOldest() bool {
 func (s *Spool) giveUp(l *lane, at int) {
 	b := l.waiting[at]
 	n := b.entries
-	s.lose(n, "destination", l.to.DestinationARN, "limit", s.cfg.MaxBytes, "problem", "the spool is full")
+	s.lose(n, "destination", l.to.DestinationARN, "limit", s.cfg.MaxBytes, "problem", "the spool is full (--access-logs-spool)")
 	place := b
 	if at > 0 && l.waiting[at-1].hole != nil && !l.waiting[at-1].busy {
 		place = l.waiting[at-1]
@@ -410,16 +410,12 @@ func (s *Spool) look(now time.Time) error {
 	}
 	for process, names := range processes {
 		if _, ours := s.held[process]; !ours && s.hold(process) {
-			for _, name := range names {
-				s.adopt(name)
-			}
+			s.sending.Go(func() { s.adopt(names) })
 		} else if ours && process != s.process && len(names) == 0 {
 			s.release(process)
 		}
 	}
 	for key, l := range s.lanes {
-		slices.SortFunc(l.waiting, func(a, b *batch) int { return a.since.Compare(b.since) })
-		s.start(l)
 		if l.open == nil && len(l.waiting) == 0 && l.pending == 0 && l.missing == nil && !l.sending {
 			delete(s.lanes, key)
 		}
@@ -441,31 +437,41 @@ func (s *Spool) release(process string) {
 	delete(s.held, process)
 }
 
-// adopt takes over a batch of a process that has ended.
-func (s *Spool) adopt(name string) {
-	b, to, err := s.readBatch(name)
-	if err != nil {
-		s.cfg.Log.Error("a batch of access logs that another process has left cannot be delivered", "file", s.path(name), "error", err)
-		return
+// adopt takes over the batches of a process that has ended, the oldest first. To read a full spool takes a minute and more, during
+// which the node serves, and entries come.
+func (s *Spool) adopt(names []string) {
+	slices.SortStableFunc(names, func(a, b string) int { return strings.Compare(minuteOf(a), minuteOf(b)) })
+	for _, name := range names {
+		if s.closing.Err() != nil {
+			return // The next process takes the rest.
+		}
+		b, to, err := s.readBatch(name)
+		if err != nil {
+			s.cfg.Log.Error("a batch of access logs that another process has left cannot be delivered", "file", s.path(name), "error", err)
+			continue
+		}
+		if b.bytes == 0 {
+			s.removeFile(b) // The process has ended before it had written anything.
+			continue
+		}
+		s.mu.Lock()
+		s.bytes += b.bytes
+		s.batches++
+		l := s.lane(to)
+		l.wait(b)
+		s.start(l)
+		s.mu.Unlock()
 	}
-	if b.bytes == 0 {
-		s.removeFile(b) // The process has ended before it had written anything.
-		return
-	}
-	s.bytes += b.bytes
-	s.batches++
-	l := s.lane(to)
-	l.waiting = append(l.waiting, b)
 }
 
 func (s *Spool) readBatch(name string) (*batch, *lattice.AccessLogSubscription, error) {
 	id, _, _ := parseBatchName(name)
-	content, err := os.ReadFile(filepath.Join(s.cfg.Dir, id+destinationSuffix))
+	destination, err := os.ReadFile(filepath.Join(s.cfg.Dir, id+destinationSuffix))
 	if err != nil {
 		return nil, nil, err
 	}
 	var to lattice.AccessLogSubscription
-	if err := json.Unmarshal(content, &to); err != nil {
+	if err := json.Unmarshal(destination, &to); err != nil {
 		return nil, nil, fmt.Errorf("%s%s: %w", id, destinationSuffix, err)
 	}
 	info, err := os.Stat(s.path(name))
@@ -480,7 +486,12 @@ func (s *Spool) readBatch(name string) (*batch, *lattice.AccessLogSubscription, 
 	// The process may have ended as it wrote: whole lines that can be read count.
 	lines, _ := decompress(stream)
 	lines = lines[:bytes.LastIndexByte(lines, '\n')+1]
-	if len(lines) > 0 {
+	sum := checksumOf(lines)
+	switch end := sum.end(); {
+	case len(lines) == 0:
+	case bytes.HasSuffix(stream, end): // It is whole.
+		b.bytes, b.content = int64(len(stream)-len(end)), content{countEntries(lines), sum}
+	default:
 		if b.bytes, b.content, err = writeWhole(s.path(name), lines); err != nil {
 			return nil, nil, err
 		}
