@@ -102,9 +102,8 @@ func NewSpool(cfg SpoolConfig) (*Spool, error) {
 		cfg: cfg, process: hex.EncodeToString(name),
 		healthy: make(chan struct{}, healthySlots), failing: make(chan struct{}, failingSlots),
 		lanes: map[laneKey]*lane{}, held: map[string]*fileutil.LockedFile{},
-		losses: summary.New(summary.Config{Log: cfg.Log, First: "access log entries are lost", Again: "more access log entries were lost"}),
-		retries: summary.New(summary.Config{Log: cfg.Log, Again: "access logs still cannot be delivered; they wait in the spool",
-			Interval: summaryInterval}),
+		losses:  summary.New(summary.Config{Log: cfg.Log, First: "access log entries are lost", Again: "more access log entries were lost"}),
+		retries: summary.New(summary.Config{Log: cfg.Log, Again: "more deliveries of access logs have failed", Interval: summaryInterval}),
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.delivering, s.endDelivering = context.WithCancel(context.Background())

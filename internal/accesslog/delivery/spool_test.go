@@ -368,14 +368,14 @@ func TestErrorsOfADestinationAreLoggedOnceAndThenCounted(t *testing.T) {
 		s.Close()
 		// The first failure, a summary of the others every five minutes, and the end.
 		for text, most := range map[string]int{
-			"access logs cannot be delivered; they wait in the spool": 1, "access logs still cannot be delivered": 3,
+			"access logs cannot be delivered; they wait in the spool": 1, "more deliveries of access logs have failed": 3,
 			"access logs are delivered again": 1,
 		} {
 			if n := strings.Count(log.String(), text); n < 1 || n > most {
 				t.Errorf("%q is logged %d times", text, n)
 			}
 		}
-		if !regexp.MustCompile(`still cannot be delivered; they wait in the spool" destination=arn:\S+ error=.+ count=\d+ total=\d+\n`).MatchString(log.String()) {
+		if !regexp.MustCompile(`more deliveries of access logs have failed" destination=arn:\S+ error=.+ count=\d+ total=\d+\n`).MatchString(log.String()) {
 			t.Errorf("the summary does not say how often, where and why:\n%s", log.String())
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,42 @@ func TestBucketGetsAnObjectBehindItsPrefix(t *testing.T) {
 	_, _, err := sink.Deliver(t.Context(), batchTo(t, lattice.DestinationBucket, "arn:aws:s3:::bucket/some/prefix/", "one"))
 	if err != nil || path != "PUT /bucket/some/prefix/AWSLogs/key.json.gz" {
 		t.Errorf("the request is %q (%v)", path, err)
+	}
+}
+
+func TestEachServiceOfAWSMayHaveAnEndpointOfItsOwn(t *testing.T) {
+	asked := make(chan string, 10)
+	for _, service := range []string{"S3", "CLOUDWATCH_LOGS", "FIREHOSE"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked <- service
+			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+			if service != "S3" {
+				fmt.Fprint(w, "{}")
+			}
+		}))
+		defer server.Close()
+		t.Setenv("AWS_ENDPOINT_URL_"+service, server.URL)
+	}
+	sink := against(t, func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("a request comes to the endpoint of all services: %s", r.URL)
+	})
+	for destination, arn := range map[lattice.LogDestination]string{
+		lattice.DestinationBucket:         "arn:aws:s3:::bucket",
+		lattice.DestinationLogGroup:       "arn:aws:logs:us-west-2:111122223333:log-group:orders:*",
+		lattice.DestinationDeliveryStream: "arn:aws:firehose:us-west-2:111122223333:deliverystream/orders",
+	} {
+		if _, _, err := sink.Deliver(t.Context(), batchTo(t, destination, arn, "{}")); err != nil {
+			t.Errorf("%s: %v", arn, err)
+		}
+	}
+	close(asked)
+	var services []string
+	for service := range asked {
+		services = append(services, service)
+	}
+	slices.Sort(services)
+	if !slices.Equal(services, []string{"CLOUDWATCH_LOGS", "FIREHOSE", "S3"}) {
+		t.Errorf("asked are the endpoints of %v", services)
 	}
 }
 
