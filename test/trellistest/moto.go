@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
@@ -21,7 +22,7 @@ func StartMoto(t testing.TB) string {
 	}
 	port := FreePort(t)
 	url := fmt.Sprintf("http://127.0.0.1:%d", port)
-	cmd := exec.Command(root(".venv-functions/bin/moto_server"), "-H", "127.0.0.1", "-p", fmt.Sprint(port))
+	cmd := exec.Command(filepath.Join(root, ".venv-functions/bin/moto_server"), "-H", "127.0.0.1", "-p", fmt.Sprint(port))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,12 +57,14 @@ func build(flavour string, flags ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, here, _, _ := runtime.Caller(0)
+	if errRoot != nil {
+		return "", errRoot
+	}
 	program := filepath.Join(tests+".programs", flavour, "trellis")
 	// Without the version control's stamp the build works in an unpacked archive too.
 	args := append(append([]string{"build", "-buildvcs=false"}, flags...), "-o", program, "./cmd/trellis")
 	cmd := exec.Command("go", args...)
-	cmd.Dir = filepath.Join(filepath.Dir(here), "../..")
+	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building trellis: %w\n%s", err, out)
 	}
