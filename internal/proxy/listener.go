@@ -190,9 +190,9 @@ func (l *listener) close() {
 // accept accepts connections until the listener is closed.
 func (l *listener) accept() {
 	p := l.proxy
-	p.accept(l.net, l.ended, func(conn *net.TCPConn) (full bool) {
+	accept(p, l.net, l.ended, func(conn net.Conn) (full bool) {
 		l.port.Accepted.Add(1)
-		c := downstream.NewConn(p.env, conn, l.port, l.ended)
+		c := downstream.NewConn(p.env, conn.(*net.TCPConn), l.port, l.ended)
 		welcome, full := p.add(c)
 		if welcome {
 			p.workers.take(func() { p.serve(c) })
@@ -209,9 +209,15 @@ func (p *Proxy) refuse(c *downstream.Conn) {
 	c.Reset()
 }
 
+// acceptor is a listening socket, and C what it accepts.
+type acceptor[C any] interface {
+	Accept() (C, error)
+	Addr() net.Addr
+}
+
 // accept accepts connections on a socket until it is closed, and with it ended. take reports whether there are as many
 // connections as there may be.
-func (p *Proxy) accept(from net.Listener, ended <-chan struct{}, take func(*net.TCPConn) (full bool)) {
+func accept[C any](p *Proxy, from acceptor[C], ended <-chan struct{}, take func(C) (full bool)) {
 	pause := time.Duration(0)
 	for {
 		conn, err := from.Accept()
@@ -232,7 +238,7 @@ func (p *Proxy) accept(from net.Listener, ended <-chan struct{}, take func(*net.
 			continue
 		}
 		pause = 0
-		full := take(conn.(*net.TCPConn))
+		full := take(conn)
 		// When thousands connect at once, those who are connected already get their turns in between.
 		runtime.Gosched()
 		if full {

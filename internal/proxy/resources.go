@@ -16,6 +16,7 @@ import (
 	"trellis/internal/proxy/downstream"
 	"trellis/internal/proxy/downstream/passthrough"
 	"trellis/internal/proxy/exchange"
+	"trellis/internal/proxy/socket"
 	"trellis/internal/proxy/steering"
 	"trellis/internal/routing"
 )
@@ -108,9 +109,9 @@ func (p *Proxy) openGates() {
 	if r.steering == nil || r.attached || p.closedGate() != nil {
 		return
 	}
-	sockets := make([]net.Listener, len(p.cfg.ResourceGates))
+	sockets := make([]syscall.Conn, len(p.cfg.ResourceGates))
 	for i, gate := range p.cfg.ResourceGates {
-		sockets[i] = r.listeners[gate].net
+		sockets[i] = r.listeners[gate].socket
 	}
 	err := r.steering.Attach(sockets)
 	if r.attached = err == nil; r.attached {
@@ -238,63 +239,63 @@ func (p *Proxy) bindResource(at netip.AddrPort) {
 		return
 	}
 	delete(r.problems, at)
-	l := &resourceListener{net: bound, ended: make(chan struct{})}
+	l := &resourceListener{socket: bound, ended: make(chan struct{})}
 	r.listeners[at] = l
 	p.running.Go(func() { p.acceptResources(l) })
 }
 
-func (p *Proxy) listenResource(at netip.AddrPort) (net.Listener, error) {
+func (p *Proxy) listenResource(at netip.AddrPort) (socket.Acceptor, error) {
 	if limit := p.cfg.Limits.ResourceSockets; limit > 0 && len(p.resources.listeners) >= limit {
 		return nil, fmt.Errorf("%d addresses and ports of resources are bound, which is as many as there may be; raise the hard limit of open files (docs/resources.md)", limit)
 	}
-	if slices.Contains(p.cfg.ResourceGates, at) {
-		listener, err := p.cfg.ListenResource(at)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			err = fmt.Errorf("%w: whoever has this port has --resource-range; each node on a machine needs a range of its own", err)
-		}
-		return listener, err
-	}
-	if err := p.closedGate(); err != nil {
+	gate := slices.Contains(p.cfg.ResourceGates, at)
+	if err := p.closedGate(); err != nil && !gate {
 		return nil, err
 	}
-	return p.cfg.ListenResource(at)
+	listener, err := p.cfg.ListenResource(at)
+	switch {
+	case gate && errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%w: whoever has this port has --resource-range; each node on a machine needs a range of its own", err)
+	case err != nil:
+		return nil, err
+	}
+	return p.protocols.passthrough.Acceptor(listener.(*net.TCPListener))
 }
 
 // ResourceListeners returns the sockets that are bound for resources, by address.
-func (p *Proxy) ResourceListeners() map[netip.AddrPort]net.Listener {
+func (p *Proxy) ResourceListeners() map[netip.AddrPort]syscall.Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sockets := make(map[netip.AddrPort]net.Listener, len(p.resources.listeners))
+	sockets := make(map[netip.AddrPort]syscall.Conn, len(p.resources.listeners))
 	for at, l := range p.resources.listeners {
-		sockets[at] = l.net
+		sockets[at] = l.socket
 	}
 	return sockets
 }
 
 // resourceListener is a bound address and port of a resource.
 type resourceListener struct {
-	net   net.Listener
-	ended chan struct{}
+	socket socket.Acceptor
+	ended  chan struct{}
 }
 
 func (l *resourceListener) close() {
 	close(l.ended)
-	l.net.Close()
+	l.socket.Close()
 }
 
 // acceptResources accepts connections to resources until the listener is closed.
 func (p *Proxy) acceptResources(l *resourceListener) {
-	p.accept(l.net, l.ended, func(conn *net.TCPConn) bool {
-		at := downstream.AddressOf(conn.LocalAddr())
+	accept(p, l.socket, l.ended, func(conn socket.Accepted) bool {
 		p.mu.Lock()
-		resource := p.resources.byAddress[at.Addr().Unmap()]
+		resource := p.resources.byAddress[conn.Destination.Addr().Unmap()]
 		p.mu.Unlock()
 		if resource == nil { // It has gone just now.
 			conn.SetLinger(0)
 			conn.Close()
 			return false
 		}
-		origin := p.cfg.OriginOf(downstream.AddressOf(conn.RemoteAddr()).Addr())
+		origin := p.cfg.OriginOf(conn.Source.Addr())
 		c := downstream.NewResourceConn(p.env, conn, origin, resource.Gone, p.cfg.ResourceIdleTimeout, p.cfg.Drain)
 		welcome, full := p.add(c)
 		if !welcome {

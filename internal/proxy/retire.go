@@ -2,18 +2,18 @@ package proxy
 
 import (
 	"context"
-	"net"
+	"syscall"
 	"time"
 )
 
 // Listeners returns the sockets that are bound, by the listeners' port. A process that accepts on one of them by another
 // descriptor can go on when the proxy has closed its own.
-func (p *Proxy) Listeners() map[int]net.Listener {
+func (p *Proxy) Listeners() map[int]syscall.Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sockets := make(map[int]net.Listener, len(p.listeners))
+	sockets := make(map[int]syscall.Conn, len(p.listeners))
 	for number, l := range p.listeners {
-		sockets[number] = l.net
+		sockets[number] = l.net.(syscall.Conn)
 	}
 	return sockets
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"trellis/internal/configuration"
@@ -209,7 +210,7 @@ func (s *Server) prepare(ctx context.Context, next *successor) error {
 		purpose, address string
 		socket           net.Listener
 	}{{apiSocket, s.cfg.APIAddr, s.apiListener}, {adminSocket, s.cfg.AdminAddr, s.adminListener}} {
-		if err := next.send(ctx, message{Kind: messageSocket, Socket: socketName(m.purpose, m.address)}, m.socket); err != nil {
+		if err := next.send(ctx, message{Kind: messageSocket, Socket: socketName(m.purpose, m.address)}, m.socket.(syscall.Conn)); err != nil {
 			return err
 		}
 	}
@@ -242,7 +243,7 @@ func startSuccessor(program string) (*successor, error) {
 	return &successor{cmd: cmd, channel: ours}, nil
 }
 
-func (n *successor) send(ctx context.Context, m message, socket net.Listener) error {
+func (n *successor) send(ctx context.Context, m message, socket syscall.Conn) error {
 	if err := n.channel.send(ctx, m, socket); err != nil {
 		return fmt.Errorf("telling the new process: %w", err)
 	}

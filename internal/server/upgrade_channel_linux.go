@@ -56,17 +56,17 @@ func openChannel(fd uintptr) (*channel, error) {
 func (c *channel) close() { c.conn.Close() }
 
 // send sends a message, and with it the socket of a listener unless that is nil.
-func (c *channel) send(ctx context.Context, m message, listener net.Listener) error {
+func (c *channel) send(ctx context.Context, m message, socket syscall.Conn) error {
 	packet, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
 	defer c.endWith(ctx)()
-	if listener == nil {
+	if socket == nil {
 		_, err = c.conn.Write(packet)
 		return err
 	}
-	raw, err := listener.(*net.TCPListener).SyscallConn()
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"syscall"
 )
 
 // UpgradeSignals are the signals on which a node is to be replaced by a new process. Here that cannot be done.
@@ -21,7 +22,7 @@ func openChannel(uintptr) (*channel, error) { return nil, errors.ErrUnsupported 
 
 func (c *channel) close() {}
 
-func (c *channel) send(context.Context, message, net.Listener) error { return errors.ErrUnsupported }
+func (c *channel) send(context.Context, message, syscall.Conn) error { return errors.ErrUnsupported }
 
 func (c *channel) receive(context.Context) (message, net.Listener, error) {
 	return message{}, nil, errors.ErrUnsupported

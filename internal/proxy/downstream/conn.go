@@ -3,7 +3,6 @@ package downstream
 import (
 	"math"
 	"net"
-	"net/netip"
 	"os"
 	"runtime/debug"
 	"sync/atomic"
@@ -32,7 +31,7 @@ import (
 //  7. Relaying: it waits for either side of a connection on which bytes pass both ways.
 //  8. Closing: it carries nothing any more, and its goroutine is about to close it.
 //
-// The transitions, all made by Enter on the goroutine that serves the connection:
+// The transitions, all made by Enter on the goroutine that serves the connection, which begins in 1, and in 3 if it is to a resource:
 //
 //	1 -> 2        a part of a head, or of a TLS handshake, has come
 //	2 -> 1        the TLS handshake is complete, or a request was refused by a response that the socket took at once
@@ -72,8 +71,8 @@ type Conn struct {
 	// Upload is what the goroutine that sends the body of a request waits for.
 	Upload Upload
 
-	accepted *net.TCPConn // never changes; the sweeper sets its deadlines
-	conn     net.Conn     // the same, or what secures it
+	accepted socket.TCP // never changes; the sweeper sets its deadlines
+	conn     net.Conn   // the same, or what secures it; nil for a *socket.Bare, whose bytes only a relay moves
 	// raw is how requests are waited for; nil where conn must be used. transport is the TCP connection below.
 	raw       syscall.RawConn
 	transport syscall.RawConn
@@ -107,7 +106,7 @@ const (
 
 // NewConn returns a connection that has been accepted on a port. unwanted is closed when the port is.
 func NewConn(env *Environment, accepted *net.TCPConn, port *routing.Port, unwanted <-chan struct{}) *Conn {
-	c := newConn(env, accepted, unwanted)
+	c := newConn(env, socket.AcceptedTCP(accepted), unwanted)
 	c.endsAt = env.Clock.Now() + env.ConnectionDuration.Milliseconds()
 	c.Client.Port = port
 	c.Client.Origin = port.Origin(c.Client.Source.Addr())
@@ -116,33 +115,28 @@ func NewConn(env *Environment, accepted *net.TCPConn, port *routing.Port, unwant
 	return c
 }
 
-// NewResourceConn returns a connection to a resource. It may live as long as it is used (UG quotas), and for grace once the
+// NewResourceConn returns a connection to a resource, for which a target is looked for at once. It may live as long as it is used (UG quotas), and for grace once the
 // resource is gone.
-func NewResourceConn(env *Environment, accepted *net.TCPConn, origin routing.Origin, gone <-chan struct{}, idle, grace time.Duration) *Conn {
+func NewResourceConn(env *Environment, accepted socket.Accepted, origin routing.Origin, gone <-chan struct{}, idle, grace time.Duration) *Conn {
 	c := newConn(env, accepted, gone)
 	c.endsAt = math.MaxInt64
 	c.grace = max(grace.Milliseconds(), 1)
 	c.IdleMillis = idle.Milliseconds()
 	c.Client.Origin = origin
-	c.Enter(Idle, c.IdleMillis)
+	c.Enter(Dialing, 0)
 	return c
 }
 
-func newConn(env *Environment, accepted *net.TCPConn, unwanted <-chan struct{}) *Conn {
-	c := &Conn{Env: env, accepted: accepted, conn: accepted, unwanted: unwanted}
-	c.raw = socket.Raw(accepted)
-	c.transport = c.raw
-	c.IdleMillis = env.IdleTimeout.Milliseconds()
-	c.Client = exchange.Client{Source: AddressOf(accepted.RemoteAddr()), Destination: AddressOf(accepted.LocalAddr())}
-	return c
-}
-
-// AddressOf returns the address and the port of an end of a TCP connection.
-func AddressOf(address net.Addr) netip.AddrPort {
-	if tcp, ok := address.(*net.TCPAddr); ok {
-		return tcp.AddrPort()
+func newConn(env *Environment, accepted socket.Accepted, unwanted <-chan struct{}) *Conn {
+	c := &Conn{Env: env, accepted: accepted.TCP, unwanted: unwanted}
+	if conn := c.Transport(); conn != nil {
+		c.conn = conn
+		c.raw = socket.Raw(conn)
+		c.transport = c.raw
 	}
-	return netip.AddrPort{}
+	c.IdleMillis = env.IdleTimeout.Milliseconds()
+	c.Client = exchange.Client{Source: accepted.Source, Destination: accepted.Destination}
+	return c
 }
 
 // IsOld reports whether the connection is in the last twentieth of its life, at most half a minute. It ends with the next
@@ -170,8 +164,14 @@ func (c *Conn) IsUnwanted() bool {
 	}
 }
 
-// Transport returns the connection without its TLS.
-func (c *Conn) Transport() *net.TCPConn { return c.accepted }
+// Accepted returns the connection as it was accepted.
+func (c *Conn) Accepted() socket.TCP { return c.accepted }
+
+// Transport returns the connection without its TLS, or nil if it is a *socket.Bare.
+func (c *Conn) Transport() *net.TCPConn {
+	conn, _ := c.accepted.(*net.TCPConn)
+	return conn
+}
 
 // Stream returns the connection as the client's protocol sees it, above TLS.
 func (c *Conn) Stream() net.Conn { return c.conn }
@@ -264,7 +264,7 @@ func (c *Conn) Break() { c.ending = breaks }
 func (c *Conn) Recovered(where string) {
 	if problem := recover(); problem != nil {
 		c.Env.Log.Error("panic in "+where, "problem", problem, "stack", string(debug.Stack()))
-		c.conn.SetDeadline(Past)
+		c.accepted.SetDeadline(Past)
 	}
 }
 

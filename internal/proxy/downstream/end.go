@@ -23,7 +23,11 @@ func (c *Conn) End() {
 			c.linger()
 		}
 	}
-	c.conn.Close()
+	if c.secured != nil {
+		c.secured.conn.Close()
+		return
+	}
+	c.accepted.Close()
 }
 
 // Reset closes a connection and drops everything that is under way.

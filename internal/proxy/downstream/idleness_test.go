@@ -1,10 +1,11 @@
 package downstream
 
 import (
+	"math"
 	"testing"
 	"time"
 
-	"trellis/internal/routing"
+	"trellis/internal/proxy/socket"
 	"trellis/test/trellistest"
 )
 
@@ -12,7 +13,10 @@ import (
 func accepted(t *testing.T) *Conn {
 	t.Helper()
 	_, conn := trellistest.ConnectTCP(t)
-	return NewResourceConn(NewEnvironment(Config{}), conn, routing.Origin{}, nil, time.Hour, 0)
+	c := newConn(NewEnvironment(Config{}), socket.AcceptedTCP(conn), nil)
+	c.endsAt = math.MaxInt64
+	c.Enter(Idle, time.Hour.Milliseconds())
+	return c
 }
 
 // parking returns a connection that the sweeper wants parked, and that has not noticed yet.

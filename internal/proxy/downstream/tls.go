@@ -20,7 +20,7 @@ type secured struct {
 // Secure makes the TLS handshake, whose ClientHello is in the opening. It returns the protocol that was agreed on.
 func (c *Conn) Secure(config *tls.Config, opening *Opening, serverName string, service *routing.Service) (protocol string, err error) {
 	s := &secured{}
-	s.wire = Wire{Conn: c.accepted, ServerName: serverName, Service: service, connection: c, early: opening.Bytes()}
+	s.wire = Wire{Conn: c.conn, ServerName: serverName, Service: service, connection: c, early: opening.Bytes()}
 	s.conn = tls.Server(&s.wire, config)
 	c.secured = s
 	err = c.handshake(s.conn)
@@ -129,7 +129,7 @@ const (
 // Alert ends a TLS connection on which nothing has been sent yet.
 func (c *Conn) Alert(description byte) {
 	const record, fatal = 21, 2
-	if _, err := c.accepted.Write([]byte{record, 3, 3, 0, 2, fatal, description}); err == nil {
+	if _, err := c.conn.Write([]byte{record, 3, 3, 0, 2, fatal, description}); err == nil {
 		c.Linger()
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -182,10 +181,10 @@ func (t *Table) instructions() asm.Instructions {
 }
 
 // Attach steers connections to the sockets, which are those of Gates, from now on.
-func (t *Table) Attach(sockets []net.Listener) error {
+func (t *Table) Attach(sockets []syscall.Conn) error {
 	for i, socket := range sockets {
 		if err := t.put(uint32(i), socket); err != nil {
-			return fmt.Errorf("steering connections to %s: %w", socket.Addr(), err)
+			return fmt.Errorf("steering connections to a socket: %w", err)
 		}
 	}
 	namespace, err := os.Open("/proc/self/ns/net")
@@ -199,12 +198,8 @@ func (t *Table) Attach(sockets []net.Listener) error {
 	return nil
 }
 
-func (t *Table) put(index uint32, socket net.Listener) error {
-	conn, ok := socket.(syscall.Conn)
-	if !ok {
-		return fmt.Errorf("%T has no file descriptor", socket)
-	}
-	raw, err := conn.SyscallConn()
+func (t *Table) put(index uint32, socket syscall.Conn) error {
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return err
 	}

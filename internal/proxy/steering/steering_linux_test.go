@@ -30,6 +30,7 @@ func steered(t *testing.T, addresses lattice.ResourceRange) (*Table, []net.Liste
 	}
 	t.Cleanup(func() { table.Close() })
 	var sockets []net.Listener
+	var attached []syscall.Conn
 	for _, gate := range Gates(addresses) {
 		at := netip.AddrPortFrom(gate.Addr(), 0)
 		if gate.Addr().Is6() {
@@ -42,9 +43,9 @@ func steered(t *testing.T, addresses lattice.ResourceRange) (*Table, []net.Liste
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { socket.Close() })
-		sockets = append(sockets, socket)
+		sockets, attached = append(sockets, socket), append(attached, socket.(syscall.Conn))
 	}
-	if err := table.Attach(sockets); err != nil {
+	if err := table.Attach(attached); err != nil {
 		t.Fatal(err)
 	}
 	return table, sockets

@@ -5,8 +5,8 @@ package steering
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"syscall"
 
 	"trellis/internal/lattice"
 )
@@ -23,7 +23,7 @@ func New(lattice.ResourceRange) (*Table, error) {
 }
 
 // Attach is not called here.
-func (*Table) Attach([]net.Listener) error { return errors.ErrUnsupported }
+func (*Table) Attach([]syscall.Conn) error { return errors.ErrUnsupported }
 
 // Set is not called here.
 func (*Table) Set(netip.Addr, []lattice.PortRange) error { return errors.ErrUnsupported }

@@ -31,6 +31,11 @@ func NewServer(env *downstream.Environment, maxPipes int) *Server {
 	return &Server{env: env, mover: mover, loops: newLoops(mover), hellos: newHellos()}
 }
 
+// Acceptor returns a socket that accepts connections which ServeResource carries. It takes the listener's place.
+func (s *Server) Acceptor(listener *net.TCPListener) (socket.Acceptor, error) {
+	return s.loops.acceptor(listener)
+}
+
 // Close frees what the server keeps, when no connection is left.
 func (s *Server) Close() {
 	s.loops.close()
@@ -97,7 +102,7 @@ func (c *conn) connect() (r exchange.Refusal, refused bool) {
 // bytes.
 func (c *conn) move(err error) {
 	r := &c.x.Record
-	r.Gateway = downstream.AddressOf(c.Target.Transport().LocalAddr())
+	r.Gateway = socket.AddressOf(c.Target.Transport().LocalAddr())
 	r.Failure = c.server.carry(c.Conn, func(n int) { r.Received += int64(n) }, func(n int) { r.Sent += int64(n) }, err)
 }
 

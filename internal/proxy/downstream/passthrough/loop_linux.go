@@ -55,6 +55,14 @@ func (l *loops) close() {
 // exist reports whether there are loops.
 func (l *loops) exist() bool { return len(l.all) > 0 }
 
+// acceptor returns a socket that accepts connections for carryTo. It takes the listener's place.
+func (l *loops) acceptor(listener *net.TCPListener) (socket.Acceptor, error) {
+	if l.exist() {
+		return socket.AcceptBare(listener)
+	}
+	return socket.AcceptTCP(listener), nil
+}
+
 // bothWays has bytes move both ways between the client and c.Target until both sides have ended.
 func (l *loops) bothWays(c *downstream.Conn, received, sent func(n int)) outcome {
 	p := l.pair(c, descriptor(c.Target.Transport()), received, sent)
@@ -64,7 +72,7 @@ func (l *loops) bothWays(c *downstream.Conn, received, sent func(n int)) outcome
 
 // carryTo connects to an address, and then does what bothWays does. The error says why there was no connection.
 func (l *loops) carryTo(c *downstream.Conn, at netip.AddrPort, pools *upstream.Pools, w way) (outcome, error) {
-	speaksFirst := !socket.Silent(uintptr(descriptor(c.Transport())))
+	speaksFirst := !socket.Silent(uintptr(descriptor(c.Accepted())))
 	fd, err := pools.Begin(c.Env.Dialing, at, speaksFirst)
 	if err != nil {
 		return outcome{}, err
@@ -86,7 +94,7 @@ func (l *loops) carryTo(c *downstream.Conn, at netip.AddrPort, pools *upstream.P
 // pair returns a pair of a client and a socket to a target.
 func (l *loops) pair(c *downstream.Conn, target int, received, sent func(n int)) *pair {
 	p := &pair{loop: l.all[int(l.next.Add(1))%len(l.all)], conn: c, done: make(chan struct{})}
-	p.client = side{pair: p, fd: descriptor(c.Transport()), writable: true}
+	p.client = side{pair: p, fd: descriptor(c.Accepted()), writable: true}
 	p.target = side{pair: p, fd: target}
 	p.up = direction{flow: flow{mover: p.loop.mover}, pair: p, from: &p.client, to: &p.target, opposite: &p.down, moved: received}
 	p.down = direction{flow: flow{mover: p.loop.mover}, pair: p, from: &p.target, to: &p.client, opposite: &p.up, moved: sent}
@@ -104,10 +112,15 @@ func (p *pair) await(millis int64) outcome {
 }
 
 // descriptor returns the socket of a connection, which is valid until the connection is closed, or -1 if it has been.
-func descriptor(conn *net.TCPConn) int {
+func descriptor(conn socket.TCP) int {
 	fd := -1
-	if raw := socket.Raw(conn); raw != nil {
-		_ = raw.Control(func(of uintptr) { fd = int(of) })
+	switch conn := conn.(type) {
+	case *socket.Bare:
+		fd = conn.FD()
+	case *net.TCPConn:
+		if raw := socket.Raw(conn); raw != nil {
+			_ = raw.Control(func(of uintptr) { fd = int(of) })
+		}
 	}
 	return fd
 }

@@ -4,9 +4,11 @@ package passthrough
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 
 	"trellis/internal/proxy/downstream"
+	"trellis/internal/proxy/socket"
 	"trellis/internal/proxy/upstream"
 )
 
@@ -18,6 +20,10 @@ func newLoops(*Mover) *loops { return &loops{} }
 func (l *loops) close() {}
 
 func (l *loops) exist() bool { return false }
+
+func (l *loops) acceptor(listener *net.TCPListener) (socket.Acceptor, error) {
+	return socket.AcceptTCP(listener), nil
+}
 
 func (l *loops) bothWays(*downstream.Conn, func(n int), func(n int)) outcome { return outcome{} }
 

@@ -9,6 +9,7 @@ import (
 
 	"trellis/internal/accesslog"
 	"trellis/internal/proxy/downstream"
+	"trellis/internal/proxy/socket"
 	"trellis/internal/proxy/upstream"
 	"trellis/internal/routing"
 	"trellis/internal/tally"
@@ -105,7 +106,6 @@ func (s *Server) admit(c *downstream.Conn, route *routing.ResourceRoute, r *acce
 // reach connects to the target of a resource, to the first of its addresses that can be connected to, and moves bytes until both
 // sides have ended. It returns why that was no orderly end, if so. The error says why there was no connection.
 func (s *Server) reach(c *downstream.Conn, route *routing.ResourceRoute, with *Resources, w way) (accesslog.Failure, error) {
-	c.Enter(downstream.Dialing, 0)
 	addresses, err := AddressesOf(c.Env.Dialing, &route.Target, with.Resolve)
 	if err != nil {
 		return accesslog.TargetConnectionError, err
@@ -142,7 +142,7 @@ func (s *Server) carryTo(c *downstream.Conn, at netip.AddrPort, pools *upstream.
 		return o, err
 	}
 	target := c.Target.Transport()
-	w.connected(downstream.AddressOf(target.LocalAddr()), at)
+	w.connected(socket.AddressOf(target.LocalAddr()), at)
 	if o = s.bothWays(c, w.received, w.sent); o.broken() != "" {
 		target.SetLinger(0)
 	}
