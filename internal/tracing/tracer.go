@@ -64,6 +64,8 @@ type Tracer struct {
 	queue    chan []*tracepb.Span // of one exchange or call each
 	dropped  *summary.Summary
 	failed   *summary.Summary
+	// flush is flushTimeout, except in tests of what arrives: a busy machine needs longer.
+	flush time.Duration
 
 	queued, delivered, lost, failures atomic.Int64
 	untold                            atomic.Int64 // spans that had no room, of which the log does not tell yet
@@ -84,7 +86,7 @@ func New(ctx context.Context, cfg Config) (*Tracer, error) {
 		options = append(options, otlptracehttp.WithEndpointURL(strings.TrimSuffix(cfg.Endpoint, "/")+"/v1/traces"))
 	}
 	t := &Tracer{
-		cfg: cfg, client: otlptracehttp.NewClient(options...), queue: make(chan []*tracepb.Span, maxQueued),
+		cfg: cfg, flush: flushTimeout, client: otlptracehttp.NewClient(options...), queue: make(chan []*tracepb.Span, maxQueued),
 		scope: &commonpb.InstrumentationScope{Name: "trellis", Version: cfg.Version},
 		dropped: summary.New(summary.Config{Log: cfg.Log, First: "spans are lost: they come faster than the collector takes them",
 			Again: "more spans were lost"}),
@@ -139,7 +141,7 @@ func (t *Tracer) Run(ctx context.Context) error {
 	defer t.failed.Close()
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(flushTimeout, cancel) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(t.flush, cancel) })()
 	for {
 		select {
 		case first := <-t.queue:

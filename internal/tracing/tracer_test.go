@@ -168,6 +168,7 @@ func start(t *testing.T, cfg Config) (tracer *Tracer, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tracer.flush = 2 * time.Minute
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- tracer.Run(ctx) }()
