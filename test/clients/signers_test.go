@@ -99,8 +99,9 @@ func (s *signatureServer) time() time.Time {
 	return s.now
 }
 
-// check checks how many requests were accepted, and that no signature holds for a request that differs in one bit: in any bit
-// for a few requests, in a random one for the others. It does so after the last request, for the clients would not wait.
+// check checks how many requests were accepted, and that no signature holds for a request that differs in one bit: in a bit
+// of each byte for the first request, in a random one for the others. It does so after the last request, for the clients would not
+// wait. Package caller tries each bit of each form; here, that took a quarter of all CPU time of all tests.
 func (s *signatureServer) check(t *testing.T, want int) {
 	t.Helper()
 	s.mu.Lock()
@@ -115,7 +116,7 @@ func (s *signatureServer) check(t *testing.T, want int) {
 		s.now = r.at
 		s.mu.Unlock()
 		at := rand.Uint32()
-		for changed := range r.Changed(r.signature, func(bit, bits int) bool { return i < 3 || bit == int(at)%bits }) {
+		for changed := range r.Changed(r.signature, func(bit, bits int) bool { return i == 0 && bit%8 == int(at%8) || bit == int(at)%bits }) {
 			if _, err := s.verifier.Identify(changed.View(), "us-west-2"); err == nil {
 				t.Errorf("the signature holds for another request:\n%+v\n%+v", r.Request, changed)
 			}
