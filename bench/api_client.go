@@ -41,7 +41,7 @@ type apiClient struct {
 	conn    net.Conn // nil until it is needed
 	reader  *bufio.Reader
 	request []byte
-	answer  []byte
+	body    []byte
 
 	day    string // of key
 	key    hash.Hash
@@ -77,8 +77,8 @@ func (c *apiClient) call(ctx context.Context, method, path string, in, out any) 
 	return json.Unmarshal(answer, out)
 }
 
-// send sends a request and returns the body of the response, which is valid until the next call. Path and query must be in
-// the form in which they are signed: encoded, the query's parameters sorted.
+// send sends a request and returns the body of the response, which is valid until the next call. Path and query must have the
+// form that is signed: encoded, with the query's parameters sorted.
 func (c *apiClient) send(ctx context.Context, method, path, query string, body []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -90,12 +90,12 @@ func (c *apiClient) send(ctx context.Context, method, path, query string, body [
 		status, err = c.exchange(method, path, query, body)
 	}
 	if err == nil && status/100 != 2 {
-		err = fmt.Errorf("status %d: %s", status, c.answer)
+		err = fmt.Errorf("status %d: %s", status, c.body)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	return c.answer, nil
+	return c.body, nil
 }
 
 func (c *apiClient) exchange(method, path, query string, body []byte) (status int, err error) {
@@ -177,7 +177,7 @@ func (c *apiClient) hexSum(h hash.Hash) []byte {
 	return c.hex[:]
 }
 
-// read reads a response, its body into c.answer, and reports whether the server keeps the connection.
+// read reads a response, its body into c.body, and reports whether the server keeps the connection.
 func (c *apiClient) read() (status int, keep bool, err error) {
 	line, err := c.reader.ReadSlice('\n')
 	if err != nil {
@@ -215,15 +215,15 @@ func (c *apiClient) read() (status int, keep bool, err error) {
 		if status == 204 {
 			length = 0
 		} else {
-			c.answer, err = io.ReadAll(c.reader)
+			c.body, err = io.ReadAll(c.reader)
 			return status, false, err
 		}
 	}
-	if cap(c.answer) < length {
-		c.answer = make([]byte, length)
+	if cap(c.body) < length {
+		c.body = make([]byte, length)
 	}
-	c.answer = c.answer[:length]
-	_, err = io.ReadFull(c.reader, c.answer)
+	c.body = c.body[:length]
+	_, err = io.ReadFull(c.reader, c.body)
 	return status, keep, err
 }
 

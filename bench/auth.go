@@ -75,7 +75,7 @@ func benchAuth(ctx context.Context, o options, dir string) error {
 	signed.headers = func() ([]string, error) { return signatureOf(ctx, api.keys, guarded, r.path) }
 	denied := r
 	denied.path = "/64k"
-	if err := checkAnswer(ctx, p, guarded, denied); err == nil || !strings.Contains(err.Error(), "403") {
+	if err := checkResponse(ctx, p, guarded, denied); err == nil || !strings.Contains(err.Error(), "403") {
 		return fmt.Errorf("a request that the policy does not allow: %w", err)
 	}
 	kinds := []struct {
@@ -85,7 +85,7 @@ func benchAuth(ctx context.Context, o options, dir string) error {
 	}{{"auth-none", open, r, 0}, {"auth-anonymous", guarded, r, anonymousGoal}, {"auth-signed", guarded, signed, signedGoal}}
 	var contestants []contestant
 	for _, kind := range kinds {
-		if err := checkAnswer(ctx, p, kind.host, kind.row); err != nil {
+		if err := checkResponse(ctx, p, kind.host, kind.row); err != nil {
 			return fmt.Errorf("%s: %w", kind.name, err)
 		}
 		contestants = append(contestants, contestant{name: kind.name, proxy: p, send: kind.row.sendTo(dir, p, kind.host, nil)})
@@ -130,7 +130,7 @@ func (b *builder) buildGuarded(ctx context.Context) (host string, err error) {
 	if err := b.api.call(ctx, http.MethodPut, "/authpolicy/"+service.ID, object{"policy": authPolicy}, nil); err != nil {
 		return "", err
 	}
-	// A target group has one service. This one replaces the other in b, whose targets are healthy by now.
+	// A target group belongs to one service. This one replaces the other in b, whose targets are healthy by now.
 	if b.group, err = b.createGroup(ctx, targetGroup("guarded"), b.setting.HTTPBackends); err != nil {
 		return "", err
 	}

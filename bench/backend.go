@@ -18,8 +18,8 @@ const (
 // grpcMessage is a message as gRPC frames it: no compression, its length, a few bytes.
 const grpcMessage = "\x00\x00\x00\x00\x05hello"
 
-// nginxHead is common to nginx as the backend and as a proxy. Logs are off, and connections are kept open: what
-// is compared is proxying. nginx needs a place for each kind of temporary file.
+// nginxHead is common to nginx as the backend and as a proxy. Logs are off and connections are kept open, since proxying is
+// what is compared. nginx needs a place for each kind of temporary file.
 const nginxHead = `
 {{if .User}}user {{.User}};{{end}}
 daemon off;
@@ -74,7 +74,7 @@ var backendConfig = template.Must(template.New("backend.conf").Parse(nginxHead +
 }
 `))
 
-// startBackendFor starts what wrk needs to measure proxies with their own services: a setting, and its backends.
+// startBackendFor starts the backends that wrk needs to measure proxies with their own services, and returns their setting.
 func startBackendFor(ctx context.Context, o options, dir string) (setting, *process, error) {
 	if err := ensureInstalled(ctx, "nginx", "wrk", "taskset"); err != nil {
 		return setting{}, nil, err

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// writeCertificate writes a self-signed certificate and its key into one file, as HAProxy wants it. The key is of the
-// kind that Trellis's local authority uses, so that handshakes cost all proxies the same.
+// writeCertificate writes a self-signed certificate and its key into one file, as HAProxy wants it. The key has the type that
+// Trellis's local authority uses, so that handshakes cost all proxies the same.
 func writeCertificate(file string, hosts ...string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// checkAnswer makes sure, before anything is measured, that a proxy passes on the backend's response.
-func checkAnswer(ctx context.Context, p *proxy, host string, r row) error {
+// checkResponse makes sure, before anything is measured, that a proxy passes on the backend's response.
+func checkResponse(ctx context.Context, p *proxy, host string, r row) error {
 	scheme, method := "http", http.MethodGet
 	if r.secure() {
 		scheme = "https"

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// The load of new connections with TLS: wrk would resume its sessions. The bench starts itself as that load.
+// The load of new connections with TLS. wrk would resume its sessions, so the bench starts itself as that load.
 const connectFlag = "-connect"
 
 // runConnect sends each of a row's requests on a connection of its own.
@@ -34,7 +34,7 @@ func runConnect(ctx context.Context, duration time.Duration, host string, port i
 	}
 	var l load
 	if _, err := fmt.Sscan(string(out), &l.requests, &l.duration); err != nil {
-		return load{}, fmt.Errorf("the load reported nothing that can be read: %w\n%s", err, out)
+		return load{}, fmt.Errorf("the load's report cannot be read: %w\n%s", err, out)
 	}
 	return l, nil
 }
@@ -42,7 +42,7 @@ func runConnect(ctx context.Context, duration time.Duration, host string, port i
 // connector makes connections that carry one request each.
 type connector struct {
 	address string
-	tls     *tls.Config // nil: no TLS
+	tls     *tls.Config // nil means no TLS
 	request []byte
 	answer  int // bytes of the body
 }
@@ -65,8 +65,8 @@ func connectAgainAndAgain(args []string) error {
 		request: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", *path, *host),
 	}
 	if *secure {
-		// Nothing to resume sessions from: all handshakes are full ones. With one key exchange that all servers know, none
-		// chooses a more expensive one; TLS 1.3 has one cipher suite everywhere.
+		// Without a session cache, all handshakes are full ones. With one key exchange that all servers know, none chooses a
+		// more expensive one; TLS 1.3 has one cipher suite everywhere.
 		c.tls = &tls.Config{InsecureSkipVerify: true, ServerName: *host, MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519}}
 	}
 	began := time.Now()
@@ -102,7 +102,7 @@ func (c connector) once() error {
 	}
 	response, err := roundTrip(conn, c.request, c.answer)
 	if err == nil && !response.Close {
-		err = fmt.Errorf("the server means to keep the connection: %q", strings.Join(response.Header["Connection"], ","))
+		err = fmt.Errorf("the server keeps the connection: %q; it was asked to close it", strings.Join(response.Header["Connection"], ","))
 	}
 	return err
 }

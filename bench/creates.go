@@ -30,7 +30,7 @@ type apiServer struct {
 type creation struct {
 	perSecond            float64
 	p50, p99             time.Duration
-	serverCPU, clientCPU time.Duration // of one creation
+	serverCPU, clientCPU time.Duration // how long one creation takes
 }
 
 // benchCreates measures how fast a durable Trellis creates target groups, and a moto server, which keeps them in
@@ -127,7 +127,7 @@ func createTargetGroups(ctx context.Context, o options, dir string, m maker) (cr
 		clients[i] = newAPIClient(server.address, server.keys)
 		defer clients[i].close()
 	}
-	// The first creations find cold caches.
+	// The first creations run on cold caches.
 	if _, err := createFor(ctx, time.Second/2, "warm-up", clients); err != nil {
 		return creation{}, fmt.Errorf("%w\n%s", err, server.process.output)
 	}

@@ -111,12 +111,12 @@ func benchDNS(ctx context.Context, o options, dir string) error {
 func askFor(kind uint16, name string) func(int) []byte {
 	m := dns.NewMsg(name+".", kind)
 	if err := m.Pack(); err != nil {
-		return func(int) []byte { return nil } // Nobody answers, which shows.
+		return func(int) []byte { return nil } // Without answers, the figures show the failure.
 	}
 	return func(int) []byte { return slices.Clone(m.Data) }
 }
 
-// unknown returns queries for names that do not exist, each for another one.
+// unknown returns queries for names that do not exist, each for a different one.
 func unknown(i int) []byte {
 	return askFor(dns.TypeA, fmt.Sprintf("no-%d.7d67968.vpc-lattice-svcs.us-west-2.localhost", i))(i)
 }
@@ -178,7 +178,7 @@ func askUntil(ctx context.Context, server string, end time.Time, query func(int)
 				own.lost++
 				break
 			}
-			if n > 2 && buffer[0] == message[0] && buffer[1] == message[1] { // Else it comes too late.
+			if n > 2 && buffer[0] == message[0] && buffer[1] == message[1] { // A later answer does not count.
 				own.times = append(own.times, time.Since(began))
 				break
 			}

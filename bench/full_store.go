@@ -24,7 +24,7 @@ const (
 // scope is where `trellis serve` puts what its first administrator creates.
 var scope = lattice.Scope{Account: "000000000000", Region: signedRegion}
 
-// filling says how much to put into a store before something is measured on it.
+// filling is how much is put into a store before a measurement.
 type filling struct {
 	targetGroups, targetsPerGroup int
 	// services share the target groups among them; each is in the service network and listens on port 80. All its
@@ -44,7 +44,7 @@ const (
 	batchRecords = 60
 )
 
-// fillOnce fills a store for all benchmarks that only read it, and returns its data directory.
+// fillOnce fills one store for all benchmarks that only read it, and returns its data directory.
 func fillOnce(ctx context.Context, dir string) (string, error) {
 	data := filepath.Join(dir, "filled")
 	if _, err := os.Stat(data); err == nil {
@@ -111,7 +111,7 @@ func (f filling) generate(yield func(lattice.Record)) {
 	var groups []string
 	for i := range f.targetGroups {
 		group := &lattice.TargetGroup{Base: base(lattice.KindTargetGroup, fmt.Sprintf("filled-%d", i)), Type: shape.TargetGroupTypeIp}
-		// Without health checks: probes of a hundred thousand targets are not what is measured.
+		// Health checks are off: probes of a hundred thousand targets are not what is measured.
 		group.Config, _ = lattice.NewTargetGroupConfig(group.Type, &shape.TargetGroupConfig{
 			Port: new(int32(80)), Protocol: shape.TargetGroupProtocolHttp, VpcIdentifier: new("vpc-0123456789abcdef0"),
 			HealthCheck: &shape.HealthCheckConfig{Enabled: new(f.checkSeconds > 0), HealthCheckIntervalSeconds: new(int32(max(f.checkSeconds, 5)))},

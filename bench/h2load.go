@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// runH2load sends a row's requests over HTTP/2, as fast as they are answered. h2load knows no percentiles. On a busy
-// machine it sometimes misses its own end and does not end; then it is run once more.
+// runH2load sends a row's requests over HTTP/2, as fast as they are answered. h2load knows no percentiles. On a busy machine
+// it sometimes misses its own end and hangs; then it is run once more.
 func runH2load(ctx context.Context, dir string, duration time.Duration, host string, port int, r row) (load, error) {
 	l, err := runH2loadOnce(ctx, dir, duration, host, port, r)
 	if errors.Is(err, errNoEnd) {
@@ -22,8 +22,8 @@ func runH2load(ctx context.Context, dir string, duration time.Duration, host str
 	return l, err
 }
 
-// errNoEnd is about a load that did not end when it should have.
-var errNoEnd = errors.New("the load did not come to its end")
+// errNoEnd is the error for a load that did not end in time.
+var errNoEnd = errors.New("the load did not end in time")
 
 // loadSlack is how much longer than requested a load may take: it connects first, and waits for the last responses.
 const loadSlack = 10 * time.Second
@@ -68,13 +68,13 @@ func parseH2load(out string) (l load, err error) {
 				return load{}, fmt.Errorf("h2load: %w\n%s", err, out)
 			}
 			if failed > 1+finished/1000 {
-				return load{}, fmt.Errorf("%d of %d requests failed: what would be measured is not proxying\n%s", failed, finished, out)
+				return load{}, fmt.Errorf("%d of %d requests failed, so this would not measure proxying\n%s", failed, finished, out)
 			}
 			l.refused = failed - l.unanswered
 		}
 	}
 	if l.requests == 0 || l.duration == 0 {
-		return load{}, fmt.Errorf("h2load reported nothing that can be read\n%s", out)
+		return load{}, fmt.Errorf("h2load's report cannot be read\n%s", out)
 	}
 	return l, nil
 }

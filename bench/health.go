@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// The checked targets: each group has all addresses with all ports. One address would not do: a check that has ended holds
-// its port for a minute.
+// The checked targets: each group has all addresses with all ports. One address would not be enough, since a check that has
+// ended holds its port for a minute.
 const (
 	checkedGroups  = 10
 	checkedHosts   = 100
@@ -27,7 +27,7 @@ type checkSetting struct {
 	Hosts   []string
 	Ports   []int
 	Groups  []int
-	Status  int // the port that tells what the targets have accepted
+	Status  int // the port where nginx reports what the targets have accepted
 	Clients int // a port for clients, though there are none
 	Seconds int
 }
@@ -82,7 +82,7 @@ type checker struct {
 	process *process
 	status  int
 	rounds  []measurement
-	memory  float64 // the most there was at the end of a round, in MB
+	memory  float64 // the highest at the end of a round, in MB
 }
 
 // benchHealth compares what health checks cost. All checkers run at the same time, on one core; a round lasts an interval.
@@ -206,7 +206,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// startChecking starts a Trellis that checks the targets: they are in a service.
+// startChecking starts a Trellis that checks the targets, since a service uses them.
 func startChecking(ctx context.Context, program string, s checkSetting) (*process, error) {
 	data := filepath.Join(s.Dir, "data")
 	if err := fill(ctx, data, filling{targetGroups: checkedGroups, services: 1, hosts: s.Hosts, ports: s.Ports, checkSeconds: s.Seconds}); err != nil {

@@ -23,7 +23,7 @@ func benchIdle(ctx context.Context, o options, dir string) error {
 	fmt.Printf("\nMemory of the process for each of %d idle client connections (goal: 10 KB for Trellis, whatever it listens for)\n\n", idleConnections)
 	fmt.Printf("| %-8s | %-8s | %-9s | %-9s | %-14s |\n|----------|----------|-----------|-----------|----------------|\n", "proxy", "listener", "before", "idle", "per connection")
 	for _, l := range []listener{plain, tlsListener} {
-		// New processes: memory that others have used would hide what the connections need.
+		// Each measurement has a new process: memory left from other measurements would hide what the connections need.
 		o := o
 		o.proxies = slices.DeleteFunc(slices.Clone(o.proxies), func(name string) bool { return slices.Contains(onlyOnce, name) })
 		w, err := startWorld(ctx, o, filepath.Join(dir, "idle-"+string(l)))
@@ -83,7 +83,7 @@ func openIdle(ctx context.Context, p *proxy, host string, l listener) (before, a
 	return before, after, err
 }
 
-// settledMemory returns the proxy's memory once it stops falling: what only requests needed is freed within seconds.
+// settledMemory returns the proxy's memory once it stops falling. What only requests needed is freed within seconds.
 func settledMemory(ctx context.Context, p *proxy) (int64, error) {
 	least, err := p.process.memory()
 	for waited, unchanged := 0, 0; err == nil && waited < 60 && unchanged < 5; waited++ {
@@ -113,7 +113,7 @@ func oneRequest(conn net.Conn, host string, l listener, request []byte) error {
 	return err
 }
 
-// roundTrip sends a request, and reads a response whose body must have so many bytes.
+// roundTrip sends a request, and reads a response whose body must have size bytes.
 func roundTrip(conn net.Conn, request []byte, bodyBytes int) (*http.Response, error) {
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := conn.Write(request); err != nil {

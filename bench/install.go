@@ -34,7 +34,8 @@ func ensureInstalled(ctx context.Context, programs ...string) error {
 		append([]string{"install", "-y", "-qq", "--no-install-recommends"}, missing...),
 	} {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)
-		// policy-rc.d would also keep Debian from starting the services that it installs; this way leaves nothing behind.
+		// policy-rc.d would also keep Debian from starting the services that it installs, but it would have to be removed
+		// again.
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, out)

@@ -31,7 +31,7 @@ type invoker struct {
 type invocations struct {
 	perSecond       float64
 	p50, p99        time.Duration
-	server, program time.Duration // CPU for each: of the server, and of the function's processes
+	server, program time.Duration // CPU per invocation, of the server and of the function's processes
 }
 
 // benchLambda measures the warm invocation of a function that answers at once.
@@ -158,7 +158,7 @@ func (b *builder) buildFunction(ctx context.Context) (host string, err error) {
 func startEmulator(ctx context.Context, dir, program string) (*invoker, error) {
 	progress("lambda: building %s", emulator)
 	install := exec.CommandContext(ctx, "go", "install", emulator)
-	install.Dir = dir // Outside of this module.
+	install.Dir = dir // The emulator must not be built within this module.
 	install.Env = append(os.Environ(), "GOBIN="+dir)
 	if out, err := install.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building it: %w\n%s", err, out)

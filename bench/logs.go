@@ -11,8 +11,8 @@ import (
 
 // The goals of the row "logs".
 const (
-	goalOverOff   = 1.05 // Trellis that logs, to Trellis that does not
-	goalToLogging = 0.9  // Trellis that logs, to the cheaper peer that does
+	goalOverOff   = 1.05 // the ratio of Trellis with logs to Trellis without
+	goalToLogging = 0.9  // the ratio of Trellis with logs to the cheaper peer with logs
 )
 
 // benchLogs compares what requests cost while each of them is logged: by Trellis in a subscription to files, by nginx as JSON,
@@ -50,7 +50,7 @@ func benchLogs(ctx context.Context, o options, dir string) error {
 	r := rows[0]
 	var contestants []contestant
 	for _, p := range proxies {
-		if err := checkAnswer(ctx, p, p.host, r); err != nil {
+		if err := checkResponse(ctx, p, p.host, r); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		contestants = append(contestants, contestant{name: p.name, proxy: p, send: r.sendTo(dir, p, p.host, nil)})
@@ -74,14 +74,14 @@ func benchLogs(ctx context.Context, o options, dir string) error {
 	return nil
 }
 
-// subscribe has the entries of all traffic of the network written to files.
+// subscribe has Trellis write entries of all traffic in the network to files.
 func (b *builder) subscribe(ctx context.Context) error {
 	return b.api.call(ctx, http.MethodPost, "/accesslogsubscriptions", object{
 		"resourceIdentifier": b.network.ID, "destinationArn": "arn:aws:s3:::bench-access-logs",
 	}, nil)
 }
 
-// nginxLogFormat has what nginx knows of what an entry of VPC Lattice has.
+// nginxLogFormat has the members of a VPC Lattice entry that nginx knows.
 const nginxLogFormat = `
   log_format entry escape=json '{"serviceNetworkArn":"-","resolvedUser":"-","listenerType":"-","authDeniedReason":"-",'
     '"targetGroupArn":"$proxy_host","sourceVpcArn":"-","destinationVpcId":"-","sourceIpPort":"$remote_addr:$remote_port",'

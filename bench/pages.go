@@ -56,7 +56,7 @@ func benchPages(ctx context.Context, o options, dir string) error {
 		}
 	}
 	progress("reading")
-	// Every call is made this often: then a p99 rests on dozens of calls.
+	// Every call is made this often, so that a p99 rests on dozens of calls.
 	for range 3000 {
 		for _, r := range readers {
 			if err := r.get(ctx); err != nil {

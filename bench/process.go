@@ -98,8 +98,8 @@ func (p *process) awaitPort(ctx context.Context, port int) error {
 	}
 }
 
-// cpu returns how long all threads of the process and of its children have run. Threads that have ended do not
-// count, so servers that start a thread per request could not be measured like this; none here does.
+// cpu returns how long all threads of the process and of its children have run. Threads that have ended do not count, so this
+// cannot measure a server that starts a thread per request; none here does.
 func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
 
 func cpuOf(pid int) (time.Duration, error) {
@@ -209,7 +209,7 @@ func (p *process) peakMemory() (int64, error) {
 			return kilobytes << 10, err
 		}
 	}
-	return 0, fmt.Errorf("the kernel does not tell the peak memory of process %d", p.cmd.Process.Pid)
+	return 0, fmt.Errorf("the kernel does not report the peak memory of process %d", p.cmd.Process.Pid)
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -47,7 +47,7 @@ type proxy struct {
 	process *process
 	// tcpAddress is where tcp is listened for.
 	tcpAddress string
-	// missing says what the proxy does not support, and why.
+	// missing maps what the proxy does not support to the reason.
 	missing map[listener]error
 }
 
@@ -59,10 +59,10 @@ func (p *proxy) address(l listener) string {
 	return loopback(p.ports[l])
 }
 
-// errNoTCP says that a proxy is compared as one of HTTP alone.
+// errNoTCP is the reason why a proxy has no rows for TCP.
 var errNoTCP = errors.New("is measured with HTTP only")
 
-// errNoPassthrough says that a proxy can only end TLS itself; nginx would need a module to pass it through.
+// errNoPassthrough is the reason of proxies that can only terminate TLS; nginx would need a module to pass it through.
 var errNoPassthrough = errors.New("does not pass TLS through")
 
 // setting has the values for configuration files.

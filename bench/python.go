@@ -22,7 +22,7 @@ func ensurePython(ctx context.Context, name, requirement string) (string, error)
 		return "", err
 	}
 	dir := filepath.Join(cache, "trellis-bench", name)
-	// Written last: an environment whose installation was interrupted has none.
+	// This file is written last, so that an interrupted installation is repeated.
 	stamp := filepath.Join(dir, "installed")
 	if installed, err := os.ReadFile(stamp); err == nil && string(installed) == requirement {
 		return dir, nil

@@ -22,7 +22,7 @@ type row struct {
 	connections int
 	streams     int  // at the same time on each connection of HTTP/2
 	connects    bool // each request has a connection of its own
-	// headers returns lines that each request of HTTP/1.1 has besides, made for each measurement. Nil: none.
+	// headers returns additional lines for each request of HTTP/1.1, made for each measurement. Nil means none.
 	headers func() ([]string, error)
 
 	// Trellis should cost at most goal times as much as the cheapest of these.
@@ -33,31 +33,31 @@ type row struct {
 var both = []string{"nginx", "haproxy"}
 
 var rows = []row{
-	{name: "http1", title: "HTTP/1.1 keep-alive, answers of 128 bytes",
+	{name: "http1", title: "HTTP/1.1 keep-alive, responses of 128 bytes",
 		listener: plain, path: "/small", answerBytes: smallBytes, connections: 64, goal: 0.9, than: both},
-	{name: "http1-tls", title: "HTTP/1.1 over TLS, answers of 128 bytes",
+	{name: "http1-tls", title: "HTTP/1.1 over TLS, responses of 128 bytes",
 		listener: tlsListener, path: "/small", answerBytes: smallBytes, connections: 64, goal: 1, than: both},
-	{name: "connect", title: "HTTP/1.1, each request on a new connection, answers of 128 bytes",
+	{name: "connect", title: "HTTP/1.1, each request on a new connection, responses of 128 bytes",
 		listener: plain, path: "/small", answerBytes: smallBytes, connections: 64, connects: true, goal: 1, than: both},
-	{name: "connect-tls", title: "HTTP/1.1 over TLS, each request after a full handshake, answers of 128 bytes",
+	{name: "connect-tls", title: "HTTP/1.1 over TLS, each request after a full handshake, responses of 128 bytes",
 		listener: tlsListener, path: "/small", answerBytes: smallBytes, connections: 64, connects: true, goal: 1, than: both},
-	{name: "http2", title: "HTTP/2 over TLS to HTTP/1.1, answers of 128 bytes",
+	{name: "http2", title: "HTTP/2 over TLS to HTTP/1.1, responses of 128 bytes",
 		listener: tlsListener, http2: true, path: "/small", answerBytes: smallBytes, connections: 16, streams: 4, goal: 1.3, than: []string{"nginx"}},
 	{name: "grpc", title: "gRPC over TLS, unary, messages of 5 bytes",
 		listener: tlsListener, http2: true, grpc: true, path: grpcPath, answerBytes: len(grpcMessage), connections: 16, streams: 4, goal: 1, than: both},
-	{name: "download-64k", title: "HTTP/1.1 keep-alive, answers of 64 KB",
+	{name: "download-64k", title: "HTTP/1.1 keep-alive, responses of 64 KB",
 		listener: plain, path: "/64k", answerBytes: bytes64K, connections: 64, goal: 1, than: both},
 	{name: "upload-64k", title: "HTTP/1.1 keep-alive, requests of 64 KB",
 		listener: plain, path: uploadPath, uploadBytes: bytes64K, connections: 64, goal: 1, than: both},
-	{name: "download-1m", title: "HTTP/1.1 keep-alive, answers of 1 MB",
+	{name: "download-1m", title: "HTTP/1.1 keep-alive, responses of 1 MB",
 		listener: plain, path: "/1m", answerBytes: bytes1M, connections: 16, goal: 1, than: both},
 	{name: "upload-1m", title: "HTTP/1.1 keep-alive, requests of 1 MB",
 		listener: plain, path: uploadPath, uploadBytes: bytes1M, connections: 16, goal: 1, than: both},
-	{name: "passthrough", title: "TLS passthrough, answers of 1 MB",
+	{name: "passthrough", title: "TLS passthrough, responses of 1 MB",
 		listener: passthrough, path: "/1m", answerBytes: bytes1M, connections: 16, goal: 1, than: []string{"haproxy"}},
-	{name: "resource", title: "TCP to a resource, answers of 1 MB",
+	{name: "resource", title: "TCP to a resource, responses of 1 MB",
 		listener: tcp, path: "/1m", answerBytes: bytes1M, connections: 16, goal: 0.85, than: []string{"haproxy"}},
-	{name: "resource-connect", title: "TCP to a resource, each request on a new connection, answers of 128 bytes",
+	{name: "resource-connect", title: "TCP to a resource, each request on a new connection, responses of 128 bytes",
 		listener: tcp, path: "/small", answerBytes: smallBytes, connections: 64, connects: true, goal: 1, than: []string{"haproxy"}},
 }
 
@@ -189,7 +189,7 @@ func (w *world) measure(ctx context.Context, o options, r row) (results, error) 
 		out.versions[p.name] = p.version
 		err := p.missing[r.listener]
 		if err == nil {
-			err = checkAnswer(ctx, p, r.host(p), r)
+			err = checkResponse(ctx, p, r.host(p), r)
 		}
 		if err != nil {
 			if r.name == rows[0].name && !slices.Contains(onlyOnce, p.name) {

@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// The sink is the backend for uploads: it reads a request to its end before it answers, which nginx does not do unless
-// it passes the body on; and a response that comes early ends connections. The bench starts itself as the sink.
+// The sink is the backend for uploads: it reads a request to its end before it answers. nginx does so only if it passes the
+// body on, and an early response ends connections. The bench starts itself as the sink.
 const sinkFlag = "-sink"
 
 func startSink(ctx context.Context, s setting) (*process, error) {

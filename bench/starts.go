@@ -13,7 +13,7 @@ import (
 // begun is what one start took.
 type begun struct {
 	time, cpu  time.Duration
-	peak, rest float64 // memory in MB: the most there was until it was ready, and what there is then
+	peak, rest float64 // memory in MB: the peak until it was ready, and what it has then
 }
 
 // benchStarts measures what `trellis serve` takes from its start until API and data plane serve, with many records in its

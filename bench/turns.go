@@ -12,7 +12,7 @@ import (
 type measurement struct {
 	cpuPerRequest time.Duration
 	perSecond     float64
-	p50, p99      time.Duration // 0: not known
+	p50, p99      time.Duration // 0 if not known
 	busy          float64       // share of the core that the proxy used
 	failed
 }
@@ -68,7 +68,7 @@ func (c contestant) measure(ctx context.Context, duration time.Duration) (measur
 	}
 	used := after - before
 	if used < time.Duration(l.requests)*time.Microsecond { // no proxy is that fast
-		return measurement{}, fmt.Errorf("%v of CPU for %d requests: the kernel does not tell the time of all its processes", used, l.requests)
+		return measurement{}, fmt.Errorf("%v of CPU for %d requests: the kernel does not report the time of all its processes", used, l.requests)
 	}
 	return measurement{
 		cpuPerRequest: used / time.Duration(l.requests),

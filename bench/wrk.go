@@ -55,9 +55,9 @@ type load struct {
 	failed
 }
 
-// failed are the requests that are not among those that were measured.
+// failed counts the requests that are not measured because they failed.
 type failed struct {
-	refused    int // answered with a status that is not that of success
+	refused    int // answered with a status other than 2xx or 3xx
 	unanswered int // without a whole response
 }
 
@@ -100,10 +100,10 @@ func runWrk(ctx context.Context, dir string, duration time.Duration, host string
 	var requests, us, p50, p99 int
 	var unconnected, unread, unwritten, refused, late int
 	if _, err := fmt.Sscan(figures, &requests, &us, &p50, &p99, &unconnected, &unread, &unwritten, &refused, &late); err != nil {
-		return load{}, fmt.Errorf("wrk reported nothing that can be read: %w\n%s", err, out)
+		return load{}, fmt.Errorf("wrk's report cannot be read: %w\n%s", err, out)
 	}
 	if requests == 0 || unconnected+unread+unwritten+refused > 0 {
-		return load{}, fmt.Errorf("of %d requests some failed, so what would be measured is not proxying: %d not connected, %d not read, %d not written, %d refused, %d late\n%s",
+		return load{}, fmt.Errorf("some of %d requests failed, so this would not measure proxying: %d not connected, %d not read, %d not written, %d refused, %d late\n%s",
 			requests, unconnected, unread, unwritten, refused, late, out)
 	}
 	return load{

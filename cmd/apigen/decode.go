@@ -154,7 +154,7 @@ func (m *model) writeDecoder(b *strings.Builder, name string, patterns map[strin
 		m.writeStructureDecoder(b, name, s)
 	case "list":
 		if !strings.HasPrefix(m.qualifiedType(s.Member.Shape), "*") {
-			return fmt.Errorf("a list of %s is not known to the generator", s.Member.Shape)
+			return fmt.Errorf("the generator does not know lists of %s", s.Member.Shape)
 		}
 		low, high := lengths(s)
 		fmt.Fprintf(b, "\treturn list(v, %s, %s, decode%s)\n", low, high, s.Member.Shape)

@@ -22,14 +22,14 @@ func (m *model) routes() (*routeNode, error) {
 	for _, name := range m.operationNames() {
 		op := m.Operations[name]
 		if n := len(pathLabels(op)); n > maxLabels {
-			return nil, fmt.Errorf("operation %s has %d labels in its path, internal/api keeps %d", name, n, maxLabels)
+			return nil, fmt.Errorf("operation %s has %d labels in its path; internal/api keeps %d", name, n, maxLabels)
 		}
 		at := root
 		for segment := range strings.SplitSeq(strings.TrimPrefix(op.HTTP.RequestURI, "/"), "/") {
 			parent := at
 			at = parent.child(segment)
 			if parent.label != nil && len(parent.literals) > 0 {
-				return nil, fmt.Errorf("operation %s: where %q stands, both a label and a word may stand, which the generator does not know", name, segment)
+				return nil, fmt.Errorf("operation %s: a label and a word are both possible in place of %q, which the generator does not support", name, segment)
 			}
 		}
 		if at.methods == nil {
@@ -112,7 +112,7 @@ func (m *model) hasBody(op *operation) bool {
 	return false
 }
 
-// mutates reports whether an operation may change something. Its method does not say: ListTargets is a POST.
+// mutates reports whether an operation may change something. Its HTTP method does not tell: ListTargets is a POST.
 func mutates(operation string) bool {
 	return !strings.HasPrefix(operation, "Get") && !strings.HasPrefix(operation, "List")
 }

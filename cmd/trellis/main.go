@@ -73,7 +73,7 @@ func run() int {
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 	upgrade := make(chan os.Signal, 1)
-	if signals := server.UpgradeSignals(); len(signals) > 0 { // signal.Notify takes none to mean all.
+	if signals := server.UpgradeSignals(); len(signals) > 0 { // Without a signal in the list, signal.Notify would deliver all.
 		signal.Notify(upgrade, signals...)
 	}
 	err = server.Run(ctx, server.Config{

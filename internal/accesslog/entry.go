@@ -8,7 +8,8 @@ import (
 	"trellis/internal/routing"
 )
 
-// Entry is what the access log says of an exchange: what is left of a Record, in little memory, until it is written as text.
+// Entry is what the access log says about an exchange. It keeps the values of a Record in little memory until they are written
+// as text.
 type Entry struct {
 	text                           []byte // method, path, user agent, host and id of the request, one after another
 	ends                           [numTexts]int32
@@ -45,7 +46,7 @@ type Room struct {
 
 // Reset makes room again.
 func (room *Room) Reset() {
-	clear(room.Callers) // They refer to other memory.
+	clear(room.Callers) // Entries must not keep the memory that callers refer to.
 	room.Text, room.Callers = room.Text[:0], room.Callers[:0]
 }
 
@@ -146,7 +147,7 @@ func bit(is bool, n uint) uint32 {
 	return 0
 }
 
-// equal reports whether callers are the same. With tags they never are: comparing those takes longer than writing them.
+// equal reports whether callers are the same. Callers with tags never are: comparing tags takes longer than writing them.
 func (c *Caller) equal(o *Caller) bool {
 	if c == nil || o == nil {
 		return c == o
@@ -209,7 +210,7 @@ func (e *Entry) appendPart(dst []byte, part int) []byte {
 	case partProtocol:
 		o.known(`,"protocol":"`, e.protocol)
 	case partStatus:
-		o.numberIf(e.status != 0, `,"responseCode":`, int64(e.status)) // A connection that is passed through has none.
+		o.numberIf(e.status != 0, `,"responseCode":`, int64(e.status)) // A connection that is passed through has no request.
 	case partGRPCStatus:
 		o.numberIf(e.isGRPC, `,"grpcResponseCode":`, int64(e.grpcStatus))
 	case partReceived:
@@ -241,13 +242,13 @@ func (e *Entry) appendPart(dst []byte, part int) []byte {
 		o.text(`,"callerPrincipal":"`, caller.Principal)
 		o.text(`,"callerPrincipalOrgID":"`, caller.PrincipalOrgID)
 		o.tags(`,"callerPrincipalTags":`, caller.PrincipalTags)
-		// Of callers by IAM Roles Anywhere, which there is not here.
+		// Only callers by IAM Roles Anywhere have these; Trellis does not have it.
 		o.raw(`,"callerX509SubjectCN":"-","callerX509IssuerOU":"-","callerX509SANNameCN":"-","callerX509SANDNS":"-","callerX509SANURI":"-"}`)
 	}
 	return o.b
 }
 
-// member returns a member of what an entry refers to, or nothing if it refers to none.
+// member returns a member of what an entry refers to, or "" if the entry does not refer to it.
 func member[T any](of *T, get func(*T) string) string {
 	if of == nil {
 		return ""

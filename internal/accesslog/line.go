@@ -12,7 +12,7 @@ type Line struct {
 	text    []byte
 	ends    [numParts]int // where each part ends in the text
 	isEntry bool
-	entry   Entry // what the text has been made from
+	entry   Entry // the entry from which the text was made
 	caller  Caller
 	part    []byte // room for a part
 }
@@ -27,8 +27,8 @@ func (l *Line) Set(text []byte) {
 
 // Change is a piece of the text of a line that is not in the line before.
 type Change struct {
-	// Start and End are where it is. What follows it, until the next one, stands in the line before too, Shift bytes further
-	// to the front.
+	// Start and End are its place in the new line. What follows it, up to the next piece, is also in the line before, Shift
+	// bytes earlier.
 	Start, End, Shift int
 }
 
@@ -73,7 +73,7 @@ func (l *Line) become(e *Entry) {
 	l.keep(e)
 }
 
-// keep remembers what the text has been made from. What e refers to lasts no longer than a Room.
+// keep remembers the entry from which the text was made. It copies what e refers to, which lasts no longer than its Room.
 func (l *Line) keep(e *Entry) {
 	text := append(l.entry.text[:0], e.text...)
 	l.entry, l.isEntry = *e, true

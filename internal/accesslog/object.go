@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// object is a JSON object that is being written, without what encoding/json allocates. Its methods append a member. They get its
-// name with everything that stands before the value. A value that is not known is "-".
+// object is a JSON object that is being written, without what encoding/json allocates. Its methods append a member. The name
+// that they get includes everything before the value. A value that is not known is "-".
 type object struct{ b []byte }
 
 func (o *object) raw(text string) { o.b = append(o.b, text...) }
@@ -23,7 +23,7 @@ func (o *object) known(name, value string) {
 	o.b = append(append(append(o.b, name...), value...), '"')
 }
 
-// text appends what somebody else has chosen.
+// text appends a text that somebody else has chosen, and escapes it.
 func (o *object) text(name, value string) {
 	if value == "" {
 		value = "-"
@@ -114,10 +114,10 @@ func (o *object) tags(name string, tags map[string]string) {
 	o.raw("}")
 }
 
-// appendText appends the inside of a string of JSON. Clients choose what is in it: bytes that are not UTF-8 become U+FFFD.
+// appendText appends the inside of a JSON string. Clients choose the text: bytes that are not UTF-8 become U+FFFD.
 func appendText[T string | []byte](dst []byte, s T) []byte {
 	const hex = "0123456789abcdef"
-	from := 0 // of what has not been appended and stands for itself
+	from := 0 // where the text begins that needs no escaping and has not been appended
 	for i := 0; i < len(s); {
 		if i += plain(s[i:]); i == len(s) {
 			break
@@ -146,15 +146,15 @@ func decodeRune[T string | []byte](s T) (rune, int) {
 	return utf8.DecodeRune(head[:n])
 }
 
-// plain returns how many bytes at the start of a text stand for themselves, eight of them at a time.
+// plain returns how many bytes at the start of a text need no escaping. It looks at eight of them at a time.
 func plain[T string | []byte](s T) (n int) {
 	const each, high = 0x0101010101010101, 0x8080808080808080
 	for ; n+8 <= len(s); n += 8 {
 		b := s[n : n+8]
 		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 		quote, backslash := w^each*'"', w^each*'\\'
-		// The high bit of a byte is set in what follows if the byte is less than a space, more than a tilde, or one of the two. It
-		// may be set in bytes behind such a one, too.
+		// The high bit of a byte is set in what follows if the byte is less than a space, more than a tilde, or one of the
+		// two. It may also be set in bytes that follow such a byte.
 		if (w|(w-each*' ')|(w+each)|(quote-each)&^quote|(backslash-each)&^backslash)&high != 0 {
 			break
 		}

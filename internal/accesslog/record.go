@@ -18,10 +18,10 @@ import (
 // Log takes records. Its methods are called on the data path: they must not block.
 type Log interface {
 	// Wants reports whether records of exchanges with a service are wanted. It is called once per exchange, before any
-	// clock is read for the record. The service is nil when none answers to the request's host.
+	// clock is read for the record. The service is nil if none has the name of the request's host.
 	Wants(service *routing.Service) bool
 	// Write is called at the end of an exchange whose record is wanted. The record, its bytes and its Caller are valid only
-	// during the call, so Write must copy what it keeps of them. All else that it refers to never changes.
+	// during the call, so Write must copy what it keeps of them. Everything else that it refers to never changes.
 	Write(r *Record)
 	// Failed is called like Write, and before it, at the end of each exchange that has failed, or whose response has a status of
 	// 5xx, whether or not its record is wanted. Without that, ToTarget and FromTarget are not known.
@@ -31,8 +31,8 @@ type Log interface {
 // Tracer takes the records of those exchanges, and connections to resources, that it samples. Its methods are called on the data
 // path: they must not block.
 type Tracer interface {
-	// Samples reports whether an exchange must be traced, by the header traceparent of its request; nil means none. It is called
-	// once per exchange, before any clock is read for the record.
+	// Samples reports whether an exchange must be traced. It depends on the header traceparent of its request; nil means that
+	// there is none. It is called once per exchange, before any clock is read for the record.
 	Samples(traceparent []byte) bool
 	// Trace is called at the end of an exchange that is traced. It must copy what it keeps, as Log.Write must.
 	Trace(r *Record)
@@ -65,7 +65,7 @@ type Record struct {
 	Target  routing.Place
 	Gateway netip.AddrPort
 
-	// Service is nil when no service answers to the host. Rule and Forward are nil when the exchange ended before one was
+	// Service is nil if no service has the host's name. Rule and Forward are nil when the exchange ended before one was
 	// chosen. They lead to the service network, the listener and the target group.
 	Service *routing.Service
 	// SourceVpc is the VPC from which the request comes. It is nil if Service is.
@@ -73,8 +73,8 @@ type Record struct {
 	Rule      *routing.Rule
 	Forward   *routing.Forward
 
-	// Protocol is "HTTP/2", "HTTP/1.1" or "HTTP/1.0", or "TLS" for a connection to a TLS_PASSTHROUGH listener. Of the latter
-	// only the byte counts, the failure and the server name follow.
+	// Protocol is "HTTP/2", "HTTP/1.1" or "HTTP/1.0", or "TLS" for a connection to a TLS_PASSTHROUGH listener. For the latter,
+	// of the fields below only the byte counts, the failure and the server name are set.
 	Protocol string
 	Method   []byte
 	Path     []byte
@@ -194,7 +194,7 @@ const (
 	InternalError              Failure = "InternalError"
 )
 
-// OfClient reports whether a failure is the client's doing, or nobody's, so that it need not worry the operator.
+// OfClient reports whether a failure is the client's doing, or nobody's, so that the operator need not act.
 func (f Failure) OfClient() bool {
 	switch f {
 	case ClientConnectionClosed, ClientProtocolError, ClientAccessDenied, ConnectionDurationExceeded:

@@ -1,8 +1,8 @@
 package accesslog
 
 // AppendResourceEntry appends the entry of a connection to a resource as VPC Lattice writes it, like Entry.Append. The order of
-// its fields is that of the documentation; the protocol is always TCP. Connections are few beside exchanges, so that their
-// entries are text at once.
+// its fields is that of the documentation; the protocol is always TCP. Connections are few beside exchanges, so their entries
+// are written as text at once.
 func AppendResourceEntry(dst []byte, r *ResourceRecord) []byte {
 	o := object{dst}
 	o.time(`{"eventTimestamp":"`, r.Start, true)

@@ -2,7 +2,7 @@ package accesslog
 
 import "crypto/tls"
 
-// VersionName returns the name of a version of TLS as the access log has it.
+// VersionName returns the access log's name for a version of TLS.
 func VersionName(version uint16) string {
 	switch version {
 	case tls.VersionTLS12:

@@ -32,8 +32,8 @@ func (c *apiCall) record(status int, errorCode string) {
 	c.cfg.Audit.Record(entry)
 }
 
-// identifying returns the members of an input that say what the call is about: names, identifiers, ARNs, the
-// addresses of targets and the keys of tags. Nothing else of an input is in the audit log, no policy in particular.
+// identifying returns the members of an input that say what the call is about: names, identifiers, ARNs, the addresses of
+// targets and the keys of tags. The audit log has nothing else of an input, and no policy in particular.
 func identifying(input any) map[string]any {
 	v := reflect.ValueOf(input)
 	if !v.IsValid() {

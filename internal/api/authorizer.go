@@ -12,7 +12,7 @@ type Authorizer interface {
 	Authorize(call Call) error
 }
 
-// Call is an operation that somebody wants carried out.
+// Call is an operation that a caller asks for.
 type Call struct {
 	Caller Caller
 	// Service is the prefix of the action. Empty means vpc-lattice.
@@ -25,7 +25,7 @@ type Call struct {
 	Input any
 }
 
-// authorize asks whether the caller may do it, once the input is known.
+// authorize asks the Authorizer about the call, once the input is known.
 func (c *apiCall) authorize(l *labels) error {
 	if c.cfg.Authorizer == nil {
 		return nil

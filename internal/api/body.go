@@ -28,7 +28,7 @@ const (
 // bodyMemory bounds how much memory the bodies of all requests hold beyond their free parts.
 type bodyMemory struct{ left atomic.Int64 }
 
-// take reports whether there was room for more bytes.
+// take takes memory for more bytes, and reports whether there was room.
 func (m *bodyMemory) take(bytes int) bool {
 	if m.left.Add(int64(-bytes)) >= 0 {
 		return true
@@ -46,11 +46,11 @@ type body struct {
 	max    int64
 	memory *bodyMemory
 
-	asked    bool // what follows is known
+	asked    bool // get has been called; the fields below are set
 	bytes    []byte
 	err      error
-	complete bool // all of it has been read
-	charged  int  // of memory
+	complete bool // the whole body has been read
+	charged  int  // how many bytes of memory it has taken
 }
 
 // get reads the whole body.
@@ -103,7 +103,7 @@ func (b *body) readAll() ([]byte, error) {
 	}
 }
 
-// grow returns what has been read with twice the room, or as much as it may need.
+// grow returns what has been read in a buffer of twice the size, or as much as the body may need.
 func (b *body) grow(read []byte, end int64) ([]byte, error) {
 	size := max(int(min(2*int64(cap(read)), end)), cap(read)+1)
 	more := max(0, size-freeBodyBytes) - b.charged
@@ -129,6 +129,6 @@ func BodyOnce(w http.ResponseWriter, r *http.Request, max int64, failure error) 
 // LeaveBody must be called before responding to a request whose body has not been read. Before it sends the response,
 // net/http reads up to 256 KB of such a body, for as long as a read may take.
 func LeaveBody(w http.ResponseWriter) {
-	// Writers without deadlines have no connection to wait for.
+	// A writer without deadlines has no connection to wait for.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadBodyTime))
 }

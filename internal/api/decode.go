@@ -102,7 +102,7 @@ func (d *decoder) err() error {
 // value is a JSON value, or text from the path or the query string, at a place in the input.
 type value struct {
 	d *decoder
-	// in is what the value is a part of, nil for the members of the input itself.
+	// in is the value that contains this one, nil for the members of the input itself.
 	in *value
 	// name is the member's name, or the key in a map; index is the place in a list.
 	name  string
@@ -112,7 +112,7 @@ type value struct {
 	json any
 }
 
-// step says how a value is reached from what it is a part of.
+// step leads to a value from the value that contains it.
 type step uint8
 
 const (
@@ -124,13 +124,13 @@ const (
 // text is a value from the path or the query string, of whatever type the model says.
 type text string
 
-// label is a member whose place is the path.
+// label is a member that is sent in the path.
 func (d *decoder) label(name string, index int) value {
 	return value{d: d, name: name, json: text(d.labels[index])}
 }
 
-// queryValue is a member whose place is the query string. One that is given twice is wrong, since the two
-// readers of a request (a proxy, say, and this server) might take different ones. A-108.
+// queryValue is a member that is sent in the query string. One that is given twice is wrong, since two readers of a request (a
+// proxy, say, and this server) might take different ones. A-108.
 func (d *decoder) queryValue(name string) value {
 	v := value{d: d, name: name}
 	values := d.query[name]
@@ -143,7 +143,7 @@ func (d *decoder) queryValue(name string) value {
 	return v
 }
 
-// queryList is a member whose place is the query string, once for each of its elements.
+// queryList is a member that is sent in the query string, once for each of its elements.
 func (d *decoder) queryList(name string) value {
 	v := value{d: d, name: name}
 	if values, ok := d.query[name]; ok {
@@ -347,13 +347,13 @@ func wrongLength(n, minimum, maximum int) string {
 // text returns a list or a map as the client may have written it.
 func (v *value) text() string {
 	b, err := encode(v.json)
-	if err != nil { // It cannot be: the value was decoded from JSON.
+	if err != nil { // This cannot fail: the value was decoded from JSON.
 		return ""
 	}
 	return string(b)
 }
 
-// wrongType remembers v as wrong if it is present, and so of another type than the model's.
+// wrongType remembers v as wrong if it is present: its type is not the model's.
 func (v *value) wrongType(wanted string) {
 	if v.json != nil {
 		v.fail("The value at '" + v.path() + "' must be " + wanted + ", not " + jsonType(v.json) + ".")

@@ -113,7 +113,7 @@ func Throttled(retryAfterSeconds int32, message string) *shape.ThrottlingExcepti
 	return e
 }
 
-// ThrottledFor is a ThrottlingException that asks the client to wait so long, in whole seconds and for an hour at most.
+// ThrottledFor is a ThrottlingException that asks the client to wait that long, in whole seconds, for an hour at most.
 func ThrottledFor(wait time.Duration, message string) *shape.ThrottlingException {
 	return Throttled(int32(math.Ceil(min(wait, time.Hour).Seconds())), message)
 }

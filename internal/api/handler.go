@@ -29,7 +29,7 @@ type Config struct {
 	Limits Limits
 	// Audit is told of each call that may change something, once its caller is known. Nil means that nobody is told.
 	Audit *audit.Log
-	// Calls counts all calls. Nil means that nobody does.
+	// Calls counts all calls. Nil means that they are not counted.
 	Calls *tally.Calls
 	// Trace is told of each call, before it is answered. Nil means that nobody is told.
 	Trace func(*EndedCall)
@@ -95,7 +95,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.writeError(err)
 		return
 	}
-	// Recorded before it is answered: what a client knows to be done is in the audit log's queue.
+	// The call is recorded before it is answered, so that what a client knows to be done is in the audit log's queue.
 	c.record(c.operation.status, "")
 	c.count(c.operation.status, "")
 	c.write(c.operation.status, body)
@@ -222,7 +222,7 @@ func (c *apiCall) write(status int, body []byte) {
 		header.Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	c.w.WriteHeader(status)
-	// An error means that the client is gone: there is nobody to tell.
+	// An error means that the client is gone, so nobody can be told.
 	_, _ = c.w.Write(body)
 }
 
@@ -257,8 +257,8 @@ type EndedCall struct {
 	ErrorCode string
 }
 
-// count counts the call and has it traced, unless it was refused before it got as far as the handler. It is counted before it is
-// answered, so that who has an answer finds it counted.
+// count counts the call and has it traced, unless it was refused before it got as far as the handler. It is counted before it
+// is answered, so that a client that has the response finds it counted.
 func (c *apiCall) count(status int, errorCode string) {
 	if c.cfg.Calls != nil {
 		c.cfg.Calls.Add(tally.Call{Name: c.name(), Code: errorCode}, time.Since(c.started))

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// pattern is a regular expression of the model. Smithy's patterns may match anywhere in a value; those of this
-// API are written to be matched by all of it, and are taken so. A-102.
+// pattern is a regular expression of the model. Smithy's patterns may match anywhere in a value; those of this API are meant
+// to match the whole value, and do so here. A-102.
 type pattern struct {
 	match func(string) bool
 	// must is what a value has to do, as the message says it.
@@ -33,15 +33,15 @@ func expression(text string) *pattern {
 	}
 }
 
-// optional is the pattern .*(^TEXT$|(^$)).* whose ends match nothing, since they are outside of the value's ends.
-// As it stands package regexp would take four times as long to match it (BenchmarkPattern).
+// optional is the pattern .*(^TEXT$|(^$)).*, in which both .* match nothing, since they are outside the anchors. Written like
+// that, package regexp would take four times as long (BenchmarkPattern).
 func optional(text string) *pattern {
 	p := expression("(?:" + text + ")?")
 	p.must = satisfy(".*(^"+text+"$|(^$)).*", "")
 	return p
 }
 
-// name is the pattern of resource names, which uses look-ahead, and so has no form in package regexp:
+// name is the pattern of resource names. It uses look-ahead, which package regexp does not have:
 // (?!PREFIX)(?![-])(?!.*[-]$)(?!.*[-]{2})[a-z0-9-]+
 func name(forbiddenPrefix string) *pattern {
 	text, hint := `(?![-])(?!.*[-]$)(?!.*[-]{2})[a-z0-9-]+`, "lower-case letters, digits and single hyphens between them"

@@ -6,7 +6,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// creation is how the members of a record are called in the input of the operation that creates it.
+// creation maps the members of a record to those in the input of the operation that creates it.
 type creation struct {
 	decode func(*decoder) any
 	// label is the member that the path holds, if it holds one that is checked.
@@ -20,7 +20,7 @@ func input[In any](decode func(*decoder) *In) func(*decoder) any {
 	return func(d *decoder) any { return decode(d) }
 }
 
-// creations are the operations by which records come into being. What only the service itself writes has none.
+// creations are the operations that create records. Records that only the service itself writes have none.
 func creations(kind lattice.Kind) (creation, bool) {
 	switch kind {
 	case lattice.KindAccessLogSubscription:
@@ -31,7 +31,8 @@ func creations(kind lattice.Kind) (creation, bool) {
 		return creation{input(decodeStartDomainVerificationRequest), "", nil}, true
 	case lattice.KindListener:
 		return creation{func(d *decoder) any {
-			d.body["defaultAction"] = map[string]any{"fixedResponse": map[string]any{"statusCode": json.Number("404")}} // Its rule has it.
+			// The record of the default rule has the action.
+			d.body["defaultAction"] = map[string]any{"fixedResponse": map[string]any{"statusCode": json.Number("404")}}
 			return decodeCreateListenerRequest(d)
 		}, "serviceId", nil}, true
 	case lattice.KindResourceConfiguration:
@@ -43,7 +44,7 @@ func creations(kind lattice.Kind) (creation, bool) {
 		return creation{input(decodeCreateResourceGatewayRequest), "", map[string]string{"vpcId": "vpcIdentifier"}}, true
 	case lattice.KindRule:
 		return creation{func(d *decoder) any {
-			if d.body["isDefault"] == true { // It has the listener's default action, and else what no client can give.
+			if d.body["isDefault"] == true { // It has the listener's default action, and nothing that a client can give.
 				return decodeRuleAction(d.member("action").required())
 			}
 			d.labels[1] = "listener-00000000000000000"
@@ -95,7 +96,7 @@ func CheckRecord(kind lattice.Kind, record []byte) (any, error) {
 	return input, d.err()
 }
 
-// withoutEmptyLists takes out lists that have nothing in them: a record may have one where clients must leave it out.
+// withoutEmptyLists removes empty lists: a record may have one where clients must leave the member out.
 func withoutEmptyLists(object map[string]any) {
 	for name, member := range object {
 		switch v := member.(type) {

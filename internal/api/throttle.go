@@ -27,7 +27,7 @@ const (
 // Throttle enforces Limits. Each service on the port has its own, as at AWS.
 type Throttle struct {
 	limits Limits
-	slots  chan struct{} // has an element for each operation under way; nil: any number.
+	slots  chan struct{} // has an element for each operation under way; nil means any number
 	calls  *ratelimit.Table[string]
 }
 

@@ -27,14 +27,14 @@ type Entry struct {
 	AccessKeyID string    `json:"accessKeyId,omitempty"`
 	SourceIP    string    `json:"sourceIp"`
 	Operation   string    `json:"operation"`
-	// Parameters are those that identify what the call was about.
+	// Parameters are the parameters that identify what the call was about.
 	Parameters map[string]any `json:"parameters,omitempty"`
 	Status     int            `json:"status"`
 	// ErrorCode is empty for success.
 	ErrorCode string `json:"errorCode,omitempty"`
 	// Count is how many requests the entry stands for, if it is not one.
 	Count int `json:"count,omitempty"`
-	// ID and ARN are those in the response, such as those of a created resource.
+	// ID and ARN come from the response; they are those of a created resource, for example.
 	ID         string  `json:"id,omitempty"`
 	ARN        string  `json:"arn,omitempty"`
 	DurationMS float64 `json:"durationMs"`
@@ -49,7 +49,7 @@ type Config struct {
 	MaxBytes int64
 	// Keep is how many renamed files are kept. 0 means 9.
 	Keep int
-	// Log gets what goes wrong with the file.
+	// Log gets the problems with the file.
 	Log *slog.Logger
 }
 
@@ -74,7 +74,7 @@ type Log struct {
 	file  *os.File // nil when Out is written to.
 	size  int64
 	batch bytes.Buffer
-	// failing keeps a disk that is full from filling the log with the same line.
+	// failing keeps a full disk from filling the log with the same line.
 	failing bool
 	lost    int
 }
@@ -100,7 +100,7 @@ func Open(cfg Config) (*Log, error) {
 	return l, nil
 }
 
-// Record has an entry written. It waits while queueLength others wait to be written.
+// Record gives an entry to the goroutine that writes. It waits while queueLength others wait to be written.
 func (l *Log) Record(e Entry) {
 	select {
 	case l.entries <- e:
@@ -109,8 +109,8 @@ func (l *Log) Record(e Entry) {
 	}
 }
 
-// Reopen goes on in the file at the log's path, which is a new one if somebody has moved the file away. What was recorded before
-// is in the old one.
+// Reopen opens the log's path again and goes on in that file, a new one if the old one has been moved away. What was recorded
+// before is in the old one.
 func (l *Log) Reopen() error {
 	done := make(chan error, 1)
 	select {
@@ -212,7 +212,7 @@ func (l *Log) write() error {
 	if l.size > 0 && l.size+int64(l.batch.Len()) > l.cfg.MaxBytes {
 		if err := l.rotate(); err != nil {
 			l.cfg.Log.Error("the audit log cannot be rotated; its file keeps growing", "error", err)
-			l.size = 0 // It is tried again after MaxBytes more.
+			l.size = 0 // The next attempt is after MaxBytes more.
 		}
 	}
 	n, err := l.file.Write(l.batch.Bytes())

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// openFile opens the file to append to it.
+// openFile opens the log's file for appending.
 func (l *Log) openFile() error {
 	f, err := os.OpenFile(l.cfg.Path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package authorization decides whether a caller may carry out an operation. It turns the call into the questions that IAM
-// would ask (action, resource, condition keys), and puts them to the caller's identity policies, which package principal
-// has read and package policy evaluates.
+// would ask (action, resource, condition keys), and puts them to the caller's identity policies, which package principal reads
+// and package policy evaluates.
 //
 // It does not know what is stored: the tags of a resource come to it through the Resources interface.
 package authorization

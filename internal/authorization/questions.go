@@ -160,7 +160,7 @@ func arnOf(scope lattice.Scope, kind lattice.Kind, identifier string) string {
 	return lattice.FormatARN(scope, string(kind)+"/"+identifier)
 }
 
-// targetGroups returns the key for the target groups that an action forwards to, if it does.
+// targetGroups returns the key for the target groups that an action forwards to, if it forwards.
 func targetGroups(scope lattice.Scope, action *shape.RuleAction) map[string][]string {
 	keys := map[string][]string{}
 	if action == nil || action.Forward == nil {

@@ -12,7 +12,7 @@ import (
 // pathForms are the forms in which signers write paths.
 var pathForms = [...]sigv4.PathForm{sigv4.Encoded, sigv4.NormalizedEncoded, sigv4.Plain}
 
-// signedOtherwise is a request as a client may have signed it, where that differs from what was received.
+// signedOtherwise is a request that a client may have signed, different from the received one.
 type signedOtherwise struct {
 	request sigv4.Request
 	payload string

@@ -37,7 +37,7 @@ type Refusal struct {
 // Answer returns the text with which VPC Lattice answers.
 func (r *Refusal) Answer() string { return r.Exception + ": " + r.Message }
 
-// Error returns the answer, and what differs.
+// Error returns the text for the client, and what differs.
 func (r *Refusal) Error() string {
 	if r.Differs == "" {
 		return r.Answer()
@@ -79,7 +79,7 @@ type Config struct {
 	// Unknown returns the principal of an access key that Principals does not know. Signatures with such a key are not compared
 	// with anything. Nil means that such keys are refused.
 	Unknown func(accessKeyID string) *principal.Principal
-	// Explain has refusals say what should have been signed, and what was. They say nothing that the client does not know.
+	// Explain has refusals say what should have been signed, and what was. They tell the client nothing that it does not know.
 	Explain bool
 	// Now returns the time. The default is time.Now.
 	Now func() time.Time
@@ -201,7 +201,7 @@ func parameter(query []byte, name string) (value []byte, ok bool) {
 	return nil, false
 }
 
-// inRegionSet reports whether a Region is in a list of Regions, in which stars stand for any characters.
+// inRegionSet reports whether a Region is in a list of Regions with stars for any characters.
 func inRegionSet(set, region string) bool {
 	for pattern := range strings.SplitSeq(set, ",") {
 		if matches(strings.TrimSpace(pattern), region) {

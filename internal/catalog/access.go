@@ -14,17 +14,17 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// AccessProblem is what keeps us from using an etcd cluster.
+// AccessProblem is why this node cannot use an etcd cluster.
 type AccessProblem string
 
 const (
-	// ServerCertificate: etcd's certificate is not to be trusted.
+	// ServerCertificate: this node does not trust etcd's certificate.
 	ServerCertificate AccessProblem = "etcd's certificate is not trusted"
 	// ClientCertificate: etcd does not accept ours.
 	ClientCertificate AccessProblem = "etcd does not accept our certificate"
 	// UserOrPassword: etcd does not know the user, or the password is wrong.
 	UserOrPassword AccessProblem = "etcd does not accept our user"
-	// Permission: the user may not do what we have to.
+	// Permission: the user may not read or write the keys of this node.
 	Permission AccessProblem = "etcd does not permit our user to read and write there"
 )
 
@@ -57,7 +57,7 @@ func accessError(err error) error {
 const tlsTimeout = 2 * time.Second
 
 // tryTLS makes a connection to each https endpoint, and returns an error if none can be used and at least one never will
-// be. The client itself goes on trying until its time is over, and then says no more than that.
+// be. The client itself retries until its time is over, and its error then says only that.
 func tryTLS(ctx context.Context, cfg Config) error {
 	var mu sync.Mutex // mu guards the variables below.
 	usable := false

@@ -26,7 +26,7 @@ type answer struct {
 // Commit runs a mutation and returns once all that it wrote is stored, and the replica and Apply have taken it up.
 //
 // The mutation may run several times, one after another, on the goroutine of the caller; only what it writes in
-// its last run counts. It must not block, and must not use the catalog but by tx. An error of it is returned as it
+// its last run counts. It must not block, and must use the catalog through tx only. An error of it is returned as it
 // is, and nothing is written. It sees all mutations of this node whose Commit has returned. A mutation that writes
 // nothing is answered without a transaction: like Read it may miss what another node has just committed.
 //
@@ -86,7 +86,7 @@ func (call *call) evaluate(o *overlay, fn func(tx *Tx) error) {
 	call.withdrawn = true
 	tx := &Tx{overlay: o}
 	defer func() {
-		tx.overlay = nil // a function that keeps the Tx fails at once
+		tx.overlay = nil // so that a function that keeps the Tx fails at once
 		call.evaluated <- struct{}{}
 	}()
 	err := fn(tx)

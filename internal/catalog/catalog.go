@@ -3,8 +3,8 @@
 // Reads are answered by the replica. Writes are mutations: functions that read through a transaction, change it,
 // and are joined with others into one etcd transaction. Every such transaction compares and bumps one head key, so
 // all mutations of all nodes on one etcd are serialisable. What this node has stored, and what the watch brings of
-// others, goes to the replica, to the Apply function (the data plane) and then to the waiting writers, in this order:
-// who has got an answer finds its effect everywhere on this node. The package knows nothing of operations or HTTP;
+// others, goes to the replica, to the Apply function (the data plane) and then to the waiting writers, in this order, so that
+// a client that has a response finds its effect everywhere on this node. The package knows nothing of operations or HTTP;
 // control is its only caller besides the wiring.
 //
 // Invariant: the replica holds exactly the decodable records of one etcd revision, and Apply has had or is being
@@ -70,7 +70,7 @@ type Catalog struct {
 
 	ctx    context.Context // ends with the catalog; its cause says why
 	cancel context.CancelCauseFunc
-	owned  sync.WaitGroup // the committer, the watch, the watchdog, and who looks after the embedded server
+	owned  sync.WaitGroup // the goroutines: the committer, the watch, the watchdog, the embedded server's
 	closed sync.Once
 	done   chan struct{}
 }
@@ -98,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	return c, nil
 }
 
-// complete fills in the defaults.
+// complete sets the defaults.
 func (cfg Config) complete() (Config, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -118,7 +118,7 @@ func (cfg Config) complete() (Config, error) {
 	return cfg, nil
 }
 
-// open runs a catalog on a store, with a complete configuration. It owns the store only when it succeeds.
+// open runs a catalog on a store, with a complete configuration. The catalog owns the store only if open succeeds.
 func open(ctx context.Context, cfg Config, s *store) (*Catalog, error) {
 	r := newReplica(cfg.Apply, cfg.Log)
 	if err := r.relist(ctx, s.kv); err != nil {

@@ -15,7 +15,7 @@ const (
 	prefix = lattice.KeyPrefix
 	// headKey is compared and written by every transaction. Its value names the node that wrote it last.
 	headKey = prefix + "head"
-	// nodePrefix and a node's name is the key of the last batch that the node has committed.
+	// nodePrefix with a node's name is the key of the last batch that the node has committed.
 	nodePrefix = prefix + "node/"
 )
 

@@ -28,7 +28,7 @@ type committer struct {
 	leases  leases
 	node    string       // the name of this node, new at every start
 	batches uint64       // how many transactions were tried
-	room    func() error // why another transaction has no time, if we know
+	room    func() error // why there is no time for another transaction, if known
 	storing stopwatch    // a transaction
 	counts  *counts
 	fail    func(error)
@@ -55,7 +55,7 @@ func (m *committer) run(ctx context.Context) {
 	}
 }
 
-// collect adds the calls that wait, but not many more than fit into one batch.
+// collect adds calls that wait, not many more than fit into one batch.
 func (m *committer) collect(waiting []*call) []*call {
 	for len(waiting) < m.limits.operations {
 		select {
@@ -68,7 +68,7 @@ func (m *committer) collect(waiting []*call) []*call {
 	return waiting
 }
 
-// commit commits a batch of the calls, and returns those that are to be tried again. An error means the end.
+// commit commits a batch of the calls, and returns those that must be tried again. After an error the catalog has failed.
 func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) {
 	b := &batch{}
 	rest, current := m.evaluate(b, calls)
@@ -86,7 +86,7 @@ func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) 
 	}
 	var s stored
 	var decoding sync.WaitGroup
-	decoding.Go(func() { s.steps, s.err = b.overlay.steps() }) // while etcd waits for the disk
+	decoding.Go(func() { s.steps, s.err = b.overlay.steps() }) // this runs while etcd waits for the disk
 	m.storing.start()
 	result, err := m.store(ctx, b)
 	m.counts.commits.Add(m.storing.stop())
@@ -113,9 +113,9 @@ func (m *committer) commit(ctx context.Context, calls []*call) ([]*call, error) 
 	return rest, m.replica.seen.wait(result.revision, ctx, ctx)
 }
 
-// stored is a batch that has been stored as a revision, and what it does to the table.
+// stored is a batch that has been stored as a revision, with its effect on the table.
 type stored struct {
-	batch    *batch // whose calls are to be answered once the table has it, since then they need not wait again
+	batch    *batch // its calls are answered once the table has the revision
 	revision int64
 	steps    []step
 	err      error // why there are no steps
@@ -126,7 +126,7 @@ type batch struct {
 	revision int64 // the revision that they were evaluated at, and that of the head key then
 	head     int64
 	overlay  *overlay // nil before the first
-	calls    []*call  // those whose answers wait for the transaction
+	calls    []*call  // the calls whose answers wait for the transaction
 }
 
 // answer answers the calls of a batch: with the error if there is one, else with their own.
@@ -168,7 +168,7 @@ func (m *committer) evaluate(b *batch, calls []*call) (rest []*call, current boo
 			o.rollback()
 		case tooLarge && len(b.calls) > 0:
 			o.rollback()
-			return calls[i:], true // It may fit into a batch by itself.
+			return calls[i:], true // Alone, it may fit into the next batch.
 		case tooLarge:
 			c.err = &TooLargeError{o.operations, m.limits.operations, o.bytes, m.limits.bytes}
 			o.rollback()
@@ -177,7 +177,7 @@ func (m *committer) evaluate(b *batch, calls []*call) (rest []*call, current boo
 		}
 		b.calls = append(b.calls, c)
 		if o.operations == 0 {
-			b.answer(0, nil) // It depends on nothing but the replica.
+			b.answer(0, nil) // This answer depends on the replica alone.
 		}
 	}
 	return nil, true

@@ -11,10 +11,10 @@ type condition struct {
 
 	mu      sync.Mutex // mu guards the fields below.
 	err     *UnavailableError
-	failure *failure // the present one, or the next
+	failure *failure // the current failure, or the next one
 }
 
-// failure is a time in which changes cannot be stored.
+// failure is a period in which changes cannot be stored.
 type failure struct {
 	begun chan struct{}     // closed when it begins
 	err   *UnavailableError // why; it may be read once begun is closed

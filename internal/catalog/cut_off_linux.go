@@ -9,8 +9,8 @@ import (
 )
 
 // cutOff takes the files below a directory away from whatever in this process has them open: it exchanges them for
-// /dev/null, which frees their locks. It is for a server that has failed. That server will never close what it has not
-// closed yet, and what it still writes is lost, as it would be if the process had ended.
+// /dev/null, which frees their locks. It is for a server that has failed, which will never close its files. What that server
+// still writes is lost, as if the process had ended.
 func cutOff(dir string) {
 	const descriptors = "/proc/self/fd"
 	absolute, err := filepath.Abs(dir)

@@ -41,7 +41,7 @@ func makeTemporary() (dir string, lock io.Closer, err error) {
 	path := filepath.Join(dir, lockFile)
 	lock, err = fileutil.TryLockFile(path+".new", os.O_WRONLY|os.O_CREATE, 0o600)
 	if err == nil {
-		// The directory must be locked before it gets its name, or another process could take us for dead.
+		// The directory must be locked before it gets its name, or another process would take this one for dead and remove it.
 		err = os.Rename(path+".new", path)
 	}
 	if err != nil {
@@ -54,7 +54,7 @@ func makeTemporary() (dir string, lock io.Closer, err error) {
 func removeAbandoned(log *slog.Logger) {
 	locks, err := filepath.Glob(filepath.Join(os.TempDir(), temporaryPrefix+"*", lockFile))
 	if err != nil {
-		return // The pattern is wrong, when the temporary directory has strange characters in its name.
+		return // The name of the temporary directory makes an invalid pattern.
 	}
 	for _, path := range locks {
 		dir := filepath.Dir(path)
@@ -74,7 +74,7 @@ func removeAbandoned(log *slog.Logger) {
 	}
 }
 
-// isOurs reports whether a file is of a type, and accessible to its owner alone, like everything that we make.
+// isOurs reports whether a file has a type, and is accessible to its owner alone, like everything that this package makes.
 func isOurs(path string, kind os.FileMode) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode().Type() == kind && info.Mode().Perm()&0o077 == 0

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// What a store needs, in bytes. etcd cannot go on when it finds no room for what it writes, so changes are refused
-// while there is still some.
+// What a store needs, in bytes. etcd stops when it has no room to write, so changes are refused while there is still some
+//
 const (
 	// segmentBytes is the size of the files of etcd's write-ahead log, of which there is always one in advance.
 	segmentBytes = 8 << 20
@@ -21,7 +21,7 @@ const (
 	reserveInodes = 8
 )
 
-// inodes is what else than bytes can be missing.
+// inodes can be missing as well as bytes.
 const inodes = "inodes"
 
 // checkRoom returns an error if the file system of a directory has less room than is needed.
@@ -41,7 +41,7 @@ func checkRoom(dir string, need int64) error {
 // room watches the space of a store, and reserves some.
 type room struct {
 	dir       string // of etcd
-	temporary bool   // nothing is to be reserved
+	temporary bool   // reserving is off
 	// reservedFor is the size of the database that room was reserved for last.
 	reservedFor int64
 }
@@ -49,8 +49,8 @@ type room struct {
 // check returns why changes must not be accepted, or nil.
 func (r *room) check() error { return checkRoom(r.dir, reserveBytes) }
 
-// reserve keeps room for the database within its file, which the file system gives to nobody else. It is what etcd can
-// go on with when the disk is full: it compacts, and deletes what has expired.
+// reserve keeps room for the database within its file, which the file system gives to nobody else. With it, etcd goes on when
+// the disk is full: it compacts, and deletes what has expired.
 func (r *room) reserve() error {
 	if r.temporary {
 		return nil
@@ -63,5 +63,5 @@ func (r *room) reserve() error {
 	case err == nil:
 		r.reservedFor = size
 	}
-	return nil // A file system that cannot reserve goes without.
+	return nil // Some file systems cannot reserve.
 }

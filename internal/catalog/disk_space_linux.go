@@ -5,14 +5,14 @@ import (
 	"syscall"
 )
 
-// freeSpace returns how many bytes and inodes of a file system can be used. known is false if it cannot tell.
+// freeSpace returns how many bytes and inodes of a file system can be used. known is false if the file system does not say.
 func freeSpace(dir string) (bytes, inodes int64, known bool) {
 	var stat syscall.Statfs_t
 	if err := syscall.Statfs(dir, &stat); err != nil {
 		return 0, 0, false
 	}
 	inodes = int64(stat.Ffree)
-	if stat.Files == 0 { // File systems that make inodes as they need them.
+	if stat.Files == 0 { // These file systems make inodes as they need them.
 		inodes = reserveInodes
 	}
 	return int64(stat.Bavail) * stat.Bsize, inodes, true

@@ -115,7 +115,7 @@ func (e *embedded) lose(err error) *UnavailableError {
 	return e.err
 }
 
-// unavailable returns the error that writers get for what has become of the store.
+// unavailable returns the error that writers get because of a failure of the store.
 func unavailable(err error) *UnavailableError {
 	reason := "the embedded store has failed and is started again"
 	if errors.As(err, new(*NoRoomError)) || errors.Is(err, syscall.ENOSPC) {
@@ -168,7 +168,7 @@ func (e *embedded) restart(ctx context.Context, failed *server, condition *condi
 	condition.set(e.lose(fmt.Errorf("the embedded etcd server has failed: %w", failed.err)))
 	if err := failed.stop(); err != nil {
 		e.failures++
-		e.log.Warn("the embedded etcd server that has failed does not end; the memory that it has is lost", "error", err)
+		e.log.Warn("the failed embedded etcd server does not end; its memory is lost", "error", err)
 	}
 	for wait := firstPause; e.failures < maxFailures; {
 		if sleep(ctx, wait) != nil {
@@ -198,17 +198,17 @@ func (e *embedded) restart(ctx context.Context, failed *server, condition *condi
 // restartLimit is how long a server may take to start again: it reads all that is stored.
 const restartLimit = time.Minute
 
-// maxFailures bounds what servers that have failed leave behind in this process.
+// maxFailures bounds what failed servers leave behind in this process.
 const maxFailures = 20
 
-// setSegmentSize has etcd use smaller files for its log. It is a variable of etcd, which must not change while a server
+// setSegmentSize has etcd use smaller files for its log. It sets a variable of etcd, which must not change while a server
 // runs.
 var setSegmentSize = sync.OnceFunc(func() { wal.SegmentSizeBytes = segmentBytes })
 
 // embeddedConfig is the configuration of a cluster of one.
 func embeddedConfig(cfg Config, dir string, lost func(error)) *embed.Config {
 	setSegmentSize()
-	nowhere := url.URL{Scheme: "unix", Host: "trellis"} // etcd wants a name for its peers; there are none.
+	nowhere := url.URL{Scheme: "unix", Host: "trellis"} // etcd requires an address for its peers, though there are none.
 	c := embed.NewConfig()
 	c.Name = "trellis"
 	c.Dir = dir
@@ -218,7 +218,7 @@ func embeddedConfig(cfg Config, dir string, lost func(error)) *embed.Config {
 	// A single member is its own leader after an election timeout, which nothing but the start waits for.
 	c.TickMs, c.ElectionMs = 20, 100
 	c.UnsafeNoFsync = cfg.Ephemeral
-	// Bound the files of the log, each of which is open, and what of it is in memory: entries may have 1 MB.
+	// Bound the log's files, all of which are open, and its entries in memory, which may have 1 MB each.
 	c.SnapshotCount, c.SnapshotCatchUpEntries = 500, 100
 	c.MaxTxnOps = max(uint(cfg.MaxOperations), defaultMaxOperations)
 	c.QuotaBackendBytes = 8 << 30

@@ -11,7 +11,7 @@ type embeddedKV struct{ embedded *embedded }
 
 var _ clientv3.KV = embeddedKV{}
 
-// Do carries an operation out; the other methods are about their parameters and results only.
+// Do carries an operation out; the other methods only convert parameters and results.
 func (kv embeddedKV) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
 	s, err, _ := kv.embedded.now()
 	if s == nil {

@@ -17,7 +17,7 @@ func (e *ClaimedError) Error() string {
 }
 
 // wentBackError says that etcd has lost revisions that the replica has seen: a backup was restored, or the keys were
-// deleted. Nothing that this node knows can be trusted any more.
+// deleted. Nothing that this node knows is certain any more.
 type wentBackError struct{ from, to int64 }
 
 func (e *wentBackError) Error() string {
@@ -37,9 +37,9 @@ func (e *TooLargeError) Error() string {
 
 // UnavailableError is returned by Commit when etcd cannot store changes. What is stored can be read meanwhile.
 type UnavailableError struct {
-	// Reason says why in a few words that anybody may read.
+	// Reason says why in a few words that are safe for any client.
 	Reason string
-	// Unknown: the mutation may have been stored, or be stored yet.
+	// Unknown: the mutation may have been stored, or may still be.
 	Unknown bool
 	// Err has the particulars, such as names of files.
 	Err error
@@ -54,7 +54,7 @@ func (e *UnavailableError) Error() string {
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// after returns the error for a mutation that has, or has not, been evaluated before.
+// after returns the error for a mutation; evaluated reports whether it has been evaluated before.
 func (e *UnavailableError) after(evaluated bool) *UnavailableError {
 	changed := *e
 	changed.Unknown = evaluated
@@ -64,7 +64,7 @@ func (e *UnavailableError) after(evaluated bool) *UnavailableError {
 // NoRoomError says that a file system has too little room for a store.
 type NoRoomError struct {
 	Dir        string
-	Need, Free int64  // bytes, or inodes
+	Need, Free int64  // in bytes or inodes
 	Of         string // what is needed: "bytes" or "inodes"
 }
 

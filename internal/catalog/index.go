@@ -6,7 +6,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// treeDegree was the best of 8 to 64 for large indexes; small ones allocate what they hold.
+// treeDegree was the best of 8 to 64 for large indexes. Small ones allocate only what they hold.
 const treeDegree = 32
 
 // lists are the indexes: rows by the indexes that the records name, each in order of creation.
@@ -37,7 +37,7 @@ func (l *lists) remove(r *row) {
 	for _, index := range r.rec.Indexes() {
 		tree := l.trees[index]
 		if tree == nil {
-			continue // a record that names an index twice
+			continue // The record names an index twice.
 		}
 		tree.Delete(r)
 		if tree.Len() == 0 {

@@ -7,8 +7,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// leasePeriod is how long records get the same lease, so that an expiring record does not cost one of its own. A
-// record is kept this much longer than promised at most.
+// leasePeriod is how long records get the same lease, so that an expiring record does not cost one of its own. A record is
+// kept at most this much longer than promised.
 const leasePeriod = 10 * time.Minute
 
 // granter grants leases.
@@ -28,7 +28,7 @@ type granted struct {
 	until time.Time // when the next lease is due
 }
 
-// current returns a lease for records that are to be kept for a time at least.
+// current returns a lease for records that must be kept for at least a given time.
 func (l *leases) current(ctx context.Context, retention time.Duration) (clientv3.LeaseID, error) {
 	if g, ok := l.granted[retention]; ok && time.Now().Before(g.until) {
 		return g.id, nil
@@ -47,5 +47,5 @@ func (l *leases) current(ctx context.Context, retention time.Duration) (clientv3
 	return resp.ID, nil
 }
 
-// forget has the next calls get new leases.
+// forget makes the next calls get new leases.
 func (l *leases) forget() { clear(l.granted) }

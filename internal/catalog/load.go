@@ -14,25 +14,25 @@ import (
 	"trellis/internal/lattice"
 )
 
-// A listing is asked for in pages, of which there are few: for each, etcd counts all keys that follow, which makes
-// many pages quadratic. Each page is decoded in chunks.
+// A listing is read in a few large pages: for each, etcd counts all keys that follow, which makes many pages quadratic. Each
+// page is decoded in chunks.
 const (
 	firstPage = 4000
 	morePages = 6
 	chunkSize = 1000
 )
 
-// listing is all that is stored at one revision.
+// listing is everything that is stored at one revision.
 type listing struct {
 	rows     []*row // in order of their keys
 	revision int64
 	head     int64
-	skipped  map[string]error // why keys are not in rows
+	skipped  map[string]error // the errors of keys that are not in rows
 }
 
 // chunk is a part of a listing.
 type chunk struct {
-	kvs    []*mvccpb.KeyValue // nil once decoded, since together they are as large as all records
+	kvs    []*mvccpb.KeyValue // nil once decoded, to free as much memory as all records have
 	rows   []*row
 	head   int64 // the revision of the head key, if it is here
 	errors map[string]error
@@ -49,7 +49,7 @@ func list(ctx context.Context, kv clientv3.KV) (*listing, error) {
 	}
 }
 
-// listOnce reads page after page, while the pages before are decoded on all processors.
+// listOnce reads page after page, while all processors decode the earlier pages.
 func listOnce(ctx context.Context, kv clientv3.KV) (*listing, error) {
 	var chunks []*chunk
 	var decoders sync.WaitGroup

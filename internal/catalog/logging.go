@@ -14,9 +14,9 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// serverLogger returns the logger for an etcd server: its warnings and worse go to log. Where etcd would end the process,
-// or panic, lost is called, and nothing but the goroutine ends. It is also called when etcd has met a full disk, which it
-// goes on with until it needs the file that it could not make.
+// serverLogger returns the logger for an etcd server: its warnings and worse go to log. Where etcd would end the process or
+// panic, lost is called and only the goroutine ends. It is also called when etcd meets a full disk, after which etcd goes on
+// until it needs the file that it could not make.
 func serverLogger(log *slog.Logger, lost func(error)) *zap.Logger {
 	end := endHook(lost)
 	core := &slogCore{log: log.With("component", "etcd"), most: slog.LevelError, seen: func(entry zapcore.Entry, fields []zapcore.Field) {
@@ -27,8 +27,8 @@ func serverLogger(log *slog.Logger, lost func(error)) *zap.Logger {
 	return zap.New(core, zap.WithFatalHook(end), zap.WithPanicHook(end))
 }
 
-// clientLogger returns the logger for an etcd client. The client logs each attempt that fails, which is too much for our
-// log. But only its log says why: the error that the caller gets at the end says only that the time is over.
+// clientLogger returns the logger for an etcd client. The client logs each failed attempt, which is too much for our log. But
+// only that log says why: the final error of the client says only that the time is over.
 func clientLogger(log *slog.Logger, failure *lastFailure) *zap.Logger {
 	end := endHook(failure.set)
 	core := &slogCore{log: log.With("component", "etcd"), most: slog.LevelDebug, seen: func(_ zapcore.Entry, fields []zapcore.Field) {
@@ -39,7 +39,7 @@ func clientLogger(log *slog.Logger, failure *lastFailure) *zap.Logger {
 	return zap.New(core, zap.WithFatalHook(end), zap.WithPanicHook(end))
 }
 
-// lastFailure is the last one of the attempts of an etcd client that failed.
+// lastFailure is the last failed attempt of an etcd client.
 type lastFailure struct {
 	mu  sync.Mutex // mu guards the fields below.
 	err error
@@ -52,7 +52,7 @@ func (f *lastFailure) set(err error) {
 	f.err, f.at = err, time.Now()
 }
 
-// explain adds the failure to an error of the client, if it was after a time.
+// explain adds the last failure to an error of the client, if it came after a given time.
 func (f *lastFailure) explain(err error, after time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -65,8 +65,8 @@ func (f *lastFailure) explain(err error, after time.Time) error {
 // endHook takes the place of os.Exit and panic in etcd.
 type endHook func(error)
 
-// OnWrite implements zapcore.CheckWriteHook. It does not return, since the code that logs so cannot go on, unless the
-// goroutine is already ending and a deferred function logs, for which others wait.
+// OnWrite implements zapcore.CheckWriteHook. It does not return, since the code that logs at this level cannot go on. Only if
+// the goroutine is already ending does it return: then a deferred function logs, and others wait for that.
 func (lost endHook) OnWrite(checked *zapcore.CheckedEntry, fields []zapcore.Field) {
 	lost(entryError(checked.Entry, fields))
 	if !ending() {
@@ -110,8 +110,8 @@ func errorOf(fields []zapcore.Field) error {
 // slogCore is a zap core that writes to a slog logger.
 type slogCore struct {
 	log    *slog.Logger
-	most   slog.Level                           // the highest level that is used
-	seen   func(zapcore.Entry, []zapcore.Field) // gets each entry
+	most   slog.Level                           // the highest level that it passes on
+	seen   func(zapcore.Entry, []zapcore.Field) // called with each entry
 	fields []zapcore.Field
 }
 
@@ -153,12 +153,12 @@ func (c *slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 
 func (c *slogCore) Sync() error { return nil }
 
-// expected reports whether a message comes at every start of a cluster of one that listens nowhere.
+// expected reports whether a message appears at every start of a cluster of one that listens nowhere.
 func expected(message string) bool {
 	switch message {
 	case "Running http and grpc server on single port. This is not recommended for production.",
 		"simple token is not cryptographically signed", // of etcd's users, of whom there are none
-		"Failed to detect schema version",              // The version is written a moment later.
+		"Failed to detect schema version",              // etcd writes the version a moment later.
 		"failed to update storage version":
 		return true
 	default:

@@ -13,28 +13,28 @@ import (
 type limits struct{ operations, bytes int }
 
 // overlay is what the mutations of a batch do to the replica's table, which it covers but never changes: the
-// records that are put, and the rows of the table that these and the deletions mask. The mutation under way can be
-// rolled back, which leaves what the mutations before it did.
+// records that are put, and the rows of the table that these and the deletions mask. The mutation under way can be rolled back
+// without the mutations before it.
 type overlay struct {
 	base    *table
 	entries map[lattice.Key]*entry
-	order   []lattice.Key // of entries, by first write
+	order   []lattice.Key // the keys of entries, in order of their first write
 	trees   []*tree       // the ranges deleted
 	lists   lists         // the rows of entries
 	masked  map[lattice.Index]int
 	claims  map[lattice.Claim][]lattice.Key // the holders among the rows of entries
 
-	operations, bytes int // what the transaction needs
+	operations, bytes int // the size of the transaction so far
 
-	// undo is what the entries were before the mutation under way changed them; the lengths are those of order and
-	// trees before it.
+	// undo holds the entries as they were before the mutation under way changed them. The lengths are those of order and trees
+	// then.
 	undo                    []undo
 	orderBefore, treeBefore int
 }
 
 // entry is what a batch does to one key. It is never changed.
 type entry struct {
-	base      *row // the row of the table that is masked, if there is one
+	base      *row // the masked row of the table, if there is one
 	row       *row // the record that is put; nil if the key is deleted
 	value     []byte
 	retention time.Duration
@@ -63,7 +63,7 @@ func newOverlay(base *table) *overlay {
 	}
 }
 
-// write makes an entry, and remembers what there was.
+// write makes an entry, and remembers the one that it replaces.
 func (o *overlay) write(key lattice.Key, e *entry) {
 	before, written := o.entries[key]
 	if !written {
@@ -109,7 +109,7 @@ func (o *overlay) cost(key lattice.Key, e *entry, sign int) {
 	switch {
 	case e.tree != nil:
 		if e.tree.live == 0 || e.tree.live == 1 && sign < 0 {
-			operations = 1 // the range itself
+			operations = 1 // for the range itself
 		}
 		e.tree.live += sign
 	case e.row != nil || e.base != nil:
@@ -220,7 +220,7 @@ func (o *overlay) deleteTree(root lattice.Key) {
 	o.trees = append(o.trees, t)
 }
 
-// split makes single deletions of what a range deletes.
+// split replaces the deletion of a range by a deletion of each key.
 func (o *overlay) split(t *tree) {
 	for _, key := range t.keys {
 		if e := o.entries[key]; e.tree == t {
@@ -229,7 +229,7 @@ func (o *overlay) split(t *tree) {
 	}
 }
 
-// claimed returns an error if a record that the mutation under way put holds a claim together with another.
+// claimed returns an error if a record of the mutation under way holds a claim that another record holds too.
 func (o *overlay) claimed() error {
 	for _, u := range o.undo {
 		e := o.entries[u.key]
@@ -245,7 +245,7 @@ func (o *overlay) claimed() error {
 	return nil
 }
 
-// holder returns who holds a claim besides a key.
+// holder returns the holder of a claim other than a given key.
 func (o *overlay) holder(claim lattice.Claim, besides lattice.Key) (lattice.Key, bool) {
 	if key, ok := o.base.Holder(claim); ok && key != besides && o.entries[key] == nil {
 		return key, true
@@ -269,7 +269,7 @@ func (o *overlay) Get(key lattice.Key) (lattice.Record, bool) {
 	return o.base.Get(key)
 }
 
-// Holder is part of View. While the mutation has two records hold a claim, it is one of them.
+// Holder is part of View. While two records of the mutation hold a claim, it returns one of them.
 func (o *overlay) Holder(claim lattice.Claim) (lattice.Key, bool) {
 	return o.holder(claim, lattice.Key{})
 }
@@ -307,8 +307,8 @@ func (o *overlay) List(index lattice.Index, after Cursor, yield func(lattice.Rec
 	flush(Cursor{Revision: uncommitted, Key: "\xff"})
 }
 
-// steps returns what the overlay does to a table, except for the revision that stores it. The records are decoded from
-// what is stored: an empty list that a client sent would otherwise be one here, and none on other nodes.
+// steps returns what the overlay does to a table, except for the revision that stores it. The records are decoded from what is
+// stored: otherwise an empty list that a client sent would be an empty list here and nil on other nodes.
 func (o *overlay) steps() ([]step, error) {
 	steps := make([]step, 0, len(o.order))
 	var decoder lattice.Decoder

@@ -10,9 +10,9 @@ import (
 // pageDigestSize is how much of a digest precedes the position in a token.
 const pageDigestSize = 12
 
-// Token encodes a place for a client, who asks for what comes after it. It carries a digest of the question, so that the
-// token of another list is refused instead of giving a page from an arbitrary place. It is no secret: a place shows nothing
-// beyond the list itself.
+// Token encodes a place for a client, who asks for what comes after it. It carries a digest of the question, so that a token
+// of another list is refused instead of leading to an arbitrary place. It is no secret: a place shows nothing beyond the list
+// itself.
 func (c Cursor) Token(question string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", question, c.Revision, c.Key))
 	b := binary.AppendUvarint(sum[:pageDigestSize], uint64(c.Revision))

@@ -31,7 +31,7 @@ func (p *progress) advance(to int64) {
 	}
 }
 
-// wait returns nil once the revision has been reached, and why one of the contexts has ended if that is first.
+// wait returns nil once the revision has been reached. If one of the contexts ends first, it returns the reason.
 func (p *progress) wait(revision int64, ctx, owner context.Context) error {
 	for {
 		moved := p.next(revision)
@@ -48,7 +48,7 @@ func (p *progress) wait(revision int64, ctx, owner context.Context) error {
 	}
 }
 
-// next returns nil if the revision has been reached, and else a channel that is closed at the next move.
+// next returns nil if the revision has been reached, and otherwise a channel that is closed when at grows.
 func (p *progress) next(revision int64) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -19,7 +19,7 @@ type replica struct {
 	// seen is the revision that the table has reached, applied the one that the Apply function has returned from.
 	seen, applied progress
 
-	skipped map[string]bool // keys whose values could not be decoded; used by the changing goroutine alone
+	skipped map[string]bool // keys whose values could not be decoded; only the goroutine that changes the replica uses it
 
 	mu sync.RWMutex // mu guards the fields below.
 	// revision is that of the last event, whether or not seen has gone further.
@@ -72,8 +72,8 @@ func (r *replica) takeRevision(revision int64, events []*clientv3.Event) {
 	r.apply(revision, head, steps)
 }
 
-// takeStored applies a revision that this node has stored itself, so that its writers need not wait for the watch. Only
-// the revision that follows the replica's can be applied so. Any other comes by the watch, behind those that precede it.
+// takeStored applies a revision that this node has stored itself, so that its writers need not wait for the watch. Only the
+// revision that follows the replica's can be applied this way. Any other comes by the watch, after its predecessors.
 func (r *replica) takeStored(s stored) {
 	if s.err != nil || s.revision != r.seen.now()+1 {
 		return
@@ -89,7 +89,7 @@ func (r *replica) takeStored(s stored) {
 	r.apply(s.revision, s.revision, s.steps)
 }
 
-// apply makes the steps of a revision. A head of -1 means that the head key was not touched.
+// apply carries out the steps of a revision. A head of -1 means that the revision left the head key alone.
 func (r *replica) apply(revision, head int64, steps []step) {
 	r.mu.Lock()
 	r.revision = revision
@@ -106,7 +106,7 @@ func (r *replica) apply(revision, head int64, steps []step) {
 	r.applied.advance(revision)
 }
 
-// step is what happens to one key: it gets a row, or none.
+// step is what a revision does to one key: it puts a row, or deletes it.
 type step struct {
 	key lattice.Key
 	row *row
@@ -129,7 +129,7 @@ func (r *replica) decodeEvent(event *clientv3.Event) (step, bool) {
 func (r *replica) skip(key string, err error) {
 	if !r.skipped[key] {
 		r.skipped[key] = true
-		r.log.Error("skipped what is not a record that this version knows", "key", key, "error", err)
+		r.log.Error("skipped a key that holds no record that this version knows", "key", key, "error", err)
 	}
 }
 
@@ -205,7 +205,7 @@ func (r *replica) compare(rows []*row) (*table, []lattice.Change) {
 	byCreation := slices.Clone(rows)
 	slices.SortFunc(byCreation, func(a, b *row) int { return a.at.Compare(b.at) })
 
-	// Trees grow fastest at their end, so each is filled in its own order; and the halves on two processors.
+	// Trees grow fastest at their end, so each is filled in its own order, one on each of two processors.
 	fresh := newTable(len(rows))
 	var keys sync.WaitGroup
 	keys.Go(func() {
@@ -237,7 +237,7 @@ func (r *replica) compare(rows []*row) (*table, []lattice.Change) {
 	return fresh, changes
 }
 
-// reach notes that nothing has happened up to a revision.
+// reach notes that there were no changes up to a revision.
 func (r *replica) reach(revision int64) {
 	r.seen.advance(revision)
 	r.applied.advance(revision)

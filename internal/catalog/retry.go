@@ -12,8 +12,8 @@ const (
 	lastPause  = 2 * time.Second
 )
 
-// The limits of attempts. A member that has just lost its leader keeps a request for five seconds and more before it says
-// so, and the others have a new leader long before; so the first attempts end early. A slow etcd gets more and more time.
+// The limits of attempts. The first attempts end early: a member that has just lost its leader holds a request for five
+// seconds or more, while the others have a new leader long before. A slow etcd gets more and more time.
 const (
 	firstLimit = time.Second
 	lastLimit  = 10 * time.Second
@@ -31,7 +31,7 @@ func (r *retry) limit() time.Duration {
 	return r.attempt
 }
 
-// level is the level at which the failure of an attempt is logged: the first one matters.
+// level is the level at which the failure of an attempt is logged. Only the first one is a warning.
 func (r *retry) level() slog.Level {
 	if r.next == 0 {
 		return slog.LevelWarn
@@ -39,13 +39,13 @@ func (r *retry) level() slog.Level {
 	return slog.LevelDebug
 }
 
-// pause waits before the next attempt. It returns why the context has ended if that is first.
+// pause waits before the next attempt. If the context ends first, it returns the reason.
 func (r *retry) pause(ctx context.Context) error {
 	r.next = min(max(2*r.next, firstPause), lastPause)
 	return sleep(ctx, r.next)
 }
 
-// sleep waits. It returns why the context has ended if that is first.
+// sleep waits. If the context ends first, it returns the reason.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -59,7 +59,7 @@ func startServer(ctx context.Context, cfg Config, dir string) (*server, error) {
 			}
 		}()
 		defer recoverTo(&r.err)
-		debug.SetPanicOnFault(true) // What is missing in a file that is mapped.
+		debug.SetPanicOnFault(true) // A mapped file is shorter than it should be.
 		r.etcd, r.err = embed.StartEtcd(config)
 	}()
 	err := func() error {
@@ -69,7 +69,7 @@ func startServer(ctx context.Context, cfg Config, dir string) (*server, error) {
 				return s.why(r.err)
 			}
 			s.etcd = r.etcd
-		case <-s.lost: // In a goroutine that StartEtcd waits for.
+		case <-s.lost: // A goroutine that StartEtcd waits for has ended.
 			return s.err
 		case <-ctx.Done():
 			return fmt.Errorf("the embedded etcd server does not start: %w", context.Cause(ctx))
@@ -180,7 +180,7 @@ func callServer[T any](ctx context.Context, s *server, call func(context.Context
 			answer <- r
 		}()
 		defer recoverTo(&panicked)
-		debug.SetPanicOnFault(true) // What is missing in a file that is mapped.
+		debug.SetPanicOnFault(true) // A mapped file is shorter than it should be.
 		r.value, r.err = call(ctx, s.client)
 	})
 	select {

@@ -11,7 +11,7 @@ import (
 type counts struct {
 	commits   tally.Durations
 	conflicts atomic.Int64
-	known     atomic.Int64 // the latest revision that etcd is known to have of the records
+	known     atomic.Int64 // the latest revision of the records that etcd is known to have
 	lag       atomic.Int64 // nanoseconds
 }
 
@@ -23,11 +23,11 @@ func (c *counts) learn(revision int64) {
 
 // Statistics are what the catalog has counted.
 type Statistics struct {
-	// Revision is the one that the data plane has, Known the latest that etcd is known to have of the records.
+	// Revision is what the data plane has. Known is the latest revision of the records that etcd is known to have.
 	Revision, Known int64
-	// WatchLag is how long the watch took, the last time that etcd was asked, to bring what etcd had. That is once a second.
+	// WatchLag is how long the watch took to deliver what etcd had when it was last asked. It is asked once a second.
 	WatchLag time.Duration
-	// Commits are the transactions of this node; Conflicts how many of them came too late, since another node was faster.
+	// Commits are the transactions of this node; Conflicts counts those that failed because another node was faster.
 	Commits   tally.Distribution
 	Conflicts int64
 	// Writable: changes are stored.

@@ -24,7 +24,7 @@ type table struct {
 	rows   map[string]*row     // by at.Key
 	byKey  *btree.BTreeG[*row] // by at.Key, for DeleteTree
 	lists  lists
-	claims map[lattice.Claim]*row // which holds it
+	claims map[lattice.Claim]*row // the row that holds each claim
 }
 
 func newTable(size int) *table {
@@ -38,26 +38,26 @@ func newTable(size int) *table {
 
 // row returns the row of a key, or nil.
 func (t *table) row(key lattice.Key) *row {
-	var name [256]byte // Longer ones need more.
+	var name [256]byte // Longer keys need an allocation.
 	return t.rows[string(key.Append(name[:0]))]
 }
 
-// add takes in a row whose key the table has not.
+// add adds a row whose key the table does not have.
 func (t *table) add(r *row) {
 	t.rows[r.at.Key] = r
 	t.byKey.ReplaceOrInsert(r)
 	t.lists.add(r)
 }
 
-// remove takes out a row.
+// remove removes a row.
 func (t *table) remove(r *row) {
 	delete(t.rows, r.at.Key)
 	t.byKey.Delete(r)
 	t.lists.remove(r)
 }
 
-// claim enters the claims of a row. It returns false if another record holds one, which only a writer other than a catalog
-// can cause; the later record has the claim then.
+// claim adds the claims of a row. It returns false if another record holds one of them: only a writer other than a catalog can
+// cause that. The later record then has the claim.
 func (t *table) claim(r *row) bool {
 	free := true
 	for _, claim := range r.rec.Claims() {
@@ -69,7 +69,7 @@ func (t *table) claim(r *row) bool {
 	return free
 }
 
-// unclaim removes the claims of a row. All that a revision releases is removed before what it claims is entered.
+// unclaim removes the claims of a row. A revision first releases all that it releases, then claims all that it claims.
 func (t *table) unclaim(r *row) {
 	for _, claim := range r.rec.Claims() {
 		if holder := t.claims[claim]; holder != nil && holder.at.Key == r.at.Key {

@@ -19,11 +19,11 @@ const ownOperations = 2
 // result is the outcome of a transaction.
 type result struct {
 	stored   bool
-	revision int64 // if stored, its own; else one at which the head is another
-	refused  error // etcd refuses it, and would do so again
+	revision int64 // if stored, its own revision; otherwise one at which the head is another
+	refused  error // etcd refuses the transaction, and would do so again
 }
 
-// store stores a batch in one transaction and learns for certain whether it was stored. An error means the end.
+// store stores a batch in one transaction and learns for certain whether it was stored. After an error the catalog has failed.
 //
 // A request to etcd can end with an error although it was done, or is still going to be done: the leader changed,
 // the connection broke, it took too long. Trying it again would be wrong in the first case: the mutations would be
@@ -33,7 +33,7 @@ type result struct {
 //  2. After an error that leaves the outcome open, a second transaction, the fence, does nothing but bump the head,
 //     and only if the head is still what the batch was evaluated at. It is repeated until it has an answer.
 //  3. If it did bump the head, the batch was not stored and, since it compares the head, never will be.
-//  4. If it did not, the head has moved on, so the batch either was stored or never will be. The marker tells which:
+//  4. If it did not, the head has moved on, so the batch either was stored or never will be. The marker shows which:
 //     only this node writes it, and not again before it knows.
 func (m *committer) store(ctx context.Context, b *batch) (result, error) {
 	var retry retry
@@ -62,7 +62,7 @@ func (m *committer) store(ctx context.Context, b *batch) (result, error) {
 			return result{stored: true, revision: resp.Header.Revision}, nil
 		case err == nil:
 			return m.lost(b, resp)
-		case errors.Is(err, rpctypes.ErrLeaseNotFound): // Checked before anything is done.
+		case errors.Is(err, rpctypes.ErrLeaseNotFound): // etcd checks leases before it does anything.
 			m.log.Warn("etcd has lost a lease; records that were to expire are gone", "error", err)
 			m.leases.forget()
 			if err := retry.pause(ctx); err != nil {
@@ -85,8 +85,8 @@ func (m *committer) settle(ctx context.Context, b *batch, name string, cause err
 		resp, err := m.try(ctx, retry.limit(), b, []clientv3.Op{clientv3.OpPut(headKey, m.node+"/fence")}, state...)
 		fenced := err == nil && resp.Succeeded
 		if errors.Is(err, rpctypes.ErrNoSpace) {
-			// A full etcd takes no fence. It answers only after it is done with a request, so looking is enough if it
-			// was this answer that left the outcome open.
+			// A full etcd takes no fence. It sends this error only after it is done with a request, so reading the marker is
+			// enough if this error left the outcome open.
 			resp, err = m.try(ctx, retry.limit(), b, state, state...)
 			if err == nil && resp.Succeeded {
 				err = rpctypes.ErrNoSpace
@@ -131,7 +131,7 @@ func (m *committer) lost(b *batch, resp *clientv3.TxnResponse) (result, error) {
 		m.fail(err)
 		return result{}, err
 	}
-	// There is no head, which only a person can have deleted: at least the replica has not seen that.
+	// There is no head: only a person can have deleted it, and the replica has not seen that.
 	return result{revision: max(kvOf(resp, 0).ModRevision, b.revision+1)}, nil
 }
 

@@ -44,8 +44,8 @@ func (tx *Tx) write(rec lattice.Record, retention time.Duration) {
 // Delete deletes a record if it exists.
 func (tx *Tx) Delete(key lattice.Key) { tx.overlay.delete(key) }
 
-// DeleteTree deletes every record of the kind whose path is the given one or below it. However many they are, that
-// takes two operations of the transaction.
+// DeleteTree deletes every record of the kind whose path is the given one or below it. That takes two operations of the
+// transaction, however many records there are.
 func (tx *Tx) DeleteTree(kind lattice.Kind, scope lattice.Scope, path string) {
 	tx.overlay.deleteTree(lattice.Key{Kind: kind, Scope: scope, Path: path})
 }

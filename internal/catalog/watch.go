@@ -20,8 +20,8 @@ type watch struct {
 	kv      clientv3.KV
 	watcher watcher
 	replica *replica
-	stored  <-chan stored // what this node has stored
-	silent  chan struct{} // holds one: the watch has not said what it should have
+	stored  <-chan stored // the batches that this node has stored
+	silent  chan struct{} // holds one; signals that the watch has not delivered what it should have
 	fail    func(error)
 	log     *slog.Logger
 }

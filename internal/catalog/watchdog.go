@@ -20,7 +20,7 @@ const (
 	storeTimeout = 10 * time.Second
 )
 
-// watchdog finds out whether changes can be stored, so that nobody has to wait for a store that is gone.
+// watchdog finds out whether changes can be stored, so that nobody waits for a store that is gone.
 type watchdog struct {
 	kv        clientv3.KV
 	replica   *replica
@@ -52,7 +52,7 @@ func (w *watchdog) run(ctx context.Context) {
 func (w *watchdog) look(ctx context.Context) *UnavailableError {
 	if w.embedded != nil {
 		if err := w.embedded.available(); err != nil {
-			w.answered = time.Now() // its time begins when the store is back
+			w.answered = time.Now() // the time of the transaction begins again when the store is back
 			return err
 		}
 	}
@@ -114,7 +114,7 @@ func (s *stopwatch) start() {
 // stop returns how long it has been.
 func (s *stopwatch) stop() time.Duration { return time.Since(*s.since.Swap(nil)) }
 
-// running is how long it has been under way, 0 if it is not.
+// running returns how long it has been under way, 0 if it is not.
 func (s *stopwatch) running() time.Duration {
 	if since := s.since.Load(); since != nil {
 		return time.Since(*since)

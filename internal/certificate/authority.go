@@ -91,7 +91,8 @@ func (a *Authority) open() error {
 		return err
 	}
 	if len(a.chain) == 0 && time.Until(a.certificate.NotAfter) < authorityRenewal {
-		// It has the name and the key of the old one, so what either has signed can be checked with both.
+		// The new certificate has the name and the key of the old one, so certificates signed under either can be checked with
+		// both.
 		if err := a.writeCertificate(a.certificate.Subject, replace); err != nil {
 			return err
 		}
@@ -112,7 +113,7 @@ func (a *Authority) readCertificate() error {
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			return fmt.Errorf("%s has a block of type %q; there must be certificates only", a.file, block.Type)
+			return fmt.Errorf("%s has a PEM block of type %q; only certificates may be in it", a.file, block.Type)
 		}
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
@@ -132,7 +133,7 @@ func (a *Authority) readCertificate() error {
 	}
 	a.certificate, a.pem, a.chain = first, text, nil
 	for _, certificate := range certificates {
-		if !bytes.Equal(certificate.RawSubject, certificate.RawIssuer) { // Clients have the root.
+		if !bytes.Equal(certificate.RawSubject, certificate.RawIssuer) { // Clients already have the root.
 			a.chain = append(a.chain, certificate.Raw)
 		}
 	}
@@ -158,8 +159,8 @@ func (a *Authority) writeCertificate(subject pkix.Name, write func(file string, 
 	return write(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
 }
 
-// issue makes a certificate for a host name, or for an address. A certificate for an address is for those of the loopback too:
-// by them clients reach the port of a container that is published on their machine.
+// issue makes a certificate for a host name, or for an address. A certificate for an address also names those of the loopback:
+// clients use them to reach a container's port that is published on their machine.
 func (a *Authority) issue(name string) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -197,7 +198,7 @@ func (a *Authority) issue(name string) (*tls.Certificate, error) {
 
 // openKey reads the key of the authority, or makes it.
 func openKey(keyFile, certFile string) (crypto.Signer, error) {
-	_, statErr := os.Stat(certFile) // Before the key is read: a process that makes both makes the key first.
+	_, statErr := os.Stat(certFile) // This check comes before the key is read: a process that makes both makes the key first.
 	key, err := readKey(keyFile)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
@@ -247,7 +248,7 @@ func readKey(file string) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// publish writes a file, all of it at once. If the file is there already, it stays.
+// publish creates a file with all of its content at once. A file that is there already stays.
 func publish(file string, contents []byte, mode fs.FileMode) error {
 	draft, err := writeDraft(file, contents, mode)
 	if err != nil {
@@ -260,7 +261,7 @@ func publish(file string, contents []byte, mode fs.FileMode) error {
 	return nil
 }
 
-// replace writes a file like publish, over the one that is there.
+// replace is like publish, but replaces a file that is there.
 func replace(file string, contents []byte, mode fs.FileMode) error {
 	draft, err := writeDraft(file, contents, mode)
 	if err != nil {

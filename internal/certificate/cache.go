@@ -16,7 +16,7 @@ type cache struct {
 
 	mu     sync.Mutex // mu guards the fields below.
 	byName map[string]*list.Element
-	recent *list.List // of *issued; what was asked for last is in front
+	recent *list.List // the *issued, the most recently requested in front
 }
 
 // issued is a certificate that the local authority has made or is making.
@@ -47,7 +47,7 @@ func (c *cache) get(name string) (*tls.Certificate, error) {
 		return nil, err
 	}
 	entry.certificate = certificate
-	// A third of its life is left then, so that a clock that is somewhat wrong does no harm.
+	// A third of its life is left then, so a clock that is somewhat wrong does no harm.
 	entry.renewAt = certificate.Leaf.NotAfter.Add(-certificate.Leaf.NotAfter.Sub(now) / 3)
 	return certificate, nil
 }

@@ -15,10 +15,10 @@ import (
 
 // Config is what a Store is built from.
 type Config struct {
-	// Authority makes the certificates of the names for which none is known.
+	// Authority makes certificates for names without a known one.
 	Authority *Authority
-	// Known returns the certificate with an ARN, which has its Leaf; it has no private key if only its names are known. Nil means
-	// that none is known.
+	// Known returns the certificate with an ARN, with its Leaf set. It has no private key if only its names are known. Nil
+	// means that the ARN is not known.
 	Known func(arn string) (certificate *tls.Certificate, ok bool)
 	// Log gets what an operator should know. Nil means slog.Default.
 	Log *slog.Logger
@@ -30,7 +30,7 @@ type Store struct {
 	issued cache
 
 	mu sync.Mutex // mu guards the fields below.
-	// checked are the certificates that have been served last, by ARN.
+	// checked holds the certificates that were served last, by ARN.
 	checked map[string]*tls.Certificate
 }
 

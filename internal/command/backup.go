@@ -27,11 +27,11 @@ func (c Backup) Run(ctx context.Context, t Terminal) int {
 		return t.Fail("backup", err)
 	}
 	defer body.Close()
-	file, err := os.CreateTemp(filepath.Dir(c.File), "."+filepath.Base(c.File)+".") // Of mode 0600.
+	file, err := os.CreateTemp(filepath.Dir(c.File), "."+filepath.Base(c.File)+".") // CreateTemp creates it with mode 0600.
 	if err != nil {
 		return t.Fail("backup", err)
 	}
-	defer os.Remove(file.Name()) // It does nothing once the file has been renamed.
+	defer os.Remove(file.Name()) // This does nothing once the file has been renamed.
 	progress := NewProgress(t.Err)
 	defer progress.End()
 	written, err := io.Copy(file, &reader{body, progress, "backup", 0, size})

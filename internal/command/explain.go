@@ -36,7 +36,7 @@ func (c Explain) Run(ctx context.Context, t Terminal) int {
 	}
 	var e explanation
 	if err := json.Unmarshal(text, &e); err != nil {
-		return t.Fail("explain", fmt.Errorf("the node's answer is not an explanation: %w", err))
+		return t.Fail("explain", fmt.Errorf("the node's response is not an explanation: %w", err))
 	}
 	if c.JSON {
 		fmt.Fprintf(t.Out, "%s", text)
@@ -77,7 +77,7 @@ func (c Explain) query(ctx context.Context, n *node) (url.Values, error) {
 	return query, nil
 }
 
-// listenerPort returns the listener port for which a port is bound, or else the port itself.
+// listenerPort returns the listener port for which a port is bound, or the port itself if there is none.
 func (n *node) listenerPort(ctx context.Context, port string) (string, error) {
 	text, err := n.get(ctx, "ports", url.Values{})
 	if err != nil {
@@ -88,7 +88,7 @@ func (n *node) listenerPort(ctx context.Context, port string) (string, error) {
 		Address string
 	}
 	if err := json.Unmarshal(text, &ports); err != nil {
-		return "", fmt.Errorf("the node's answer is not a list of ports: %w", err)
+		return "", fmt.Errorf("the node's response is not a list of ports: %w", err)
 	}
 	for _, p := range ports {
 		if strings.HasSuffix(p.Address, ":"+port) {
@@ -98,7 +98,7 @@ func (n *node) listenerPort(ctx context.Context, port string) (string, error) {
 	return port, nil
 }
 
-// explanation is the part of the node's answer that is shown.
+// explanation is the part of the node's response that is shown.
 type explanation struct {
 	Port           int
 	Host           string

@@ -137,7 +137,7 @@ func (n *node) load(ctx context.Context, document []byte, t Terminal) error {
 			Error           string
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return fmt.Errorf("the node's answer is not a report of progress: %w", err)
+			return fmt.Errorf("the node's response is not a report of progress: %w", err)
 		}
 		switch {
 		case line.Error != "":
@@ -149,5 +149,5 @@ func (n *node) load(ctx context.Context, document []byte, t Terminal) error {
 		}
 		progress.Show("import: %d of %d records", line.Done, line.Total)
 	}
-	return errors.New("the node's answer has no end: a part may be stored; import the document again to complete it")
+	return errors.New("the node's response is incomplete: a part may be stored; import the document again to complete it")
 }

@@ -51,7 +51,7 @@ type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
 
-// refusedError is the answer of a node that refuses a request.
+// refusedError is the response of a node that refuses a request.
 type refusedError struct {
 	status int
 	text   string
@@ -62,7 +62,7 @@ func (e *refusedError) Error() string { return e.text }
 // node is a running node.
 type node struct {
 	admin   *url.URL
-	account string // "" means the node's own, or the document's
+	account string // empty means the node's own, or the document's
 	region  string
 }
 
@@ -74,8 +74,8 @@ func newNode(admin, account, region string) (*node, error) {
 	return &node{base, account, region}, nil
 }
 
-// maxAnswer bounds the text with which a node refuses a request.
-const maxAnswer = 64 << 10
+// maxRefusal bounds the text with which a node refuses a request.
+const maxRefusal = 64 << 10
 
 // send sends a request and returns the body of the response. If the node requires a signature, send signs the request with the
 // credentials that AWS's tools would use, and sends it again.
@@ -98,7 +98,7 @@ func (n *node) send(ctx context.Context, method, page string, query url.Values, 
 	}
 	if response.StatusCode >= http.StatusMultipleChoices {
 		defer response.Body.Close()
-		text, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+		text, _ := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
 		return nil, 0, &refusedError{response.StatusCode, strings.TrimSpace(string(text))}
 	}
 	return response.Body, response.ContentLength, nil

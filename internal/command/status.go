@@ -45,7 +45,7 @@ func (c Status) Run(ctx context.Context, t Terminal) int {
 		Problems         []struct{ Text string }
 	}
 	if err := json.Unmarshal(text, &status); err != nil {
-		return t.Fail("status", fmt.Errorf("the node's answer is not a status: %w", err))
+		return t.Fail("status", fmt.Errorf("the node's response is not a status: %w", err))
 	}
 	code := 0
 	if len(status.Problems) > 0 {

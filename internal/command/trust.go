@@ -38,7 +38,7 @@ func (c TrustInstall) Run(ctx context.Context, t Terminal) int {
 	return carryOut(ctx, t, "trust install", plan, c.Yes)
 }
 
-// certificate returns the text of ca.pem, and a file that has it.
+// certificate returns the text of ca.pem, and a file with that text.
 func (c TrustInstall) certificate(ctx context.Context) (text []byte, file string, err error) {
 	if c.CA != "" {
 		if text, err = os.ReadFile(c.CA); err != nil {
@@ -54,7 +54,7 @@ func (c TrustInstall) certificate(ctx context.Context) (text []byte, file string
 	if text, err = n.get(ctx, "ca.pem", url.Values{}); err != nil {
 		return nil, "", err
 	}
-	// The programs that change stores read a file, and some programs need the file later too.
+	// The programs that change stores read a file, and some programs read the file later too.
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, "", fmt.Errorf("there is no directory to keep the certificate in; save %s/ca.pem, and pass the file with --ca: %w", c.Admin, err)
@@ -75,7 +75,7 @@ type TrustUninstall struct {
 func (c TrustUninstall) Run(ctx context.Context, t Terminal) int {
 	plan := trust.Uninstall(ctx)
 	if len(plan.Steps) == 0 {
-		fmt.Fprintln(t.Out, "The stores have no authority of Trellis.")
+		fmt.Fprintln(t.Out, "No store has an authority of Trellis.")
 	}
 	return carryOut(ctx, t, "trust uninstall", plan, c.Yes)
 }

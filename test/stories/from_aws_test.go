@@ -54,8 +54,8 @@ vpcEndpoints:
 	}
 	for _, text := range []string{
 		"the keys of certificates cannot be read: arn:aws:acm:us-west-2:123456789012:certificate/",
-		"what functions run cannot be read: arn:aws:lambda:us-west-2:123456789012:function:hello",
-		"which networks VPCs have is not VPC Lattice's to tell: vpc-0123456789abcdef1",
+		"the code of functions cannot be read: arn:aws:lambda:us-west-2:123456789012:function:hello",
+		"VPC Lattice does not say which networks VPCs have: vpc-0123456789abcdef1",
 	} {
 		if !strings.Contains(notes, text) {
 			t.Errorf("the notes lack %q:\n%s", text, notes)
@@ -68,7 +68,7 @@ vpcEndpoints:
 	if err := os.WriteFile(lines, []byte("# where they run here\n10.0.0.2 = 127.0.0.2\n\n10.9.9.9=127.0.0.9\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want(t, program, aws, 0, "--map names targets that there are not: 10.9.9.9",
+	want(t, program, aws, 0, "--map names targets that do not exist: 10.9.9.9",
 		"import", "--from-aws", "--region", "us-west-2", "--map", "10.0.0.1:80=127.0.0.1:9001", "--map-file", lines, "--to", file)
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -138,7 +138,7 @@ func TestAnAccountOfMotoIsRead(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "of account 123456789012 in us-west-2 are stored") {
 		t.Fatalf("importing ends with %d: %s%s", code, out, notes)
 	}
-	for _, text := range []string{"the endpoint does not have these operations, so that what they would tell is missing: ", "ListRules", "ids do not have AWS's form"} {
+	for _, text := range []string{"the endpoint lacks these operations, so what they would return is missing: ", "ListRules", "ids do not have AWS's form"} {
 		if !strings.Contains(notes, text) {
 			t.Errorf("the notes lack %q:\n%s", text, notes)
 		}

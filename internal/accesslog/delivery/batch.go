@@ -18,7 +18,7 @@ type Batch struct {
 	// Key is the name that the batch has as an object of S3, without its suffix. It stays the same when the batch is
 	// delivered again, so that an object takes the place of itself.
 	Key string
-	// Since is when the batch was begun.
+	// Since is when the batch began.
 	Since time.Time
 	// File has the entries, each with its line end, as gzip. Whoever delivers the batch may move it.
 	File string
@@ -35,10 +35,10 @@ func (b *Batch) Lines() ([]byte, error) {
 
 // batch is a Batch in the spool.
 type batch struct {
-	name  string // of its file, without the suffix
+	name  string // the name of its file, without the suffix
 	since time.Time
 	until time.Time // when the last entry came
-	bytes int64     // of the file, without the end of its stream
+	bytes int64     // the size of the file, without the end of its stream
 	content
 	busy bool // It is being delivered.
 	hole *hole
@@ -46,11 +46,11 @@ type batch struct {
 
 // content is what is in the file of a batch.
 type content struct {
-	entries int64 // records of lost ones do not count
+	entries int64 // without records of lost entries
 	sum     checksum
 }
 
-// writeWhole makes lines all that is in a file of a batch. It returns the bytes of the file, without the end of its stream.
+// writeWhole replaces the content of a batch's file by lines. It returns the size of the file without the end of its stream.
 func writeWhole(path string, lines []byte) (int64, content, error) {
 	stream, sum := compress(lines)
 	return int64(len(stream)), content{countEntries(lines), sum}, replaceFile(path, append(stream, sum.end()...))
@@ -64,10 +64,10 @@ type hole struct {
 	Problem     string    `json:"problem"`
 }
 
-// holePrefix begins a record of lost entries, and no entry.
+// holePrefix begins every record of lost entries, and no entry.
 const holePrefix = `{"lostEntries":`
 
-// maxHoleBytes is more than a record of lost entries has.
+// maxHoleBytes is more than the size of a record of lost entries.
 const maxHoleBytes = 512
 
 func (h *hole) line() []byte {
@@ -75,7 +75,7 @@ func (h *hole) line() []byte {
 	return line
 }
 
-// readHole returns the hole that is all that a batch consists of, or nil.
+// readHole returns the hole of a batch that consists of nothing else, or nil.
 func readHole(lines []byte) *hole {
 	if len(lines) > maxHoleBytes || !bytes.HasPrefix(lines, []byte(holePrefix)) || bytes.Count(lines, []byte(lineEnd)) > 1 {
 		return nil
@@ -87,7 +87,7 @@ func readHole(lines []byte) *hole {
 	return &h
 }
 
-// countEntries returns how many entries lines have, beside records of lost ones.
+// countEntries counts the entries in lines, without records of lost ones.
 func countEntries(lines []byte) (n int64) {
 	for line := range bytes.Lines(lines) {
 		if !bytes.HasPrefix(line, []byte(holePrefix)) {
@@ -99,14 +99,14 @@ func countEntries(lines []byte) (n int64) {
 
 const minuteLayout = "20060102T1504Z"
 
-// batchName names a batch as AWS names the objects of S3. The last part, which is AWS's own there, has the lane, the process
-// and a number here: two nodes never write the same object (A-611).
+// batchName names a batch as AWS names the objects in S3. Where AWS puts a hash of its own, the name has the lane, the process
+// and a number, so that two nodes never write the same object (A-611).
 func batchName(to *lattice.AccessLogSubscription, at time.Time, lane, process string, number int) string {
 	return fmt.Sprintf("%s_VpcLattice%s_%s_%s_%s_%s%s%04x",
 		to.Scope.Account, folderOf(to), to.Scope.Region, to.ResourceID, at.UTC().Format(minuteLayout), lane, process, number)
 }
 
-// tokenBytes is the length of what names a lane or a process.
+// tokenBytes is the length of the name of a lane or a process.
 const tokenBytes = 8
 
 // parseBatchName finds the parts of a name that the spool needs. ok is false for a file that is no batch.

@@ -14,21 +14,21 @@ import (
 )
 
 // compressor writes lines as one stream of gzip (RFC 1952), each as its difference to the line before: all entries have the same
-// members in the same order, and most of their values are those of the entry before. Of an entry is known which ones, so that
-// the rest need not even be looked at. A general compressor takes far longer; with one, compressing was most of what an access
-// log cost.
+// members in the same order, and most of their values are those of the entry before. The entry knows which values differ, so
+// the compressor does not even look at the rest. A general compressor takes far longer: with one, compression was most of the
+// cost of an access log.
 //
 // The stream can be read as far as it has been written once flush has been called. It ends with what checksum.end returns.
 type compressor struct {
-	out     []byte // what is complete; the rest of it is in hold
+	out     []byte // the complete bytes; the bits after them are in hold
 	hold    uint64
 	held    uint            // bits in hold
 	inBlock bool            // a block of fixed Huffman codes is open
-	last    *accesslog.Line // the last line; nil if there is none that can be referred to
+	last    *accesslog.Line // the last line; nil if no line can be referred to
 	sum     checksum
 }
 
-// checksum is that of the lines in a stream, which the end of the stream holds.
+// checksum is the checksum and the length of the lines in a stream. The end of the stream holds both.
 type checksum struct {
 	crc  uint32
 	size uint32 // modulo 2^32
@@ -53,7 +53,7 @@ const (
 	streamHead = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 	// emptyBlock is the rest of a stored block of no bytes, after its three bits of a header.
 	emptyBlock = "\x00\x00\xff\xff"
-	// minMatch is less than deflate's smallest match costs by fixed codes.
+	// minMatch is the shortest match that is worth its fixed codes.
 	minMatch = 4
 	// maxMatch and maxDistance bound a match.
 	maxMatch    = 258
@@ -86,13 +86,14 @@ func (c *compressor) line(line []byte) {
 	from, at := line, c.last.Text()
 	for len(from) > 0 {
 		if n := accesslog.CommonPrefix(from, at); n >= minMatch {
-			// As far back as the start of the line, and from there to the place in the line before, which has a line end, too.
+			// The distance covers this line as far as it has come, and the line before it from that place on, with its line
+			// end.
 			c.repeat(from[:n], len(line)-len(from)+len(lineEnd)+len(at))
 			from, at = from[n:], at[n:]
 			continue
 		}
 		n, skipped := memberEnd(from), memberEnd(at)
-		if n == 0 && skipped == 0 { // Members of other names begin here.
+		if n == 0 && skipped == 0 { // From here on, the names of the members differ.
 			n, skipped = 1+memberEnd(from[1:]), min(1, len(at))
 			skipped += memberEnd(at[skipped:])
 		}
@@ -151,7 +152,7 @@ func (c *compressor) spill() {
 	c.held %= 8
 }
 
-// literals appends bytes that stand for themselves (RFC 1951 3.2.6), seven of them at a time.
+// literals appends bytes as literals (RFC 1951 3.2.6), seven at a time.
 func (c *compressor) literals(text []byte) {
 	const each = 0x0101010101010101
 	for len(text) > 0 {
@@ -177,7 +178,7 @@ func literalCode(b byte) (code uint64, width uint) {
 	return uint64(bits.Reverse8(0b11001000+(b-144)/2)) | uint64(b&1)<<8, 9
 }
 
-// firstBytes returns the first bytes of a text, of which it has so many, up to seven. The rest is 0.
+// firstBytes returns the first n bytes of a text, seven at most. The rest is 0.
 func firstBytes(text []byte, n int) uint64 {
 	switch {
 	case len(text) >= 8:
@@ -191,7 +192,7 @@ func firstBytes(text []byte, n int) uint64 {
 	}
 }
 
-// repeat appends text that stands so far back, too.
+// repeat appends text that also stands distance bytes earlier, as matches.
 func (c *compressor) repeat(text []byte, distance int) {
 	if len(text) < minMatch || distance > maxDistance {
 		c.literals(text)
@@ -241,7 +242,7 @@ func distanceCode(distance int) (code uint64, width uint) {
 	return uint64(bits.Reverse8(uint8(symbol))>>3) | uint64(n&(1<<extra-1))<<5, 5 + extra
 }
 
-// flush completes what has come, so that out ends with a whole byte.
+// flush makes out end with a whole byte, so that all lines so far can be read.
 func (c *compressor) flush() {
 	if !c.inBlock {
 		return
@@ -256,13 +257,13 @@ func (c *compressor) flush() {
 	c.held, c.inBlock = 0, false
 }
 
-// rewind forgets what has come since the stream had a checksum, which has not been written out.
+// rewind forgets the lines since the stream had a checksum. None of them has been written to the file.
 func (c *compressor) rewind(to checksum) {
 	c.out, c.hold, c.held, c.inBlock = c.out[:0], 0, 0, false
 	c.last, c.sum = nil, to
 }
 
-// end returns the end of a stream of which the lines have such a checksum.
+// end returns the end of a stream whose lines have this checksum.
 func (s checksum) end() []byte {
 	end := append([]byte{1}, emptyBlock...) // The last block is stored, too.
 	return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(end, s.crc), s.size)
@@ -287,11 +288,11 @@ func Compress(lines []byte) []byte {
 // decompress returns the lines of a stream, which may lack its end. With an error it returns what can be read.
 func decompress(stream []byte) ([]byte, error) {
 	if !bytes.HasPrefix(stream, []byte(streamHead)) {
-		return nil, errors.New("decompressing: it does not begin as a stream")
+		return nil, errors.New("decompressing: the data does not begin as a stream of gzip")
 	}
 	lines, err := io.ReadAll(flate.NewReader(bytes.NewReader(stream[len(streamHead):])))
 	if errors.Is(err, io.ErrUnexpectedEOF) && bytes.HasSuffix(stream, []byte(emptyBlock)) {
-		return lines, nil // A flush has ended it.
+		return lines, nil // The stream ends with a flush, without its last block.
 	}
 	if err != nil {
 		return lines, fmt.Errorf("decompressing: %w", err)

@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	// ObjectBytes and ObjectAge are when an object of S3 is complete at AWS (UG monitoring-access-logs).
+	// At AWS, an object in S3 is complete at ObjectBytes or ObjectAge (UG monitoring-access-logs).
 	ObjectBytes = 5 << 20
 	ObjectAge   = 5 * time.Minute
 	// ObjectSuffix ends the names of compressed objects.
 	ObjectSuffix = ".json.gz"
-	// tidiedEvery is how often all files are looked at.
+	// tidiedEvery is how often the directory is tidied.
 	tidiedEvery = time.Minute
 )
 
@@ -36,7 +36,7 @@ type Directory struct {
 	tidied time.Time
 }
 
-// NewDirectory returns a sink that keeps at most so many bytes of files below a directory.
+// NewDirectory returns a sink that keeps at most maxBytes of files below a directory.
 func NewDirectory(dir string, maxBytes int64, log *slog.Logger) *Directory {
 	return &Directory{dir: dir, maxBytes: maxBytes, log: log}
 }
@@ -52,7 +52,8 @@ func (d *Directory) Deliver(_ context.Context, b Batch) ([]byte, int64, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, 0, err
 	}
-	if err := errors.Join(os.Chmod(b.File, 0o640), os.Rename(b.File, path)); err != nil { // Whatever the process's mask is.
+	// The process's umask must not decide who may read the file.
+	if err := errors.Join(os.Chmod(b.File, 0o640), os.Rename(b.File, path)); err != nil {
 		return nil, 0, err
 	}
 	if d.dueToTidy() {
@@ -114,6 +115,6 @@ func (d *Directory) tidy() error {
 		total -= f.info.Size()
 		removed++
 	}
-	d.log.Warn("old access logs were removed: there are more than may be kept", "count", removed, "limit", d.maxBytes)
+	d.log.Warn("old access logs were removed: the directory was over its limit", "count", removed, "limit", d.maxBytes)
 	return nil
 }

@@ -9,19 +9,19 @@ import (
 	"trellis/internal/excerpt"
 )
 
-// Failed exchanges are remembered for people who look later. That takes some 10 MB at most, and time only of exchanges that fail:
-// in a second, of each service at most as many as are remembered.
+// Failed exchanges are remembered for people who look later. That takes some 10 MB at most, and costs only exchanges that
+// fail: for each service, at most as many in a second as are remembered.
 const (
 	rememberedFailures = 16
 	rememberedServices = 1000
-	shownFailureBytes  = 200 // of each text that a client has chosen
+	shownFailureBytes  = 200 // the most of each text that a client has chosen
 )
 
 // Failure is an exchange that failed, or that was answered with a status of 5xx.
 type Failure struct {
 	At       time.Time
 	Duration time.Duration
-	// Service is an ARN, and empty if no service answers to the host. TargetGroup is an ARN too; Rule is an id.
+	// Service is an ARN, empty if no service has the host's name. TargetGroup is an ARN too; Rule is an id.
 	Service, ServiceName         string
 	TargetGroup, TargetGroupName string
 	Rule                         string
@@ -30,7 +30,7 @@ type Failure struct {
 	// Method, Host and Path may be cut.
 	Method, Host, Path string
 	Status             int
-	// Reason is empty for a status that the target has chosen; Problem is what exactly was wrong, where that is known.
+	// Reason is empty if the target chose the status. Problem says what exactly was wrong, where that is known.
 	Reason  accesslog.Failure
 	Problem string
 	// Denied says whose policy denied the request, and Caller who had signed it.
@@ -46,13 +46,14 @@ type memory struct {
 	last  int64 // how many have been remembered
 }
 
-// remembered is what has a ring of its own: many denials must not drive out the failures of targets.
+// remembered is the key of a ring: denials have one of their own, so that many of them do not drive out the failures of
+// targets.
 type remembered struct {
 	service string // ARN
 	denied  bool
 }
 
-// ring is the last failures, of which the oldest is replaced.
+// ring holds the last failures; a new one replaces the oldest.
 type ring struct {
 	failures [rememberedFailures]Failure
 	next     int
@@ -104,7 +105,7 @@ func (r *ring) latest() time.Time {
 	return r.failures[(r.next+rememberedFailures-1)%rememberedFailures].At
 }
 
-// failureOf copies what is remembered of a record.
+// failureOf copies from a record what is remembered.
 func failureOf(r *accesslog.Record, now time.Time) Failure {
 	f := Failure{
 		At: now, Duration: r.Duration, Target: r.Target.String(), Source: r.Source.String(),
@@ -129,7 +130,7 @@ func failureOf(r *accesslog.Record, now time.Time) Failure {
 	return f
 }
 
-// LastFailures returns the last failures that somebody wants, the latest first, and at most so many.
+// LastFailures returns at most limit of the failures that wanted accepts, the latest first.
 func (m *memory) LastFailures(most int, wants func(*Failure) bool) []Failure {
 	m.mu.Lock()
 	defer m.mu.Unlock()

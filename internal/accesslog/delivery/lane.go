@@ -26,21 +26,21 @@ const (
 type lane struct {
 	id       string
 	to       *lattice.AccessLogSubscription
-	open     *batch     // takes entries; nil when there are none
-	stream   compressor // of open; what it holds is not in the file yet
+	open     *batch     // the batch that takes entries; nil while there are none
+	stream   compressor // the stream of open; its bytes are not in the file yet
 	pending  int64      // how many entries it holds
 	waiting  []*batch   // complete ones, oldest first
 	sending  bool       // a goroutine delivers what waits
 	destined time.Time  // when it was written down where the batches go
-	// failures is how many attempts have failed since the last one that succeeded.
+	// failures counts the failed attempts since the last success.
 	failures int
 	// missing are entries that could not be written. A record of them comes before the next entry.
 	missing *hole
-	told    *hole // a record of missing ones that the stream holds
+	told    *hole // the record of missing entries in the stream, not in the file yet
 }
 
-// laneKey is what a lane is found by. A subscription that is moved to another destination gets another lane; what has been
-// spooled before goes to where it was meant to go.
+// laneKey identifies a lane. A subscription that is moved to another destination gets another lane; what was spooled before
+// still goes to the old destination.
 type laneKey struct{ subscription, destination string }
 
 func keyOf(to *lattice.AccessLogSubscription) laneKey { return laneKey{to.ID, to.DestinationARN} }
@@ -76,7 +76,7 @@ func (l *lane) tell() {
 	}
 }
 
-// forget takes back what the stream holds. It returns how many entries that were.
+// forget drops what the stream holds, and returns how many entries that were.
 func (l *lane) forget() (n int64) {
 	var written checksum
 	if l.open != nil {
@@ -145,12 +145,12 @@ func (s *Spool) attempt(l *lane, b *batch) (pause time.Duration) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		// Somebody has removed the file, or the disk fails.
+		// The file was removed, or the disk fails.
 		s.cfg.Log.Error("a batch of access logs cannot be read; it is lost", "file", path, "error", err)
 		s.lose(b.entries, "destination", l.to.DestinationARN, "problem", "the batch cannot be read")
 		return s.attempted(l, b, nil)
 	}
-	if info.Size() != b.bytes+int64(len(end)) { // Writing more has failed.
+	if info.Size() != b.bytes+int64(len(end)) { // The spool could not append to this batch.
 		if err := errors.Join(os.Truncate(path, b.bytes), appendFile(path, b.bytes, end)); err != nil {
 			return s.attempted(l, b, err)
 		}
@@ -159,7 +159,7 @@ func (s *Spool) attempt(l *lane, b *batch) (pause time.Duration) {
 	defer cancel()
 	rest, refused, err := s.cfg.Sink.Deliver(ctx, Batch{To: l.to, Key: objectKey(l.to, b.name), Since: b.since, File: path})
 	if refused > 0 {
-		s.lose(refused, "destination", l.to.DestinationARN, "problem", "the destination does not take them")
+		s.lose(refused, "destination", l.to.DestinationARN, "problem", "the destination refuses them")
 	}
 	switch {
 	case err == nil:
@@ -171,11 +171,11 @@ func (s *Spool) attempt(l *lane, b *batch) (pause time.Duration) {
 	return s.attempted(l, b, err)
 }
 
-// shorten leaves the rest of a batch, of which the beginning has been delivered.
+// shorten removes the beginning of a batch, which has been delivered.
 func (s *Spool) shorten(b *batch, rest []byte) {
 	bytes, content, err := writeWhole(s.path(b.name), rest)
 	if err != nil {
-		s.cfg.Log.Error("a batch of access logs that has been delivered in part will be delivered again", "file", s.path(b.name), "error", err)
+		s.cfg.Log.Error("a batch of access logs was delivered in part, and will be delivered again as a whole", "file", s.path(b.name), "error", err)
 		return
 	}
 	s.mu.Lock()
@@ -199,7 +199,7 @@ func (s *Spool) attempted(l *lane, b *batch, err error) time.Duration {
 		return 0
 	}
 	if s.delivering.Err() != nil {
-		return maxBackoff // The spool is closed; nobody has failed.
+		return maxBackoff // The spool is being closed, which is no failure of the destination.
 	}
 	l.failures++
 	s.failures.Add(1)

@@ -1,5 +1,5 @@
 // Package delivery takes records off the data path and brings their entries to those who want them: the destinations of
-// access log subscriptions, and whoever watches. Entries for destinations go from the queue into batches on the disk, and
+// access log subscriptions, and those who watch. Entries for destinations go from the queue into batches on the disk, and
 // from there to a sink, which is a directory or AWS (package amazon).
 //
 // What an entry needs of a record is copied on the goroutine of its connection, into one of a few buffers; nothing there waits.
@@ -48,13 +48,15 @@ type Config struct {
 type Queue struct {
 	cfg     Config
 	buffers []buffer
-	// extra are the buffers of entries that came while all others were in use, each with one: the last one, and how many.
+	// extra is the list of buffers for entries that came while all others were in use, one entry each: the last buffer, and
+	// how many there are.
 	extra   atomic.Pointer[buffer]
 	extras  atomic.Int64
 	wake    chan struct{} // an entry has come to an empty buffer
 	full    chan struct{} // a buffer holds enough
 	dropped atomic.Int64
-	// lacking is how many entries subscriptions lack since the last delivery: *atomic.Int64 by *lattice.AccessLogSubscription.
+	// lacking counts the entries that each subscription lacks since the last delivery: *atomic.Int64 by
+	// *lattice.AccessLogSubscription.
 	lacking   sync.Map
 	told      int64     // of dropped; Run's
 	delivered time.Time // the last time; Run's
@@ -67,7 +69,7 @@ type Queue struct {
 type buffer struct {
 	mu      sync.Mutex // mu guards the fields below. The data path only tries to lock it.
 	records records
-	_       [64]byte // Neighbours are used by other cores.
+	_       [64]byte // Other cores use the neighbouring buffers.
 	emptied records  // what was delivered last, to be filled again; Run's
 	isExtra bool
 	next    *buffer // of the extra ones
@@ -82,7 +84,7 @@ type records struct {
 // entry is one of records.
 type entry struct {
 	logs []*lattice.AccessLogSubscription
-	// exchange is the entry, if text is nil. That of a connection to a resource is text already.
+	// exchange is the entry if text is nil. The entry of a connection to a resource is text already.
 	exchange accesslog.Entry
 	text     []byte
 	details  []byte // for those who watch; nil if nobody does
@@ -106,7 +108,7 @@ func (r *records) next(logs []*lattice.AccessLogSubscription) *entry {
 	if n == cap(r.entries) {
 		r.entries = slices.Grow(r.entries, 1)
 	}
-	r.entries = r.entries[:n+1] // It is empty, as reset has left it.
+	r.entries = r.entries[:n+1] // reset has left it empty.
 	e := &r.entries[n]
 	e.logs = logs
 	return e
@@ -114,7 +116,7 @@ func (r *records) next(logs []*lattice.AccessLogSubscription) *entry {
 
 // reset makes room again.
 func (r *records) reset() {
-	clear(r.entries) // They refer to services that may be gone.
+	clear(r.entries) // The entries refer to services that may be gone by now.
 	r.entries = r.entries[:0]
 	r.room.Reset()
 }
@@ -202,7 +204,8 @@ func (q *Queue) lock() *buffer {
 	return nil
 }
 
-// unlock makes an entry visible that has been added to a buffer of such a size before.
+// unlock unlocks a buffer to which an entry was added, and signals what Run waits for. before is the buffer's size without
+// that entry.
 func (q *Queue) unlock(b *buffer, before int) {
 	wasEmpty, isFull := len(b.records.entries) == 1, before < fullBufferBytes && b.records.size() >= fullBufferBytes
 	b.mu.Unlock()
@@ -221,7 +224,7 @@ func (q *Queue) unlock(b *buffer, before int) {
 func signal(to chan<- struct{}) {
 	select {
 	case to <- struct{}{}:
-	default: // It has been signalled already.
+	default: // Run has been told already.
 	}
 }
 
@@ -238,7 +241,7 @@ func (q *Queue) drop(logs []*lattice.AccessLogSubscription) {
 	signal(q.wake)
 }
 
-// Run delivers entries until ctx ends, and what has come until then.
+// Run delivers entries until ctx ends, and at the end those that have come.
 func (q *Queue) Run(ctx context.Context) error {
 	q.delivered = time.Now()
 	flush := time.NewTicker(time.Second)
@@ -319,13 +322,13 @@ func (q *Queue) tellLacking(now time.Time) {
 		if lost := n.(*atomic.Int64).Swap(0); lost > 0 {
 			q.cfg.Spool.Lack(to.(*lattice.AccessLogSubscription), lost, q.delivered, now)
 		} else {
-			q.lacking.Delete(to) // Nothing was dropped since the last time.
+			q.lacking.Delete(to) // Nothing was dropped since the last delivery.
 		}
 		return true
 	})
 }
 
-// hand gives entries to those who want them.
+// hand gives entries to the spool and to those who watch.
 func (q *Queue) hand(full *records) {
 	if q.cfg.Spool != nil {
 		q.cfg.Spool.Append(full.entries)

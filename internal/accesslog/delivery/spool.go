@@ -30,16 +30,17 @@ const (
 	failingSlots = 4
 	// closeTimeout is how long the last batches may take at the end of the process. What is left is delivered by the next one.
 	closeTimeout = 5 * time.Second
-	// lookedEvery is how often the spool is looked through for batches of processes that have ended.
+	// lookedEvery is how often the spool looks for batches of processes that have ended.
 	lookedEvery = 10 * time.Second
 	// summaryInterval is how often the log mentions destinations that stay down, which are tried every 30 seconds.
 	summaryInterval = 5 * time.Minute
 	// destinationAge is how long the file of a lane without batches is kept: the lane may be about to get one.
 	destinationAge = time.Hour
-	// destinedEvery is how often that file is written again, in case somebody has removed it. There may be many batches a second.
+	// destinedEvery is how often that file is written again, in case somebody has removed it: not for every batch, of which
+	// there may be many a second.
 	destinedEvery = time.Minute
 
-	batchSuffix       = ".spool.gz" // gunzip reads it at any time.
+	batchSuffix       = ".spool.gz" // gunzip can read the file at any time.
 	destinationSuffix = ".destination"
 	lockSuffix        = ".lock"
 )
@@ -48,8 +49,8 @@ const (
 type Sink interface {
 	// Complete returns at which size and age a batch for a subscription is complete.
 	Complete(to *lattice.AccessLogSubscription) (bytes int, age time.Duration)
-	// Deliver delivers a batch. Rest is what has to be delivered again after an error, nil meaning everything; refused is
-	// how many entries the destination will never take.
+	// Deliver delivers a batch. Rest is what must be delivered again after an error; nil means everything. Refused counts the
+	// entries that the destination will never take.
 	Deliver(ctx context.Context, b Batch) (rest []byte, refused int64, err error)
 }
 
@@ -72,7 +73,7 @@ type Spool struct {
 	healthy chan struct{}
 	failing chan struct{}
 	sending sync.WaitGroup
-	// closing ends pauses, delivering the attempts themselves.
+	// closing ends pauses between attempts; delivering ends the attempts themselves.
 	closing       context.Context
 	close         context.CancelFunc
 	delivering    context.Context
@@ -84,20 +85,20 @@ type Spool struct {
 	mu      sync.Mutex // mu guards the fields below.
 	lanes   map[laneKey]*lane
 	held    map[string]*fileutil.LockedFile // by process: whose batches this one delivers
-	bytes   int64                           // of all batches
+	bytes   int64                           // the bytes of all batches
 	batches int64
-	number  int // of the next batch
+	number  int // the number of the next batch
 	looked  time.Time
-	spare   []byte // for the next lane whose stream holds something
+	spare   []byte // a buffer for the next lane whose stream holds something
 }
 
-// NewSpool opens a spool, and begins to deliver what ended processes have left in it.
+// NewSpool opens a spool, and begins to deliver the batches that ended processes have left in it.
 func NewSpool(cfg SpoolConfig) (*Spool, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("making the directory of access logs: %w", err)
 	}
 	name := make([]byte, tokenBytes/2)
-	_, _ = rand.Read(name) // It never fails.
+	_, _ = rand.Read(name) // rand.Read never fails.
 	s := &Spool{
 		cfg: cfg, process: hex.EncodeToString(name),
 		healthy: make(chan struct{}, healthySlots), failing: make(chan struct{}, failingSlots),
@@ -120,7 +121,7 @@ func NewSpool(cfg SpoolConfig) (*Spool, error) {
 
 func (s *Spool) path(batch string) string { return filepath.Join(s.cfg.Dir, batch+batchSuffix) }
 
-// Append takes entries for their subscriptions. They are valid during the call only. It is called by one goroutine.
+// Append takes entries for their subscriptions. The entries are valid only during the call. One goroutine calls it.
 func (s *Spool) Append(entries []entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,7 +163,7 @@ func (s *Spool) lane(to *lattice.AccessLogSubscription) *lane {
 	return l
 }
 
-// Flush writes what has been appended, and begins to deliver the batches that are complete. It is called now and then.
+// Flush writes what has been appended, and begins to deliver the batches that are complete. The queue calls it now and then.
 func (s *Spool) Flush(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,12 +190,12 @@ func (s *Spool) write(l *lane, now time.Time) {
 		return
 	}
 	if err := s.writeStream(l, now); err != nil {
-		if n := l.forget(); n > 0 { // A record of lost entries alone waits for the next time.
+		if n := l.forget(); n > 0 { // If all it holds is a record of lost entries, that waits for the next time.
 			l.lack(n, now, now, "they could not be written to the spool")
 			s.lose(n, "directory", s.cfg.Dir, "error", err)
 		}
 	}
-	// One lane's buffer is enough to keep: there may be thousands of lanes, each with a burst now and then.
+	// The spool keeps one lane's buffer and frees the others: there may be thousands of lanes, each with a burst now and then.
 	if cap(l.stream.out) > cap(s.spare) {
 		s.spare = l.stream.out[:0]
 	}
@@ -243,7 +244,7 @@ func (s *Spool) lose(n int64, attributes ...any) {
 	s.losses.Happened(n, attributes...)
 }
 
-// writeDestination writes down where the batches of a lane go, for whoever takes them over.
+// writeDestination writes down where the batches of a lane go, for the process that takes them over.
 func (s *Spool) writeDestination(l *lane) error {
 	to, err := json.Marshal(l.to)
 	if err != nil {
@@ -252,7 +253,7 @@ func (s *Spool) writeDestination(l *lane) error {
 	return replaceFile(filepath.Join(s.cfg.Dir, l.id+destinationSuffix), to)
 }
 
-// appendFile writes the rest of a file after a number of bytes that stay.
+// appendFile keeps the first bytes of a file, and writes data after them.
 func appendFile(path string, size int64, content []byte) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o640)
 	if err != nil {
@@ -264,7 +265,7 @@ func appendFile(path string, size int64, content []byte) error {
 	return file.Close()
 }
 
-// replaceFile replaces the content of a file. Readers see the old content or the new.
+// replaceFile replaces the content of a file at once: readers see the old content or the new.
 func replaceFile(path string, content []byte) error {
 	file, err := os.CreateTemp(filepath.Dir(path), ".*.new") // Another process may write the same.
 	if err != nil {
@@ -279,7 +280,7 @@ func replaceFile(path string, content []byte) error {
 		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {
-		_ = os.Remove(file.Name()) // It is the first error that matters.
+		_ = os.Remove(file.Name()) // The first error is the one that matters.
 	}
 	return err
 }
@@ -329,7 +330,7 @@ func (s *Spool) makeRoom() {
 			}
 		}
 		if from == nil {
-			// All that waits is being delivered. Batches that still take entries are next.
+			// All that waits is being delivered, so batches that still take entries are next.
 			if !s.cutOldest() {
 				return
 			}
@@ -354,7 +355,7 @@ func (s *Spool) cutOldest() bool {
 	return true
 }
 
-// giveUp puts a record of what is lost in a batch's place, or adds to that of the batch before it.
+// giveUp replaces a batch by a record of what is lost, or adds to the record in the batch before it.
 func (s *Spool) giveUp(l *lane, at int) {
 	b := l.waiting[at]
 	n := b.entries
@@ -383,7 +384,7 @@ func (s *Spool) giveUp(l *lane, at int) {
 func (s *Spool) hold(process string) bool {
 	lock, err := fileutil.TryLockFile(filepath.Join(s.cfg.Dir, process+lockSuffix), os.O_WRONLY|os.O_CREATE, 0o640)
 	if err != nil {
-		return false // It lives, or another process was faster.
+		return false // That process still runs, or another one has taken its batches over.
 	}
 	s.held[process] = lock
 	return true
@@ -399,7 +400,8 @@ func (s *Spool) look(now time.Time) error {
 	processes, lanes := map[string][]string{}, map[string]bool{}
 	for _, file := range files {
 		if process, ok := strings.CutSuffix(file.Name(), lockSuffix); ok {
-			processes[process] = append(processes[process], []string{}...) // It is there, with or without batches.
+			// The lock counts by itself: its process may have no batches.
+			processes[process] = append(processes[process], []string{}...)
 		} else if name, ok := strings.CutSuffix(file.Name(), batchSuffix); ok {
 			if lane, process, ok := parseBatchName(name); ok {
 				processes[process] = append(processes[process], name)
@@ -422,7 +424,7 @@ func (s *Spool) look(now time.Time) error {
 	for _, file := range files {
 		if lane, ok := strings.CutSuffix(file.Name(), destinationSuffix); ok && !lanes[lane] {
 			if info, err := file.Info(); err == nil && now.Sub(info.ModTime()) > destinationAge {
-				_ = os.Remove(filepath.Join(s.cfg.Dir, file.Name())) // Another time if not now.
+				_ = os.Remove(filepath.Join(s.cfg.Dir, file.Name())) // If it fails, the next tidying removes it.
 			}
 		}
 	}
@@ -431,7 +433,8 @@ func (s *Spool) look(now time.Time) error {
 
 // release gives up a process whose batches are all delivered.
 func (s *Spool) release(process string) {
-	_ = os.Remove(filepath.Join(s.cfg.Dir, process+lockSuffix)) // While it is locked, so that nobody else has it.
+	// The file is removed while it is locked, so that no other process has it.
+	_ = os.Remove(filepath.Join(s.cfg.Dir, process+lockSuffix))
 	s.held[process].Close()
 	delete(s.held, process)
 }
@@ -499,7 +502,7 @@ func (s *Spool) readBatch(name string) (*batch, *lattice.AccessLogSubscription, 
 	return b, &to, nil
 }
 
-// Close delivers what it can in a short time. The rest stays for the next process.
+// Close delivers what it can within closeTimeout. The rest stays for the next process.
 func (s *Spool) Close() {
 	s.mu.Lock()
 	now := time.Now()

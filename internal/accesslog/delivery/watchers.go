@@ -14,7 +14,7 @@ const maxUnseen = 1000
 
 // watchers are those who want to see all exchanges as they end.
 type watchers struct {
-	count atomic.Int32 // read on the data path
+	count atomic.Int32 // the data path reads it
 	mu    sync.Mutex   // mu guards the fields below.
 	all   map[*Watch]struct{}
 	ended bool
@@ -89,7 +89,7 @@ func (w *watchers) ShowOutput(function, requestID, line string) {
 	w.send(accesslog.AppendOutput(nil, time.Now(), function, requestID, line))
 }
 
-// send gives a line to those who want it. mu is held.
+// send gives a line to those who want it. The caller holds mu.
 func (w *watchers) send(line []byte) {
 	for watch := range w.all {
 		if !watch.wants(line) {

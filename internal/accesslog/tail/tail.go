@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Command is what is asked for. Its fields are the command's flags.
+// Command is the command `trellis logs`. Its fields are the command's flags.
 type Command struct {
 	Admin    string
 	Follow   bool // Always.
@@ -35,7 +35,7 @@ const (
 	exitUsage  = 2
 )
 
-// reconnectPause and reconnects bound how a node is waited for that has just been replaced by a new process.
+// reconnectPause and reconnects bound the wait for a node that has just been replaced by a new process.
 const (
 	reconnectPause = 200 * time.Millisecond
 	reconnects     = 50
@@ -138,7 +138,7 @@ func (p *printer) follow(ctx context.Context, address string) (began bool, err e
 	return true, lines.Err()
 }
 
-// exchange is what of an entry a line shows.
+// exchange holds the members of an entry that a line shows.
 type exchange struct {
 	Time          string
 	Service       string
@@ -158,7 +158,7 @@ type exchange struct {
 	BytesSent     int64
 	Missed        int64
 
-	// Function is the target, or wrote the output.
+	// Function is the function that was the target, or that wrote the output.
 	Function string
 	Output   string
 
@@ -258,7 +258,7 @@ func (p *printer) color(code, text string) string {
 	return code + text + plain
 }
 
-// isTerminal reports whether somebody reads what is written, and wants colours (https://no-color.org).
+// isTerminal reports whether the output is a terminal whose user wants colours (https://no-color.org).
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok || os.Getenv("NO_COLOR") != "" {

@@ -9,22 +9,22 @@ import (
 
 // Case is a request to an operation in which exactly one thing is wrong, or nothing.
 type Case struct {
-	// Name says what the request has that it must not have (or, of a case of Allowed, may just have).
+	// Name says what is wrong with the request or, in a case of Allowed, what is just allowed.
 	Name      string
 	Operation string
-	// Field is the path of the wrong value, as the response's fieldList has to name it.
+	// Field is the path of the wrong value, as the response's fieldList must name it.
 	Field string
 	Kind  bounds.Kind
-	// Shape is that of the value.
+	// Shape is the shape of the value.
 	Shape   *bounds.Shape
 	Request Request
 }
 
-// Violations returns, for everything that the model asks of an operation's input, requests that are just outside.
-// Each has to be answered with a ValidationException whose fieldList names Field.
+// Violations returns requests that just break each constraint of the model on an operation's input. Each must be answered with
+// a ValidationException whose fieldList names Field.
 func Violations(op bounds.Operation) []Case { return cases(op, violations) }
 
-// Allowed returns, for everything that the model asks of an operation's input, requests that are just inside.
+// Allowed returns requests that just keep each constraint of the model on an operation's input.
 func Allowed(op bounds.Operation) []Case { return cases(op, allowed) }
 
 // variant is a value to try for a constraint.
@@ -99,12 +99,12 @@ func violations(c bounds.Constraint) []variant {
 	switch c.Kind {
 	case bounds.OfType:
 		if isKey || isText && s.Type != bounds.Integer && s.Type != bounds.Boolean {
-			return nil // Whatever is sent there is a string.
+			return nil // Whatever is sent in the path or the query is a string.
 		}
 		return wrongTypes(s.Type, isText)
 	case bounds.IsRequired:
 		if c.Location == bounds.Path {
-			return nil // Without it the path is another one.
+			return nil // Without a label the path would be another one.
 		}
 		list := []variant{{"left out", absent{}}}
 		if !isText {

@@ -1,6 +1,6 @@
 // Package apitest is support for tests of the API: an implementation of all operations that calls one function,
-// a valid request for each operation, and for each thing that the model asks of an input a request that does
-// not have it. The requests are made from the generated data of package bounds.
+// a valid request for each operation, and a request that breaks each constraint of the model on an input. The requests are
+// made from the generated data of package bounds.
 //
 // It is used by the tests of package api, and by those that run the same requests against a whole server.
 package apitest

@@ -9,10 +9,10 @@ import (
 	"trellis/internal/api/bounds"
 )
 
-// Random makes requests that nobody would think of. Most values in them are valid, so that they get past the checks of the
-// model; some are at its bounds, and some have nothing to do with it. It learns from success: it uses the identifiers in
-// responses, and makes some requests like earlier ones but for one member. The same seed and the same responses give the
-// same requests.
+// Random makes requests that nobody would write by hand. Most values in them are valid, so that they get past the checks of
+// the model; some are at its bounds, and some have nothing to do with it. It learns from success: it uses the identifiers in
+// responses, and makes some requests that differ from earlier ones in one member only. The same seed and the same responses
+// give the same requests.
 type Random struct {
 	r *rand.Rand
 	// known are the ids and ARNs that were learned, by what stands before the first dash of the id.
@@ -48,7 +48,7 @@ func (r *Random) Request(op bounds.Operation) Request {
 		r.nest(op, input)
 	}
 	for _, m := range op.Input.Members {
-		// Without its labels it would be another path.
+		// Without its labels the path would be another one.
 		if _, given := input[m.Name].(string); m.Location == bounds.Path && (!given || input[m.Name] == "") {
 			input[m.Name] = text(m.Shape)
 		}
@@ -73,7 +73,7 @@ func (r *Random) nest(op bounds.Operation, input object) {
 	}
 }
 
-// resemble gives an input the members of a body, but for one or two.
+// resemble gives an input the members of a body, except one or two.
 func (r *Random) resemble(op bounds.Operation, body []byte, input object) {
 	var members object
 	if json.Unmarshal(body, &members) != nil {
@@ -157,7 +157,7 @@ func (r *Random) value(name string, s *bounds.Shape) any {
 		return o
 	case bounds.Integer:
 		if name == "statusCode" && !r.oneIn(5) {
-			return 404 // The one that there is a use for.
+			return 404 // The only value that is of any use here.
 		}
 		return r.integer(s)
 	case bounds.Boolean:
@@ -218,7 +218,7 @@ var words = [...]string{
 	"arn:aws:vpc-lattice:us-west-2:123456789012:service/svc-0123456789abcdef0/listener", "arn:aws:vpc-lattice:::", "x-header", "GET",
 }
 
-// fitting are values for members of whose meaning the model says nothing.
+// fitting has values for members whose meaning the model does not say.
 func fitting(member string) []string {
 	switch member {
 	case "policy":
@@ -241,7 +241,8 @@ func fitting(member string) []string {
 	return nil
 }
 
-// learnedFor returns the ids and ARNs of what an identifying member names, of which model and pattern may say nothing.
+// learnedFor returns the learned ids and ARNs of the kind of resource that a member names. Its name tells the kind, since the
+// model and the pattern may not.
 func (r *Random) learnedFor(member, valid string) []string {
 	for name, prefix := range map[string]string{
 		"serviceNetworkIdentifier": "sn", "serviceIdentifier": "svc", "targetGroupIdentifier": "tg",

@@ -31,10 +31,10 @@ func (r Request) HTTP(baseURL string) (*http.Request, error) {
 	return req, nil
 }
 
-// Valid returns the smallest request of an operation with which nothing is wrong: its required members only.
+// Valid returns the smallest valid request of an operation: it has the required members only.
 func Valid(op bounds.Operation) Request { return assemble(op, minimal(op.Input).(object)) }
 
-// Full returns a request with which nothing is wrong that has every member; of a union, the first one.
+// Full returns a valid request with every member; of a union, with the first one.
 func Full(op bounds.Operation) Request { return assemble(op, full(op.Input).(object)) }
 
 // object is a structure, a union or a map as JSON.
@@ -133,7 +133,7 @@ func full(s *bounds.Shape) any {
 	return minimal(s)
 }
 
-// with returns a minimal valid value in which the part that path leads to is what change makes of it.
+// with returns a minimal valid value after change was applied to the part that path leads to.
 func with(s *bounds.Shape, path []bounds.Step, change func(valid any) any) any {
 	if len(path) == 0 {
 		return change(minimal(s))

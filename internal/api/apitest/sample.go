@@ -10,10 +10,9 @@ import (
 // sample is values that match a pattern, and some that do not.
 type sample struct {
 	valid string
-	// Between prefix and suffix any number of the letter "a", but at least one, may stand.
+	// Between prefix and suffix, any number of the letter "a" from one on is possible.
 	prefix, suffix string
-	// fixed says that values of other lengths than that of valid are not made; most, if it is not 0, how long a
-	// value can be.
+	// fixed: only values of valid's length are made. most is the longest possible value, or 0 for no limit.
 	fixed bool
 	most  int
 	bad   []string

@@ -76,11 +76,11 @@ func Operations() []Operation { return slices.Clone(operations) }
 
 // Constraint is one thing that the model asks of one member of an operation's input.
 type Constraint struct {
-	// Path leads from the input to the value that is bound.
+	// Path leads from the input to the value that is constrained.
 	Path []Step
-	// Location is that of the path's first member.
+	// Location is where the path's first member is sent.
 	Location Location
-	// Shape is the value's.
+	// Shape is the shape of the value.
 	Shape *Shape
 	Kind  Kind
 }

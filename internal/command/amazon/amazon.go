@@ -2,7 +2,7 @@
 // nothing but Get and List operations, one after another, with the credentials, profiles and endpoints that AWS's tools find in
 // the environment: any service that speaks the API will do.
 //
-// The document lacks what the API does not say (keys of certificates, what functions run, where instances are), and what belongs
+// The document lacks what the API does not say (keys of certificates, the code of functions, where instances are), and what belongs
 // to other accounts. Notes say so.
 package amazon
 
@@ -22,11 +22,11 @@ import (
 
 // Config says what to read.
 type Config struct {
-	// Region is empty for the one that AWS's tools would take.
+	// Region may be empty, for the one that AWS's tools would use.
 	Region string
-	// Mapping says where targets are here.
+	// Mapping says where AWS's targets are in the new network.
 	Mapping Mapping
-	// Progress is called with what is being read.
+	// Progress is called with the name of what is being read.
 	Progress func(format string, args ...any)
 }
 
@@ -59,7 +59,7 @@ func Read(ctx context.Context, cfg Config) (*Network, error) {
 		used: map[string]bool{}, renamed: map[string]string{}, lacking: map[string]bool{},
 	}
 	if credentials, err := shared.Credentials.Retrieve(ctx); err == nil {
-		r.account = credentials.AccountID // Some sources of credentials tell it. The first call tells of an error.
+		r.account = credentials.AccountID // Some sources of credentials know it. An error shows at the first call.
 	}
 	if err := r.read(ctx); err != nil {
 		return nil, awserror.Plain(err)
@@ -80,7 +80,7 @@ type reader struct {
 	progress func(format string, args ...any)
 
 	sections     []section
-	used         map[string]bool   // of mapping
+	used         map[string]bool   // the entries of mapping that were used
 	renamed      map[string]string // ids that do not have AWS's form
 	lacking      map[string]bool   // operations that the service does not have
 	foreign      []string          // ARNs of what others share, and names of what refers to it

@@ -31,8 +31,8 @@ func (o object) text(name string) string {
 // operation is one of the client's methods.
 type operation[In, Out any] func(context.Context, *In, ...func(*vpclattice.Options)) (*Out, error)
 
-// call performs an operation, and returns the response as it was sent: the SDK's structures have other names. The object is nil
-// if there is no such resource, or if the service does not have the operation, as some that stand in for AWS.
+// call performs an operation, and returns the response as it was sent: the SDK's structures have other names. The object is
+// nil if there is no such resource, or if the service lacks the operation, as some substitutes for AWS do.
 func call[In, Out any](ctx context.Context, r *reader, perform operation[In, Out], in *In) (object, error) {
 	var status int
 	var body []byte
@@ -54,12 +54,12 @@ func call[In, Out any](ctx context.Context, r *reader, perform operation[In, Out
 	}
 	var response object
 	if err := yaml.Unmarshal(body, &response); err != nil { // JSON is YAML, and so numbers stay what they are.
-		return nil, fmt.Errorf("%s answers what is not JSON: %w", name, err)
+		return nil, fmt.Errorf("the response to %s is not JSON: %w", name, err)
 	}
 	return response, nil
 }
 
-// keep keeps what a service responds, and lets the SDK read it too.
+// keep keeps the body of a response, and lets the SDK read it too.
 func keep(status *int, body *[]byte) middleware.DeserializeMiddleware {
 	return middleware.DeserializeMiddlewareFunc("KeepResponse", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 		out, metadata, err := next.HandleDeserialize(ctx, in)

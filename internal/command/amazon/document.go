@@ -49,7 +49,7 @@ func (r *reader) add(name string, from object, members ...string) {
 	r.sections[i].orders = append(r.sections[i].orders, order)
 }
 
-// has returns the entry with an id.
+// has returns the entry with an id, or nil.
 func (r *reader) has(name, id string) (object, bool) {
 	for _, s := range r.sections {
 		if s.name != name {
@@ -65,7 +65,7 @@ func (r *reader) has(name, id string) (object, bool) {
 // validID is the form of all ids of AWS.
 var validID = regexp.MustCompile(`^[a-z]+-[0-9a-z]{17}$`)
 
-// checkID replaces an id that does not have AWS's form, as those of some services that stand in for AWS.
+// checkID replaces an id that does not have AWS's form, as some substitutes for AWS return them.
 func (r *reader) checkID(id string) {
 	if prefix, _, ok := strings.Cut(id, "-"); ok && !validID.MatchString(id) {
 		r.renamed[id] = prefix + "-" + derived(id)
@@ -91,7 +91,7 @@ func (r *reader) document() ([]byte, error) {
 		to.Content = append(to.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: name}, node)
 		return nil
 	}
-	_ = put(root, "trellis", 1) // A number and two texts can be written.
+	_ = put(root, "trellis", 1) // This cannot fail for a number and two texts.
 	_ = put(root, "account", r.account)
 	_ = put(root, "region", r.region)
 	for _, s := range r.sections {
@@ -140,14 +140,14 @@ func (r *reader) notes() (notes []string) {
 	}
 	add(r.foreign, "left out, since other accounts share it: %s")
 	add(r.certificates, "the keys of certificates cannot be read: %s. The local authority stands in unless an inventory has them (docs/inventory.md)")
-	add(r.functions, "what functions run cannot be read: %s. Run them by dev --function NAME=COMMAND, or name them in an inventory")
-	add(r.hosts, "where instances and load balancers are is not VPC Lattice's to tell: %s. Give --map for all targets of a group, or an inventory")
-	add(r.vpcs, "which networks VPCs have is not VPC Lattice's to tell: %s. An inventory that lists them decides whom they let in")
-	add(slices.Collect(maps.Keys(r.lacking)), "the endpoint does not have these operations, so that what they would tell is missing: %s")
+	add(r.functions, "the code of functions cannot be read: %s. Run them with dev --function NAME=COMMAND, or name them in an inventory")
+	add(r.hosts, "VPC Lattice does not say where instances and load balancers are: %s. Give --map for all targets of a group, or an inventory")
+	add(r.vpcs, "VPC Lattice does not say which networks VPCs have: %s. An inventory that lists them decides which clients are in which VPC")
+	add(slices.Collect(maps.Keys(r.lacking)), "the endpoint lacks these operations, so what they would return is missing: %s")
 	if len(r.renamed) > 0 {
 		notes = append(notes, strconv.Itoa(len(r.renamed))+" ids do not have AWS's form, and are replaced by others, always by the same")
 	}
 	unused := slices.DeleteFunc(slices.Collect(maps.Keys(r.mapping)), func(from string) bool { return r.used[from] })
-	add(unused, "--map names targets that there are not: %s")
+	add(unused, "--map names targets that do not exist: %s")
 	return notes
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Mapping says where targets are here, by their names at AWS: "10.0.1.5:80", or "10.0.1.5" for all of its ports.
+// Mapping says where targets are in the new network, by their names at AWS: "10.0.1.5:80", or "10.0.1.5" for all of its ports.
 type Mapping map[string]string
 
 // Add adds what --map says: FROM=TO.
@@ -61,7 +61,7 @@ func split(target string) (id string, port int, err error) {
 	return id, port, nil
 }
 
-// join is the opposite of split.
+// join is the inverse of split.
 func join(id string, port int) string {
 	if port == 0 {
 		return id
@@ -88,7 +88,7 @@ func (r *reader) place(group object, targets []object) (members []any) {
 				continue
 			}
 			r.used[from] = true
-			newID, newPort, _ := split(to) // Add has checked it.
+			newID, newPort, _ := split(to) // Add has checked the port.
 			id = newID
 			if newPort != 0 {
 				port = newPort

@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/vpclattice"
 )
 
-// base are the members that all resources have in the API and in a document. Those of tags come from another operation.
+// base are the members that all resources have in the API and in a document. Tags come from another operation.
 var base = []string{"id", "name", "createdAt", "lastUpdatedAt"}
 
 // with returns the names of members after those of all resources. A name may have another one in the document: "theirs:ours".
@@ -95,7 +95,7 @@ func (r *reader) service(ctx context.Context, item object) error {
 		return err
 	}
 	note(&r.certificates, service.text("certificateArn"))
-	// The generated name is the importing node's to give: that of AWS leads to AWS.
+	// The importing node generates its own name: AWS's leads to AWS.
 	err = r.tagged(ctx, "services", service, with("authType", "customDomainName", "certificateArn", "idleTimeoutSeconds")...)
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (r *reader) listener(ctx context.Context, service, id string) error {
 		rule["serviceId"], rule["listenerId"] = service, id
 		if isDefault, _ := rule["isDefault"].(bool); isDefault {
 			listener["defaultRuleId"] = rule["id"]
-			delete(rule, "priority") // It has none of its own.
+			delete(rule, "priority") // A child has none of its own.
 		}
 		return r.tagged(ctx, "rules", rule, with("serviceId", "listenerId", "isDefault", "priority", "match", "action")...)
 	}
@@ -144,7 +144,7 @@ func (r *reader) listener(ctx context.Context, service, id string) error {
 			return err
 		}
 	}
-	if listener["defaultRuleId"] == nil { // Some that stand in for AWS do not list it.
+	if listener["defaultRuleId"] == nil { // Some substitutes for AWS do not list it.
 		rule := object{"id": "rule-" + derived(id), "name": "default", "isDefault": true, "action": listener["defaultAction"]}
 		if err := add(rule); err != nil {
 			return err

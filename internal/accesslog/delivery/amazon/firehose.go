@@ -48,7 +48,7 @@ func (s *Sink) putRecords(ctx context.Context, b delivery.Batch) (rest []byte, r
 	return nil, refused, nil
 }
 
-// failedRecords returns the records that were not taken. The responses are in the order of the records.
+// failedRecords returns the records that Firehose did not take. The response lists its results in the order of the records.
 func failedRecords(records []types.Record, answers []types.PutRecordBatchResponseEntry) (lines []byte) {
 	for i, answer := range answers {
 		if answer.ErrorCode != nil && i < len(records) {

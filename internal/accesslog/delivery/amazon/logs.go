@@ -80,7 +80,7 @@ func inOrder(entries [][]byte, otherwise time.Time) (requests [][]types.InputLog
 }
 
 // timeKeys come before the time in entries of requests, in those of resources' connections, and in records of lost entries.
-// What clients send is escaped in an entry, and looks otherwise.
+// What clients send is escaped in an entry, so it cannot look like these.
 var timeKeys = [][]byte{[]byte(`"startTime":"`), []byte(`"eventTimestamp":"`), []byte(`"to":"`)}
 
 // timeOf returns the time of an entry.
@@ -96,14 +96,14 @@ func timeOf(entry []byte, otherwise time.Time) time.Time {
 	return otherwise
 }
 
-// putEvents puts events into a stream, and makes the stream if there is none. It returns how many were too old or too new.
+// putEvents puts events into a stream, and makes the stream if it is missing. It returns how many were too old or too new.
 func putEvents(ctx context.Context, client *cloudwatchlogs.Client, group, stream string, events []types.InputLogEvent) (refused int64, err error) {
 	put := &cloudwatchlogs.PutLogEventsInput{LogGroupName: &group, LogStreamName: &stream, LogEvents: events}
 	out, err := client.PutLogEvents(ctx, put)
 	var missing *types.ResourceNotFoundException
 	if errors.As(err, &missing) {
 		_, err = client.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &group, LogStreamName: &stream})
-		var exists *types.ResourceAlreadyExistsException // Another node was faster.
+		var exists *types.ResourceAlreadyExistsException // Another node has just made it.
 		if err != nil && !errors.As(err, &exists) {
 			return 0, err
 		}
@@ -113,7 +113,8 @@ func putEvents(ctx context.Context, client *cloudwatchlogs.Client, group, stream
 		return 0, err
 	}
 	if r := out.RejectedLogEventsInfo; r != nil {
-		first := max(aws.ToInt32(r.TooOldLogEventEndIndex), aws.ToInt32(r.ExpiredLogEventEndIndex)) // Those before it.
+		// Both indexes are those of the first event that is taken.
+		first := max(aws.ToInt32(r.TooOldLogEventEndIndex), aws.ToInt32(r.ExpiredLogEventEndIndex))
 		refused += int64(first)
 		if r.TooNewLogEventStartIndex != nil {
 			refused += int64(len(events)) - int64(*r.TooNewLogEventStartIndex)

@@ -34,7 +34,7 @@ func (s *Sink) putObject(ctx context.Context, b delivery.Batch) error {
 	}
 	client := s3.NewFromConfig(s.cfg, func(o *s3.Options) {
 		o.Region = region
-		o.UsePathStyle = o.BaseEndpoint != nil // Names below another server's lead nowhere.
+		o.UsePathStyle = o.BaseEndpoint != nil // A bucket's name as a subdomain works at AWS only.
 	})
 	_, err = client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: aws.String(bucket), Key: aws.String(key), Body: file,
@@ -43,7 +43,7 @@ func (s *Sink) putObject(ctx context.Context, b delivery.Batch) error {
 	var answer *smithyhttp.ResponseError
 	if errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusMovedPermanently {
 		if elsewhere := answer.Response.Header.Get("X-Amz-Bucket-Region"); elsewhere != "" && elsewhere != region {
-			s.bucketRegions.Store(bucket, elsewhere) // The next attempt goes there.
+			s.bucketRegions.Store(bucket, elsewhere) // The next attempt goes to that Region.
 		}
 	}
 	if err != nil {

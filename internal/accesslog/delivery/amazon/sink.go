@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	// streamBytes and streamAge are when a batch for CloudWatch Logs or Firehose is complete. Requests hold less: see pieces.
+	// A batch for CloudWatch Logs or Firehose is complete at streamBytes or streamAge. A request holds less, so it carries a
+	// piece of one.
 	streamBytes = 4 << 20
 	streamAge   = time.Second
 )
@@ -59,12 +60,12 @@ func (s *Sink) Deliver(ctx context.Context, b delivery.Batch) (rest []byte, refu
 	case lattice.DestinationDeliveryStream:
 		rest, refused, err = s.putRecords(ctx, b)
 	default:
-		err = fmt.Errorf("the destination is of the type %q, which is not known", b.To.DestinationType)
+		err = fmt.Errorf("the destination has the unknown type %q", b.To.DestinationType)
 	}
 	return rest, refused, withAdvice(err)
 }
 
-// limits are what a request may hold. The overhead is counted for each entry.
+// limits bound a request. The overhead counts for each entry.
 type limits struct{ entries, bytes, overhead, entryBytes int }
 
 // piece takes as many entries from the beginning of lines as a request may hold, without those that are too long.
@@ -86,7 +87,7 @@ func (l limits) piece(lines []byte) (entries [][]byte, rest []byte, tooLong int6
 	return entries, nil, tooLong
 }
 
-// arnFields returns the Region and the resource of an ARN.
+// arnFields returns an ARN's Region and resource.
 func arnFields(arn string) (region, resource string) {
 	fields := strings.SplitN(arn, ":", 6)
 	return fields[3], fields[5]
@@ -116,6 +117,6 @@ func withAdvice(err error) error {
 		}
 		return err
 	default:
-		return fmt.Errorf("no answer from AWS; check the network, AWS_ENDPOINT_URL and the credentials of the node (docs/logs.md): %w", err)
+		return fmt.Errorf("no response from AWS; check the network, AWS_ENDPOINT_URL and the credentials of the node (docs/logs.md): %w", err)
 	}
 }
