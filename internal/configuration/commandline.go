@@ -53,7 +53,7 @@ type commandLine struct {
 
 	Policy struct {
 		Test PolicyTest `cmd:"" help:"Show whether policies allow a request, and why; or run cases."`
-		Lint PolicyLint `cmd:"" help:"Warn of what in policies can never match, or does not do what it seems to."`
+		Lint PolicyLint `cmd:"" help:"Warn of statements that can never match, or do not do what they seem to."`
 	} `cmd:"" help:"Try auth policies without a server."`
 
 	Logs Logs `cmd:"" help:"Show exchanges as they end, and what functions write."`
@@ -104,22 +104,22 @@ type PolicyLint struct {
 
 // Command is what the operator asks for.
 type Command struct {
-	// Name is that of a command without its arguments, as in dev or policy test.
+	// Name is the command's name without its arguments, as in dev or policy test.
 	Name string
-	// Configuration is that of dev and serve.
+	// Configuration has the settings of dev and serve.
 	Configuration Configuration
-	// PolicyTest and PolicyLint are those of the commands of that name.
+	// PolicyTest and PolicyLint have the settings of these commands.
 	PolicyTest PolicyTest
 	PolicyLint PolicyLint
 	// Runner is the command itself, if it asks a running node.
 	Runner command.Runner
-	// Backup is the file of restore.
+	// Backup is the file that restore reads.
 	Backup string
-	// Logs are those of logs.
+	// Logs has the settings of logs.
 	Logs Logs
-	// DNS are those of the commands below dns.
+	// DNS has the settings of the commands below dns.
 	DNS DNS
-	// Warnings are what the operator should know, although the program can run.
+	// Warnings do not keep the program from running.
 	Warnings []string
 }
 

@@ -1,6 +1,6 @@
 // Package configuration reads the operator's settings: the command line, TRELLIS_* environment variables and a YAML file,
 // in this order of precedence. Every setting is a flag; the file's keys and the variables are derived from the flags'
-// names. It checks everything that can be checked without doing it, and reports all problems at once. Only cmd/trellis and
+// names. It checks everything that can be checked without I/O, and reports all problems at once. Only cmd/trellis and
 // internal/server import it.
 package configuration
 
@@ -53,7 +53,7 @@ type Common struct {
 	LogFormat               string                `name:"log-format" default:"text" help:"Format of the log: text or json."`
 }
 
-// Configuration is what package server needs to know.
+// Configuration has all settings that package server needs.
 type Configuration struct {
 	Common
 	// PortMap maps listener ports to the ports that are bound for them. Other listener ports are bound as they are.
@@ -66,7 +66,8 @@ type Configuration struct {
 	AllowRemote bool
 	// Demo also builds a sample network. Only dev uses it.
 	Demo bool
-	// Load is a network to start with, and ReadyFile where the node writes its addresses. They have a meaning in dev only.
+	// Load is a file with a network to start with, and ReadyFile a file to which the node writes its addresses. Only dev uses
+	// them.
 	Load, ReadyFile string
 	// AccessLogs is where entries of access log subscriptions go: "aws", a directory, or "none".
 	AccessLogs string
@@ -91,7 +92,7 @@ type Configuration struct {
 // OtherPorts stands in a port map for all listener ports that are not in it, which can only be bound as any free port.
 const OtherPorts = 0
 
-// maxConnectionDuration is as good as no bound.
+// maxConnectionDuration is so long that it is no bound in practice.
 const maxConnectionDuration = 365 * 24 * time.Hour
 
 // minSpool is enough for the batches that are delivered at once, in megabytes.
@@ -233,7 +234,7 @@ func (c Common) AskedServices() []string {
 	return slices.DeleteFunc(inventoryServices(), func(service string) bool { return !slices.Contains(c.InventoryFrom, service) })
 }
 
-// checkLoopback keeps dev to this machine unless the operator wants otherwise. A nil address is all addresses.
+// checkLoopback keeps dev to this machine unless the operator permits more. A nil address means all addresses.
 func (c Configuration) checkLoopback(flag, value string, address net.IP, wrong func(flag string, value any, want string)) {
 	if c.Dev && !c.AllowRemote && !address.IsLoopback() {
 		wrong(flag, value, "is not the loopback's, and in dev whoever reaches the ports may do anything without credentials; --allow-remote permits that")

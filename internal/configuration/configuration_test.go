@@ -192,7 +192,7 @@ func TestProblemsOfTheFileNameFlagFileLineAndKey(t *testing.T) {
 		{"account:\n  12\n", "--account 12 (line 1 of FILE): must be 12 digits"},
 		{"port-map:\n  80: 99999\n", "--port-map 80=99999 (line 1 of FILE): ports must be between"},
 		{"quotas:\n  apples: 1\n", `--quotas (line 1 of FILE): quota "apples" does not exist`},
-		{"region: a\nregion: b\n", `--config FILE, line 2: key "region" is there twice`},
+		{"region: a\nregion: b\n", `--config FILE, line 2: key "region" appears twice`},
 		{"region: [a\n", "--config FILE: yaml: line 1: "},
 		{"- region\n", "--config FILE, line 1: must be keys and values, as in region: us-west-2"},
 		{"region: a\n---\nregion: b\n", "--config FILE: there is a second YAML document, which would not be read"},
@@ -336,7 +336,7 @@ func TestFunctionsAreDeclaredOnTheCommandLineInVariablesAndInTheFile(t *testing.
 	t.Setenv("TRELLIS_FUNCTION", "a b=./a\norders=./a\norders=./b 'c\norders")
 	_, err = Parse([]string{"dev"}, io.Discard)
 	for _, want := range []string{`--function a b=./a (TRELLIS_FUNCTION): "arn:aws:lambda:us-west-2:000000000000:function:a b" is not the ARN of a function`,
-		"--function orders (TRELLIS_FUNCTION): there are two functions of this name", "has a quotation mark that nothing closes", "must be a name and a command"} {
+		"--function orders (TRELLIS_FUNCTION): this name is given to two functions", "has a quotation mark that nothing closes", "must be a name and a command"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\ndoes not say %s", err, want)
 		}

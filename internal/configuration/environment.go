@@ -15,15 +15,15 @@ import (
 // variablePrefix is what the names of the program's environment variables begin with.
 const variablePrefix = "TRELLIS_"
 
-// TakeoverVariable tells a process to take over from its parent: it is the number of a file descriptor, the process's end
-// of the channel between the two. It is not a setting.
+// TakeoverVariable tells a process to take over from its parent. It is not a setting but the number of a file descriptor: the
+// process's end of the channel between the two.
 const TakeoverVariable = variablePrefix + "TAKEOVER"
 
 // linkedService are the variables that Kubernetes sets in every container of a namespace with a Service named trellis
 // (kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
 var linkedService = regexp.MustCompile(`^TRELLIS_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$`)
 
-// allFlags yields the flags of all commands. Those of two commands come twice.
+// allFlags yields the flags of all commands. A flag of two commands comes twice.
 func allFlags(app *kong.Application) iter.Seq[*kong.Flag] {
 	return func(yield func(*kong.Flag) bool) {
 		for _, command := range append([]*kong.Node{app.Node}, app.Children...) {

@@ -21,7 +21,7 @@ type Etcd struct {
 	Prefix       string   `name:"prefix" placeholder:"KEY" help:"Key below which everything is stored, as in /networks/a. Installations with different prefixes on one etcd do not see each other."`
 }
 
-// prefixPattern is what a prefix may look like.
+// prefixPattern matches valid prefixes.
 var prefixPattern = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+/?$`)
 
 func (c Etcd) check(wrong func(flag string, value any, want string)) {
@@ -69,7 +69,7 @@ func (c Etcd) check(wrong func(flag string, value any, want string)) {
 	}
 }
 
-// endpointScheme returns the scheme of an endpoint, which is http without one. ok is false if it is none.
+// endpointScheme returns the scheme of an endpoint, by default http. ok is false if the scheme is not supported.
 func endpointScheme(endpoint string) (scheme string, ok bool) {
 	scheme, address := splitEndpoint(endpoint)
 	u, err := url.Parse(scheme + "://" + address)
@@ -96,7 +96,7 @@ func withoutPassword(endpoint string) string {
 	return endpoint
 }
 
-// warnings are what the operator should know about settings that can be used.
+// warnings are about settings that work, but not as the operator may expect.
 func (c Etcd) warnings() []string {
 	var open []string
 	for _, endpoint := range c.Endpoints {
@@ -111,7 +111,7 @@ func (c Etcd) warnings() []string {
 	if c.User != "" {
 		secrets += ", and the password of --etcd-user,"
 	}
-	return []string{fmt.Sprintf("--etcd-endpoints %s: whoever is on the way there can read and change %s, since the connection is not encrypted; "+
+	return []string{fmt.Sprintf("--etcd-endpoints %s: anybody on the way there can read and change %s, since the connection is not encrypted; "+
 		"use https:// endpoints, with --etcd-ca, --etcd-cert and --etcd-key", strings.Join(open, ","), secrets)}
 }
 

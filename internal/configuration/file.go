@@ -16,9 +16,9 @@ import (
 
 // file resolves flags from the YAML file that --config names. Its keys are the flags' names.
 type file struct {
-	path     string // empty when there is none, or it is not read yet
+	path     string // empty without a file, or before it is read
 	values   map[string]*yaml.Node
-	lines    map[string]int // of the keys
+	lines    map[string]int // the lines of the keys
 	used     map[string]int // the lines of the keys whose values are taken
 	problems []error
 }
@@ -46,7 +46,7 @@ func (f *file) read(path string) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		if pathErr, ok := errors.AsType[*os.PathError](err); ok {
-			err = pathErr.Err // the error names the path already
+			err = pathErr.Err // The error names the path already.
 		}
 		f.note(0, "%w", err)
 		return
@@ -54,7 +54,7 @@ func (f *file) read(path string) {
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var document yaml.Node
 	switch err := decoder.Decode(&document); {
-	case errors.Is(err, io.EOF): // the file is empty
+	case errors.Is(err, io.EOF): // The file is empty.
 		return
 	case err != nil:
 		f.note(0, "%w", err)
@@ -70,7 +70,7 @@ func (f *file) read(path string) {
 	for i := 0; i < len(root.Content); i += 2 {
 		key, value := root.Content[i], root.Content[i+1]
 		if _, twice := f.values[key.Value]; twice {
-			f.note(key.Line, "key %q is there twice", key.Value)
+			f.note(key.Line, "key %q appears twice", key.Value)
 		}
 		f.values[key.Value], f.lines[key.Value] = value, key.Line
 	}
@@ -95,8 +95,8 @@ func (f *file) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, e
 	return flagText(value, string(flag.Tag.Sep)), nil
 }
 
-// flagText writes a value as on the command line, with a separator between several. Scalars stay as they are written, so
-// that an account id keeps its zeros.
+// flagText writes a value as on the command line, with separators between elements of a list. Scalars stay as they are
+// written, so that an account id keeps its zeros.
 func flagText(value *yaml.Node, separator string) string {
 	var parts []string
 	switch value.Kind {

@@ -16,12 +16,12 @@ type Function struct {
 	Command string
 }
 
-// ARN is the function's, in a scope.
+// ARN returns the ARN of the function in a scope.
 func (f Function) ARN(scope lattice.Scope) string {
 	return "arn:aws:lambda:" + scope.Region + ":" + scope.Account + ":function:" + f.Name
 }
 
-// functionMapper reads --function, which may be given several times. A variable or a file has one to a line.
+// functionMapper reads --function, which may be given several times. A variable or a file has one function in each line.
 func (p *problems) functionMapper() kong.Option {
 	return kong.TypeMapper(reflect.TypeFor[[]Function](), kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
 		var text string
@@ -51,7 +51,7 @@ func (c Configuration) checkFunctions(wrong func(flag string, value any, want st
 			wrong("function", f.Name+"="+f.Command, err.Error())
 		}
 		if seen[f.Name] {
-			wrong("function", f.Name, "there are two functions of this name")
+			wrong("function", f.Name, "this name is given to two functions")
 		}
 		seen[f.Name] = true
 	}

@@ -2,8 +2,8 @@ package configuration
 
 import "trellis/internal/command"
 
-// NodeCommands are the commands that ask a running node, or work on the store of one. Each has its flags and what it does in a
-// file of its own, but for restore, which needs what opens a store.
+// NodeCommands are the commands that ask a running node, or work on the store of one. Each has its flags and its code in a
+// file of its own in package command, except restore, which opens a store as the server does.
 type NodeCommands struct {
 	Status  command.Status  `cmd:"" help:"Show what runs where, and what is wrong."`
 	Explain command.Explain `cmd:"" help:"Show what would happen to a request, and why."`

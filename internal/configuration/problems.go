@@ -14,8 +14,8 @@ import (
 	"trellis/internal/lattice"
 )
 
-// problems collects what is wrong with values. The parser alone would stop at the first one, so its mappers note a value
-// that cannot be read and go on, and all problems are reported at once.
+// problems collects what is wrong with values. The parser would stop at the first one, so its mappers note a value that cannot
+// be read and go on. All problems are reported at once.
 type problems struct {
 	file     file
 	settings []settingProblem
@@ -38,7 +38,7 @@ func (p *problems) all(ctx *kong.Context) []error {
 	for _, s := range p.settings {
 		value := ""
 		switch s.value {
-		case nil: // want reports it
+		case nil: // The mapper's want reports this one.
 		case "":
 			value = ` ""`
 		default:

@@ -22,17 +22,17 @@ func parseResourceRange(text string) (r lattice.ResourceRange, err error) {
 		bits := network.Bits()
 		switch {
 		case err != nil || network != network.Masked():
-			return r, fmt.Errorf("%q is no network", part)
+			return r, fmt.Errorf("%q is not a network", part)
 		case network.Addr().Is4() && !r.IPv4.IsValid() && bits >= 8 && bits <= 30:
 			r.IPv4 = network
 		case network.Addr().Is6() && !r.IPv6.IsValid() && bits >= 32 && bits <= 126:
 			r.IPv6 = network
 		default:
-			return r, fmt.Errorf("%s is one network too many, or of another size", network)
+			return r, fmt.Errorf("%s is one network too many, or has another size", network)
 		}
 	}
 	if !r.IPv4.IsValid() {
-		return r, fmt.Errorf("%q has no network of IPv4", text)
+		return r, fmt.Errorf("%q has no IPv4 network", text)
 	}
 	return r, nil
 }
@@ -43,7 +43,7 @@ func parsePorts(text string) ([]int, error) {
 	for part := range strings.SplitSeq(text, ",") {
 		port, err := strconv.ParseUint(strings.TrimSpace(part), 10, 16)
 		if err != nil || port == 0 {
-			return nil, fmt.Errorf("%q is no port", part)
+			return nil, fmt.Errorf("%q is not a port", part)
 		}
 		ports = append(ports, int(port))
 	}

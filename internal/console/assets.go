@@ -21,12 +21,13 @@ var embedded embed.FS
 type assets struct {
 	// pages are the templates, each joined with the layout, by their files' names.
 	pages map[string]*template.Template
-	// static are the files that browsers load, and version is a digest of them, by which browsers know that one has changed.
+	// static are the files that browsers load. version is a digest of them, which changes their addresses when one of them
+	// changes.
 	static  map[string][]byte
 	version string
 }
 
-// loadAssets reads and parses what is embedded.
+// loadAssets reads and parses the embedded files.
 func loadAssets() (assets, error) {
 	a := assets{pages: map[string]*template.Template{}, static: map[string][]byte{}}
 	digest := sha256.New()
@@ -81,7 +82,7 @@ func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
 // layout is what every page has.
 type layout struct {
 	*content
-	Version string // of the static files
+	Version string // the version of the static files
 	Node    string
 	Mode    string
 	Menu    []menuEntry
@@ -93,7 +94,7 @@ type layout struct {
 	Token     string
 	// Back is the address of the page itself.
 	Back string
-	// SignIn is the address of the form, or "" where there is nothing to sign in for.
+	// SignIn is the address of the form, or "" if signing in is not needed.
 	SignIn string
 	Root   string
 }
@@ -132,8 +133,8 @@ func (c *Console) render(w http.ResponseWriter, status int, file string, v *visi
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(page.Bytes()) // A client that has gone does not read it.
+	_, _ = w.Write(page.Bytes()) // An error means that the client is gone.
 }
 
-// IsList reports whether a list is the page's own: its name is the page's title.
+// IsList reports whether a list is the whole page: its name is the page's title.
 func (l *layout) IsList(id string) bool { return id == "list" }

@@ -17,7 +17,7 @@ type listedCertificate struct {
 	services   []cell
 }
 
-// expiresSoon is when a certificate that ends is pointed out.
+// expiresSoon is how long before its end a certificate is marked.
 const expiresSoon = 30 * 24 * time.Hour
 
 func (v *visit) certificates() (*content, error) {
@@ -39,7 +39,7 @@ func (v *visit) certificates() (*content, error) {
 		delete(users, arn)
 		all = append(all, c)
 	}
-	for arn, services := range users { // The local authority stands in for them.
+	for arn, services := range users { // The local authority makes certificates for them.
 		all = append(all, &listedCertificate{arn: arn, services: services})
 	}
 	slices.SortFunc(all, func(a, b *listedCertificate) int {

@@ -28,7 +28,7 @@ type change struct {
 	input        any
 }
 
-// changes are what can be done, by the last part of the form's address.
+// changes are all possible changes, by the last part of the form's address.
 func changes() map[string]func(form url.Values) (change, error) {
 	return map[string]func(url.Values) (change, error){
 		"weights": newWeights, "register": registration, "deregister": deregistration, "tag": tagging, "untag": untagging,
@@ -74,7 +74,7 @@ func backOf(r *http.Request) string {
 	return back
 }
 
-// checkForm reads a form, and returns why it is refused: this console has not made it for this person, or the person may not
+// checkForm reads a form, and returns an error if this console did not make it for this person, or if the person may not
 // change things here. Requests of other web pages do not get here (docs/security.md); the token is a second barrier.
 func (c *Console) checkForm(w http.ResponseWriter, v *visit) error {
 	v.r.Body = http.MaxBytesReader(w, v.r.Body, maxForm)
@@ -90,7 +90,7 @@ func (c *Console) checkForm(w http.ResponseWriter, v *visit) error {
 	return nil
 }
 
-// mayChange reports whether forms are shown and carried out. The operations decide what they may do.
+// mayChange reports whether forms are shown and carried out. The operations decide what the person may do.
 func (v *visit) mayChange() bool {
 	return v.person != nil && v.person.Account == v.scope.Account && (len(v.cfg.Regions) == 0 || slices.Contains(v.cfg.Regions, v.scope.Region))
 }
@@ -99,7 +99,7 @@ func (v *visit) mayChange() bool {
 type formKey [32]byte
 
 func newFormKey() (key formKey) {
-	rand.Read(key[:]) // It does not fail.
+	rand.Read(key[:]) // rand.Read does not fail.
 	return key
 }
 
@@ -162,7 +162,7 @@ func (v *visit) ask(what change) (body []byte, status int, err error) {
 	v.cfg.Operations.ServeHTTP(w, r)
 	if w.status >= 400 {
 		var said struct{ Message string }
-		_ = json.Unmarshal(w.body.Bytes(), &said) // The code says something, too.
+		_ = json.Unmarshal(w.body.Bytes(), &said) // The error's code tells more than the message alone.
 		return nil, w.status, fmt.Errorf("%s: %s", w.header.Get("X-Amzn-Errortype"), said.Message)
 	}
 	return w.body.Bytes(), w.status, nil
@@ -215,7 +215,7 @@ func untagging(form url.Values) (change, error) {
 	return change{http.MethodDelete, "/tags/" + url.PathEscape(form.Get("arn")) + "?tagKeys=" + url.QueryEscape(form.Get("key")), struct{}{}}, nil
 }
 
-// newWeights reads the weights of a rule's target groups, which stand in the order of the groups.
+// newWeights reads the weights of a rule's target groups, in the order of the groups.
 func newWeights(form url.Values) (change, error) {
 	groups, weights := form["group"], form["weight"]
 	if len(groups) == 0 || len(groups) != len(weights) {

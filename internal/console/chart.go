@@ -14,7 +14,7 @@ const (
 // chart is a small picture of the last minutes.
 type chart struct {
 	Title string
-	// Now is the latest figure, Most the top of the picture.
+	// Now is the latest figure, and Most the figure at the top of the picture.
 	Now, Most string
 	// Summary says in words what the picture shows.
 	Summary string
@@ -101,7 +101,7 @@ type named struct {
 	values []float64
 }
 
-// draw draws lines into a chart, whose top is at least a value.
+// draw draws lines into a chart whose top is at least a given value.
 func draw(c chart, write func(float64) string, least float64, lines ...named) chart {
 	most := least
 	for _, l := range lines {

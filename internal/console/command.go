@@ -7,10 +7,10 @@ import (
 	"unicode"
 )
 
-// command is a line of AWS's command line.
+// command is a command for AWS's CLI.
 type command struct{ Label, Line string }
 
-// command returns the line that carries out an operation with an input, whose members are the line's options.
+// command returns the command that carries out an operation with an input. The input's members are its options.
 func (v *visit) command(label, operation string, input any) command {
 	var b strings.Builder
 	b.WriteString("aws vpc-lattice " + kebab(operation))
@@ -26,7 +26,7 @@ func (v *visit) command(label, operation string, input any) command {
 		}
 		option := " --" + kebab(name)
 		switch member.Kind() {
-		case reflect.Bool: // It is a flag, which has an opposite.
+		case reflect.Bool: // A boolean is a flag, and false is its opposite.
 			if !member.Bool() {
 				option = " --no-" + kebab(name)
 			}
@@ -80,7 +80,7 @@ func quoted(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// kebab writes a name of the API as the command line has it: vpcIdentifier as vpc-identifier.
+// kebab writes a name of the API as the CLI does: vpcIdentifier as vpc-identifier.
 func kebab(name string) string {
 	var b strings.Builder
 	for i, c := range name {

@@ -1,10 +1,10 @@
-// Package console shows a node to people, in a browser: what there is in an account and a Region, what is wrong, what was
+// Package console shows a node to people, in a browser: the resources of an account in a Region, what is wrong, what was
 // counted in the last minutes, and what failed last. It has no state except samples of counters and the sessions of people who
-// signed in. Templates make pages of what the other parts know; every change goes through the operations of the API, with their
-// checks.
+// signed in. Templates make pages from what the other parts know. Every change goes through the operations of the API, with
+// their checks.
 //
-// It needs no other address, no build step and, for reading, no JavaScript. Invariant: a request of the console waits for no
-// traffic, and traffic for no request of the console.
+// It needs no other address, no build step and, for reading, no JavaScript. Invariant: a request to the console never waits
+// for traffic, and traffic never waits for such a request.
 package console
 
 import (
@@ -29,13 +29,13 @@ import (
 	"trellis/internal/routing"
 )
 
-// Path is what all addresses of the console begin with.
+// Path begins all addresses of the console.
 const Path = "/console/"
 
-// Config is what a Console shows, and by whom.
+// Config has what a Console shows, and the parts that know it.
 type Config struct {
 	Version string
-	// Dev: anybody may change things. Otherwise somebody must sign in for that.
+	// Dev: anybody may change things. Otherwise one must sign in for that.
 	Dev bool
 	// API is the URL of the API port, Port that of the console itself.
 	API  string
@@ -53,20 +53,20 @@ type Config struct {
 	Functions *function.Functions
 	Failed    *delivery.Queue
 	Inventory func() *inventory.Snapshot
-	// AuthorityExpires is when the certificate of the local authority ends.
+	// AuthorityExpires is when the certificate of the local authority expires.
 	AuthorityExpires time.Time
 	// Now is the time by which statuses of resources follow from their records.
 	Now func() time.Time
 
 	// Problems returns what the operator should attend to.
 	Problems func() []Problem
-	// Explain returns what would happen to a request, as /explain tells it.
+	// Explain returns what would happen to a request, as /explain does.
 	Explain func(url.Values) (Explanation, error)
-	// ExplainResource returns what would happen to a connection to a resource, as /explain tells it.
+	// ExplainResource returns what would happen to a connection to a resource, as /explain does.
 	ExplainResource func(context.Context, url.Values) (ResourceExplanation, error)
 	// Report returns what is known of the targets of a target group, whether or not it is in use.
 	Report func(group *lattice.TargetGroup, targets []*lattice.Target) []health.TargetReport
-	// Resource returns how a resource can be reached at an address, and what has failed last.
+	// Resource returns how a resource can be reached at an address, and its last failure.
 	Resource func(*routing.Resource, netip.Addr) proxy.ResourceState
 	// Bound returns the address at which a listener's port can be reached, or "".
 	Bound func(listenerPort int) string
@@ -79,7 +79,7 @@ type Config struct {
 	Anybody func(account string) *principal.Principal
 	// CheckKeys returns why keys do not prove who somebody is: an error of the API port's authenticator, or nil.
 	CheckKeys func(r *http.Request, keys Keys) error
-	// Sessions are those of the process from which this one takes over.
+	// Sessions are the sessions of the process from which this one takes over.
 	Sessions []Session
 }
 
@@ -90,7 +90,7 @@ type Problem struct {
 	// ID is which one.
 	ID    string        `json:"id,omitempty"`
 	Text  string        `json:"text"`
-	Scope lattice.Scope `json:"-"` // of what has an id
+	Scope lattice.Scope `json:"-"` // nil for a problem of the node
 }
 
 func (p Problem) String() string { return p.Text }
@@ -132,7 +132,7 @@ type ResourceExplanation struct {
 type FunctionReport struct {
 	// Problem says why the function cannot be invoked, as far as that is known without invoking it.
 	Problem string `json:"problem,omitempty"`
-	// Report is there for functions that this node runs.
+	// Report is set for functions that this node runs.
 	*function.Report
 }
 
@@ -154,7 +154,7 @@ type Console struct {
 type page struct {
 	// path is below the scope; names in braces stand for what varies.
 	path string
-	// menu is what the menu calls the page. Pages without it are reached by links.
+	// menu is the page's name in the menu. Pages without one are reached by links.
 	menu string
 	// template is the page's file below the folder pages.
 	template string
@@ -216,7 +216,7 @@ func New(cfg Config) (*Console, error) {
 	return c, nil
 }
 
-// Run reads the counters now and then until ctx ends, and then ends the streams that are open.
+// Run reads the counters at intervals until ctx ends, and then ends the open streams.
 func (c *Console) Run(ctx context.Context) error {
 	defer c.end.Do(func() { close(c.ended) })
 	ticker := time.NewTicker(pace)
@@ -281,7 +281,7 @@ func (v *visit) to(parts ...string) string {
 // read calls a function with a view of the catalog. The function must only collect records: writers wait meanwhile.
 func (v *visit) read(collect func(catalog.View)) { v.cfg.Catalog.Read(collect) }
 
-// missingError says that nothing has an id.
+// missingError says that no resource has an id.
 type missingError struct{ kind, id string }
 
 func (e *missingError) Error() string { return "There is no " + e.kind + " " + e.id + " here." }

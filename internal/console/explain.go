@@ -14,7 +14,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// explainPage is a form about a request and one about a connection to a resource, and what would happen to what was asked about.
+// explainPage is a form about a request, a form about a connection to a resource, and what would happen to the one that was
+// sent.
 type explainPage struct {
 	Request    askedRequest
 	Connection askedConnection
@@ -33,7 +34,7 @@ type askedRequest struct {
 
 type askedConnection struct{ Address, Port, Source string }
 
-// choice is something to choose, and what it stands for.
+// choice is a value to choose, and what it stands for.
 type choice struct{ Value, Label string }
 
 // explained is an explanation in the order in which a request passes the parts.
@@ -131,7 +132,7 @@ func (v *visit) explainRequest(asked *askedRequest) (*explained, error) {
 	return result, nil
 }
 
-// command is the line that sends such a request, if it can be told.
+// command is a command line that sends such a request, or "" if there is none.
 func (asked *askedRequest) command(bound string) string {
 	if bound == "" || asked.Secure || asked.Principal != "" {
 		return ""
@@ -183,7 +184,7 @@ func (v *visit) explainConnection(asked *askedConnection) (*explained, error) {
 	return r, nil
 }
 
-// addFact adds a resource to the facts, if there is one of the ARN.
+// addFact adds the resource with an ARN to the facts, if there is one.
 func (v *visit) addFact(r *explained, name, arn string) {
 	if arn == "" {
 		return
@@ -295,7 +296,7 @@ func (v *visit) explainedGroup(g routing.TargetGroupExplanation, reports []healt
 	return shown
 }
 
-// lastPart returns what an ARN ends in.
+// lastPart returns the last part of an ARN.
 func lastPart(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
 
 // nameOf returns the name of a resource by its ARN, or the end of the ARN.

@@ -18,7 +18,7 @@ import (
 type listedFunction struct {
 	inventory.Function
 	problem     error
-	report      *function.Report // nil for one that another Lambda has
+	report      *function.Report // nil for a function that another Lambda has
 	invocations int64
 	errors      int64
 }

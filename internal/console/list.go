@@ -11,7 +11,7 @@ import (
 // perPage is how many rows a page of a list has.
 const perPage = 50
 
-// cell is what stands in a column of a row, or behind a fact's name.
+// cell is the content of a column of a row, or of a fact.
 type cell struct {
 	Text, Link string
 	// Sub is a second line, in small letters.
@@ -77,9 +77,9 @@ type list[T any] struct {
 	columns []column[T]
 	// key is unique in the list.
 	key func(T) string
-	// matches reports whether the item is found by a word, which is in lower case.
+	// matches reports whether an item matches a word in lower case.
 	matches func(item T, word string) bool
-	// empty says what it means that there are no items.
+	// empty is the text for a list without items.
 	empty string
 }
 
@@ -88,7 +88,7 @@ type table struct {
 	ID, Label, Empty string
 	Headings         []heading
 	Rows             []row
-	// Filter is what the reader is looking for.
+	// Filter is the text that the reader searches for.
 	Filter     string
 	FilterName string
 	// Kept are the parameters of the page that have nothing to do with the filter.
@@ -112,7 +112,7 @@ type row struct {
 
 type rowCell struct {
 	cell
-	// Name is the column's.
+	// Name is the column's name.
 	Name, Class string
 }
 
@@ -124,7 +124,7 @@ func parameter(list, name string) string {
 	return list + "." + name
 }
 
-// maxFilter is how long what somebody looks for can be.
+// maxFilter bounds the length of a filter.
 const maxFilter = 200
 
 // show returns the page of the list that a request asks for.
@@ -172,7 +172,7 @@ func (l list[T]) show(v *visit) *table {
 				}
 				slices.SortStableFunc(items, order)
 			} else if column.number {
-				next = "-" + slug // People look for the largest.
+				next = "-" + slug // By figures, the largest comes first.
 			}
 			h.Link = with(sortName, next)
 		}
@@ -212,7 +212,7 @@ func keys(query url.Values) func(yield func(string) bool) {
 	}
 }
 
-// slugOf returns a column's name as it stands in addresses.
+// slugOf returns a column's name as addresses have it.
 func slugOf(name string) string {
 	return strings.Map(func(c rune) rune {
 		switch {

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// maxStreams is how many pages are kept up to date at once. Others show what was when they were loaded.
+	// maxStreams is how many pages are kept up to date at once. Others stay as they were loaded.
 	maxStreams = 16
 	// updates is the least time between two events for a page.
 	updates = 500 * time.Millisecond
@@ -16,7 +16,7 @@ const (
 	writeTimeout = 10 * time.Second
 )
 
-// state is what a page may show: it differs when something has changed.
+// state identifies what a page may show: it differs when something has changed.
 type state struct {
 	revision, failures int64
 	readings           uint64
@@ -39,7 +39,7 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	control := http.NewResponseController(w)
 	send := func(text string) bool {
-		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // Writers without deadlines are those of tests.
+		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // Only tests have writers without deadlines.
 		_, err := fmt.Fprint(w, text)
 		return err == nil && control.Flush() == nil
 	}

@@ -22,7 +22,7 @@ type object struct {
 
 type tag struct{ Key, Value string }
 
-// object begins the page of a resource.
+// object returns the part that all pages of resources have.
 func (v *visit) object(r lattice.Resource, kind string) object {
 	meta := r.Meta()
 	o := object{Kind: kind, Name: meta.Name, ID: meta.ID, ARN: r.ARN(), Status: v.status(r), Created: meta.CreatedAt, Updated: meta.UpdatedAt}

@@ -11,10 +11,10 @@ import (
 	"trellis/internal/shape"
 )
 
-// overview is the page that people come to: problems first.
+// overview is the first page: it begins with problems.
 type overview struct {
 	Problems []cell
-	// Others is how many problems more there are.
+	// Others counts the problems that are not shown.
 	Others   int
 	Figures  []figure
 	Busiest  *table
@@ -28,7 +28,7 @@ type figure struct {
 	Note              cell
 }
 
-// fact is a name and what it is.
+// fact is a property of a resource: its name and its value.
 type fact struct {
 	Name  string
 	Value cell
@@ -115,7 +115,7 @@ func sections() map[lattice.Kind]string {
 	}
 }
 
-// isMine reports whether an ARN, or none, is of the visit's scope.
+// isMine reports whether an ARN is in the visit's scope. An empty one is.
 func (v *visit) isMine(arn string) bool {
 	if arn == "" {
 		return true
@@ -134,7 +134,7 @@ func (v *visit) busiest(services []*listedService) *table {
 	}
 	l.id, l.label, l.items, l.empty = "busiest", "Services with traffic", busy, "No service has had a request in the last half minute."
 	t := l.show(v)
-	t.FilterName = "" // The list is short, and its order matters.
+	t.FilterName = "" // The list is short, and not sorted again: its order matters.
 	for i := range t.Headings {
 		t.Headings[i].Link = ""
 	}
@@ -146,7 +146,7 @@ func (v *visit) busiest(services []*listedService) *table {
 }
 
 func (v *visit) node() []fact {
-	mode := "serve: reading is open to who reaches this port; changes need a sign-in"
+	mode := "serve: anybody who reaches this port may read; changes need a sign-in"
 	if v.cfg.Dev {
 		mode = "dev: anybody who reaches this port may change things"
 	}
@@ -161,11 +161,11 @@ func (v *visit) node() []fact {
 	return facts
 }
 
-// failures is the last exchanges that failed, as a table.
+// failures returns a table of the last failed exchanges.
 func (v *visit) failures(id, label string, wants func(*delivery.Failure) bool) *table {
 	failed := v.cfg.Failed.LastFailures(200, wants)
 	t := list[delivery.Failure]{
-		id: id, label: label, items: failed, empty: "Nothing has failed that this node remembers.",
+		id: id, label: label, items: failed, empty: "This node remembers no failed exchange.",
 		key: func(f delivery.Failure) string { return f.RequestID + f.At.UTC().Format("150405.000000000") },
 		matches: func(f delivery.Failure, word string) bool {
 			return containsAny(word, string(f.Reason), f.Problem, f.Path, f.Host, f.ServiceName, f.Target, f.RequestID)
@@ -203,6 +203,6 @@ func reasonOf(f delivery.Failure) string {
 	case f.Reason != "":
 		return string(f.Reason)
 	default:
-		return "The target answered so"
+		return "The target responded with it"
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// listedPolicy is an auth policy as the list shows it, with what it is attached to.
+// listedPolicy is an auth policy as the list shows it, with the resource that it is attached to.
 type listedPolicy struct {
 	*lattice.AuthPolicy
 	kind, name, arn string
@@ -33,7 +33,7 @@ func listedPolicyOf(view catalog.View, p *lattice.AuthPolicy) *listedPolicy {
 	return listed
 }
 
-// inForce is whether a policy decides anything.
+// inForce returns a cell that says whether a policy is in force.
 func (p *listedPolicy) inForce() cell {
 	if p.auth == shape.AuthTypeAwsIam {
 		return cell{Text: "In force", Mark: "good"}
@@ -41,7 +41,7 @@ func (p *listedPolicy) inForce() cell {
 	return cell{Text: "Not in force", Mark: "warn", Sub: "the auth type is NONE"}
 }
 
-// denials are those of a service, by whichever policy, as a table.
+// denials returns a table of the last denied requests of a service, whichever policy denied them.
 func (v *visit) denials(wants func(*delivery.Failure) bool) *table {
 	return v.failures("denials", "Last denials", func(f *delivery.Failure) bool {
 		return f.Reason == accesslog.ClientAccessDenied && wants(f)
@@ -83,7 +83,7 @@ func (v *visit) policies() (*content, error) {
 // policyPage is the page of an auth policy.
 type policyPage struct {
 	object
-	// Document is empty for those who may not read it; Why then says why.
+	// Document is empty if the visitor may not read it; Why then says why.
 	Document, Why string
 	Warnings      []string
 }
@@ -108,11 +108,11 @@ func (v *visit) policy() (*content, error) {
 	return &content{Title: "Auth policy of " + found.name, Data: p}, nil
 }
 
-// readDocument reads the policy by the operation that returns it: somebody who may not call that does not see the policy here
-// either.
+// readDocument reads the policy by GetAuthPolicy, so that a visitor who may not call that does not see the policy here either
+//
 func (p *policyPage) readDocument(v *visit) {
 	if !v.mayChange() {
-		p.Why = "The document is shown to who has signed in and may call GetAuthPolicy."
+		p.Why = "The document is shown to people who have signed in and may call GetAuthPolicy."
 		return
 	}
 	body, _, err := v.ask(change{http.MethodGet, "/authpolicy/" + url.PathEscape(p.ID), struct{}{}})

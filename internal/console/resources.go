@@ -31,7 +31,7 @@ type listedGateway struct {
 type listedAssociation struct {
 	*lattice.ServiceNetworkResourceAssociation
 	network, configuration string
-	ways                   []*routing.Resource // in which clients reach it
+	ways                   []*routing.Resource // the network in which clients reach it
 }
 
 func listedAssociationOf(view catalog.View, a *lattice.ServiceNetworkResourceAssociation) *listedAssociation {
@@ -77,7 +77,7 @@ func (v *visit) associationTable(associations []*listedAssociation) *table {
 	}.show(v)
 }
 
-// addressCell is where clients find the resource.
+// addressCell shows where clients find the resource.
 func addressCell(a *listedAssociation) cell {
 	c := orNone(a.DomainName)
 	for _, way := range a.ways {
@@ -122,7 +122,7 @@ func portWords(ranges []string) string {
 	return "ports " + strings.Join(ranges, ", ")
 }
 
-// definitionWords is where a resource is.
+// definitionWords says where a resource is.
 func definitionWords(d *shape.ResourceConfigurationDefinition) string {
 	switch {
 	case d == nil:
@@ -338,7 +338,7 @@ func (v *visit) wayTable(a *listedAssociation) *table {
 	}.show(v)
 }
 
-// openCell is which ports of an address are open.
+// openCell shows which ports of an address are open.
 func openCell(state *proxy.ResourceState) cell {
 	var open []string
 	for _, r := range state.Open {
@@ -359,7 +359,7 @@ func openCell(state *proxy.ResourceState) cell {
 	return c
 }
 
-// lastFailureCell is what has failed last at an address.
+// lastFailureCell shows the last failure at an address.
 func lastFailureCell(state *proxy.ResourceState) cell {
 	failure := state.Failure
 	if failure == nil {

@@ -153,7 +153,7 @@ type traffic struct {
 	Requests     uint64
 }
 
-// lately are the samples that a figure is about: those of the last half minute.
+// lately is how many samples a figure is made of: those of the last half minute.
 const lately = 6
 
 // traffic returns what was counted of something lately.
@@ -172,7 +172,7 @@ func summed(samples []sample) (t traffic) {
 		t.Requests += uint64(one.requests)
 		failures += float64(one.failures)
 		refusals += float64(one.refusals)
-		if one.requests > 0 { // The latest that there is.
+		if one.requests > 0 { // The latest latency that is known.
 			t.Median, t.Slow = float64(one.median), float64(one.slow)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// scopeList is the scopes that there are. Finding them takes all records, so it is not done for each page.
+// scopeList keeps the list of scopes. Making it takes all records, so it is not made for each page.
 type scopeList struct {
 	mu       sync.Mutex // mu guards the fields below.
 	list     []lattice.Scope
@@ -16,7 +16,7 @@ type scopeList struct {
 	at       time.Time
 }
 
-// scopesFor is how long the list may be old. Whoever follows a link to a new scope finds it at once.
+// scopesFor is how old the list may get. A link to a new scope works at once.
 const scopesFor = 2 * time.Second
 
 // scopes returns the scopes between which the reader can choose.

@@ -34,7 +34,7 @@ func (v *visit) listedServices() []*listedService {
 	for _, s := range found {
 		s.traffic = v.samples.traffic(s.ID)
 	}
-	// What is wrong comes first, then what is busy.
+	// Services with problems come first, then those with the most traffic.
 	slices.SortStableFunc(found, func(a, b *listedService) int {
 		return cmp.Or(
 			-compareBool(v.hasProblem(a), v.hasProblem(b)), -cmp.Compare(a.traffic.Failures, b.traffic.Failures), -cmp.Compare(a.traffic.Rate, b.traffic.Rate),
@@ -73,7 +73,7 @@ func (v *visit) serviceList(services []*listedService) list[*listedService] {
 	}
 }
 
-// trafficColumns are the figures of what has traffic.
+// trafficColumns are the columns with traffic, for services and target groups.
 func trafficColumns[T any](of func(T) traffic) []column[T] {
 	return []column[T]{
 		{name: "Requests/s", number: true, by: byNumber(func(item T) float64 { return of(item).Rate }), cell: func(item T) cell { return text(rate(of(item).Rate)) }},
@@ -119,7 +119,7 @@ func (v *visit) services() (*content, error) {
 	}}}, nil
 }
 
-// listPage is a page that is a list.
+// listPage is a page with a list.
 type listPage struct {
 	Table    *table
 	Commands []command
@@ -130,7 +130,7 @@ type listPage struct {
 // servicePage is the page of a service: an object with listeners.
 type servicePage struct {
 	object
-	// Host is the name that clients know.
+	// Host is the name that clients use.
 	Host      string
 	Listeners []listenerPart
 }

@@ -17,10 +17,10 @@ const (
 	sessionIdle  = 30 * time.Minute
 	sessionLife  = 8 * time.Hour
 	sessionBytes = 32
-	maxKey       = 4096 // of what somebody types: session tokens are the longest
+	maxKey       = 4096 // the longest field of the form: a session token
 )
 
-// Keys are what somebody signs in with.
+// Keys are the keys that somebody signs in with.
 type Keys struct{ AccessKeyID, Secret, SessionToken string }
 
 // person is somebody who may change things.
@@ -71,7 +71,7 @@ func (c *Console) Sessions() []Session {
 	return all
 }
 
-// proofOf is what remains of a principal's secrets.
+// proofOf returns a digest of a principal's secrets.
 func (s *Session) proofOf(p *principal.Principal) []byte {
 	mac := hmac.New(sha256.New, s.Salt[:])
 	mac.Write([]byte(p.SecretKey + "\x00" + p.SessionToken))
@@ -167,7 +167,7 @@ func (c *Console) handleSessions() {
 			return
 		}
 		p, ok := c.cfg.Principal(keys.AccessKeyID)
-		if !ok { // It was there a moment ago.
+		if !ok { // The key was known a moment ago.
 			page(w, http.StatusForbidden, r, "The access key is no longer known.")
 			return
 		}
@@ -188,7 +188,7 @@ func (c *Console) handleSessions() {
 	})
 }
 
-// backOfSignIn is where somebody was who signs in.
+// backOfSignIn returns the address of the page from which somebody signs in.
 func backOfSignIn(r *http.Request) string {
 	if r.PostForm != nil {
 		return backOf(r)

@@ -18,7 +18,7 @@ import (
 type listedGroup struct {
 	*lattice.TargetGroup
 	targets []*lattice.Target
-	rules   int // that forward to it
+	rules   int // the rules that forward to it
 	counts  map[shape.TargetStatus]int
 	traffic traffic
 }
@@ -227,7 +227,7 @@ func healthCheckCell(h *shape.HealthCheckConfig) cell {
 	return c
 }
 
-// targetTable shows each target with its last check. Those that do not work come first.
+// targetTable shows each target with its last check. Unhealthy ones come first.
 func (v *visit) targetTable(g *listedGroup) *table {
 	reports := v.cfg.Report(g.TargetGroup, g.targets)
 	slices.SortStableFunc(reports, func(a, b health.TargetReport) int {

@@ -61,7 +61,7 @@ func ago(t time.Time) string {
 	return span(d) + " ago"
 }
 
-// span writes a time that people need not know exactly.
+// span writes a duration, rounded for people.
 func span(d time.Duration) string {
 	switch {
 	case d < time.Minute:
@@ -145,7 +145,7 @@ func words(constant string) string {
 	return constant[:1] + strings.ToLower(strings.ReplaceAll(constant[1:], "_", " "))
 }
 
-// capital begins a sentence.
+// capital writes a text with a capital letter, to begin a sentence.
 func capital(s string) string {
 	if s == "" {
 		return ""
@@ -153,7 +153,7 @@ func capital(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// targetMark is how the status of a target is marked.
+// targetMark returns the mark for the status of a target.
 func targetMark(status shape.TargetStatus) string {
 	switch status {
 	case shape.TargetStatusHealthy:
@@ -166,7 +166,7 @@ func targetMark(status shape.TargetStatus) string {
 	return "idle"
 }
 
-// health is how many targets have which status, as a cell.
+// health returns a cell that says how many targets have which status.
 func healthCell(counts map[shape.TargetStatus]int) cell {
 	total := 0
 	for _, n := range counts {
@@ -206,7 +206,7 @@ func compact(v any) string {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	if encoder.Encode(v) != nil { // It was made from JSON.
+	if encoder.Encode(v) != nil { // This cannot fail: the value was made from JSON.
 		return ""
 	}
 	return strings.TrimSuffix(b.String(), "\n")

@@ -54,7 +54,7 @@ func (c *Control) CreateAccessLogSubscription(ctx context.Context, caller api.Ca
 	})
 }
 
-// setDestination gives a subscription its destination.
+// setDestination checks and sets the destination of a subscription.
 func setDestination(s *lattice.AccessLogSubscription, arn *string) error {
 	var ok bool
 	if s.DestinationType, s.DestinationARN, ok = lattice.StoredLogDestination(*arn); !ok {
@@ -116,7 +116,7 @@ func (c *Control) UpdateAccessLogSubscription(ctx context.Context, caller api.Ca
 	})
 }
 
-// DeleteAccessLogSubscription ends sending access logs to a destination.
+// DeleteAccessLogSubscription stops sending access logs to a destination.
 func (c *Control) DeleteAccessLogSubscription(ctx context.Context, caller api.Caller, in *shape.DeleteAccessLogSubscriptionRequest) (*shape.DeleteAccessLogSubscriptionResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteAccessLogSubscriptionResponse, error) {
 		s, err := find[*lattice.AccessLogSubscription](tx, caller, lattice.KindAccessLogSubscription, in.AccessLogSubscriptionIdentifier)

@@ -9,8 +9,8 @@ import (
 	"trellis/internal/lattice"
 )
 
-// findAttachable returns the service, service network or resource configuration that an identifier, an id or an ARN,
-// names. Policies and access log subscriptions are attached to these.
+// findAttachable returns the service, service network or resource configuration that an identifier names, by id or ARN.
+// Policies and access log subscriptions are attached to these.
 func findAttachable(v catalog.View, caller api.Caller, identifier *string) (lattice.Resource, error) {
 	kind, _ := lattice.KindOfID((*identifier)[strings.LastIndexByte(*identifier, '/')+1:])
 	path, err := identifierPath(caller, kind, identifier)

@@ -16,8 +16,8 @@ import (
 // bytes count, white space too.
 const maxAuthPolicyBytes = 10 * 1024
 
-// PutAuthPolicy attaches an auth policy to a service or service network, in place of the one before. It may have
-// line breaks: API PutAuthPolicy forbids them, but the guide itself sends files that have them (UG auth-policies).
+// PutAuthPolicy attaches an auth policy to a service or service network, and replaces an existing one. It may have line
+// breaks: API PutAuthPolicy forbids them, but the guide sends files that have them (UG auth-policies).
 func (c *Control) PutAuthPolicy(ctx context.Context, caller api.Caller, in *shape.PutAuthPolicyRequest) (*shape.PutAuthPolicyResponse, error) {
 	if size := len(*in.Policy); size > maxAuthPolicyBytes {
 		return nil, api.Invalid("policy", fmt.Sprintf("An auth policy must have at most %d bytes; this one has %d.", maxAuthPolicyBytes, size))
@@ -91,7 +91,7 @@ func authPolicyState(resource lattice.Resource) shape.AuthPolicyState {
 	return shape.AuthPolicyStateInactive
 }
 
-// newAttachedPolicy returns a policy that is attached to a resource now.
+// newAttachedPolicy returns a policy that is being attached to a resource.
 func (c *Control) newAttachedPolicy(resource lattice.Resource, text string) lattice.AttachedPolicy {
 	now := c.now()
 	return lattice.AttachedPolicy{

@@ -39,9 +39,9 @@ type Config struct {
 	Quotas lattice.Quotas
 	// FailCreation returns why a resource that is being created cannot be, or empty strings. Nil means that none fails.
 	FailCreation func(kind lattice.Kind) (code, message string)
-	// Inventory tells what other services know at AWS. Nil means that nobody does.
+	// Inventory tells what other services of AWS would know. Nil means nothing.
 	Inventory Inventory
-	// ResourceAddresses is how many addresses there are at which clients can reach resources. 0 means that none gets any.
+	// ResourceAddresses is the number of addresses at which clients can reach resources. 0 means that resources get none.
 	ResourceAddresses uint32
 	// Resolver looks for the TXT records that verify domains. The default is net.DefaultResolver.
 	Resolver Resolver
@@ -58,13 +58,13 @@ type TargetHealth interface {
 // Control implements the operations of the API.
 type Control struct {
 	Config
-	// due is signalled when a deletion or a drain has begun, whose end Run must bring about.
+	// due is signalled when a deletion or a drain has begun, which Run must end.
 	due      chan struct{}
 	verifier verifier
 	quotas   lattice.QuotaTable
-	// entered is signalled when the inventory has changed, and with it perhaps the VPC endpoints.
+	// entered is signalled when the inventory has changed, perhaps with new VPC endpoints.
 	entered chan struct{}
-	// lastAddress is the number of the address that was given last.
+	// lastAddress is the number of the last address that was given.
 	lastAddress atomic.Uint32
 }
 
@@ -85,14 +85,14 @@ func New(cfg Config) *Control {
 	return &Control{Config: cfg, due: make(chan struct{}, 1), entered: make(chan struct{}, 1), verifier: newVerifier(), quotas: cfg.Quotas.InForce()}
 }
 
-// read answers an operation that changes nothing from a consistent view of the catalog.
+// read runs an operation that changes nothing over a consistent view of the catalog.
 func read[Out any](c *Control, fn func(v catalog.View) (*Out, error)) (out *Out, err error) {
 	c.Catalog.Read(func(v catalog.View) { out, err = fn(v) })
 	return out, err
 }
 
-// change answers an operation that updates or deletes something. Like every function given to a transaction, fn may
-// run more than once; the last response counts.
+// change runs an operation that updates or deletes something. Like every function given to a transaction, fn may run more than
+// once; the last response counts.
 func change[Out any](ctx context.Context, c *Control, fn func(tx *catalog.Tx) (*Out, error)) (*Out, error) {
 	var out *Out
 	err := c.commit(ctx, func(tx *catalog.Tx) (err error) {
@@ -114,7 +114,7 @@ func (c *Control) commit(ctx context.Context, fn func(tx *catalog.Tx) error) err
 	if err := c.Catalog.Commit(ctx, fn); err != nil {
 		return commitError(err)
 	}
-	// Only with a delay can fn have begun something for Run to end.
+	// Only with a delay can fn have begun something that Run must end.
 	if c.LifecycleDelay > 0 {
 		c.signalDue()
 	}

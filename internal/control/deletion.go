@@ -34,7 +34,7 @@ func (c *Control) remove(tx *catalog.Tx, rec lattice.Resource) string {
 	return gone.Meta().Lifecycle.Status(now)
 }
 
-// end removes a resource's record, and those that go with it.
+// end removes a resource's record, and the records that are deleted with it.
 func (c *Control) end(tx *catalog.Tx, rec lattice.Resource) {
 	tx.Delete(rec.Key())
 	meta := rec.Meta()
@@ -53,7 +53,7 @@ func (c *Control) end(tx *catalog.Tx, rec lattice.Resource) {
 	}
 }
 
-// signalDue makes Run look at what is due. Call it once that is in the catalog, or Run could miss it.
+// signalDue makes Run look at what is due. Call it after the change is in the catalog, or Run could miss it.
 func (c *Control) signalDue() {
 	select {
 	case c.due <- struct{}{}:
@@ -69,8 +69,7 @@ func (c *Control) Wake() {
 }
 
 // Run ends the deletions and drains that are due, looks for the records that verify domains, and gives addresses to what VPC
-// endpoints lead to, until ctx ends. Every
-// node may run it: whoever comes first ends them, and the others find nothing left to do.
+// endpoints lead to, until ctx ends. Every node may run it: the first one ends them, and the others find nothing left to do.
 func (c *Control) Run(ctx context.Context) error {
 	var others sync.WaitGroup
 	others.Go(func() { c.verifyDomains(ctx) })
@@ -87,7 +86,7 @@ func (c *Control) endAllDue(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 			return
-		case errors.As(err, new(*catalog.UnavailableError)): // The catalog has logged it.
+		case errors.As(err, new(*catalog.UnavailableError)): // The catalog has logged this error.
 			next = dueInterval
 		case err != nil:
 			c.Log.Error("ending deletions and drains", "error", err)

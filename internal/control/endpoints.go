@@ -10,9 +10,9 @@ import (
 	"trellis/internal/lattice"
 )
 
-// Inventory tells what at AWS other services know: which VPC endpoints there are, and what can be a target.
+// Inventory tells what other services of AWS would know: which VPC endpoints there are, and what can be a target.
 type Inventory interface {
-	// Current returns what there is now. It may be nil, which is nothing.
+	// Current returns the present inventory. Nil means an empty one.
 	Current() *inventory.Snapshot
 }
 
@@ -64,7 +64,7 @@ func (c *Control) attachEndpoints(ctx context.Context, key lattice.Key) error {
 // attach makes the record of the association of a resource configuration with an endpoint.
 func (c *Control) attach(tx *catalog.Tx, key lattice.Key, e inventory.VPCEndpoint) (err error) {
 	a := c.newEndpointAssociation(key, e)
-	// Nobody connects to a group, but to its children.
+	// Clients connect to the children of a group, not to the group.
 	if r, ok := catalog.Get[*lattice.ResourceConfiguration](tx, key); !ok || !r.IsGroup() {
 		if a.AddressNumber, err = c.freeAddress(tx); err != nil {
 			return err

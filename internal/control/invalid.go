@@ -9,7 +9,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// invalid returns the ValidationException that names all wrong fields, or nil when there are none.
+// invalid returns a ValidationException that names all wrong fields, or nil if there are none.
 func invalid(problems []lattice.FieldProblem) error {
 	switch len(problems) {
 	case 0:

@@ -14,7 +14,7 @@ const defaultPageSize = 100
 // query is the question of a list operation: a token answers only the question that it was given for.
 type query struct {
 	Operation  string
-	Index      lattice.Index // what is listed, whether or not the catalog has such an index
+	Index      lattice.Index // identifies the list; the catalog need not have such an index
 	Filter     string
 	MaxResults *int32
 	NextToken  *string
@@ -25,12 +25,12 @@ func newQuery(operation string, index lattice.Index, maxResults *int32, nextToke
 	return query{Operation: operation, Index: index, MaxResults: maxResults, NextToken: nextToken}
 }
 
-// joined is what associations join with service networks, as the input of a list names it.
+// joined describes what associations join with service networks, and how the input of a list names it.
 type joined struct {
-	member     string       // of the input
+	member     string       // the input's member
 	identifier *string      // its value
-	kind       lattice.Kind // of what an ARN in it is about
-	property   string       // by which the associations are indexed
+	kind       lattice.Kind // the kind of resource in it
+	property   string       // the index of its associations
 }
 
 // ofAssociations has a query list the associations of a service network, of what they join with it, or of both; then the

@@ -12,7 +12,7 @@ import (
 )
 
 // freeAddress returns the number of an address at which a resource can be reached, or 0 if there are no such addresses at
-// all. One that has come free is taken again as late as possible: others may remember to what it led.
+// all. A freed address is reused as late as possible, since clients may remember what it led to.
 func (c *Control) freeAddress(v catalog.View) (uint32, error) {
 	last := c.lastAddress.Load()
 	for i := range c.ResourceAddresses {
@@ -55,13 +55,12 @@ func (c *Control) putWithAddresses(tx *catalog.Tx, a *lattice.ServiceNetworkReso
 		} else {
 			a = a.WithEndpointAddress(way, number)
 		}
-		tx.Put(a) // So that the number is taken.
+		tx.Put(a) // Put it, so that the number counts as taken.
 	}
 	return nil
 }
 
-// InventoryChanged has resources get addresses at which clients reach them through VPC endpoints that are new in the
-// inventory. It does not wait for that.
+// InventoryChanged makes Run give resources addresses for new VPC endpoints in the inventory. It does not wait for that.
 func (c *Control) InventoryChanged() {
 	select {
 	case c.entered <- struct{}{}:
@@ -69,7 +68,7 @@ func (c *Control) InventoryChanged() {
 	}
 }
 
-// numberEndpoints gives addresses to what VPC endpoints lead to, until ctx ends.
+// numberEndpoints gives addresses to resources behind VPC endpoints, until ctx ends.
 func (c *Control) numberEndpoints(ctx context.Context) {
 	for {
 		if err := c.numberMissing(ctx); err != nil && ctx.Err() == nil && !errors.As(err, new(*catalog.UnavailableError)) {
@@ -83,7 +82,7 @@ func (c *Control) numberEndpoints(ctx context.Context) {
 	}
 }
 
-// numberMissing gives addresses to all resources that have none of their own yet for a way to them.
+// numberMissing gives an address to each resource and endpoint that lacks one.
 func (c *Control) numberMissing(ctx context.Context) error {
 	if c.ResourceAddresses == 0 {
 		return nil

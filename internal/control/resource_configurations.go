@@ -105,7 +105,7 @@ func (c *Control) setGateway(tx *catalog.Tx, caller api.Caller, r *lattice.Resou
 	return rejected(g.TypeProblem(r.Type), g.AddressProblem(r.Definition))
 }
 
-// joinGroup gives a child what it has from its group. The creation may repeat it, but not with another value.
+// joinGroup gives a child what it inherits from its group. The creation may repeat it, but not with another value.
 func (c *Control) joinGroup(tx *catalog.Tx, caller api.Caller, r *lattice.ResourceConfiguration, in *shape.CreateResourceConfigurationRequest) (*lattice.ResourceConfiguration, error) {
 	group, err := find[*lattice.ResourceConfiguration](tx, caller, lattice.KindResourceConfiguration, in.ResourceConfigurationGroupIdentifier)
 	if err != nil {
@@ -199,7 +199,7 @@ func (c *Control) ListResourceConfigurations(_ context.Context, caller api.Calle
 	scope := caller.Scope()
 	q := newQuery("ListResourceConfigurations", lattice.All(lattice.KindResourceConfiguration, scope), in.MaxResults, in.NextToken)
 	q.Filter = fmt.Sprintf("%s %s %s", gatewayID, groupID, verificationID)
-	switch { // the list that is likely to be the shortest
+	switch { // The list that is probably the shortest.
 	case groupID != "":
 		q.Index = lattice.By(lattice.KindResourceConfiguration, scope, "group", groupID)
 	case verificationID != "":
@@ -318,13 +318,13 @@ func (c *Control) DeleteResourceConfiguration(ctx context.Context, caller api.Ca
 			return nil, api.Conflict(resourceTypes[lattice.KindResourceConfiguration], r.ID, fmt.Sprintf("ResourceConfiguration %s has child resource configuration(s)", r.ID))
 		}
 		for _, a := range associations {
-			c.end(tx, a) // at once, since what it leads to is deleted
+			c.end(tx, a) // It ends at once, since its resource is deleted.
 		}
 		for _, a := range slices.Collect(catalog.All[*lattice.ResourceEndpointAssociation](tx, endpointAssociationsOf(r.Key()))) {
-			tx.Delete(a.Key()) // its endpoint has just left the inventory
+			tx.Delete(a.Key()) // Its endpoint has just left the inventory.
 		}
 		for _, child := range slices.Collect(catalog.All[*lattice.ResourceConfiguration](tx, childrenOf(r))) {
-			c.end(tx, child) // Of a cluster, with which they have come.
+			c.end(tx, child) // The children of a cluster are deleted with it.
 		}
 		c.remove(tx, r)
 		return &shape.DeleteResourceConfigurationResponse{}, nil
@@ -340,7 +340,7 @@ func (c *Control) addClusterEndpoints(tx *catalog.Tx, cluster *lattice.ResourceC
 	database, _ := c.inventory().Database(*cluster.Definition.ArnResource.Arn)
 	for i, e := range database.Endpoints {
 		if e.Role == "" {
-			continue // A database that is no cluster.
+			continue // The database is not a cluster.
 		}
 		name := fmt.Sprintf("%.30s-%s-%d", cluster.Name, e.Role, i)
 		child := &lattice.ResourceConfiguration{

@@ -59,7 +59,7 @@ func (c *Control) ListResourceEndpointAssociations(ctx context.Context, caller a
 	})
 }
 
-// payers returns who pays for what: the owner of the resource gateway for it.
+// payers returns who pays for what: the owner of a resource gateway pays for it.
 func payers() []shape.PayerResponsibilityEntry {
 	return []shape.PayerResponsibilityEntry{{
 		PayerResponsibilityType: shape.PayerResponsibilityPayerResourceGatewayAccount, Scope: shape.PayerResponsibilityScopeResourceGatewayCharges}}
@@ -69,7 +69,7 @@ func payers() []shape.PayerResponsibilityEntry {
 func admits(filter, value string) bool { return filter == "" || filter == value }
 
 // DeleteResourceEndpointAssociation detaches a VPC endpoint from a resource configuration. The endpoint stays in the
-// inventory, so a record remembers that the two no longer belong together.
+// inventory, so a record keeps the two apart.
 func (c *Control) DeleteResourceEndpointAssociation(ctx context.Context, caller api.Caller, in *shape.DeleteResourceEndpointAssociationRequest) (*shape.DeleteResourceEndpointAssociationResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteResourceEndpointAssociationResponse, error) {
 		a, err := find[*lattice.ResourceEndpointAssociation](tx, caller, lattice.KindResourceEndpointAssociation, in.ResourceEndpointAssociationIdentifier)

@@ -10,8 +10,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// PutResourcePolicy attaches a resource policy to a service, service network or resource configuration, in place of
-// the one before.
+// PutResourcePolicy attaches a resource policy to a service, service network or resource configuration, and replaces an
+// existing one.
 func (c *Control) PutResourcePolicy(ctx context.Context, caller api.Caller, in *shape.PutResourcePolicyRequest) (*shape.PutResourcePolicyResponse, error) {
 	if err := checkPolicy(*in.Policy, policy.ResourcePolicyRequirements()); err != nil {
 		return nil, err

@@ -100,7 +100,7 @@ func (c *Control) UpdateRule(ctx context.Context, caller api.Caller, in *shape.U
 
 // BatchUpdateRule updates up to ten rules of a listener in one transaction. Priorities are compared when all updates have
 // been made, so that rules can swap theirs; the Gateway API controller reorders its rules this way. A rule that cannot be
-// updated is reported and does not prevent the other updates. Priorities that collide in the end are no single rule's
+// updated is reported and does not prevent the other updates. If priorities collide after all updates, no single rule is at
 // fault, and all updates are refused.
 func (c *Control) BatchUpdateRule(ctx context.Context, caller api.Caller, in *shape.BatchUpdateRuleRequest) (*shape.BatchUpdateRuleResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.BatchUpdateRuleResponse, error) {

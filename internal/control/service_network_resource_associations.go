@@ -74,8 +74,8 @@ func (c *Control) newResourceAssociation(serviceNetworkID string, r *lattice.Res
 	return a
 }
 
-// associateWith puts a child into the service network of its group's association, unless it is there by itself or is
-// going.
+// associateWith puts a child into the service network of its group's association, unless it is associated by itself or is
+// being deleted.
 func (c *Control) associateWith(tx *catalog.Tx, group *lattice.ServiceNetworkResourceAssociation, child *lattice.ResourceConfiguration) error {
 	a := c.newResourceAssociation(group.ServiceNetworkID, child)
 	if _, held := tx.Holder(a.PairClaim()); held || child.Lifecycle.Deleting() {
@@ -139,7 +139,7 @@ func (c *Control) GetServiceNetworkResourceAssociation(_ context.Context, caller
 }
 
 // ListServiceNetworkResourceAssociations lists the associations of a service network or of a resource configuration,
-// or of both. What a group has brought with it is listed only with includeChildren, or for the child itself.
+// or of both. The children of a group are listed only with includeChildren, or for the child itself.
 func (c *Control) ListServiceNetworkResourceAssociations(_ context.Context, caller api.Caller, in *shape.ListServiceNetworkResourceAssociationsRequest) (*shape.ListServiceNetworkResourceAssociationsResponse, error) {
 	q := newQuery("ListServiceNetworkResourceAssociations", lattice.Index{}, in.MaxResults, in.NextToken)
 	suffix := ""
@@ -161,8 +161,8 @@ func (c *Control) ListServiceNetworkResourceAssociations(_ context.Context, call
 	})
 }
 
-// DeleteServiceNetworkResourceAssociation takes a resource configuration out of a service network. What a group has
-// brought with it goes at once; what is taken out alone makes the association of the group partial.
+// DeleteServiceNetworkResourceAssociation takes a resource configuration out of a service network. The children of a group
+// leave with it at once. A child that leaves alone makes the association of the group partial.
 func (c *Control) DeleteServiceNetworkResourceAssociation(ctx context.Context, caller api.Caller, in *shape.DeleteServiceNetworkResourceAssociationRequest) (*shape.DeleteServiceNetworkResourceAssociationResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.DeleteServiceNetworkResourceAssociationResponse, error) {
 		a, err := find[*lattice.ServiceNetworkResourceAssociation](tx, caller, lattice.KindServiceNetworkResourceAssociation, in.ServiceNetworkResourceAssociationIdentifier)
@@ -184,8 +184,7 @@ func (c *Control) DeleteServiceNetworkResourceAssociation(ctx context.Context, c
 	})
 }
 
-// withChildren ends the names of the indexes that have, besides what was associated by itself, what groups have brought
-// with them.
+// withChildren ends the names of the indexes that also have the children that came with their groups.
 const withChildren = "+children"
 
 // associationsOf is the index of the associations of a resource configuration, without those of its children.
@@ -193,14 +192,14 @@ func associationsOf(r *lattice.ResourceConfiguration) lattice.Index {
 	return lattice.By(lattice.KindServiceNetworkResourceAssociation, r.Scope, "resourceconfiguration", r.ID)
 }
 
-// resourcesOf is the index of the associations of a service network with resource configurations, without those that
-// groups have brought with them.
+// resourcesOf is the index of the associations of a service network with resource configurations, without children that came
+// with their groups.
 func resourcesOf(n *lattice.ServiceNetwork) lattice.Index {
 	return lattice.By(lattice.KindServiceNetworkResourceAssociation, n.Scope, "servicenetwork", n.ID)
 }
 
-// resourceAssociation returns all that the API shows of the association of a resource configuration. What it joins
-// cannot have been deleted. None is managed by a service here.
+// resourceAssociation returns all that the API shows of the association of a resource configuration. The resource
+// configuration and the network cannot have been deleted. No association is managed by a service here.
 func (c *Control) resourceAssociation(v catalog.View, a *lattice.ServiceNetworkResourceAssociation) *shape.GetServiceNetworkResourceAssociationResponse {
 	r, _ := catalog.Get[*lattice.ResourceConfiguration](v, lattice.ResourceConfigurationKey(a.Scope, a.ResourceConfigurationID))
 	n, _ := catalog.Get[*lattice.ServiceNetwork](v, lattice.ServiceNetworkKey(a.Scope, a.ServiceNetworkID))

@@ -75,7 +75,7 @@ func (c *Control) ListServiceNetworks(_ context.Context, caller api.Caller, in *
 	})
 }
 
-// UpdateServiceNetwork changes the type of authorization.
+// UpdateServiceNetwork changes the auth type.
 func (c *Control) UpdateServiceNetwork(ctx context.Context, caller api.Caller, in *shape.UpdateServiceNetworkRequest) (*shape.UpdateServiceNetworkResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateServiceNetworkResponse, error) {
 		n, err := find[*lattice.ServiceNetwork](tx, caller, lattice.KindServiceNetwork, in.ServiceNetworkIdentifier)
@@ -122,7 +122,7 @@ func countAssociations(v catalog.View, n *lattice.ServiceNetwork) associationCou
 	}
 }
 
-// what says in AWS's words what is associated, or returns "" when nothing is.
+// what returns what is associated, in AWS's words, or "" if nothing is.
 func (a associationCount) what() string {
 	switch {
 	case a.vpcs > 0:

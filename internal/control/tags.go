@@ -12,7 +12,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// TagResource adds tags to a resource of any kind, and replaces the values of those that it has.
+// TagResource adds tags to a resource of any kind, and replaces the values of tags that it already has.
 func (c *Control) TagResource(ctx context.Context, caller api.Caller, in *shape.TagResourceRequest) (*shape.TagResourceResponse, error) {
 	if err := invalid(lattice.TagProblems(in.Tags)); err != nil {
 		return nil, err
@@ -49,8 +49,8 @@ func (c *Control) ListTagsForResource(_ context.Context, caller api.Caller, in *
 	})
 }
 
-// retag replaces the tags of a resource by what change makes of a copy of them. The resource's lastUpdatedAt stays:
-// tags are not part of it. A resource that is being deleted can be tagged while it can be seen.
+// retag replaces the tags of a resource by a copy to which change was applied. The resource's lastUpdatedAt stays: tags are
+// not part of it. A resource that is being deleted can be tagged while it can be seen.
 func (c *Control) retag(ctx context.Context, caller api.Caller, arn string, change func(tags map[string]string)) error {
 	return c.commit(ctx, func(tx *catalog.Tx) error {
 		rec, err := findByARN(tx, caller, arn)
@@ -100,7 +100,7 @@ func findByARN(v catalog.View, caller api.Caller, arn string) (lattice.Resource,
 	return nil, api.NotFound(resourceType, arn)
 }
 
-// withoutPartition cuts "arn:aws:" off, so that the ARNs of all partitions name the same resource.
+// withoutPartition removes "arn:aws:", so that the ARNs of all partitions name the same resource.
 func withoutPartition(arn string) string { return strings.SplitN(arn, ":", 3)[2] }
 
 // checkTags refuses tags that a new resource cannot have.

@@ -121,8 +121,8 @@ func (c *Control) targetGroupSummary(v catalog.View, group *lattice.TargetGroup)
 	return summary
 }
 
-// UpdateTargetGroup changes the health check settings, the only part of a target group that can be changed. It is
-// done when it answers: the API has no status for a target group being updated.
+// UpdateTargetGroup changes the health check settings, the only part of a target group that can be changed. The update is
+// complete when the operation returns: the API has no status for a target group that is being updated.
 func (c *Control) UpdateTargetGroup(ctx context.Context, caller api.Caller, in *shape.UpdateTargetGroupRequest) (*shape.UpdateTargetGroupResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.UpdateTargetGroupResponse, error) {
 		group, err := findTargetGroup(tx, caller, in.TargetGroupIdentifier)
@@ -171,7 +171,7 @@ func (c *Control) DeleteTargetGroup(ctx context.Context, caller api.Caller, in *
 }
 
 // checkTargetGroupDeletable refuses to delete a target group that is being created, that a rule or a default action
-// uses, or that has targets, draining ones included. The text about targets is AWS's, the other ours.
+// uses, or that has targets, draining ones included. The text about targets is AWS's; the other is Trellis's.
 func (c *Control) checkTargetGroupDeletable(v catalog.View, group *lattice.TargetGroup) error {
 	conflict := func(reason string) error {
 		return api.Conflict(resourceTypes[lattice.KindTargetGroup], group.ID, fmt.Sprintf("TargetGroup %s %s", group.ID, reason))
