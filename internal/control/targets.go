@@ -22,8 +22,8 @@ const (
 	targetNotRegistered = "TargetNotRegistered"
 )
 
-// RegisterTargets makes targets members of a target group, those that can be. A target that is registered already
-// stays as it is; one that is draining becomes a new member.
+// RegisterTargets makes those targets members of a target group that can be. A target that is registered already stays as it
+// is; one that is draining becomes a new member.
 func (c *Control) RegisterTargets(ctx context.Context, caller api.Caller, in *shape.RegisterTargetsRequest) (*shape.RegisterTargetsResponse, error) {
 	return change(ctx, c, func(tx *catalog.Tx) (*shape.RegisterTargetsResponse, error) {
 		m, err := c.membership(tx, caller, in.TargetGroupIdentifier)
@@ -58,7 +58,7 @@ type membership struct {
 	c     *Control
 	tx    *catalog.Tx
 	group *lattice.TargetGroup
-	// record is a copy of the stored one. Its members are nil where one has been removed.
+	// record is a copy of the stored record. A removed member is nil in it.
 	record  *lattice.Targets
 	places  map[member]int // in record.Members
 	changed bool
@@ -66,7 +66,7 @@ type membership struct {
 	registered int
 }
 
-// member is what tells the targets of a target group apart.
+// member identifies a target in a target group.
 type member struct {
 	id   string
 	port int32
@@ -95,7 +95,7 @@ func (c *Control) membership(tx *catalog.Tx, caller api.Caller, identifier *stri
 	return m, nil
 }
 
-// each makes a change to each of some targets, and returns those to which it was made and those to which it was not.
+// each makes a change to each target of a request. It returns the targets that were changed and those that were not.
 func (m *membership) each(targets []shape.Target, change func(in shape.Target, target member) *shape.TargetFailure) ([]shape.Target, []shape.TargetFailure) {
 	successful, unsuccessful := []shape.Target{}, []shape.TargetFailure{}
 	seen := map[member]bool{}
@@ -164,7 +164,7 @@ func (m *membership) remove(in shape.Target, target member) *shape.TargetFailure
 	return nil
 }
 
-// put stores what has been changed.
+// put stores the changed record.
 func (m *membership) put() {
 	if m.changed {
 		putTargets(m.tx, m.record, func(target *lattice.Target) bool { return target == nil })
@@ -251,7 +251,7 @@ func (f targetFilter) admits(target *lattice.Target) bool {
 	return len(f) == 0 || f[filterEntry(target.ID, target.Port)] || f[filterEntry(target.ID, 0)]
 }
 
-// String is the same for all filters that admit the same.
+// String returns the same text for all filters that admit the same targets.
 func (f targetFilter) String() string { return strings.Join(slices.Sorted(maps.Keys(f)), "\n") }
 
 // targetsOf returns a target group's targets in order of registration, draining ones included.

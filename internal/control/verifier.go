@@ -41,8 +41,8 @@ const (
 	maxLookupInterval     = 10 * time.Minute
 )
 
-// verifier looks for the TXT records of domain verifications. Each node does: it costs the others a look-up. What has
-// been verified is not looked for again.
+// verifier looks for the TXT records of domain verifications. Each node does so, at the cost of one look-up each. A verified
+// domain is not looked for again.
 type verifier struct {
 	// started is signalled when a verification has been started on this node.
 	started chan struct{}
@@ -74,8 +74,8 @@ func (c *Control) verifyDomains(ctx context.Context) {
 	}
 }
 
-// verifyDue looks for the records that are due, and returns how long it is until another one can be: what other nodes
-// have started is noticed within dueInterval.
+// verifyDue looks for the records that are due, and returns how long to wait for the next one: at most dueInterval, within
+// which it notices what other nodes have started.
 func (c *Control) verifyDue(ctx context.Context) time.Duration {
 	now := c.Now()
 	wait := dueInterval

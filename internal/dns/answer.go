@@ -14,17 +14,17 @@ const (
 	// ttl is how many seconds others may keep an answer: here, names follow changes at once, and elsewhere they should do so soon
 	//
 	ttl = 5
-	// maxUDPBytes is how large a response over UDP may be, whatever the client accepts: larger ones would come in
-	// fragments, which get lost (DNS Flag Day 2020).
+	// maxUDPBytes bounds a response over UDP, whatever the client accepts: a larger one would be sent in fragments, which get
+	// lost (DNS Flag Day 2020).
 	maxUDPBytes = 1232
 	minUDPBytes = 512 // which every client takes (RFC 1035 4.2.1)
 )
 
-// query is a question and where it has come from.
+// query is a question and its sender.
 type query struct {
 	*dns.Msg
 	client netip.Addr
-	local  netip.Addr // at which it has arrived
+	local  netip.Addr // the address at which it has arrived
 }
 
 // read reads a query. ok is false for a message that is not a query and gets no response at all, since it may be the
@@ -32,7 +32,7 @@ type query struct {
 func read(message []byte) (m *dns.Msg, ok bool) {
 	m = &dns.Msg{Data: message}
 	if err := m.Unpack(); err != nil {
-		// If there is a head, an error can say that the rest is malformed.
+		// With a complete head, the response can say that the rest is malformed.
 		head := &dns.Msg{Data: message, Options: dns.MsgOptionUnpackHeader}
 		if len(message) < headerBytes || head.Unpack() != nil || head.Response {
 			return nil, false
@@ -59,8 +59,8 @@ func nameOf(q *dns.Msg) string {
 	return strings.TrimSuffix(strings.ToLower(q.Question[0].Header().Name), ".")
 }
 
-// nameIn returns the name that a message asks for, in lower case and without a dot at its end, if it seems to be a query as most
-// are. It costs a fraction of reading the message.
+// nameIn returns the name that a message asks for, in lower case and without a dot at its end, if the message looks like an
+// ordinary query. It costs a fraction of reading the message.
 func nameIn(message []byte) (string, bool) {
 	const opcodeAndResponse = 0xf8
 	if len(message) < headerBytes || message[2]&opcodeAndResponse != 0 || message[4] != 0 || message[5] != 1 {
@@ -125,11 +125,11 @@ func (s *Server) found(q query, name string, entry Entry) *dns.Msg {
 	r := reply(q.Msg)
 	r.Authoritative = true
 	asked := dns.RRToType(q.Question[0])
-	owner := q.Question[0].Header().Name // As it was asked for: some clients check the case of letters.
+	owner := q.Question[0].Header().Name // The name is written as in the question, since some clients check the case of letters.
 	if entry.Canonical != "" {
 		r.Answer = append(r.Answer, &dns.CNAME{Hdr: header(owner), CNAME: rdata.CNAME{Target: entry.Canonical + "."}})
 		owner = entry.Canonical + "."
-		zone, _ = zoneOf(entry.Canonical, s.cfg.Domain) // That of the last name (RFC 2308 2.1).
+		zone, _ = zoneOf(entry.Canonical, s.cfg.Domain) // The authority record is that of the last name (RFC 2308 2.1).
 		if asked == dns.TypeCNAME {
 			return r
 		}
@@ -153,7 +153,7 @@ func (s *Server) found(q query, name string, entry Entry) *dns.Msg {
 	if len(r.Answer) == count {
 		// The name exists, but has no record of that type (RFC 2308 2.2).
 		if zone == "" {
-			zone = name // As of the zones that Lattice makes for names of resources.
+			zone = name // Like the zones that Lattice makes for names of resources.
 		}
 		r.Ns = append(r.Ns, authority(zone))
 	}
@@ -212,7 +212,7 @@ func header(name string) dns.Header {
 	return dns.Header{Name: name, TTL: ttl, Class: dns.ClassINET}
 }
 
-// authority returns the record that tells a client how long it may take a name for missing.
+// authority returns the record that tells clients how long they may cache that a name does not exist.
 func authority(zone string) *dns.SOA {
 	return &dns.SOA{Hdr: header(zone + "."), SOA: rdata.SOA{
 		Ns: "ns." + zone + ".", Mbox: "hostmaster." + zone + ".", Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: ttl,
@@ -226,7 +226,7 @@ func reply(q *dns.Msg) *dns.Msg {
 	}}
 	r.Question = q.Question
 	if q.UDPSize > 0 {
-		r.UDPSize = maxUDPBytes // Says that EDNS is understood here (RFC 6891 7).
+		r.UDPSize = maxUDPBytes // This tells the client that the server supports EDNS (RFC 6891 7).
 	}
 	return r
 }

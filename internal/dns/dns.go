@@ -28,11 +28,11 @@ type Config struct {
 	Domain string
 	// Names knows the names.
 	Names Names
-	// Addresses are those of the data plane. If there are none, it is the address at which the query has arrived.
+	// Addresses are those of the data plane. Without any, it is the address at which the query has arrived.
 	Addresses []netip.Addr
 	// Forward are the servers that are asked for all other names, in turn. Without any, such queries are refused.
 	Forward []netip.AddrPort
-	// Log gets what goes wrong. Nil means slog.Default.
+	// Log gets errors. Nil means slog.Default.
 	Log *slog.Logger
 }
 
@@ -54,7 +54,7 @@ type Entry struct {
 // Server answers queries. It is ready once Listen has returned.
 type Server struct {
 	cfg     Config
-	packets []*packetPort // one for each version of IP
+	packets []*packetPort // one socket for each version of IP
 	stream  net.Listener
 	ask     forwarder
 
@@ -144,7 +144,7 @@ func (s *Server) Close() error {
 	return errors.Join(problems...)
 }
 
-// pause waits after something has failed that may fail again at once.
+// pause waits after an error that may come again at once.
 func pause(ctx context.Context) {
 	select {
 	case <-time.After(50 * time.Millisecond):

@@ -74,7 +74,7 @@ func (f *forwarder) forward(ctx context.Context, network string, query []byte) (
 	return nil, errors.Join(problems...)
 }
 
-// exchange asks one server, with a new id and from a new port, since whoever guesses both may answer in its place (RFC 5452
+// exchange asks one server, with a new id and from a new port: anybody who guesses both could answer in its place (RFC 5452
 // 4).
 func exchange(ctx context.Context, network string, server netip.AddrPort, query []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)

@@ -7,7 +7,7 @@ import "golang.org/x/sys/unix"
 // hasMore reports whether a packet has come that has not been read.
 func (p *packetPort) hasMore() bool {
 	more := false
-	// If the port is closed, reading says so.
+	// If the port is closed, the next read returns the error.
 	err := p.raw.Control(func(fd uintptr) {
 		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		n, err := unix.Poll(fds[:], 0)

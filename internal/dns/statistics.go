@@ -2,7 +2,7 @@ package dns
 
 import "codeberg.org/miekg/dns"
 
-// rcodeBits is how many bits of a response's code stand in its head (RFC 1035 4.1.1). EDNS has more (RFC 6891 6.1.3), which are
+// rcodeBits is how many bits of a response's code are in its head (RFC 1035 4.1.1). EDNS has more (RFC 6891 6.1.3), which are
 // ignored here.
 const rcodeBits = 4
 
@@ -24,5 +24,5 @@ func (s *Server) Responses() map[string]int64 {
 	return counted
 }
 
-// Dropped returns how many queries were dropped that were not for names that exist, because too many waited.
+// Dropped returns how many queries for other names were dropped because too many waited.
 func (s *Server) Dropped() int64 { return s.dropped.Load() }

@@ -13,15 +13,15 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// deniedAtOnce is how many queries for unknown names are answered until it is seen whether others have come.
+// deniedAtOnce is how many queries for unknown names are answered before the server looks for others that have come.
 const deniedAtOnce = 4
 
 // servePackets answers queries over UDP on this goroutine: an answer takes some microseconds. Only what is forwarded has a
 // goroutine.
 //
-// Queries for names that exist are answered as soon as they are read. The others wait, until nothing is left to be read or some
-// have been read: reading takes a fraction of the time of an answer, so a storm of them hardly delays what it is not about, and
-// does not push it out of the kernel's buffer.
+// Queries for names that exist are answered as soon as they are read. The others wait until nothing is left to read, or enough
+// have been read. Reading takes a fraction of the time of an answer, so a storm of unknown names hardly delays other queries,
+// and does not push them out of the kernel's buffer.
 func (s *Server) servePackets(ctx context.Context, port *packetPort) error {
 	later := newWaiting()
 	for {
@@ -41,14 +41,14 @@ func (s *Server) servePackets(ctx context.Context, port *packetPort) error {
 	}
 }
 
-// take answers a query if it is for a name that exists, or else has it wait, if there is room.
+// take answers a query for a name that exists. Other queries wait, if there is room.
 func (s *Server) take(port *packetPort, p packet, later *waiting) {
 	client := p.client.Addr().Unmap()
 	known := false
 	if name, ok := nameIn(p.bytes); ok {
 		_, known = s.cfg.Names.Find(name, client)
 	}
-	if !known && !later.hasRoom(client) { // Reading all of it would take longer than all else.
+	if !known && !later.hasRoom(client) { // Reading the whole message would take longer than everything else.
 		s.dropped.Add(1)
 		return
 	}
@@ -71,7 +71,7 @@ func (s *Server) take(port *packetPort, p packet, later *waiting) {
 	later.add(waits)
 }
 
-// denyPacket answers a query that is not for a name that exists.
+// denyPacket answers a query for a name that does not exist.
 func (s *Server) denyPacket(ctx context.Context, port *packetPort, waited pending) {
 	q, p := waited.query, waited.packet
 	if waited.response != nil {
@@ -114,17 +114,17 @@ type packet struct {
 	bytes  []byte
 	client netip.AddrPort
 	local  netip.Addr // at which it has arrived
-	index  int        // of the interface, for addresses that need one
+	index  int        // the index of the interface, for addresses that need one
 }
 
 // packetPort reads packets with the address at which they have arrived, and sends responses from that address: clients accept no
 // other.
 type packetPort struct {
 	conn    *net.UDPConn
-	local   netip.Addr // at which all packets arrive, unless it is unspecified
+	local   netip.Addr // the address at which all packets arrive, unless it is unspecified
 	batch   batch
 	raw     syscall.RawConn
-	packets []ipv4.Message // which are those of IPv6, too
+	packets []ipv4.Message // batch has the same messages for IPv6
 }
 
 // batch is an *ipv4.PacketConn or an *ipv6.PacketConn.
@@ -133,8 +133,8 @@ type batch interface {
 }
 
 const (
-	// packetBuffer is how many bytes of queries the kernel should keep for us: a burst of queries that are only refused must not
-	// push others out.
+	// packetBuffer is how many bytes of queries the kernel should keep: a burst of queries that are only refused must not push
+	// others out.
 	packetBuffer = 1 << 20
 	// packetsAtOnce is how many packets are read at once, and maxQueryBytes how much of each: we tell clients to send no more
 	// than maxUDPBytes.
@@ -213,7 +213,7 @@ func (p *packetPort) arrivedAt(control []byte) (netip.Addr, int) {
 	return address.Unmap(), index
 }
 
-// write sends a response. Nobody knows whether it arrives: clients ask again.
+// write sends a response. It may get lost: clients ask again.
 func (p *packetPort) write(to packet, response []byte) {
 	var control []byte
 	switch {

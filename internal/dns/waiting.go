@@ -13,10 +13,10 @@ const (
 	maxOfSource = 32
 )
 
-// waiting is the queries that are not for names that exist, each of which waits for its turn. Sources take turns, so that one that
-// floods the server keeps only itself waiting.
+// waiting holds the queries for names that do not exist. Sources take turns, so that one that floods the server keeps only
+// itself waiting.
 type waiting struct {
-	turns []netip.Prefix // the sources of which queries wait, the next one first
+	turns []netip.Prefix // the sources with waiting queries, the next one first
 	of    map[netip.Prefix][]pending
 	count int
 }
@@ -25,7 +25,7 @@ type waiting struct {
 type pending struct {
 	query
 	packet   packet
-	response *dns.Msg // if that is known already
+	response *dns.Msg // set if its name is known already
 }
 
 func newWaiting() *waiting { return &waiting{of: make(map[netip.Prefix][]pending)} }
@@ -35,7 +35,7 @@ func (w *waiting) hasRoom(client netip.Addr) bool {
 	return w.count < maxWaiting && len(w.of[sourceOf(client)]) < maxOfSource
 }
 
-// add has a query wait, for which there is room.
+// add lets a query wait. There must be room.
 func (w *waiting) add(q pending) {
 	source := sourceOf(q.client)
 	line := w.of[source]

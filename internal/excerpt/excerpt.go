@@ -1,10 +1,10 @@
 // Package excerpt cuts texts that somebody else wrote, so that they can stand in an error or in the log without filling it.
 package excerpt
 
-// Shown is how much of what a client sent stands in an error, in characters.
+// Shown is how many characters of a client's text an error shows.
 const Shown = 64
 
-// Of returns a text, cut after so many characters if it is longer.
+// Of returns a text, cut after limit characters if it is longer.
 func Of(text string, most int) string {
 	characters := 0
 	for i := range text {

@@ -21,16 +21,15 @@ type Elsewhere struct {
 	cfg ElsewhereConfig
 
 	mu sync.Mutex // mu guards the fields below.
-	// clients are those of a Region and an endpoint.
+	// clients are by Region and endpoint.
 	clients map[place]*lambda.Client
 	loaded  bool
 	shared  aws.Config
 }
 
-// ElsewhereConfig says what is invoked elsewhere beside functions that have an endpoint.
+// ElsewhereConfig says which functions are invoked elsewhere, in addition to those that have an endpoint.
 type ElsewhereConfig struct {
-	// Endpoint is the base URL of the Lambda API that has the functions that the inventory does not know. Empty means
-	// that AWS's own has them, if there are any elsewhere.
+	// Endpoint is the base URL of the Lambda API for functions without an endpoint of their own. Empty means AWS's.
 	Endpoint string
 	// Unknown: functions that the inventory does not know are invoked at Endpoint.
 	Unknown bool
@@ -43,7 +42,7 @@ func NewElsewhere(cfg ElsewhereConfig) *Elsewhere {
 	return &Elsewhere{cfg: cfg, clients: map[place]*lambda.Client{}}
 }
 
-// has reports whether a function is one of those that are invoked elsewhere.
+// has reports whether a function is invoked elsewhere.
 func (e *Elsewhere) has(f inventory.Function, known bool) bool {
 	return e != nil && (f.Endpoint != nil || f.IsElsewhere || !known && e.cfg.Unknown)
 }

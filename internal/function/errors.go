@@ -16,7 +16,7 @@ func (e *UnknownError) Error() string {
 // ThrottledError says that all of a function's processes were busy for too long, or that too many events waited for them.
 type ThrottledError struct {
 	Function    string
-	Concurrency int // 0 if it is not known, since another API throttled
+	Concurrency int // 0 if another API throttled
 	Err         error
 }
 
@@ -97,10 +97,10 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the %s of the function %s is larger than %d bytes", e.What, e.Function, MaxPayload)
 }
 
-// UnreachableError says that the Lambda API that has a function cannot be reached, or refuses.
+// UnreachableError says that a function's Lambda API cannot be reached, or refuses.
 type UnreachableError struct {
 	Function string
-	Endpoint string // empty for AWS's own
+	Endpoint string // empty for AWS's API
 	Err      error
 }
 

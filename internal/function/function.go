@@ -58,9 +58,9 @@ type Functions struct {
 	watcher *watcher
 	owned   sync.WaitGroup // processes and the sweep
 	ending  context.Context
-	end     context.CancelFunc // ends all processes
-	name    string             // marks what all processes of this node have started
-	calls   tally.Calls        // of functions that no pool has
+	end     context.CancelFunc // kills all processes
+	name    string             // marks everything that this node's processes have started
+	calls   tally.Calls        // the statistics of functions without a pool
 
 	mu       sync.Mutex // mu guards the fields below. It is held before that of a pool.
 	pools    map[string]*pool
@@ -68,7 +68,7 @@ type Functions struct {
 	closed   bool
 }
 
-// New returns functions of which none is declared. They run until Close.
+// New returns Functions without any function declared. They run until Close.
 func New(cfg Config) *Functions {
 	cfg.SettleTime = cmp.Or(cfg.SettleTime, 50*time.Millisecond)
 	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 5*time.Minute)
@@ -113,9 +113,9 @@ func (f *Functions) Declare(functions []inventory.Function) {
 
 // Invocation is an event for a function.
 type Invocation struct {
-	// ARN is what the function was invoked as: it may name a version or an alias.
+	// ARN is the ARN by which the function was invoked: it may name a version or an alias.
 	ARN string
-	// Event is JSON. It must not be changed any more.
+	// Event is JSON. The caller must not change it after the call.
 	Event []byte
 	// RequestID is the id of the event for the function and the log. A new one replaces an id that does not have Lambda's
 	// form.
@@ -125,7 +125,7 @@ type Invocation struct {
 }
 
 // Invoke runs a function once and returns what it answers, which is JSON if the function keeps to its contract. The error
-// is one of this package's, or that of ctx. An event that a process has is not taken back when ctx ends.
+// is one of this package's, or that of ctx. When ctx ends, a process that has the event keeps it.
 func (f *Functions) Invoke(ctx context.Context, in Invocation) (response Response, err error) {
 	calls := &f.calls
 	defer func(began time.Time) { calls.Add(tally.Call{Name: "elsewhere", Code: kindOf(err)}, time.Since(began)) }(time.Now())

@@ -31,7 +31,7 @@ func waitFor(cmd *exec.Cmd, ended func()) {
 		}
 	}
 	ended()
-	_ = cmd.Wait() // its state says more than the error
+	_ = cmd.Wait() // The process's state says more than the error.
 }
 
 // maxKillRounds bounds how often to look for processes that were started in the meantime.

@@ -20,9 +20,9 @@ func killGroup(leader int) { _ = syscall.Kill(-leader, syscall.SIGKILL) }
 // waitFor waits until a process has ended, and calls a function. The number of the group is not given to others as long as
 // a child of the process has it.
 func waitFor(cmd *exec.Cmd, ended func()) {
-	_ = cmd.Wait() // its state says more than the error
+	_ = cmd.Wait() // The process's state says more than the error.
 	ended()
 }
 
-// killMarked finds nothing here: no process sees the environment of others.
+// killMarked does nothing here: a process cannot see the environment of others.
 func killMarked(string) {}

@@ -12,12 +12,12 @@ import (
 	"sync"
 )
 
-// keeperVariable tells a process that it is a keeper, and the mark of what it is to end.
+// keeperVariable tells a process that it is a keeper. Its value is the mark of the processes that it must end.
 const keeperVariable = "_TRELLIS_KEEPER"
 
-// keeper is a process of this program that outlives the main one for a moment, however that ends, and kills what functions
-// have left running. Lines on its standard input tell it the process groups: "number" for one that has begun, "-number" for
-// one that has ended. All methods may be called on nil, which keeps nothing.
+// keeper is a process of this program that outlives the main one for a moment, however that ends, and kills the processes that
+// functions have left running. Lines on its standard input tell it the process groups: "number" for one that has begun,
+// "-number" for one that has ended. All methods may be called on nil, and do nothing then.
 type keeper struct {
 	cmd *exec.Cmd
 
@@ -25,7 +25,7 @@ type keeper struct {
 	lines io.WriteCloser
 }
 
-// errNoKeep keeps programs that do not call Keep from starting processes without end, each of them the keeper of the last.
+// errNoKeep is for programs that do not call Keep: each would start a keeper of its keeper, without end.
 var errNoKeep = errors.New("a keeper cannot have one: the program must call function.Keep before all else")
 
 func startKeeper(prefix string, start func(*exec.Cmd) error) (*keeper, error) {
@@ -38,7 +38,7 @@ func startKeeper(prefix string, start func(*exec.Cmd) error) (*keeper, error) {
 	}
 	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), keeperVariable+"="+prefix)
-	ownGroup(cmd) // a terminal's Ctrl-C is not for it
+	ownGroup(cmd) // a terminal's Ctrl-C must not reach it
 	lines, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (k *keeper) close() {
 		return
 	}
 	_ = k.lines.Close()
-	_ = k.cmd.Wait() // nothing is left for it to do
+	_ = k.cmd.Wait() // The keeper is gone, and has nothing left to do.
 }
 
 // Keep reports whether this process was started as a keeper. If so, it has done its work, and must end.

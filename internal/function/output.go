@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// maxLine bounds a line of the log; what is longer becomes several.
+	// maxLine bounds a line of the log; a longer one becomes several.
 	maxLine = 8 << 10
-	// keptLines and keptLine bound what is kept of the last lines.
+	// keptLines and keptLine bound the number and the length of the last lines that are kept.
 	keptLines, keptLine = 10, 500
 	// pipeBytes is what a pipe holds: reading that much reads all that was written before.
 	pipeBytes = 64 << 10
@@ -32,7 +32,7 @@ type output struct {
 	pipe    *os.File
 	raw     syscall.RawConn
 	buffer  [pipeBytes]byte
-	partial []byte // of a line
+	partial []byte // the incomplete line at the end
 	id      string // of the last event
 	last    []string
 }
@@ -55,7 +55,7 @@ func (o *output) open() (*os.File, error) {
 	o.pipe = read
 	go func() {
 		defer close(o.ended)
-		// It ends with the pipe, or at the deadline that close sets.
+		// Reading ends with the pipe, or at the deadline that close sets.
 		_ = o.raw.Read(func(fd uintptr) bool {
 			o.mu.Lock()
 			defer o.mu.Unlock()
@@ -103,7 +103,7 @@ func (o *output) finish() {
 	o.flush()
 }
 
-// close waits until what was written has been logged. Nobody writes any more.
+// close waits until everything written has been logged. Nothing may be written after it.
 func (o *output) close() {
 	// A process that has escaped every kill may hold the pipe open.
 	_ = o.pipe.SetReadDeadline(time.Now().Add(time.Second))
@@ -129,7 +129,7 @@ func (o *output) take(b []byte) {
 	}
 }
 
-// flush logs a line, if there is any of it.
+// flush logs an incomplete line, if there is one.
 func (o *output) flush() {
 	line := strings.ToValidUTF8(strings.TrimRight(string(o.partial), "\r"), "\uFFFD")
 	o.partial = o.partial[:0]

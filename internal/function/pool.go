@@ -22,18 +22,18 @@ type pool struct {
 	calls     tally.Calls
 
 	mu sync.Mutex // mu guards the fields below, and those of its processes that say so.
-	// declared is the function as it is now. Its command, environment and so on are those of the present generation.
+	// declared is the function as it is now. The present generation has its command, its environment and so on.
 	declared   inventory.Function
 	generation int // counts reloads
 	processes  map[*process]struct{}
-	idle       []*process    // of the present generation; the last one was used last
+	idle       []*process    // idle ones of the present generation; the last one was used last
 	starting   int           // processes of the present generation that have not asked for an event yet
 	present    int           // processes of the present generation
-	waiting    []*invocation // the first one waits longest
+	waiting    []*invocation // the first one has waited the longest
 	works      bool          // some process of the present generation has asked for an event
 	broken     *StartError   // why the present generation cannot start
 	lastError  *Incident
-	retiring   bool // no process is kept
+	retiring   bool // idle processes are ended at once
 	closed     bool // the function is gone
 }
 
@@ -41,11 +41,11 @@ type pool struct {
 type invocation struct {
 	Invocation
 	done     chan outcome // has room for one
-	deadline time.Time    // once a process has it
+	deadline time.Time    // set once a process has it
 	timeout  time.Duration
 }
 
-// The reasons for which a process gets no event, and its response is not taken.
+// The reasons why a process gets no event, or why its response is refused.
 var (
 	errOutOfTurn  = errors.New("an event has not been answered yet, or another request waits for the next one")
 	errEnding     = errors.New("this process is being ended")
@@ -81,14 +81,14 @@ func newPool(f *Functions, declared inventory.Function) *pool {
 	}
 }
 
-// show passes on what the function writes to whoever watches.
+// show passes on what the function writes to those who watch.
 func (p *pool) show(requestID, line string) {
 	if show := p.functions.cfg.Output; show != nil {
 		show(p.name, requestID, line)
 	}
 }
 
-// watch has the pool told of changes of the function's files.
+// watch makes the watcher tell the pool about changes of the function's files.
 func (p *pool) watch() {
 	p.functions.watcher.watch(p, p.declared.Watch, func(file string) { p.reload("a file changed", "file", file) })
 }
@@ -368,7 +368,7 @@ func (p *pool) expired(process *process) {
 	case process.state == ending || process.state == idle:
 		return
 	case process.current != nil && time.Until(process.current.deadline) > 0:
-		return // the timer fired for the phase before
+		return // The timer fired for the phase before.
 	}
 	process.late = true
 	process.end()
@@ -410,11 +410,12 @@ func (p *pool) ended(process *process, reason string, lines []string) {
 	p.startNeeded()
 }
 
-// startFailed notes that a process could not start. If none of its generation could before, all events fail from now on,
-// until something changes; else one does, so that events do not wait for a program that starts only now and then.
+// startFailed notes that a process could not start. If no process of its generation could start before, all events fail from
+// now on, until something changes. Otherwise one event fails, so that events do not wait for a program that starts only now
+// and then.
 func (p *pool) startFailed(err *StartError) {
 	if p.broken != nil {
-		return // It has been reported.
+		return // The failure has been reported.
 	}
 	p.note(err)
 	p.log.Error("the function cannot start; it is tried again when a file or its entry changes", "error", err)

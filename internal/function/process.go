@@ -36,7 +36,7 @@ type process struct {
 	pool       *pool
 	function   inventory.Function
 	generation int
-	name       string // the log stream at AWS
+	name       string // its log stream, named as at AWS
 	output     *output
 	next       chan *invocation // has room for the one event that is given while the process is idle
 	kill       context.CancelFunc
@@ -48,9 +48,9 @@ type process struct {
 	since   time.Time
 	current *invocation
 	asked   bool        // for an event, at least once
-	late    bool        // killed because its time was over
-	problem string      // what the program itself says of why it cannot start
-	timer   *time.Timer // of starting, the event, or asking for the next one
+	late    bool        // it was killed because its time was over
+	problem string      // why it cannot start, as the program says
+	timer   *time.Timer // for starting, for the event, or for asking for the next one
 }
 
 // newProcess returns a process that run starts. The pool's mu is held.
@@ -80,7 +80,7 @@ func (p *process) end() {
 	p.kill()
 }
 
-// wanted reports whether the process should go on: if it ends, it has done so by itself. The pool's mu is held.
+// wanted reports whether the process should still run: then its end is unexpected. The pool's mu is held.
 func (p *process) wanted() bool { return p.killed.Err() == nil || p.late }
 
 // take assigns an event to the process. The pool's mu is held.
@@ -100,7 +100,8 @@ func (p *process) give(inv *invocation) {
 // awaitNext bounds the time until the process asks for its next event. The pool's mu is held.
 func (p *process) awaitNext() { p.timer.Reset(p.function.Timeout) }
 
-// run starts the program, serves it the Runtime API and waits for its end, and for that of all that it has started.
+// run starts the program and serves the Runtime API to it. It waits for the end of the program and of all processes that it
+// has started.
 func (p *process) run() {
 	defer p.kill()
 	reason := p.serve()
@@ -124,7 +125,7 @@ func (p *process) serve() string {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(listener) // It ends when it is closed.
+		_ = server.Serve(listener) // Serve returns when the server is closed.
 	}()
 	defer func() {
 		_ = server.Close()
@@ -133,7 +134,7 @@ func (p *process) serve() string {
 
 	write, err := p.output.open()
 	if err != nil {
-		return "making a pipe for what it writes: " + err.Error()
+		return "making a pipe for its output: " + err.Error()
 	}
 	cmd := exec.Command(p.function.Command[0], p.function.Command[1:]...)
 	cmd.Dir = p.function.Directory
@@ -165,7 +166,7 @@ func (p *process) serve() string {
 	return cmd.ProcessState.String()
 }
 
-// markVariable has a different value for each process, by which its children are found wherever they have gone.
+// markVariable has a different value for each process. It identifies a process's children, even in other process groups.
 const markVariable = "_TRELLIS_PROCESS"
 
 func (p *process) mark() string { return markVariable + "=" + p.pool.functions.name + "." + p.name }

@@ -4,5 +4,5 @@ package function
 
 import "syscall"
 
-// readNow reads what has arrived, and fails with EAGAIN if that is nothing.
+// readNow reads what has arrived. If nothing has, it fails with EAGAIN.
 func readNow(fd uintptr, b []byte) (int, error) { return syscall.Read(int(fd), b) }

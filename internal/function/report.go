@@ -25,7 +25,7 @@ type ProcessReport struct {
 	State string `json:"state"`
 	// Since is when the process came into its state.
 	Since time.Time `json:"since"`
-	// RequestID is that of the event that the process has.
+	// RequestID is the id of the process's event.
 	RequestID string `json:"requestId,omitempty"`
 }
 

@@ -22,7 +22,7 @@ func newToken() string {
 
 var traceForm = regexp.MustCompile(`^[A-Za-z0-9=;:_.,-]{1,500}$`)
 
-// traceID returns the trace header of an event: the client's, or a new one that asks nobody to record it
+// traceID returns the trace header of an event: the client's, or a new one that asks for no recording
 // (docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html).
 func (inv *invocation) traceID() string {
 	if traceForm.MatchString(inv.TraceID) {

@@ -34,9 +34,9 @@ func (p *process) serveNext(w http.ResponseWriter, r *http.Request) {
 		case inv = <-p.next:
 		case <-r.Context().Done():
 			p.pool.leave(p)
-			return // An event that has just been given is lost with its process, which is late.
+			return // The process just got an event and is gone: the event times out.
 		case <-p.killed.Done():
-			<-r.Context().Done() // the process should not see a response that is not an event
+			<-r.Context().Done() // The process must not take an error for an event.
 			return
 		}
 	}
@@ -48,10 +48,10 @@ func (p *process) serveNext(w http.ResponseWriter, r *http.Request) {
 	h["Lambda-Runtime-Deadline-Ms"] = []string{strconv.FormatInt(inv.deadline.UnixMilli(), 10)}
 	h["Lambda-Runtime-Invoked-Function-Arn"] = []string{inv.ARN}
 	h["Lambda-Runtime-Trace-Id"] = []string{inv.traceID()}
-	_, _ = w.Write(inv.Event) // a process that does not get it is late
+	_, _ = w.Write(inv.Event) // If the process does not get it, the event times out.
 }
 
-// serveResponse receives what the function answers, at once or piece by piece.
+// serveResponse receives the function's response, at once or piece by piece.
 func (p *process) serveResponse(w http.ResponseWriter, r *http.Request) {
 	payload, err := readPayload(r)
 	o := outcome{response: Response{Payload: payload, ContentType: r.Header.Get("Content-Type")}}
@@ -60,7 +60,7 @@ func (p *process) serveResponse(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &tooLarge):
 		o = outcome{err: &TooLargeError{p.function.Name(), "response"}}
 	case err != nil:
-		return // the process has broken off; if it goes on, it is late
+		return // The process has broken off. If it still runs, the event times out.
 	case r.Trailer.Get("Lambda-Runtime-Function-Error-Type") != "":
 		// A streamed response can fail under way (docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html).
 		o = outcome{err: &HandlerError{Function: p.function.Name(), Type: r.Trailer.Get("Lambda-Runtime-Function-Error-Type")}}
@@ -79,7 +79,7 @@ func (p *process) serveError(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveInitError receives the error because of which the program cannot start. The program ends by itself after that.
+// serveInitError receives the reason why the program cannot start. The program ends by itself after that.
 func (p *process) serveInitError(w http.ResponseWriter, r *http.Request) {
 	err, ok := p.readError(r)
 	if !ok {
@@ -93,7 +93,7 @@ func (p *process) serveInitError(w http.ResponseWriter, r *http.Request) {
 	accept(w)
 }
 
-// finish passes on the result of the event. What the process has written by now belongs to it.
+// finish passes on the result of the event. The output so far belongs to that event.
 func (p *process) finish(w http.ResponseWriter, r *http.Request, o outcome) {
 	p.output.finish()
 	if err := p.pool.complete(p, r.PathValue("id"), o); err != nil {
@@ -127,7 +127,7 @@ func readPayload(r *http.Request) ([]byte, error) {
 	return io.ReadAll(http.MaxBytesReader(nil, r.Body, MaxPayload))
 }
 
-// maxErrorText bounds what is kept of an error's message.
+// maxErrorText bounds an error's message.
 const maxErrorText = 1000
 
 // readError reads an error that a runtime reports. ok is false if the process has broken off.

@@ -10,13 +10,13 @@ import (
 // starter starts processes from one thread that lives until close: Linux kills them when the thread that started them ends,
 // which then means that this process has ended (prctl(2), PR_SET_PDEATHSIG).
 type starter struct {
-	prefix  string // of what marks the processes and their children
+	prefix  string // the name of the variable that marks the processes and their children
 	log     *slog.Logger
 	asked   chan startRequest
 	running sync.WaitGroup
 
 	mu     sync.Mutex // mu guards the field below.
-	keeper *keeper    // nil before the first process, and if there can be none
+	keeper *keeper    // nil before the first process, and where no keeper can run
 }
 
 type startRequest struct {
@@ -31,7 +31,7 @@ func newStarter(prefix string, log *slog.Logger) *starter {
 }
 
 func (s *starter) run() {
-	runtime.LockOSThread() // and never unlocked: the thread ends
+	runtime.LockOSThread() // The thread is never unlocked, and so ends with the goroutine.
 	for request := range s.asked {
 		request.done <- request.cmd.Start()
 	}
@@ -46,7 +46,7 @@ func (s *starter) start(cmd *exec.Cmd) error {
 	if s.keeper == nil {
 		var err error
 		if s.keeper, err = startKeeper(s.prefix, s.startHere); err != nil {
-			s.log.Warn("if this process is killed, what functions have started may go on", "error", err)
+			s.log.Warn("if this process is killed, processes that functions have started may go on", "error", err)
 		}
 	}
 	k := s.keeper

@@ -7,7 +7,7 @@ import (
 	"trellis/internal/tally"
 )
 
-// kindOf returns what kind of error has ended an invocation. It is empty for none.
+// kindOf returns the kind of the error that ended an invocation, empty without an error.
 func kindOf(err error) string {
 	is := func(_ any, ok bool) bool { return ok }
 	switch {
@@ -36,18 +36,17 @@ func kindOf(err error) string {
 	}
 }
 
-// Statistics are what is counted of a function.
+// Statistics are the counters of a function.
 type Statistics struct {
 	Name string
 	// Invocations have the kinds of errors as their codes.
 	Invocations []tally.Counted
-	// Processes is how many are in which state, Waiting how many events wait for one.
+	// Processes counts the processes in each state, and Waiting the events that wait for one.
 	Processes map[string]int
 	Waiting   int
 }
 
-// Statistics returns what is counted of the functions that this node runs; and of all others together, under the name
-// "elsewhere".
+// Statistics returns the counters of each function that this node runs, and of all others together under the name "elsewhere".
 func (f *Functions) Statistics() []Statistics {
 	f.mu.Lock()
 	pools := make([]*pool, 0, len(f.pools))

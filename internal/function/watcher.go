@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// maxDirectories bounds what is watched of one function's files.
+	// maxDirectories bounds the directories that are watched for one function.
 	maxDirectories = 2000
-	// searchInterval is how often what is missing is looked for.
+	// searchInterval is how often missing files are looked for.
 	searchInterval = time.Second
 )
 
@@ -32,7 +32,7 @@ type watcher struct {
 	watched map[*pool]*watch
 }
 
-// watch is what a function depends on.
+// watch has the files that a function depends on.
 type watch struct {
 	paths    []string
 	onChange func(file string)
@@ -44,8 +44,8 @@ func newWatcher(settles time.Duration, log *slog.Logger) *watcher {
 	return &watcher{settles: settles, log: log, stop: make(chan struct{}), watched: map[*pool]*watch{}}
 }
 
-// watch calls a function after each change of some files, or of what is below some directories. It replaces what was
-// watched for the same pool.
+// watch calls a function after each change of the given files, or below the given directories. It replaces the watch of the
+// same pool.
 func (w *watcher) watch(p *pool, paths []string, onChange func(file string)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -55,7 +55,7 @@ func (w *watcher) watch(p *pool, paths []string, onChange func(file string)) {
 	}
 	entry := &watch{onChange: onChange}
 	for _, path := range paths {
-		// Changes are reported below the real directory, whatever links lead to it.
+		// The system reports changes by the real directory, whatever links lead to it.
 		if real, err := filepath.EvalSymlinks(path); err == nil {
 			path = real
 		}
@@ -103,7 +103,7 @@ func (w *watcher) add(p *pool, entry *watch) {
 		case err != nil:
 			entry.missing = true
 		case !info.IsDir():
-			// Its directory is watched, since a file that is replaced is another one.
+			// The file's directory is watched, since a replaced file is a new one.
 			_ = w.files.Add(filepath.Dir(path))
 		default:
 			w.addTree(p, path, &left)
@@ -112,7 +112,7 @@ func (w *watcher) add(p *pool, entry *watch) {
 }
 
 func (w *watcher) addTree(p *pool, root string, left *int) {
-	// The function cannot have used what it cannot read.
+	// A function does not depend on a directory that cannot be read.
 	_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() {
 			return nil
@@ -157,7 +157,7 @@ func (w *watcher) run() {
 	}
 }
 
-// changed marks those that depend on a file or directory.
+// changed marks the functions that depend on a file or directory.
 func (w *watcher) changed(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -188,7 +188,7 @@ func (w *watcher) settle(p *pool, entry *watch, name string) {
 	})
 }
 
-// search looks for what was missing.
+// search looks for missing files.
 func (w *watcher) search() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -242,7 +242,7 @@ func ignored(name string) bool {
 	return strings.HasPrefix(name, ".#")
 }
 
-// close is called when no function is left.
+// close ends watching. No function may be left.
 func (w *watcher) close() {
 	w.mu.Lock()
 	files := w.files

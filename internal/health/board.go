@@ -27,7 +27,7 @@ type group struct {
 	key      lattice.Key
 	record   *lattice.TargetGroup
 	coverage coverage
-	settings settings // of a checked group.
+	settings settings // The settings of a checked group.
 	targets  map[lattice.Key]*target
 
 	// For the queue: targets whose probe is due, oldest first; whether the group is in Checker.ready; and how many probes
@@ -42,7 +42,7 @@ type target struct {
 	group  *group
 	record *lattice.Target
 
-	// address is where it gets traffic, unless problem tells why nobody knows that.
+	// address is where it gets traffic, unless problem says why that is not known.
 	address netip.AddrPort
 	problem string
 	// state is also that of a target with a problem; last is the latest probe's, none before the first. Else they mean
@@ -84,9 +84,9 @@ type TargetReport struct {
 	ReasonCode string             `json:"reasonCode,omitempty"`
 	// Address is where probes go. It is invalid when that is not known, and when the target is draining.
 	Address netip.AddrPort `json:"address,omitzero"`
-	// Problem says why nobody knows where the target is.
+	// Problem says why the target's place is not known.
 	Problem string `json:"problem,omitempty"`
-	// Since is when the status became what it is, as far as probes decide about it.
+	// Since is when probes gave the target its status.
 	Since time.Time `json:"since,omitzero"`
 	// Last is the latest result, nil before the first.
 	Last *Result `json:"last,omitempty"`
@@ -149,7 +149,7 @@ func (c *Checker) Counts() []Counts {
 	return counts
 }
 
-// countsOf takes the lock for one group at a time: probes need it too.
+// The lock is taken for one group at a time, since probes need it too.
 func (c *Checker) countsOf(key lattice.Key) (n Counts, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

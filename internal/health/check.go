@@ -18,12 +18,12 @@ type check struct {
 	address  netip.AddrPort
 	began    time.Time
 	deadline time.Time // when the check is ended
-	position int       // in Checker.checks; -1 once it has been ended
+	position int       // its index in Checker.checks; -1 once it has been ended
 	isVoid   bool      // the series has ended: the outcome does not count
 	next     *check    // another one of the same target
 
-	cancel context.CancelCauseFunc // of a check with a goroutine of its own
-	call   call                    // of any other
+	cancel context.CancelCauseFunc // for a check with a goroutine of its own
+	call   call                    // for any other check
 }
 
 // outcome is what a check has found.
@@ -34,8 +34,8 @@ type outcome struct {
 	address  netip.AddrPort
 	status   int    // 0 without an answer
 	err      error  // why there is no answer
-	phase    string // during which the error occurred, if the error does not say it
-	body     string // its beginning, if it came with a wrong status code
+	phase    string // the phase of the error, if the error does not name it
+	body     string // the beginning of the body that came with a wrong status code
 }
 
 // passes reports whether the outcome is a success.
@@ -55,7 +55,7 @@ func (o *outcome) failure() string {
 	}
 }
 
-// result returns the outcome for people to read, and nil for none.
+// result returns the outcome for reports, or nil for none.
 func (o *outcome) result() *Result {
 	if o.question == nil {
 		return nil
@@ -124,7 +124,7 @@ func (c *Checker) endLate(now time.Time) {
 		k := heap.Pop(&c.checks).(*check)
 		late := (*lateError)(k.question)
 		if k.cancel != nil {
-			k.cancel(late) // Its goroutine finishes it.
+			k.cancel(late) // The check's goroutine finishes it.
 			continue
 		}
 		c.count(k, outcome{err: late, phase: c.poller.drop(k)}, nil)

@@ -6,9 +6,9 @@
 // Health decides nothing about requests (routing fails open when no target is available) and stores nothing: after a
 // restart every target is INITIAL, unless a Checker is told what another one knew.
 //
-// One goroutine keeps the schedule: it sleeps until a probe is due, has taken too long, or can go on. Over HTTP/1.1 without
-// TLS it carries all probes out itself, where the system has epoll; any other has a goroutine until it is over.
-// Another goroutine calls OnChange.
+// One goroutine keeps the schedule: it sleeps until a probe is due, has taken too long, or can go on. Where the system has
+// epoll, it carries out all probes over HTTP/1.1 without TLS itself. Every other probe has a goroutine of its own. Another
+// goroutine calls OnChange.
 //
 // Invariant: a target is in the schedule exactly as long as its record is registered and not draining, its address known,
 // its group in use, and checks of the group enabled.
@@ -32,12 +32,12 @@ const defaultConcurrency = 1024
 
 // Config is what a Checker needs of others.
 type Config struct {
-	// Resolve finds the place that a target gets traffic at, as it does for routing; the error tells why nobody knows it.
+	// Resolve finds the place where a target gets traffic, as it does for routing. The error says why the place is not known.
 	// It MUST NOT block. Nil is routing.ResolveLiteral.
 	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (routing.Place, error)
 	// Dialer connects to the targets. Nil is one that connects to any address.
 	Dialer *outbound.Dialer
-	// Prober asks the targets. Nil means over the network.
+	// Prober asks the targets. Nil asks them over the network.
 	Prober Prober
 	// Concurrency is how many probes may be under way at once; a quarter of them may be of one group. 0 means 1024. Further
 	// probes wait, so lower it only when file descriptors or memory are scarce.
@@ -59,7 +59,7 @@ type Checker struct {
 	goroutines sync.WaitGroup
 	isChanged  chan struct{} // wakes tellChanges.
 	sleeper    sleeper       // of keepSchedule
-	poller     *poller       // nil if there is none; it is keepSchedule's alone.
+	poller     *poller       // nil if there is none; only keepSchedule uses it.
 
 	mu       sync.RWMutex           // mu guards the fields below, and the groups and targets that they lead to.
 	board    map[lattice.Key]*group // the Board: the target groups in use.
@@ -160,7 +160,7 @@ func (c *Checker) forget(key lattice.Key) {
 	delete(c.board, key)
 }
 
-// forgetTarget ends the probes of a target, and drops what they have shown.
+// forgetTarget ends the probes of a target, and drops their results.
 func (c *Checker) forgetTarget(t *target) {
 	c.stopProbing(t)
 	t.probed, t.problem = false, ""
@@ -260,8 +260,8 @@ func (c *Checker) update(use routing.Use) (starting []*target) {
 	return starting
 }
 
-// configure gives a group its record. It reports whether the targets are asked a new question: their states stay, but the
-// answer to the new question is wanted at once, and answers to the old one do not count.
+// configure gives a group its record. It reports whether the targets are asked a new question: their states stay, but they are
+// asked at once, and answers to the old question do not count.
 func (c *Checker) configure(g *group, record *lattice.TargetGroup) (isNewQuestion bool) {
 	before, wasCoverage, wasKnown := g.settings, g.coverage, g.record != nil
 	g.record = record
@@ -274,7 +274,7 @@ func (c *Checker) configure(g *group, record *lattice.TargetGroup) (isNewQuestio
 			c.log.Error("no target can pass this health check", "targetGroup", record.ID, "error", err)
 		}
 	}
-	// Routing asked about the targets before it passed them on, when the group was unknown or not covered in this way.
+	// Routing asked about the targets before it passed them on, when the group was unknown or had other coverage.
 	if wasCoverage != g.coverage || !wasKnown && g.coverage != checked {
 		c.availabilityChanged(g.key)
 	}

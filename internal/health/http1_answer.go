@@ -11,7 +11,7 @@ import (
 // reset connection.
 type http1Answer struct {
 	in         []byte
-	start, end int // of what has come and was not taken up
+	start, end int // the bytes that have come and were not read yet
 	interim    int // how many interim responses there were
 	inBody     bool
 	kept       []byte // the first piece of the body
@@ -45,7 +45,7 @@ func (a *http1Answer) phase() string {
 	return awaiting
 }
 
-// room returns where the next bytes must be put.
+// room returns the memory for the next bytes.
 func (a *http1Answer) room() []byte {
 	if a.inBody && a.start == a.end {
 		a.start, a.end = 0, 0

@@ -22,7 +22,7 @@ import (
 // userAgent is how checks identify themselves.
 const userAgent = "Trellis-HealthChecker/1.0"
 
-// maxExcerptBytes is how much of a body readers of a report see.
+// maxExcerptBytes is how much of a body a report shows.
 const maxExcerptBytes = 256
 
 // The phases of a probe, as its error names them.
@@ -60,8 +60,8 @@ func newHTTPProber(dialer *outbound.Dialer) *httpProber {
 }
 
 // Probe asks with GET, a Host header that is the address, and Connection: close. Redirects are responses like any
-// other. The response's head and the first bytes of its body must arrive before ctx is done; nobody waits for the
-// rest of the body, which does not change the result.
+// other. The response's head and the first bytes of its body must arrive before ctx is done. The prober does not wait
+// for the rest of the body, which does not change the result.
 func (p *httpProber) Probe(ctx context.Context, probe Probe) (Answer, error) {
 	parsed, err := url.Parse(probe.URL())
 	if err != nil {
@@ -100,7 +100,7 @@ func (p *httpProber) connect(ctx context.Context, probe Probe) (net.Conn, error)
 }
 
 func (p *httpProber) askHTTP1(ctx context.Context, conn net.Conn, probe Probe, target string) (Answer, error) {
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // It wakes reads and writes.
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // The deadline wakes reads and writes.
 	defer stop()
 	if _, err := conn.Write(appendRequest(nil, target, probe.Address)); err != nil {
 		return Answer{}, failure(ctx, sending, err)
@@ -185,7 +185,7 @@ func isLocal(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
-// failed is the outcome of a check that got no response, because of an error during a phase.
+// failed returns the outcome of a check that got no response because of an error during a phase.
 func failed(phase string, err error) outcome {
 	if isLocal(err) {
 		return outcome{err: &UnmadeError{err}}

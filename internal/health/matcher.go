@@ -14,7 +14,7 @@ type Matcher struct {
 }
 
 // parseMatcher parses the API's matcher.httpCode: codes and ranges of codes, separated by commas, such as "200", "200,202",
-// "200-299" or a mix. Nobody knows whether AWS admits a mix, but the member's pattern does.
+// "200-299" or a mix. It is not known whether AWS admits a mix, but the member's pattern does.
 func parseMatcher(s string) (Matcher, error) {
 	var m Matcher
 	for item := range strings.SplitSeq(s, ",") {

@@ -33,7 +33,7 @@ func (p *pace) refill(now time.Time) {
 	p.filled = now
 }
 
-// next returns when a probe may begin, and the zero time for now.
+// next returns when a probe may begin: the zero time means now.
 func (p *pace) next(now time.Time) time.Time {
 	if p.tokens >= 1 {
 		return time.Time{}

@@ -23,11 +23,11 @@ type poller struct {
 	epoll  socket.Epoll
 	poll   func(uintptr) bool
 	events [128]unix.EpollEvent
-	ready  int // how many of events there are
+	ready  int // how many events there are
 
-	checks  map[int32]*check // by their sockets
-	request []byte           // room for one
-	answer  *http1Answer     // for the next check that has something to read
+	checks  map[int32]*check // the checks by their sockets
+	request []byte           // room for one request
+	answer  *http1Answer     // for the next check that reads a response
 	spare   []*http1Answer
 }
 
@@ -35,9 +35,9 @@ type poller struct {
 type call struct {
 	fd     int
 	phase  string
-	sent   int          // of the request
-	isOver bool         // the target has closed its side: a reset disturbs nobody
-	answer *http1Answer // nil until a part of it has come
+	sent   int          // the unsent rest of the request
+	isOver bool         // the target has closed its side, so a reset does no harm
+	answer *http1Answer // nil until a part of the response has come
 }
 
 func newPoller(dialer *outbound.Dialer, finish func(*check, outcome, []byte)) (*poller, error) {
@@ -60,7 +60,7 @@ func (p *poller) wake()            { _ = p.epoll.File.SetReadDeadline(time.Unix(
 func (p *poller) sleep() {
 	p.ready = 0
 	if err := p.epoll.Raw.Read(p.poll); err != nil {
-		p.look() // others are due as well
+		p.look() // Other probes are due as well.
 	}
 	for i := range p.events[:p.ready] {
 		if k := p.checks[p.events[i].Fd]; k != nil {
@@ -174,7 +174,7 @@ func (p *poller) drop(k *check) string {
 }
 
 func (p *poller) forget(k *check) {
-	p.beginner.End(k.call.fd, k.call.isOver) // This takes it out of the epoll instance.
+	p.beginner.End(k.call.fd, k.call.isOver) // Closing removes the socket from the epoll instance.
 	delete(p.checks, int32(k.call.fd))
 	k.call.answer = nil
 }

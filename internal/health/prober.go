@@ -14,7 +14,7 @@ type Probe struct {
 	Path string
 }
 
-// URL returns what is asked for.
+// URL returns the URL that is asked for.
 func (p Probe) URL() string {
 	scheme := "http://"
 	if p.HTTPS {
@@ -23,10 +23,10 @@ func (p Probe) URL() string {
 	return scheme + p.Address.String() + p.Path
 }
 
-// Answer is what a target said.
+// Answer is a target's answer to a probe.
 type Answer struct {
 	StatusCode int
-	// Body is the beginning of the body, for people to read.
+	// Body is the beginning of the body, for reports.
 	Body string
 }
 

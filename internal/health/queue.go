@@ -17,7 +17,7 @@ func (c *Checker) enqueue(t *target) {
 	c.makeReady(t.group)
 }
 
-// makeReady lines a group up for sending, if it has something to send and may.
+// makeReady adds a group to those that may send a probe, if it has one to send and may send it.
 func (c *Checker) makeReady(g *group) {
 	if !g.isReady && g.waiting.len() > 0 && g.probing < max(c.concurrency/groupShare, 1) {
 		g.isReady = true
@@ -36,7 +36,7 @@ func (c *Checker) takeTurns(turns []*check, now time.Time) (_ []*check, next tim
 		g := c.ready.pop()
 		g.isReady = false
 		t := g.waiting.pop()
-		if t.isWaiting { // Else its series has ended meanwhile.
+		if t.isWaiting { // Otherwise its series has ended meanwhile.
 			t.isWaiting = false
 			c.pace.take()
 			turns = append(turns, c.newCheck(t, now))

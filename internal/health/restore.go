@@ -31,8 +31,8 @@ func (c *Checker) Known() []Known {
 	return list
 }
 
-// Restore lets the targets of the first Apply, which must follow, begin with what another Checker knew. It may be called
-// several times, each time with other targets. All of them are probed as usual.
+// Restore gives the targets of the first Apply, which must follow, the results of another Checker. It may be called several
+// times, each time with other targets. All of them are probed as usual.
 func (c *Checker) Restore(list []Known) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -110,7 +110,7 @@ func (c *Checker) keepSchedule() {
 	}
 }
 
-// earlier returns the earlier of two times; the zero time is none.
+// earlier returns the earlier of two times. The zero time means none.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
 		return b

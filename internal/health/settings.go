@@ -10,13 +10,13 @@ import (
 	"trellis/internal/shape"
 )
 
-// coverage says what health checks do for a target group.
+// coverage says whether health checks apply to a target group.
 type coverage int
 
 const (
 	// checked: its targets are probed.
 	checked coverage = iota
-	// disabled: its settings say that they are not.
+	// disabled: its settings turn checks off.
 	disabled
 	// unsupported: its type has no health checks.
 	unsupported
@@ -41,7 +41,7 @@ type settings struct {
 	healthyThreshold, unhealthyThreshold int
 }
 
-// question is the part of the settings whose change makes earlier answers worthless.
+// question is the part of the settings whose change invalidates earlier answers.
 type question struct {
 	https, http2 bool
 	port         uint16 // 0: the port that the target gets traffic on.
@@ -59,7 +59,7 @@ func (q *question) probe(address netip.AddrPort) Probe {
 	return Probe{Address: address, HTTPS: q.https, HTTP2: q.http2, Path: q.path}
 }
 
-// at returns where a target is asked that gets traffic at an address.
+// at returns the address where a target with a given traffic address is asked.
 func (q *question) at(address netip.AddrPort) netip.AddrPort {
 	if q == nil || q.port == 0 {
 		return address
@@ -122,7 +122,7 @@ func orZero[T any](p *T) T {
 	return *p
 }
 
-// orDefault returns what p points to, and the default for nothing and for zero, which resets a member to its default.
+// orDefault returns what p points to. For nil, and for zero, which resets a member, it returns the default.
 func orDefault[T comparable](p *T, def T) T {
 	if v := orZero(p); v != *new(T) {
 		return v

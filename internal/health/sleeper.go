@@ -11,7 +11,7 @@ type sleeper interface {
 	sleep()
 }
 
-// alarm is a sleeper that waits for nothing but time.
+// alarm is a sleeper that waits only for time.
 type alarm struct {
 	timer *time.Timer
 	woken chan struct{}

@@ -14,13 +14,13 @@ import (
 // Dev accepts any credentials, or none, and checks no signature. The Region is the one in the signature's scope, so that a
 // test can work in several accounts and Regions without any set-up.
 type Dev struct {
-	// Region is that of a request that does not say.
+	// Region is the Region of requests that do not name one.
 	Region string
-	// Principals has those who got credentials from STS here, and knows the account of all other keys.
+	// Principals has the principals with credentials from this node's STS, and knows the account of all other keys.
 	Principals *principal.Directory
 }
 
-// maxAccessKeyID is how long an access key id can be (IAM, AccessKey).
+// maxAccessKeyID is the longest access key id (IAM, AccessKey).
 const maxAccessKeyID = 128
 
 // Authenticate implements api.Authenticator. It refuses only Regions that are not valid.

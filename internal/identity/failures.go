@@ -19,10 +19,10 @@ import (
 // The limits of refused signatures. A client with a wrong clock or secret gets the reason several times before it
 // is told to wait.
 const (
-	failuresPerSecond, failuresAtOnce             = 1, 10 // of one access key id from one source
-	sourceFailuresPerSecond, sourceFailuresAtOnce = 5, 50 // of all from one source
+	failuresPerSecond, failuresAtOnce             = 1, 10 // failures of one access key id from one source
+	sourceFailuresPerSecond, sourceFailuresAtOnce = 5, 50 // failures of all key ids from one source
 	maxAttackers, maxSources                      = 16384, 4096
-	// maxReports bounds the memory for what is reported, and how many lines there are a minute.
+	// maxReports bounds the memory for reports, and the lines in a minute.
 	maxReports     = 1024
 	reportInterval = time.Minute
 )
@@ -40,7 +40,7 @@ type Failures struct {
 	// proven are clients whose signatures have been correct. The mistakes of others at the same source do not slow them
 	// down: many clients may share an address.
 	proven map[client]struct{}
-	// seen counts what has happened since it was last reported.
+	// seen counts failures since they were last reported.
 	seen map[failure]int
 	// unseen counts failures that had no room in seen.
 	unseen int
@@ -136,7 +136,7 @@ func (f *Failures) failed(what failure, now time.Time) {
 	f.report(what, now)
 }
 
-// clone keeps a request's head from being kept with the key id.
+// The clone keeps the request's head from staying in memory with the key id.
 func (c client) clone() client { return client{c.source, strings.Clone(c.accessKeyID)} }
 
 // report reports a failure at once if it is the first of its kind, and otherwise counts it.
@@ -178,7 +178,7 @@ func (f *Failures) Run(ctx context.Context) error {
 	}
 }
 
-// summarize reports what has been counted since the last time. It forgets kinds that have not occurred since.
+// summarize reports the failures since the last time. It forgets kinds that have not occurred since.
 func (f *Failures) summarize(now time.Time) {
 	f.mu.Lock()
 	counts := make(map[failure]int, len(f.seen))
@@ -196,7 +196,7 @@ func (f *Failures) summarize(now time.Time) {
 		f.tell(what, count, now)
 	}
 	if unseen > 0 {
-		f.log.Warn("signatures of more clients than are told apart were refused", "count", unseen)
+		f.log.Warn("signatures of too many different clients to list were refused", "count", unseen)
 	}
 }
 
@@ -212,13 +212,13 @@ func (f *Failures) tell(what failure, count int, now time.Time) {
 	})
 }
 
-// clientOf returns the client that a request says it is from.
+// clientOf returns the client that a request names as its sender.
 func clientOf(r *http.Request) client {
 	c, _ := sigv4.NamedCredential(signedView(r))
 	who := client{accessKeyID: c.AccessKeyID[:min(len(c.AccessKeyID), maxAccessKeyID)]}
 	address, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return who // All that have no address are one source.
+		return who // Requests without an address count as one source.
 	}
 	ip, bits := address.Addr().Unmap().WithZone(""), 64
 	if ip.Is4() {
@@ -235,8 +235,8 @@ func (c client) shownSource() string {
 	return c.source.String()
 }
 
-// shownKeyID returns as much of an access key id as logs may hold. Users put secrets in its place by mistake: those are
-// longer than the ids that AWS gives out, which have 20 characters.
+// shownKeyID returns as much of an access key id as logs may hold. Users put secrets in its place by mistake, which are longer
+// than AWS's ids of 20 characters.
 func shownKeyID(id string) string {
 	const usual, prefix = 20, 4
 	cut := len(id) > usual

@@ -7,7 +7,7 @@ import (
 	"trellis/internal/sigv4"
 )
 
-// signedView is a request of net/http as signatures see it.
+// signedView is a request of net/http in the form that signatures need.
 func signedView(r *http.Request) *sigv4.Request {
 	return &sigv4.Request{
 		Method: []byte(r.Method), Path: []byte(r.URL.EscapedPath()), Query: []byte(r.URL.RawQuery), Host: []byte(r.Host),
@@ -21,7 +21,7 @@ type headers struct{ r *http.Request }
 // Header implements sigv4.Headers. A position is the number of a line among those of one name.
 func (h headers) Header(name string, from int) (value []byte, next int) {
 	values := h.r.Header.Values(name)
-	if name == "content-length" && h.r.ContentLength >= 0 { // net/http keeps it apart from the others.
+	if name == "content-length" && h.r.ContentLength >= 0 { // net/http keeps the host apart from the other headers.
 		values = []string{strconv.FormatInt(h.r.ContentLength, 10)}
 	}
 	if from >= len(values) {

@@ -44,7 +44,7 @@ type Principals interface {
 // Signed accepts requests that a known principal has signed with SigV4.
 type Signed struct {
 	principals Principals
-	regions    []string // Empty: any.
+	regions    []string // Empty means any.
 	services   []string
 	now        func() time.Time
 	signatures sigv4.Verifier
@@ -68,7 +68,7 @@ func (a *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (api
 	}
 	who, ok := a.principals.Principal(s.AccessKeyID)
 	if !ok || !hmac.Equal([]byte(who.SessionToken), []byte(s.SessionToken)) {
-		return api.Caller{}, refuse(codeUnknownKey, "The access key id or the session token is not known here. The keys are in the credentials file that the server names at its start, or were given by STS here.")
+		return api.Caller{}, refuse(codeUnknownKey, "The access key id or the session token is not known here. The keys are in the credentials file that the server names at its start, or come from this server's STS.")
 	}
 	payload, err := body()
 	if err != nil {
@@ -92,7 +92,7 @@ func (a *Signed) Authenticate(r *http.Request, body func() ([]byte, error)) (api
 	}, nil
 }
 
-// parse reads the signature of a request, which must have one.
+// parse reads the signature of a request. A request without one is refused.
 func parse(view *sigv4.Request, r *http.Request) (*sigv4.Signature, error) {
 	place := sigv4.PlaceOf(view)
 	if authorization := r.Header.Get("Authorization"); authorization != "" && place != sigv4.InHeader {

@@ -35,7 +35,7 @@ const dnsPort = 53
 // builder makes a snapshot from a file, and notes what is wrong with the file.
 type builder struct {
 	snapshot *Snapshot
-	// directory is where relative names begin. It is absolute.
+	// directory is the base of relative names. It is absolute.
 	directory string
 	readFile  func(name string) ([]byte, error)
 	problems  []error
@@ -224,7 +224,7 @@ func (b *builder) buildVPCEndpoints(f *file) {
 			b.wrong("type is %q; it must be Resource, ServiceNetwork or Tunnel", e.Type)
 		}
 	}
-	// In the order of their ids, whatever the order of the file.
+	// Endpoints are in the order of their ids, whatever the order of the file.
 	for _, lists := range []map[string][]VPCEndpoint{b.snapshot.resourceEndpoints, b.snapshot.networkEndpoints} {
 		for _, list := range lists {
 			slices.SortFunc(list, func(a, b VPCEndpoint) int { return strings.Compare(a.ID, b.ID) })
@@ -232,7 +232,7 @@ func (b *builder) buildVPCEndpoints(f *file) {
 	}
 }
 
-// privateDNS reads the DNS options of an endpoint, which are as those of VPC associations (API DnsOptions).
+// privateDNS reads the DNS options of an endpoint, which are like those of VPC associations (API DnsOptions).
 func (b *builder) privateDNS(enabled, preference string, domains []string) *PrivateDNS {
 	on, err := strconv.ParseBool(cmp.Or(enabled, "false"))
 	if err != nil {

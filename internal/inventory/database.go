@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// Database is a database of RDS, a cluster of databases, or something that stands for one.
+// Database is a database of RDS, a cluster of databases, or a substitute for one.
 type Database struct {
 	ARN string
-	// Endpoints are where it answers: one, or those of a cluster, of which the first is the writer's.
+	// Endpoints has one element, or those of a cluster, the writer's first.
 	Endpoints []DatabaseEndpoint
 }
 
-// DatabaseEndpoint is where a database answers.
+// DatabaseEndpoint is an address at which a database accepts connections.
 type DatabaseEndpoint struct {
 	// Role is roleWriter or roleReader for a cluster, and empty for a database that has one endpoint.
 	Role    string
 	Address netip.AddrPort
-	// DomainName is the name that RDS gave to it, in lower case, or "".
+	// DomainName is the name that RDS gave to the endpoint, in lower case, or "".
 	DomainName string
 }
 

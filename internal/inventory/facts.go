@@ -15,12 +15,12 @@ type Facts struct {
 	LoadBalancers  []LoadBalancer
 	Functions      []Function
 	Certificates   []Certificate
-	// ListsInstances and ListsLoadBalancers say that there are no others than these.
+	// ListsInstances and ListsLoadBalancers say that these lists are complete.
 	ListsInstances, ListsLoadBalancers bool
 }
 
 // with returns a snapshot that also has what sources know. If two know the same thing, the first one counts, and the file comes
-// before all of them. The problems are what could not be used.
+// before all of them. The problems name the facts that could not be used.
 func (s *Snapshot) with(all []*Facts) (_ *Snapshot, problems []string) {
 	sum := *s
 	sum.vpcs, sum.securityGroups, sum.members = maps.Clone(s.vpcs), maps.Clone(s.securityGroups), maps.Clone(s.members)
@@ -66,8 +66,8 @@ func addNew[V any](to map[string]V, key string, value V) bool {
 	return true
 }
 
-// addNetworks adds the networks of a VPC. A network that overlaps with another is left out, since the address of a client would
-// not tell in which of the two it is. At AWS, VPCs may overlap, and the default VPCs of all Regions do.
+// addNetworks adds the networks of a VPC. A network that overlaps with another is left out, since a client's address would not
+// tell which of the two it is in. At AWS, VPCs may overlap, and the default VPCs of all Regions do.
 func (s *Snapshot) addNetworks(vpc VPC) (problems []string) {
 	for _, network := range vpc.CIDRs {
 		i := slices.IndexFunc(s.networks, func(other vpcNetwork) bool { return other.prefix.Overlaps(network) })
@@ -83,7 +83,7 @@ func (s *Snapshot) addNetworks(vpc VPC) (problems []string) {
 
 // join makes an instance a member of its security groups.
 func (s *Snapshot) join(instance Instance) {
-	if instance.Address == (netip.Addr{}) { // It has been terminated.
+	if instance.Address == (netip.Addr{}) { // The instance has been terminated.
 		return
 	}
 	for _, group := range instance.SecurityGroups {

@@ -72,8 +72,8 @@ type ruleEntry struct {
 	SecurityGroups []string `yaml:"securityGroups"`
 }
 
-// Parse reads the text of an inventory. Relative names in it begin at a directory, which must be absolute; readFile reads the
-// PEM files that it names. The error joins one for each mistake, which names the element.
+// Parse reads the text of an inventory. Relative names in it are relative to a directory, which must be absolute. readFile
+// reads the PEM files that it names. The error joins one for each mistake, which names the element.
 func Parse(data []byte, directory string, readFile func(name string) ([]byte, error)) (*Snapshot, error) {
 	f, problems := decode(data)
 	if f == nil {
@@ -87,7 +87,7 @@ func Parse(data []byte, directory string, readFile func(name string) ([]byte, er
 	return b.snapshot, nil
 }
 
-// decode returns what could be understood of a text, nil if it is not YAML, and what is wrong with its form.
+// decode returns what it could read of a text, nil if it is not YAML, and what is wrong with its form.
 func decode(data []byte) (*file, []error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document yaml.Node
@@ -102,7 +102,7 @@ func decode(data []byte) (*file, []error) {
 	problems := unknownKeys(&document)
 	if wrong, ok := errors.AsType[*yaml.TypeError](document.Decode(&f)); ok {
 		for _, text := range wrong.Errors {
-			// The author of the file does not know Go's names of types.
+			// The author of the file does not know Go's names for types.
 			text, _, _ = strings.Cut(text, " into ")
 			problems = append(problems, errors.New(text))
 		}
@@ -113,7 +113,7 @@ func decode(data []byte) (*file, []error) {
 	return &f, problems
 }
 
-// unknownKeys reports the keys of a document that mean nothing, and names those that exist.
+// unknownKeys reports the unknown keys of a document, and names those that exist.
 func unknownKeys(document *yaml.Node) (problems []error) {
 	root := document.Content[0]
 	lists := keysOf(reflect.TypeFor[file]())
@@ -128,7 +128,7 @@ func unknownKeys(document *yaml.Node) (problems []error) {
 	return problems
 }
 
-// unknownKeysIn reports the keys that mean nothing in the elements of a list, and in the lists within them.
+// unknownKeysIn reports the unknown keys in the elements of a list, and in the lists within them.
 func unknownKeysIn(name string, list *yaml.Node, of reflect.Type) (problems []error) {
 	if list.Kind != yaml.SequenceNode || of.Kind() != reflect.Slice || of.Elem().Kind() != reflect.Struct {
 		return nil
@@ -162,7 +162,7 @@ func pairs(node *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	}
 }
 
-// resolved returns what an alias stands for.
+// resolved returns the node that an alias stands for.
 func resolved(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.AliasNode {
 		return node.Alias

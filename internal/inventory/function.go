@@ -30,7 +30,7 @@ type Function struct {
 	Handler     string
 	// Timeout bounds one event.
 	Timeout time.Duration
-	// MemoryMB is what the function is told; nothing enforces it.
+	// MemoryMB is the memory that the function is told it has. Nothing enforces it.
 	MemoryMB int
 	// Concurrency bounds the processes, each of which handles one event at a time.
 	Concurrency int
@@ -79,7 +79,7 @@ func NewFunction(arn, line, directory string) (Function, error) {
 
 // setDefaults sets the fields of a function that this node runs which were not given.
 func (f *Function) setDefaults() {
-	f.Handler = cmp.Or(f.Handler, f.Command[len(f.Command)-1]) // The runtime interface clients take it from there, too.
+	f.Handler = cmp.Or(f.Handler, f.Command[len(f.Command)-1]) // The runtime interface clients read it from there too.
 	f.Timeout = cmp.Or(f.Timeout, defaultFunctionTimeout)
 	f.MemoryMB = cmp.Or(f.MemoryMB, defaultFunctionMemoryMB)
 	f.Concurrency = cmp.Or(f.Concurrency, defaultFunctionConcurrency)
@@ -162,7 +162,7 @@ func (b *builder) localFunction(e functionEntry, f *Function) {
 	}
 }
 
-// onlyWithCommand refuses what has no meaning for a function elsewhere.
+// onlyWithCommand refuses settings that have no meaning for a function elsewhere.
 func (b *builder) onlyWithCommand(e functionEntry) {
 	for _, member := range []struct {
 		name  string

@@ -19,10 +19,10 @@ import (
 	"time"
 )
 
-// pollInterval is how often the file is looked at.
+// pollInterval is how often the file is checked for changes.
 const pollInterval = time.Second
 
-// Config is what an Inventory is made of.
+// Config says what an Inventory reads.
 type Config struct {
 	// Path is the file. Empty means that there is none.
 	Path string
@@ -33,7 +33,7 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// Inventory is a file with what it says, and what sources know.
+// Inventory holds what its file says, and what its sources know.
 type Inventory struct {
 	cfg     Config
 	log     *slog.Logger
@@ -45,9 +45,9 @@ type Inventory struct {
 	onChange []func(*Snapshot)
 
 	reload  chan chan error
-	learned chan struct{} // receives when a source says something new
+	learned chan struct{} // signalled when a source has new facts
 	stop    context.CancelFunc
-	owned   sync.WaitGroup // the watch and the sources
+	owned   sync.WaitGroup // waits for the watch and the sources
 
 	// The fields below are the watch's alone.
 	file *Snapshot
@@ -80,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Inventory, error) {
 	return i, nil
 }
 
-// Current returns what is known now. A nil inventory has a nil snapshot, in which nothing is found.
+// Current returns the current snapshot. A nil inventory has a nil snapshot, in which nothing is found.
 func (i *Inventory) Current() *Snapshot {
 	if i == nil {
 		return nil
@@ -168,7 +168,7 @@ func (i *Inventory) watch(ctx context.Context, seen reading) {
 		case <-ticks.C:
 			if !seen.isCurrent() {
 				seen = reading{}
-				_ = i.update(seen) // It has been logged.
+				_ = i.update(seen) // Reload has logged the error.
 			}
 		}
 	}
@@ -192,7 +192,7 @@ func (i *Inventory) publish() {
 	snapshot, problems := i.file.with(i.facts())
 	for _, problem := range problems {
 		if !slices.Contains(i.told, problem) {
-			i.log.Warn("some of what AWS has could not be used", "problem", problem)
+			i.log.Warn("some facts from AWS could not be used", "problem", problem)
 		}
 	}
 	i.told = problems
@@ -205,7 +205,7 @@ func (i *Inventory) publish() {
 	}
 }
 
-// reading is what files contained when they were read, by name. Contents are compared rather than times, so that no change is
+// reading has the content of files when they were read, by name. Contents are compared rather than times, so that no change is
 // missed, however quick, and files that are replaced by links to others, as in Kubernetes, are noticed like any other. The
 // files are small.
 type reading map[string]content

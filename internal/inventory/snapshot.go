@@ -38,7 +38,7 @@ type Snapshot struct {
 type VPC struct {
 	ID    string
 	CIDRs []netip.Prefix
-	// DefaultSecurityGroup is an id, or "" where nobody says it.
+	// DefaultSecurityGroup is an id, or "" if it is not known.
 	DefaultSecurityGroup string
 	// DNSServers are those of the VPC's DHCP options, in order. There may be none.
 	DNSServers []netip.AddrPort
@@ -52,7 +52,7 @@ type vpcNetwork struct {
 // Instance is a machine.
 type Instance struct {
 	ID string
-	// Address is not valid for one that has been terminated.
+	// Address is the zero value for a terminated instance.
 	Address netip.Addr
 	VPC     string
 	// State is one of EC2's, such as StateRunning.
@@ -63,18 +63,18 @@ type Instance struct {
 // StateRunning is the state of instances that can be targets.
 const StateRunning = "running"
 
-// LoadBalancer is an Application Load Balancer, or what stands for it.
+// LoadBalancer is an Application Load Balancer, or a substitute for one.
 type LoadBalancer struct {
 	ARN     string
 	Address netip.Addr
-	// Problem says why nobody knows the address.
+	// Problem says why the address is not known.
 	Problem string
-	// VPC is empty where nobody says it.
+	// VPC is empty if it is not known.
 	VPC string
 }
 
-// Certificate is a certificate. One of ACM has no private key, since ACM gives nobody its keys; only its names and its end are
-// known.
+// Certificate is a certificate. One from ACM has no private key, since ACM does not give keys out. Only its names and its
+// expiry are known.
 type Certificate struct {
 	ARN string
 	// TLS has a Leaf, and must not be changed.
@@ -90,7 +90,7 @@ type VPCEndpoint struct {
 	SecurityGroups []string
 	// PrivateDNS says which private names of resources clients in the VPC find for the endpoint. Nil means none.
 	PrivateDNS *PrivateDNS
-	// CreatedAt is zero where nobody says it.
+	// CreatedAt is zero if it is not known.
 	CreatedAt time.Time
 	// IsTunnel says that the endpoint leads to a network segment (CIDR). It carries nothing here.
 	IsTunnel bool
@@ -232,7 +232,7 @@ func (s *Snapshot) EndpointsTo(r *lattice.ResourceConfiguration) []VPCEndpoint {
 	if r.GroupID != "" {
 		endpoints = append(endpoints, s.ResourceEndpoints(lattice.ResourceConfigurationKey(r.Scope, r.GroupID))...)
 	}
-	// To a network segment lead tunnels alone, and to anything else none.
+	// Only tunnels lead to a network segment, and tunnels lead to nothing else.
 	endpoints = slices.DeleteFunc(endpoints, func(e VPCEndpoint) bool { return e.IsTunnel != (r.Type == shape.ResourceConfigurationTypeCidr) })
 	slices.SortFunc(endpoints, func(a, b VPCEndpoint) int { return strings.Compare(a.ID, b.ID) })
 	return endpoints

@@ -38,14 +38,14 @@ type SourceReport struct {
 // source is a Source that is read regularly.
 type source struct {
 	Source
-	refresh chan struct{} // asks for a reading at once
+	refresh chan struct{} // signals that a reading is due at once
 	first   chan struct{} // closed after the first reading
 
 	// Inventory.mu guards the fields below.
 	facts    *Facts // nil before a reading succeeds
 	readAt   time.Time
-	problem  string // of the last reading
-	failures int    // in a row
+	problem  string // the problem of the last reading
+	failures int    // how many readings failed in a row
 }
 
 // poll reads a source until ctx ends. When a reading fails, what was known before stays in force.
@@ -110,7 +110,7 @@ func (i *Inventory) awaitSources(ctx context.Context) {
 	}
 }
 
-// facts returns what the sources know, in their order.
+// facts returns the facts of the sources, in the order of the sources.
 func (i *Inventory) facts() (all []*Facts) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

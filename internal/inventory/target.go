@@ -9,13 +9,13 @@ import (
 	"trellis/internal/shape"
 )
 
-// machine is what the inventory knows about a target that is registered by its id or ARN.
+// machine is an inventory's entry for a target that is registered by its id or ARN.
 type machine struct {
 	kind    string
 	address netip.Addr
 	vpc     string // empty if it is not known
 	listed  bool   // the inventory has a list of such machines
-	known   bool   // it is on the list
+	known   bool   // this machine is on the list
 	problem string // why it gets no traffic
 }
 

@@ -14,7 +14,7 @@ type AccessLogSubscription struct {
 	// ResourceID is the resource whose traffic is logged. Its prefix tells the kind.
 	ResourceID      string         `json:"resourceId"`
 	DestinationType LogDestination `json:"destinationType"`
-	// DestinationARN is in the form that StoredLogDestination gives it.
+	// DestinationARN has the form that StoredLogDestination returns.
 	DestinationARN string `json:"destinationArn"`
 	// LogType says which traffic of a service network is logged. It is empty for other resources.
 	LogType shape.ServiceNetworkLogType `json:"serviceNetworkLogType,omitempty"`
@@ -34,7 +34,7 @@ func (s *AccessLogSubscription) Indexes() []Index {
 func (s *AccessLogSubscription) Claims() []Claim { return []Claim{s.DestinationClaim()} }
 
 // DestinationClaim claims the type of destination for the logs of the resource: there is one subscription per type
-// (UG monitoring-access-logs). The services and the resources of a service network have logs of their own (A-230).
+// (UG monitoring-access-logs). A service network's services and resources have separate logs (A-230).
 func (s *AccessLogSubscription) DestinationClaim() Claim {
 	value := strings.Join([]string{s.ResourceID, string(s.LogType), string(s.DestinationType)}, "/")
 	return Claim{KindAccessLogSubscription, s.Scope, "log destination", value}

@@ -10,8 +10,8 @@ import (
 )
 
 // AddressPolicy decides which addresses targets may have. Through loopback and link-local addresses, a target could be the
-// node itself, or what trusts its link, such as the metadata service of a cloud, which would see the node's own address as
-// the source.
+// node itself, or a service that trusts its link, such as the metadata service of a cloud: it would see the node as the source
+//
 type AddressPolicy struct {
 	// Local lets targets have any loopback and link-local address.
 	Local bool
@@ -19,14 +19,14 @@ type AddressPolicy struct {
 	Allowed []netip.Prefix
 }
 
-// amazonLocal holds what AWS reaches by IPv6 where it uses 169.254.0.0/16 with IPv4, such as fd00:ec2::254, the metadata
+// amazonLocal is the IPv6 network that AWS uses where it has 169.254.0.0/16 in IPv4, such as fd00:ec2::254, the metadata
 // service (EC2 UG, instancedata-data-retrieval).
 var amazonLocal = netip.MustParsePrefix("fd00:ec2::/32")
 
 // RefusedAddressError says that no target may have an address.
 type RefusedAddressError struct {
 	Address netip.Addr
-	Kind    string // as in "a loopback"
+	Kind    string // the kind with its article, as in "a loopback"
 	// Allowable says that AddressPolicy.Allowed could have the address.
 	Allowable bool
 }

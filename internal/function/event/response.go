@@ -14,10 +14,10 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Response is what a function answers, as HTTP has it.
+// Response is a function's response in the terms of HTTP.
 type Response struct {
 	Status int
-	// Headers have names in lower case and no line that is about the connection or the length of the body.
+	// Headers have names in lower case. Lines about the connection or the length of the body are left out.
 	Headers []Header
 	Body    []byte
 }
@@ -59,7 +59,7 @@ func ReadResponse(payload []byte, contentType string) (*Response, error) {
 	if mediaType, _, _ := strings.Cut(contentType, ";"); strings.TrimSpace(mediaType) == streamedResponse {
 		var found bool
 		if head, body, found = bytes.Cut(payload, []byte(streamedSeparator)); !found {
-			return nil, &InvalidResponseError{"the streamed response has no end of its head"}
+			return nil, &InvalidResponseError{"the head of the streamed response has no end"}
 		}
 		streamed = true
 	}
@@ -69,7 +69,7 @@ func ReadResponse(payload []byte, contentType string) (*Response, error) {
 	}
 	switch {
 	case a.StatusCode == nil && streamed:
-		a.StatusCode = new(200) // as function URLs accept it
+		a.StatusCode = new(200) // Function URLs accept this too.
 	case a.StatusCode == nil:
 		return nil, &InvalidResponseError{"statusCode is missing; it must be a number such as 200"}
 	case *a.StatusCode < 200 || *a.StatusCode > 599:
@@ -117,7 +117,7 @@ func (r *Response) takeHeaders(a *answer) error {
 		lines[strings.ToLower(name)] = append(lines[strings.ToLower(name)], values...)
 	}
 	for name, values := range a.MultiValueHeaders {
-		// A name in both maps is there with all its values in this one.
+		// A name that is in both maps has all its values in this one.
 		lines[strings.ToLower(name)] = values
 	}
 	lines["set-cookie"] = append(lines["set-cookie"], a.Cookies...)

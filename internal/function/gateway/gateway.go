@@ -3,7 +3,7 @@
 // returns. So functions share everything with other targets: limits, uploads, both versions of HTTP.
 //
 // A failure is not a response: the connection fails with the error, one of package function or event, or a *BodyError. The
-// response that a client gets for it is not decided here.
+// data plane decides which response the client gets for it.
 //
 // Invariant: a request leads to one invocation at most.
 package gateway
@@ -31,7 +31,7 @@ import (
 // maxHeldBytes bounds the bodies that are held for functions at once: of requests, while they are read and wait.
 const maxHeldBytes = 256 << 20
 
-// maxHeadBytes is more than the data plane accepts.
+// maxHeadBytes is more than the largest head that the data plane accepts.
 const maxHeadBytes = 128 << 10
 
 // Config is what a Gateway is built from.
@@ -43,7 +43,7 @@ type Config struct {
 // Gateway makes connections to functions. Its methods may be called from any goroutine.
 type Gateway struct {
 	cfg  Config
-	held atomic.Int64 // bytes of requests' bodies
+	held atomic.Int64 // the bytes of held bodies
 
 	mu     sync.Mutex // mu guards the field below.
 	closed bool
@@ -59,7 +59,7 @@ func New(cfg Config) *Gateway {
 	return g
 }
 
-// Close breaks off what is under way and waits for it. Connections that are made later fail.
+// Close breaks off the requests under way and waits for them. Later connections fail.
 func (g *Gateway) Close() {
 	g.mu.Lock()
 	g.closed = true
@@ -103,7 +103,7 @@ func (g *Gateway) Connect(arn string, version shape.LambdaEventStructureVersion)
 // conn is the near end of a connection. Once its request has failed, reading and writing fail with the reason.
 type conn struct {
 	net.Conn
-	ctx     context.Context // ends when either side is done
+	ctx     context.Context // closed when either side is done
 	cancel  context.CancelFunc
 	failure atomic.Pointer[error]
 }
@@ -170,7 +170,7 @@ func (g *Gateway) serve(ctx context.Context, far net.Conn, arn string, version s
 	if err != nil {
 		return err
 	}
-	_, _ = far.Write(appendResponse(nil, r.Method, response)) // a client that does not read it has gone
+	_, _ = far.Write(appendResponse(nil, r.Method, response)) // An error means that the client is gone.
 	return nil
 }
 
@@ -212,8 +212,8 @@ func (g *Gateway) readBody(r *http.Request, far io.Writer) (body []byte, release
 	return b.Bytes(), release, nil
 }
 
-// invocation makes the event of a request. Which service the request is for stands in headers that only the data plane
-// sets (docs.aws.amazon.com/vpc-lattice/latest/ug/http-targets.html).
+// invocation makes the event of a request. Headers that only the data plane sets name the service
+// (docs.aws.amazon.com/vpc-lattice/latest/ug/http-targets.html).
 func invocation(r *http.Request, body []byte, arn string, version shape.LambdaEventStructureVersion) function.Invocation {
 	target := fields(r.Header.Get("X-Amzn-Lattice-Target"))
 	network := r.Header.Get("X-Amzn-Lattice-Network")

@@ -16,7 +16,7 @@ func headers(r *http.Request) []event.Header {
 		name = strings.ToLower(name)
 		switch {
 		case strings.HasPrefix(name, "x-amzn-lattice-"):
-			continue // They are in the event.
+			continue // The event has them as members.
 		case name == "connection", name == "te", name == "upgrade", name == "expect", name == "x-amzn-requestid", name == "cdn-loop":
 			continue
 		}
@@ -38,7 +38,7 @@ func fields(text string) map[string]string {
 	return read
 }
 
-// identityOf returns who sent a request. Of an anonymous one, only the VPC is known.
+// identityOf returns who sent a request. Of an anonymous caller, only the VPC is known.
 func identityOf(sender map[string]string, sourceVPC string) event.Identity {
 	return event.Identity{
 		SourceVpcARN:   sourceVPC,

@@ -14,15 +14,16 @@ import (
 	"trellis/internal/inventory"
 )
 
-// newCertificates reads the names and the ends of certificates. ACM gives nobody their private keys.
+// newCertificates reads the names and the expiry times of certificates. ACM does not give out their private keys.
 func newCertificates(cfg aws.Config) read {
 	client := acm.NewFromConfig(cfg)
 	return func(ctx context.Context) (*inventory.Facts, error) {
 		facts := &inventory.Facts{}
 		in := &acm.ListCertificatesInput{
 			CertificateStatuses: []types.CertificateStatus{types.CertificateStatusIssued},
-			Includes:            &types.Filters{KeyTypes: types.KeyAlgorithm("").Values()}, // Without it, only RSA keys are listed.
-			MaxItems:            aws.Int32(1000),
+			// Without this filter, ACM lists only RSA keys.
+			Includes: &types.Filters{KeyTypes: types.KeyAlgorithm("").Values()},
+			MaxItems: aws.Int32(1000),
 		}
 		for pages := acm.NewListCertificatesPaginator(client, in); pages.HasMorePages(); {
 			page, err := pages.NextPage(ctx)

@@ -99,7 +99,7 @@ func newEC2(cfg aws.Config) read {
 		if err != nil {
 			return nil, err
 		}
-		// One order, whatever that of the answers, shows whether something has changed.
+		// Sorted, so that a different order of the response is not a change.
 		slices.SortFunc(facts.SecurityGroups, func(a, b inventory.SecurityGroup) int { return strings.Compare(a.ID, b.ID) })
 		slices.SortFunc(facts.VPCs, func(a, b inventory.VPC) int { return strings.Compare(a.ID, b.ID) })
 		slices.SortFunc(facts.Instances, func(a, b inventory.Instance) int { return strings.Compare(a.ID, b.ID) })
@@ -120,7 +120,7 @@ func networks(blocks []ec2Block) (list []netip.Prefix) {
 
 func appendNetwork(list []netip.Prefix, text string) []netip.Prefix {
 	network, err := netip.ParsePrefix(text)
-	if err != nil { // AWS writes them, so nobody could mend it.
+	if err != nil { // AWS writes these networks, so an error would help nobody.
 		return list
 	}
 	return append(list, network.Masked())
@@ -161,7 +161,7 @@ func (i *ec2Instance) facts() inventory.Instance {
 	}
 	if err == nil {
 		m.Address = address.Unmap()
-	} else if m.State == inventory.StateRunning { // It is about to get an address.
+	} else if m.State == inventory.StateRunning { // The instance is about to get an address.
 		m.State = "pending"
 	}
 	return m

@@ -24,7 +24,7 @@ const (
 	ec2Version = "2016-11-15"
 	// pageItems is how many things a page may have, the most that DescribeInstances gives.
 	pageItems = "1000"
-	// maxPageBytes bounds an answer. A thousand instances, with all that EC2 says about them, take less.
+	// maxPageBytes bounds a response. A thousand instances, with all that EC2 says about them, take less.
 	maxPageBytes = 64 << 20
 )
 
@@ -45,7 +45,7 @@ func newEC2Client(cfg aws.Config) *ec2Client {
 	return c
 }
 
-// pages asks for all pages of something. Each is read into a new P, and passed to take.
+// pages asks for all pages of a list. Each is read into a new P, and passed to take.
 func pages[P interface{ token() string }](ctx context.Context, c *ec2Client, action string, newPage func() P, take func(P)) error {
 	for token := ""; ; {
 		parameters := url.Values{"Action": {action}, "Version": {ec2Version}, "MaxResults": {pageItems}}
@@ -101,7 +101,7 @@ func refusal(status string, answer io.Reader) error {
 		Message string `xml:"Errors>Error>Message"`
 	}
 	if err := xml.NewDecoder(answer).Decode(&said); err != nil || said.Code == "" {
-		return fmt.Errorf("the answer is %s", status)
+		return fmt.Errorf("the response is %s", status)
 	}
 	return &smithy.GenericAPIError{Code: said.Code, Message: said.Message}
 }

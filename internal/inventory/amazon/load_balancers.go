@@ -55,8 +55,8 @@ func works(state *types.LoadBalancerState) bool {
 	return state != nil && (state.Code == types.LoadBalancerStateEnumActive || state.Code == types.LoadBalancerStateEnumActiveImpaired)
 }
 
-// choose chooses one of the addresses of a name: the one that was chosen before, so that connections stay, or else the first,
-// IPv4 before IPv6. If the name has none now, the address stays what it was.
+// choose chooses one of the addresses of a name: the previous choice, so that connections stay, or otherwise the first, IPv4
+// before IPv6. If the name has none now, the address stays what it was.
 func choose(addresses []netip.Addr, before netip.Addr) netip.Addr {
 	for i := range addresses {
 		addresses[i] = addresses[i].Unmap()
