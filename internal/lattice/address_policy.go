@@ -66,8 +66,8 @@ func (p AddressPolicy) Check(address netip.Addr) error {
 // loopbackRanges are the networks of the loopback.
 var loopbackRanges = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
-// DefinitionProblems refuses the definition of a resource at an address which targets must not have. It admits networks
-// that hold every address, and names: the addresses that they lead to are checked again before a connection is made.
+// DefinitionProblems refuses the definition of a resource at an address that targets must not have. It admits names, and
+// networks that hold every address: the addresses are checked again before a connection is made.
 func (p AddressPolicy) DefinitionProblems(d *shape.ResourceConfigurationDefinition) []FieldProblem {
 	const field = "resourceConfigurationDefinition"
 	switch {
@@ -75,7 +75,7 @@ func (p AddressPolicy) DefinitionProblems(d *shape.ResourceConfigurationDefiniti
 	case d.IpResource != nil && d.IpResource.IpAddress != nil:
 		address, err := netip.ParseAddr(*d.IpResource.IpAddress)
 		if err != nil {
-			return nil // other checks report it
+			return nil // Other checks report it.
 		}
 		if refused, ok := errors.AsType[*RefusedAddressError](p.Check(address)); ok && refused.Allowable {
 			return []FieldProblem{{field + ".ipResource.ipAddress", refused.Error()}}

@@ -44,11 +44,12 @@ func arn(scope Scope, path string) string {
 	return "arn:aws:vpc-lattice:" + scope.Region + ":" + scope.Account + ":" + path
 }
 
-// FormatARN returns the ARN of what path names in a scope: kinds and ids joined by slashes, as in service/svc-1/listener/listener-2.
+// FormatARN returns the ARN of a resource in a scope. Its path has kinds and ids joined by slashes, as in
+// service/svc-1/listener/listener-2.
 func FormatARN(scope Scope, path string) string { return arn(scope, path) }
 
-// IdentifiedARN returns the ARN, in the partition aws, of what an identifier names: an ARN of any partition, or the id of a
-// resource in the scope that has no parent.
+// IdentifiedARN returns the ARN, in the partition aws, of the resource that an identifier names. The identifier is an ARN of
+// any partition, or the id of a resource without a parent in the scope.
 func IdentifiedARN(scope Scope, identifier string) string {
 	if rest, ok := strings.CutPrefix(identifier, "arn:"); ok {
 		_, rest, _ = strings.Cut(rest, ":")

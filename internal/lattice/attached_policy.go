@@ -6,7 +6,7 @@ import "time"
 // one of each kind.
 type AttachedPolicy struct {
 	Scope Scope `json:"scope"`
-	// ResourceID is what the policy is attached to. Its prefix tells the kind.
+	// ResourceID is the id of the resource that the policy is attached to. Its prefix tells the kind.
 	ResourceID string `json:"resourceId"`
 	// Policy is the document byte for byte as the client sent it.
 	Policy    string    `json:"policy"`
@@ -17,8 +17,8 @@ type AttachedPolicy struct {
 func (p *AttachedPolicy) Indexes() []Index { return nil }
 func (p *AttachedPolicy) Claims() []Claim  { return nil }
 
-// AuthPolicy says who may send requests to a service, or to the services of a service network. It is in force while
-// the authorization type of what it is attached to is AWS_IAM.
+// AuthPolicy says who may send requests to a service, or to the services of a service network. It is in force while the auth
+// type of its resource is AWS_IAM.
 type AuthPolicy struct{ AttachedPolicy }
 
 // AuthPolicyKey returns the key of the auth policy of a resource.

@@ -13,10 +13,10 @@ import (
 // fast as package json does, as long as they look as package json writes them; and target groups with the same
 // configuration share it, as records never change. The zero Decoder shares nothing: it is for a few records.
 type Decoder struct {
-	configs map[string]*shape.TargetGroupConfig // by their JSON
+	configs map[string]*shape.TargetGroupConfig // configurations by their JSON
 }
 
-// sharedConfigs bounds how many configurations are kept to be shared.
+// sharedConfigs bounds the configurations that are kept for sharing.
 const sharedConfigs = 1024
 
 // NewDecoder returns a Decoder for many records.
@@ -24,8 +24,8 @@ func NewDecoder() *Decoder {
 	return &Decoder{configs: make(map[string]*shape.TargetGroupConfig)}
 }
 
-// quickReader is a record that can be read by hand. Its method returns false if package json has to read it, and may have
-// changed the record by then.
+// quickReader is a record that can be read without package json. Its method returns false if package json must read it, and
+// may have changed the record by then.
 type quickReader interface {
 	Record
 	readQuickly(*jsonReader) bool
@@ -45,7 +45,7 @@ func (d *Decoder) Decode(key Key, value []byte) (Record, error) {
 		}
 	}
 	if rec.Key() != key {
-		return nil, fmt.Errorf("the value is that of %s", rec.Key())
+		return nil, fmt.Errorf("the value belongs to the key %s", rec.Key())
 	}
 	return rec, nil
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// DomainNameProblem says what keeps a name from being a host's name (RFC 1123 2.1, RFC 1035 2.3.4), or returns ""
-// when nothing does. Names within the domain of generated names are refused too: they belong to other services.
+// DomainNameProblem says why a name cannot be a host's name (RFC 1123 2.1, RFC 1035 2.3.4), or returns "" if it can. Names
+// within the domain of generated names are refused too: they belong to other services.
 func DomainNameProblem(name string) string {
 	if len(name) > 253 {
 		return "It has more than 253 characters."

@@ -8,10 +8,10 @@ import (
 
 // A custom domain name belongs to one account, in all Regions: to one that has verified a domain that covers it, or else to
 // the one that came first. Both planes ask here: the control plane before a service gets a name, the data plane for
-// names that several accounts have had since before this rule, or that have changed owners.
+// names that several accounts had before this rule, or that have changed owners.
 
-// CanonicalDomainName returns a host or domain name as names are compared, by the data plane too. They are of ASCII
-//
+// CanonicalDomainName returns a host or domain name in the form in which names are compared, by the data plane too. Names are
+// ASCII.
 func CanonicalDomainName(name string) string {
 	return strings.ToLower(strings.TrimSuffix(name, "."))
 }
@@ -26,7 +26,7 @@ func domains(name string) iter.Seq[string] {
 }
 
 // VerifiedBy returns the longest verified domain that covers a canonical name, and the accounts that have verified it. It
-// returns none if nobody has verified one. verifiers returns the accounts that have verified a domain.
+// returns "" if nobody has verified one. verifiers returns the accounts that have verified a domain.
 func VerifiedBy(name string, verifiers func(domain string) []string) (domain string, accounts []string) {
 	for domain := range domains(name) {
 		if accounts := verifiers(domain); len(accounts) > 0 {

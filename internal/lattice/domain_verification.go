@@ -18,7 +18,7 @@ type DomainVerification struct {
 	// TXTName is the first label of the record's name, to be put before the domain.
 	TXTName  string `json:"txtName"`
 	TXTValue string `json:"txtValue"`
-	// VerifiedAt is when the record was found, and zero before.
+	// VerifiedAt is when the record was found. It is zero before.
 	VerifiedAt time.Time `json:"verifiedAt,omitzero"`
 }
 

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// jsonReader reads one piece after the other from the beginning of a record's JSON. Methods that read one piece return
-// false and read nothing if it is not there, so that callers can try optional ones.
+// jsonReader reads a record's JSON piece by piece. A method that reads a piece returns false and reads nothing if the piece is
+// not there, so that callers can try optional ones.
 type jsonReader struct {
 	rest    []byte
-	key     Key // whose parts need not be copied
+	key     Key // the same JSON as a string, whose parts need not be copied
 	decoder *Decoder
 
-	// The last text and time, which often come again.
+	// The last text and the last time, which often repeat.
 	lastText     string
 	lastTimeText []byte
 	lastTime     time.Time
@@ -28,7 +28,7 @@ func (r *jsonReader) skip(prefix string) bool {
 	return true
 }
 
-// ends reports whether nothing but a prefix is left.
+// ends reports whether only the given text is left.
 func (r *jsonReader) ends(prefix string) bool { return string(r.rest) == prefix }
 
 // quoted takes a prefix and a string of plain ASCII.
@@ -106,7 +106,7 @@ func (r *jsonReader) time(prefix string, value *time.Time) bool {
 	return true
 }
 
-// object takes a prefix and an object, whatever is in it. Decoding finds out whether it is valid.
+// object takes a prefix and an object with any content. Decoding finds out whether it is valid.
 func (r *jsonReader) object(prefix string) ([]byte, bool) {
 	rest, ok := bytes.CutPrefix(r.rest, []byte(prefix))
 	if !ok || len(rest) == 0 || rest[0] != '{' {
@@ -137,19 +137,19 @@ func (r *jsonReader) scope(prefix string, value *Scope) bool {
 	return r.skip(prefix) && r.text(`{"account":`, &value.Account) && r.text(`,"region":`, &value.Region) && r.skip("}")
 }
 
-// base takes what every resource has, which comes first in its object.
+// base takes the members that every resource has, which come first in its object.
 func (r *jsonReader) base(b *Base) bool {
 	if !r.text(`{"id":`, &b.ID) {
 		return false
 	}
-	r.text(`,"name":`, &b.Name) // if there is one
+	r.text(`,"name":`, &b.Name) // The member may be absent.
 	if !r.scope(`,"scope":`, &b.Scope) || !r.time(`,"createdAt":`, &b.CreatedAt) || !r.time(`,"lastUpdatedAt":`, &b.UpdatedAt) {
 		return false
 	}
 	if phase := ""; r.text(`,"lifecycle":{"phase":`, &phase) {
 		b.Lifecycle.Phase = Phase(phase)
 		if !r.time(`,"until":`, &b.Lifecycle.Until) || !r.skip("}") {
-			return false // A failure, which is rare.
+			return false // Failures are rare, and left to package json.
 		}
 	}
 	if tags, ok := r.object(`,"tags":`); ok {

@@ -2,10 +2,10 @@ package lattice
 
 import "time"
 
-// Phase is what is being done to a resource.
+// Phase is the operation that is under way on a resource.
 type Phase string
 
-// The phases. The zero Phase means that nothing is being done.
+// The phases. The zero Phase means that no operation is under way.
 const (
 	PhaseCreate Phase = "CREATE"
 	PhaseUpdate Phase = "UPDATE"
@@ -22,8 +22,8 @@ type Lifecycle struct {
 	FailureMessage string    `json:"failureMessage,omitempty"`
 }
 
-// StatusActive is the status of a resource to which nothing is being done. The other statuses are a phase
-// followed by _IN_PROGRESS or _FAILED. All enums of statuses in the API use these words.
+// StatusActive is the status of a resource without a phase. The other statuses are a phase followed by _IN_PROGRESS or
+// _FAILED. All enums of statuses in the API use these words.
 const StatusActive = "ACTIVE"
 
 // Status returns the resource's status at a time, in the words of the API.

@@ -50,8 +50,7 @@ type Rule struct {
 	Priority   int32             `json:"priority"`
 	Match      *shape.RuleMatch  `json:"match,omitempty"`
 	Action     *shape.RuleAction `json:"action"`
-	// TargetGroupIDs are the ids of the target groups that the action names, which it may do by ARN; they are in
-	// the action's order.
+	// TargetGroupIDs are the ids of the target groups that the action names, by id or ARN, in the action's order.
 	TargetGroupIDs []string `json:"targetGroupIds,omitempty"`
 }
 

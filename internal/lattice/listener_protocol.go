@@ -35,7 +35,7 @@ func PassesThrough(protocol shape.ListenerProtocol) bool {
 // ForwardProblem says why a listener of a protocol cannot forward to the target group, or returns "" when it can
 // (UG target-groups, UG tls-listeners).
 func (g *TargetGroup) ForwardProblem(listener shape.ListenerProtocol) string {
-	var config shape.TargetGroupConfig // of a LAMBDA target group: it has neither protocol nor version
+	var config shape.TargetGroupConfig // a LAMBDA target group has neither protocol nor version
 	if g.Config != nil {
 		config = *g.Config
 	}

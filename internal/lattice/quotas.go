@@ -33,10 +33,10 @@ const (
 
 // Quota is a limit.
 type Quota struct {
-	// Name is what the configuration calls it, Code what AWS does, and Text what it counts.
+	// Name is its name in the configuration, Code is AWS's, and Text says what it counts.
 	Name, Code, Text string
 	Limit            int
-	// Max is how far the limit can be raised. 0 means at will.
+	// Max is how far the limit can be raised. 0 means that it is not bounded.
 	Max int
 }
 
@@ -64,7 +64,7 @@ func defaultQuotas() QuotaTable {
 	}
 }
 
-// QuotaNamed returns the quota that the configuration calls by a name.
+// QuotaNamed returns the quota with a name in the configuration.
 func QuotaNamed(name string) (QuotaID, bool) {
 	for id, quota := range defaultQuotas() {
 		if quota.Name == name {

@@ -39,7 +39,7 @@ const (
 	KindToken                             Kind = "token"
 )
 
-// Scope is one account in one Region. Names are unique in it, and nothing in it can be seen from other scopes.
+// Scope is one account in one Region. Names are unique in it, and other scopes see nothing of it.
 type Scope struct {
 	Account string `json:"account"`
 	Region  string `json:"region"`
@@ -49,7 +49,7 @@ type Scope struct {
 func (s Scope) String() string { return s.Account + "/" + s.Region }
 
 // Key says where a record is stored. Path is the ids from the outermost parent to the record itself, joined by
-// slashes: "svc-1/listener-2/rule-3". What is below a record's path is deleted with it by DeleteTree.
+// slashes: "svc-1/listener-2/rule-3". DeleteTree deletes a record with all records below its path.
 type Key struct {
 	Kind  Kind
 	Scope Scope
@@ -151,13 +151,13 @@ type Base struct {
 	Tags      map[string]string `json:"tags,omitempty"`
 }
 
-// Meta returns b itself, so that embedding Base is most of being a Resource.
+// Meta returns b itself, so that a struct with an embedded Base is nearly a Resource.
 func (b *Base) Meta() *Base { return b }
 
 // Deleting is the index of all resources, of whatever kind and scope, whose deletion is under way.
 var Deleting = Index{By: "deleting"}
 
-// Everywhere is the index of the resources of a kind in all scopes, of those kinds to which VPC endpoints lead.
+// Everywhere is the index of the resources of a kind in all scopes. Only the kinds to which VPC endpoints lead have it.
 func Everywhere(kind Kind) Index { return Index{Kind: kind, By: "everywhere"} }
 
 // Tagged is the index of a scope's resources of all kinds that have tags.
@@ -174,7 +174,7 @@ func (b *Base) indexes(list ...Index) []Index {
 	return list
 }
 
-// nameClaim claims the name within a parent, whose id and a slash are given, or within the scope.
+// nameClaim claims the name within a parent, given by its id and a slash, or within the scope.
 func (b *Base) nameClaim(kind Kind, parent string) Claim {
 	return Claim{Kind: kind, Scope: b.Scope, Of: "name", Value: parent + b.Name}
 }
@@ -182,7 +182,7 @@ func (b *Base) nameClaim(kind Kind, parent string) Claim {
 // Change is what happened to one record: Old is nil for a new one, New is nil for a deleted one.
 type Change struct{ Old, New Record }
 
-// records make an empty record of each kind that there is.
+// records returns an empty record of each kind.
 var records = map[Kind]func() Record{
 	KindAccessLogSubscription:             func() Record { return new(AccessLogSubscription) },
 	KindAuthPolicy:                        func() Record { return new(AuthPolicy) },

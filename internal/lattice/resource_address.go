@@ -16,7 +16,7 @@ func ResourceAddressClaim(number uint32) Claim {
 	return Claim{Kind: KindServiceNetworkResourceAssociation, Of: "address", Value: strconv.FormatUint(uint64(number), 10)}
 }
 
-// addressClaims claims the numbers that there are.
+// addressClaims claims all numbers that are not 0.
 func addressClaims(numbers ...uint32) []Claim {
 	var claims []Claim
 	for _, number := range numbers {
@@ -28,7 +28,7 @@ func addressClaims(numbers ...uint32) []Claim {
 }
 
 // AddressNumberThrough returns the number of the address at which clients reach the resource through a VPC endpoint of the
-// service network, or, for "", through associations of VPCs. It is 0 if there is none.
+// service network, or, for "", through associations of VPCs. It is 0 if the association has no such number.
 func (a *ServiceNetworkResourceAssociation) AddressNumberThrough(endpoint string) uint32 {
 	if endpoint == "" {
 		return a.AddressNumber
@@ -48,7 +48,7 @@ func (a *ServiceNetworkResourceAssociation) WithEndpointAddress(endpoint string,
 }
 
 // ResourceEndpointDomainName returns the generated host name of a resource that clients reach through a VPC endpoint, below a
-// parent domain. The association is that with the service network of the endpoint, and empty for an endpoint of the resource
+// parent domain. The association is the one with the endpoint's service network, and empty for an endpoint of the resource
 // itself.
 func ResourceEndpointDomainName(endpointID, associationID, resourceConfigurationID, region, domain string) string {
 	if associationID != "" {
@@ -57,7 +57,8 @@ func ResourceEndpointDomainName(endpointID, associationID, resourceConfiguration
 	return ResourceDomainName(endpointID, resourceConfigurationID, region, domain)
 }
 
-// MergePortRanges returns the ports of a list of port ranges in order, without ranges that touch. What is no range is left out.
+// MergePortRanges returns the ports of a list of port ranges in order, with touching ranges merged. Invalid ranges are left
+// out.
 func MergePortRanges(list []string) []PortRange {
 	var ranges []PortRange
 	for _, text := range list {
@@ -80,7 +81,7 @@ func MergePortRanges(list []string) []PortRange {
 // ResourceRange is where a node takes the addresses of resources from: a network of IPv4, and perhaps one of IPv6.
 type ResourceRange struct{ IPv4, IPv6 netip.Prefix }
 
-// Size returns how many numbers have an address. The first and the last address of a network are left out.
+// Size returns how many numbers have an address. The first and the last address of a network have no number.
 func (r ResourceRange) Size() uint32 {
 	if !r.IPv4.IsValid() {
 		return 0
@@ -125,7 +126,7 @@ func (r ResourceRange) Number(address netip.Addr) (number uint32, ok bool) {
 	return number, number > 0 && number <= r.Size()
 }
 
-// Contains reports whether an address is of the range, whether or not it has a number.
+// Contains reports whether an address is in the range, with or without a number.
 func (r ResourceRange) Contains(address netip.Addr) bool {
 	address = address.Unmap()
 	return r.IPv4.IsValid() && r.IPv4.Contains(address) || r.IPv6.IsValid() && r.IPv6.Contains(address)

@@ -20,7 +20,8 @@ type ResourceConfiguration struct {
 	CustomDomainName     string `json:"customDomainName,omitempty"`
 	GroupDomain          string `json:"groupDomain,omitempty"`
 	DomainVerificationID string `json:"domainVerificationId,omitempty"`
-	// AmazonManaged says that it came with that of a database cluster, which is its group then.
+	// AmazonManaged says that it was made for an endpoint of a database cluster. Its group is the cluster's resource
+	// configuration.
 	AmazonManaged bool `json:"amazonManaged,omitempty"`
 }
 

@@ -21,8 +21,8 @@ const (
 	typeCIDR   = shape.ResourceConfigurationTypeCidr
 )
 
-// ResourceConfigurationProblems returns what is wrong with a new resource configuration, as far as that can be told without
-// looking at what it refers to (API CreateResourceConfiguration). A child may repeat what it has from its group.
+// ResourceConfigurationProblems returns what is wrong with a new resource configuration, apart from the resources that it
+// refers to (API CreateResourceConfiguration). A child may repeat what it inherits from its group.
 func ResourceConfigurationProblems(in *shape.CreateResourceConfigurationRequest) []FieldProblem {
 	var problems []FieldProblem
 	for _, m := range []struct {
@@ -82,7 +82,7 @@ func domainProblems(field string, name *string) []FieldProblem {
 	return []FieldProblem{{field, fmt.Sprintf("The value at '%s' must be a domain name. %s", field, problem)}}
 }
 
-// AllPorts is the port range of everything.
+// AllPorts is the range of all ports.
 const AllPorts = "1-65535"
 
 // PortRange is a range of ports, both ends of which belong to it.
@@ -125,7 +125,7 @@ func portRangeProblems(list []string) []FieldProblem {
 // databaseARN is the form of the ARNs that a resource configuration can have: those of the RDS family (UG resource-configuration; A-256).
 var databaseARN = regexp.MustCompile(`^arn:[a-z0-9-]+:rds:[a-z0-9-]+:\d{12}:[a-z-]+:[a-zA-Z0-9:.-]+$`)
 
-// definitionProblems says what keeps a definition from being one of a type of resource configuration.
+// definitionProblems says why a resource configuration of a type cannot have a definition.
 func definitionProblems(configuration shape.ResourceConfigurationType, d *shape.ResourceConfigurationDefinition) []FieldProblem {
 	const field = "resourceConfigurationDefinition"
 	wrong := func(member, format string, args ...any) []FieldProblem {
@@ -184,8 +184,8 @@ var resourceRanges = []netip.Prefix{
 	netip.MustParsePrefix("192.168.0.0/16"),
 }
 
-// resourceAddressProblem refuses addresses that no resource of a VPC can have. It cannot tell IPv6 addresses of VPCs from
-// others. AWS has no loopback addresses, but here people run resources on their own machine (A-241).
+// resourceAddressProblem refuses addresses that no resource of a VPC can have. IPv6 addresses of VPCs look like any others. At
+// AWS no resource has a loopback address, but users of Trellis run resources on their own machine (A-241).
 func resourceAddressProblem(text string) string {
 	address, err := netip.ParseAddr(text)
 	switch {

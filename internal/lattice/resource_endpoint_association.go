@@ -7,7 +7,8 @@ type ResourceEndpointAssociation struct {
 	ResourceConfigurationID string `json:"resourceConfigurationId"`
 	VpcEndpointID           string `json:"vpcEndpointId"`
 	VpcEndpointOwner        string `json:"vpcEndpointOwner"`
-	// AddressNumber tells the address at which clients reach the resource through the endpoint. See ResourceAddressClaim.
+	// AddressNumber is the number of the address at which clients reach the resource through the endpoint. See
+	// ResourceAddressClaim.
 	AddressNumber uint32 `json:"addressNumber,omitempty"`
 }
 
@@ -43,8 +44,8 @@ type DetachedEndpoint struct {
 	VpcEndpointID           string `json:"vpcEndpointId"`
 }
 
-// DetachedEndpointKey returns the key of what remembers a deleted association. It lies below the resource
-// configuration's id, and goes with it.
+// DetachedEndpointKey returns the key of a DetachedEndpoint. It is below the resource configuration's id, so that both are
+// deleted together.
 func DetachedEndpointKey(scope Scope, resourceConfigurationID, vpcEndpointID string) Key {
 	return Key{KindDetachedEndpoint, scope, resourceConfigurationID + "/" + vpcEndpointID}
 }

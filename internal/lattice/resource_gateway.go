@@ -35,8 +35,8 @@ func (g *ResourceGateway) Indexes() []Index {
 // Claims holds the name, which is unique, like those of other resources.
 func (g *ResourceGateway) Claims() []Claim { return []Claim{g.nameClaim(KindResourceGateway, "")} }
 
-// Problems says what is wrong with the members of a new gateway. Whether its subnets have addresses of its type is not
-// looked at, since no subnets are known here.
+// Problems says what is wrong with the members of a new gateway. It does not check whether the subnets have addresses of its
+// type, since the inventory has no subnets.
 func (g *ResourceGateway) Problems() []FieldProblem {
 	var problems []FieldProblem
 	// The model requires neither, but a gateway without them would have no location.

@@ -72,8 +72,8 @@ const DefaultIdleTimeoutSeconds = 60
 const HostedZoneID = "Z0000000TRELLIS000000"
 
 // Generated host names end in .CELL.KIND.REGION, in front of the parent domain. The cells are constant per Region at AWS:
-// that of services is the one of us-west-2 (UG service-custom-domain), that of resources the one that captures from several
-// Regions show.
+// the cell of services is us-west-2's (UG service-custom-domain), and that of resources is the one in captures from several
+// Regions.
 const (
 	ServiceNameKind  = "vpc-lattice-svcs"
 	ServiceNameCell  = "7d67968"

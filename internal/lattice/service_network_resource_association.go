@@ -10,13 +10,14 @@ type ServiceNetworkResourceAssociation struct {
 	ServiceNetworkID        string `json:"serviceNetworkId"`
 	// GroupID is the group of a child resource configuration.
 	GroupID string `json:"groupId,omitempty"`
-	// GroupAssociationID is the association of the group that has brought this one with it.
+	// GroupAssociationID is the association of the group with which this one was made.
 	GroupAssociationID string `json:"groupAssociationId,omitempty"`
 	PrivateDNSEnabled  bool   `json:"privateDnsEnabled,omitempty"`
 	// DomainName is the generated name under which clients reach the resource. A group has none.
 	DomainName string `json:"domainName,omitempty"`
-	// AddressNumber tells the address at which clients in associated VPCs reach the resource, and EndpointAddressNumbers those
-	// at which clients reach it through VPC endpoints of the service network, by the endpoint's id. See ResourceAddressClaim.
+	// AddressNumber is the number of the address at which clients in associated VPCs reach the resource.
+	// EndpointAddressNumbers has, by the id of the endpoint, those for clients of VPC endpoints of the service network. See
+	// ResourceAddressClaim.
 	AddressNumber          uint32            `json:"addressNumber,omitempty"`
 	EndpointAddressNumbers map[string]uint32 `json:"endpointAddressNumbers,omitempty"`
 }
@@ -70,7 +71,7 @@ func (a *ServiceNetworkResourceAssociation) PairClaim() Claim {
 	return ResourceAssociationClaim(a.Scope, a.ServiceNetworkID, a.ResourceConfigurationID)
 }
 
-// ResourceAssociationClaim is the PairClaim of whatever associates a resource configuration with a service network.
+// ResourceAssociationClaim is the PairClaim of an association between a resource configuration and a service network.
 func ResourceAssociationClaim(scope Scope, serviceNetworkID, resourceConfigurationID string) Claim {
 	return Claim{KindServiceNetworkResourceAssociation, scope, "association", serviceNetworkID + "/" + resourceConfigurationID}
 }

@@ -5,7 +5,7 @@ import "time"
 // MaxSessionDuration is the longest life of temporary credentials: that of GetSessionToken (STS API reference).
 const MaxSessionDuration = 36 * time.Hour
 
-// sessionRegion is where sessions are kept: they are of no Region.
+// sessionRegion is the Region in the keys of sessions, which belong to no Region.
 const sessionRegion = "global"
 
 // Session is temporary credentials: of a role that a caller has assumed, or of a user. It holds a secret.

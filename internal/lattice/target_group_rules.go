@@ -39,8 +39,8 @@ func NewTargetGroupConfig(groupType shape.TargetGroupType, in *shape.TargetGroup
 	return &out, nil
 }
 
-// newConfigWithoutProtocol returns the configuration of a LAMBDA target group. Without its only member there is no
-// configuration: the default event structure version is not echoed (CLI create-target-group).
+// newConfigWithoutProtocol returns the configuration of a LAMBDA target group. Without its only member it is nil: the default
+// event structure version is not echoed (CLI create-target-group).
 func newConfigWithoutProtocol(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) (*shape.TargetGroupConfig, []FieldProblem) {
 	if in == nil || *in == (shape.TargetGroupConfig{}) {
 		return nil, nil
@@ -80,9 +80,9 @@ func unsupported(groupType shape.TargetGroupType, field, words string) FieldProb
 	return FieldProblem{field, fmt.Sprintf("%s Target Group does not support %s", groupType, words)}
 }
 
-// requiredMembers names what is missing in the configuration of a target group with a protocol, and what does not go
-// together. The model requires nothing, because of LAMBDA; Terraform requires what is required here, and the port,
-// which has a default for HTTP and HTTPS only.
+// requiredMembers names the members that a target group with a protocol lacks, and those that exclude each other. The model
+// requires nothing, because of LAMBDA; Terraform requires what is required here, and the port, which has a default for HTTP
+// and HTTPS only.
 func requiredMembers(groupType shape.TargetGroupType, in *shape.TargetGroupConfig) []FieldProblem {
 	var problems []FieldProblem
 	if in.VpcIdentifier == nil {

@@ -7,10 +7,11 @@ import (
 	"trellis/internal/shape"
 )
 
-// targetGroupType is what the rules of the API depend on in a type of target groups. How traffic reaches the targets is up to
-// routing.Place and package upstream.
+// targetGroupType has everything about a type of target groups on which the rules of the API depend. How traffic reaches the
+// targets is up to routing.Place and package upstream.
 type targetGroupType struct {
-	// members are those that the configuration has (API TargetGroupConfig). A type with a port has one for each target, too.
+	// members are the members of the configuration (API TargetGroupConfig). If a type has a port, each of its targets has one
+	// too.
 	members []string
 	// isHTTP1Only says that the protocol versions HTTP2 and GRPC are for other types (UG target-groups).
 	isHTTP1Only bool
@@ -75,7 +76,7 @@ func typeOf(groupType shape.TargetGroupType) targetGroupType {
 // has reports whether the configuration has a member.
 func (t targetGroupType) has(member string) bool { return slices.Contains(t.members, member) }
 
-// ofForm returns a function that refuses ids of another form.
+// ofForm returns a function that refuses ids that do not match a pattern.
 func ofForm(form *regexp.Regexp, problem string) func(string, *TargetGroup, AddressPolicy) string {
 	return func(id string, _ *TargetGroup, _ AddressPolicy) string {
 		if form.MatchString(id) {

@@ -8,8 +8,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// TargetIdentity returns the id and port under which a target group knows a target: addresses are written in one
-// way, so that no spelling of one is another target, and the port is the group's if none is given.
+// TargetIdentity returns the id and port under which a target group knows a target. Addresses are written in one way, so that
+// two spellings of one are one target. The port is the group's if none is given.
 func TargetIdentity(group *TargetGroup, in shape.Target) (id string, port int32) {
 	id = *in.Id
 	if address, err := netip.ParseAddr(id); err == nil {
@@ -39,8 +39,8 @@ var sharedRanges = []netip.Prefix{
 	netip.MustParsePrefix("203.0.113.0/24"),  // RFC 5737
 }
 
-// TargetProblem says why something cannot be a target of a group, or returns "" if it can. It does not check whether an
-// instance, a load balancer or a function exists, nor in which VPC and account.
+// TargetProblem says why an id and a port cannot be a target of a group, or returns "" if they can. It does not check whether
+// an instance, a load balancer or a function exists, nor its VPC and account.
 func TargetProblem(group *TargetGroup, in shape.Target, addresses AddressPolicy) string {
 	if problem := typeOf(group.Type).problem(*in.Id, group, addresses); problem != "" {
 		return problem
@@ -51,9 +51,9 @@ func TargetProblem(group *TargetGroup, in shape.Target, addresses AddressPolicy)
 	return ""
 }
 
-// addressProblem refuses addresses that no machine in a VPC has. AWS refuses public ones (UG register-targets); IPv6
-// addresses of VPCs cannot be told from others. AWS has no loopback and link-local addresses either, but here people run
-// targets on their own machine; addresses decides on them.
+// addressProblem refuses addresses that no machine in a VPC has. AWS refuses public ones (UG register-targets); IPv6 addresses
+// of VPCs look like any others. AWS refuses loopback and link-local addresses too, but users of Trellis run targets on their
+// own machine, so addresses decides about them.
 func addressProblem(id string, family shape.IpAddressType, addresses AddressPolicy) string {
 	address, err := netip.ParseAddr(id)
 	switch {

@@ -22,7 +22,7 @@ type Targets struct {
 
 // Target is a member of a target group. A target is identified by its id and port together.
 type Target struct {
-	Scope         Scope  `json:"-"` // the record's, as is the next field
+	Scope         Scope  `json:"-"` // copied from the record, like the next field
 	TargetGroupID string `json:"-"`
 	// Number says which of the target group's registrations this one was.
 	Number int64 `json:"number"`
@@ -56,10 +56,10 @@ func (t *Targets) Register(id string, port int32, now time.Time) {
 	})
 }
 
-// Claims holds nothing: the key itself is what claims the target group.
+// Claims returns nothing: the key itself is unique for each target group.
 func (t *Targets) Claims() []Claim { return nil }
 
-// DrainingTargets is the index of the records, of whatever scope, that have a target which is draining.
+// DrainingTargets is the index of the records, in all scopes, that have a draining target.
 var DrainingTargets = Index{Kind: KindTarget, By: "draining"}
 
 // Key identifies a target. It is below the key of the record. The id is escaped, since an ARN contains slashes.
@@ -67,7 +67,7 @@ func (t *Target) Key() Key {
 	return Key{KindTarget, t.Scope, t.TargetGroupID + "/" + url.PathEscape(t.ID) + ":" + strconv.Itoa(int(t.Port))}
 }
 
-// Compare orders targets by id and port, which tell those of one target group apart.
+// Compare orders targets by id and port, which identify a target within its target group.
 func (t *Target) Compare(other *Target) int {
 	return cmp.Or(strings.Compare(t.ID, other.ID), cmp.Compare(t.Port, other.Port))
 }

@@ -8,7 +8,7 @@ import (
 
 // UnmarshalJSON reads the record, and tells its targets which group they belong to.
 func (t *Targets) UnmarshalJSON(value []byte) error {
-	type plain Targets // without this method
+	type plain Targets // the same type without this method
 	if err := json.Unmarshal(value, (*plain)(t)); err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 // TokenRetention is how long a client token is remembered. AWS does not say (A-001).
 const TokenRetention = 24 * time.Hour
 
-// Token remembers the answer to a create operation, so that a retry with the same client token gets it again.
+// Token remembers the response to a create operation, so that a retry with the same client token gets it again.
 type Token struct {
 	Scope     Scope  `json:"scope"`
 	Operation string `json:"operation"`

@@ -18,7 +18,7 @@ type Definition struct {
 // gathering reads counters for one scrape.
 type gathering struct{ output }
 
-// output is where metrics go. It keeps the labels' values.
+// output writes metrics in one format. It keeps the labels' values.
 type output interface {
 	counter(d *Definition, value float64, labels ...string)
 	gauge(d *Definition, value float64, labels ...string)

@@ -23,12 +23,13 @@ type messages struct {
 	counts     []uint64
 }
 
-// yieldEvery is after how many metrics other goroutines may run.
+// yieldEvery is how many metrics are written before other goroutines may run.
 const yieldEvery = 256
 
 func newMessages() *messages { return &messages{byDefinition: map[*Definition]*dto.MetricFamily{}} }
 
-// blank returns the address of a new element. A full slice is left to those that point into it.
+// blank returns the address of a new element. If the slice is full, it begins another one, since elements of the full one are
+// in use.
 func blank[T any](elements *[]T) *T {
 	if len(*elements) == cap(*elements) {
 		*elements = make([]T, 0, yieldEvery)

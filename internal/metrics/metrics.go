@@ -38,7 +38,7 @@ type Config struct {
 	Router  *routing.Router
 	Checker *health.Checker
 	Proxy   *proxy.Proxy
-	// Calls are those of the API.
+	// Calls are the calls of the API.
 	Calls      *tally.Calls
 	Catalog    *catalog.Catalog
 	AccessLogs *delivery.Queue
@@ -62,10 +62,10 @@ func Handler(cfg Config) http.Handler { return newHandler(cfg.gather) }
 
 // handler serves scrapes.
 type handler struct {
-	runtimes *prometheus.Registry // of Go and the process
+	runtimes *prometheus.Registry // the metrics of Go and of the process
 	gather   func(*gathering)
 	messages http.Handler
-	scrapes  chan struct{} // has an element for each that is under way
+	scrapes  chan struct{} // has an element for each scrape under way
 }
 
 func newHandler(gather func(*gathering)) *handler {
@@ -82,7 +82,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case h.scrapes <- struct{}{}:
 		defer func() { <-h.scrapes }()
 	default:
-		http.Error(w, fmt.Sprintf("%d scrapes go on, which is as many as there may be", maxScrapes), http.StatusServiceUnavailable)
+		http.Error(w, fmt.Sprintf("%d scrapes are under way already, the most that are allowed", maxScrapes), http.StatusServiceUnavailable)
 		return
 	}
 	w = yielding{w}
@@ -92,12 +92,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", string(format))
-	// What the library returns in spite of an error is written.
+	// In spite of an error, the library may return metrics, which are written.
 	families, _ := h.runtimes.Gather()
 	encoder := expfmt.NewEncoder(w, format)
 	for _, family := range families {
 		if encoder.Encode(family) != nil {
-			return // The scraper has gone.
+			return // The scraper is gone.
 		}
 	}
 	out := newText()

@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	buildInfo = &Definition{"trellis_build_info", "What runs; the value is 1.", gauge, []string{"version", "goversion", "revision"}}
+	buildInfo = &Definition{"trellis_build_info", "Version of the program; the value is 1.", gauge, []string{"version", "goversion", "revision"}}
 
 	certificateExpires = &Definition{"trellis_certificate_expiry_timestamp_seconds", "When a certificate expires: those of the inventory by their ARNs, and that of the local authority as local-authority.", gauge, []string{"certificate"}}
 
@@ -37,8 +37,8 @@ var (
 	spansLost      = &Definition{"trellis_trace_lost_spans_total", "Spans lost because the queue was full, or the collector did not take them.", counter, nil}
 	spansFailures  = &Definition{"trellis_trace_export_failures_total", "Batches of spans that the collector did not take.", counter, nil}
 
-	functionInvocations = &Definition{"trellis_function_invocations_total", "Invocations of a function, by the kind of error; it is empty for success. Functions that this node does not run are one, elsewhere.", counter, []string{"function", "error"}}
-	functionDuration    = &Definition{"trellis_function_duration_seconds", "Time from an event until its answer, the wait for a process included.", histogram, []string{"function"}}
+	functionInvocations = &Definition{"trellis_function_invocations_total", "Invocations of a function, by the kind of error; it is empty for success. Functions that this node does not run are counted together, as elsewhere.", counter, []string{"function", "error"}}
+	functionDuration    = &Definition{"trellis_function_duration_seconds", "Time from an event until its response, including the wait for a process.", histogram, []string{"function"}}
 	functionProcesses   = &Definition{"trellis_function_processes", "Processes of a function, by state.", gauge, []string{"function", "state"}}
 	functionWaiting     = &Definition{"trellis_function_waiting_events", "Events that wait for a process of a function.", gauge, []string{"function"}}
 

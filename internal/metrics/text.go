@@ -15,13 +15,13 @@ import (
 type text struct {
 	families map[*Definition]*textFamily
 	order    []*textFamily
-	labels   []byte // of the series that is being written
+	labels   []byte // the labels of the series that is being written
 }
 
 // textFamily is a metric with all its series.
 type textFamily struct {
 	definition *Definition
-	pieces     [][]byte // the last one takes more
+	pieces     [][]byte // pieces of text; the last one has room
 }
 
 const (
@@ -79,7 +79,7 @@ func (f *textFamily) line(suffix string) *[]byte {
 	return last
 }
 
-// value writes a line with one value.
+// value writes a line with a value.
 func (t *text) value(f *textFamily, suffix string, value float64) {
 	line := f.line(suffix)
 	if len(t.labels) > 0 {

@@ -22,7 +22,7 @@ const (
 var (
 	serviceLabels = []string{"service", "service_name"}
 	groupLabels   = []string{"target_group", "target_group_name"}
-	// resourceLabels say by which association a resource is reached: routing.Resource.ID.
+	// resourceLabels name the association by which a resource is reached: routing.Resource.ID.
 	resourceLabels = []string{"association", "resource_configuration_name"}
 )
 
@@ -97,7 +97,7 @@ func (g *gathering) traffic(router *routing.Router, p *proxy.Proxy) {
 	g.exchanges(unroutedRequests, unroutedFailures, &totals)
 }
 
-// group adds the series of a target group. As at AWS, there are none before its first traffic.
+// group adds the series of a target group. As at AWS, it has none before its first traffic.
 func (g *gathering) group(group *routing.TargetGroup, totals *tally.Totals) {
 	id, name, c := group.ID, group.Name, &group.Connections
 	if group.Exchanges.Read(totals) {
@@ -122,7 +122,7 @@ func (g *gathering) group(group *routing.TargetGroup, totals *tally.Totals) {
 	}
 }
 
-// resource has the series of a way to a resource from its first connection on.
+// resource adds the series of a way to a resource, from its first connection on.
 func (g *gathering) resource(r *routing.Resource, totals *tally.Totals) {
 	if !r.Exchanges.Read(totals) {
 		return

@@ -1,9 +1,9 @@
-// Package misdirected answers requests that are meant for other AWS services. They come from clients that have been
-// told to send everything here, as with AWS_ENDPOINT_URL, and whose user would otherwise see nothing but an error in the
-// form of another service, or none at all.
+// Package misdirected answers requests that are meant for other AWS services. They come from clients that send everything here
+// because of AWS_ENDPOINT_URL. Without this package, their users would see an error in the form of another service, or none at
+// all.
 //
-// Which service is meant is told by the signature, or else by the header of the operation. The response has the form that
-// the service's clients can read. Nobody needs to be authenticated for it: it tells nothing.
+// The signature names the service that is meant, or else the header with the operation. The response has the form that the
+// service's clients can read. It needs no authentication, since it reveals nothing.
 package misdirected
 
 import (
@@ -25,7 +25,7 @@ import (
 
 // Config is what a handler works with.
 type Config struct {
-	// Next gets what is for VPC Lattice or STS, or does not say for whom it is.
+	// Next gets the requests for VPC Lattice and STS, and those that do not say for which service they are.
 	Next http.Handler
 	// Tagging answers for the Resource Groups Tagging API.
 	Tagging http.Handler
@@ -33,7 +33,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// NewHandler returns what stands before the services that are here.
+// NewHandler returns the handler in front of the services that Trellis has.
 func NewHandler(cfg Config) http.Handler { return &handler{cfg} }
 
 type handler struct{ cfg Config }
@@ -42,7 +42,7 @@ type handler struct{ cfg Config }
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch service := serviceOf(r); service {
 	case "", "vpc-lattice", "sts",
-		"vpc-lattice-svcs": // A signature for requests to services, which is refused here by what it should be.
+		"vpc-lattice-svcs": // A signature for requests to services, which Next refuses, saying what it should be.
 		h.cfg.Next.ServeHTTP(w, r)
 	case "tagging":
 		h.cfg.Tagging.ServeHTTP(w, r)
@@ -60,7 +60,7 @@ func serviceOf(r *http.Request) string {
 	if service := identity.RequestedService(r); service != "" {
 		return service
 	}
-	// The services whose operations stand in a header put their names and a version before them. This one has none.
+	// Services that name the operation in a header put their own name and a version before it. This service puts nothing.
 	name, _, _ := strings.Cut(operation, ".")
 	return name
 }
@@ -68,7 +68,7 @@ func serviceOf(r *http.Request) string {
 // code is the code of the error.
 const code = "UnsupportedService"
 
-// refuse answers in the form of a service. The status must not be one after which clients try again.
+// refuse answers in the form of a service. The status must be one after which clients do not retry.
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, service string) {
 	requestID := uuid.New()
 	message := fmt.Sprintf("This is Trellis, which answers for VPC Lattice, and not for the AWS service %s. To send VPC Lattice alone here, "+
@@ -87,7 +87,7 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, service string)
 	api.LeaveBody(w)
 	w.WriteHeader(http.StatusBadRequest)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // A client that has gone away does not read it.
+		_, _ = w.Write(body) // An error means that the client is gone.
 	}
 	h.cfg.Log.Debug("request for another service", "awsService", shorten(service), "method", r.Method, "requestId", requestID)
 }
@@ -159,11 +159,11 @@ func toXML(v any) (string, []byte) {
 
 const cborType = "application/cbor"
 
-// inCBOR makes a map of two texts (RFC 8949 3.1), for which a library would be too much.
+// inCBOR makes a map of two texts (RFC 8949 3.1). A library would be too much for that.
 func inCBOR(message, _ string) (string, []byte) {
 	const (
 		mapOfTwo = 5<<5 | 2
-		longText = 3<<5 | 25 // with two bytes of length
+		longText = 3<<5 | 25 // a text with two bytes of length
 	)
 	body := []byte{mapOfTwo}
 	for _, text := range []string{"__type", code, "message", message} {

@@ -3,14 +3,14 @@ package nearest
 
 import "strings"
 
-// Name returns the known name that is most like a name, or nothing if none is alike.
+// Name returns the known name that is most similar to a name, or "" if none is similar.
 func Name(name string, known []string) string {
 	name = plain(name)
 	best, distance := "", len(name)/3+1 // Names that differ in more have nothing to do with each other.
 	for _, candidate := range known {
 		candidatePlain := plain(candidate)
 		if max(len(name)-len(candidatePlain), len(candidatePlain)-len(name)) >= distance {
-			continue // So that a long text, which a client may have made up, is not compared letter by letter.
+			continue // A long text, which a client may have made up, must not be compared letter by letter.
 		}
 		if d := editDistance(name, candidatePlain); d < distance {
 			best, distance = candidate, d
@@ -19,12 +19,12 @@ func Name(name string, known []string) string {
 	return best
 }
 
-// plain makes names alike that differ in the way of writing several words as one, such as apiAddr and api_addr.
+// plain returns the same text for names that differ only in how words are joined, such as apiAddr and api_addr.
 func plain(name string) string {
 	return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name))
 }
 
-// editDistance returns how many letters must be inserted, removed or replaced to make one text the other (Levenshtein).
+// editDistance returns how many letters must be inserted, removed or replaced to turn one text into the other (Levenshtein).
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -25,7 +25,8 @@ type backupHead struct {
 // backupLine is a record, or the end.
 type backupLine struct {
 	Key string `json:"key,omitempty"`
-	// Created is equal for records that were created at once. They are restored at once too, so that lists keep their order.
+	// Created is equal for records that were created in one transaction. They are restored in one too, so that lists keep
+	// their order.
 	Created int64           `json:"created,omitempty"`
 	Record  json.RawMessage `json:"record,omitempty"`
 	// End is how many records there were.
@@ -35,7 +36,7 @@ type backupLine struct {
 // longestLine is longer than any record. The longest ones are the targets of a group.
 const longestLine = 16 << 20
 
-// Backup writes all that is stored at one revision, of all accounts. That includes temporary credentials with their secrets.
+// Backup writes all records of all accounts at one revision. That includes temporary credentials with their secrets.
 func (s *Store) Backup(w io.Writer) error {
 	records := s.Catalog.Records()
 	compressed := gzip.NewWriter(w)
@@ -92,7 +93,7 @@ func (s *Store) Restore(ctx context.Context, r io.Reader, progress Progress) (in
 	return len(records), nil
 }
 
-// readBackup reads a backup to its end, before anything of it is stored.
+// readBackup reads a backup to its end before any of it is stored.
 func readBackup(r io.Reader) (records []lattice.Record, created []int64, err error) {
 	compressed, err := gzip.NewReader(r)
 	if err != nil {

@@ -30,11 +30,11 @@ type checker struct {
 	ctx      context.Context
 	now      time.Time
 	view     catalog.View
-	records  map[lattice.Key]lattice.Record // of the document
+	records  map[lattice.Key]lattice.Record // the records of the document
 	order    []lattice.Record
-	numbers  map[uint32]bool // of addresses, which the document has given out
+	numbers  map[uint32]bool // the numbers of addresses that the document uses
 	problems []error
-	more     int // beyond shownProblems
+	more     int // how many problems are not shown
 }
 
 // DocumentError says what is wrong with a document.
@@ -61,9 +61,9 @@ func (s *Store) check(ctx context.Context, d *document) ([]lattice.Record, error
 		c.records[key], where[key] = rec, e.where
 		c.order = append(c.order, rec)
 	}
-	if len(c.problems) == 0 { // Otherwise a record may seem to be missing that could not be read.
+	if len(c.problems) == 0 { // Otherwise a record that could not be read would be reported as missing, too.
 		for _, rec := range c.order {
-			if t, ok := rec.(*lattice.Targets); ok { // Outside the view, since looking names up takes time.
+			if t, ok := rec.(*lattice.Targets); ok { // This is done outside the view, since looking names up takes time.
 				c.resolve(where[rec.Key()], t)
 			}
 		}
@@ -91,7 +91,7 @@ func (c *checker) wrong(where string, err error) {
 	c.problems = append(c.problems, fmt.Errorf("%s: %w", where, err))
 }
 
-// read returns a record of a document, with all that can be checked by itself.
+// read returns a record of a document, after all checks that need no other record.
 func (c *checker) read(e entry) (lattice.Record, error) {
 	input, err := api.CheckRecord(e.kind, e.json)
 	if err != nil {
@@ -115,7 +115,8 @@ func (c *checker) read(e entry) (lattice.Record, error) {
 		}
 	}
 	if create, ok := input.(*shape.CreateResourceConfigurationRequest); ok {
-		if create.Type == shape.ResourceConfigurationTypeChild { // Clients must not give what it inherits from its group.
+		// Operations refuse the members that a child inherits from its group.
+		if create.Type == shape.ResourceConfigurationTypeChild {
 			create.AllowAssociationToShareableServiceNetwork, create.Protocol, create.ResourceGatewayIdentifier = nil, "", nil
 		}
 		for _, problem := range lattice.ResourceConfigurationProblems(create) {
@@ -266,7 +267,7 @@ func (c *checker) get(key lattice.Key) (lattice.Record, bool) {
 	return c.view.Get(key)
 }
 
-// relations checks a record against those that it refers to.
+// relations checks a record against the records that it refers to.
 func (c *checker) relations(where string, rec lattice.Record) {
 	for _, key := range references(rec) {
 		if _, ok := c.get(key); !ok {
@@ -291,7 +292,7 @@ func (c *checker) relations(where string, rec lattice.Record) {
 	case *lattice.Targets:
 		c.targets(where, r)
 	case *lattice.ResourceConfiguration:
-		if r.IsChild() { // What it has of its group is not told by operations.
+		if r.IsChild() { // Operations do not check what a child inherits from its group.
 			rec, _ := c.get(lattice.ResourceConfigurationKey(r.Scope, r.GroupID))
 			group, ok := rec.(*lattice.ResourceConfiguration)
 			if !ok || !group.IsGroup() {
@@ -305,7 +306,7 @@ func (c *checker) relations(where string, rec lattice.Record) {
 	case *lattice.ServiceNetworkResourceAssociation:
 		configuration, _ := c.get(lattice.ResourceConfigurationKey(r.Scope, r.ResourceConfigurationID))
 		if configuration.(*lattice.ResourceConfiguration).IsGroup() {
-			return // Its children are reached, each by itself.
+			return // Clients reach its children, not the group.
 		}
 		if r.DomainName == "" {
 			r.DomainName = lattice.ResourceDomainName(r.ID, r.ResourceConfigurationID, r.Scope.Region, c.Domain)
@@ -400,7 +401,7 @@ func (c *checker) resolve(where string, t *lattice.Targets) {
 		})
 	}
 	if group == nil {
-		return // relations reports it.
+		return // relations reports the missing group.
 	}
 	for _, member := range t.Members {
 		if group.Type == shape.TargetGroupTypeIp {

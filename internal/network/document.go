@@ -1,8 +1,8 @@
 // Package network writes what is stored to files, and reads it again: an account's network in one Region as a YAML document, which
 // people can read, change and keep in a repository; and the whole store as a backup, which only programs read.
 //
-// A document is checked as the API would check it, as far as the document and what is stored tell. Quotas do not matter, since
-// only the operator of a node imports a network.
+// A document is checked as the API would check it, against itself and against the store. Quotas do not matter, since only the
+// operator of a node imports a network.
 //
 // Invariant: a document is checked to its end before anything of it is stored.
 package network
@@ -30,7 +30,7 @@ type section struct {
 }
 
 // sections are in the order in which they are imported: a record comes after those to which it refers. Policies come first, so
-// that nothing is ever open that they close.
+// that no resource is open, even for a moment, that a policy closes.
 var sections = []section{
 	{"authPolicies", lattice.KindAuthPolicy},
 	{"resourcePolicies", lattice.KindResourcePolicy},
@@ -198,5 +198,5 @@ func decode(text []byte, scope lattice.Scope) (*document, error) {
 	return d, errors.Join(problems...)
 }
 
-// arnsOf is how the ARNs of a scope's resources begin.
+// arnsOf returns the beginning of the ARNs of a scope's resources.
 func arnsOf(scope lattice.Scope) string { return lattice.FormatARN(scope, "") }

@@ -10,19 +10,19 @@ import (
 	"trellis/internal/lattice"
 )
 
-// A network is stored in transactions of this size, for which the limits of the catalog have room.
+// A network is stored in transactions of this size, which are within the limits of the catalog.
 const (
 	chunkRecords = 100
 	chunkBytes   = 512 << 10
 )
 
-// Progress is told how much of the whole has been done.
+// Progress is called with how many of all records are done.
 type Progress func(done, total int)
 
 // Import stores the network of a document. Records that are stored already are replaced; others of the account stay. The parts of
-// scope that are not empty replace those of the document, in ARNs too. It returns how many records there are, and whose network
-// it is. The error is a *DocumentError if the document is wrong, and then nothing has been stored. After any other error a part
-// may have been stored, and importing the document again completes it.
+// scope that are not empty replace those of the document, in ARNs too. It returns the number of records, and the scope of the
+// network. The error is a *DocumentError if the document is wrong, and then nothing has been stored. After any other error a
+// part may have been stored, and importing the document again completes it.
 func (s *Store) Import(ctx context.Context, text []byte, scope lattice.Scope, progress Progress) (count int, of lattice.Scope, err error) {
 	d, err := decode(text, scope)
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Store) write(ctx context.Context, records []lattice.Record, progress Pr
 	return nil
 }
 
-// explain adds what the operator can do to the error about a claim of two records.
+// explain adds to an error about a claim of two records what the operator can do.
 func explain(err error) error {
 	if claimed, ok := errors.AsType[*catalog.ClaimedError](err); ok {
 		return fmt.Errorf("the %s %q belongs to another record, %s %s, which is stored already; delete or rename one of them: %w",

@@ -25,8 +25,8 @@ func NewBeginner(d *Dialer) *Beginner {
 	return &Beginner{dialer: d, reset: unix.Linger{Onoff: 1}}
 }
 
-// Begin returns a socket in non-blocking mode that is being connected, or is connected already. The error is a
-// *RefusedError if this node must not connect to the address.
+// Begin returns a socket in non-blocking mode that is connected or will be. The error is a *RefusedError if this node must not
+// connect to the address.
 func (b *Beginner) Begin(ctx context.Context, address netip.AddrPort) (fd int, err error) {
 	if err := b.dialer.check(ctx, address); err != nil {
 		return -1, &RefusedError{Address: address, Err: err}
@@ -40,7 +40,7 @@ func (b *Beginner) Begin(ctx context.Context, address netip.AddrPort) (fd int, e
 
 // Begin begins a connection that its user waits for, and returns a socket in non-blocking mode. The error is a *RefusedError if
 // this node must not connect to the address. Unlike Connect, it leaves the socket to its user, and not to the runtime's poller, and
-// Nagle's algorithm is on. speaksFirst says that there is something to be sent at once.
+// Nagle's algorithm is on. speaksFirst says that the user has something to send at once.
 func (d *Dialer) Begin(ctx context.Context, address netip.AddrPort, speaksFirst bool) (fd int, err error) {
 	if err := d.check(ctx, address); err != nil {
 		return -1, &RefusedError{Address: address, Err: err}

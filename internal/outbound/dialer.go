@@ -1,6 +1,6 @@
-// Package outbound connects this node to targets, for traffic and for health checks alike. It alone decides which places
-// the node connects to, whatever record or name an address came from, and which TLS it speaks there. It keeps no
-// connections and does not know HTTP.
+// Package outbound connects this node to targets, for traffic and for health checks alike. It alone decides where the node
+// connects to, whatever record or name an address came from, and which TLS it speaks there. It keeps no connections and does
+// not know HTTP.
 //
 // Invariant: no connection is made to an address that Config.Permit refuses, nor to a place where this node listens or
 // its etcd cluster does.
@@ -97,7 +97,7 @@ func (d *Dialer) check(ctx context.Context, address netip.AddrPort) error {
 	return nil
 }
 
-// canonical returns the one form of an address that has several.
+// canonical returns the canonical form of an address.
 func canonical(address netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(address.Addr().Unmap().WithZone(""), address.Port())
 }

@@ -54,13 +54,13 @@ func storesAt(endpoints []string) []*store {
 	return stores
 }
 
-// isAt reports whether the store is at an address. It is true if that cannot be found out: few targets share its port.
+// isAt reports whether the store is at an address. It is true if that is not known: few targets share the store's port.
 func (s *store) isAt(ctx context.Context, d *Dialer, address netip.Addr) bool {
 	known := s.resolve(ctx)
 	if len(known) == 0 || slices.Contains(known, address) {
 		return true
 	}
-	// On this machine it may listen at all addresses.
+	// A store on this machine may listen at all addresses.
 	return slices.ContainsFunc(known, d.nearby.has) && d.nearby.has(address)
 }
 

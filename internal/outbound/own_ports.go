@@ -55,14 +55,14 @@ func (d *Dialer) accepts(listening, to netip.Addr) bool {
 // connecting.
 const nearbyLifetime = time.Second
 
-// nearby knows the addresses of this machine.
+// nearby caches the addresses of this machine.
 type nearby struct {
 	mu        sync.Mutex // mu guards the fields below.
 	addresses map[netip.Addr]bool
 	listed    time.Time
 }
 
-// has reports whether an address belongs to this machine. It is true if that cannot be found out.
+// has reports whether an address belongs to this machine. It is true if that is not known.
 func (n *nearby) has(address netip.Addr) bool {
 	if address.IsLoopback() || address.IsUnspecified() {
 		return true

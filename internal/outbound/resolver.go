@@ -15,9 +15,10 @@ import (
 const (
 	// serverTimeout is how long one DNS server may take before the next one is asked.
 	serverTimeout = 2 * time.Second
-	// systemTTL is for how long an answer of the system's resolver is kept, which does not say for how long it holds.
+	// systemTTL is how long an answer of the system's resolver is kept. That resolver does not say how long it is valid
+	//
 	systemTTL = 5 * time.Second
-	// maxTTL bounds for how long an answer is kept, whatever it says, and failedTTL for how long a failure is.
+	// maxTTL bounds how long an answer is kept, whatever its TTL. failedTTL is how long a failure is kept.
 	maxTTL    = time.Hour
 	failedTTL = time.Second
 	// maxNames is how many answers are kept.
@@ -26,19 +27,20 @@ const (
 	maxUDPBytes = 8400
 )
 
-// Resolver finds the addresses of names, and keeps them for as long as they hold. Its methods may be called from any goroutine.
+// Resolver finds the addresses of names, and keeps them for as long as they are valid. Its methods may be called from any
+// goroutine.
 type Resolver struct {
-	// server is asked where no others are given. If it is not valid, that is the system's resolver.
+	// server is asked if a look-up gives no others. The zero value means the system's resolver.
 	server netip.AddrPort
 
 	mu    sync.Mutex // mu guards the field below.
 	names map[question]*answer
 }
 
-// question is what is asked, and whom.
+// question is a name and the servers that are asked for it.
 type question struct{ name, family, servers string }
 
-// answer is what has been found out, once done is closed.
+// answer is the result of a question, complete once done is closed.
 type answer struct {
 	done      chan struct{}
 	addresses []netip.Addr
@@ -46,7 +48,7 @@ type answer struct {
 	until     time.Time
 }
 
-// NewResolver returns a resolver that asks a server where no others are given, or the system's resolver if it is not valid.
+// NewResolver returns a resolver that asks a server if a look-up gives no others. The zero value means the system's resolver.
 func NewResolver(server netip.AddrPort) *Resolver {
 	return &Resolver{server: server, names: map[question]*answer{}}
 }
@@ -65,7 +67,7 @@ func (r *Resolver) Lookup(ctx context.Context, name, family string, servers []ne
 			if !time.Now().Before(a.until) {
 				a = nil
 			}
-		default: // Somebody is asking at this moment.
+		default: // Another goroutine is asking already.
 		}
 	}
 	mine := a == nil
@@ -76,7 +78,7 @@ func (r *Resolver) Lookup(ctx context.Context, name, family string, servers []ne
 	}
 	r.mu.Unlock()
 	if mine {
-		// Whoever waits gets the answer too, so the look-up is not ended with one client.
+		// Others may be waiting for the answer, so the look-up does not end with its first client.
 		a.addresses, a.until, a.err = resolve(context.WithoutCancel(ctx), name, family, servers)
 		close(a.done)
 	}
@@ -88,7 +90,7 @@ func (r *Resolver) Lookup(ctx context.Context, name, family string, servers []ne
 	}
 }
 
-// makeRoom forgets answers that hold no more, and others if that is not enough. r.mu is held.
+// makeRoom forgets expired answers, and others if that is not enough. The caller holds r.mu.
 func (r *Resolver) makeRoom() {
 	if len(r.names) < maxNames {
 		return
@@ -109,7 +111,8 @@ func resolve(ctx context.Context, name, family string, servers []netip.AddrPort)
 	if len(servers) == 0 {
 		ctx, cancel := context.WithTimeout(ctx, 2*serverTimeout)
 		defer cancel()
-		// Without a dot at its end, with which the hosts file would not count: the name is what it is to any program here.
+		// The name has no dot at its end, since the hosts file would not count then: it is looked up as any program here would
+		// do it.
 		addresses, err := net.DefaultResolver.LookupNetIP(ctx, family, name)
 		if err != nil {
 			return nil, time.Now().Add(failedTTL), err
@@ -138,7 +141,7 @@ func ask(ctx context.Context, name, family string, server netip.AddrPort) ([]net
 	}
 	query := dns.NewMsg(name+".", asked)
 	if query == nil {
-		return nil, 0, errors.New("the name is none")
+		return nil, 0, errors.New("the name is not valid")
 	}
 	query.ID, query.RecursionDesired, query.UDPSize = dns.ID(), true, maxUDPBytes
 	if err := query.Pack(); err != nil {
@@ -162,13 +165,13 @@ func ask(ctx context.Context, name, family string, server netip.AddrPort) ([]net
 		}
 		response := &dns.Msg{Data: buffer[:n]}
 		if response.Unpack() != nil || !response.Response || response.ID != query.ID {
-			continue // Of whoever guesses, or late.
+			continue // The response is forged, or late.
 		}
 		return addressesIn(response)
 	}
 }
 
-// addressesIn returns the addresses of a response, and for how long they hold.
+// addressesIn returns the addresses of a response, and how long they are valid.
 func addressesIn(response *dns.Msg) ([]netip.Addr, time.Duration, error) {
 	switch {
 	case response.Rcode != dns.RcodeSuccess:

@@ -16,9 +16,9 @@ func TLSConfig(protocol string) *tls.Config {
 		InsecureSkipVerify: true,
 		MinVersion:         tls.VersionTLS12,
 		NextProtos:         []string{protocol},
-		// AWS speaks TLS to targets as its listeners do (UG target-groups). Some targets that were made for it have only
-		// its suites with RSA key exchange (UG https-listeners), which crypto/tls leaves out unless they are listed.
-		// crypto/tls orders the suites, and puts these last. The suites of TLS 1.3 cannot be chosen.
+		// AWS speaks TLS to targets as its listeners do (UG target-groups). Some targets made for AWS support only its suites
+		// with RSA key exchange (UG https-listeners), which crypto/tls leaves out unless they are listed. crypto/tls orders
+		// the suites, and puts these last. The suites of TLS 1.3 cannot be chosen.
 		CipherSuites: []uint16{
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,

@@ -1,6 +1,6 @@
 package policy
 
-// Layer is one of the kinds of policies that have to allow a request.
+// Layer is one of the kinds of policies that must allow a request.
 type Layer int
 
 // The layers, in the order in which a refusal is attributed to them (captured at AWS: the network before the service, the
@@ -37,7 +37,7 @@ type Access struct {
 type Guard struct {
 	// On reports that the authorization type is AWS_IAM.
 	On bool
-	// Policy is the auth policy. Without one, whatever is asked for is denied.
+	// Policy is the auth policy. Without one, every request is denied.
 	Policy *Document
 }
 
@@ -63,8 +63,8 @@ func (s Set) Evaluate(r *Request) (Decision, int) {
 // Verdict is the joint decision of all layers about a request.
 type Verdict struct {
 	Decision
-	// Layer is the one that denied, and Policy which of the caller's policies, or -1. Of what is allowed, they are those
-	// of the last that was asked.
+	// Layer is the layer that denied, and Policy the index of the caller's policy, or -1. If the request is allowed, they are
+	// those that were asked last.
 	Layer  Layer
 	Policy int
 }
@@ -76,7 +76,7 @@ func (v Verdict) Allowed() bool { return v.Outcome == Allowed }
 func (a *Access) Needed() bool { return a.Network.On || a.Service.On }
 
 // Decide returns the verdict: every layer that requires authorization must allow, and no layer may deny (UG auth-policies,
-// "How authorization works"). An explicit deny of any layer comes before one that is due to a missing Allow.
+// "How authorization works"). An explicit deny of any layer takes precedence over a missing Allow.
 func (a *Access) Decide(r *Request) Verdict {
 	verdict := Verdict{Decision: Decision{Allowed, -1}, Policy: -1}
 	for _, layer := range layers {

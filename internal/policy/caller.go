@@ -2,9 +2,9 @@ package policy
 
 import "strings"
 
-// Caller is who makes a request. The zero Caller is anonymous.
+// Caller identifies who makes a request. The zero Caller is anonymous.
 type Caller struct {
-	// ARN is that of the user, of the account's root or of the session of a role, and empty for anonymous callers.
+	// ARN is the ARN of a user, of the account's root or of a role's session. It is empty for anonymous callers.
 	ARN     string
 	Account string
 	// RoleARN is the role of a session. If it is empty, the session's ARN gives the role's name.
@@ -22,7 +22,7 @@ type Caller struct {
 // Anonymous reports whether nobody has signed the request.
 func (c *Caller) Anonymous() bool { return c.ARN == "" }
 
-// name is how refusals name the caller.
+// name returns the caller's name in refusals.
 func (c *Caller) name() string {
 	if c.Anonymous() {
 		return "anonymous"
@@ -35,8 +35,7 @@ func (c *Caller) resource() string { return c.ARN[strings.LastIndexByte(c.ARN, '
 
 func (c *Caller) isRoot() bool { return c.resource() == "root" }
 
-// names returns how many names a caller has in the sense of NotPrincipal: its account, its role if it is a session,
-// and its own.
+// names counts the caller's names in the sense of NotPrincipal: its account, its role if it is a session, and its own.
 func (c *Caller) names() int {
 	switch {
 	case c.isRoot():
@@ -58,7 +57,7 @@ func (c *Caller) sessionRole() string {
 	return path[:max(0, strings.LastIndexByte(path, '/'))]
 }
 
-// principalARN is the value of aws:PrincipalArn: for sessions it is the role's (IAM, aws:PrincipalArn).
+// principalARN is the value of aws:PrincipalArn: for a session it is the ARN of the role (IAM, aws:PrincipalArn).
 func (c *Caller) principalARN() string {
 	if c.RoleARN != "" {
 		return c.RoleARN

@@ -36,8 +36,8 @@ func (a *Access) Principals() []string {
 	return slices.Compact(list)
 }
 
-// Paths returns the paths that the policies of the network and of the service name, and /. Wildcards stand for
-// themselves: a path with a star in it is like its own pattern.
+// Paths returns the paths that the policies of the network and of the service name, and /. Wildcards stay in them, since a
+// path with a star matches its own pattern.
 func (a *Access) Paths() []string {
 	list := []string{"/"}
 	add := func(path string) {

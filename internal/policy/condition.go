@@ -95,7 +95,7 @@ func parseCondition(op operator, m member, where string, variables bool) (Condit
 	return c, nil
 }
 
-// compile reads a value. needs says what the operator would accept if it does not accept this one. Only operators of
+// compile reads a value. If the operator does not accept it, needs says what the operator accepts. Only operators of
 // strings and ARNs have variables (IAM, Variables).
 func (op operator) compile(given scalar, variables bool) (v value, needs string) {
 	v.scalar = given
@@ -146,7 +146,7 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 
 // parseAddr reads an address, without a zone and, if it is one of IPv4, as such.
 func parseAddr(s string) (netip.Addr, bool) {
-	// netip allocates an error for texts that are not addresses. Most of them show it by their first byte or their length.
+	// netip allocates an error for texts that are not addresses. The first byte or the length rules most of them out.
 	if s == "" || len(s) > len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255") || !strings.Contains("0123456789abcdefABCDEF:", s[:1]) {
 		return netip.Addr{}, false
 	}
@@ -162,10 +162,10 @@ func (c *Condition) holds(r *Request) (holds, decided bool) {
 		}
 	}
 	op := &c.operator
-	if op.kind == kindDate && c.Key.isNow() { // the time need not be formatted only to be parsed
+	if op.kind == kindDate && c.Key.isNow() { // without formatting the time and parsing it again
 		return c.matches(r, "") != op.negated, true
 	}
-	if op.kind == kindIP && c.Key.id == idSourceIP && op.set == single { // nor need the address
+	if op.kind == kindIP && c.Key.id == idSourceIP && op.set == single { // without formatting the address and parsing it again
 		if t, ok := r.Values.(*Traffic); ok {
 			if address, known := t.address(); known {
 				return c.contains(address) != op.negated, true
@@ -178,7 +178,7 @@ func (c *Condition) holds(r *Request) (holds, decided bool) {
 	}
 	present := next > 0
 	if op.kind == kindNull {
-		// "true" asks for the key to be absent.
+		// "true" requires the key to be absent.
 		for i := range c.values {
 			if c.values[i].flag != present {
 				return true, true
@@ -193,10 +193,10 @@ func (c *Condition) holds(r *Request) (holds, decided bool) {
 		}
 	}
 	if !present {
-		// An absent key matches nothing; so negated operators hold, and ForAllValues of nothing too.
+		// An absent key matches nothing, so negated operators hold, and so does ForAllValues.
 		return op.ifExists || op.negated && op.set != anyValue || op.set == allValues, true
 	}
-	// One value suffices, or each is needed: a negated operator needs that none of several matches.
+	// One value is enough, or all are needed: a negated operator holds if none of several values matches.
 	each := op.set == allValues || op.set == single && op.negated
 	if c.Key.once {
 		return c.matches(r, got) != op.negated, true

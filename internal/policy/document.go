@@ -26,7 +26,7 @@ type Document struct {
 type Statement struct {
 	Sid    string
 	Effect Effect
-	// Principals is nil where the statement names none, as in identity policies.
+	// Principals is nil if the statement names none, as in identity policies.
 	Principals *Principals
 	Actions    []Pattern
 	// NotAction reports that the statement is about all actions except Actions; NotResource says the same of resources.
@@ -35,8 +35,8 @@ type Statement struct {
 	NotResource bool
 	Conditions  []Condition
 
-	// What most requests ask, worked out once: whether the statement is about the actions of requests through the network, and
-	// whether it is about every resource.
+	// Precomputed for most requests: whether the statement is about the actions of requests through the network, and whether
+	// it is about every resource.
 	invoke, connect, everything bool
 }
 

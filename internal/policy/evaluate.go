@@ -44,8 +44,8 @@ const (
 	onCondition
 )
 
-// failing returns the first element of a statement that keeps it from applying to a request, or applies. What is undecided
-// is taken in the way that denies more.
+// failing returns the first element of a statement that keeps it from applying to a request, or applies. Of two possible
+// results, it takes the one that denies more.
 func (s *Statement) failing(r *Request) element {
 	denies := s.Effect == Deny
 	if s.Principals != nil && !s.Principals.apply(&r.Caller, s.Effect) {
@@ -77,11 +77,11 @@ func (s *Statement) isAbout(action string) bool {
 }
 
 func (s *Statement) matchesAction(action string) bool {
-	// Actions have no variables, so that it does not matter what the request is.
+	// Actions have no variables, so the request does not matter.
 	return matchesAny(s.Actions, nil, text{a: action}, false) != s.NotAction
 }
 
-// matchesAny reports whether a text matches one of the patterns. ifUndecided is the result for one whose meaning is
+// matchesAny reports whether a text matches one of the patterns. ifUndecided is the result for a pattern whose meaning is
 // undecided.
 func matchesAny(patterns []Pattern, r *Request, t text, ifUndecided bool) bool {
 	for i := range patterns {

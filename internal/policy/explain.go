@@ -18,7 +18,7 @@ type Explanation struct {
 type LayerExplanation struct {
 	Layer   string `json:"layer"`
 	Outcome string `json:"outcome"`
-	// Problem says what is not about statements, such as that there is no policy.
+	// Problem is a reason that is not about a statement, such as that there is no policy.
 	Problem    string                 `json:"problem,omitempty"`
 	Statements []StatementExplanation `json:"statements,omitempty"`
 }
@@ -29,13 +29,13 @@ type StatementExplanation struct {
 	Statement string `json:"statement"`
 	Effect    Effect `json:"effect"`
 	Applies   bool   `json:"applies"`
-	// Element is what does not match, such as Action or Condition.StringEquals; Key is a condition's.
+	// Element is the element that does not match, such as Action or Condition.StringEquals. Key is the key of a condition.
 	Element string `json:"element,omitempty"`
 	Key     string `json:"key,omitempty"`
 	// Wanted is what the policy has, Got what the request has.
 	Wanted []string `json:"wanted,omitempty"`
 	Got    []string `json:"got,omitempty"`
-	// Conditions are those of a statement that applies.
+	// Conditions are the conditions of a statement that applies.
 	Conditions []ConditionExplanation `json:"conditions,omitempty"`
 }
 
@@ -95,7 +95,7 @@ func (a *Access) policies(layer Layer) Set {
 	return Set{guard.Policy}
 }
 
-// reason is the verdict in one sentence.
+// reason returns the verdict in one sentence.
 func (a *Access) reason(r *Request, v Verdict) string {
 	if !a.Needed() {
 		return "neither the service network nor the service asks for authorization (authType NONE)"

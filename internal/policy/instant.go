@@ -38,7 +38,7 @@ func parseInstant(s string) (instant, bool) {
 		return 0, false
 	}
 	t := time.Date(year, time.Month(month), day, hour, minute, second, nanosecond, time.UTC)
-	if t.Day() != day { // The month is shorter.
+	if t.Day() != day { // The month has fewer days.
 		return 0, false
 	}
 	return instantOf(t.Add(-time.Duration(offset) * time.Minute)), true
@@ -79,7 +79,7 @@ func (p *dateParser) expect(c byte) {
 	}
 }
 
-// number reads so many digits.
+// number reads a number of n digits.
 func (p *dateParser) number(count int) int {
 	if p.ok = p.ok && len(p.rest) >= count && digits(p.rest[:count]); !p.ok {
 		return 0

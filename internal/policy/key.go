@@ -10,14 +10,13 @@ import (
 
 // Key is a condition key.
 type Key struct {
-	// Name is the key as it is documented. It ends in a slash where a name of the author's follows, as in
-	// aws:PrincipalTag/.
+	// Name is the key as it is documented. It ends in a slash if the author's own name follows, as in aws:PrincipalTag/.
 	Name string
 	// Part is what follows the slash: the key of a tag, the name of a header in lower case, a query parameter.
 	Part string
 	// id stands for the name: comparing names for each request would cost as much as comparing the values.
 	id keyID
-	// own reports that the value is the caller's, the resource's or the time: the Request has it itself.
+	// own reports that the value comes from the Request itself: from the caller, the resource or the time.
 	own bool
 	// once reports that a request has at most one value.
 	once bool
@@ -76,7 +75,7 @@ const (
 	typeNumeric
 )
 
-// keyFacts are what is documented of a key.
+// keyFacts is what is documented about a key.
 type keyFacts struct {
 	name   string
 	id     keyID
@@ -127,7 +126,7 @@ const (
 	KeySourceVpcOwnerAccount = "vpc-lattice-svcs:SourceVpcOwnerAccount"
 )
 
-// trafficPrefix is that of the keys and actions of requests through the network.
+// trafficPrefix is the prefix of the keys and actions of requests through the network.
 const trafficPrefix = "vpc-lattice-svcs:"
 
 // keys are all condition keys: the global ones, those of VPC Lattice and those of STS. A policy may name a key that a
@@ -271,7 +270,7 @@ func nearKey(family string) string {
 	_, bare, _ := strings.Cut(family, ":")
 	for _, facts := range keys() {
 		if _, other, _ := strings.Cut(facts.name, ":"); strings.EqualFold(bare, other) {
-			return facts.name // the right name after another service's
+			return facts.name // the right name with another service's prefix
 		}
 		names = append(names, facts.name)
 	}

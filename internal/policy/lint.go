@@ -15,8 +15,8 @@ type Warning struct {
 
 func (w Warning) String() string { return w.Where + " " + w.Text }
 
-// Lint returns what may surprise the author of a policy. Policies whose statements name no principals are taken as those
-// of callers.
+// Lint returns what may surprise the author of a policy. A policy whose statements name no principals counts as a caller's
+// policy.
 func (d *Document) Lint() []Warning {
 	l := linter{document: d}
 	for i := range d.Statements {
@@ -146,7 +146,7 @@ func (l *linter) resources() {
 	}
 }
 
-// present are the keys that a request through the network can have.
+// present has the keys that a request through the network can have.
 func present(k Key) bool {
 	if k.own || strings.HasPrefix(k.Name, trafficPrefix) {
 		return true

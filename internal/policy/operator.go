@@ -11,7 +11,8 @@ import (
 type operator struct {
 	name string
 	kind kind
-	// order are the orders of the request's value to the policy's that hold, for numbers and dates.
+	// order has the results of comparing the request's value with the policy's for which the condition holds, for numbers and
+	// dates.
 	order order
 	// negated makes the condition hold if no value of the policy matches.
 	negated bool

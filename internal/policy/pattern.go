@@ -35,7 +35,7 @@ const (
 	variable
 )
 
-// form is the form of a pattern, for the cheap ones.
+// form classifies patterns: most can be matched without a search.
 type form uint8
 
 const (
@@ -46,7 +46,7 @@ const (
 	formFolded       // text, without regard to case
 )
 
-// syntaxOf says what a text may hold, by the element that it is in.
+// syntaxOf returns what a text may contain in an element.
 type syntaxOf struct{ wildcards, variables, fold, arn bool }
 
 func compilePattern(source string, syntax syntaxOf) (Pattern, error) {
@@ -206,8 +206,9 @@ func (p *Pattern) matches(r *Request, t text) bool {
 	return p.search(r, t)
 }
 
-// search compares part by part. When one does not match, the last star takes one character more. An earlier star would not
-// help, since the last one can take whatever the earlier one would. So the cost is bounded by the product of the lengths.
+// search compares part by part. If a part does not match, the last star takes one more character. Going back to an earlier
+// star would not help, since the last one can take whatever the earlier one would. So the cost is bounded by the product of
+// the lengths.
 func (p *Pattern) search(r *Request, t text) bool {
 	// Before the sixth part of an ARN no wildcard takes a colon.
 	barrier := 0

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Principals are those whom a statement is about.
+// Principals are the principals that a statement is about.
 type Principals struct {
 	// Not reports that the statement is about everybody else (NotPrincipal).
 	Not bool
@@ -22,7 +22,7 @@ type Principals struct {
 // principal is an account, a user, a role or a session that a policy names.
 type principal struct {
 	source string
-	// account is set if all of an account is meant.
+	// account is set if the whole account is meant.
 	account string
 	// role is the path and name of a role; its account is in roleAccount. All of its sessions are meant.
 	role, roleAccount string

@@ -7,8 +7,7 @@ import (
 	"unsafe"
 )
 
-// Request is what policies are asked about. It is used by one goroutine at a time, and only as long as the memory of its
-// texts does not change.
+// Request is what policies are asked about. One goroutine at a time uses it, while the memory of its texts must not change.
 type Request struct {
 	Caller Caller
 	// Action is "service:Operation".
@@ -67,7 +66,8 @@ func (r *Request) own(key *Key, from int) (string, int) {
 		return One(View(strconv.AppendInt(r.epoch[:0], r.Now.Unix(), 10)), from)
 	case idMultiFactorAuthPresent:
 		if c.TokenIssued == "" {
-			return "", None // Only temporary credentials tell whether their owner had a second factor; here none has.
+			// Only temporary credentials say whether their owner used a second factor. Trellis's STS never asks for one.
+			return "", None
 		}
 		return One("false", from)
 	case idPrincipalAccount:
