@@ -102,7 +102,7 @@ func (r *Request) own(key *Key, from int) (string, int) {
 	return "", None
 }
 
-// Tag returns the value of a tag as that of a condition key. The names of condition keys, of which its key is a part, are
+// Tag returns the value of a tag as the value of a condition key. The names of condition keys, of which its key is a part, are
 // compared without regard to case. Of several tags whose keys differ only in case, IAM takes one or the other, and does not
 // say which one (IAM, Controlling access to AWS resources using tags). Here, whoever chooses the tags must not choose the
 // answer.

@@ -9,15 +9,15 @@ import (
 
 // Requirements are what a kind of policy must have beyond the grammar.
 type Requirements struct {
-	// Principal is set for policies that are attached to resources: each statement must say whom it is about.
+	// Principal is set for policies that are attached to resources: each statement must name principals.
 	Principal bool
 	// ActionPrefixes are the services whose actions the policy may have, such as "vpc-lattice-svcs:".
 	ActionPrefixes []string
 	// KeyPrefixes are the services whose condition keys the policy may have, such as "aws:". Nil means any.
 	KeyPrefixes []string
-	// ResourcePrefix is how a resource that is not a pattern begins. Empty: resources are not checked.
+	// ResourcePrefix begins each resource that is not a pattern. Empty means that resources are not checked.
 	ResourcePrefix string
-	// Resource is set where each statement must name a resource.
+	// Resource is set if each statement must name a resource.
 	Resource bool
 }
 
@@ -46,7 +46,7 @@ func ResourcePolicyRequirements() Requirements {
 	}
 }
 
-// IdentityPolicyRequirements are those of the policies of callers: they are about what there is here.
+// IdentityPolicyRequirements are the requirements of callers' policies: they are about the services of Trellis.
 func IdentityPolicyRequirements() Requirements {
 	return Requirements{ActionPrefixes: []string{"vpc-lattice:", trafficPrefix, "sts:", "tag:", "trellis:"}, Resource: true}
 }

@@ -29,7 +29,7 @@ func (t text) from(i int) string {
 	return t.b[i-len(t.a):]
 }
 
-// has reports whether s stands at a position.
+// has reports whether s is at a position.
 func (t text) has(i int, s string) bool {
 	if i >= len(t.a) {
 		return strings.HasPrefix(t.b[i-len(t.a):], s)
@@ -50,7 +50,7 @@ func (t text) index(i int, s string) int {
 		if t.b == "" {
 			return -1
 		}
-		// It may begin in the first string and end in the second.
+		// s may begin in the first string and end in the second.
 		for i = max(i, len(t.a)-len(s)+1); i < len(t.a); i++ {
 			if t.has(i, s) {
 				return i
@@ -73,8 +73,8 @@ func (t text) character(i int) int {
 	return size
 }
 
-// hasFolded reports whether s stands at a position, without regard to case, and how long it is there: letters of
-// different case may differ in length.
+// hasFolded reports whether s is at a position, without regard to case, and its length there: letters of different case may
+// differ in length.
 func (t text) hasFolded(i int, s string) (size int, ok bool) {
 	if i >= len(t.a) {
 		i, t = i-len(t.a), text{a: t.b}

@@ -9,7 +9,7 @@ import (
 const (
 	// ActionInvoke is the action of an HTTP request. Its resource is the ARN of the service and the path.
 	ActionInvoke = trafficPrefix + "Invoke"
-	// ActionConnect is that of a connection that is passed through. Its resource is the ARN of the service.
+	// ActionConnect is the action of a connection that is passed through. Its resource is the ARN of the service.
 	ActionConnect = trafficPrefix + "Connect"
 )
 
@@ -20,7 +20,7 @@ type Traffic struct {
 	// is passed through.
 	Method, Query string
 	Headers       Headers
-	// Path is as received and without the query; what it holds is not decoded, as when rules match.
+	// Path is the path as received, without the query. It is not decoded, just as rules match it.
 	Path string
 	// Port is the listener's.
 	Port                   string
@@ -35,14 +35,14 @@ type Traffic struct {
 	Secure bool
 	// Tags are the service's.
 	Tags map[string]string
-	// Memory is for values that are made of these. Nil means that it is allocated when it is needed.
+	// Memory is for values that are derived from these. If it is nil, it is allocated when it is needed.
 	Memory *TrafficMemory
 }
 
-// TrafficMemory is where values are kept that have another form than what came with the request. It may be used for one request
-// after another; it is too large to be made for each.
+// TrafficMemory holds values in another form than that of the request. It is too large to be allocated for each request, so
+// requests use it one after another.
 type TrafficMemory struct {
-	// decoded are the parameters that had to be decoded, each once.
+	// decoded holds the parameters that had to be decoded, each once.
 	decoded []decodedValue
 	room    [4]decodedValue
 	bytes   [128]byte
@@ -50,7 +50,7 @@ type TrafficMemory struct {
 	source  [40]byte
 }
 
-// Reset forgets what is kept.
+// Reset forgets all values.
 func (m *TrafficMemory) Reset() { m.decoded, m.used = nil, 0 }
 
 func (t *Traffic) memory() *TrafficMemory {

@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// Credentials are the principals of a credentials file, which is in AWS's shared-credentials format so that
-// clients can use it as it is: each section is a principal, with aws_access_key_id, aws_secret_access_key and,
-// optionally, aws_session_token. Keys that AWS's tools pass over say the rest: trellis_account (12 digits),
-// trellis_arn, trellis_tags, and the identity policies, trellis_policy and trellis_policy_file. A section with a trust
-// policy, trellis_trust_policy or trellis_trust_policy_file, is a role, which has no keys. The file, and those of
-// policies, are read again when they have changed.
+// Credentials are the principals of a credentials file, which is in AWS's shared-credentials format so that clients can use
+// the same file: each section is a principal, with aws_access_key_id, aws_secret_access_key and, optionally,
+// aws_session_token. Keys that AWS's tools ignore have the rest: trellis_account (12 digits), trellis_arn, trellis_tags, and
+// the identity policies, trellis_policy and trellis_policy_file. A section with a trust policy, trellis_trust_policy or
+// trellis_trust_policy_file, is a role, which has no keys. The file, and those of policies, are read again when they have
+// changed.
 type Credentials struct {
 	path    string
 	account string
@@ -32,22 +32,22 @@ type Credentials struct {
 	nextLook atomic.Int64
 
 	mu sync.Mutex // mu guards the fields below.
-	// modified is when each file that was read was changed last.
+	// modified has the modification time of each file that was read.
 	modified    map[string]time.Time
 	lastProblem error
 }
 
 // content is the contents of a credentials file.
 type content struct {
-	principals map[string]*Principal // by access key id
-	roles      map[string]*Principal // by ARN
+	principals map[string]*Principal // principals by access key id
+	roles      map[string]*Principal // roles by ARN
 }
 
 // lookInterval is how often the files are checked for changes.
 const lookInterval = time.Second
 
-// OpenCredentials reads a credentials file, or creates it with one administrator of the account. The log is told
-// when the file has been read again, or could not be.
+// OpenCredentials reads a credentials file, or creates it with one administrator of the account. It logs when the file has
+// been read again, or could not be.
 func OpenCredentials(path, account string, log *slog.Logger) (*Credentials, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := createCredentials(path, account); err != nil {
@@ -136,7 +136,7 @@ func (c *Credentials) read() error {
 	return nil
 }
 
-// modTime returns when a file was changed last, or zero if it cannot be looked at.
+// modTime returns the modification time of a file, or zero if it is not known.
 func modTime(file string) time.Time {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -147,14 +147,15 @@ func modTime(file string) time.Time {
 
 // content reads all sections.
 func (p *parser) content() (*content, error) {
-	p.modified[p.path] = modTime(p.path) // Before it is read: a change in between is seen at the next look.
+	// The time is taken before the file is read, so that the next look sees a change in between.
+	p.modified[p.path] = modTime(p.path)
 	text, err := os.ReadFile(p.path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the credentials file: %w", err)
 	}
 	sections, err := parseSections(p.path, string(text))
 	if err != nil {
-		return nil, err // other errors may follow from it
+		return nil, err // Other errors may follow from this one.
 	}
 	c := &content{principals: map[string]*Principal{}, roles: map[string]*Principal{}}
 	var problems []error

@@ -10,14 +10,13 @@ import (
 )
 
 // Directory knows all principals and roles: those of the credentials file, and the temporary credentials that are stored
-// in the catalog, which are the same on all nodes. Looking somebody up takes no lock.
+// in the catalog, which are the same on all nodes. Look-ups take no lock.
 type Directory struct {
 	file *Credentials // nil if there is none.
-	// anything is the policy of principals whom the credentials file does not know. It is nil where only those of the file
-	// exist.
+	// anything is the policy of principals that the credentials file does not know. It is nil if only those in the file exist.
 	anything policy.Set
-	account  string   // of access keys that do not name one
-	sessions sync.Map // of *session, by access key id
+	account  string   // the account of access keys that do not name one
+	sessions sync.Map // the *session by access key id
 }
 
 // NewDirectory returns the directory of a credentials file.
@@ -33,13 +32,13 @@ func NewOpenDirectory(account string, file *Credentials) (*Directory, error) {
 	return &Directory{file: file, anything: policy.Set{d}, account: account}, nil
 }
 
-// session is temporary credentials as they are stored, and the principal that they make.
+// session is stored temporary credentials, and the principal that follows from them.
 type session struct {
 	*lattice.Session
 	cached atomic.Pointer[cachedPrincipal]
 }
 
-// cachedPrincipal is a session's principal as of a content of the credentials file.
+// cachedPrincipal is a session's principal under a content of the credentials file.
 type cachedPrincipal struct {
 	content   *content
 	principal *Principal // nil if the role or user no longer exists
@@ -101,8 +100,8 @@ func (d *Directory) principalOf(s *lattice.Session, current *content) *Principal
 	return p
 }
 
-// mergedTags returns a role's tags with those of a session, which win (IAM, Passing session tags). Case does not tell keys
-// apart.
+// mergedTags returns a role's tags with those of a session, which take precedence (IAM, Passing session tags). Keys that
+// differ only in case are the same.
 func mergedTags(role, session map[string]string) map[string]string {
 	if len(session) == 0 {
 		return role
@@ -144,8 +143,8 @@ func (d *Directory) Role(arn string) (*Principal, bool) {
 // Open reports whether every role exists and everybody may assume it.
 func (d *Directory) Open() bool { return d.anything != nil }
 
-// Anybody returns, in an open directory, the principal of an access key that is not known: the root of an account. An
-// access key of 12 digits is the account, so that a test can work in several accounts without any set-up.
+// Anybody returns the principal of an unknown access key in an open directory: the root of an account. An access key of 12
+// digits is the account, so that a test can work in several accounts without any set-up.
 func (d *Directory) Anybody(accessKeyID string) *Principal {
 	account := d.account
 	if lattice.ValidAccount(accessKeyID) {

@@ -151,7 +151,7 @@ func TestOpenDirectoryFollowsTheFileAndAdmitsEverybodyElse(t *testing.T) {
 func TestRolesInACredentialsFile(t *testing.T) {
 	const trust = "trellis_trust_policy = " + `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}]}` + "\n"
 	for name, tc := range map[string]struct{ text, want string }{
-		"keys":                {"[a]\n" + trust + "aws_access_key_id = A\naws_secret_access_key = s\n", "a role, which a trust policy makes it, has no keys"},
+		"keys":                {"[a]\n" + trust + "aws_access_key_id = A\naws_secret_access_key = s\n", "a section with a trust policy is a role, which has no keys"},
 		"a user's ARN":        {"[a]\n" + trust + "trellis_arn = arn:aws:iam::111122223333:user/a\n", "such as arn:aws:iam::111122223333:role/name"},
 		"no principal":        {"[a]\n" + strings.Replace(trust, `"Principal":"*",`, "", 1), "Principal is missing"},
 		"another action":      {"[a]\n" + strings.Replace(trust, "sts:AssumeRole", "vpc-lattice:GetService", 1), "must begin with sts:"},

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// identityType ends the identity where an auth policy has asked for it (UG lambda-functions).
+// identityType ends the identity if an auth policy applied (UG lambda-functions).
 const identityType = "; Type=AWS_IAM"
 
 // LatticeIdentity returns the value of x-amzn-lattice-identity, by which targets know who has signed a request. Authorized
@@ -48,5 +48,5 @@ func (p *Principal) latticeIdentityTags() []byte {
 	return []byte(b.String())
 }
 
-// escaped writes a value so that the semicolons in it end nothing (UG http-targets).
+// escaped escapes the semicolons in a value, which would end it (UG http-targets).
 func escaped(value string) string { return strings.ReplaceAll(value, ";", `\;`) }

@@ -28,9 +28,9 @@ type Principal struct {
 	AccessKeyID  string
 	SecretKey    string
 	SessionToken string
-	// RoleARN is the role's, for a session of one.
+	// RoleARN is the ARN of the role, for a role's session.
 	RoleARN string
-	// Issued and Expires are when temporary credentials were given, and when they end. Zero: the credentials have no end.
+	// Issued and Expires are the beginning and the end of temporary credentials. Zero means that they do not expire.
 	Issued, Expires time.Time
 	// Tags are what policies see as aws:PrincipalTag/key.
 	Tags map[string]string
@@ -42,14 +42,14 @@ type Principal struct {
 	// Trust says who may assume a role. Other principals have none.
 	Trust policy.Set
 
-	// What follows from the above, once it has been derived.
+	// derive sets these fields from those above.
 	id                     string
 	issued                 string
 	orgPaths               []string
 	identity, identityTags []byte
 }
 
-// derive works out once what would otherwise be worked out for each request.
+// derive computes once what each request would otherwise compute again.
 func (p *Principal) derive() {
 	p.id = userID(p.ARN, p.Account)
 	p.issued = p.tokenIssued()
@@ -101,8 +101,8 @@ func resource(arn string) (kind, rest string) {
 	return kind, rest
 }
 
-// UserID returns the unique id of a principal. AWS makes one up when a user or role is created; ours is derived from
-// the ARN, so that it is the same on every node and after every start. A-112.
+// UserID returns the unique id of a principal. AWS chooses one when a user or role is created; here it is derived from the
+// ARN, so that it is the same on every node and after every start. A-112.
 func (p *Principal) UserID() string {
 	if p.id != "" {
 		return p.id
@@ -131,7 +131,7 @@ func digest(s string) string {
 	return base32.StdEncoding.EncodeToString(sum[:])[:17]
 }
 
-// The keys of a section. Those of AWS's tools, and ours.
+// The keys of a section: those of AWS's tools, and Trellis's own.
 const (
 	keyAccessKeyID  = "aws_access_key_id"
 	keySecret       = "aws_secret_access_key"
@@ -154,7 +154,7 @@ func isOurs(key string) bool {
 
 // parser reads the principals of a credentials file.
 type parser struct {
-	// path is the file's, account that of principals who do not name one.
+	// path is the path of the file, and account the account of principals that do not name one.
 	path, account string
 	// modified is when each file that was read was changed last.
 	modified map[string]time.Time
@@ -182,7 +182,7 @@ func (p *parser) principal(s section) (Principal, error) {
 	if isRole {
 		kind = "role"
 		if principal.AccessKeyID+principal.SecretKey+principal.SessionToken != "" {
-			problem(fmt.Errorf("a role, which a trust policy makes it, has no keys"))
+			problem(fmt.Errorf("a section with a trust policy is a role, which has no keys"))
 		}
 	} else if principal.AccessKeyID == "" || principal.SecretKey == "" {
 		problem(fmt.Errorf("%s and %s are needed", keyAccessKeyID, keySecret))
@@ -211,7 +211,7 @@ func (p *parser) principal(s section) (Principal, error) {
 	problem(err)
 	for _, key := range slices.Sorted(maps.Keys(s.values)) {
 		if strings.HasPrefix(key, ownKeyPrefix) && !slices.Contains([]string{keyAccount, keyARN, keyTags, keyOrgPath, keyPolicy, keyPolicyFile, keyTrust, keyTrustFile}, key) {
-			problem(fmt.Errorf("%s is no key that is known", key))
+			problem(fmt.Errorf("%s is not a known key", key))
 		}
 	}
 	principal.derive()
@@ -257,8 +257,8 @@ func trustPolicyRequirements() policy.Requirements {
 	return policy.Requirements{Principal: true, ActionPrefixes: []string{"sts:"}, KeyPrefixes: []string{"aws:", "sts:"}}
 }
 
-// organizationPath is the form of aws:PrincipalOrgPaths: the ids of the organization, its root and the units below it, each with a
-// slash behind it (Organizations API reference, Organization, Root, OrganizationalUnit).
+// organizationPath is the form of aws:PrincipalOrgPaths: the ids of the organization, its root and the units below it, each
+// followed by a slash (Organizations API reference, Organization, Root, OrganizationalUnit).
 var organizationPath = regexp.MustCompile(`^o-[a-z0-9]{10,32}/r-[0-9a-z]{4,32}/(ou-[0-9a-z]{4,32}-[a-z0-9]{8,32}/)*$`)
 
 // maxTags is how many tags a user or role may have (IAM).

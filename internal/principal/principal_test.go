@@ -102,7 +102,7 @@ func TestWhatIsWrongWithACredentialsFileIsNamedWithItsSection(t *testing.T) {
 		{"policy without resource", reader(`trellis_policy = {"Statement":{"Effect":"Allow","Action":"*"}}`), "Statement[0].Resource is missing"},
 		{"policy of another service", reader(`trellis_policy = {"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`), `Statement[0].Action is "s3:*"; it must begin with vpc-lattice: or vpc-lattice-svcs: or sts:`},
 		{"no policy file", reader("trellis_policy_file = none.json"), "section [reader]: trellis_policy_file: open"},
-		{"unknown key", reader("trellis_polcy = {}"), "section [reader]: trellis_polcy is no key that is known"},
+		{"unknown key", reader("trellis_polcy = {}"), "section [reader]: trellis_polcy is not a known key"},
 		{"same section twice", reader() + reader("trellis_account = 111122223333"), "section [reader]: another section has the same name"},
 		{"same key id twice", reader() + strings.Replace(reader(), "reader", "other", 1), "section [other]: another section has the same aws_access_key_id"},
 	} {

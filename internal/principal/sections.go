@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// section is a section of a credentials file: a principal. It has what is between its head and the next one, and nothing
-// from anywhere else.
+// section is a section of a credentials file: a principal. It has the lines between its head and the next one, and no defaults
+// from elsewhere.
 type section struct {
 	name string
 	// values are by key, in lower case.
@@ -19,7 +19,7 @@ type section struct {
 
 // sectionReader reads a file in the form of AWS's shared credentials file. AWS's tools disagree about details of that form:
 // quotes, comments after values, continued lines, repeated keys, other delimiters. It refuses what they read differently,
-// since a client would take another key from the file than the one that is expected of it (A-460).
+// since a client could use another key from the file than the server expects (A-460).
 type sectionReader struct {
 	path     string
 	sections []section
@@ -32,7 +32,7 @@ type sectionReader struct {
 	nested bool
 }
 
-// parseSections returns the sections in their order. The error joins all that is wrong. It shows no values, which may
+// parseSections returns the sections in their order. The error joins everything that is wrong. It shows no values, which may
 // be secrets.
 func parseSections(path, text string) ([]section, error) {
 	r := &sectionReader{path: path}
@@ -43,7 +43,7 @@ func parseSections(path, text string) ([]section, error) {
 	return r.sections, errors.Join(r.problems...)
 }
 
-// problem notes what is wrong with the line at hand.
+// problem notes what is wrong with the current line.
 func (r *sectionReader) problem(format string, args ...any) {
 	where := fmt.Sprintf("credentials file %s, line %d", r.path, r.line)
 	if r.inSection {
@@ -106,11 +106,11 @@ func (r *sectionReader) value(line string) {
 		if len(r.sections) == 0 {
 			r.problem("%s stands before the first section, such as [default]", key)
 		}
-		return // the error in the section's head has been reported
+		return // The error in the section's head has been reported.
 	}
 	values := r.sections[len(r.sections)-1].values
 	if _, twice := values[key]; twice {
-		r.problem("%s stands there twice", key)
+		r.problem("%s is given twice", key)
 		return
 	}
 	values[key] = value
@@ -122,7 +122,7 @@ func (r *sectionReader) value(line string) {
 		return // JSON, in which quotes and the marks of comments have a meaning of their own.
 	}
 	if first := strings.IndexAny(value, "\"'`"); first == 0 && len(value) > 1 && value[len(value)-1] == value[0] {
-		r.problem("the value of %s must stand there without quotes, which some of AWS's tools would take for a part of it", key)
+		r.problem("the value of %s must not have quotes, which some of AWS's tools would take for a part of it", key)
 	}
 	if strings.HasPrefix(value, "#") || strings.HasPrefix(value, ";") || slices.ContainsFunc([]string{" #", " ;", "\t#", "\t;"}, func(mark string) bool { return strings.Contains(value, mark) }) {
 		r.problem("the value of %s must not have a comment behind it, which some of AWS's tools would take for a part of it; put it on a line of its own", key)

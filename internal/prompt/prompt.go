@@ -12,7 +12,7 @@ import (
 // ErrDeclined says that the operator declined.
 var ErrDeclined = errors.New("declined")
 
-// Confirm asks whether to go on, unless yes is set. It fails where nobody can answer, as in a script.
+// Confirm asks whether to go on, unless yes is set. It fails if nobody can answer, as in a script.
 func Confirm(in io.Reader, out io.Writer, yes bool) error {
 	if yes {
 		return nil

@@ -30,8 +30,8 @@ type Limits struct {
 	Pipes int
 }
 
-// roomShare is which part of all connections is closed at once to make room: to find those that have been idle longest, the
-// sweeper has to look at all of them.
+// roomShare is the share of all connections that is closed at once to make room: to find those that have been idle longest,
+// the sweeper must look at all of them.
 const roomShare = 32
 
 // crowd enforces Limits.Clients and Limits.PerSource.
@@ -39,11 +39,11 @@ type crowd struct {
 	limits Limits
 	full   chan struct{} // wakes the sweeper, which makes room
 
-	closed  *summary.Summary // connections that have ended to make room
-	refused *summary.Summary // connections beyond those that a source may have
+	closed  *summary.Summary // counts connections that were closed to make room
+	refused *summary.Summary // counts connections beyond the limit of their source
 	failed  *summary.Summary // accepting
 
-	// What follows is guarded by Proxy.mu.
+	// Proxy.mu guards the fields below.
 
 	accepted uint64 // the number of the latest connection
 	sources  map[netip.Prefix]int
@@ -59,7 +59,7 @@ func newCrowd(cfg *Config) crowd {
 		limits:  cfg.Limits,
 		full:    make(chan struct{}, 1),
 		closed:  told("there are as many connections of clients as there may be; idle ones are closed to make room", "more idle connections of clients were closed to make room"),
-		refused: told("a source has as many connections as it may have; more are closed at once", "more connections were closed at once, whose sources had too many"),
+		refused: told("a source has reached its limit of connections; further ones are closed at once", "more connections were closed at once, since their sources had reached the limit"),
 		failed:  told("a connection cannot be accepted; trying again", "more connections could not be accepted"),
 	}
 	if c.limits.PerSource > 0 {
@@ -74,7 +74,7 @@ func (c *crowd) close() {
 	c.failed.Close()
 }
 
-// enter counts a connection, unless its source has enough of them. Proxy.mu is held.
+// enter counts a connection, unless its source has reached its limit. The caller holds Proxy.mu.
 func (c *crowd) enter(conn *downstream.Conn) bool {
 	if c.sources != nil {
 		source := sourceOf(conn)
@@ -88,7 +88,7 @@ func (c *crowd) enter(conn *downstream.Conn) bool {
 	return true
 }
 
-// leave takes a connection out of the count; open are left. Proxy.mu is held.
+// leave takes a connection out of the count; open are left. The caller holds Proxy.mu.
 func (c *crowd) leave(conn *downstream.Conn, open int) {
 	if c.sources != nil {
 		source := sourceOf(conn)
@@ -141,7 +141,7 @@ func (p *Proxy) awaitRoom(ended <-chan struct{}) {
 	}
 }
 
-// squeeze makes room although the limit is not reached: other parts or processes have taken the files.
+// squeeze makes room although the limit is not reached, since other parts or processes have taken the files.
 func (p *Proxy) squeeze() {
 	p.mu.Lock()
 	p.crowd.short = true
@@ -168,7 +168,7 @@ type idleConnection struct {
 	downstream.Idleness
 }
 
-// before orders connections by which is closed first.
+// before compares connections: the one that is closed first is less.
 func (a idleConnection) before(b idleConnection) int {
 	switch {
 	case a.Served != b.Served:
@@ -240,9 +240,9 @@ func (p *Proxy) makeRoom() {
 // Usage is how many connections of clients there are, and what became of others.
 type Usage struct {
 	Open    int   `json:"open"`
-	Limit   int   `json:"limit"`   // 0: none
-	Closed  int64 `json:"closed"`  // to make room for others: idle ones, or with the response of a request that came just then
-	Refused int64 `json:"refused"` // beyond what one source may have
+	Limit   int   `json:"limit"`   // 0 means no limit
+	Closed  int64 `json:"closed"`  // closed to make room for others, idle or just after a response
+	Refused int64 `json:"refused"` // closed since their source had reached its limit
 }
 
 // Usage returns how many connections of clients there are.

@@ -15,7 +15,7 @@ import (
 	"trellis/internal/policy"
 )
 
-// group is what a file of cases has: policies, a request that its cases have in common, and the cases.
+// group is the content of a file of cases: policies and a request that its cases share, and the cases.
 type group struct {
 	Description string `json:"description"`
 	texts
@@ -30,14 +30,14 @@ type caseText struct {
 	Request map[string]json.RawMessage `json:"request"`
 	// Expect is allow, deny or invalid; invalid means that the policy is refused.
 	Expect string `json:"expect"`
-	// Reason is a part of what the explanation says, or of the error. Body is what the client would get with status 403.
+	// Reason is a part of the explanation, or of the error. Body is what the client would get with status 403.
 	Reason string `json:"reason"`
 	Body   string `json:"body"`
 }
 
 // Case is a case that was read from a file.
 type Case struct {
-	// File is the name of its file, Name what it is called.
+	// File is the name of its file, and Name the case's own name.
 	File, Name string
 	text       caseText
 	folder     string
@@ -117,7 +117,7 @@ func decode(raw []byte, into any) error {
 	return decoder.Decode(into)
 }
 
-// inherit takes from the group what a case does not have.
+// inherit copies what a case lacks from its group.
 func (c *caseText) inherit(g group) {
 	for _, pair := range [][2]*json.RawMessage{
 		{&c.Policy, &g.Policy}, {&c.NetworkPolicy, &g.NetworkPolicy}, {&c.IdentityPolicy, &g.IdentityPolicy},
@@ -192,7 +192,7 @@ func (c Case) refused(err error) error {
 	return nil
 }
 
-// complete reports what a case leaves out.
+// complete returns an error if a case leaves a part of the request open.
 func (r *request) complete() error {
 	for _, part := range r.open() {
 		return fmt.Errorf("the request: %s must be one text", part)

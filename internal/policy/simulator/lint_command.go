@@ -48,7 +48,7 @@ func (l Lint) Run(out, errs io.Writer) int {
 	return worst
 }
 
-// policyText is a policy and where it stands.
+// policyText is a policy and its place.
 type policyText struct{ where, text string }
 
 // policiesIn returns the policies in a file: the file itself, or those in its cases.
@@ -61,7 +61,7 @@ func policiesIn(name string) ([]policyText, error) {
 	if !isCases {
 		var members map[string]json.RawMessage
 		if json.Unmarshal(raw, &members) == nil && members["Statement"] == nil && members["Version"] == nil {
-			return nil, nil // a request, or something that is not ours
+			return nil, nil // a request, or a file of something else
 		}
 		return []policyText{{name, string(raw)}}, nil
 	}
@@ -69,11 +69,11 @@ func policiesIn(name string) ([]policyText, error) {
 	seen := map[string]bool{}
 	for _, c := range cases {
 		if c.text.Expect == "invalid" {
-			continue // It is not meant to be a policy.
+			continue // The file is not a policy.
 		}
 		for _, text := range []json.RawMessage{c.text.Policy, c.text.NetworkPolicy, c.text.IdentityPolicy} {
 			if len(text) == 0 || text[0] != '{' || seen[string(text)] {
-				continue // policies in their own files are checked there
+				continue // policies in files of their own are checked as those files
 			}
 			seen[string(text)] = true
 			policies = append(policies, policyText{name + ": " + c.Name, string(text)})

@@ -1,5 +1,5 @@
-// Package simulator asks policies about requests that nobody has sent: it reads requests and cases from files, and says
-// whether they would be allowed, and why. The commands below `trellis policy` consist of it.
+// Package simulator asks policies about requests from files: it reads requests and cases, and reports whether they would be
+// allowed, and why. The commands below `trellis policy` consist of it.
 package simulator
 
 import (
@@ -17,9 +17,9 @@ import (
 	"trellis/internal/policy"
 )
 
-// request is a request as a file has it. What may be left out has a default (docs/policies.md).
+// request is a request in a file. Optional members have defaults (docs/policies.md).
 type request struct {
-	// Principal, Method and Path are lists where somebody asks which of several would be allowed.
+	// Principal, Method and Path are lists if the question is which of several would be allowed.
 	Principal oneOrMany `json:"principal"`
 	Method    oneOrMany `json:"method"`
 	Path      oneOrMany `json:"path"`
@@ -56,7 +56,7 @@ func (m *oneOrMany) UnmarshalJSON(raw []byte) error {
 	}
 	var many []string
 	if err := json.Unmarshal(raw, &many); err != nil {
-		return errors.New("a text or a list of texts is wanted")
+		return errors.New("it must be a text or a list of texts")
 	}
 	*m = many
 	return nil
@@ -114,7 +114,7 @@ func parseRequest(raw []byte) (request, error) {
 func (r *request) question(principal, method, path string) *policy.Request {
 	now := time.Now()
 	if r.Time != "" {
-		now, _ = time.Parse(time.RFC3339, r.Time) // It was checked when it was read.
+		now, _ = time.Parse(time.RFC3339, r.Time) // parseRequest has checked it.
 	}
 	path, query, _ := strings.Cut(path, "?")
 	traffic := &policy.Traffic{
@@ -122,7 +122,7 @@ func (r *request) question(principal, method, path string) *policy.Request {
 		ServiceARN: r.Service, NetworkARN: r.ServiceNetwork, Tags: r.ServiceTags, Region: arnPart(r.Service, 3),
 		SourceVpc: r.SourceVpc, SourceVpcOwner: r.SourceVpcOwnerAccount, Secure: r.Port == defaultPort,
 	}
-	traffic.Source, _ = netip.ParseAddr(r.SourceIP) // It was checked when it was read; without one it is not known.
+	traffic.Source, _ = netip.ParseAddr(r.SourceIP) // parseRequest has checked it. Without an address, the source is not known.
 	if r.Secure != nil {
 		traffic.Secure = *r.Secure
 	}

@@ -15,11 +15,11 @@ import (
 
 // The exit codes of the commands, for CI.
 const (
-	// exitAllowed is that of what is allowed, of cases that all come out as expected, and of policies without warnings.
+	// exitAllowed: the request is allowed, all cases are as expected, or the policies have no warnings.
 	exitAllowed = 0
-	// exitDenied is that of the opposites.
+	// exitDenied is for the opposites.
 	exitDenied = 1
-	// exitUnusable is that of files that cannot be read, and of policies that PutAuthPolicy would refuse.
+	// exitUnusable: a file cannot be read, or PutAuthPolicy would refuse a policy.
 	exitUnusable = 2
 )
 
@@ -140,7 +140,7 @@ func word(v policy.Verdict) string {
 	return "deny"
 }
 
-// list prints who or what would be allowed: the open part of the request, with each value that is given, or else with each
+// list prints who or what would be allowed. It tries each value that is given for the open part of the request, or else each
 // that the policies name.
 func (r *request) list(out io.Writer, access *policy.Access, open string) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)

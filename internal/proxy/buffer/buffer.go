@@ -11,7 +11,7 @@ const Bytes = 64 << 10
 // chunk.
 type Buffer struct{ Bytes [Bytes]byte }
 
-// Pool lends buffers. The zero value is ready for use.
+// Pool lends buffers. The zero value is ready to use.
 type Pool struct{ pool sync.Pool }
 
 // Get returns a buffer with undefined content.

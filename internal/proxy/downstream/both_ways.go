@@ -17,7 +17,7 @@ func (c *Conn) BothWays(up, down Move) (why Cause, upErr, downErr error) {
 	c.Enter(Relaying, c.IdleMillis)
 	target := c.Target
 	run := func(move Move) (why Cause, err error) {
-		err = os.ErrDeadlineExceeded // A panic ends it as an interruption would.
+		err = os.ErrDeadlineExceeded // A panic ends a move as an interruption would.
 		defer func() {
 			if err != nil {
 				c.accepted.SetDeadline(Past)
@@ -39,20 +39,21 @@ func (c *Conn) BothWays(up, down Move) (why Cause, upErr, downErr error) {
 	return max(whyUp, whyDown, c.Enter(Writing, c.IdleMillis)), upErr, downErr
 }
 
-// Relay is something else that has bytes move both ways.
+// Relay moves bytes both ways in the connection's place.
 type Relay interface {
-	// BreakOff ends that. It must not block.
+	// BreakOff ends the relay. It must not block.
 	BreakOff()
 }
 
-// Relay leaves the connection to a relay, which must call Enter for Relaying whenever something has moved, and the first time after
-// so many milliseconds at most. It returns why the sweeper has ended the wait before, if it did. Once the relay has ended, the connection can only be closed.
+// Relay leaves the connection to a relay. The relay must call Enter for Relaying whenever something has moved, the first time
+// within the given milliseconds. Relay returns why the sweeper ended the wait before, if it did. Once the relay has ended, the
+// connection can only be closed.
 func (c *Conn) Relay(r Relay, millis int64) Cause {
 	c.relay = r
 	return c.Enter(Relaying, millis)
 }
 
-// endRelaying breaks off what moves both ways. c.watch.mu is held.
+// endRelaying breaks off the moves both ways. The caller holds c.watch.mu.
 func (c *Conn) endRelaying() {
 	if c.relay != nil {
 		c.relay.BreakOff()

@@ -76,31 +76,31 @@ type Conn struct {
 	// raw is how requests are waited for; nil where conn must be used. transport is the TCP connection below.
 	raw       syscall.RawConn
 	transport syscall.RawConn
-	secured   *secured // nil where there is no TLS
+	secured   *secured // nil without TLS
 	unwanted  <-chan struct{}
-	endsAt    int64 // when the connection has lived for ConnectionDuration
+	endsAt    int64 // when the connection will have lived for ConnectionDuration
 	// grace is how many milliseconds bytes may still pass both ways after the connection has become unwanted; 0 means no limit.
 	// lapsed is when the grace ends. It belongs to the sweeper, which sets it when it sees that the grace has begun.
 	grace, lapsed int64
 
 	watch   watch
-	streams atomic.Pointer[Streams] // while it speaks HTTP/2
+	streams atomic.Pointer[Streams] // set while it speaks HTTP/2
 	served  atomic.Bool             // it has carried a request
 	evicted atomic.Bool             // others need its place at once
 
-	inside bool // in the callback of Wait: fd may be used, and a read from conn would be a deadlock
+	inside bool // set in the callback of Wait: fd may be used, and a read from conn would deadlock
 	fd     uintptr
 	ending ending
 	// discards replaces MaxDiscardBytes while the connection lingers, which it then does for longer; 0 means no replacement.
 	discards int
 }
 
-// ending is how a connection is closed.
+// ending says how a connection is closed.
 type ending uint8
 
 const (
 	closes  ending = iota // in order
-	lingers               // in order, after the client has had time to read: it may have sent bytes that nobody has read
+	lingers               // in order, after the client has had time to read: it may have sent bytes that were not read
 	breaks                // by a reset: the client must see that its response is not whole
 )
 
@@ -146,7 +146,7 @@ func (c *Conn) IsOld() bool {
 	return c.Env.Clock.Now() >= c.endsAt-last.Milliseconds()
 }
 
-// IsOverdueBy reports whether the connection has lived for ConnectionDuration and the given time in milliseconds.
+// IsOverdueBy reports whether the connection has lived longer than ConnectionDuration by the given milliseconds.
 func (c *Conn) IsOverdueBy(millis int64) bool { return c.Env.Clock.Now() >= c.endsAt+millis }
 
 // Lasts reports whether the connection may be used again.
@@ -207,7 +207,7 @@ func (c *Conn) ReadInside(p []byte) (n int, wait bool, err error) {
 // Read waits for bytes of the client.
 func (c *Conn) Read(p []byte) (int, error) { return c.conn.Read(p) }
 
-// Write sends bytes to the client. It waits only if the socket does not take them at once, which it does most of the time.
+// Write sends bytes to the client. It waits only if the socket does not take them at once, which is rare.
 func (c *Conn) Write(b []byte) error {
 	if c.inside && c.secured == nil {
 		n, wait, err := socket.Write(c.fd, b)

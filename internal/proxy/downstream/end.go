@@ -3,15 +3,15 @@ package downstream
 import "time"
 
 const (
-	// LingerMillis and MaxDiscardBytes bound for how long, and how much, is read from a client and dropped so that it gets to
-	// read the response.
+	// LingerMillis and MaxDiscardBytes bound how long, and how much, the proxy reads from a client and drops so that the
+	// client can read the response.
 	LingerMillis    = 2000
 	MaxDiscardBytes = 256 << 10
 )
 
 // End closes the connection after its last exchange.
 func (c *Conn) End() {
-	c.inside = false // It may be true after a panic.
+	c.inside = false // This may still be set after a panic.
 	c.Enter(Closing, LingerMillis)
 	switch c.ending {
 	case breaks:
@@ -40,7 +40,7 @@ func (c *Conn) Reset() {
 // reset, which may overtake the response. A client of HTTP/2 may be sending on many streams.
 func (c *Conn) linger() {
 	CloseWrite(c.conn)
-	c.accepted.CloseWrite() // TLS sends an alert only, which not every client understands.
+	c.accepted.CloseWrite() // TLS would send only an alert, which not every client understands.
 	left, until := MaxDiscardBytes, c.Env.Clock.Now()+LingerMillis
 	if c.discards > 0 {
 		left, until = c.discards, c.Env.Clock.Now()+5*LingerMillis

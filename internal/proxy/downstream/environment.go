@@ -1,5 +1,5 @@
-// Package downstream is the connection of a client, whatever it speaks: its socket, its TLS, what it waits for and until when,
-// and how it ends. The packages below it are the protocols; none of them knows another.
+// Package downstream has the connection of a client, whatever its protocol: its socket, its TLS, what it waits for and until
+// when, and how it ends. The packages below it are the protocols; none of them knows another.
 //
 // One goroutine serves a connection. It shares only the connection's watch with the sweeper, which watches the time for all
 // connections.
@@ -16,20 +16,20 @@ import (
 	"trellis/internal/proxy/exchange"
 )
 
-// Environment is what connections need of the proxy, which has one. NewEnvironment makes it.
+// Environment has what connections need of the proxy, which makes one with NewEnvironment.
 type Environment struct {
 	Config
 	Clock   Clock
 	Buffers buffer.Pool
-	// Draining says that the proxy shuts down, so that connections end when they are idle.
+	// Draining says that the proxy is shutting down, so that idle connections end.
 	Draining atomic.Bool
-	// Lenient says that idle connections are then not ended at once, but with the response to their next request.
+	// Lenient says that idle connections then end only with the response to their next request.
 	Lenient atomic.Bool
 
 	openings sync.Pool // of *Opening
 }
 
-// Config is what an Environment is made of.
+// Config has the settings of an Environment.
 type Config struct {
 	Log       *slog.Logger
 	Exchanges *exchange.Shared
@@ -38,7 +38,7 @@ type Config struct {
 	HeadTimeout        time.Duration
 	IdleTimeout        time.Duration
 	ConnectionDuration time.Duration
-	// Dialing ends when exchanges are broken off.
+	// Dialing is done when exchanges are broken off.
 	Dialing context.Context
 }
 

@@ -2,14 +2,14 @@ package downstream
 
 import "trellis/internal/proxy/socket"
 
-// Idleness is how long no exchange has been under way on a connection.
+// Idleness says how long a connection has been without an exchange.
 type Idleness struct {
 	// Served says that the connection has carried a request.
 	Served bool
 	// Ticks is how long it has been idle, by the sweeper's count.
 	Ticks int
 
-	word uint64 // what the connection waits for; that of HTTP/2 is the same at all times
+	word uint64 // what the connection waits for; for HTTP/2 it is always the same
 }
 
 // HasServed notes that the connection has carried a request.
@@ -62,7 +62,7 @@ func (c *Conn) MakesRoom() bool {
 }
 
 // IsLeaving reports whether the connection is about to be closed: its goroutine is closing it, or has yet to notice that Evict
-// has ended its wait. One that carries a request which the sweeper had not seen does not leave yet.
+// has ended its wait. A connection with a request that the sweeper had not seen does not leave yet.
 func (c *Conn) IsLeaving() bool {
 	if c.streams.Load() != nil {
 		return c.evicted.Load()
@@ -77,7 +77,7 @@ func (c *Conn) IsLeaving() bool {
 	}
 }
 
-// isSilent reports whether the client has sent nothing that waits to be read.
+// isSilent reports whether nothing from the client waits to be read.
 func (c *Conn) isSilent() (silent bool) {
 	err := c.transport.Control(func(fd uintptr) { silent = socket.Silent(fd) })
 	return err == nil && silent

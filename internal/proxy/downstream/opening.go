@@ -27,7 +27,7 @@ func (o *Opening) Release(e *Environment) {
 	e.openings.Put(o)
 }
 
-// Await waits for the client's first bytes, without holding memory for them. When there is an error, there is no opening.
+// Await waits for the client's first bytes, without holding memory for them. With an error it returns no opening.
 func (c *Conn) Await() (*Opening, error) {
 	if c.raw == nil {
 		o := c.Env.openings.Get().(*Opening)
@@ -63,7 +63,7 @@ func (c *Conn) Await() (*Opening, error) {
 // AwaitMore waits for more bytes after those of the opening.
 func (c *Conn) AwaitMore(o *Opening) error {
 	if o.n == len(o.room) {
-		larger := make([]byte, buffer.Bytes) // The parser refuses what does not fit.
+		larger := make([]byte, buffer.Bytes) // The parser refuses a head that does not fit.
 		copy(larger, o.room)
 		o.room = larger
 	}

@@ -6,7 +6,7 @@ import (
 	"trellis/internal/proxy/socket"
 )
 
-// Parks reports whether a wait has ended only because the connection should be parked. If so, it can be waited for again.
+// Parks reports whether a wait has ended only so that the connection is parked. If so, the connection can wait again.
 func (c *Conn) Parks() bool {
 	w := &c.watch
 	w.mu.Lock() // Evict may be about to replace the cause.
@@ -28,13 +28,13 @@ func (c *Conn) Park() {
 		dropBuffers(c.secured.conn)
 	}
 	looked := false
-	// If the wait fails, so does the next one, whose error is handled.
+	// If this wait fails, so does the next one, whose error is handled.
 	_ = c.raw.Read(func(fd uintptr) bool {
 		if looked {
 			return true
 		}
 		looked = true
-		return !socket.Silent(fd) // The poller would not report again what has come meanwhile.
+		return !socket.Silent(fd) // The poller would not report again the bytes that have come meanwhile.
 	})
 }
 

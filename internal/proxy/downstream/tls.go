@@ -24,7 +24,7 @@ func (c *Conn) Secure(config *tls.Config, opening *Opening, serverName string, s
 	s.conn = tls.Server(&s.wire, config)
 	c.secured = s
 	err = c.handshake(s.conn)
-	s.wire.early = []byte(string(s.wire.early)) // Empty, unless the client sent more than it should.
+	s.wire.early = []byte(string(s.wire.early)) // It is empty unless the client sent more than it should.
 	if err != nil {
 		c.Linger() // An alert may be on its way.
 		return "", err
@@ -74,7 +74,7 @@ func (s *secured) read(p []byte) (n int, wait bool, err error) {
 // is nothing to read, it tells crypto/tls that the read has timed out: crypto/tls then keeps the part of a record that has come.
 type Wire struct {
 	net.Conn
-	// ServerName is the name that the client asked for, and Service what it led to.
+	// ServerName is the name that the client asked for, and Service the service of that name.
 	ServerName string
 	Service    *routing.Service
 

@@ -9,12 +9,12 @@ import (
 	"unsafe"
 )
 
-// tlsBuffers are where a tls.Conn has its buffers for what it has received: records, and messages of the handshake. It keeps
-// them for as long as it lives, and never makes them smaller: 4 KB for a ClientHello with a key of ML-KEM, 16 KB and more for a
-// body. There is no other way to give them back.
+// tlsBuffers has pointers to the buffers of a tls.Conn for what it has received: records, and messages of the handshake. It
+// keeps them for as long as it lives, and never makes them smaller: 4 KB for a ClientHello with a key of ML-KEM, 16 KB and
+// more for a body. crypto/tls has no way to give them back.
 //
-// That empty buffers may be given up has been checked in the source of the versions of Go that the build constraint names. With
-// other versions they are kept, until somebody has read the source, run TestTLSGoesOnWithoutItsBuffers and raised the constraint.
+// The build constraint names the versions of Go whose source shows that empty buffers may be dropped. With other versions they
+// are kept. Before you raise the constraint, read the source and run TestTLSGoesOnWithoutItsBuffers.
 var tlsBuffers = findTLSBuffers()
 
 func findTLSBuffers() (offsets []uintptr) {
@@ -27,7 +27,7 @@ func findTLSBuffers() (offsets []uintptr) {
 	return offsets
 }
 
-// dropBuffers gives up the buffers of a connection that nobody is reading from, if they are empty.
+// dropBuffers drops the buffers of a connection if they are empty. No read may be under way.
 func dropBuffers(conn *tls.Conn) {
 	for _, offset := range tlsBuffers {
 		if b := (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(conn), offset)); b.Len() == 0 {

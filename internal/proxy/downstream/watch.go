@@ -14,8 +14,8 @@ import (
 const Tick = 250 * time.Millisecond
 
 const (
-	// goneTicks is how many ticks pass between the sweeper's checks whether a client still waits for its response. A
-	// check is a system call for each client that does.
+	// goneTicks is how often, in ticks, the sweeper checks whether a client still waits for its response. A check is a
+	// system call for each client that does.
 	goneTicks = 3
 	// ParkTicks is how many ticks a connection is idle before it is parked.
 	ParkTicks = 8
@@ -39,7 +39,7 @@ const (
 // Cause is why a wait was ended.
 type Cause uint64
 
-// The causes. The greatest of several counts.
+// The causes. Of several, the greatest counts.
 const (
 	CauseNone     Cause = iota
 	CauseTimeout        // nothing happened for too long
@@ -116,7 +116,7 @@ func (c *Conn) ended(why Cause) Cause {
 	}
 }
 
-// await returns when the sweeper is done with the sockets.
+// await waits until the sweeper is done with the sockets.
 func (w *watch) await() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,13 +148,13 @@ func (c *Conn) end(word uint64, why Cause) bool {
 		return true
 	}
 	if why != CauseTimeout {
-		c.accepted.SetReadDeadline(Past) // It ends an upload; a response can still be sent.
+		c.accepted.SetReadDeadline(Past) // The deadline ends an upload; a response can still be sent.
 	}
 	c.Target.SetDeadline(Past)
 	return true
 }
 
-// endAgain ends a wait that went on although it was ended: what the deadline hit may have been an upload that had just finished.
+// endAgain ends a wait that went on although it was ended: the deadline may have hit an upload that had just finished.
 func (c *Conn) endAgain(word uint64) {
 	w := &c.watch
 	w.mu.Lock()
@@ -220,7 +220,7 @@ func (c *Conn) hasLapsed(now int64) bool {
 	return now >= c.lapsed
 }
 
-// BreakOff ends the connection's wait, whatever it waits for.
+// BreakOff ends the connection's wait in any state.
 func (c *Conn) BreakOff() {
 	if streams := c.streams.Load(); streams != nil {
 		(*streams).BreakOff()
@@ -250,7 +250,7 @@ func (c *Conn) Multiplex(streams Streams) {
 	c.streams.Store(&streams)
 }
 
-// EndMultiplex ends what Multiplex has begun. What is left to do is to close the connection.
+// EndMultiplex ends what Multiplex has begun. The connection can only be closed after it.
 func (c *Conn) EndMultiplex() {
 	c.Enter(Closing, LingerMillis)
 	c.streams.Store(nil)

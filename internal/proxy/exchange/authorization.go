@@ -22,8 +22,8 @@ type arrival struct {
 	question routing.Question
 }
 
-// authorize decides whether a request to x.Service may go on, before any rule is looked at. It is the only place that
-// does. The request's head is nil for a connection that is passed through, whose caller is always anonymous
+// authorize decides whether a request to x.Service may go on, before any rule is looked at. No other code does. The request's
+// head is nil for a connection that is passed through, whose caller is always anonymous
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/tls-listeners.html).
 func (x *Exchange) authorize(head *http1.Request) (r Refusal, refused bool) {
 	if x.shared.Callers != nil && head != nil && isSigned(head) {
@@ -82,7 +82,7 @@ var denials = [...]accesslog.Denial{
 	policy.Network: accesslog.DeniedByNetwork, policy.Service: accesslog.DeniedByService, policy.Identity: accesslog.DeniedByIdentity,
 }
 
-// denied returns the refusal of a request that policies do not let pass. The exact reason is found out only if somebody reads it.
+// denied returns the refusal of a request that policies do not allow. It finds out the exact reason only if somebody reads it.
 func (x *Exchange) denied(a *arrival, verdict policy.Verdict) Refusal {
 	x.caller.Denied = denials[verdict.Layer]
 	r := Refusal{Status: http.StatusForbidden, Text: x.Service.Refusal(&a.Arrival, verdict), Failure: accesslog.ClientAccessDenied}
@@ -98,12 +98,12 @@ func (x *Exchange) unauthenticated(err error) Refusal {
 	x.Record.Caller = &x.caller
 	text := err.Error()
 	if refusal, ok := errors.AsType[*caller.Refusal](err); ok {
-		text = refusal.Answer() // The client gets this much; the operator gets all.
+		text = refusal.Answer() // The client gets this text; the operator gets the whole reason.
 	}
 	return Refusal{Status: http.StatusForbidden, Text: text, Failure: accesslog.ClientAccessDenied, Problem: err}
 }
 
-// tellsWhy reports whether anybody reads the exact reason of a refusal.
+// tellsWhy reports whether anybody will read the exact reason of a refusal.
 func (s *Shared) tellsWhy() bool {
 	return s.Explain || s.Log.Enabled(context.Background(), slog.LevelDebug)
 }

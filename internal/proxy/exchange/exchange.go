@@ -1,7 +1,7 @@
 // Package exchange makes the decisions about a request, once for all protocols: where it goes, whether it may pass, what its
 // target gets, what follows a failed attempt, which of the target's interim responses the client gets, how the request is
-// refused, and what is recorded in the end. It moves no bytes. That is the business of the packages below downstream, which
-// call it in this order:
+// refused, and what is recorded in the end. It moves no bytes. The packages below downstream do that, and call it in this
+// order:
 //
 //	Begin -> (refused: Refuse) -> an attempt -> (failed: Retry) -> TakeHead -> Finish
 //
@@ -44,17 +44,17 @@ type Exchange struct {
 
 	shared   *Shared
 	client   *Client
-	version  routing.Version // of HTTP, by which the request came
-	recorded bool            // somebody wants the record: the access log or the tracer, as the next two say
+	version  routing.Version // the version of HTTP of the request
+	recorded bool            // the access log or the tracer wants the record, as the next two fields say
 	logged   bool
 	traced   bool
 	began    time.Duration // since shared.epoch
 	attempts upstream.Attempts
-	caller   accesslog.Caller // what Record.Caller refers to
+	caller   accesslog.Caller // the memory of Record.Caller
 }
 
-// start starts an exchange with the plan's service, or with none if no service answers. head is nil if nothing is known of the
-// request.
+// start starts an exchange with the plan's service, or with none if no service has the host's name. head is nil if nothing is
+// known about the request.
 func (x *Exchange) start(client *Client, version routing.Version, to plan, head *http1.Request) {
 	x.plan = to
 	x.client, x.version = client, version
@@ -70,7 +70,7 @@ func (x *Exchange) start(client *Client, version routing.Version, to plan, head 
 // elapsed returns how long the exchange has taken until now.
 func (x *Exchange) elapsed() time.Duration { return time.Since(x.shared.epoch) - x.began }
 
-// BeginConnection begins an exchange that is a whole connection to a service, about whose bytes nothing is known.
+// BeginConnection begins an exchange that is a whole connection to a service, with unknown content.
 func (x *Exchange) BeginConnection(shared *Shared, client *Client, service *routing.Service) (r Refusal, refused bool) {
 	x.shared = shared
 	var to plan

@@ -3,7 +3,7 @@ package exchange
 // Explanation returns what Config.Explain adds to responses, as lines of HTTP/1.1.
 func (x *HTTP) Explanation() []byte { return x.explanation }
 
-// explain says where the request went.
+// explain appends where the request went.
 func (x *HTTP) explain() {
 	x.explanation = x.explanation[:0]
 	if !x.shared.Explain {

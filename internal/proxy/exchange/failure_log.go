@@ -9,7 +9,7 @@ import (
 	"trellis/internal/accesslog"
 )
 
-// FailureInterval is how often the log tells of failures of the same kind.
+// FailureInterval is how often the log has a line about failures of the same kind.
 const FailureInterval = 10 * time.Second
 
 // failureLog keeps failures that repeat from filling the log.
@@ -21,11 +21,11 @@ type failureLog struct {
 // failureKey is what failures of the same kind have in common.
 type failureKey struct {
 	failure     accesslog.Failure
-	targetGroup string // its id, or that of the service
+	targetGroup string // the id of the target group, or of the service
 }
 
-// logFailure tells the operator of a failed exchange: of the first of its kind at once, and after FailureInterval how many more
-// there were. What clients do wrong is logged at the level debug.
+// logFailure logs a failed exchange: the first of its kind at once, and after FailureInterval how many more there were.
+// Clients' mistakes are logged at the level debug.
 func (s *Shared) logFailure(r *accesslog.Record) {
 	level := slog.LevelWarn
 	if r.Failure.OfClient() {

@@ -40,7 +40,7 @@ func AppendFields(dst []byte, h *http1.Head, from int, without *Names) []byte {
 }
 
 // AppendForwarded appends the lines that say where the client is. They are the same for all requests of a connection.
-// A list that the client sent is replaced: what AWS documents is the source address.
+// A list that the client sent is replaced: AWS documents the source address alone.
 func AppendForwarded(dst []byte, source netip.Addr, port int, proto string) []byte {
 	dst = append(dst, "x-forwarded-for: "...)
 	dst = source.Unmap().WithZone("").AppendTo(dst)
@@ -58,8 +58,8 @@ func AppendLength(dst []byte, length int64) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// AppendLine appends a header line. Whatever could end it early becomes a space, since the values are names and ids that others
-// have chosen.
+// AppendLine appends a header line. Characters that could end it early become spaces, since others have chosen the values,
+// which are names and ids.
 func AppendLine(dst []byte, name string, value []byte) []byte {
 	dst = append(dst, name...)
 	at := len(dst)

@@ -10,7 +10,7 @@ import (
 	"trellis/internal/function/gateway"
 )
 
-// functionRefusal returns how a request is refused to which a function has not responded.
+// functionRefusal returns the refusal of a request to which a function has not responded.
 func functionRefusal(err error) Refusal {
 	badGateway := func(failure accesslog.Failure) Refusal {
 		return Refusal{Status: 502, Text: "Bad Gateway", Failure: failure}

@@ -22,7 +22,7 @@ const (
 	grpcUnauthenticated  GRPCCode = 16
 )
 
-// SpeaksGRPC reports whether the request is one of gRPC, which has no other version of HTTP than 2.
+// SpeaksGRPC reports whether the request is one of gRPC, which uses HTTP/2 only.
 func (x *HTTP) SpeaksGRPC() bool {
 	x.route.Method = x.Request.Method
 	return x.version == routing.HTTP2 && routing.IsGRPC(&x.route)
@@ -73,7 +73,7 @@ func (x *HTTP) TakeTrailers(lines []byte) {
 	if !x.recorded || !x.SpeaksGRPC() {
 		return
 	}
-	_ = http1.Trailers(lines, func(name, value []byte) { // Malformed trailers are refused where they are passed on.
+	_ = http1.Trailers(lines, func(name, value []byte) { // Malformed trailers are refused when they are passed on.
 		if http1.EqualFold(name, "grpc-status") {
 			x.takeGRPCStatus(value)
 		}

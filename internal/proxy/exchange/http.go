@@ -32,8 +32,8 @@ type HTTP struct {
 	Out []byte
 	// FromTarget holds what a target that speaks HTTP/1.1 has sent, after HeadRoom.
 	FromTarget []byte
-	own        []byte          // what FromTarget is at first; nil if it must be borrowed
-	borrowed   *responseBuffer // what FromTarget is then
+	own        []byte          // the first memory of FromTarget; nil if it must be borrowed
+	borrowed   *responseBuffer // the borrowed memory of FromTarget
 
 	// Uploads says that the body of the request is, or was, sent by another goroutine.
 	Uploads bool
@@ -50,7 +50,7 @@ type HTTP struct {
 // responseBuffer is room for a response. Streams borrow it only when they need it, since many may wait for a long time.
 type responseBuffer [ResponseBytes]byte
 
-// Init prepares an exchange for its first use. One that ownsRoom keeps its room for responses; others borrow it.
+// Init prepares an exchange for its first use. With ownsRoom it keeps its room for responses; otherwise it borrows the room.
 func (x *HTTP) Init(shared *Shared, ownsRoom bool) {
 	x.shared = shared
 	x.Out = make([]byte, 0, HeadBytes)

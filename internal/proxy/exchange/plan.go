@@ -11,11 +11,11 @@ import (
 )
 
 // MaxHops is how many times a request may pass through Trellis, on one node or on several. One service may call
-// another through its listener, but a request that loops would take connections until there are none left. It
-// carries the number with it, in CDN-Loop (RFC 8586): unlike Via, it changes nothing about how targets respond.
+// another through its listener, but a request that loops would take connections until there are none left. The request carries
+// the number in CDN-Loop (RFC 8586), which unlike Via does not change how targets respond.
 const MaxHops = 16
 
-// plan is where an exchange goes, as far as that has been decided. It does not depend on the version of HTTP.
+// plan says where an exchange goes, as far as that has been decided. It does not depend on the version of HTTP.
 type plan struct {
 	Service *routing.Service
 	// SourceVpc is the VPC from which the request comes. It is nil if Service is.
@@ -62,11 +62,11 @@ func (x *Exchange) useOther() bool {
 	return true
 }
 
-// use makes a target the one that has the exchange, and ends the use of the one before. Finish calls it with nil, to end the use
-// of the last one. So an algorithm that balances load can count here.
+// use gives the exchange to a target, and ends the use of the one before. Finish calls it with nil, to end the use of the last
+// one. So an algorithm that balances load can count here.
 func (x *Exchange) use(next *routing.Target) { x.Target = next }
 
-// serviceFor finds the service that a request is for, or how it is refused if there is none.
+// serviceFor returns the service that a request is for, or the refusal if there is none.
 func (x *Exchange) serviceFor(client *Client, host []byte) (to plan, r Refusal, refused bool) {
 	service, r, refused := serviceNamed(client.Port, client.ServerName, host)
 	if refused {
@@ -78,8 +78,8 @@ func (x *Exchange) serviceFor(client *Client, host []byte) (to plan, r Refusal, 
 	return to, Refusal{}, false
 }
 
-// unreachable returns the refusal of a request to a service that the client cannot reach. The exact reason is found out only if
-// somebody reads it.
+// unreachable returns the refusal of a request to a service that the client cannot reach. It finds out the exact reason only
+// if somebody reads it.
 func (x *Exchange) unreachable(service *routing.Service, client *Client) Refusal {
 	r := unreachable
 	if x.shared.tellsWhy() {
@@ -88,7 +88,7 @@ func (x *Exchange) unreachable(service *routing.Service, client *Client) Refusal
 	return r
 }
 
-// serviceNamed returns the service that a host names, whoever asks.
+// serviceNamed returns the service that a host names, for any client.
 func serviceNamed(port *routing.Port, serverName, host []byte) (service *routing.Service, r Refusal, refused bool) {
 	service = port.Lookup(host)
 	if serverName == nil {

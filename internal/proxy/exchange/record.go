@@ -26,13 +26,13 @@ func (x *HTTP) Finish() {
 // FinishConnection is Finish for an exchange that is a whole connection.
 func (x *Exchange) FinishConnection() {
 	x.Record.Protocol = "TLS"
-	x.Record.Status = 0 // There is no response.
+	x.Record.Status = 0 // A connection has no response.
 	x.finish(tally.Passed)
 }
 
 func (x *Exchange) finish(outcome tally.Outcome) {
 	if x.client == nil {
-		return // A panic came before the exchange had begun.
+		return // There was a panic before the exchange began.
 	}
 	duration := x.elapsed()
 	x.count(outcome, duration)

@@ -17,9 +17,9 @@ type Refusal struct {
 	Status  int
 	Text    string
 	Failure accesslog.Failure
-	// Problem is what was wrong, unless the record has a more exact problem already.
+	// Problem says what was wrong, unless the record has a more exact problem already.
 	Problem error
-	// ByRule says that a rule asks for it, so that even clients of gRPC get it as it is.
+	// ByRule says that a rule asks for the response, so that even clients of gRPC get it unchanged.
 	ByRule bool
 	// Silent says that nothing is sent, since the client is gone.
 	Silent bool
@@ -50,7 +50,7 @@ var (
 	Stopping          = Refusal{Status: 503, Text: "service not available", Failure: accesslog.InternalError}
 )
 
-// What is wrong when no error says so.
+// The problems for which there is no error.
 var (
 	errUnknownHost  = errors.New("no service answers to this host on this port")
 	errOtherService = errors.New("the host belongs to another service than the TLS server name")
@@ -61,13 +61,13 @@ var (
 	ErrLateHead     = errors.New("the head of the request did not come in time")
 )
 
-// fixedResponse is what a rule with a fixed response asks for. The text of 404 is AWS's; that of 500 is by analogy
+// fixedResponse is the response of a rule with a fixed response. The text of 404 is AWS's; that of 500 is by analogy
 //
 func fixedResponse(status int) Refusal {
 	return Refusal{Status: status, Text: http.StatusText(status), ByRule: true}
 }
 
-// ViolationRefusal returns how a malformed request is refused.
+// ViolationRefusal returns the refusal of a malformed request.
 func ViolationRefusal(err error) Refusal {
 	if err == http1.BadVersion {
 		return wrongVersion
@@ -81,7 +81,7 @@ type ClientError struct{ Err error }
 func (e *ClientError) Error() string { return "reading the request: " + e.Err.Error() }
 func (e *ClientError) Unwrap() error { return e.Err }
 
-// TargetRefusal returns how a request is refused when the last attempt has failed.
+// TargetRefusal returns the refusal of a request whose last attempt has failed.
 func TargetRefusal(err error) Refusal {
 	if client, ok := errors.AsType[*ClientError](err); ok {
 		if _, ok := errors.AsType[http1.Violation](client.Err); ok {

@@ -13,7 +13,7 @@ func (x *HTTP) AppendRequestHead(dst []byte) []byte {
 		dst = append(dst, r.Query...)
 		dst = append(dst, " HTTP/1.1\r\n"...)
 		without := &NotToTarget
-		if r.Absolute { // Its host wins over the Host line (RFC 9112 3.2.2).
+		if r.Absolute { // The host of the request line takes precedence over the Host line (RFC 9112 3.2.2).
 			noHost := NotToTarget
 			noHost[http1.Host] = true
 			without = &noHost
@@ -60,7 +60,7 @@ type AddedField struct {
 	Value []byte
 }
 
-// Added is room for what Adds returns.
+// Added is room for the result of Adds.
 type Added [6]AddedField
 
 // Adds returns the fields that targets get in every version of HTTP, except for those that are the same for a whole connection:

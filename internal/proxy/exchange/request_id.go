@@ -7,7 +7,7 @@ import (
 	"trellis/internal/uuid"
 )
 
-// maxRequestIDBytes is where a client's request id is cut
+// maxRequestIDBytes is the length to which a client's request id is cut
 // (https://docs.aws.amazon.com/vpc-lattice/latest/ug/monitoring-access-logs.html).
 const maxRequestIDBytes = 512
 

@@ -18,7 +18,7 @@ const (
 )
 
 // TakeHead decides what must be done with the head that is in Response (RFC 9110 15.2). An error says that the target must not
-// send it, at least not now.
+// send this head now.
 func (x *HTTP) TakeHead() (Step, error) {
 	status := x.Response.Status
 	switch {
@@ -35,7 +35,7 @@ func (x *HTTP) TakeHead() (Step, error) {
 		return Skip, http1.UnexpectedStatus
 	}
 	x.interims++
-	// A client of HTTP/1.0 does not know them, and one that does not wait for a 100 is not told to continue.
+	// A client of HTTP/1.0 does not know interim responses, and a client that does not wait for a 100 is not told to continue.
 	if x.Request.Minor == 0 || status == 100 && !x.AwaitsContinue() {
 		return Skip, nil
 	}
@@ -52,7 +52,7 @@ func (x *HTTP) begun() {
 	if x.recorded {
 		x.Record.FromTarget = x.elapsed() - x.Record.ToTarget
 		if status, _ := x.Response.Header("grpc-status", 0); len(status) > 0 && x.SpeaksGRPC() {
-			x.takeGRPCStatus(status) // A response without a body may have it in its head.
+			x.takeGRPCStatus(status) // A response without a body may have the status of gRPC in its head.
 		}
 	}
 	x.explain()
@@ -65,7 +65,7 @@ func (x *HTTP) StartBody() {
 }
 
 // Reusable reports whether the target's connection can carry another exchange, now that it has sent the whole body and
-// nothing more. Whether the request has been sent is another question.
+// nothing more. It does not say whether the request has been sent.
 func (x *HTTP) Reusable() bool { return x.persistent }
 
 // KeepsAlive reports whether the sender of a head wants to use the connection again (RFC 9112 9.3).

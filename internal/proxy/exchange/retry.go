@@ -37,8 +37,8 @@ func (x *HTTP) Retry(a upstream.Attempt) (again bool, pause time.Duration) {
 	return x.Exchange.Retry(a)
 }
 
-// Idle returns a connection to the target that has been idle, or nil: there is none, or the target has been asked before,
-// so that one which has been idle must not be trusted.
+// Idle returns an idle connection to the target, or nil if there is none. After a failed attempt at the target it returns nil
+// too, since other idle connections may be broken as well.
 func (x *Exchange) Idle(target upstream.Connections) *upstream.Conn {
 	if x.attempts.Again() {
 		return nil
@@ -55,7 +55,7 @@ func isIdempotent(method []byte) bool {
 	return false
 }
 
-// Pause waits, or until ctx ends.
+// Pause waits, at most until ctx ends.
 func Pause(ctx context.Context, pause time.Duration) {
 	if pause == 0 {
 		return

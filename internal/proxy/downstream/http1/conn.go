@@ -28,12 +28,12 @@ func NewServer(env *downstream.Environment) *Server {
 	return s
 }
 
-// Outcome is why Serve has returned.
+// Outcome says why Serve has returned.
 type Outcome uint8
 
 // The outcomes.
 const (
-	// Ended says that the connection has come to its end.
+	// Ended says that the connection has ended.
 	Ended Outcome = iota
 	// Parks says that the connection should be parked, and served afterwards.
 	Parks
@@ -50,9 +50,8 @@ type conn struct {
 	upload  upload
 }
 
-// Serve carries the connection's requests, one after the other. The opening, which it releases, has what has been read
-// already; it is nil if that is nothing. When the outcome is Switches, the connection goes on in HTTP/2, of which rest has been
-// read.
+// Serve carries the connection's requests, one after the other. The opening has what has been read already, or is nil. Serve
+// releases it. When the outcome is Switches, the connection goes on in HTTP/2, of which rest has been read.
 func (s *Server) Serve(client *downstream.Conn, opening *downstream.Opening) (outcome Outcome, rest []byte) {
 	c := &conn{Conn: client, server: s}
 	served := false
@@ -65,7 +64,7 @@ func (s *Server) Serve(client *downstream.Conn, opening *downstream.Opening) (ou
 	return outcome, rest
 }
 
-// leave gives up what the connection holds. served is false after a panic.
+// leave releases what the connection holds. served is false after a panic.
 func (c *conn) leave(served bool) {
 	if c.Target != nil {
 		c.DropTarget()
@@ -142,7 +141,7 @@ func (c *conn) onReadable(fd uintptr) bool {
 	}
 }
 
-// progress is how far the bytes that have come have been carried.
+// progress says how far advance got with the bytes that have come.
 type progress uint8
 
 const (
@@ -246,7 +245,7 @@ func (c *conn) take() *work {
 	return x
 }
 
-// release gives it back.
+// release gives back what take took.
 func (c *conn) release() {
 	x := c.x
 	c.x = nil

@@ -20,7 +20,7 @@ func (c *conn) exchange() bool {
 		c.IdleMillis = x.Service.IdleTimeout.Milliseconds()
 	}
 	if x.malformed != nil {
-		// Where the next request starts is not known.
+		// It is not known where the next request starts.
 		x.keepAlive = false
 		c.Linger()
 		if !refused {

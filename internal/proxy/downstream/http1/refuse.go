@@ -56,8 +56,7 @@ func (x *work) appendRefusal(dst []byte, r exchange.Refusal, date string) []byte
 	return dst
 }
 
-// refuseUnparsed refuses a request that could not be parsed. It is known neither what the request asks for nor where the next
-// one starts.
+// refuseUnparsed refuses a request that could not be parsed. Neither its content nor the start of the next one is known.
 func (c *conn) refuseUnparsed(r exchange.Refusal, problem error) {
 	x := c.x
 	x.BeginUnparsed(&c.Client, routing.HTTP1, x.end-x.start, problem)

@@ -42,7 +42,7 @@ func (c *conn) respond(n int) bool {
 // respondInterim passes an interim response on.
 func (c *conn) respondInterim() error {
 	x := c.x
-	// The request still stands in x.Out, but is not needed any more: a response has begun.
+	// x.Out still holds the request, which is not needed any more: a response has begun.
 	out, from := appendStatus(x.Out[:0], &x.Response)
 	x.Out = exchange.AppendFields(out, &x.Response.Head, from, &exchange.NotToClient)
 	x.Out = append(x.Out, "\r\n"...)
@@ -118,7 +118,8 @@ func (c *conn) relay(first []byte) bool {
 	defer c.Env.Buffers.Put(pooled)
 	room := pooled.Bytes[exchange.HeadRoom : len(pooled.Bytes)-exchange.ChunkRoom]
 	for !body.Done() {
-		if why := c.Enter(downstream.AwaitingTarget, c.IdleMillis); why != downstream.CauseNone { // as the wait was over
+		// A cause may come just as the wait is over.
+		if why := c.Enter(downstream.AwaitingTarget, c.IdleMillis); why != downstream.CauseNone {
 			return c.breakResponse(why.Refusal().Failure, nil)
 		}
 		var n int
@@ -179,7 +180,7 @@ func (c *conn) relay(first []byte) bool {
 func (c *conn) finishTarget(reusable bool) {
 	x := c.x
 	if x.Uploads && !c.uploaded() {
-		// The target has responded and needs no more of the body.
+		// The target has responded, and needs no more of the request's body.
 		c.upload.discards.Store(true)
 		reusable = false
 	}

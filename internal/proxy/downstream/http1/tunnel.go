@@ -34,7 +34,7 @@ func (c *conn) tunnel(from, end int) bool {
 	x.Record.Sent += sent
 	x.start = x.end
 	c.DropTarget()
-	if why > downstream.CauseTimeout { // One that is idle for too long has not failed.
+	if why > downstream.CauseTimeout { // A tunnel that was idle for too long has not failed.
 		x.Record.Failure = why.Refusal().Failure
 	}
 	return c.conclude(false)

@@ -19,21 +19,21 @@ import (
 type upload struct {
 	target   *upstream.Conn
 	outcome  atomic.Int32
-	problem  error       // with a body that is malformed; known once the outcome is
+	problem  error       // the body was malformed; set with the outcome
 	discards atomic.Bool // the target has responded and needs no more
-	last     atomic.Bool // all of the body has been read; what is left is to write the last piece of it
+	last     atomic.Bool // all of the body has been read; only its last piece is left to write
 	ended    chan struct{}
 	run      func() // uploadBody
 	received int64
 	pooled   *buffer.Buffer
-	rest     []byte // what came after the body, in pooled
+	rest     []byte // the bytes after the body, in pooled
 }
 
-// What became of an upload.
+// The outcomes of an upload.
 const (
 	uploadRunning int32 = iota
 	uploadComplete
-	uploadDropped // the target needed no more, and there was too much to discard
+	uploadDropped // the target needed no more, and too much was left to discard
 	uploadClientGone
 	uploadClientLate
 	uploadMalformed
@@ -65,7 +65,8 @@ func (c *conn) uploadBody() {
 		}
 		u.outcome.Store(outcome)
 		if outcome != uploadComplete && outcome != uploadDropped {
-			u.target.SetDeadline(downstream.Past) // The connection's goroutine waits for a response that will not come.
+			// Otherwise the connection's goroutine would wait for a response that will not come.
+			u.target.SetDeadline(downstream.Past)
 		}
 		c.Upload.End()
 		u.ended <- struct{}{}
@@ -175,7 +176,7 @@ func (c *conn) awaitUpload(keep bool) bool {
 	return keep && c.x.RequestBody.Done()
 }
 
-// endUpload takes up what came after the body, which is the beginning of the next request.
+// endUpload takes up the bytes after the body, which begin the next request.
 func (c *conn) endUpload() {
 	u, x := &c.upload, c.x
 	if len(u.rest) > 0 {

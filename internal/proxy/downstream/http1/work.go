@@ -6,20 +6,20 @@ import (
 	"trellis/internal/proxy/wire/http1"
 )
 
-// work is what a connection needs while there is something to do: the exchange, and room for what the client has sent. An
-// idle connection has none, so that it costs little.
+// work is what a connection needs while it carries a request: the exchange, and room for what the client has sent. An idle
+// connection has no work, so that it costs little.
 type work struct {
 	exchange.HTTP
 	// in holds what the client has sent: in[start:end] has not been taken up yet.
 	in         []byte
 	start, end int
-	small      []byte // what in is at first
-	body       []byte // the part of the request's body that came with its head, in in
+	small      []byte // the first memory of in
+	body       []byte // the part of the body that came with the head; it is in in
 
-	malformed error // what is wrong with that part
+	malformed error // the error in that part
 
 	parsed    bool // Request is complete, and its exchange not begun
-	blank     bool // an empty line has come before the request
+	blank     bool // an empty line came before the request
 	keepAlive bool // the client's connection stays open
 }
 
@@ -67,7 +67,7 @@ func (x *work) more(n int) {
 	from := x.end
 	x.end += n
 	kept := x.takeBody(from)
-	x.body = append(x.body, x.in[from:from+kept]...) // In place, or moved up to where a chunk extension was.
+	x.body = append(x.body, x.in[from:from+kept]...) // The bytes stay in place, or move up over a chunk extension.
 }
 
 // takeBody takes up bytes of the body from an offset on, and returns how many are kept there.
@@ -89,7 +89,7 @@ func (x *work) next() {
 	}
 }
 
-// takeRest puts bytes where those of the next request belong.
+// takeRest puts bytes where the next request is expected.
 func (x *work) takeRest(rest []byte) {
 	if len(rest) > len(x.in) {
 		x.in = make([]byte, buffer.Bytes)

@@ -51,7 +51,7 @@ func (s *Server) Serve(client *downstream.Conn, early []byte) {
 	served := false
 	defer func() {
 		if !served {
-			c.BreakOff() // After a panic the streams must not be left alone.
+			c.BreakOff() // After a panic the streams must be ended, too.
 		}
 	}()
 	lingers := c.frames.Serve()
@@ -68,7 +68,7 @@ func (c *conn) Sweep(now int64, draining bool) {
 	case c.IsOverdueBy(downstream.LingerMillis):
 		c.frames.Abort()
 	case c.IsOverdueBy(0):
-		c.frames.Drain() // Before the responses that follow, so that the client hears of it before it gets them.
+		c.frames.Drain() // GOAWAY is sent before the responses that follow.
 		c.interrupt(downstream.CauseLifetime, func(*stream) bool { return true })
 	case draining || c.IsUnwanted() || c.IsOld() || c.frames.Idle() >= c.idle.Load():
 		c.frames.Drain()
@@ -83,7 +83,7 @@ func (c *conn) BreakOff() {
 	c.frames.Abort()
 }
 
-// Quiet reports whether no stream is open, for how many milliseconds, and whether there has been one.
+// Quiet reports whether no stream is open, for how many milliseconds, and whether there ever was one.
 func (c *conn) Quiet() (quiet, used bool, millis int64) {
 	quiet, used = c.frames.Quiet()
 	return quiet, used, c.frames.Idle()

@@ -82,7 +82,7 @@ func (st *stream) appendRequestBlock(dst []byte) []byte {
 	return http2.AppendField(dst, []byte("cdn-loop"), []byte(http1.LoopName))
 }
 
-// trailerBlock returns trailers, lines and an empty line, as a header block; nil when none are left of them.
+// trailerBlock returns trailers, which are lines and an empty line, as a header block. It is nil if none may be passed on.
 func trailerBlock(lines []byte) ([]byte, error) {
 	if len(lines) == 0 {
 		return nil, nil

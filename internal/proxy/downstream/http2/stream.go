@@ -18,26 +18,26 @@ import (
 	"trellis/internal/routing"
 )
 
-// stream is an exchange that came by HTTP/2.
+// stream is an exchange over HTTP/2.
 type stream struct {
 	c    *conn
 	http *http2.Stream
 	x    *exchange.HTTP
-	body []byte // of the request, if it is sent with the head
+	body []byte // the body of the request, if it is sent with the head
 
 	idleMillis int64
-	deadline   atomic.Int64 // when its waits will have lasted too long
+	deadline   atomic.Int64 // the deadline of its waits
 	awaits     atomic.Int32 // what its upload waits for: 0, downstream.UploadReads or downstream.UploadWrites
 	uploaded   chan struct{}
 	received   atomic.Int64
 	last       atomic.Bool // the upload is at the last piece of the body
-	sending    atomic.Bool // to the client, which may not read it
+	sending    atomic.Bool // set while it writes to the client, which may not read
 	reusable   bool        // the target's connection can carry another exchange after this one
 
 	mu     sync.Mutex       // mu guards the fields below.
 	why    downstream.Cause // why it was interrupted
 	target *upstream.Conn
-	peer   *http2.Stream // at a target that speaks HTTP/2
+	peer   *http2.Stream // the stream to a target that speaks HTTP/2
 	cancel context.CancelFunc
 	sends  bool // the response has begun
 }
@@ -113,7 +113,7 @@ func (st *stream) touch() { st.deadline.Store(st.c.Env.Clock.Now() + st.idleMill
 // interrupt ends whatever the exchange waits for. Only the first cause counts.
 func (st *stream) interrupt(why downstream.Cause) {
 	if why == downstream.CauseTimeout && st.sending.Load() {
-		why = downstream.CauseGone // It is the client that is late.
+		why = downstream.CauseGone // The client is late, not the target.
 	}
 	st.mu.Lock()
 	if st.why == downstream.CauseNone {
@@ -319,7 +319,8 @@ func (st *stream) clientFailed() {
 	st.breakResponse(accesslog.ClientConnectionClosed, wire.ErrCodeCancel, nil)
 }
 
-// hold notes the way to the target, so that an interruption breaks it. It returns an error if there was one already.
+// hold notes the way to the target, so that an interruption breaks it. It returns an error if the exchange is interrupted
+// already.
 func (st *stream) hold(note func()) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -372,7 +373,7 @@ func (st *stream) stopUpload() {
 // startUpload runs an upload on a goroutine of its own, since the target may respond at any time.
 func (st *stream) startUpload(upload func() error) {
 	st.x.Uploads = true
-	st.http.Keep() // As long as there is no response, the target may still refuse the request.
+	st.http.Keep() // Until there is a response, the target may still refuse the request.
 	ended := make(chan struct{})
 	st.uploaded = ended
 	st.awaits.Store(downstream.UploadReads)

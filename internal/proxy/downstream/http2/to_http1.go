@@ -19,11 +19,11 @@ import (
 // that the client has got nothing of a response.
 func (st *stream) exchangeHTTP1(pool upstream.Connections) error {
 	x := st.x
-	body := st.body // Not nil when this is another attempt.
+	body := st.body // It is set if this is another attempt.
 	x.Out = x.AppendRequestHead(x.Out[:0])
 	complete := x.RequestBody.Framing == http1.NoBody || body != nil
 	if length, all := st.http.Ready(); !complete && all && length <= buffer.Bytes/2 {
-		// The whole body is there: it goes out with the head, and can be sent again.
+		// The whole body has come: it goes out with the head, and can be sent again.
 		var err error
 		if body, err = st.readBody(length); err != nil {
 			return err
@@ -112,7 +112,7 @@ func (st *stream) connectHTTP1(pool upstream.Connections) (target *upstream.Conn
 func (st *stream) uploadHTTP1(target *upstream.Conn) error {
 	for {
 		st.awaits.Store(downstream.UploadReads)
-		st.http.Await() // Without a buffer: a stream may be quiet for long.
+		st.http.Await() // No buffer is held: a stream may be quiet for a long time.
 		err := st.uploadPieceHTTP1(target)
 		if err == io.EOF {
 			break
@@ -130,7 +130,7 @@ func (st *stream) uploadHTTP1(target *upstream.Conn) error {
 	return nil
 }
 
-// uploadPieceHTTP1 sends on what there is of the body. The error is io.EOF at its end.
+// uploadPieceHTTP1 sends on what has come of the body. The error is io.EOF at its end.
 func (st *stream) uploadPieceHTTP1(target *upstream.Conn) error {
 	pooled := st.c.Env.Buffers.Get()
 	defer st.c.Env.Buffers.Put(pooled)
@@ -229,8 +229,8 @@ func (st *stream) trailersHTTP1() ([]byte, error) {
 	return trailerBlock(lines)
 }
 
-// relayHTTP1 passes the rest of the body on, and returns the trailers. isLarge says that there seems to be much of it.
-// When there is an error the response has been broken off.
+// relayHTTP1 passes the rest of the body on, and returns the trailers. isLarge says that the body seems to be large. After an
+// error the response has been broken off.
 func (st *stream) relayHTTP1(target *upstream.Conn, isLarge bool) (trailers []byte, err error) {
 	body := &st.x.ResponseBody
 	var large *buffer.Buffer
@@ -299,7 +299,7 @@ func (st *stream) returnBuffer(b *buffer.Buffer) {
 	}
 }
 
-// releaseTarget ends the use of the target's connection: all of the response has been passed on.
+// releaseTarget ends the use of the target's connection after all of the response has been passed on.
 func (st *stream) releaseTarget() {
 	reusable := st.reusable
 	if st.uploaded != nil {

@@ -23,7 +23,7 @@ func (st *stream) exchangeHTTP2(pool *upstream.HTTP2Pool) error {
 	length, complete := st.http.Ready()
 	complete = complete && length <= buffer.Bytes/2
 	if complete && length > 0 {
-		// The whole body is there: it goes out with the head, and can be sent again.
+		// The whole body has come: it goes out with the head, and can be sent again.
 		st.body = make([]byte, length)
 		if _, err := io.ReadFull(st.http, st.body); err != nil {
 			return &exchange.ClientError{Err: err}
@@ -54,7 +54,7 @@ func (st *stream) exchangeHTTP2(pool *upstream.HTTP2Pool) error {
 	if !complete {
 		st.startUpload(func() error { return st.uploadHTTP2(peer) })
 	} else if len(st.body) > 0 || trailers != nil {
-		// An error does not matter here: whoever reads the response will see, and there may be one.
+		// An error does not matter here: reading the response will fail too, unless there is one.
 		if peer.Send(nil, st.body, trailers == nil) == nil && trailers != nil {
 			peer.Send(trailers, nil, true)
 		}
@@ -167,8 +167,8 @@ func (st *stream) respondHTTP2(peer *http2.Stream) error {
 	return nil
 }
 
-// relayPiece passes on what has come of the body, behind the response's header block if that has not been sent. When
-// there is an error the response has been broken off.
+// relayPiece passes on what has come of the body, behind the response's header block if that has not been sent. After an error
+// the response has been broken off.
 func (st *stream) relayPiece(peer *http2.Stream, block []byte) (ended bool, err error) {
 	var part http2.Part
 	if err := peer.Take(&part); err != nil && err != io.EOF {
@@ -203,7 +203,7 @@ func (st *stream) relayPiece(peer *http2.Stream, block []byte) (ended bool, err 
 	return ended, nil
 }
 
-// finishPeer ends the use of the target's stream: all of the response has been passed on.
+// finishPeer ends the use of the target's stream after all of the response has been passed on.
 func (st *stream) finishPeer() {
 	st.stopUpload()
 	st.mu.Lock()
@@ -215,7 +215,7 @@ func (st *stream) finishPeer() {
 	}
 }
 
-// peerError turns the error of a stream without a response into what upstream.Attempts knows.
+// peerError converts the error of a stream without a response for upstream.Attempts.
 func peerError(err error, received bool) error {
 	if _, ok := errors.AsType[*http2.UnprocessedError](err); ok {
 		return &upstream.BrokenError{Received: received, Err: err}

@@ -25,7 +25,7 @@ type Server struct {
 	hellos hellos
 }
 
-// NewServer returns a server that uses so many pipes at most; 0 means any number.
+// NewServer returns a server that uses at most maxPipes pipes; 0 means any number.
 func NewServer(env *downstream.Environment, maxPipes int) *Server {
 	mover := newMover(maxPipes)
 	return &Server{env: env, mover: mover, loops: newLoops(mover), hellos: newHellos()}
@@ -46,7 +46,7 @@ func (s *Server) Close() {
 type conn struct {
 	*downstream.Conn
 	server *Server
-	x      exchange.Exchange // the whole connection is one
+	x      exchange.Exchange // the whole connection is one exchange
 }
 
 // Serve carries a connection to a target of a service. What the client has sent already goes to the target as it is; its
@@ -106,9 +106,9 @@ func (c *conn) move(err error) {
 	r.Failure = c.server.carry(c.Conn, func(n int) { r.Received += int64(n) }, func(n int) { r.Sent += int64(n) }, err)
 }
 
-// carry moves bytes both ways until both sides have ended. It returns why they have not ended cleanly, if so. It calls received
-// and sent with the numbers of bytes from and to the client, each from one goroutine. early is the error of writing to the target
-// before.
+// carry moves bytes both ways until both sides have ended. It returns an error if they did not end cleanly. It calls received
+// and sent with the numbers of bytes from and to the client, each from one goroutine. early is the error of writing to the
+// target before.
 func (s *Server) carry(c *downstream.Conn, received, sent func(n int), early error) accesslog.Failure {
 	var o outcome
 	if early != nil {
@@ -116,7 +116,7 @@ func (s *Server) carry(c *downstream.Conn, received, sent func(n int), early err
 	} else {
 		o = s.bothWays(c, received, sent)
 	}
-	if o.broken() != "" { // Both sides must see that it was no orderly end.
+	if o.broken() != "" { // Both sides must see that this is no orderly end.
 		c.Break()
 		c.Target.Transport().SetLinger(0)
 	}
@@ -158,7 +158,7 @@ type outcome struct {
 	up, down error
 }
 
-// failure returns why a connection did not end in order, if so. If nothing has moved for too long, that is in order.
+// failure returns why a connection did not end in order, or nil. An end because nothing moved for too long is in order.
 func (o *outcome) failure() accesslog.Failure {
 	if failed := o.broken(); failed != "" {
 		return failed
@@ -169,7 +169,7 @@ func (o *outcome) failure() accesslog.Failure {
 	return ""
 }
 
-// broken returns who broke the connection, if somebody did.
+// broken returns which side broke the connection, if one did.
 func (o *outcome) broken() accesslog.Failure {
 	for _, move := range []struct {
 		err              error
@@ -178,7 +178,7 @@ func (o *outcome) broken() accesslog.Failure {
 		{o.up, accesslog.ClientConnectionClosed, accesslog.TargetConnectionClosed},
 		{o.down, accesslog.TargetConnectionClosed, accesslog.ClientConnectionClosed},
 	} {
-		if move.err == nil || errors.Is(move.err, os.ErrDeadlineExceeded) { // That was the sweeper or the other move.
+		if move.err == nil || errors.Is(move.err, os.ErrDeadlineExceeded) { // The sweeper or the other move has ended this one.
 			continue
 		}
 		if _, ok := errors.AsType[*WriteError](move.err); ok {

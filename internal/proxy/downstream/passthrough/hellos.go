@@ -19,7 +19,7 @@ type hellos struct {
 
 func newHellos() hellos { return hellos{seed: maphash.MakeSeed(), open: make(map[uint64]int)} }
 
-// enter counts a connection that begins with a ClientHello, unless it loops. leave must follow if it does not.
+// enter counts a connection that begins with a ClientHello, unless it loops. If it was counted, leave must follow.
 func (h *hellos) enter(hello []byte) (key uint64, ok bool) {
 	key = maphash.Bytes(h.seed, hello)
 	h.mu.Lock()

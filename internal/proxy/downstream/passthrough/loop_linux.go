@@ -44,7 +44,7 @@ func newLoops(mover *Mover) *loops {
 	return l
 }
 
-// close ends the loops, when no connection is left.
+// close ends the loops. No connection may be left.
 func (l *loops) close() {
 	for _, one := range l.all {
 		one.epoll.File.Close()
@@ -85,7 +85,7 @@ func (l *loops) carryTo(c *downstream.Conn, at netip.AddrPort, pools *upstream.P
 	if p.connecting == nil {
 		return o, nil
 	}
-	if p.problem == nil { // It was broken off.
+	if p.problem == nil { // The connection was broken off meanwhile.
 		p.problem = os.ErrDeadlineExceeded
 	}
 	return o, &upstream.DialError{Address: at, Err: outbound.NewConnectError(at, p.problem)}
@@ -101,7 +101,7 @@ func (l *loops) pair(c *downstream.Conn, target int, received, sent func(n int))
 	return p
 }
 
-// await has bytes move between the pair until both sides have ended, at first for so many milliseconds.
+// await has bytes move between the pair until both sides have ended. The first bytes must move within the given milliseconds.
 func (p *pair) await(millis int64) outcome {
 	if p.why = p.conn.Relay(p, millis); p.why != downstream.CauseNone {
 		p.broken.Store(true)
@@ -125,19 +125,19 @@ func descriptor(conn socket.TCP) int {
 	return fd
 }
 
-// loop is one of loops. It waits for what its epoll instance tells.
+// loop is one of loops. It waits for the events of its epoll instance.
 type loop struct {
 	mover  *Mover
 	epoll  socket.Epoll
 	poll   func(uintptr) bool
 	events [128]unix.EpollEvent
-	ready  int     // how many of events there are
-	todo   []*pair // those that can go on
-	later  []*pair // those of them that have had their turn
+	ready  int     // how many events there are
+	todo   []*pair // the pairs that can go on
+	later  []*pair // the pairs among them that have had their turn
 
 	mu     sync.Mutex // mu guards the fields below.
 	sides  map[int32]*side
-	number int32 // of the latest side: a socket's number is soon used again
+	number int32 // the number of the latest side: a socket's number is soon reused
 	woken  []*pair
 }
 
@@ -147,14 +147,14 @@ type pair struct {
 	conn           *downstream.Conn
 	client, target side
 	up, down       direction
-	// connecting is not nil until the target is connected, and called then. problem is why it cannot be.
+	// connecting is called when the target is connected, and nil from then on. problem says why it cannot be connected.
 	connecting func(gateway, target netip.AddrPort)
 	address    netip.AddrPort // of the target
 	problem    error
-	why        downstream.Cause // the sweeper's, if it has ended the pair
+	why        downstream.Cause // the sweeper's cause, if it has ended the pair
 	done       chan struct{}    // closed when both directions have ended
 
-	broken atomic.Bool // by somebody else
+	broken atomic.Bool // broken off from outside the loop
 	queued bool        // it is in todo
 	over   bool
 	added  bool // It is guarded by loop.mu.
@@ -165,8 +165,8 @@ type side struct {
 	pair   *pair
 	fd     int
 	number int32
-	// readable and writable say that a read or a write may succeed, closed that the peer's end has arrived, after all that it
-	// has sent. urgent says that there have been urgent data, at whose mark a read stops.
+	// readable and writable say that a read or a write may succeed. closed says that the peer's end has arrived, after all
+	// that it has sent. urgent says that there were urgent data, at whose mark a read stops.
 	readable, writable, closed, failed, urgent bool
 }
 
@@ -177,10 +177,10 @@ type direction struct {
 	from, to *side
 	opposite *direction
 	moved    func(n int)
-	total    int   // how much has been read, until that is as much as may wait to be sent
+	total    int   // how much has been read, counted up to what may wait in the kernel
 	delays   bool  // Nagle's algorithm is on, which does nothing to the first piece
 	over     bool  // src has ended in order, and dst has all of it
-	ended    error // why it has not
+	ended    error // why it has not ended in order
 }
 
 func newLoop(mover *Mover) (*loop, error) {
@@ -207,7 +207,7 @@ func (l *loop) add(p *pair) {
 	}
 	client, target := event(&p.client), event(&p.target)
 	l.mu.Unlock()
-	// The pair may be over, and another one may be where it was, once its first side is watched.
+	// Once its first side is watched, the pair may end, and another one may take its place.
 	err := unix.EpollCtl(l.epoll.FD, unix.EPOLL_CTL_ADD, int(client.Fd), &client)
 	if err == nil {
 		err = unix.EpollCtl(l.epoll.FD, unix.EPOLL_CTL_ADD, int(target.Fd), &target)
@@ -217,8 +217,8 @@ func (l *loop) add(p *pair) {
 	}
 }
 
-// event is what is waited for at a side. All of it is told once, and again after it has changed, so that nothing need be said to
-// the kernel later.
+// event selects the events of a side. The kernel reports each state once, and again after a change, so the selection never
+// changes.
 func event(s *side) unix.EpollEvent {
 	return unix.EpollEvent{
 		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET, Fd: int32(s.fd), Pad: s.number}
@@ -270,7 +270,7 @@ func (l *loop) run() {
 	}
 }
 
-// goOn has a pair go on in this round.
+// goOn adds a pair to those that go on in this round.
 func (l *loop) goOn(p *pair) {
 	if !p.queued && !p.over {
 		p.queued = true
@@ -287,7 +287,7 @@ func (l *loop) wait() bool {
 		return true
 	}
 	err := l.epoll.Raw.Read(l.poll)
-	if errors.Is(err, os.ErrDeadlineExceeded) { // Somebody has called wake.
+	if errors.Is(err, os.ErrDeadlineExceeded) { // wake has been called.
 		err = l.epoll.File.SetReadDeadline(time.Time{})
 		l.look()
 	}
@@ -304,7 +304,7 @@ func (l *loop) look() bool {
 	return n > 0
 }
 
-// note notes what the kernel says of a side.
+// note notes the kernel's event about a side.
 func (s *side) note(events uint32) {
 	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		s.readable = true
@@ -371,7 +371,7 @@ func (p *pair) connect() bool {
 	return true
 }
 
-// end leaves the pair to whoever has added it.
+// end gives the pair back to the goroutine that added it.
 func (p *pair) end() {
 	p.over = true
 	p.up.release()
@@ -397,17 +397,17 @@ func (d *direction) fail(err error) {
 	}
 }
 
-// tell tells of bytes that have moved. The connection is not idle then.
+// tell reports bytes that have moved, so that the connection does not count as idle.
 func (d *direction) tell(n int) {
 	d.moved(n)
 	c := d.pair.conn
 	d.pair.why = max(d.pair.why, c.Enter(downstream.Relaying, c.IdleMillis))
 }
 
-// atOnce is how many times bytes are read for one direction until it is the turn of others.
+// atOnce is how many reads one direction may make before others have their turn.
 const atOnce = 16
 
-// run moves bytes until that would mean to wait. It reports whether it has stopped only because it is the turn of others.
+// run moves bytes until it would have to wait. It reports whether it has stopped only to let others have their turn.
 func (d *direction) run() (again bool) {
 	for range atOnce {
 		if d.isDone() || d.left == 0 && !d.read() || !d.write() {
@@ -417,7 +417,7 @@ func (d *direction) run() (again bool) {
 	return !d.isDone()
 }
 
-// read reads what there is. It reports whether there was anything.
+// read reads what has come. It reports whether there was anything.
 func (d *direction) read() bool {
 	if !d.from.readable {
 		d.release()
@@ -436,11 +436,11 @@ func (d *direction) read() bool {
 		return false
 	}
 	if !d.bulk && d.left < bufferBytes && !d.from.urgent {
-		// There was no more (epoll(7)), and nothing will come if the end had arrived before the read.
+		// A short read means that no more has come (epoll(7)). If the end had arrived before the read, nothing will.
 		d.from.readable, d.last = false, d.from.closed
 	}
 	if d.total <= unsentBytes {
-		if d.total += d.left; d.total > unsentBytes { // Most connections never come to that.
+		if d.total += d.left; d.total > unsentBytes { // Most connections never move that much.
 			socket.BoundUnsentAt(d.to.fd, unsentBytes)
 		}
 	}
@@ -448,7 +448,7 @@ func (d *direction) read() bool {
 	return true
 }
 
-// write writes what has been read. It reports whether the other side has taken all of it.
+// write writes what has been read. It reports whether the destination has taken all of it.
 func (d *direction) write() bool {
 	if !d.to.writable {
 		return false
@@ -474,7 +474,7 @@ func (d *direction) write() bool {
 	return true
 }
 
-// finish passes the end on. When that of the other direction has been passed on too, closing the sockets does it.
+// finish passes the end on. If the other direction has ended too, closing the sockets does that.
 func (d *direction) finish() {
 	d.release()
 	if !d.opposite.over {

@@ -12,7 +12,7 @@ import (
 	"trellis/internal/proxy/upstream"
 )
 
-// loops are there on Linux only. Elsewhere a goroutine moves the bytes of each direction.
+// loops exist on Linux only. Elsewhere a goroutine moves the bytes of each direction.
 type loops struct{}
 
 func newLoops(*Mover) *loops { return &loops{} }

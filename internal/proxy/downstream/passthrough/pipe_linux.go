@@ -23,10 +23,10 @@ type pipe struct{ out, in int }
 
 // pipes keeps pipes for their next use.
 type pipes struct {
-	max int // 0: any number
+	max int // 0 means any number
 
 	mu     sync.Mutex // mu guards the fields below.
-	open   int        // kept and in use
+	open   int        // how many pipes are kept or in use
 	kept   []*pipe
 	closed bool
 }

@@ -15,7 +15,7 @@ import (
 	"trellis/internal/tally"
 )
 
-// Resources is what connections to resources need beyond what other connections do.
+// Resources has what only connections to resources need.
 type Resources struct {
 	// Pools connects to targets.
 	Pools *upstream.Pools
@@ -23,7 +23,7 @@ type Resources struct {
 	Resolve func(ctx context.Context, target *routing.ResourceTarget) ([]netip.Addr, error)
 	// Log gets a record of each connection, once it is made or cannot be. Nil means that nobody wants any.
 	Log accesslog.ResourceLog
-	// Failed is told of connections that did not come to their target, or not to an orderly end. It must not block.
+	// Failed is called for connections that did not reach their target, or did not end in order. It must not block.
 	Failed func(resource *routing.Resource, client *downstream.Conn, err error)
 }
 
@@ -77,16 +77,16 @@ func (s *Server) ServeResource(c *downstream.Conn, resource *routing.Resource, w
 
 // way is a connection to a resource as its record and its counters see it.
 type way struct {
-	received, sent func(n int) // told of bytes from and to the client
+	received, sent func(n int) // called with the bytes from and to the client
 	connected      func(gateway, resource netip.AddrPort)
 }
 
-// BrokenError says that a connection to a resource did not end in the orderly way.
+// BrokenError says that a connection to a resource did not end in order.
 type BrokenError struct{ failure string }
 
 func (e *BrokenError) Error() string { return e.failure }
 
-// admit decides whether the client is let in. If not, it notes in the record what the problem is, and returns how the failure is
+// admit decides whether the client is let in. If not, it notes the problem in the record, and returns how the failure is
 // counted.
 func (s *Server) admit(c *downstream.Conn, route *routing.ResourceRoute, r *accesslog.ResourceRecord) accesslog.Failure {
 	port := c.Client.Destination.Port()
@@ -104,7 +104,7 @@ func (s *Server) admit(c *downstream.Conn, route *routing.ResourceRoute, r *acce
 }
 
 // reach connects to the target of a resource, to the first of its addresses that can be connected to, and moves bytes until both
-// sides have ended. It returns why that was no orderly end, if so. The error says why there was no connection.
+// sides have ended. It returns why the connection did not end in order, or nil. The error says why there was no connection.
 func (s *Server) reach(c *downstream.Conn, route *routing.ResourceRoute, with *Resources, w way) (accesslog.Failure, error) {
 	addresses, err := AddressesOf(c.Env.Dialing, &route.Target, with.Resolve)
 	if err != nil {
