@@ -113,7 +113,7 @@ func oneRequest(conn net.Conn, host string, l listener, request []byte) error {
 	return err
 }
 
-// roundTrip sends a request, and reads a response whose body must have size bytes.
+// roundTrip sends a request, and reads a response whose body must have bodyBytes bytes.
 func roundTrip(conn net.Conn, request []byte, bodyBytes int) (*http.Response, error) {
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := conn.Write(request); err != nil {

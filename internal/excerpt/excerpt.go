@@ -4,7 +4,7 @@ package excerpt
 // Shown is how many characters of a client's text an error shows.
 const Shown = 64
 
-// Of returns a text, cut after limit characters if it is longer.
+// Of returns a text, cut after the given number of characters.
 func Of(text string, most int) string {
 	characters := 0
 	for i := range text {

@@ -79,7 +79,7 @@ func (p *dateParser) expect(c byte) {
 	}
 }
 
-// number reads a number of n digits.
+// number reads a number of count digits.
 func (p *dateParser) number(count int) int {
 	if p.ok = p.ok && len(p.rest) >= count && digits(p.rest[:count]); !p.ok {
 		return 0

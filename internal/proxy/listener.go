@@ -51,7 +51,7 @@ func (p *Proxy) SetPorts(ports []*routing.Port) {
 	p.tellBound()
 }
 
-// tellBound tells Statistics and Config.OnBound what is bound. p.mu is held.
+// tellBound tells Statistics and Config.OnBound what is bound. The caller holds p.mu.
 func (p *Proxy) tellBound() {
 	ports := make([]PortState, len(p.wanted))
 	for i, port := range p.wanted {
@@ -68,7 +68,7 @@ func (p *Proxy) tellBound() {
 	p.cfg.OnBound(bound)
 }
 
-// bind binds the wanted ports that are not bound. p.mu is held.
+// bind binds the wanted ports that are not bound. The caller holds p.mu.
 func (p *Proxy) bind() {
 	for _, port := range p.wanted {
 		if p.listeners[port.Number] != nil {
@@ -101,7 +101,7 @@ func (p *Proxy) listen(port *routing.Port) (*listener, error) {
 		return nil, err
 	}
 	if socketOf, ok := bound.(syscall.Conn); ok {
-		socket.BoundUnsent(socketOf, buffer.Bytes) // Those that are accepted inherit it.
+		socket.BoundUnsent(socketOf, buffer.Bytes) // Accepted connections inherit the option.
 	}
 	return &listener{proxy: p, port: port, net: bound, ended: make(chan struct{})}, nil
 }
@@ -109,12 +109,12 @@ func (p *Proxy) listen(port *routing.Port) (*listener, error) {
 // someOf shortens a list for a line of the log.
 func someOf(arns []string) []string { return arns[:min(len(arns), 3)] }
 
-// address is where a listener's port is bound.
+// address returns the address at which a listener's port is bound.
 func (p *Proxy) address(listenerPort int) string {
 	return net.JoinHostPort(p.cfg.Address, strconv.Itoa(p.cfg.BoundPort(listenerPort)))
 }
 
-// ListenConfig returns how the ports of the data plane are bound.
+// ListenConfig returns the configuration with which the ports of the data plane are bound.
 func ListenConfig() net.ListenConfig {
 	// The sweeper ends idle connections, so TCP's keep-alive probes would be system calls for nothing.
 	config := net.ListenConfig{KeepAlive: -1}
@@ -203,9 +203,10 @@ func (l *listener) accept() {
 	})
 }
 
-// refuse closes a connection whose source has as many as it may.
+// refuse closes a connection whose source has reached its limit.
 func (p *Proxy) refuse(c *downstream.Conn) {
-	p.crowd.refused.Happened(1, "source", c.Client.Source.Addr(), "limit", p.cfg.Limits.PerSource) // before anybody can see it
+	// This is counted before the client can see it.
+	p.crowd.refused.Happened(1, "source", c.Client.Source.Addr(), "limit", p.cfg.Limits.PerSource)
 	c.Reset()
 }
 

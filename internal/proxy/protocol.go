@@ -26,11 +26,11 @@ type protocol struct {
 // hello is the beginning of a TLS connection.
 type hello struct {
 	opening *downstream.Opening
-	bytes   int    // how many of the opening belong to the ClientHello
-	name    []byte // of the server, in the opening
+	bytes   int    // the length of the ClientHello in the opening
+	name    []byte // the server's name, in the opening
 }
 
-// protocols is what carries connections: the protocols of listeners, and a server for each protocol that clients speak.
+// protocols has what carries connections: the protocols of listeners, and a server for each protocol that clients speak.
 type protocols struct {
 	known []protocol
 
@@ -60,13 +60,13 @@ func (p *protocols) serves(port *routing.Port) bool {
 	return slices.ContainsFunc(p.known, func(known protocol) bool { return port.Serves(known.name) })
 }
 
-// mayBeTLS reports whether a connection to a port may begin with a ClientHello. Listeners of all protocols can share a port, and the first
-// byte tells.
+// mayBeTLS reports whether a connection to a port may begin with a ClientHello. Listeners of all protocols can share a port:
+// the first byte of a connection decides.
 func (p *protocols) mayBeTLS(port *routing.Port) bool {
 	return slices.ContainsFunc(p.known, func(known protocol) bool { return known.secure != nil && port.Serves(known.name) })
 }
 
-// securer returns what carries TLS connections to a service, or nil if nothing does.
+// securer returns the function that carries TLS connections to a service, or nil if there is none.
 func (p *protocols) securer(service *routing.Service) func(*downstream.Conn, *hello, *routing.Service) (parks bool) {
 	for _, known := range p.known {
 		if service != nil && service.Protocol == known.name {
@@ -102,7 +102,7 @@ func (p *Proxy) resume(c *downstream.Conn) {
 	parks = p.serveHTTP1(c, nil)
 }
 
-// leave ends a connection, or parks it. problem is what it panicked with, if it did.
+// leave ends a connection, or parks it. problem is the value of a panic, or nil.
 func (p *Proxy) leave(c *downstream.Conn, parks bool, problem any) {
 	if problem != nil {
 		p.cfg.Log.Error("panic in an exchange", "problem", problem, "stack", string(debug.Stack()))
@@ -111,15 +111,15 @@ func (p *Proxy) leave(c *downstream.Conn, parks bool, problem any) {
 		go p.resume(c)
 		return
 	}
-	if c.MakesRoom() { // It is counted before anybody can see that it is closed.
+	if c.MakesRoom() { // It is counted before the client can see that it is closed.
 		p.crowd.closed.Happened(1, "limit", p.cfg.Limits.Clients)
 	}
 	c.End()
 	p.remove(c)
 }
 
-// serveHTTP1 carries a connection that speaks HTTP/1.1, or turns out to speak HTTP/2. It returns whether the connection is
-// to be parked.
+// serveHTTP1 carries a connection that speaks HTTP/1.1, or turns out to speak HTTP/2. It returns whether the connection should
+// be parked.
 func (p *Proxy) serveHTTP1(c *downstream.Conn, opening *downstream.Opening) (parks bool) {
 	outcome, rest := p.protocols.http1.Serve(c, opening)
 	if outcome == http1.Switches {
@@ -143,7 +143,7 @@ func (p *Proxy) serveTLS(c *downstream.Conn, opening *downstream.Opening) (parks
 	for n == 0 && err == nil {
 		if c.AwaitMore(opening) != nil {
 			p.handshakes.failed.Add(1)
-			return false // A client that takes so long is not likely to read an alert.
+			return false // A client that takes that long is not likely to read an alert.
 		}
 		name, n, err = clienthello.Parse(opening.Bytes())
 	}
@@ -175,7 +175,7 @@ func (p *Proxy) serveHTTPS(c *downstream.Conn, hello *hello, service *routing.Se
 		c.Alert(downstream.AlertInternalError)
 		return false
 	}
-	name := string(hello.name) // The opening will be gone.
+	name := string(hello.name) // The handshake releases the opening, which holds the name.
 	protocol, err := c.Secure(p.tls, hello.opening, name, service)
 	hello.opening.Release(p.env)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package proxy is the data plane. It accepts connections on the ports of listeners and at the addresses of resources, finds
 // out what each client speaks, makes TLS, and hands the connection to the package below downstream that carries the protocol.
 // It also watches time: one goroutine, the sweeper, looks at all connections a few times a second, so that no exchange sets a
-// timer. And it stops without breaking off more than it must.
+// timer. When it stops, it breaks off no more than it must.
 //
 // The packages below are the path of a request, and each imports only those before it: socket and buffer, wire, upstream,
 // exchange, downstream and its protocols.
@@ -36,7 +36,7 @@ import (
 
 // Config is what a Proxy is built from.
 type Config struct {
-	// Log gets what an operator should know. Nil means slog.Default.
+	// Log gets messages for the operator. Nil means slog.Default.
 	Log *slog.Logger
 	// AccessLog gets the records of exchanges that it wants. Nil means that nothing is recorded, which costs nothing.
 	AccessLog accesslog.Log
@@ -54,10 +54,11 @@ type Config struct {
 	Certificate func(name, arn string) (*tls.Certificate, error)
 	// Address is the host that listeners bind to. Empty means all addresses.
 	Address string
-	// OnBound is called with the addresses that are bound whenever these have changed. It must not block, nor call the
-	// proxy. Nil means that nobody wants to know.
+	// OnBound is called with the addresses that are bound whenever these have changed. It must not block, nor call the proxy.
+	// It may be nil.
 	OnBound func(bound []net.Addr)
-	// BoundPort returns the port that is bound for a listener's port. Nil means the same; 0 means any free one.
+	// BoundPort returns the port that is bound for a listener's port. A nil function means the same port; a result of 0 means
+	// any free one.
 	BoundPort func(listenerPort int) int
 	// Listen opens a TCP port for a listener's port. Nil means net.ListenConfig.Listen.
 	Listen func(listenerPort int, address string) (net.Listener, error)
@@ -65,7 +66,7 @@ type Config struct {
 	ListenResource func(at netip.AddrPort) (net.Listener, error)
 	// Resolve returns the addresses of a resource that has a name. Nil means that such resources cannot be reached.
 	Resolve func(ctx context.Context, target *routing.ResourceTarget) ([]netip.Addr, error)
-	// OriginOf returns where a client of a resource is. Nil means that nobody knows.
+	// OriginOf returns where a client of a resource is. Nil means that this is not known.
 	OriginOf func(client netip.Addr) routing.Origin
 	// Steering makes the kernel bring connections to resources to ResourceGates, on Linux. The proxy closes it. Nil means that
 	// each address and port is bound separately; Unsteered says why.
@@ -152,7 +153,7 @@ type Proxy struct {
 	cfg   Config
 	env   *downstream.Environment
 	pools *upstream.Pools // connections to targets
-	tls   *tls.Config     // of all HTTPS listeners
+	tls   *tls.Config     // the TLS configuration of all HTTPS listeners
 
 	protocols protocols
 
@@ -160,9 +161,9 @@ type Proxy struct {
 	workers  *workers
 	reaching passthrough.Resources
 	unbound  *summary.Summary // addresses and ports of resources
-	narrowed *summary.Summary // resources of which not all ports are open
+	narrowed *summary.Summary // logs resources of which not all ports are open
 
-	stop    context.CancelFunc // ends env.Dialing
+	stop    context.CancelFunc // cancels env.Dialing
 	running sync.WaitGroup     // accept loops and connections
 	sweeper sync.WaitGroup
 
@@ -171,8 +172,8 @@ type Proxy struct {
 	idle     []idleConnection
 
 	handshakes handshakes
-	open       atomic.Int64                // how many connections there are
-	ports      atomic.Pointer[[]PortState] // those that are wanted
+	open       atomic.Int64                // the number of connections
+	ports      atomic.Pointer[[]PortState] // the ports that are wanted
 
 	mu          sync.Mutex // mu guards the fields below, that env.Draining is set, and what crowd says that it guards.
 	listeners   map[int]*listener
@@ -246,7 +247,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 			select {
 			case <-finished:
 				again = false
-			case <-time.After(10 * time.Millisecond): // Some connections were between two waits.
+			case <-time.After(10 * time.Millisecond): // Connections that were between two waits have not noticed yet.
 			}
 		}
 	}
@@ -277,7 +278,7 @@ func (p *Proxy) stopAccepting() {
 	}
 }
 
-// breakOff ends all waits, whatever for.
+// breakOff ends the waits of all connections.
 func (p *Proxy) breakOff() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -287,8 +288,8 @@ func (p *Proxy) breakOff() {
 }
 
 // add registers a connection. One that is accepted just as the proxy shuts down is served too: its client may have sent a
-// request already. A connection that is not welcome is not registered. full means that no other may be accepted before there is
-// room.
+// request already. A connection that is not welcome is not registered. full means that no further one may be accepted until
+// there is room.
 func (p *Proxy) add(c *downstream.Conn) (welcome, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -297,7 +298,7 @@ func (p *Proxy) add(c *downstream.Conn) (welcome, full bool) {
 	}
 	p.connections[c] = struct{}{}
 	p.open.Store(int64(len(p.connections)))
-	p.running.Add(1) // The accept loop, which calls this, is still running: nobody has finished waiting.
+	p.running.Add(1) // The accept loop, which calls this, is still running, so no Wait has returned.
 	return true, p.crowd.over(len(p.connections)) > 0
 }
 

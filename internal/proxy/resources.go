@@ -29,16 +29,16 @@ const maxWholePorts = 64
 // resources are the resources that can be reached, and where the proxy listens for them. Proxy.mu guards all of it.
 type resources struct {
 	byAddress map[netip.Addr]*routing.Resource
-	ports     map[*routing.Resource][]lattice.PortRange // for which they are listened for
+	ports     map[*routing.Resource][]lattice.PortRange // the resources for which the proxy listens
 	failures  map[*routing.Resource]*ResourceFailure
 
 	listeners map[netip.AddrPort]*resourceListener // the gates among them
-	problems  map[netip.AddrPort]error             // of places that are wanted and not bound
+	problems  map[netip.AddrPort]error             // the errors of places that are wanted and not bound
 	wanted    map[netip.AddrPort]bool
 
-	steering *steering.Table             // nil where each port is bound separately
-	attached bool                        // the table is
-	refused  map[*routing.Resource]error // what the table does not take
+	steering *steering.Table             // nil if each port is bound separately
+	attached bool                        // the table is attached
+	refused  map[*routing.Resource]error // the errors of resources that the table does not take
 }
 
 func newResources(table *steering.Table) resources {
@@ -70,7 +70,7 @@ func (p *Proxy) SetResources(list []*routing.Resource) {
 		}
 	}
 	maps.DeleteFunc(r.failures, func(resource *routing.Resource, _ *ResourceFailure) bool { return !r.has(resource) })
-	// Numbers of addresses are used again, so resources that are gone come before new ones.
+	// Numbers of addresses are reused, so resources that are gone are removed before new ones are added.
 	for resource, ports := range r.ports {
 		if !r.has(resource) {
 			p.listenNoMore(resource, ports)
@@ -79,7 +79,7 @@ func (p *Proxy) SetResources(list []*routing.Resource) {
 	p.listenForResources()
 }
 
-// listenForResources listens for all resources that there are, and for nothing else. p.mu is held.
+// listenForResources listens for all current resources, and for nothing else. The caller holds p.mu.
 func (p *Proxy) listenForResources() {
 	r := &p.resources
 	if len(r.byAddress) > 0 {
@@ -99,7 +99,8 @@ func (p *Proxy) listenForResources() {
 	}
 }
 
-// openGates binds the sockets that have --resource-range for this process, and begins to steer connections to them. p.mu is held.
+// openGates binds the gates, which reserve --resource-range for this process, and begins to steer connections to them. The
+// caller holds p.mu.
 func (p *Proxy) openGates() {
 	r := &p.resources
 	for _, gate := range p.cfg.ResourceGates {
@@ -120,10 +121,10 @@ func (p *Proxy) openGates() {
 	p.cfg.Log.Warn("connections to resources cannot be steered; their ports are bound one by one", "error", err)
 	p.cfg.Unsteered = err
 	p.endSteering()
-	clear(r.ports) // All are bound instead.
+	clear(r.ports) // All ports are bound instead.
 }
 
-// endSteering ends the steering of connections. p.mu is held.
+// endSteering ends the steering of connections. The caller holds p.mu.
 func (p *Proxy) endSteering() {
 	if p.resources.steering == nil {
 		return
@@ -134,7 +135,7 @@ func (p *Proxy) endSteering() {
 	p.resources.steering = nil
 }
 
-// closedGate returns why a gate is not bound, if so. p.mu is held.
+// closedGate returns why a gate is not bound, or nil. The caller holds p.mu.
 func (p *Proxy) closedGate() error {
 	for _, gate := range p.cfg.ResourceGates {
 		if err := p.resources.problems[gate]; err != nil {
@@ -144,7 +145,7 @@ func (p *Proxy) closedGate() error {
 	return nil
 }
 
-// listenFor listens for a resource at the ports that it has now. p.mu is held.
+// listenFor listens for a resource at its present ports. The caller holds p.mu.
 func (p *Proxy) listenFor(resource *routing.Resource) {
 	r, ports := &p.resources, resource.Route().Ports
 	before, known := r.ports[resource]
@@ -172,7 +173,7 @@ func (p *Proxy) listenFor(resource *routing.Resource) {
 	}
 }
 
-// listenNoMore forgets a resource that was listened for at some ports. p.mu is held.
+// listenNoMore forgets a resource that was listened for at some ports. The caller holds p.mu.
 func (p *Proxy) listenNoMore(resource *routing.Resource, ports []lattice.PortRange) {
 	r := &p.resources
 	delete(r.ports, resource)
@@ -199,8 +200,8 @@ func placesOf(resource *routing.Resource, ports []int) []netip.AddrPort {
 	return places
 }
 
-// portsOf returns the ports to bind where the kernel does not steer, and whether they are all of the ranges: all of small ranges,
-// and the well-known ones of others.
+// portsOf returns the ports to bind if the kernel does not steer: all of small ranges, and the well-known ones of others. It
+// reports whether these are all ports of the ranges.
 func (p *Proxy) portsOf(ranges []lattice.PortRange) (ports []int, all bool) {
 	all = true
 	left := maxWholePorts
@@ -223,7 +224,7 @@ func (p *Proxy) portsOf(ranges []lattice.PortRange) (ports []int, all bool) {
 	return slices.Compact(ports), all
 }
 
-// bindResource binds a gate, or an address and a port of a resource, unless that is done. p.mu is held.
+// bindResource binds a gate, or an address and a port of a resource, unless it is bound. The caller holds p.mu.
 func (p *Proxy) bindResource(at netip.AddrPort) {
 	r := &p.resources
 	if r.listeners[at] != nil {
@@ -246,7 +247,7 @@ func (p *Proxy) bindResource(at netip.AddrPort) {
 
 func (p *Proxy) listenResource(at netip.AddrPort) (socket.Acceptor, error) {
 	if limit := p.cfg.Limits.ResourceSockets; limit > 0 && len(p.resources.listeners) >= limit {
-		return nil, fmt.Errorf("%d addresses and ports of resources are bound, which is as many as there may be; raise the hard limit of open files (docs/resources.md)", limit)
+		return nil, fmt.Errorf("%d addresses and ports of resources are bound, the most that are possible; raise the hard limit of open files (docs/resources.md)", limit)
 	}
 	gate := slices.Contains(p.cfg.ResourceGates, at)
 	if err := p.closedGate(); err != nil && !gate {
@@ -290,7 +291,7 @@ func (p *Proxy) acceptResources(l *resourceListener) {
 		p.mu.Lock()
 		resource := p.resources.byAddress[conn.Destination.Addr().Unmap()]
 		p.mu.Unlock()
-		if resource == nil { // It has gone just now.
+		if resource == nil { // The resource has just been removed.
 			conn.SetLinger(0)
 			conn.Close()
 			return false
@@ -317,7 +318,7 @@ type ResourceFailure struct {
 	// Destination is the address and the port of the resource that the client asked for.
 	Destination netip.AddrPort `json:"destination"`
 	Problem     string         `json:"problem"`
-	// Count is how many have failed since the resource can be reached.
+	// Count is how many have failed since the resource became reachable.
 	Count int64 `json:"count"`
 
 	told time.Time
@@ -344,10 +345,10 @@ func (p *Proxy) resourceFailed(resource *routing.Resource, c *downstream.Conn, e
 	p.cfg.Log.Warn("connection to a resource failed", "name", resource.ID, "source", failure.Source, "address", failure.Destination, "count", failure.Count, "error", err)
 }
 
-// ResourceState is how a resource is listened for, and what has failed.
+// ResourceState says how a resource can be reached, and what has failed.
 type ResourceState struct {
-	// Open lists the ports at which connections are accepted, and Problems those that cannot be bound. Closed says why others
-	// of the port ranges are not open.
+	// Open lists the ports at which connections are accepted, and Problems those that cannot be bound. Closed says why other
+	// ports of the ranges are not open.
 	Open     []lattice.PortRange `json:"open,omitempty"`
 	Problems map[int]string      `json:"problems,omitempty"`
 	Closed   string              `json:"closed,omitempty"`
@@ -359,7 +360,7 @@ func (s *ResourceState) IsOpen(port int) bool {
 	return slices.ContainsFunc(s.Open, func(r lattice.PortRange) bool { return r.From <= port && port <= r.To })
 }
 
-// ResourceState returns how a resource is listened for at an address.
+// ResourceState returns how a resource can be reached at an address.
 func (p *Proxy) ResourceState(resource *routing.Resource, address netip.Addr) ResourceState {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -24,7 +24,7 @@ func (p *Proxy) Listeners() map[int]syscall.Conn {
 // no more connections.
 func (p *Proxy) Retire(ctx context.Context, grace time.Duration, stopped func()) error {
 	p.env.Lenient.Store(true)
-	timer := time.AfterFunc(grace, func() { p.env.Lenient.Store(false) }) // The sweeper sees it.
+	timer := time.AfterFunc(grace, func() { p.env.Lenient.Store(false) }) // The sweeper acts on these.
 	defer timer.Stop()
 	p.stopAccepting()
 	stopped()

@@ -8,13 +8,13 @@ import (
 	"trellis/internal/tally"
 )
 
-// handshakes counts those of TLS with clients.
+// handshakes counts TLS handshakes with clients.
 type handshakes struct {
 	completed, failed atomic.Int64
 	refused           atomic.Int64 // because no service answers to the name
 }
 
-// PortState is whether a port of listeners is bound.
+// PortState says whether a port of listeners is bound.
 type PortState struct {
 	Port  *routing.Port
 	Bound bool
@@ -22,14 +22,14 @@ type PortState struct {
 
 // Statistics are what the proxy has counted.
 type Statistics struct {
-	// Unrouted counts the exchanges for which no service answers.
+	// Unrouted counts the exchanges without a service.
 	Unrouted *tally.Exchanges
 	Ports    []PortState
 	Clients  Usage
 	Targets  upstream.Usage
 	// Failed is how often accepting a connection has failed.
 	Failed int64
-	// Handshakes of TLS with clients: those completed, those that failed, and those refused because no service answers to the name.
+	// Handshakes of TLS with clients: those completed, those that failed, and those refused because no service has the name.
 	Handshakes, HandshakeErrors, HandshakeRefusals int64
 }
 

@@ -15,8 +15,8 @@ import (
 func (p *Proxy) newTLSConfig() *tls.Config {
 	return keepHTTP2FromOldSuites(&tls.Config{
 		MinVersion: tls.VersionTLS12,
-		// Those of AWS (UG https-listeners) with an ephemeral key, and the same for ECDSA. Those of TLS 1.3 are
-		// not a choice.
+		// The suites of AWS (UG https-listeners) with an ephemeral key, and the same for ECDSA. The suites of TLS 1.3
+		// cannot be chosen.
 		CipherSuites: []uint16{
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
@@ -24,7 +24,7 @@ func (p *Proxy) newTLSConfig() *tls.Config {
 			tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA,
 		},
 		NextProtos: []string{"h2", "http/1.1"}, // In this order of preference (UG https-listeners).
-		// Small records first would mean several writes for one response.
+		// Dynamic sizes begin with small records, which means several writes for one response.
 		DynamicRecordSizingDisabled: true,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			wire := hello.Conn.(*downstream.Wire)

@@ -14,7 +14,7 @@ var (
 	http2SuitesForECDSA = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}
 )
 
-// keepHTTP2FromOldSuites sees to it that HTTP/2 is agreed on only with cipher suites that it allows. A client that has
+// keepHTTP2FromOldSuites makes sure that HTTP/2 is agreed on only with cipher suites that it allows. A client that has
 // no other gets HTTP/1.1. crypto/tls chooses the protocol before the suite, and a resumed session brings its
 // suite with it, so these clients are served by another configuration.
 func keepHTTP2FromOldSuites(cfg *tls.Config) *tls.Config {

@@ -8,8 +8,8 @@ import (
 // maxIdleWorkers bounds how many workers wait for a connection. Each keeps a stack of some 8 KB.
 const maxIdleWorkers = 256
 
-// workers are goroutines that carry connections, one after another. A new goroutine has a small stack, which grows several
-// times while it carries its first request; where each request comes on a connection of its own, that was a tenth of its cost.
+// workers are goroutines that carry connections, one after another. The small stack of a new goroutine grows several times
+// while it carries its first request. For requests on connections of their own, that was a tenth of the cost.
 type workers struct {
 	// next takes work for a connection to a worker that waits. Nil ends one.
 	next    chan func()
@@ -51,7 +51,7 @@ func (w *workers) retire() {
 	}
 }
 
-// close ends the workers, when no connection is left and none will come. It may be called again, as Shutdown may.
+// close ends the workers. No connection may be left or come. It may be called again, as Shutdown may.
 func (w *workers) close() {
 	w.closing.Do(func() { close(w.next) })
 	w.running.Wait()

@@ -71,8 +71,8 @@ func (t *Table[K]) wait(b *rate.Limiter, now time.Time) time.Duration {
 	return time.Duration((1 - b.TokensAt(now)) / float64(t.perSecond) * float64(time.Second))
 }
 
-// makeRoom drops the buckets that are full again, which are as good as new ones. If that leaves too many, it drops any
-// others, down to three quarters of what there may be, whose keys get their full burst again. The caller holds mu.
+// makeRoom drops the buckets that are full again, which are as good as new ones. If that leaves too many, it drops others
+// until three quarters of the maximum are left. The keys of those get their full burst again. The caller holds mu.
 func (t *Table[K]) makeRoom(now time.Time) {
 	for key, b := range t.buckets {
 		if b.TokensAt(now) >= float64(t.burst) {

@@ -20,7 +20,7 @@ import (
 	"trellis/internal/nearest"
 )
 
-// The files in which a system has its DNS servers. The second exists while systemd-resolved runs.
+// The files that list a system's DNS servers. The second exists while systemd-resolved runs.
 const (
 	resolvConf     = "/etc/resolv.conf"
 	resolvedStub   = "/run/systemd/resolve/stub-resolv.conf"
@@ -34,7 +34,7 @@ type Check struct {
 	Name  string
 }
 
-// answer is what a resolver says about a name.
+// answer is a resolver's answer about a name.
 type answer struct {
 	resolver  string
 	addresses []netip.Addr
@@ -143,7 +143,7 @@ func askSystem(ctx context.Context, name string) answer {
 		a := answer{resolver: "this system (getaddrinfo)"}
 		output, err := exec.CommandContext(ctx, tool, "ahosts", name).Output()
 		var exit *exec.ExitError
-		if err != nil && !errors.As(err, &exit) { // it exits with 2 for an unknown name
+		if err != nil && !errors.As(err, &exit) { // getent exits with 2 for an unknown name.
 			a.err = err
 		}
 		for line := range strings.Lines(string(output)) {
@@ -192,7 +192,7 @@ func systemServers() []server {
 	}
 	file, err := os.Open(resolvConf)
 	if err != nil {
-		return servers // Windows has none
+		return servers // Windows has no such file.
 	}
 	defer file.Close()
 	for _, address := range nameservers(io.LimitReader(file, 1<<20)) {

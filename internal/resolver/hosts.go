@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// The lines around what Trellis writes into a hosts file. The first also says whose names follow, so that the names of
-// several nodes can stand in one file.
+// The lines around a block of Trellis in a hosts file. The first also names the node, so that one file can hold the names of
+// several nodes.
 const (
 	beginMark = "# BEGIN trellis dns "
 	endMark   = "# END trellis dns"
@@ -32,20 +32,20 @@ func systemHosts() string {
 
 // hostsFile is a parsed hosts file.
 type hostsFile struct {
-	lines   []string // what others have written, without line ends
+	lines   []string // the lines of others, without line ends
 	blocks  []block
 	newline string
 	ended   bool // the last line of the others had a line end
 }
 
-// block is what Trellis has written for one node.
+// block is the part that Trellis has written for one node.
 type block struct {
 	node  string
 	lines []string
 }
 
-// parseHosts parses a hosts file. A file whose marks do not match has been edited by somebody: that is an error, since only
-// its owner knows which lines may be removed.
+// parseHosts parses a hosts file. If the marks do not match, somebody has edited the file. That is an error, since only the
+// owner knows which lines may be removed.
 func parseHosts(text []byte) (*hostsFile, error) {
 	f := &hostsFile{newline: "\n", ended: true}
 	if bytes.Contains(text, []byte("\r\n")) {
@@ -70,7 +70,7 @@ func parseHosts(text []byte) (*hostsFile, error) {
 		case open != nil:
 			open.lines = append(open.lines, bare)
 		default:
-			// A line keeps its own line end but for "\n": a file may mix both.
+			// A line keeps a "\r" before its "\n": a file may mix both line ends.
 			f.lines = append(f.lines, string(line))
 			f.ended = ended
 		}
@@ -158,7 +158,7 @@ func hostsLines(entries []entry, others map[string][]netip.Addr) (lines, left []
 			continue
 		}
 		for _, address := range e.Addresses {
-			// One name per line: Windows reads nine at most.
+			// Each line has one name, since Windows reads at most nine.
 			lines = append(lines, address.WithZone("").String()+" "+name)
 		}
 	}

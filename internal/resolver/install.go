@@ -63,7 +63,7 @@ func (c Install) install(ctx context.Context, in io.Reader, out, errOut io.Write
 	if err := prompt.Confirm(in, out, c.Yes); err != nil {
 		return err
 	}
-	// only from here on: a question is
+	// Only from here on: before, Ctrl-C must end the program at a question.
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := c.write(names.Entries); err != nil {

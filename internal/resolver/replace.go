@@ -33,8 +33,8 @@ func readHosts(file string) (f *hostsFile, path string, err error) {
 	return f, path, nil
 }
 
-// replace gives a file other contents. Readers see the old or the new ones, but for a file that cannot be replaced, such
-// as the /etc/hosts that Docker mounts into a container: that one is overwritten.
+// replace gives a file new content. Readers see the old or the new content. Only a file that cannot be replaced, such as the
+// /etc/hosts that Docker mounts into a container, is overwritten.
 func replace(path string, contents []byte) error {
 	err := replaceWhole(path, contents)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EBUSY) {

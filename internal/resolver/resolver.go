@@ -30,14 +30,14 @@ const (
 	maxListBytes = 64 << 20
 )
 
-// list is what a node says about its names: the response of /names.
+// list is a node's list of names: the response of /names.
 type list struct {
 	DNS     string // where the node answers DNS queries, or ""
 	Zones   []string
 	Entries []entry `json:"names"`
 }
 
-// entry is a name and where it leads.
+// entry is a name and its addresses.
 type entry struct {
 	Name      string
 	Canonical string

@@ -19,7 +19,7 @@ func (m *model) addAccessLog(record *lattice.AccessLogSubscription) {
 		s.logs = insert(remove(s.logs, record.ID), record)
 	case lattice.KindServiceNetwork:
 		if record.LogType == shape.ServiceNetworkLogTypeResource {
-			return // Of the resources of the network.
+			return // This subscription is for the network's resources.
 		}
 		n := m.network(at, true)
 		n.logs = insert(remove(n.logs, record.ID), record)

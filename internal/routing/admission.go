@@ -13,11 +13,11 @@ import (
 // behind resource gateways. It is immutable. A nil one admits all.
 type Admission struct {
 	groups  []string
-	unknown []string // of groups, those that are not in the inventory
+	unknown []string // the groups that are not in the inventory
 	rules   []admissionRule
 }
 
-// admissionRule admits what is in networks, or has one of some addresses, at a range of ports.
+// admissionRule admits the addresses in its networks, and those that it lists, at a range of ports.
 type admissionRule struct {
 	firstPort, lastPort int
 	networks            []netip.Prefix
@@ -91,7 +91,7 @@ func (r *admissionRule) has(client netip.Addr) bool {
 	return ok
 }
 
-// why says why a client is not admitted.
+// why returns why a client is not admitted.
 func (a *Admission) why(client netip.Addr, port int) string {
 	text := fmt.Sprintf("no rule of %s admits %s to port %d", strings.Join(a.groups, ", "), client.Unmap(), port)
 	if len(a.unknown) > 0 {

@@ -25,7 +25,7 @@ type Arrival struct {
 	Secure bool
 	Now    time.Time
 
-	// Question is memory in which the policies are asked, for one arrival after another. Nil means that it is allocated.
+	// Question is memory for asking the policies, used for one arrival after another. If it is nil, it is allocated.
 	Question *Question
 }
 
@@ -42,7 +42,7 @@ func (s *Service) NeedsAuthorization() bool {
 	return s.guard.On || s.Network.guard.Load().On
 }
 
-// access returns what decides about a request.
+// access returns the policies that decide about a request.
 func (s *Service) access(a *Arrival) policy.Access {
 	return policy.Access{Network: *s.Network.guard.Load(), Service: s.guard, Identity: a.Identity}
 }
@@ -58,7 +58,7 @@ func (s *Service) Refusal(a *Arrival, verdict policy.Verdict) string {
 	return policy.RefusalBody(s.ask(a), verdict)
 }
 
-// ExplainAuthorization decides again and tells why.
+// ExplainAuthorization decides again, and says why.
 func (s *Service) ExplainAuthorization(a *Arrival) policy.Explanation {
 	access := s.access(a)
 	return access.Explain(s.ask(a))
@@ -93,13 +93,13 @@ func (s *Service) ask(a *Arrival) *policy.Request {
 // authPolicy is the policy that is attached to a service or service network.
 type authPolicy struct {
 	record *lattice.AuthPolicy // nil if there is none
-	// document is the compiled record, once somebody has asked for it.
+	// document is the compiled record, made at its first use.
 	document *policy.Document
 	compiled bool
 }
 
-// guard returns what a service or service network requires of requests. A policy that cannot be read, which another version
-// of the program may have stored, allows nothing.
+// guard returns what a service or service network requires of requests. A policy that cannot be read allows nothing; another
+// version of the program may have stored it.
 func (r *Router) guard(p *authPolicy, authType shape.AuthType) policy.Guard {
 	if authType != shape.AuthTypeAwsIam {
 		return policy.Guard{}

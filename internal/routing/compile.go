@@ -203,7 +203,7 @@ func (r *Router) settleListeners() {
 	}
 }
 
-// claimNames compiles a listener and makes it answer to the names that it returns.
+// claimNames compiles a listener and claims its names for it. It returns the names.
 func (r *Router) claimNames(l *listenerNode) []claim {
 	if l.record != nil && !l.servable() {
 		r.cfg.Log.Error("the listener has an unknown protocol; it is not served", "listener", l.record.ARN(),
@@ -355,7 +355,7 @@ func (r *Router) forward(s *Service, ref ref, forwards *[]*Forward) *Forward {
 	g := r.model.groups[ref]
 	targetGroup := g.compiled
 	if targetGroup == nil {
-		// The target group does not exist. One without targets replaces it until it does.
+		// The target group does not exist yet. Until then, one without targets takes its place.
 		targetGroup = newTargetGroup(&lattice.TargetGroup{Base: lattice.Base{Scope: ref.scope, ID: ref.id}})
 	}
 	at := slices.IndexFunc(*forwards, func(f *Forward) bool { return f.TargetGroup.Key == targetGroup.Key })
@@ -413,8 +413,8 @@ func compilePattern(fold bool, exact, prefix, contains *string) pattern {
 	return p
 }
 
-// headerValue joins texts into the value of a header. Ids have no control bytes, which would split the header, but an
-// edited record may have some.
+// headerValue joins texts into the value of a header. It replaces control bytes, which would split the header, by spaces: ids
+// have none, but an edited record may.
 func headerValue(texts ...string) []byte {
 	length := 0
 	for _, text := range texts {

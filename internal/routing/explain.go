@@ -34,7 +34,7 @@ type Explanation struct {
 	TargetGroups []TargetGroupExplanation `json:"targetGroups,omitempty"`
 }
 
-// RuleExplanation says of a rule that it matched, or why it did not.
+// RuleExplanation says that a rule matched, or why it did not.
 type RuleExplanation struct {
 	ARN       string `json:"arn"`
 	Priority  int    `json:"priority"`
@@ -66,7 +66,7 @@ type TargetExplanation struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// TargetState is how routing sees a target.
+// TargetState is the state of a target for routing.
 type TargetState string
 
 // The states of targets.
@@ -77,7 +77,7 @@ const (
 	TargetUnroutable  TargetState = "unroutable" // there is no address to send requests to
 )
 
-// Explain says where a request would go and why. It changes nobody's turn.
+// Explain says where a request would go and why. It takes no turn of a target.
 func (r *Router) Explain(port int, host string, arrival *Arrival) Explanation {
 	request := arrival.Request
 	r.mu.Lock()
@@ -92,7 +92,7 @@ func (r *Router) Explain(port int, host string, arrival *Arrival) Explanation {
 		return e
 	}
 	e.Service, e.Listener, e.Protocol = service.ARN, service.ListenerARN, service.Protocol
-	var origin Origin // without an address, reachability does not matter
+	var origin Origin // Without a source address, reachability does not matter.
 	if arrival.Source.IsValid() {
 		origin = r.origins.of(arrival.Source)
 	}
@@ -129,7 +129,7 @@ func (r *Router) Explain(port int, host string, arrival *Arrival) Explanation {
 // authorize reports whether policies let the request pass.
 func (e *Explanation) authorize(service *Service, arrival *Arrival) bool {
 	a := *arrival
-	if lattice.PassesThrough(service.Protocol) { // neither the request nor its caller is seen
+	if lattice.PassesThrough(service.Protocol) { // A listener that passes connections on sees neither the request nor its caller.
 		a.Request, a.Query, a.Caller, a.Identity = nil, nil, policy.Caller{}, nil
 	}
 	explanation := service.ExplainAuthorization(&a)
@@ -191,7 +191,7 @@ func (e *TargetGroupExplanation) has(state TargetState) bool {
 	return slices.ContainsFunc(e.Targets, func(t TargetExplanation) bool { return t.State == state })
 }
 
-// whyNobody says why target groups leave requests without a target, if they do.
+// whyNobody returns why the target groups have no target for requests, or "" if they have.
 func whyNobody(rule *Rule, request *Request, targetGroups []TargetGroupExplanation) string {
 	weighted := false
 	for i, g := range targetGroups {
@@ -212,7 +212,7 @@ func whyNobody(rule *Rule, request *Request, targetGroups []TargetGroupExplanati
 	return ""
 }
 
-// whyUnknown says why a host is not known on a port, by the oldest service that has the name.
+// whyUnknown returns why a host is not known on a port. It looks at the oldest service that has the name.
 func (r *Router) whyUnknown(port int, name string) string {
 	var oldest *serviceNode
 	for _, s := range r.model.services {
@@ -235,7 +235,7 @@ func (r *Router) whyUnknown(port int, name string) string {
 		}
 	}
 	if slices.Contains(ports, port) {
-		// Then the listener does not answer to this one of the service's names.
+		// The listener does not answer to this name of the service.
 		return "the TLS_PASSTHROUGH listener of service " + oldest.record.ARN() + " answers to the custom domain name only"
 	}
 	slices.Sort(ports)

@@ -4,7 +4,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// Host is what the name of a service stands for.
+// Host is what the name of a service leads to.
 type Host struct {
 	Service string // the ARN
 	// Generated is the generated name of the service whose custom domain name this is, or "" for a generated name. At AWS
@@ -42,8 +42,8 @@ func (n *names) removeGenerated(record *lattice.Service) {
 	}
 }
 
-// settleHost lets a custom domain name stand for the first service of its owner that claims it. A generated name stays
-// that of its service, whoever claims it.
+// settleHost gives a custom domain name to the first service of its owner that claims it. A generated name always belongs to
+// its own service.
 func (n *names) settleHost(name string, node *nameNode) {
 	before, ok := n.hosts.drafted(name)
 	if ok && before.Generated == "" {

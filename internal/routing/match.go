@@ -16,9 +16,9 @@ type Headers interface {
 	Header(name string, from int) (value []byte, next int)
 }
 
-// match is what a rule requires of a request; all of it must hold. One that requires nothing always matches.
+// match has the conditions of a rule, all of which must hold. Without conditions it always matches.
 type match struct {
-	method  string // empty: any
+	method  string // empty means any
 	path    pattern
 	headers []headerMatch
 }
@@ -71,7 +71,7 @@ func (m *match) test(r *Request) mismatch {
 	return matched
 }
 
-// holds reports whether any line of the name has a value as asked for.
+// holds reports whether any line of the name has a matching value.
 func (m *headerMatch) holds(headers Headers) bool {
 	if headers == nil {
 		return false
@@ -102,7 +102,7 @@ func (p *pattern) holds(text []byte) bool {
 	}
 }
 
-// startsAt reports whether the pattern's text stands in text at a position, from which on text is long enough.
+// startsAt reports whether the pattern's text is in text at a position. From there on, text must be long enough.
 func (p *pattern) startsAt(text []byte, at int) bool {
 	text = text[at : at+len(p.text)]
 	if !p.fold {
@@ -116,7 +116,7 @@ func (p *pattern) startsAt(text []byte, at int) bool {
 	return true
 }
 
-// within reports whether the pattern's text stands anywhere in text.
+// within reports whether the pattern's text is anywhere in text.
 func (p *pattern) within(text []byte) bool {
 	if len(p.text) == 0 {
 		return true
@@ -134,7 +134,7 @@ func (p *pattern) within(text []byte) bool {
 	return false
 }
 
-// lower folds the case of ASCII letters; other bytes have none here.
+// lower folds the case of ASCII letters. Other bytes stay as they are.
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + ('a' - 'A')

@@ -11,9 +11,9 @@ import (
 	"trellis/internal/tally"
 )
 
-// model is what the router knows of the records: a graph of nodes. A node exists as long as its record does, or as
-// something refers to it. So changes may come in any order within a batch, and in the end nothing is left behind. Records
-// that carry no traffic (see live) are not in it.
+// model holds what the router knows about the records: a graph of nodes. A node exists as long as its record does, or as long
+// as another node refers to it. So changes may come in any order within a batch, and no unused node stays behind. Records that
+// carry no traffic (see live) are not in it.
 //
 // A change puts the nodes that it affects on the lists of dirty nodes, which the router settles and then empties.
 type model struct {
@@ -22,7 +22,7 @@ type model struct {
 	groups   map[ref]*groupNode
 	vpcs     map[string]*vpcNode
 	names    names
-	// resources are the ways to resources, and what they are compiled from.
+	// resources holds the ways to resources, and the records from which they are compiled.
 	resources *resources
 
 	dirtyServices  []*serviceNode
@@ -49,7 +49,7 @@ type serviceNode struct {
 	logs         []*lattice.AccessLogSubscription // in order of creation
 	listeners    []*listenerNode
 	associations []*lattice.ServiceNetworkServiceAssociation // in order of creation
-	networks     []*networkNode                              // through which the service is reached, in order of association
+	networks     []*networkNode                              // the networks through which the service is reached, in order of association
 	dirty        bool
 }
 
@@ -58,7 +58,7 @@ type listenerNode struct {
 	id       string
 	record   *lattice.Listener
 	rules    []*ruleNode
-	compiled *Service // as reached through the first network; nil if the listener cannot be reached
+	compiled *Service // compiled for the first network; nil if the listener cannot be reached
 	claims   []claim
 	dirty    bool
 }
@@ -74,14 +74,14 @@ type networkNode struct {
 	ref      ref
 	record   *lattice.ServiceNetwork
 	policy   authPolicy
-	logs     []*lattice.AccessLogSubscription // to the traffic of services, in order of creation
+	logs     []*lattice.AccessLogSubscription // subscriptions to the traffic of services, in order of creation
 	services map[*serviceNode]bool
 	vpcs     []*lattice.ServiceNetworkVpcAssociation // in order of creation
-	// enteredFrom are the VPCs among whose entrances the network is.
+	// enteredFrom are the VPCs that have an entrance to the network.
 	enteredFrom []string
 	compiled    *Network
 	dirty       bool
-	// moved says that the network was created or deleted, which concerns all its services.
+	// moved says that the network was created or deleted, which affects all its services.
 	moved bool
 }
 
@@ -89,14 +89,14 @@ type groupNode struct {
 	ref     ref
 	record  *lattice.TargetGroup
 	members *lattice.Targets // nil if there are none
-	// targets are those of arranged, by id and port; arranged is members, unless nothing has used the target group yet.
+	// targets are the targets of arranged, by id and port. arranged is members, once the target group has been in use.
 	targets  []targetNode
 	arranged *lattice.Targets
 	users    []groupUser
 	compiled *TargetGroup // nil until the target group is first in use
 	inUse    bool
 	dirty    bool
-	// changed says that the configuration or the targets changed, which concerns health.
+	// changed says that the configuration or the targets changed, which health must know.
 	changed bool
 }
 
@@ -109,7 +109,7 @@ type groupUser struct {
 type targetNode struct {
 	record *lattice.Target
 	target *Target // nil until the target group is in use, and while the target cannot be resolved
-	// problem tells why the target cannot be resolved.
+	// problem says why the target cannot be resolved.
 	problem string
 }
 
@@ -127,7 +127,7 @@ func newModel() model {
 
 // take applies one change, and marks what it affects.
 func (m *model) take(change lattice.Change) {
-	// An association is listed with what it joins, so its old version is taken out before the new one goes in. For other
+	// The nodes that an association joins list it, so its old version is removed before the new one is added. For other
 	// records, the new version replaces the old.
 	switch old := change.Old.(type) {
 	case *lattice.ServiceNetworkServiceAssociation:
@@ -173,8 +173,8 @@ func (m *model) take(change lattice.Change) {
 	}
 }
 
-// live reports whether a record carries traffic: not if it is being deleted, or its creation fails. One that is being
-// created or updated does.
+// live reports whether a record carries traffic. A record that is being created or updated does; one that is being deleted, or
+// whose creation fails, does not.
 func live(record lattice.Record) bool {
 	if record == nil {
 		return false
@@ -283,7 +283,8 @@ func (m *model) takeRule(record *lattice.Rule, present bool) {
 		return
 	}
 	at := slices.IndexFunc(l.rules, func(rule *ruleNode) bool { return rule.record.ID == record.ID })
-	// Counted up before down, so that a target group that stays in the rule is never without a user.
+	// New references are counted before old ones are removed, so that a target group that stays in the rule is never without a
+	// user.
 	if present {
 		for _, id := range record.TargetGroupIDs {
 			m.group(ref{record.Scope, id}, true).countUser(l, 1)
@@ -330,7 +331,7 @@ func (m *model) takeTargets(record *lattice.Targets, present bool) {
 }
 
 // arrange brings a target group's targets in line with its record. Those that stay keep what the data plane holds for
-// them. Nothing is done for target groups that nothing has used: there may be very many.
+// them. It does nothing for target groups that were never in use: there may be very many.
 func (m *model) arrange(g *groupNode) {
 	if g.arranged == g.members || len(g.users) == 0 && g.compiled == nil {
 		return
@@ -359,15 +360,15 @@ func (m *model) arrange(g *groupNode) {
 	}
 }
 
-// drop has a target, if there is one, closed once nobody can choose it any more.
+// drop marks a target, if there is one, to be closed once it cannot be chosen any more.
 func (m *model) drop(target *Target) {
 	if target != nil {
 		m.goneTargets = append(m.goneTargets, target)
 	}
 }
 
-// service returns a service's node, marked dirty. If there is none, it makes one if make is true, and otherwise returns
-// nil. So do the three functions below.
+// service returns a service's node, marked dirty. If there is none, it makes one if make is true, and otherwise returns nil.
+// The three functions below do the same.
 func (m *model) service(ref ref, create bool) *serviceNode {
 	s := m.services[ref]
 	if s == nil {
@@ -516,7 +517,7 @@ func (m *model) sweep() {
 	m.goneTargets, m.goneGroups = nil, nil
 }
 
-// sameConfig reports whether two versions of a target group are the same to health.
+// sameConfig reports whether two versions of a target group are the same for health.
 func sameConfig(a, b *lattice.TargetGroup) bool {
 	return a.Type == b.Type && reflect.DeepEqual(a.Config, b.Config)
 }

@@ -8,12 +8,12 @@ import (
 
 // nameNode is a custom domain name and the account that owns it. Only services of that account answer to it.
 type nameNode struct {
-	claimants []*serviceNode // whose records have the name, in order of creation
+	claimants []*serviceNode // the services whose records have the name, in order of creation
 	owner     string
 }
 
-// names knows which account owns each custom domain name. It has all names that services claim, whether they can be reached
-// or not: a service must not get another account's name because that account's service is unreachable for a while.
+// names knows which account owns each custom domain name. It has all names that services claim, reachable or not: a service
+// must not get another account's name while that account's service is unreachable.
 type names struct {
 	nodes map[string]*nameNode
 	// verified are the accounts that have verified a domain, once for each verification.
@@ -21,7 +21,7 @@ type names struct {
 	dirty    map[string]bool
 	// allDirty says that domains have been verified, or are no longer: any name may have changed owners.
 	allDirty bool
-	// hosts are all names of services, the generated ones too.
+	// hosts has all names of services, the generated ones too.
 	hosts shards[Host]
 }
 
@@ -30,7 +30,7 @@ func newNames() names {
 }
 
 // rename takes a service off the claimants of its old name, before its record is replaced, and adds it to those of its new
-// one. If the name stays the same, so does its node: most changes of a service are about other things.
+// one. If the name stays the same, so does its node: most changes of a service leave the name alone.
 func (n *names) rename(s *serviceNode, record *lattice.Service) {
 	if record == nil {
 		n.removeGenerated(s.record)
@@ -73,7 +73,7 @@ func (n *names) takeVerification(change lattice.Change) {
 	before, hadBefore := verification(change.Old)
 	after, hasAfter := verification(change.New)
 	if hadBefore == hasAfter {
-		return // A domain never becomes another one.
+		return // The domain of a verification never changes.
 	}
 	n.allDirty = true
 	if hasAfter {
@@ -96,7 +96,8 @@ func verification(record lattice.Record) (d *lattice.DomainVerification, verifie
 	return d, ok && !d.VerifiedAt.IsZero()
 }
 
-// settle finds the owners of the names that may have changed them, and calls changed with the claimants of those that have.
+// settle finds the owners of all names whose owner may have changed. For each name whose owner has, it calls changed with the
+// claimants.
 func (n *names) settle(changed func(s *serviceNode)) {
 	if n.allDirty {
 		for name := range n.nodes {

@@ -14,8 +14,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// Origin is where a client is, which decides what it reaches. The zero value is a client that reaches everything, as all do
-// when there are no VPCs in the inventory.
+// Origin is where a client is, which decides what it can reach. The zero value is a client that reaches everything, as all
+// clients do if the inventory has no VPCs.
 type Origin struct {
 	address netip.Addr
 	vantage *vantage // nil if everything can be reached
@@ -29,21 +29,21 @@ type vantage struct {
 
 // entrance leads from a VPC into a service network: through the association of the VPC, or through a VPC endpoint in it.
 type entrance struct {
-	id         string // of the association or the endpoint
+	id         string // the security groups of the association or the endpoint
 	endpoint   bool
 	network    *Network
 	source     *Source
 	admission  *Admission
-	privateDNS *inventory.PrivateDNS // nil if no private names of resources are found
+	privateDNS *inventory.PrivateDNS // nil if clients find no private names of resources
 }
 
 // origins knows the VPCs of the inventory. It is read without a lock.
 type origins struct {
 	current atomic.Pointer[vantages] // nil if there are no VPCs
-	nowhere vantage                  // of clients in no VPC
+	nowhere vantage                  // the vantage of clients in no VPC
 }
 
-// vantages are those of one state of the inventory.
+// vantages are the vantages of one state of the inventory.
 type vantages struct {
 	snapshot *inventory.Snapshot
 	byVPC    map[string]*vantage
@@ -82,7 +82,7 @@ func (s *Service) From(o Origin) (*Service, *Source) {
 	return nil, nil
 }
 
-// Unreachable says why From finds no way to the service.
+// Unreachable returns why From finds no way to the service.
 func (s *Service) Unreachable(o Origin) string {
 	address := o.address.Unmap()
 	if o.vantage == nil || o.vantage.vpc == "" {
@@ -109,7 +109,7 @@ func (v *vantage) load() []entrance {
 	return nil
 }
 
-// vpcNode is what the model knows of a VPC: the networks that it has entrances into.
+// vpcNode is the model's node of a VPC: the networks to which it has entrances.
 type vpcNode struct {
 	vantage  *vantage
 	networks map[*networkNode]bool
@@ -204,8 +204,8 @@ func privateDNSOf(a *lattice.ServiceNetworkVpcAssociation) *inventory.PrivateDNS
 	return &options
 }
 
-// settle finds the entrances of a VPC: its association, or, of several accounts, all of them in order of creation, and then the
-// endpoints in the order of their ids.
+// settle finds the entrances of a VPC: its association (there may be several, of different accounts) in order of creation, and
+// then the endpoints in the order of their ids.
 func (v *vpcNode) settle(snapshot *inventory.Snapshot) {
 	type association struct {
 		*lattice.ServiceNetworkVpcAssociation

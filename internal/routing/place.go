@@ -8,8 +8,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// Place is where a target is: at an address and port, or it is a Lambda function, which is known by its ARN alone. One of
-// the two is set; the zero value is the place of no target.
+// Place is where a target is: an address and port, or the ARN of a Lambda function. One of the two is set; the zero value is
+// no place.
 type Place struct {
 	Address  netip.AddrPort
 	Function string
@@ -30,10 +30,10 @@ func (p Place) String() string {
 	}
 }
 
-// ResolveLiteral returns the place of a target whose id says it: an address, or the ARN of a function.
+// ResolveLiteral returns the place of a target whose id is one: an address, or the ARN of a function.
 func ResolveLiteral(group *lattice.TargetGroup, target *lattice.Target) (Place, error) {
 	switch group.Type {
-	case shape.TargetGroupTypeLambda: // whether the function exists shows when it is invoked
+	case shape.TargetGroupTypeLambda: // An invocation will show whether the function exists.
 		return Place{Function: target.ID}, nil
 	case shape.TargetGroupTypeIp:
 		address, err := resolveAddress(group, target)

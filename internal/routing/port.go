@@ -11,7 +11,7 @@ import (
 // maxHostBytes bounds a host name: a custom domain name has at most 255 characters (API ServiceCustomDomainName).
 const maxHostBytes = 255
 
-// Port is a port number and the services that answer on it.
+// Port is a port number with the services that answer on it.
 type Port struct {
 	Number int
 	// Accepted counts the connections of clients that have been accepted on the port.
@@ -22,17 +22,17 @@ type Port struct {
 	// protocols are those of the listeners that answer to a name.
 	protocols atomic.Pointer[[]shape.ListenerProtocol]
 
-	// The router's lock guards what follows.
+	// The router's lock guards the fields below.
 
-	names   int                            // how many entries there are
-	claimed map[shape.ListenerProtocol]int // how many claims there are of listeners of each protocol
+	names   int                            // the number of entries
+	claimed map[shape.ListenerProtocol]int // the number of claims by listeners of each protocol
 }
 
 // entry is the service of a host name. A recompilation swaps its pointer.
 type entry struct {
 	service atomic.Pointer[Service]
 	// claims are the listeners that answer to the name, all of one account, the first of which serves it: that of the
-	// service that was created first. The router's lock guards it.
+	// service that was created first. The router's lock guards claims.
 	claims []*listenerNode
 }
 
@@ -103,8 +103,8 @@ func (p *Port) Listeners() []string {
 	return slices.Compact(arns)
 }
 
-// claim makes a compiled listener answer to a name, unless that of an older service does. It returns the listener
-// that answers to it.
+// claim makes a compiled listener answer to a name, unless the listener of an older service does. It returns the listener that
+// answers to the name.
 func (p *Port) claim(name string, protocol shape.ListenerProtocol, l *listenerNode) *listenerNode {
 	draft := p.entries.draft(name)
 	e := draft[name]
@@ -145,8 +145,8 @@ func (p *Port) unclaim(name string, protocol shape.ListenerProtocol, l *listener
 	e.service.Store(e.claims[0].compiled)
 }
 
-// hostName strips the port and one trailing dot from a host; the brackets of an IPv6 literal stay. It returns nil if what
-// looks like a port is not one.
+// hostName strips the port and one trailing dot from a host; the brackets of an IPv6 literal stay. It returns nil if the port
+// is malformed.
 func hostName(host []byte) []byte {
 	end := len(host)
 	if end > 0 && host[0] == '[' {

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// resourceNames are the names of resources. One name may be that of several, which clients find who see the one or the other.
+// resourceNames has the names of resources. Several resources may share a name: a client finds those that it can see.
 type resourceNames struct {
 	names shards[[]namedResource]
 }
@@ -55,8 +55,8 @@ func (n *resourceNames) remove(resource *Resource, route *ResourceRoute) {
 }
 
 // ResourceName returns the addresses of a resource's name as a client finds them. The name is in lower case and has no dot at
-// its end. Names of endpoints are public at AWS; those of associations and private ones are found where they lead
-// somewhere.
+// its end. At AWS, names of endpoints are public. Names of associations and private names are found only by clients
+// that reach the resource.
 func (r *Router) ResourceName(name string, client netip.Addr) ([]netip.Addr, bool) {
 	named, ok := r.model.resources.names.names.find([]byte(name))
 	if !ok {

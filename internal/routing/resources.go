@@ -17,12 +17,12 @@ import (
 // Resource is a resource configuration as clients reach it in one way, by an association with a service network or by a VPC
 // endpoint, at addresses of its own. It outlives changes.
 type Resource struct {
-	// ID is that of the association, or of the endpoint, or of both with a hyphen between them.
+	// ID is the id of the association, of the endpoint, or of both with a hyphen between them.
 	ID        string
 	Addresses []netip.Addr
 	// Gone is closed when there is no such way any more.
 	Gone chan struct{}
-	// Exchanges counts the connections to the resource in this way, each of which is one that is passed through.
+	// Exchanges counts the connections to the resource by this way, as connections that are passed through.
 	Exchanges tally.Exchanges
 
 	route atomic.Pointer[ResourceRoute]
@@ -41,10 +41,10 @@ type ResourceRoute struct {
 	AssociationID  string
 	AssociationARN string
 	EndpointID     string
-	// DomainName is the generated name, PrivateName the name of its owner's choice, or "".
+	// DomainName is the generated name, and PrivateName the owner's own name, or "".
 	DomainName  string
 	PrivateName string
-	// Ports are the ports at which there are connections, in order.
+	// Ports are the ports at which connections are accepted, in order.
 	Ports  []lattice.PortRange
 	Target ResourceTarget
 
@@ -59,7 +59,7 @@ type ResourceRoute struct {
 	gatewayID  string
 	gatewayVPC string
 	egress     *Admission
-	// private says that the association publishes the private name, verified that its owner is known.
+	// private says that the association publishes the private name, and verified that the owner has verified its domain.
 	private, verified bool
 	isARN             bool
 	created           lattice.Base
@@ -72,12 +72,13 @@ func (r *ResourceRoute) AccessLogs() []*lattice.AccessLogSubscription { return r
 
 // ResourceTarget is where a resource is.
 type ResourceTarget struct {
-	// Address is that of an IP address or a database. Name is to be resolved if it is not there.
+	// Address is the address of an IP resource or a database. Without one, Name must be resolved.
 	Address netip.Addr
 	Name    string
-	// Family is the kind of addresses of the name that count: "ip4" or "ip6".
+	// Family is the family of the name's addresses that are used: "ip4" or "ip6".
 	Family string
-	// Servers are the DNS servers of the gateway's VPC to ask for the name. Without any it is those of the node.
+	// Servers are the DNS servers of the gateway's VPC, which are asked for the name. Without any, the node's servers are
+	// asked.
 	Servers []netip.AddrPort
 	// Problem says why there is no target.
 	Problem string
@@ -97,7 +98,7 @@ func (r *ResourceRoute) Takes(port int) bool {
 	return found
 }
 
-// way returns how a client enters, or nil if it cannot.
+// way returns the entrance that a client uses, or nil if it has none.
 func (r *ResourceRoute) way(o Origin) *entrance {
 	if r.network == nil {
 		if o.vantage != nil && o.vantage.vpc == r.vpc && r.vpc != "" {
@@ -118,7 +119,7 @@ func (r *ResourceRoute) way(o Origin) *entrance {
 	return nil
 }
 
-// Enter returns the VPC from which a client comes in to a port, and why it may not come in, if so.
+// Enter returns the VPC from which a client reaches a port, and why it may not, if so.
 func (r *ResourceRoute) Enter(o Origin, port int) (*Source, error) {
 	if o.vantage == nil {
 		if r.network == nil {
@@ -149,7 +150,7 @@ func (r *ResourceRoute) Leave(target netip.AddrPort) error {
 	return &ResourceRefusal{fmt.Sprintf("security groups of the resource gateway %s keep it from the target: %s", r.gatewayID, r.egress.why(target.Addr(), int(target.Port())))}
 }
 
-// ResourceRefusal says that there is no connection to a resource because of where a client or a target is.
+// ResourceRefusal says that a connection to a resource is refused because of where the client or the target is.
 type ResourceRefusal struct{ problem string }
 
 func (e *ResourceRefusal) Error() string { return e.problem }
@@ -241,7 +242,7 @@ func (m *resources) take(change lattice.Change) {
 		m.touch(at)
 	case *lattice.DomainVerification:
 		keep(m.verified, ref{record.Scope, record.ID}, true, present && !record.VerifiedAt.IsZero())
-		m.touchAll() // It happens seldom.
+		m.touchAll() // This is rare.
 	case *lattice.AccessLogSubscription:
 		m.takeAccessLog(record, present)
 	case *lattice.ServiceNetworkResourceAssociation:
@@ -404,7 +405,7 @@ func (r *Router) resourceRoutes(n *resourceNode) map[uint32]*ResourceRoute {
 		return nil
 	}
 	base := r.resourceRoute(configuration, gateway, snapshot)
-	base.logs = slices.Clone(m.logs[n.configuration]) // Later changes touch the list.
+	base.logs = slices.Clone(m.logs[n.configuration]) // Later changes modify the list.
 	routes := map[uint32]*ResourceRoute{}
 	add := func(number uint32, route ResourceRoute) {
 		if len(r.cfg.ResourceRange.Addresses(number)) == 0 {
@@ -450,18 +451,18 @@ func (r *Router) resourceRoutes(n *resourceNode) map[uint32]*ResourceRoute {
 	return routes
 }
 
-// resourceRoute compiles what all ways to a resource have in common.
+// resourceRoute compiles the part that all ways to a resource share.
 func (r *Router) resourceRoute(configuration *lattice.ResourceConfiguration, gateway *lattice.ResourceGateway, snapshot *inventory.Snapshot) ResourceRoute {
 	route := ResourceRoute{
 		ConfigurationARN: configuration.ARN(), ConfigurationID: configuration.ID, ConfigurationName: configuration.Name,
 		PrivateName: lattice.CanonicalDomainName(configuration.CustomDomainName),
 		Ports:       lattice.MergePortRanges(configuration.PortRanges),
 		gatewayID:   gateway.ID, gatewayVPC: gateway.VpcID, egress: newEgress(snapshot, gateway.SecurityGroupIDs),
-		// The names of databases are Amazon's own.
+		// The names of databases belong to Amazon.
 		verified: configuration.AmazonManaged || r.model.resources.verified[ref{configuration.Scope, configuration.DomainVerificationID}],
 		isARN:    configuration.Type == shape.ResourceConfigurationTypeArn || configuration.AmazonManaged,
 	}
-	// Without servers in the inventory it is as with a gateway that resolves by public servers.
+	// Without servers in the inventory, the name is resolved as for a gateway that uses public servers.
 	if gateway.DNSResolution == shape.ResourceConfigDnsResolutionInVpc {
 		if vpc, ok := snapshot.VPC(gateway.VpcID); ok {
 			route.Target.Servers = vpc.DNSServers
@@ -483,7 +484,7 @@ func (r *Router) resourceRoute(configuration *lattice.ResourceConfiguration, gat
 			d.DnsResource.IpAddressType == "" && gateway.IPAddressType == shape.ResourceGatewayIpAddressTypeIpv6 {
 			target.Family = "ip6"
 		}
-		// The inventory knows where databases are.
+		// The inventory has the addresses of databases.
 		if database, ok := snapshot.DatabaseAt(target.Name); ok {
 			target.Address = database.Address.Addr()
 		}

@@ -22,43 +22,43 @@ import (
 	"trellis/internal/shape"
 )
 
-// Config is what a Router needs of others.
+// Config has what a Router needs from other parts.
 type Config struct {
 	// Health knows which targets are available. Nil means that all are.
 	Health Health
-	// Connect makes what the data plane keeps for a target. It is called once per target, when the target first
+	// Connect returns what the data plane keeps for a target. It is called once per target, when the target first
 	// belongs to a target group in use, with the router's lock held: it must not block. Nil means nothing is kept.
 	Connect func(t *Target) Connector
-	// Resolve finds the place of a target. The error tells why the target cannot be routed to. Nil is ResolveLiteral.
+	// Resolve finds the place of a target. The error says why no request can be routed to the target. Nil is ResolveLiteral.
 	// It is asked again for targets whose ids are not addresses whenever their group changes.
 	Resolve func(group *lattice.TargetGroup, target *lattice.Target) (Place, error)
-	// Inventory returns the VPCs and security groups that decide who reaches which service. There are none if it is nil, or
-	// returns nil.
+	// Inventory returns the VPCs and security groups that decide which clients reach which services. If it is nil, or returns
+	// nil, there are none.
 	Inventory func() *inventory.Snapshot
-	// ResourceRange is where resources have their addresses. The zero value has none.
+	// ResourceRange is the range of resources' addresses. The zero value has none.
 	ResourceRange lattice.ResourceRange
 	// Domain is the parent of generated names, such as "localhost".
 	Domain string
-	// Log gets what is wrong with records. Nil means slog.Default.
+	// Log gets problems with records. Nil means slog.Default.
 	Log *slog.Logger
 }
 
 // Health knows which targets pass their health checks.
 type Health interface {
-	// Available reports whether a target may get requests while others of its target group may too. It is called with
-	// the router's lock held: it MUST NOT call the router, nor wait for whoever is calling HealthChanged.
+	// Available reports whether a target may get requests while others of its target group may too. It is called with the
+	// router's lock held: it MUST NOT call the router, nor wait for a caller of HealthChanged.
 	Available(target lattice.Key) bool
 }
 
 // Connector is what the data plane keeps for a target.
 type Connector interface {
-	// Close is called once, when the target's record is gone and nobody can pick the target any more. An exchange
+	// Close is called once, when the target's record is gone and the target cannot be picked any more. An exchange
 	// that picked it earlier may still use it during and after Close.
 	Close()
 }
 
-// Use says what health has to know of a target group. InUse means that a rule of a listener of a reachable service
-// refers to it, with whatever weight. Group is nil when the target group is gone.
+// Use is what health must know about a target group. InUse means that a rule of a listener of a reachable service refers to
+// it, with whatever weight. Group is nil when the target group is gone.
 type Use struct {
 	Key     lattice.Key
 	Group   *lattice.TargetGroup
@@ -125,8 +125,8 @@ func (r *Router) HealthChanged(targetGroup lattice.Key) {
 	r.model.sweep()
 }
 
-// InventoryChanged resolves the targets again whose ids are not addresses, and finds out again who reaches what: Resolve and
-// Inventory may have other answers now.
+// InventoryChanged resolves the targets again whose ids are not addresses, and finds out again which clients reach what:
+// Resolve and Inventory may return something else now.
 func (r *Router) InventoryChanged() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -168,8 +168,8 @@ func (r *Router) settlePorts() {
 	}
 }
 
-// retire closes what the data plane keeps for the targets that are gone. An exchange that still holds their target
-// group finds nobody in it.
+// retire closes the connectors of targets that are gone. An exchange that still holds their target group finds no target in
+// it.
 func (r *Router) retire() {
 	for _, g := range r.model.goneGroups {
 		g.picker.Store(nil)

@@ -11,13 +11,13 @@ const maxWeight = 999
 // defaultWeight is the weight of a target group without one (API WeightedTargetGroup).
 const defaultWeight = 100
 
-// schedule says whose turn it is, exactly by weight: within every len(turns) consecutive turns each index comes as often as
-// its reduced weight says, evenly spread. The turns are those of smooth weighted round robin: in every turn each index
-// gains its weight, the one with the most is chosen, and that one loses the sum of all weights.
+// schedule chooses indexes exactly by weight: within every len(turns) consecutive turns each index comes as often as its
+// reduced weight says, evenly spread. The turns are those of smooth weighted round robin: in every turn each index gains its
+// weight, the one with the most is chosen, and that one loses the sum of all weights.
 type schedule struct {
 	weights []int
 	only    int     // the one index that has a weight, or -1
-	turns   []uint8 // indexes; an action has at most ten target groups
+	turns   []uint8 // the indexes of a round; an action has at most ten target groups
 	turn    atomic.Uint64
 }
 

@@ -32,7 +32,7 @@ type Service struct {
 	Protocol    shape.ListenerProtocol
 	Port        int
 
-	// Exchanges counts those of the service, on all ports and through all networks. It outlives recompilations.
+	// Exchanges counts the exchanges of the service, on all ports and through all networks. It outlives recompilations.
 	Exchanges *tally.Exchanges
 
 	logs  []*lattice.AccessLogSubscription
@@ -44,7 +44,7 @@ type Service struct {
 	rules    []*Rule // by priority, without the default rule
 	fallback *Rule
 	origin   *lattice.Base
-	// next is the same through the network of the next association.
+	// next is the same service through the network of the next association.
 	next *Service
 }
 
@@ -90,7 +90,7 @@ func newSource(region, account, vpcID string) *Source {
 	}
 }
 
-// Rule is a compiled rule. It is immutable except for whose turn it is.
+// Rule is a compiled rule. It is immutable except for the turns of its target groups.
 type Rule struct {
 	ID  string
 	ARN string
@@ -108,8 +108,8 @@ type Rule struct {
 	schedule *schedule
 }
 
-// Path returns what the rule requires of paths: the path itself, or what it begins with and an asterisk. It is empty if the rule
-// does not look at the path.
+// Path returns the rule's condition on paths: a path, or the beginning of one with an asterisk. It is empty if the rule does
+// not look at the path.
 func (r *Rule) Path() string {
 	switch r.match.path.form {
 	case formExact:

@@ -15,14 +15,14 @@ const shardCount = 256
 type shards[V any] struct {
 	seed      maphash.Seed
 	published [shardCount]atomic.Pointer[map[string]V]
-	drafts    map[uint64]map[string]V // those that are being changed
+	drafts    map[uint64]map[string]V // the shards that are being changed
 }
 
 func newShards[V any]() shards[V] {
 	return shards[V]{seed: maphash.MakeSeed(), drafts: map[uint64]map[string]V{}}
 }
 
-// find looks a name up among what is published.
+// find looks a name up in the published shards.
 func (s *shards[V]) find(name []byte) (v V, ok bool) {
 	shard := s.published[s.shardOf(name)].Load()
 	if shard == nil {
@@ -32,7 +32,7 @@ func (s *shards[V]) find(name []byte) (v V, ok bool) {
 	return v, ok
 }
 
-// all goes through what is published.
+// all yields the published entries.
 func (s *shards[V]) all() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
 		for i := range s.published {
@@ -51,7 +51,7 @@ func (s *shards[V]) all() iter.Seq2[string, V] {
 
 func (s *shards[V]) shardOf(name []byte) uint64 { return maphash.Bytes(s.seed, name) % shardCount }
 
-// draft returns the shard of a name for changing it. What is changed there takes effect with publish.
+// draft returns the shard of a name, for changes. They take effect with publish.
 func (s *shards[V]) draft(name string) map[string]V {
 	at := s.shardOf([]byte(name))
 	draft := s.drafts[at]
@@ -65,7 +65,7 @@ func (s *shards[V]) draft(name string) map[string]V {
 	return draft
 }
 
-// drafted looks a name up among what will be published. It makes no draft: a reader needs no new map.
+// drafted looks a name up among the entries that will be published. It makes no draft: a reader needs no new map.
 func (s *shards[V]) drafted(name string) (v V, ok bool) {
 	shard, drafted := s.drafts[s.shardOf([]byte(name))]
 	if !drafted {

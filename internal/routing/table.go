@@ -9,7 +9,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// Table is everything that is compiled, in a form to read and compare: for the admin port and for golden files.
+// Table has all compiled routes in a readable form, for the admin port and for golden files.
 type Table struct {
 	Ports        []PortTable        `json:"ports"`
 	TargetGroups []TargetGroupTable `json:"targetGroups"`
@@ -70,7 +70,7 @@ type TargetGroupTable struct {
 	Targets  []TargetExplanation `json:"targets"`
 }
 
-// Table returns everything that is compiled.
+// Table returns all compiled routes.
 func (r *Router) Table() Table {
 	table := Table{Ports: []PortTable{}, TargetGroups: []TargetGroupTable{}}
 	r.mu.Lock()

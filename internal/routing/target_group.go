@@ -21,7 +21,8 @@ type TargetGroup struct {
 	EventVersion shape.LambdaEventStructureVersion
 	VpcID        string // empty when there is none
 
-	// Exchanges counts those that rules have forwarded to the target group, Connections those to its targets.
+	// Exchanges counts the exchanges that rules have forwarded to the target group, and Connections the connections to its
+	// targets.
 	Exchanges   tally.Exchanges
 	Connections tally.Connections
 
@@ -66,7 +67,7 @@ type Target struct {
 	Connector Connector
 }
 
-// picker is who gets requests: an immutable snapshot.
+// picker is an immutable snapshot of the targets that get requests.
 type picker struct{ targets []*Target }
 
 // Next returns the target whose turn it is among those that are available. When none is, all that are not draining

@@ -6,8 +6,8 @@ import (
 	"trellis/internal/lattice"
 )
 
-// TargetGroup returns a target group of whatever account by its id, and its targets by id and port, whether or not it is in
-// use. The group is nil if there is none.
+// TargetGroup returns a target group of any account by its id, and its targets by id and port, whether or not it is in use.
+// The group is nil if there is none.
 func (r *Router) TargetGroup(id string) (group *lattice.TargetGroup, targets []*lattice.Target, inUse bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

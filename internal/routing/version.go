@@ -42,7 +42,7 @@ func IsGRPC(request *Request) bool {
 	return len(value) == len(kind) || value[len(kind)] == '+' || value[len(kind)] == ';'
 }
 
-// needs says what the target group requires of a request, and whether the request meets it as far as one can tell. It is
+// needs returns what the target group requires of a request, and whether the request meets that as far as is known. It is
 // empty if any version will do.
 func (g *TargetGroup) needs(request *Request) (what string, met bool) {
 	switch by1, by2 := g.Carries(HTTP1, request), g.Carries(HTTP2, request); {

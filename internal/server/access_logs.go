@@ -16,7 +16,7 @@ import (
 	"trellis/internal/accesslog/delivery/amazon"
 )
 
-// openAccessLogs makes what receives the records of exchanges.
+// openAccessLogs makes the queue that receives the records of exchanges.
 func (s *Server) openAccessLogs(ctx context.Context) error {
 	cfg := delivery.Config{Log: s.log.With("part", "accesslog")}
 	spool, err := s.accessLogSpool(ctx, cfg.Log)
@@ -33,7 +33,7 @@ func (s *Server) openAccessLogs(ctx context.Context) error {
 	return nil
 }
 
-// runUntilClose runs what records exchanges, those of the last ones included.
+// runUntilClose runs the queue until close, so that it takes the records of the last exchanges too.
 func (s *Server) runUntilClose(run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
@@ -44,7 +44,7 @@ func (s *Server) runUntilClose(run func(context.Context) error) {
 	})
 }
 
-// accessLogSpool returns where access logs wait, and the sink that they wait for. It is nil when there are none.
+// accessLogSpool returns the configuration of the spool and its sink. It is nil if access logs are delivered nowhere.
 func (s *Server) accessLogSpool(ctx context.Context, log *slog.Logger) (*delivery.SpoolConfig, error) {
 	spool := &delivery.SpoolConfig{MaxBytes: s.cfg.AccessLogsSpool << 20, Log: log}
 	switch s.cfg.AccessLogs {
@@ -60,7 +60,7 @@ func (s *Server) accessLogSpool(ctx context.Context, log *slog.Logger) (*deliver
 			spool.Dir = filepath.Join(s.cfg.DataDir, "access-logs-spool")
 			return spool, nil
 		}
-		// Like everything of dev, what could not be delivered ends with the process.
+		// In dev, what could not be delivered is lost with the process, like everything else.
 		if spool.Dir, err = os.MkdirTemp("", "trellis-access-logs-"); err != nil {
 			return nil, err
 		}

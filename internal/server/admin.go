@@ -20,14 +20,14 @@ type readiness struct {
 	Ready bool `json:"ready"`
 	// Writes: the API stores changes.
 	Writes bool `json:"writes"`
-	// Catalog says why it does not.
+	// Catalog says why the API does not store changes.
 	Catalog string `json:"catalog,omitempty"`
-	// Problems are ports that cannot be bound. They do not make a node unready: the rest works, and otherwise whoever may
+	// Problems are ports that cannot be bound. They do not make a node unready: the rest works, and otherwise anybody who may
 	// create a listener could take every node out of service (A-520).
 	Problems []string `json:"problems,omitempty"`
 	// Inventory reports on the AWS services that are asked for the inventory.
 	Inventory []inventory.SourceReport `json:"inventory,omitempty"`
-	// Connections are those of clients, by the ports that they are to.
+	// Connections are the connections of clients, by the port that they use.
 	Connections map[string]proxy.Usage `json:"connections"`
 	Version     string                 `json:"version"`
 }
@@ -55,7 +55,7 @@ func (s *Server) adminPages() []adminPage {
 			writeJSON(w, http.StatusOK, s.router.Table())
 		}},
 		{path: "/names", purpose: "all names and where they lead, and where they are answered by DNS (trellis dns)", handler: s.listNames},
-		{path: "/metrics", purpose: "what is counted, for Prometheus", handler: s.metricsHandler().ServeHTTP},
+		{path: "/metrics", purpose: "metrics for Prometheus", handler: s.metricsHandler().ServeHTTP},
 		{path: "/ca.pem", purpose: "the certificate of the local authority, which clients of HTTPS listeners trust", handler: s.authorityPEM},
 		{path: "/debug/pprof/", purpose: "profiles of the process", handler: pprof.Index},
 		{path: "/debug/pprof/cmdline", purpose: "", handler: pprof.Cmdline},
@@ -106,7 +106,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	if err := s.catalog.Writable(); err != nil {
 		answer.Writes, answer.Catalog = false, err.Error()
 	}
-	if s.catalog.Err() != nil { // The node is about to stop.
+	if s.catalog.Err() != nil { // Only a node that is about to stop gets here.
 		answer.Ready, status = false, http.StatusServiceUnavailable
 	}
 	writeJSON(w, status, answer)

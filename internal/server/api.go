@@ -22,7 +22,7 @@ import (
 	"trellis/internal/tagging"
 )
 
-// operationsConfig is how operations are called, whoever calls them.
+// operationsConfig returns the configuration for calling operations, from the API and the console alike.
 func (s *Server) operationsConfig() api.Config {
 	burst := s.cfg.APIBurst
 	if burst == 0 {
@@ -42,7 +42,7 @@ func (s *Server) operationsConfig() api.Config {
 	return cfg
 }
 
-// apiHandler returns the handler of the API port: it describes the port, tells services apart, and has STS and the
+// apiHandler returns the handler of the API port. It describes the port, tells services apart, and serves STS and the
 // operations.
 func (s *Server) apiHandler() http.Handler {
 	cfg := s.operationsConfig()
@@ -76,12 +76,12 @@ func (s *Server) apiHandler() http.Handler {
 	}
 }
 
-// authorizer returns what decides what principals may do.
+// authorizer returns the part that decides what principals may do.
 func (s *Server) authorizer() *authorization.Authorizer {
 	return authorization.New(authorization.Config{Principals: s.principals, Resources: stored{s.catalog}})
 }
 
-// signed returns what checks the signatures of requests to a service. Failures count for all of them together.
+// signed returns the authenticator of requests to a service. Failures count for all services together.
 func (s *Server) signed(regions []string, service string) api.Authenticator {
 	return s.failures.Guard(identity.NewSigned(s.principals, regions, service))
 }
@@ -128,7 +128,7 @@ func (s stored) Resource(key lattice.Key) (resource lattice.Resource, ok bool) {
 	return resource, ok
 }
 
-// openAudit opens the audit log, if there should be one.
+// openAudit opens the audit log, unless it is turned off.
 func (s *Server) openAudit(context.Context) (err error) {
 	cfg := audit.Config{Path: s.cfg.AuditLog, Log: s.log.With("part", "audit")}
 	switch s.cfg.AuditLog {

@@ -11,7 +11,7 @@ import (
 	"trellis/internal/certificate"
 )
 
-// openCertificates opens the local certificate authority, and what chooses the certificate for a name.
+// openCertificates opens the local certificate authority, and the store that chooses the certificate for a name.
 func (s *Server) openCertificates(context.Context) error {
 	dir, err := s.authorityDir()
 	if err != nil {
@@ -28,8 +28,8 @@ func (s *Server) openCertificates(context.Context) error {
 	return nil
 }
 
-// authorityDir returns the directory of the local authority. Everything else in dev is ephemeral, but users who have come
-// to trust an authority want to keep it, so it is in the user's cache directory, if there is one.
+// authorityDir returns the directory of the local authority. Everything else in dev is ephemeral, but users who have made
+// their programs trust an authority want to keep it, so it is in the user's cache directory, if there is one.
 func (s *Server) authorityDir() (string, error) {
 	if s.cfg.CADir != "" {
 		return s.cfg.CADir, nil
@@ -70,7 +70,7 @@ func (s *Server) portTLS() *tls.Config {
 				name = local.Unmap().WithZone("").String()
 			}
 			if !names.admits(name) {
-				return nil, nil // The client is told that nobody knows the name.
+				return nil, nil // The client gets the alert for an unknown name.
 			}
 			return s.certificates.Certificate(name, "")
 		},

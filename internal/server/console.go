@@ -69,7 +69,7 @@ func (s *Server) reachableAt(listenerPort int) string {
 }
 
 // checkKeys returns why keys do not prove who somebody is. It signs a request with them and checks it like one that has come to the
-// API port: failures count together, and slow down whoever has too many.
+// API port: failures count together, and slow down a client that has too many.
 func (s *Server) checkKeys(r *http.Request, keys console.Keys) error {
 	request, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "http://"+s.apiListener.Addr().String()+"/services", http.NoBody)
 	if err != nil {

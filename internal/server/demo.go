@@ -22,10 +22,10 @@ const demoVpc = "vpc-0123456789abcdef0"
 
 // demo is the sample network's built-in backends.
 type demo struct {
-	ports map[string]int32 // of the backends, by name
+	ports map[string]int32 // the addresses of the backends, by name
 }
 
-// openDemo starts the backends of the sample network, if it is wanted.
+// openDemo starts the backends of the sample network if --demo is given.
 func (s *Server) openDemo(context.Context) error {
 	if !s.cfg.Demo {
 		return nil
@@ -45,7 +45,7 @@ func (s *Server) openDemo(context.Context) error {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			_ = backend.Serve(listener) // It ends with an error when the backend is closed.
+			_ = backend.Serve(listener) // Serve returns an error when the backend is closed.
 		}()
 		s.atClose(func() error {
 			err := backend.Close()

@@ -74,12 +74,12 @@ func clusterTLS(etcd configuration.Etcd) (*tls.Config, error) {
 	} else if now.Before(certificate.Leaf.NotBefore) {
 		return nil, fmt.Errorf("--etcd-cert %s: the certificate is not valid before %s", etcd.Cert, certificate.Leaf.NotBefore.Format(time.RFC3339))
 	}
-	// Certificates are replaced while we run.
+	// Certificates may be replaced while the node runs.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return read() }
 	return config, nil
 }
 
-// accessFlags are the flags that concern each problem with the access to a cluster.
+// accessFlags are the flags that matter for each problem with the access to a cluster.
 var accessFlags = map[catalog.AccessProblem]string{
 	catalog.ServerCertificate: "--etcd-ca",
 	catalog.ClientCertificate: "--etcd-cert, --etcd-key",

@@ -52,7 +52,7 @@ func (s *Server) reportTargets(group *lattice.TargetGroup, targets []*lattice.Ta
 	if reports := s.checker.Report(group.Key()); reports != nil {
 		return reports
 	}
-	reports := make([]health.TargetReport, 0, len(targets)) // health knows only target groups in use
+	reports := make([]health.TargetReport, 0, len(targets)) // Health knows only target groups in use.
 	for _, target := range targets {
 		status, reason := s.checker.Status(target)
 		report := health.TargetReport{Target: target, Status: status, ReasonCode: reason}
@@ -76,10 +76,10 @@ func (s *Server) functionsOf(group *lattice.TargetGroup, targets []health.Target
 	return functions
 }
 
-// explain tells where a request would go and why:
-// /explain?method=GET&host=NAME&port=80&path=/a&header=name:value&principal=ARN&source=10.1.2.3. Nothing is sent, and nobody's
-// turn is taken. /explain?targetGroup=ID shows the health of targets, /explain?address=ADDRESS&port=5432&source=10.1.2.3 where a
-// connection to a resource would go.
+// explain says where a request would go and why:
+// /explain?method=GET&host=NAME&port=80&path=/a&header=name:value&principal=ARN&source=10.1.2.3. Nothing is sent, and no
+// target's turn is taken. /explain?targetGroup=ID shows the health of targets,
+// /explain?address=ADDRESS&port=5432&source=10.1.2.3 where a connection to a resource would go.
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	if id := query.Get("targetGroup"); id != "" {

@@ -24,14 +24,14 @@ func (s *Server) openFunctions(context.Context) error {
 		Elsewhere: function.NewElsewhere(function.ElsewhereConfig{Endpoint: lambda, Unknown: lambda != ""}),
 		Log:       s.log.With("part", "function"),
 		Output:    s.accessLogs.ShowOutput,
-		// The APIs that this node's API port answers.
+		// These are the APIs of this node's API port.
 		Environment: map[string]string{
 			"AWS_ENDPOINT_URL_VPC_LATTICE":                 endpoint,
 			"AWS_ENDPOINT_URL_STS":                         endpoint,
 			"AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API": endpoint,
 		},
 	})
-	s.atClose(func() error { s.functions.Close(); return nil }) // after the exchanges that invoke them
+	s.atClose(func() error { s.functions.Close(); return nil }) // Functions close after the exchanges that invoke them.
 	s.gateway = gateway.New(gateway.Config{Functions: s.functions, Log: s.log.With("part", "function")})
 	s.atClose(func() error { s.gateway.Close(); return nil })
 	if s.inventory != nil {
@@ -41,7 +41,7 @@ func (s *Server) openFunctions(context.Context) error {
 	return nil
 }
 
-// declaredFunctions returns the functions of the command line. They run in the directory in which this program does.
+// declaredFunctions returns the functions of the command line. They run in this program's working directory.
 func (s *Server) declaredFunctions() ([]inventory.Function, error) {
 	if len(s.cfg.Functions) == 0 {
 		return nil, nil

@@ -16,16 +16,16 @@ import (
 // lets it read the responses if the page's own name has been made to resolve to that address (DNS rebinding).
 type gate struct {
 	next http.Handler
-	// anyHost is set where a request proves by its signature who sent it.
+	// anyHost is set for a port whose requests prove by their signature who sent them.
 	anyHost bool
 	// hosts are the names by which clients may address the port, in lower case, besides those that nobody else can point at
-	// it. One that begins with a dot stands for all names below it.
+	// it. A name that begins with a dot stands for all names below it.
 	hosts []string
-	// refuse answers a request that is not let in.
+	// refuse responds to a request that is not admitted.
 	refuse func(w http.ResponseWriter, r *http.Request, message string)
 }
 
-// allowedHosts are the names of a gate: the operator's names for our ports.
+// allowedHosts are the names of a gate: the operator's names for this node's ports.
 func (s *Server) allowedHosts() []string {
 	hosts := make([]string, 0, len(s.cfg.AllowedHosts)+2)
 	for _, host := range s.cfg.AllowedHosts {
@@ -79,7 +79,7 @@ func hostName(host string) string {
 
 // fromAnotherOrigin reports whether a web page of another origin sent a request: as the browser says itself, or, if it is
 // too old for that, as the page's origin shows. Only a link that the user follows may lead here. Package net/http has
-// something similar, but lets pages send whatever only reads, and reading a profile has its cost.
+// something similar, but lets pages send requests that only read, and reading a profile has its cost.
 func fromAnotherOrigin(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "":
@@ -97,5 +97,5 @@ func fromAnotherOrigin(r *http.Request) bool {
 	}
 }
 
-// longestName is that of a host name (RFC 1035 2.3.4).
+// longestName is the longest host name (RFC 1035 2.3.4).
 const longestName = 253

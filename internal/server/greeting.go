@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// greet shows the operator where everything is, and in dev what to type next.
+// greet shows the operator all addresses, and in dev what to type next.
 func (s *Server) greet(ctx context.Context) error {
 	out := s.cfg.Out
 	api := "http://" + s.apiListener.Addr().String()
@@ -38,7 +38,7 @@ func (s *Server) greet(ctx context.Context) error {
 	return s.buildDemo(ctx)
 }
 
-// store says where records are kept.
+// store returns where records are kept, in words.
 func (s *Server) store() string {
 	if len(s.cfg.Etcd.Endpoints) > 0 {
 		return "etcd at " + strings.Join(s.cfg.Etcd.Endpoints, ", ")

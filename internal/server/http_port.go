@@ -21,38 +21,38 @@ import (
 )
 
 // httpPort is a port of this node with an HTTP server: the API's or the admin port. It speaks HTTPS too, with clients that begin
-// with a TLS handshake. It can be paused, when connections and requests wait instead of being refused, and then be resumed or
-// lead to a successor.
+// with a TLS handshake. It can be paused, so that connections and requests wait instead of being refused, and then be resumed
+// or lead to a successor.
 type httpPort struct {
 	tcp     *net.TCPListener
 	handler http.Handler
-	// pass is a secret by which a successor knows that a request was passed on by us, and not made up by a client.
+	// pass is a secret by which a successor knows that this process passed a request on, and that no client made it up.
 	pass   string
 	limit  int
 	tls    *tls.Config
 	log    *slog.Logger
-	closed *summary.Summary // idle connections that had to make room
+	closed *summary.Summary // logs idle connections that were closed to make room
 	failed *summary.Summary // accepting
 	broken *summary.Summary // TLS handshakes
 
 	mu          sync.Mutex // mu guards the fields below.
 	isPaused    bool
 	isClosed    bool
-	successor   http.Handler // what answers instead, once there is a successor
-	underWay    int          // requests that the handler serves
+	successor   http.Handler // handles requests once there is a successor
+	underWay    int          // the number of requests under way in the handler
 	connections map[*portConnection]struct{}
-	changed     chan struct{} // closed, and replaced, when one of the above has changed
+	changed     chan struct{} // closed, and replaced, when one of the fields above changes
 }
 
 // httpPortConfig is what an httpPort is built from.
 type httpPortConfig struct {
 	Listener net.Listener
 	Handler  http.Handler
-	// Limit is how many connections there may be.
+	// Limit bounds the connections.
 	Limit int
 	// TLS is for the clients that begin with a handshake.
 	TLS *tls.Config
-	// Pass is a secret by which a successor knows that a request was passed on by us.
+	// Pass is a secret by which a successor knows that this process passed a request on.
 	Pass string
 	Log  *slog.Logger
 }
@@ -100,7 +100,7 @@ func (p *httpPort) await(ctx context.Context, condition func() bool) error {
 // pause makes connections and requests wait from now on.
 func (p *httpPort) pause() {
 	p.update(func() { p.isPaused = true })
-	// It fails only when the listener is closed, which whoever accepts will notice.
+	// It fails only when the listener is closed, which Accept will notice.
 	_ = p.tcp.SetDeadline(time.Unix(1, 0))
 }
 
@@ -121,14 +121,14 @@ const sourceHeader = "X-Trellis-Source"
 // byTLS ends the header of a request that came over TLS.
 const byTLS = " tls"
 
-// forwardTo passes requests that still come to us on to the successor at an address, which accepts the connections of the
-// same port, with the address that they came from. Each connection of ours ends with the response.
+// forwardTo passes requests that still come to this process on to the successor at an address, which accepts the connections
+// of the same port. It adds the address that they came from. Each connection of this process ends with the response.
 func (p *httpPort) forwardTo(address string) {
 	target := &url.URL{Scheme: "http", Host: address}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
-			r.Out.Host = r.In.Host // It is signed.
+			r.Out.Host = r.In.Host // The signature covers the host.
 			source := p.pass + " " + r.In.RemoteAddr
 			if r.In.TLS != nil {
 				source += byTLS
@@ -146,8 +146,8 @@ func (p *httpPort) forwardTo(address string) {
 	})
 }
 
-// restoreSource gives a request that another process has passed on the address that it came from, and the mark of TLS. It drops
-// what a client that does not know the secret says about that.
+// restoreSource gives a request that another process has passed on the address that it came from, and the mark of TLS. It
+// drops such a header of a client, which does not know the secret.
 func (p *httpPort) restoreSource(r *http.Request) {
 	values, ok := r.Header[sourceHeader]
 	if !ok {
@@ -188,7 +188,7 @@ func (p *httpPort) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return true
 	})
 	switch {
-	case err != nil: // the client has disconnected
+	case err != nil: // The client has disconnected.
 	case successor != nil:
 		successor.ServeHTTP(w, r)
 	default:
@@ -210,11 +210,11 @@ func (p *httpPort) Accept() (net.Conn, error) {
 			conn.abort()
 			return nil, net.ErrClosed
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			// It never fails: its context does not end, so the condition is its only end.
+			// It never fails: only the condition ends the wait, since the context never ends.
 			_ = p.await(context.Background(), func() bool { return !p.isPaused || p.isClosed })
 		case errors.Is(err, net.ErrClosed):
 			return nil, err
-		default: // mostly because there are too many open files
+		default: // usually because too many files are open
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			p.failed.Happened(1, "error", err)
 			p.pauseFor(pause)
@@ -226,7 +226,7 @@ func (p *httpPort) Accept() (net.Conn, error) {
 func (p *httpPort) pauseFor(pause time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), pause)
 	defer cancel()
-	_ = p.await(ctx, func() bool { return p.isClosed }) // Its only error is that the time is over.
+	_ = p.await(ctx, func() bool { return p.isClosed }) // The only possible error is that the time is over.
 }
 
 // Close implements net.Listener.
@@ -277,7 +277,7 @@ func (p *httpPort) serve(ctx context.Context) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiShutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
-		// Requests that are still under way are cut off now; that is not an error.
+		// Requests that are still under way are cut off, which is not an error.
 		return server.Close()
 	}
 	<-done

@@ -17,18 +17,18 @@ import (
 const handshakeRecord = 22
 
 // portConnection is a client's connection. It speaks TLS if the client's first byte says so. The HTTP server knows nothing of
-// that: what it reads first makes the handshake, in the time that the head of the first request may take.
+// that: its first read makes the handshake, within the time for the head of the first request.
 type portConnection struct {
 	net.Conn // TCP
 	config   *tls.Config
 	failed   *summary.Summary // handshakes
 
-	began  bool // the first bytes have come; only the reader uses it
+	began  bool // the first bytes have come; only the reader uses this field
 	secure atomic.Pointer[tls.Conn]
 
 	// The port's mu guards the fields below.
 
-	idle  bool // no request is under way; one whose head has not come yet is not
+	idle  bool // no request is under way; a request counts from its complete head
 	used  bool // it has carried a request
 	since time.Time
 }
@@ -50,7 +50,7 @@ func (c *portConnection) Read(p []byte) (int, error) {
 	c.secure.Store(secure)
 	if err := secure.Handshake(); err != nil {
 		c.failed.Happened(1, "source", c.RemoteAddr().String(), "error", err)
-		return 0, io.EOF // Nobody can be answered.
+		return 0, io.EOF // No response can be sent.
 	}
 	return secure.Read(p)
 }
@@ -79,10 +79,10 @@ func (c *portConnection) CloseWrite() error {
 	return c.Conn.(*net.TCPConn).CloseWrite()
 }
 
-// abort closes the connection without a word to the client, for which TLS might have to wait. Whoever reads notices.
+// abort closes the connection without TLS's alert to the client, which might have to wait. The reader notices.
 func (c *portConnection) abort() { _ = c.Conn.Close() }
 
-// unread is a connection of which some bytes have been read already, which are read once more.
+// unread is a connection with bytes that were read already, which Read returns again.
 type unread struct {
 	net.Conn
 	bytes []byte
@@ -98,7 +98,7 @@ func (c *unread) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// connectionKey is that of a request's connection in its context.
+// connectionKey is the key of a request's connection in its context.
 type connectionKey struct{}
 
 func withConnection(ctx context.Context, conn net.Conn) context.Context {

@@ -9,10 +9,10 @@ import (
 	"trellis/internal/proxy"
 )
 
-// arrival is how long a connection may be idle before it makes room: its first request comes right behind it.
+// arrival is how long a new connection is spared: its first request follows at once.
 const arrival = 10 * time.Millisecond
 
-// goesBefore reports whether a connection makes room sooner than another: as in the data plane, first those that have
+// goesBefore reports whether a connection is closed before another to make room: as in the data plane, first those that have
 // carried no request, then those that have been idle longest.
 func (v *portConnection) goesBefore(other *portConnection) bool {
 	if v.used != other.used {
@@ -38,7 +38,7 @@ func (p *httpPort) admit(conn *portConnection) bool {
 		return true
 	}
 	for {
-		// Connections that have just come may make room a moment later, and nothing signals that.
+		// New connections may be closed for room a moment later, and nothing signals that.
 		ctx, cancel := context.WithTimeout(context.Background(), arrival)
 		err := p.await(ctx, enter)
 		cancel()
@@ -48,7 +48,7 @@ func (p *httpPort) admit(conn *portConnection) bool {
 	}
 }
 
-// makeRoom closes an idle connection, if there is one. p.mu is held.
+// makeRoom closes an idle connection, if there is one. The caller holds p.mu.
 func (p *httpPort) makeRoom() bool {
 	var first *portConnection
 	latest := time.Now().Add(-arrival)
@@ -68,7 +68,7 @@ func (p *httpPort) makeRoom() bool {
 
 // note counts what the HTTP server reports about a connection.
 func (p *httpPort) note(reported net.Conn, state http.ConnState) {
-	conn := reported.(*portConnection) // Accept returns no others.
+	conn := reported.(*portConnection) // Accept returns no other type.
 	switch state {
 	case http.StateActive:
 		p.mu.Lock()

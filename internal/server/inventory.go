@@ -12,7 +12,7 @@ import (
 	"trellis/internal/routing"
 )
 
-// openInventory reads the inventory file and the functions of the command line, and asks AWS, as far as that is wanted.
+// openInventory reads the inventory file and the functions of the command line, and asks AWS if the operator wants that.
 // Without any of them, the inventory is empty.
 func (s *Server) openInventory(ctx context.Context) error {
 	functions, err := s.declaredFunctions()
@@ -36,9 +36,9 @@ func (s *Server) openInventory(ctx context.Context) error {
 	return nil
 }
 
-// resolve finds the place of a target: the inventory says it for instances and load balancers, with the target's own port, and
-// the id for others. An address that was allowed when the target was registered may be forbidden
-// now: the inventory changes, and so does --allow-targets from one start to the next.
+// resolve finds the place of a target: for instances and load balancers the inventory has it, with the target's own port; for
+// others it is the id. An address that was allowed when the target was registered may be forbidden now: the inventory changes,
+// and so does --allow-targets from one start to the next.
 func (s *Server) resolve(group *lattice.TargetGroup, target *lattice.Target) (routing.Place, error) {
 	place, err := s.locate(group, target)
 	if err == nil && place.Function == "" {

@@ -19,8 +19,8 @@ import (
 // goes back to the system: ten thousand TLS handshakes leave 440 MB of garbage, and may not come again for hours.
 const (
 	busyPercent = 400
-	// Most of what a start reads is garbage soon. With 100,000 target groups and 500,000 targets this takes 130 MB less
-	// than busyPercent at the peak, and a fourteenth more CPU.
+	// Most of what a start reads soon becomes garbage. With 100,000 target groups and 500,000 targets, this takes 130 MB less
+	// at the peak than busyPercent, and a fourteenth more CPU.
 	startPercent = 150
 	quietPercent = 10
 	quietRoom    = 8 << 20
@@ -30,11 +30,11 @@ const (
 	memoryTick = time.Second
 )
 
-// memory decides how the garbage collector is set.
+// memory decides the settings of the garbage collector.
 type memory struct {
 	percent int
 	quiet   int // ticks
-	// notBefore bounds what it costs to give memory back, should there be bursts again and again.
+	// notBefore bounds the cost of giving memory back if bursts repeat.
 	notBefore time.Time
 }
 
@@ -64,7 +64,7 @@ func governMemory(ctx context.Context) error {
 		began := time.Now()
 		changed, calmed := m.tick(began, samples[0].Value.Uint64()-before, samples[1].Value.Uint64()+samples[2].Value.Uint64())
 		if changed {
-			debug.SetGCPercent(m.percent) // It stops the world, for some microseconds.
+			debug.SetGCPercent(m.percent) // This stops the world for some microseconds.
 		}
 		if calmed {
 			// The runtime gives back what goes beyond the heap as it was at the end of the last collection, so it takes a

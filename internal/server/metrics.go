@@ -8,7 +8,7 @@ import (
 	"trellis/internal/proxy"
 )
 
-// metricsHandler returns what answers GET /metrics.
+// metricsHandler returns the handler of GET /metrics.
 func (s *Server) metricsHandler() http.Handler {
 	return metrics.Handler(metrics.Config{
 		Version:          s.cfg.Version,

@@ -15,12 +15,12 @@ import (
 	"trellis/internal/routing"
 )
 
-// hosts are the names that routing knows, as package dns asks for them.
+// hosts gives package dns the names that routing knows.
 type hosts struct{ router *routing.Router }
 
 func (h hosts) Find(name string, client netip.Addr) (dns.Entry, bool) {
-	// Only clients for whom a private name of a resource exists see it, and for them it comes before others' use of the name (UG
-	// resource-configuration).
+	// Only clients with access to a private name of a resource see it. For them it takes precedence over other uses of the
+	// name (UG resource-configuration).
 	if addresses, ok := h.router.ResourceName(name, client); ok {
 		return dns.Entry{Addresses: addresses}, true
 	}
@@ -42,7 +42,7 @@ func (h hosts) list(own []netip.Addr) []listedName {
 	for _, name := range slices.Compact(names) {
 		found, ok := h.Find(name, netip.IPv6Loopback())
 		if !ok {
-			continue // It has gone meanwhile, or is not for local programs.
+			continue // The name was removed meanwhile, or is not for local programs.
 		}
 		addresses := found.Addresses
 		if len(addresses) == 0 {
@@ -57,7 +57,7 @@ func (h hosts) list(own []netip.Addr) []listedName {
 func (s *Server) listNames(w http.ResponseWriter, r *http.Request) {
 	own := dataAddresses(s.cfg.DataAddr)
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); len(own) == 0 && ok {
-		own = []netip.Addr{local.AddrPort().Addr().Unmap()} // The address that was asked, as by DNS.
+		own = []netip.Addr{local.AddrPort().Addr().Unmap()} // The address of this request's port, as in DNS.
 	}
 	answer := struct {
 		DNS   string       `json:"dns,omitempty"`
@@ -73,7 +73,7 @@ func (s *Server) listNames(w http.ResponseWriter, r *http.Request) {
 // zones returns the zones of generated names.
 func (s *Server) zones() []string {
 	regions := s.cfg.Regions
-	if len(regions) == 0 { // dev takes any.
+	if len(regions) == 0 { // dev accepts any Region.
 		regions = []string{s.cfg.Region}
 	}
 	var zones []string
@@ -86,16 +86,16 @@ func (s *Server) zones() []string {
 // bindAgain is the pause before another attempt to bind the port of DNS.
 const bindAgain = 100 * time.Millisecond
 
-// names answers the names of services by DNS.
+// names runs the DNS server for the names of services.
 type names struct {
 	cfg    dns.Config
 	off    bool                       // not configured
 	server atomic.Pointer[dns.Server] // nil until its port is bound
-	// where tells the operator at the start which address answers names.
+	// where tells the operator at the start at which address names are answered.
 	where string
 }
 
-// openNames binds the port of DNS, if there should be one.
+// openNames binds the port of DNS, if one is configured.
 func (s *Server) openNames(ctx context.Context) error {
 	n := &names{off: s.cfg.DNSAddr == "none"}
 	s.names = n
@@ -103,7 +103,7 @@ func (s *Server) openNames(ctx context.Context) error {
 		return nil
 	}
 	n.cfg = dns.Config{
-		Address:   netip.MustParseAddrPort(s.cfg.DNSAddr), // Package configuration has checked it.
+		Address:   netip.MustParseAddrPort(s.cfg.DNSAddr), // Package configuration has checked the address.
 		Domain:    s.cfg.Domain,
 		Names:     hosts{s.router},
 		Addresses: dataAddresses(s.cfg.DataAddr),
@@ -130,7 +130,7 @@ func (n *names) address() string {
 	return ""
 }
 
-// close closes the port. serve has closed it already, if it came to that.
+// close closes the port, unless serve has closed it already.
 func (n *names) close() error {
 	server := n.server.Load()
 	if server == nil {

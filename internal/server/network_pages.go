@@ -18,7 +18,7 @@ import (
 // progressInterval is how often a client learns how far an import has come.
 const progressInterval = 200 * time.Millisecond
 
-// networks returns what exports and imports.
+// networks returns the store that exports and imports.
 func (s *Server) networks() *network.Store {
 	return network.New(network.Config{Catalog: s.catalog, Addresses: s.addresses, Domain: s.cfg.Domain, Changed: s.control.Wake})
 }
@@ -46,7 +46,7 @@ func (s *Server) exportNetwork(w http.ResponseWriter, _ *http.Request, scope lat
 	_, _ = w.Write(text)
 }
 
-// importProgress is a line of the answer to an import. The last one has a count or an error.
+// importProgress is a line of the response to an import. The last one has a count or an error.
 type importProgress struct {
 	Done    int    `json:"done,omitempty"`
 	Total   int    `json:"total,omitempty"`
@@ -66,7 +66,7 @@ func (s *Server) importNetwork(w http.ResponseWriter, r *http.Request, scope lat
 			began = true
 		}
 		_ = control.SetWriteDeadline(time.Now().Add(watchLineTimeout))
-		_ = json.NewEncoder(w).Encode(line) // A client that has gone away needs none.
+		_ = json.NewEncoder(w).Encode(line) // An error means that the client is gone.
 		_ = control.Flush()
 	}
 	var told time.Time
@@ -91,7 +91,7 @@ func (s *Server) importNetwork(w http.ResponseWriter, r *http.Request, scope lat
 
 // backupStore answers GET /backup.
 func (s *Server) backupStore(w http.ResponseWriter, _ *http.Request, _ lattice.Scope, _ []byte) {
-	var file bytes.Buffer // It is compressed, and in memory, so that a failure shows before the response begins.
+	var file bytes.Buffer // The backup is compressed and held in memory, so that a failure shows before the response begins.
 	if err := s.networks().Backup(&file); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

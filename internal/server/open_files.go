@@ -10,13 +10,13 @@ import (
 // maxFiles is what Linux lets a process have unless its fs.nr_open has been raised. More would only cost room in maps.
 const maxFiles = 1 << 20
 
-// leastFiles is how many files a node needs at least: etcd, logs and sockets take some twenty at rest.
+// leastFiles is the least number of files that a node needs: etcd, logs and sockets take some twenty at rest.
 const leastFiles = 128
 
 // files says how the files that the process may have open (RLIMIT_NOFILE) are shared out, so that a flood in one place leaves the
 // others what they need. Without files, etcd cannot write, and nobody can connect to put it right.
 type files struct {
-	limit  int // of the process
+	limit  int // all files of the process
 	data   proxy.Limits
 	api    int // connections to the API port
 	admin  int
@@ -40,7 +40,7 @@ func shareFiles(limit int, cfg Config) (files, error) {
 	}
 	limit = min(limit, maxFiles)
 	f := files{limit: limit}
-	// Calls beyond --api-concurrency wait, and so may as many again.
+	// Calls beyond --api-concurrency wait, and as many again may do so.
 	f.api = min(max(512, 2*cfg.APIConcurrency), limit/16)
 	f.admin = min(64, limit/32)
 	f.probes = min(1024, limit/16)

@@ -21,8 +21,8 @@ const maxDocument = 64 << 20
 // operatorHandler answers a request of an operator whose scope is known, and who may do it.
 type operatorHandler func(w http.ResponseWriter, r *http.Request, scope lattice.Scope, body []byte)
 
-// operated are the pages of the admin port that show or change more than everybody who reaches the port may. In serve, requests
-// for them must be signed by a principal whose policies allow the action trellis:OPERATION.
+// operated are the pages of the admin port that show or change more than everybody who reaches the port may see or change. In
+// serve, requests for them must be signed by a principal whose policies allow the action trellis:OPERATION.
 func (s *Server) operated(operation string, next operatorHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		scope := lattice.Scope{Account: r.URL.Query().Get("account"), Region: r.URL.Query().Get("region")}
@@ -87,8 +87,8 @@ func (s *Server) admitOperator(r *http.Request, operation string, scope lattice.
 	return scope, nil
 }
 
-// mayOperate returns why a caller may not carry out an operation of the admin port. A network is its account's; the store is
-// that of the node's own account.
+// mayOperate returns why a caller may not carry out an operation of the admin port. A network belongs to its account, and the
+// store to the node's own account.
 func (s *Server) mayOperate(operation string, caller api.Caller, scope lattice.Scope) error {
 	owner := scope.Account
 	if operation == "BackupStore" {
@@ -102,7 +102,7 @@ func (s *Server) mayOperate(operation string, caller api.Caller, scope lattice.S
 	})
 }
 
-// unreadableError is why a request's body cannot be read.
+// unreadableError says why a request's body cannot be read.
 type unreadableError struct{ err error }
 
 func (e *unreadableError) Error() string { return fmt.Sprintf("reading the request: %v", e.err) }

@@ -41,7 +41,7 @@ func (s *Server) steer() (table *steering.Table, gates []netip.AddrPort) {
 	return table, steering.Gates(s.cfg.ResourceRange)
 }
 
-// resources says where resources are reached.
+// resources returns, in words, where resources are reached.
 func (s *Server) resources() string {
 	var networks []string
 	for _, network := range []netip.Prefix{s.cfg.ResourceRange.IPv4, s.cfg.ResourceRange.IPv6} {
@@ -84,10 +84,10 @@ func (c Config) dataAddress(listenerPort int) string {
 	return net.JoinHostPort(c.DataAddr, strconv.Itoa(c.boundPort(listenerPort)))
 }
 
-// bindError says that a port cannot be bound, and what helps.
+// bindError says that a port cannot be bound, and what the operator can do.
 type bindError struct {
 	err  error
-	flag string // that chooses another one
+	flag string // the flag that chooses another port
 }
 
 func (e bindError) Unwrap() error { return e.err }
@@ -112,7 +112,7 @@ func (s *Server) listenOwn(ctx context.Context, purpose, flag, address string) (
 	switch {
 	case err == nil:
 		s.atClose(func() error {
-			if err := listener.Close(); !errors.Is(err, net.ErrClosed) { // run has closed it, if it got that far
+			if err := listener.Close(); !errors.Is(err, net.ErrClosed) { // run may have closed it already
 				return err
 			}
 			return nil
@@ -153,7 +153,7 @@ func (s *Server) tryMappedPorts(ctx context.Context) (problems []proxy.Problem, 
 	return problems, nil
 }
 
-// answersAsTrellis reports whether another Trellis answers at an address, on any of its ports.
+// answersAsTrellis reports whether another Trellis has the port at an address.
 func answersAsTrellis(ctx context.Context, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -173,7 +173,7 @@ func answersAsTrellis(ctx context.Context, address string) bool {
 	return response.Header.Get("Server") == serverName || response.Header.Get("X-Trellis-Problem") != ""
 }
 
-// boundPort is how the port of listeners is bound.
+// boundPort says how a port of listeners is bound.
 type boundPort struct {
 	Port    int    `json:"port"`
 	Address string `json:"address"`
@@ -226,7 +226,7 @@ func (s *Server) showProblems() {
 	}
 }
 
-// boundAddress is where a listener's port is bound, or would be.
+// boundAddress returns the address at which a listener's port is bound, or would be.
 func (s *Server) boundAddress(listenerPort int) string {
 	if address := s.proxy.Addr(listenerPort); address != nil {
 		return address.String()

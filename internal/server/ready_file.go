@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// addresses are where a node serves, for programs that have started it on ports that were free.
+// addresses has the addresses of a node, for programs that have started it on any free ports.
 type addresses struct {
 	PID     int    `json:"pid"`
 	Version string `json:"version"`
@@ -20,8 +20,8 @@ type addresses struct {
 	CAFile string `json:"caFile"`
 }
 
-// writeReadyFile writes one line of JSON to the file of --ready-file once everything is there. Whoever waits for the file never
-// sees a part of it.
+// writeReadyFile writes one line of JSON to the file of --ready-file once everything is ready. A program that waits for the
+// file never sees a part of it.
 func (s *Server) writeReadyFile() error {
 	if s.cfg.ReadyFile == "" {
 		return nil
@@ -38,7 +38,7 @@ func (s *Server) writeReadyFile() error {
 	if err != nil {
 		return fmt.Errorf("--ready-file: %w", err)
 	}
-	defer os.Remove(file.Name()) // Nothing is there any more once it has been renamed.
+	defer os.Remove(file.Name()) // After the rename this removes nothing.
 	_, err = file.Write(append(line, '\n'))
 	if closing := file.Close(); err == nil {
 		err = closing

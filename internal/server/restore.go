@@ -13,8 +13,8 @@ import (
 	"trellis/internal/network"
 )
 
-// Restore stores what a backup holds in the store of a configuration, which no node may be using and which must be empty, and
-// returns how many records these are.
+// Restore stores the records of a backup in the store of a configuration, and returns how many there are. The store must be
+// empty, and no node may be using it.
 func Restore(ctx context.Context, file string, c configuration.Configuration, progress network.Progress, log *slog.Logger) (count int, err error) {
 	backup, err := os.Open(file)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package server is the composition root: it builds the parts from the configuration, runs them, and stops them
-// in the opposite order. The wiring is the program's architecture in one place: the catalog's changes go to the
-// router, from there to the health checks and the proxy, and only then is the operation that made them answered.
+// in the opposite order. The wiring is the program's architecture in one place: the catalog's changes go to the router, and
+// from there to the health checks and the proxy. Only then is the operation that made them answered.
 package server
 
 import (
@@ -58,8 +58,8 @@ type Server struct {
 	files files
 
 	unsteered     error           // why connections to resources are not steered; nil if they are
-	portsInUse    []proxy.Problem // what tryMappedPorts found
-	shownProblems map[int]bool    // by listener port
+	portsInUse    []proxy.Problem // the problems that tryMappedPorts found
+	shownProblems map[int]bool    // the sockets by listener port
 
 	audit       *audit.Log // nil when nothing is recorded.
 	chaos       *chaos.Chaos
@@ -87,7 +87,7 @@ type Server struct {
 	tracer     *tracing.Tracer // nil when nothing is traced
 	accessLogs *delivery.Queue
 	calls      tally.Calls    // of the API
-	closers    []func() error // what close calls, last first
+	closers    []func() error // the functions that close calls, last first
 	retired    bool           // the proxy is shut down, or is about to be
 }
 
@@ -125,7 +125,7 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 // open opens the sockets first, so that an address in use is reported at once, and then the catalog, whose first
-// changes bring up the data plane. Each step passes to atClose what has to be closed again.
+// changes bring up the data plane. Each step passes to atClose the function that closes what it opened.
 func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	s = &Server{cfg: cfg, log: cfg.Log, shownProblems: map[int]bool{}}
 	for _, step := range []func(context.Context) error{
@@ -139,8 +139,8 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 		s.openInventory,
 		s.openCertificates,
 		s.openCredentials,
-		s.openTracing,    // Before what it traces, too.
-		s.openAccessLogs, // Before what it shows: it is closed after it.
+		s.openTracing,    // Tracing opens before the parts that it traces.
+		s.openAccessLogs, // The console opens before the parts that it shows, and so closes after them.
 		s.openFunctions,
 		s.openDemo,
 		s.openDataPlane,
@@ -157,7 +157,7 @@ func open(ctx context.Context, cfg Config) (s *Server, err error) {
 	return s, nil
 }
 
-// atClose has a function called by close, before those that were passed earlier.
+// atClose makes close call a function, before those that were passed earlier.
 func (s *Server) atClose(closeIt func() error) { s.closers = append(s.closers, closeIt) }
 
 // close closes what open has opened, in the opposite order.
@@ -181,7 +181,7 @@ func (s *Server) openPorts(ctx context.Context) (err error) {
 	return nil
 }
 
-// openDataPlane makes what carries traffic. It carries none until the catalog has the first changes.
+// openDataPlane makes the parts that carry traffic. They carry none until the catalog passes the first changes.
 func (s *Server) openDataPlane(context.Context) error {
 	s.openDialer()
 	s.checker = health.NewChecker(health.Config{
@@ -257,7 +257,7 @@ func (s *Server) openCatalog(ctx context.Context) error {
 		return openError(err)
 	}
 	s.atClose(s.catalog.Close)
-	s.atClose(s.drain) // Before the catalog is closed: until then, connections are accepted.
+	s.atClose(s.drain) // This runs before the catalog is closed: until then, connections are accepted.
 	s.takeover.close()
 	return nil
 }
@@ -288,8 +288,8 @@ func (s *Server) openControl(context.Context) error {
 	return nil
 }
 
-// tryDataPorts fails at once if the data plane cannot open any port, or not those of dev. Later, a port that cannot be
-// bound is a problem that stops nothing else.
+// tryDataPorts fails if the data plane cannot open any port at all, or not those of dev. Later, a port that cannot be bound is
+// a problem that stops nothing else.
 func (s *Server) tryDataPorts(ctx context.Context) error {
 	if err := s.tryDataAddress(ctx); err != nil {
 		return err
@@ -317,7 +317,7 @@ func (s *Server) apply(changes []lattice.Change) {
 	s.proxy.SetResources(s.router.Resources())
 }
 
-// boundPort is the port that is bound for a listener's port.
+// boundPort returns the port that is bound for a listener's port.
 func (c Config) boundPort(listenerPort int) int {
 	if bound, ok := c.PortMap[listenerPort]; ok {
 		return bound
@@ -351,7 +351,7 @@ func (s *Server) run(ctx context.Context) error {
 	stopConsole := startPart(ctx, group, s.console.Run)
 	context.AfterFunc(ctx, s.accessLogs.EndWatching)
 	group.Go(func() error {
-		defer end() // another process serves
+		defer end() // a new process serves
 		return s.upgrades(ctx, api, admin, stopControl, func() { stopNames(); stopConsole() })
 	})
 	group.Go(func() error {
@@ -359,7 +359,7 @@ func (s *Server) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.catalog.Done():
-			if errors.Is(s.catalog.Err(), catalog.ErrClosed) { // by an upgrade
+			if errors.Is(s.catalog.Err(), catalog.ErrClosed) { // closed by an upgrade
 				return nil
 			}
 			return fmt.Errorf("the catalog ended: %w", s.catalog.Err())

@@ -13,7 +13,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// status is the answer of /status: what runs where, and what is wrong.
+// status is the response of /status: what runs where, and what is wrong.
 type status struct {
 	Version string `json:"version"`
 	Mode    string `json:"mode"`
@@ -22,23 +22,23 @@ type status struct {
 	Admin   string `json:"admin"`
 	DNS     string `json:"dns,omitempty"`
 	Store   string `json:"store"`
-	// Ports are those of listeners, and where they are bound.
+	// Ports are the ports of listeners, with their bound addresses.
 	Ports []boundPort `json:"ports"`
-	// Records counts what is stored, by kind.
+	// Records counts the stored records, by kind.
 	Records map[lattice.Kind]int `json:"records"`
 	// Targets counts the targets by status.
 	Targets  map[shape.TargetStatus]int `json:"targets"`
 	Problems []console.Problem          `json:"problems"`
 }
 
-// shownGroups bounds how many target groups are told of one by one.
+// shownGroups bounds how many target groups are listed one by one.
 const shownGroups = 100
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, s.state())
 }
 
-// storeInWords says where records are kept, and for how long.
+// storeInWords returns where records are kept, and for how long.
 func (s *Server) storeInWords() string {
 	if s.cfg.Dev {
 		return "memory: it ends with the process"
@@ -46,7 +46,7 @@ func (s *Server) storeInWords() string {
 	return s.store()
 }
 
-// state finds out how the node is.
+// state collects the status of the node.
 func (s *Server) state() status {
 	answer := status{
 		Version: s.cfg.Version, Mode: "serve", PID: os.Getpid(), API: "http://" + s.apiListener.Addr().String(),

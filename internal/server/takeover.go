@@ -30,9 +30,9 @@ const (
 // configured otherwise opens sockets of its own.
 func socketName(purpose, address string) string { return purpose + " " + address }
 
-// takeover is what a new process knows of the one that it takes over from. Without one, everything is opened by this process.
+// takeover is what a new process knows of the one that it takes over from. Without one, this process opens everything itself.
 type takeover struct {
-	channel *channel // nil when there is nobody to take over from, and once that is done
+	channel *channel // nil if there is no process to take over from, and after the takeover
 	// pass is a secret of this process, the one that it takes over from and those that will take over from it. See httpPort.
 	pass     string
 	sessions []console.Session // which it had
@@ -51,7 +51,7 @@ func (s *Server) openTakeover(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	if err := os.Unsetenv(configuration.TakeoverVariable); err != nil { // our own children must not see it
+	if err := os.Unsetenv(configuration.TakeoverVariable); err != nil { // This process's own children must not see it.
 		return err
 	}
 	fd, err := strconv.ParseUint(value, 10, 31)
@@ -102,8 +102,8 @@ func (t *takeover) listen(config net.ListenConfig, name, address string) (net.Li
 	return config.Listen(context.Background(), "tcp", address)
 }
 
-// prepared tells the old process that only the catalog is missing, and waits until that is free. It returns what the old
-// process knew about targets.
+// prepared tells the old process that only the catalog is missing, and waits until the old one has closed it. It returns what
+// the old process knew about targets.
 func (t *takeover) prepared(ctx context.Context) ([]health.Known, error) {
 	if t.channel == nil {
 		return nil, nil
@@ -114,8 +114,8 @@ func (t *takeover) prepared(ctx context.Context) ([]health.Known, error) {
 	return t.receiveUntil(ctx, messageReleased)
 }
 
-// ready tells the old process that this one serves, and waits until the old one accepts no more connections. The old one
-// follows the routes as they were, and holds ports that will be closed, so nothing must change before.
+// ready tells the old process that this one serves, and waits until the old one accepts no more connections. The old one still
+// follows the old routes, and holds ports that will be closed, so no route may change before.
 func (t *takeover) ready(ctx context.Context, api, admin net.Addr) {
 	if t.channel == nil {
 		return
@@ -134,7 +134,7 @@ func (t *takeover) ready(ctx context.Context, api, admin net.Addr) {
 	t.channel = nil
 }
 
-// close closes the sockets that are not needed: they are of ports that are configured otherwise now.
+// close closes the sockets that are not needed, since their ports are configured differently now.
 func (t *takeover) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -144,7 +144,8 @@ func (t *takeover) close() {
 	}
 }
 
-// notifyServiceManager tells systemd, if it started us, that we serve, and that its unit's main process is this one.
+// notifyServiceManager tells systemd, if it started this node, that the node serves, and that this process is now the unit's
+// main process.
 func (s *Server) notifyServiceManager() {
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady+"\nMAINPID="+strconv.Itoa(os.Getpid())); err != nil {
 		s.log.Warn("the service manager cannot be told that this process serves", "error", err)

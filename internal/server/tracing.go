@@ -7,7 +7,7 @@ import (
 	"trellis/internal/tracing"
 )
 
-// openTracing makes what sends spans to a collector, if there is one.
+// openTracing makes the tracer, which sends spans to a collector, if one is configured.
 func (s *Server) openTracing(ctx context.Context) (err error) {
 	if !tracing.Wanted(s.cfg.OTLPEndpoint) {
 		return nil

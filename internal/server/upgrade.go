@@ -28,7 +28,7 @@ const (
 // knownPerMessage keeps messages below maxMessageBytes.
 const knownPerMessage = 100
 
-// sameProgram is this process's program, even if another one is in its place by now.
+// sameProgram is this process's program, even if its file has been replaced.
 const sameProgram = "/proc/self/exe"
 
 // upgrades replaces this process by a new one on request. It returns nil when a new process serves or ctx has ended, and an
@@ -36,7 +36,7 @@ const sameProgram = "/proc/self/exe"
 //
 // Only one process at a time can have the catalog's data directory. So the new process first does everything else, and then
 // this one gives the directory up. In between, the data plane goes on, and calls of the API wait. If the new process fails
-// before, nothing has happened. If it fails afterwards, a process of the program that is running now replaces it.
+// before that, nothing has changed. If it fails afterwards, a process of the program that is running now replaces it.
 func (s *Server) upgrades(ctx context.Context, api, admin *httpPort, stopControl, stopShowing func()) error {
 	for {
 		select {
@@ -66,7 +66,7 @@ func (s *Server) upgrades(ctx context.Context, api, admin *httpPort, stopControl
 		if err != nil {
 			return err
 		}
-		stopShowing() // this process gets no more changes
+		stopShowing() // This process gets no more changes.
 		s.retire(ctx, next, api, admin)
 		return nil
 	}
@@ -95,7 +95,7 @@ func (s *Server) freeze(ctx context.Context, api, admin *httpPort) error {
 		api.resume()
 		return fmt.Errorf("calls under way do not end: %w", err)
 	}
-	admin.pause() // its responses, such as a profile
+	admin.pause() // Its responses may take long, such as a profile.
 	return nil
 }
 
@@ -170,13 +170,13 @@ func (s *Server) retire(ctx context.Context, next *successor, api, admin *httpPo
 	parts.Go(func() {
 		s.shutdownProxy(func() error {
 			return s.proxy.Retire(ctx, idleTimeout, func() {
-				// A process of an older program does not wait for it.
+				// A process of an older version does not wait for this message.
 				_ = next.send(ctx, message{Kind: messageRetired}, nil)
 			})
 		})
 	})
 	for _, d := range []*httpPort{api, admin} {
-		// A connection that is idle for so long is closed.
+		// After that time, an idle connection is closed anyway.
 		parts.Go(func() { _ = d.empty(idle) })
 	}
 	parts.Wait()
@@ -188,8 +188,8 @@ type successor struct {
 	channel *channel
 }
 
-// prepareSuccessor starts a new process with our arguments and environment, and waits until it needs nothing more than
-// the catalog.
+// prepareSuccessor starts a new process with this one's arguments and environment, and waits until the new one needs only the
+// catalog.
 func (s *Server) prepareSuccessor(ctx context.Context, program string) (*successor, error) {
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
@@ -204,7 +204,7 @@ func (s *Server) prepareSuccessor(ctx context.Context, program string) (*success
 	return next, nil
 }
 
-// prepare hands a new process the sockets that are not of the data plane, and waits until it is prepared.
+// prepare hands a new process all sockets except the data plane's, and waits until it is prepared.
 func (s *Server) prepare(ctx context.Context, next *successor) error {
 	for _, m := range []struct {
 		purpose, address string
@@ -222,7 +222,7 @@ func (s *Server) prepare(ctx context.Context, next *successor) error {
 }
 
 func startSuccessor(program string) (*successor, error) {
-	path, err := exec.LookPath(program) // Again, since another program may be in its place by now.
+	path, err := exec.LookPath(program) // The path is looked up again, since the program may have been replaced by now.
 	if err != nil {
 		return nil, fmt.Errorf("finding the program: %w", err)
 	}
@@ -233,7 +233,7 @@ func startSuccessor(program string) (*successor, error) {
 	defer theirs.Close()
 	cmd := exec.Command(path)
 	cmd.Args = os.Args
-	cmd.Env = append(os.Environ(), configuration.TakeoverVariable+"="+strconv.Itoa(3)) // The first of ExtraFiles.
+	cmd.Env = append(os.Environ(), configuration.TakeoverVariable+"="+strconv.Itoa(3)) // the first of ExtraFiles
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs}
 	if err := cmd.Start(); err != nil {
@@ -268,7 +268,7 @@ func (n *successor) receive(ctx context.Context, kind messageKind) (message, err
 // end ends the new process: it will not take over.
 func (n *successor) end() {
 	n.channel.close()
-	// It may have ended by itself.
+	// The process may have ended by itself.
 	_ = n.cmd.Process.Kill()
 	_ = n.cmd.Wait()
 }

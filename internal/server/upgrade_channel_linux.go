@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// UpgradeSignals are the signals on which a node is to be replaced by a new process; see Config.Upgrade.
+// UpgradeSignals are the signals on which a new process replaces a node; see Config.Upgrade.
 func UpgradeSignals() []os.Signal { return []os.Signal{syscall.SIGUSR2} }
 
 // maxMessageBytes is well below what Linux takes in one packet.
@@ -48,7 +48,7 @@ func openChannel(fd uintptr) (*channel, error) {
 	}
 	unix, ok := conn.(*net.UnixConn)
 	if !ok {
-		return nil, errors.Join(errors.New("opening the channel: it is no Unix socket"), conn.Close())
+		return nil, errors.Join(errors.New("opening the channel: it is not a Unix socket"), conn.Close())
 	}
 	return &channel{unix}, nil
 }
@@ -118,14 +118,14 @@ func receivedListener(rights []byte) (net.Listener, error) {
 		return nil, err
 	}
 	if len(fds) != 1 {
-		return nil, errors.New("not one socket came with the message")
+		return nil, errors.New("the message came with another number of sockets than one")
 	}
 	file := os.NewFile(uintptr(fds[0]), "listener")
 	defer file.Close() // FileListener duplicates the descriptor
 	return net.FileListener(file)
 }
 
-// endWith makes the end of a context end a wait. The caller calls what it returns.
+// endWith makes the end of a context end a wait. The caller must call the returned function.
 func (c *channel) endWith(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })
 }

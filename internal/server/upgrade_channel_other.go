@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// UpgradeSignals are the signals on which a node is to be replaced by a new process. Here that cannot be done.
+// UpgradeSignals are the signals on which a new process replaces a node. This system does not support that, so there are none.
 func UpgradeSignals() []os.Signal { return nil }
 
 // channel connects the two processes of an upgrade, on Linux.

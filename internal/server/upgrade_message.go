@@ -27,7 +27,7 @@ type message struct {
 	// Pass is a secret by which the new process knows requests that the old one passes on.
 	Pass  string         `json:"pass,omitempty"`
 	Known []health.Known `json:"known,omitempty"`
-	// Session is somebody's who has signed in to the console.
+	// Session belongs to a person who has signed in to the console.
 	Session *console.Session `json:"session,omitempty"`
 	// API and Admin are where the new process serves.
 	API   string `json:"api,omitempty"`

@@ -69,7 +69,7 @@ const scopeEnd = "aws4_request"
 func (s *Signature) appendScope(b []byte) []byte {
 	for _, part := range []string{s.Date, s.Region, s.Service} {
 		if part == "" && s.Algorithm == ECDSA {
-			continue // There is no Region.
+			continue // The scope of SigV4A has no Region.
 		}
 		b = append(b, part...)
 		b = append(b, '/')
@@ -131,7 +131,7 @@ func appendPath(b, path []byte, form PathForm) []byte {
 			if !found {
 				return b
 			}
-			b = append(b, '%') // What was sent encoded stays encoded.
+			b = append(b, '%') // Escapes in the path stay as they are.
 			path = after
 		}
 	default:
@@ -177,7 +177,7 @@ func (s *Signature) appendQuery(b, query []byte) []byte {
 	}
 	var room [16]parameter
 	sorted := room[:0]
-	// Encoding a byte takes three at most, so that the texts stay where they are.
+	// Encoding a byte takes at most three, so the buffer does not move.
 	encoded := make([]byte, 0, 3*len(query))
 	for name, value := range parameters(query) {
 		if s.Presigned && string(name) == "X-Amz-Signature" {
@@ -189,7 +189,7 @@ func (s *Signature) appendQuery(b, query []byte) []byte {
 		encoded = appendReencoded(encoded, value)
 		sorted = append(sorted, parameter{encoded[start:middle], encoded[middle:]})
 	}
-	// By names first: in a joined text, the equals sign would sort after hyphens, dots and digits, and not before them.
+	// Names are compared first: in a joined text, the equals sign would sort after hyphens, dots and digits.
 	slices.SortFunc(sorted, func(a, b parameter) int {
 		return cmp.Or(bytes.Compare(a.name, b.name), bytes.Compare(a.value, b.value))
 	})
@@ -204,8 +204,8 @@ func (s *Signature) appendQuery(b, query []byte) []byte {
 	return b
 }
 
-// appendReencoded decodes a query component and encodes it in the one way that is signed. What is not a valid encoding is encoded
-// as it is.
+// appendReencoded decodes a query component and encodes it in the one way that is signed. An invalid encoding is encoded as
+// text.
 func appendReencoded(b, text []byte) []byte {
 	if bytes.IndexByte(text, '%') < 0 && bytes.IndexByte(text, '+') < 0 {
 		return appendEncoded(b, text, false)

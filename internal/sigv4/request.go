@@ -1,12 +1,12 @@
 // Package sigv4 computes what AWS's Signature Version 4 and 4A sign: it reads the signature that a request carries, builds
 // the canonical request and the string to sign, derives keys and compares. It sees a small view of a request, so that the API
-// port and the services share it, whatever serves them. It does not know to whom keys belong. Its callers decide which
+// port and the services share it, whatever serves them. It does not know whose keys are whose. Its callers decide which
 // signatures they accept.
 //
 // Sources: IAM User Guide, "AWS Signature Version 4 for API requests", and for SigV4A the signers of AWS's SDKs.
 package sigv4
 
-// Request is what is signed. All texts are as they were received.
+// Request is a signed request. All texts are as they were received.
 type Request struct {
 	Method []byte
 	// Path is the escaped path.

@@ -13,7 +13,7 @@ import (
 	"trellis/internal/excerpt"
 )
 
-// Algorithm is how a signature is made, by its name in requests.
+// Algorithm is an algorithm for signatures, by its name in requests.
 type Algorithm string
 
 // The algorithms. HMAC is Signature Version 4, ECDSA Signature Version 4A.
@@ -29,22 +29,22 @@ const UnsignedPayload = "UNSIGNED-PAYLOAD"
 const TimeFormat = "20060102T150405Z"
 
 const (
-	// maxSignedHeaders is more than any honest request has, and bounds the work for one that lists many names.
+	// maxSignedHeaders is more than any honest request has. It bounds the work for a request that lists many names.
 	maxSignedHeaders = 128
 	// maxParameters bounds the work for a query, whose parameters are sorted.
 	maxParameters = 2048
 	// maxExpires is the longest life of a presigned request in seconds: a week (SigV4, query parameters).
 	maxExpires = 604800
-	// maxSkew is how far a request's time may be from ours (SigV4: 5 minutes).
+	// maxSkew is how far a request's time may be from this machine's (SigV4: 5 minutes).
 	maxSkew = 5 * time.Minute
 )
 
-// Credential says who signed, and for which day, Region and service.
+// Credential names the key of a signature, and its day, Region and service.
 type Credential struct {
 	AccessKeyID, Date, Region, Service string
 }
 
-// Signature is what a request says of its own signature.
+// Signature is what a request says about its own signature.
 type Signature struct {
 	Algorithm Algorithm
 	// Credential's Region is empty with ECDSA, where RegionSet says for which Regions the request is meant.
@@ -82,7 +82,7 @@ const (
 	InQuery
 )
 
-// scheme is how all of AWS's algorithms begin. Other values of the Authorization header are ignored.
+// scheme begins the names of all of AWS's algorithms. Other values of the Authorization header are ignored.
 const scheme = "AWS4-"
 
 // PlaceOf returns where a request carries a signature. One in the header takes precedence over one in the query, which it covers
@@ -273,7 +273,7 @@ func parseCredential(text string, algorithm Algorithm) (c Credential, ok bool) {
 	}
 	parts := []*string{&c.Service, &c.Region, &c.Date}
 	if algorithm == ECDSA {
-		parts = []*string{&c.Service, &c.Date} // There is no Region.
+		parts = []*string{&c.Service, &c.Date} // The scope of SigV4A has no Region.
 	}
 	for _, part := range parts {
 		at := strings.LastIndexByte(rest, '/')

@@ -130,7 +130,7 @@ func failureOf(r *accesslog.Record, now time.Time) Failure {
 	return f
 }
 
-// LastFailures returns at most limit of the failures that wanted accepts, the latest first.
+// LastFailures returns the last failures that wants accepts, the latest first, up to the number most.
 func (m *memory) LastFailures(most int, wants func(*Failure) bool) []Failure {
 	m.mu.Lock()
 	defer m.mu.Unlock()

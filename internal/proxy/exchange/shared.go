@@ -24,19 +24,19 @@ type Config struct {
 	Callers *caller.Verifier
 	// Explain adds x-trellis-* headers to responses, which say where the request went.
 	Explain bool
-	// RetryFor is how long a request that no target has looked at is tried again.
+	// RetryFor is how long a request that no target has looked at is retried.
 	RetryFor time.Duration
 }
 
 // Shared is what all exchanges of a proxy share.
 type Shared struct {
 	Config
-	// Unrouted counts the exchanges for which no service answers.
+	// Unrouted counts the exchanges without a service.
 	Unrouted tally.Exchanges
 	// Shards are where exchanges are counted.
 	Shards *tally.Shards
 
-	epoch     time.Time // from which time is measured: time.Since reads one clock, where time.Now reads two
+	epoch     time.Time // the start of the measured time: time.Since reads one clock, time.Now two
 	moment    atomic.Pointer[moment]
 	failures  failureLog
 	responses sync.Pool // of *responseBuffer
@@ -55,7 +55,7 @@ func NewShared(cfg Config) *Shared {
 // moment is a time.
 type moment struct {
 	time time.Time
-	date string // in the Date header
+	date string // the same time as the value of a Date header
 }
 
 // SetTime sets the time for the Date header of refusals, and for records. It must be called once a second.
@@ -66,7 +66,8 @@ func (s *Shared) SetTime(now time.Time) {
 // Date returns the value of the Date header.
 func (s *Shared) Date() string { return s.moment.Load().date }
 
-// timeOf returns the time so long after the epoch, by the clock as it was set last: it may have been put right since the epoch.
+// timeOf returns the time at a duration after the epoch, by the clock as it was last set: the clock may have been corrected
+// since the epoch.
 func (s *Shared) timeOf(sinceEpoch time.Duration) time.Time {
 	m := s.moment.Load()
 	return m.time.Add(sinceEpoch - m.time.Sub(s.epoch))

@@ -8,7 +8,7 @@ import (
 	"trellis/internal/routing"
 )
 
-// maxRetries bounds how many retries of an exchange are noted: a target may refuse one again and again.
+// maxRetries bounds how many retries of an exchange are noted: a target may refuse it again and again.
 const maxRetries = 16
 
 // traceParent returns the value of the header, or nil if there is none, or more than one. It goes to the target as it is,

@@ -10,13 +10,13 @@ import (
 // near a limit of the machine, the kernel drops what others receive (tcp(7), tcp_mem). These functions bound what waits for a
 // reader. A kernel that does not know an option buffers more.
 
-// BoundUnsent lets a socket, or those that a listening one accepts, take bytes only while fewer than that many wait to be sent.
-// It does not bound what is on its way.
+// BoundUnsent makes a socket, or those that a listening one accepts, take bytes only while fewer than the given number wait to
+// be sent. It does not bound the bytes on their way.
 func BoundUnsent(conn syscall.Conn, bytes int) {
 	control(conn, func(fd int) { BoundUnsentAt(fd, bytes) })
 }
 
-// BoundUnsentAt is BoundUnsent for a socket that nobody but the caller knows.
+// BoundUnsentAt is BoundUnsent for a socket that only the caller uses.
 func BoundUnsentAt(fd, bytes int) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
 }
@@ -26,7 +26,7 @@ func HoldReceiveBuffer(conn syscall.Conn) {
 	control(conn, func(fd int) { _ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, unix.SOCK_RCVBUF_LOCK) })
 }
 
-// WidenReceiveBuffer ends what HoldReceiveBuffer began. The kernel lets a buffer grow when more is read in a round trip than ever
+// WidenReceiveBuffer undoes HoldReceiveBuffer. The kernel lets a buffer grow when more is read in a round trip than ever
 // before. That cannot happen with a buffer that has always been full, so it gets some room to begin with.
 func WidenReceiveBuffer(conn syscall.Conn, bytes int) {
 	control(conn, func(fd int) {

@@ -33,7 +33,7 @@ func rawCall(number, fd uintptr, p unsafe.Pointer, length uintptr) (int, error) 
 		switch errno {
 		case 0:
 			return int(n), nil
-		case syscall.EAGAIN: // Not as an errno, which would have to be put on the heap as an error.
+		case syscall.EAGAIN: // An errno would escape to the heap as an error.
 			return 0, errWait
 		case syscall.EINTR:
 		default:
@@ -42,7 +42,7 @@ func rawCall(number, fd uintptr, p unsafe.Pointer, length uintptr) (int, error) 
 	}
 }
 
-// writeMore is write before more follows, which may be the end alone. The kernel waits for it.
+// writeMore is write for bytes that are followed by more, or by the end. The kernel waits for that.
 func writeMore(fd uintptr, p []byte) (n int, err error) {
 	for {
 		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),

@@ -32,7 +32,7 @@ func write(fd uintptr, p []byte) (n int, err error) {
 	}
 }
 
-// writeBoth writes from the first.
+// writeBoth writes only the first.
 func writeBoth(fd uintptr, p, _ []byte) (n int, err error) { return write(fd, p) }
 
 func writeMore(fd uintptr, p []byte) (n int, err error) { return write(fd, p) }

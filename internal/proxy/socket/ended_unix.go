@@ -4,8 +4,7 @@ package socket
 
 import "syscall"
 
-// Ended reports whether the peer has closed its side, as far as can be seen without reading: what it sent before may
-// hide it.
+// Ended reports whether the peer has closed its side, as far as a peek shows that: unread bytes may hide it.
 func Ended(raw syscall.RawConn) bool {
 	ended := false
 	err := raw.Control(func(fd uintptr) {

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Epoll is an epoll instance that the runtime's poller watches, so that waiting for what it tells takes no thread.
+// Epoll is an epoll instance that the runtime's poller watches, so that waiting for its events takes no thread.
 type Epoll struct {
-	// File closes the instance, and its deadline for reading ends a wait. FD is its descriptor, and Raw what waits.
+	// File closes the instance, and its read deadline ends a wait. FD is its descriptor, and Raw waits for it.
 	File *os.File
 	FD   int
 	Raw  syscall.RawConn
@@ -28,7 +28,7 @@ func NewEpoll() (Epoll, error) {
 	}
 	e := Epoll{File: os.NewFile(uintptr(fd), "epoll"), FD: fd}
 	if e.Raw, err = e.File.SyscallConn(); err == nil {
-		err = e.File.SetReadDeadline(time.Time{}) // It fails if the file is not watched.
+		err = e.File.SetReadDeadline(time.Time{}) // This fails if the runtime does not watch the file.
 	}
 	if err != nil {
 		e.File.Close()

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What follows is for sockets that nobody but the caller knows.
+// The functions below are for sockets that only the caller uses.
 
 // Close closes a socket, by a reset if the peer must see that it was no orderly end.
 func Close(fd uintptr, reset bool) {
@@ -33,7 +33,7 @@ func Err(fd uintptr) error {
 
 // LocalAddress returns the address of our end of a TCP connection.
 func LocalAddress(fd uintptr) netip.AddrPort {
-	var room unix.RawSockaddrInet6 // which has room for one of IPv4, too
+	var room unix.RawSockaddrInet6 // it has room for an IPv4 address, too
 	size := uint32(unsafe.Sizeof(room))
 	if _, _, errno := syscall.RawSyscall(unix.SYS_GETSOCKNAME, fd, uintptr(unsafe.Pointer(&room)), uintptr(unsafe.Pointer(&size))); errno != 0 {
 		return netip.AddrPort{}
@@ -41,7 +41,7 @@ func LocalAddress(fd uintptr) netip.AddrPort {
 	return addressIn(&room)
 }
 
-// addressIn returns the address in what the kernel has written.
+// addressIn returns the address in a structure that the kernel has written.
 func addressIn(room *unix.RawSockaddrInet6) netip.AddrPort {
 	port := (*[2]byte)(unsafe.Pointer(&room.Port))
 	number := uint16(port[0])<<8 | uint16(port[1])

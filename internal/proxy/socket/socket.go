@@ -31,7 +31,7 @@ func Raw(conn net.Conn) syscall.RawConn {
 // errWait says that a call would have to wait.
 var errWait = errors.New("the socket is not ready")
 
-// Read reads what there is. wait says that there is nothing yet; the end of the stream is io.EOF.
+// Read reads what has come. wait says that nothing has; the end of the stream is io.EOF.
 func Read(fd uintptr, p []byte) (n int, wait bool, err error) {
 	n, err = read(fd, p)
 	switch {

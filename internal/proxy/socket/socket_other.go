@@ -21,5 +21,5 @@ func closeWrite(uintptr) error { return errors.ErrUnsupported }
 
 func peek(uintptr) bool { return true }
 
-// Ended always returns false: on this system it cannot be seen whether the peer has closed its side.
+// Ended always returns false: this system does not show whether the peer has closed its side.
 func Ended(syscall.RawConn) bool { return false }

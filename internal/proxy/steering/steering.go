@@ -20,17 +20,17 @@ const maxEntries = 1 << 18
 // maxPrefixes bounds what one address may take of the table. A range of ports takes at most 30 prefixes.
 const maxPrefixes = 1024
 
-// errTooMany says that port ranges take too much of the table.
+// errTooMany says that port ranges take too many entries of the table.
 var errTooMany = errors.New("the port ranges are too many for the kernel's table: list fewer and wider ones")
 
-// prefix is the ports whose first bits are those of port.
+// prefix is the range of ports that share their first bits with port.
 type prefix struct {
 	port uint16
 	bits int
 }
 
-// prefixesOf returns the prefixes that ranges consist of, the shortest first. A range that begins with port 1 counts as one that
-// begins with 0, to which nobody connects: so all ports are one prefix.
+// prefixesOf splits ranges into prefixes, the shortest first. A range that begins with port 1 counts as if it began with 0,
+// which no client uses, so that all ports are one prefix.
 func prefixesOf(ranges []lattice.PortRange) []prefix {
 	var prefixes []prefix
 	for _, r := range ranges {

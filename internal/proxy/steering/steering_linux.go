@@ -17,7 +17,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// gatePort is below the ports that the kernel gives to connections, and hardly used.
+// gatePort is below the ports that the kernel gives to connections, and hardly any program uses it.
 const gatePort = 7659
 
 // Gates returns the addresses of the sockets to which connections are steered: the first address of each network, which no
@@ -33,15 +33,15 @@ func Gates(addresses lattice.ResourceRange) []netip.AddrPort {
 	return gates
 }
 
-// Table says which ports of which addresses are steered. It is not for concurrent use.
+// Table holds the ports and addresses whose connections are steered. It is not for concurrent use.
 type Table struct {
 	addresses lattice.ResourceRange
-	ports     *ebpf.Map // key to verdict, by the longest prefix
+	ports     *ebpf.Map // maps keys to verdicts, by the longest prefix
 	sockets   *ebpf.Map
 	program   *ebpf.Program
 	link      *link.NetNsLink // nil until Attach
 
-	prefixes map[uint32][]prefix // by the number of the address
+	prefixes map[uint32][]prefix // the prefixes of each address, by its number
 }
 
 // key is the number of an address, and a port, as an LPM trie takes them: the number of bits that count, in the machine's byte
@@ -61,7 +61,7 @@ const (
 	take
 )
 
-// whole is all ports of an address.
+// whole is the prefix with all ports of an address.
 var whole = prefix{0, 0}
 
 // New loads the program, which does nothing until Attach. It fails if the kernel is too old, or does not permit it.
@@ -88,7 +88,7 @@ func (t *Table) load() (err error) {
 	return err
 }
 
-// Where the fields of struct bpf_sk_lookup are (linux/bpf.h).
+// The offsets of the fields of struct bpf_sk_lookup (linux/bpf.h).
 const (
 	familyAt    = 8
 	protocolAt  = 12
@@ -97,7 +97,7 @@ const (
 	localPortAt = 60
 )
 
-// Where the program keeps things on its stack.
+// The offsets on the program's stack.
 const (
 	keyAt   = -16
 	indexAt = -4
@@ -143,7 +143,7 @@ func (t *Table) instructions() asm.Instructions {
 		// The key: 48 bits that count, the number, the port.
 		asm.HostTo(asm.BE, asm.R3, asm.Word).WithSymbol(lookup),
 		asm.StoreMem(asm.R10, keyAt+4, asm.R3, asm.Word),
-		asm.LoadMem(asm.R3, asm.R6, localPortAt, asm.Word), // In the machine's order of bytes, unlike all others.
+		asm.LoadMem(asm.R3, asm.R6, localPortAt, asm.Word), // This one is in the machine's byte order, unlike all others.
 		asm.HostTo(asm.BE, asm.R3, asm.Half),
 		asm.StoreMem(asm.R10, keyAt+8, asm.R3, asm.Half),
 		asm.StoreImm(asm.R10, keyAt, 48, asm.Word),
@@ -164,8 +164,8 @@ func (t *Table) instructions() asm.Instructions {
 		asm.Mov.Reg(asm.R8, asm.R0),
 		asm.Mov.Reg(asm.R1, asm.R6),
 		asm.Mov.Reg(asm.R2, asm.R8),
-		// Without flags it fails if another program has chosen a socket already: that of the process to take over from, whose
-		// choice holds as long as it is attached, whatever this one returns.
+		// Without flags this fails if another program has chosen a socket already: the program of the process to take over
+		// from. Its choice holds as long as it is attached, whatever this program returns.
 		asm.Mov.Imm(asm.R3, 0),
 		asm.FnSkAssign.Call(),
 		asm.Mov.Reg(asm.R7, asm.R0),
@@ -257,7 +257,7 @@ func (t *Table) Remove(address netip.Addr) {
 }
 
 func (t *Table) drop(number uint32, p prefix) {
-	// What is not there need not be removed, and there is no other reason to fail.
+	// The only possible error is that the entry is not there.
 	_ = t.ports.Delete(keyOf(number, p))
 }
 

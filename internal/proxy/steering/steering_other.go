@@ -11,10 +11,10 @@ import (
 	"trellis/internal/lattice"
 )
 
-// Gates returns nothing here: nobody's connections are steered away.
+// Gates returns nothing here: no process steers connections.
 func Gates(lattice.ResourceRange) []netip.AddrPort { return nil }
 
-// Table is of Linux only.
+// Table exists on Linux only.
 type Table struct{}
 
 // New fails here.

@@ -11,7 +11,7 @@ type Attempt struct {
 	Err error
 	// Reused says that the connection had carried an exchange before, or had been idle.
 	Reused bool
-	// Replayable says that all of the request that was taken from the client is still there.
+	// Replayable says that all that was taken from the client of the request is still in memory.
 	Replayable bool
 	// Idempotent says that repeating the request does no harm (RFC 9110 9.2.2).
 	Idempotent bool
@@ -25,18 +25,18 @@ const (
 	GiveUp      Decision = iota
 	SameTarget           // on another connection
 	OtherTarget          // or none
-	PreferOther          // another target if there is one, else the same
+	PreferOther          // another target if there is one, otherwise the same
 )
 
-// Attempts is what has been tried for one request. The zero value is for a request that nothing has been tried for.
+// Attempts is the history of one request's attempts. The zero value is for a request without any.
 type Attempts struct {
 	same      bool // the target was asked again although it may have seen the request
 	other     bool // another target was asked
-	untouched int  // how often no target has looked at the request
+	untouched int  // how many attempts no target has looked at
 	since     time.Time
 }
 
-// Again reports whether the target has been asked before, so that a connection which has been idle must not be trusted.
+// Again reports whether the target has been asked before. Then idle connections to it may be broken as well.
 func (t *Attempts) Again() bool { return t.same || t.untouched > 0 }
 
 // Decide returns what follows a failed attempt, and after what pause. It is the same for all versions of HTTP.

@@ -22,12 +22,12 @@ type Connections interface {
 	Carrier
 	// Idle returns a connection that has been used before, or nil when none is idle.
 	Idle() *Conn
-	// Dial returns a new connection, or one that comes free meanwhile. The error is a *DialError.
+	// Dial returns a new connection, or one that becomes free meanwhile. The error is a *DialError.
 	Dial(ctx context.Context) (*Conn, error)
 }
 
-// UnknownCarrierError says that a target has no carrier for the exchange that chose it. That is a bug: routing must not
-// send such requests there.
+// UnknownCarrierError says that a target has no carrier for the exchange that chose it. That is a bug: routing must not send
+// such requests to it.
 type UnknownCarrierError struct {
 	Connector routing.Connector
 	Wanted    string
@@ -57,7 +57,7 @@ func (p *Pools) newHTTP1(to way) *HTTP1Pool { return &HTTP1Pool{pools: p, way: t
 
 func (p *Pools) newHTTP2(to way) *HTTP2Pool { return &HTTP2Pool{pools: p, way: to.counted()} }
 
-// counted returns the way to a target, which may be one without a target group.
+// counted returns the way to a target, which may have no target group.
 func (w way) counted() way {
 	if w.connections == nil {
 		w.connections = &tally.Connections{}

@@ -27,19 +27,19 @@ type Conn struct {
 
 	tcp     *net.TCPConn
 	bounded bool // bound has been called
-	taken   int  // how much of a response has been read, until that is enough to widen the connection
+	taken   int  // how much of a response has been read, counted until the connection is widened
 	widened bool
 
 	pool      *HTTP1Pool      // nil for a function
-	raw       syscall.RawConn // nil where Exchange must use Conn
-	probed    *probed         // what TLS reads from; nil without TLS
+	raw       syscall.RawConn // nil if Exchange must use Conn
+	probed    *probed         // the connection below TLS; nil without TLS
 	idleSince int64
 
 	onPeek func(fd uintptr)
 	silent bool
 	probe  [1]byte
 
-	// What follows is the state of Exchange, Read and TryRead, which raw.Read calls back.
+	// The fields below are the state of Exchange, Read and TryRead, which raw.Read calls back.
 	onReadable func(fd uintptr) bool
 	onBody     func(fd uintptr) bool
 	onTry      func(fd uintptr) bool
@@ -54,7 +54,7 @@ type Conn struct {
 type stage uint8
 
 const (
-	checking stage = iota // that the target has neither closed the connection nor sent bytes that nobody asked for
+	checking stage = iota // check that the target has neither closed the connection nor sent unasked bytes
 	sending
 	receiving
 )
@@ -67,7 +67,7 @@ func newConn(pool *HTTP1Pool, conn *net.TCPConn) *Conn {
 	return c
 }
 
-// secure makes the connection one of TLS.
+// secure makes the TLS handshake on the connection.
 func (c *Conn) secure(ctx context.Context, config *tls.Config) error {
 	c.probed = newProbed(c.Conn, c.raw)
 	secured, err := outbound.Secure(ctx, c.probed, config)
@@ -85,7 +85,7 @@ type probed struct {
 	raw     syscall.RawConn
 	probing bool
 
-	onReadable func(fd uintptr) bool // reads into b, without waiting
+	onReadable func(fd uintptr) bool // in this mode, reads into b without waiting
 	b          []byte
 	n          int
 	wait       bool
@@ -165,7 +165,7 @@ func (c *Conn) Discard() {
 	c.pool.gone()
 }
 
-// close closes the connection, which its pool still counts.
+// close closes the connection. Its pool still counts it.
 func (c *Conn) close() {
 	c.Conn.Close()
 	c.pool.pools.disconnected(c.pool.way)
@@ -205,8 +205,8 @@ func (c *Conn) Exchange(request, response []byte) (int, error) {
 	return c.received, err
 }
 
-// Send sends a part of a request whose rest is sent by others. There must be room for a response, although it is not
-// waited for. The error is a *BrokenError.
+// Send sends a part of a request; others send the rest. There must be room for a response, although Send does not wait for it.
+// The error is a *BrokenError.
 func (c *Conn) Send(part, response []byte) error {
 	if !c.bounded {
 		c.bound()
@@ -227,7 +227,7 @@ func (c *Conn) send(b []byte) error {
 	return nil
 }
 
-// run goes through the stages up to the last.
+// run goes through the stages up to the given one.
 func (c *Conn) run(request, response []byte, last stage) error {
 	c.request, c.response, c.received, c.err = request, response, 0, nil
 	c.stage, c.last = checking, last
@@ -311,7 +311,7 @@ func (c *Conn) widen() {
 	socket.WidenReceiveBuffer(c.tcp, widenBytes)
 }
 
-// TryRead reads what has come already, which may be nothing.
+// TryRead reads what has come, if anything has.
 func (c *Conn) TryRead(b []byte) (int, error) {
 	if c.raw == nil {
 		return 0, nil

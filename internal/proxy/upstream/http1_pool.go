@@ -16,7 +16,7 @@ type HTTP1Pool struct {
 	idle    []*Conn    // the one used last is at the end
 	open    int        // connections that are idle, in use or being made
 	waiting []chan *Conn
-	idling  bool // what setIdling was told
+	idling  bool // the last argument of setIdling
 	warming bool // spare connections are being made
 	closed  bool
 }
@@ -96,7 +96,7 @@ func (p *HTTP1Pool) await(ctx context.Context, turn chan *Conn) (*Conn, error) {
 		}
 	}
 	p.mu.Unlock()
-	return p.taken(ctx, <-turn) // A connection was handed over at the same moment.
+	return p.taken(ctx, <-turn) // At the same moment, a connection was handed over.
 }
 
 func (p *HTTP1Pool) taken(ctx context.Context, c *Conn) (*Conn, error) {
@@ -136,7 +136,7 @@ func (p *HTTP1Pool) gone() {
 	if len(p.waiting) > 0 {
 		turn := p.waiting[0]
 		p.waiting = p.waiting[1:]
-		turn <- nil // Whoever waits gets the place, so p.open stays as it is.
+		turn <- nil // The goroutine that waits gets the place, so p.open stays as it is.
 		return
 	}
 	p.open--

@@ -38,7 +38,7 @@ func (p *HTTP1Pool) makeSpare() {
 	p.mu.Unlock()
 }
 
-// reserveSpare counts another spare connection as open, if there is to be one.
+// reserveSpare counts another spare connection as open, if one should be made.
 func (p *HTTP1Pool) reserveSpare() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,7 +49,7 @@ func (p *HTTP1Pool) reserveSpare() bool {
 	return lacks
 }
 
-// lacksSpare reports whether a spare connection should be made. p.mu is held.
+// lacksSpare reports whether a spare connection should be made. The caller holds p.mu.
 func (p *HTTP1Pool) lacksSpare() bool {
 	cfg := &p.pools.cfg
 	return !p.closed && len(p.idle) < min(cfg.Spare, cfg.MaxIdle) && p.open < cfg.MaxConnections

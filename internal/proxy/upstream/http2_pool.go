@@ -20,7 +20,7 @@ type HTTP2Pool struct {
 	mu       sync.Mutex    // mu guards the fields below.
 	conns    []*http2.Conn // replaced, never changed
 	dialing  *http2Dial    // the attempt that is being made
-	greeting *http2.Conn   // the connection that it has made, until the target has answered
+	greeting *http2.Conn   // the connection of that attempt, until the target has sent its SETTINGS
 	freed    chan struct{} // closed when there may be room on a connection
 }
 
@@ -93,7 +93,7 @@ func (p *HTTP2Pool) await(ctx context.Context, conns []*http2.Conn, freed chan s
 	}
 }
 
-// startDial makes a connection, unless the pools are closed. p.mu is held.
+// startDial makes a connection, unless the pools are closed. The caller holds p.mu.
 func (p *HTTP2Pool) startDial(d *http2Dial) bool {
 	pools := p.pools
 	pools.mu.Lock()
@@ -129,7 +129,7 @@ func (p *HTTP2Pool) run(d *http2Dial) {
 	}
 	c.Serve()
 	conn.Close()
-	p.dialed(d, nil, errNotH2) // It does nothing if the attempt has ended already.
+	p.dialed(d, nil, errNotH2) // dialed does nothing if the attempt has ended already.
 	p.forget(c)
 }
 

@@ -30,9 +30,9 @@ func (p *inProcess) Dial(context.Context) (*Conn, error) {
 	return &Conn{Conn: inProcessConn{p.connect(p.target)}, bounded: true, widened: true}, nil
 }
 
-// InvocationError says that what serves a target in this process has not answered a request. A function may have been invoked,
-// so that there must not be another attempt (docs.aws.amazon.com/vpc-lattice/latest/ug/lambda-functions.html: one invocation
-// for a request).
+// InvocationError says that the code that serves a target in this process has not answered a request. A function may have been
+// invoked, so there must not be another attempt (docs.aws.amazon.com/vpc-lattice/latest/ug/lambda-functions.html: one
+// invocation for a request).
 type InvocationError struct{ Err error }
 
 func (e *InvocationError) Error() string { return e.Err.Error() }

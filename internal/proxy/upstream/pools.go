@@ -1,7 +1,6 @@
 // Package upstream is the way of requests to targets. It has a Carrier for each target, which keeps connections of the version
 // of HTTP that the target speaks; it makes and bounds connections, and it decides whether another attempt may follow a failed
-// one. It moves bytes and streams and knows where a request was broken off, but not what they mean: that is the business of
-// exchange and downstream.
+// one. It moves bytes and streams and knows where a request was broken off. What they mean, exchange and downstream know.
 //
 // Invariant: a connection of HTTP/1.1 has one owner. Idle and Dial hand it out, Release and Discard take it back.
 package upstream
@@ -48,7 +47,7 @@ type Config struct {
 	HTTP2 *http2.Endpoint
 }
 
-// Pools makes the pools of all targets, and does what must be done now and then for all of them.
+// Pools makes the pools of all targets, and sweeps them.
 type Pools struct {
 	cfg      Config
 	http1TLS *tls.Config
@@ -136,9 +135,9 @@ func (p *Pools) Dial(ctx context.Context, address netip.AddrPort) (*Conn, error)
 
 // Usage is how many connections to targets there are.
 type Usage struct {
-	Open  int // 0 without a limit
-	Idle  int // those of HTTP/1.1, at the last Sweep
-	Limit int // 0: none
+	Open  int // 0 if there is no limit
+	Idle  int // idle connections of HTTP/1.1 at the last Sweep
+	Limit int // 0 means no limit
 }
 
 // Usage returns how many connections to targets there are. It takes no lock.
@@ -150,7 +149,7 @@ func (p *Pools) Usage() Usage {
 	return u
 }
 
-// way is where a pool's connections lead to.
+// way is the way to a target, which a pool's connections take.
 type way struct {
 	address     netip.AddrPort
 	tls         bool
@@ -176,7 +175,7 @@ func (p *Pools) connect(ctx context.Context, to way, secure func(context.Context
 	}
 	if err != nil {
 		p.room.leave()
-		if !errors.Is(err, context.Canceled) { // Nobody wants the connection any more.
+		if !errors.Is(err, context.Canceled) { // The connection is not needed any more.
 			to.connections.Errors.Add(1)
 			if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 				to.connections.Timeouts.Add(1)
@@ -188,7 +187,7 @@ func (p *Pools) connect(ctx context.Context, to way, secure func(context.Context
 	return conn, nil
 }
 
-// disconnected undoes what connect has taken for a connection.
+// disconnected gives back what connect has taken for a connection.
 func (p *Pools) disconnected(to way) {
 	p.room.leave()
 	to.connections.Open.Add(-1)

@@ -54,7 +54,7 @@ func (r *room) await(ctx context.Context) error {
 	again := time.NewTicker(roomInterval)
 	defer again.Stop()
 	for {
-		r.closeIdle(cap(r.places)/32 + 1) // Some at once: looking for them costs more than closing them.
+		r.closeIdle(cap(r.places)/32 + 1) // Several are closed at once, since looking for them costs more than closing them.
 		select {
 		case r.places <- struct{}{}:
 			return nil

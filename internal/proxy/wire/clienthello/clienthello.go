@@ -1,7 +1,7 @@
 // Package clienthello finds the server name in the first message of a TLS connection, which says where the connection goes
 // before anybody answers it. It reads no more of the message than it needs to be sure of that name: the other extensions are
-// left to implementations of TLS. It is stricter than they are about what it does read, so that none of them finds another
-// name in the same bytes.
+// left to implementations of TLS. It is stricter than they are about the parts that it reads, so that none of them finds
+// another name in the same bytes.
 //
 // Package proxy calls it with what a client has sent; the bytes stay as they are.
 package clienthello
@@ -47,7 +47,7 @@ func Parse(b []byte) (serverName []byte, n int, err error) {
 
 // join returns the body of the first message, which may be spread over records, and the length of these.
 func join(b []byte) (message []byte, n int, err error) {
-	var whole []byte // with the header of the message; a part of b if it is in one record
+	var whole []byte // the message with its header; a part of b if it is in one record
 	for at := 0; ; {
 		rest := b[at:]
 		if err := checkRecord(rest); err != nil {
@@ -83,7 +83,7 @@ func join(b []byte) (message []byte, n int, err error) {
 	}
 }
 
-// checkRecord checks as much as there is of a record's header.
+// checkRecord checks a record's header, as far as it has come.
 func checkRecord(b []byte) error {
 	if len(b) > 0 && b[0] != typeHandshake {
 		return NoHandshake
@@ -135,7 +135,7 @@ func find(body []byte) ([]byte, error) {
 		return nil, Malformed
 	}
 	if len(r) == 0 {
-		return nil, nil // There are no extensions, which was common before TLS 1.2.
+		return nil, nil // A ClientHello without extensions was common before TLS 1.2.
 	}
 	extensions := r.vector(2)
 	if r == nil || len(r) != 0 {
@@ -195,7 +195,7 @@ func isNameByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_'
 }
 
-// reader is what has not been read yet. It becomes nil, and stays nil, when more is read than there is.
+// reader is the unread rest. A read beyond its end makes it nil, and it stays nil.
 type reader []byte
 
 func (r *reader) skip(n int) []byte {

@@ -32,7 +32,7 @@ var violationTexts = [...]string{
 // Error returns what is wrong, in a few words.
 func (v Violation) Error() string { return violationTexts[v] }
 
-// Alert returns the alert to answer with (RFC 8446 6.2).
+// Alert returns the alert for the client (RFC 8446 6.2).
 func (v Violation) Alert() byte {
 	const (
 		unexpectedMessage = 10

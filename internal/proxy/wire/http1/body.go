@@ -1,6 +1,6 @@
 package http1
 
-// Framing is how the end of a body is known.
+// Framing says how the end of a body is found.
 type Framing uint8
 
 // The framings.
@@ -55,7 +55,7 @@ func (b *Body) start(framing Framing, length int64) {
 // Done reports whether all of the body has been taken.
 func (b *Body) Done() bool { return b.ended }
 
-// Remaining returns how many bytes are yet to come, if that is known: of a body by length.
+// Remaining returns how many bytes of a body by length are yet to come.
 func (b *Body) Remaining() int64 { return b.remaining }
 
 // Skip notes that n bytes of a body by length have passed elsewhere.
@@ -83,7 +83,7 @@ func (b *Body) Take(p []byte, framing bool) (kept, taken int, err error) {
 	}
 }
 
-// End takes up the end of the connection, which is a violation unless it is the body's end.
+// End takes up the end of the connection. It is a violation unless it also ends the body.
 func (b *Body) End() error {
 	if b.ended {
 		return nil

@@ -2,7 +2,7 @@ package http1
 
 const (
 	maxChunkDigits     = 16
-	maxExtensionsBytes = 16 << 10 // of one body
+	maxExtensionsBytes = 16 << 10 // limits for one body
 	maxTrailersBytes   = 8 << 10
 	maxTrailerFields   = 50
 )
@@ -12,8 +12,8 @@ const (
 type Chunked struct {
 	state      chunkState
 	digits     int
-	remaining  int64 // of the chunk's size line while it is read, then of its data
-	extensions int   // bytes seen
+	remaining  int64 // the value of the size line while it is read, then the rest of the chunk's data
+	extensions int   // how many bytes it has seen
 	trailers   []byte
 	fields     Head // the trailers, once they are complete
 }
@@ -155,7 +155,7 @@ func (c *Chunked) trailerByte(b byte) error {
 	c.trailers = append(c.trailers, b)
 	n := len(c.trailers)
 	if b == '\n' && (n < 2 || c.trailers[n-2] != '\r') {
-		return BadLineEnd // At once: a sender that ends lines like that will send no CRLF, but wait for a response.
+		return BadLineEnd // At once: a sender that ends lines like that waits for a response.
 	}
 	if b != '\n' || n < 4 || string(c.trailers[n-4:]) != "\r\n\r\n" {
 		return nil

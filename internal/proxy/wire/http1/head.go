@@ -20,17 +20,17 @@ const LoopName = "trellis"
 
 // Field is one header line, as offsets into the bytes of its head. MaxHeadBytes keeps them within 16 bits.
 type Field struct {
-	Start      uint16 // of the line, which is where the name starts
+	Start      uint16 // the start of the line, and of the name
 	NameEnd    uint16
 	ValueStart uint16
 	ValueEnd   uint16
-	End        uint16 // of the line, after its CRLF
+	End        uint16 // the end of the line, after its CRLF
 	Name       Name
 	// Named says that a Connection line names the field: it is meant for the next hop alone (RFC 9110 7.6.1).
 	Named bool
 }
 
-// Head is what requests and responses have in common: the version and the header lines.
+// Head has the parts that requests and responses share: the version and the header lines.
 type Head struct {
 	// Bytes is the whole head once it is complete, from the first line to the empty one.
 	Bytes  []byte
@@ -41,7 +41,7 @@ type Head struct {
 	ContentLength int64
 	// Chunked says that the body has the transfer coding chunked.
 	Chunked bool
-	// Close, KeepAlive and Upgrade are the options of the Connection lines that have a meaning here.
+	// Close, KeepAlive and Upgrade are the options of Connection lines that the proxy acts on.
 	Close     bool
 	KeepAlive bool
 	Upgrade   bool
@@ -55,8 +55,8 @@ type Head struct {
 	Hops int
 
 	host      int16 // index of the Host line, or -1
-	line      int   // where the first line starts that has not been parsed
-	seen      int   // how much has been looked at while a line was incomplete
+	line      int   // the start of the first line that has not been parsed
+	seen      int   // how far an incomplete line has been searched for its end
 	maxFields int
 	named     int // how many options of Connection lines name other fields
 }
@@ -153,7 +153,7 @@ func (h *Head) parseFields(b []byte) (int, error) {
 		}
 		if b[i] != ':' || i == start {
 			if b[i] != '\r' || i != start {
-				return 0, BadFieldName // Also a folded line, and a space before the colon.
+				return 0, BadFieldName // This also refuses a folded line, and a space before the colon.
 			}
 			if i+1 == len(b) {
 				return h.incomplete(b, start)
@@ -235,7 +235,7 @@ func (h *Head) interpret(name Name, value []byte) error {
 		options(value, h.passed)
 	case Connection:
 		options(value, h.connectionOption)
-		if h.named > h.maxFields { // Each of them is compared with every line.
+		if h.named > h.maxFields { // Each option is compared with every line.
 			return TooManyFields
 		}
 	case TE:
@@ -306,8 +306,8 @@ func (h *Head) finish(b []byte) error {
 	return nil
 }
 
-// mark marks the fields that a connection option names. Those that say where the message goes and where it ends are
-// not the sender's to remove (RFC 9110 7.6.1); they are replaced anyway.
+// mark marks the fields that a connection option names. A sender must not remove those that say where the message goes and
+// where it ends (RFC 9110 7.6.1); they are replaced anyway.
 func (h *Head) mark(option []byte) {
 	for i := range h.Fields {
 		f := &h.Fields[i]

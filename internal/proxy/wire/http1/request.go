@@ -13,14 +13,14 @@ type Request struct {
 	Path []byte
 	// Query is the rest of the request target, with its question mark; empty when there is none.
 	Query []byte
-	// Host is the host and port that the request is for: those of an absolute request target, which win, or the value
-	// of the Host line. It is nil in an HTTP/1.0 request without either.
+	// Host is the host and port that the request is for: those of an absolute request target, which take precedence, or the
+	// value of the Host line. It is nil in an HTTP/1.0 request without either.
 	Host []byte
 	// Absolute says that the request target was in absolute form, so that Host need not be what the Host line says.
 	Absolute bool
 }
 
-// Reset forgets everything; the next Parse starts a new head.
+// Reset forgets everything, so that the next Parse starts a new head.
 func (r *Request) Reset() {
 	r.reset(maxRequestFields)
 	*r = Request{Head: r.Head}
@@ -177,8 +177,8 @@ func (r *Request) checkHost() error {
 	return nil
 }
 
-// validHost reports whether b is a host with or without a port. Percent encoding and user information are refused: nobody
-// sends them, and not everybody reads them in the same way.
+// validHost reports whether b is a host with or without a port. Percent encoding and user information are refused: no client
+// sends them, and implementations read them in different ways.
 func validHost(b []byte) bool {
 	i := 0
 	if b[0] == '[' {

@@ -1,7 +1,7 @@
 package http1
 
-// Violation is a breach of the protocol. Each is a reason to refuse the message and to close the connection: after it
-// nobody can say where the next message starts.
+// Violation is a breach of the protocol. Each is a reason to refuse the message and to close the connection, since the start
+// of the next message is not known.
 type Violation uint8
 
 // The violations.

@@ -11,7 +11,7 @@ const (
 	requestBlock blockKind = iota
 	responseBlock
 	trailerBlock
-	ignoredBlock // of a stream that has ended; decoded all the same, since it changes the decoder's table
+	ignoredBlock // a block of a stream that has ended; it is decoded all the same, since it changes the decoder's table
 )
 
 // block is a header block while it is decoded. Its fields are collected as the lines of an HTTP/1.1 head.
@@ -31,11 +31,11 @@ type block struct {
 	path      string
 	host      string
 	status    int
-	seen      pseudo // which pseudo-header fields
-	regular   bool   // a field of another kind has come
-	length    int64  // Content-Length, or -1
+	seen      pseudo // the pseudo-header fields that have come
+	regular   bool   // a regular field has come
+	length    int64  // the value of content-length, or -1
 	tooLarge  bool
-	// malformed says what is wrong with it (RFC 9113 8.1.1).
+	// malformed says what is wrong with the block (RFC 9113 8.1.1).
 	malformed string
 }
 
@@ -125,7 +125,7 @@ func (b *block) add(f hpack.HeaderField) {
 	b.lines = appendLine(b.lines, f.Name, f.Value)
 }
 
-// bytesOf returns how large the head becomes with the field.
+// bytesOf returns the size of the head with the field.
 func (b *block) bytesOf(f hpack.HeaderField) int {
 	return len(b.lines) + len(b.cookie) + len(b.method) + len(b.authority) + len(b.host) + len(b.path) +
 		len(f.Name) + len(f.Value) + len(": \r\n")
@@ -173,7 +173,7 @@ func (b *block) addPseudo(f hpack.HeaderField) {
 	b.seen |= which
 }
 
-// finish checks what can be checked only once all fields are known.
+// finish makes the checks that need all fields.
 func (b *block) finish() {
 	if b.malformed != "" || b.tooLarge {
 		return

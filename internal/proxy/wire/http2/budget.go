@@ -1,7 +1,7 @@
 package http2
 
-// These bound what a peer may do that costs us something and the peer nothing. A peer that uses the protocol as it is meant to
-// be used earns what it needs: bodies and finished streams pay back.
+// These bound what costs this side something and the peer nothing. A peer that uses the protocol as intended earns what it
+// needs: bodies and finished streams pay back.
 const (
 	// resetBurst is how many streams may fail or be cancelled in a row, resetsPerSecond how fast that is forgiven.
 	// Rapid reset (CVE-2023-44487) needs thousands; a client whose deadlines pass needs a few.
@@ -22,7 +22,7 @@ const (
 type budget struct {
 	resets   int
 	controls int
-	received int // bytes of bodies that nothing has been paid back for
+	received int // bytes of bodies for which nothing has been paid back yet
 	since    int64
 }
 

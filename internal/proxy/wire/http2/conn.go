@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	readerBytes = 4 << 10 // Larger payloads are read past it.
+	readerBytes = 4 << 10 // the size of the read buffer; larger payloads bypass it
 	// maxFrameBytes is the smallest and the usual bound of a frame's payload (RFC 9113 4.2). We take and send no larger.
 	maxFrameBytes = 16 << 10
 	initialWindow = 65535
@@ -32,7 +32,7 @@ const (
 	MaxDiscardBytes = 16 << 20
 )
 
-// drainPing is the PING whose answer says that the client has seen the first GOAWAY.
+// drainPing is the PING whose acknowledgement says that the client has seen the first GOAWAY.
 var drainPing = [8]byte{'d', 'r', 'a', 'i', 'n', 'i', 'n', 'g'}
 
 // past is a deadline that has passed.
@@ -42,15 +42,15 @@ var past = time.Unix(1, 0)
 type Conn struct {
 	endpoint     *Endpoint
 	conn         net.Conn
-	client       bool // we are the client
+	client       bool // this side is the client
 	handle       func(*Stream)
-	onRoom       func() // called when there is room for a stream again
+	onRoom       func() // called when there is room for another stream
 	onGreeting   func() // called when the peer's SETTINGS have come
 	streamWindow int32
 	connWindow   int32
 	allowance    Allowance // of the responses to our client
 
-	// What follows belongs to the goroutine that reads.
+	// The fields below belong to the goroutine that reads.
 	reader  *bufio.Reader
 	framer  *wire.Framer
 	decoder *hpack.Decoder
@@ -60,41 +60,41 @@ type Conn struct {
 	heard   atomic.Int64   // when the last frame came
 
 	mu            sync.Mutex // mu guards the fields below, and what streams say that it guards.
-	calls         []func()   // to be called once mu is free
+	calls         []func()   // calls to make once mu is free
 	out           *output    // nil when there is nothing to write
 	writing       bool
-	written       sync.Cond // that nobody is writing any more
+	written       sync.Cond // signals that no goroutine is writing
 	writingSince  int64
-	waiting       []*Stream // which wait for sendWindow or for room in out, in turn
+	waiting       []*Stream // streams that wait for sendWindow or for room in out, in turn
 	streams       map[uint32]*Stream
 	handlers      int       // streams that are being handled, or about to be
-	starting      []*Stream // which are to be handled
+	starting      []*Stream // streams that wait for a handler
 	idle          []handler // the last is the one that was busy last
 	unused        int       // how many of idle have not been needed since the last Sweep
 	finished      bool      // no stream will start any more
 	lastPeerID    uint32    // the highest stream that the peer has opened
-	lastOwnID     uint32    // the highest stream that we have opened
+	lastOwnID     uint32    // the highest stream that this side has opened
 	closed        []closedStream
 	nextClosed    int
 	sendWindow    int64
 	recvWindow    int64
-	owed          int // what the peer may send beyond recvWindow, but has not been told of
+	owed          int // credit beyond recvWindow that has not been announced to the peer
 	peerWindow    int32
 	peerStreams   uint32
 	tableChanged  bool // the next block must say that there is no table
 	budget        budget
 	draining      bool
 	drainSince    int64
-	settled       bool   // lastTaken holds
+	settled       bool   // lastTaken is valid
 	lastTaken     uint32 // later streams of the peer are not taken any more
 	goneAway      bool   // the peer takes no more streams
 	full          bool   // Open has returned ErrFull
 	answered      bool   // the target has sent a response
-	large         int    // how many small responses may follow before no large one is expected
+	large         int    // how many small responses in a row end the expectation of a large one
 	queued        uint64 // how many bytes have been taken from out to be written
-	begun         uint64 // how many of them may have been sent
+	begun         uint64 // how many of them may have reached the peer
 	idleSince     int64
-	headSince     int64 // since when a head is incomplete, or 0
+	headSince     int64 // when the incomplete head began, or 0
 	greeted       bool  // the peer's SETTINGS have come
 	err           error // why the connection has ended
 	writeErr      error // why nothing can be written any more, although there may be something to be read
@@ -105,8 +105,8 @@ type Conn struct {
 // closedStream is a stream that has ended not long ago.
 type closedStream struct {
 	id    uint32
-	reset bool // by us: the peer may not know yet
-	// late is how many bytes of DATA may still come: what was left of the stream's window when we reset it.
+	reset bool // this side ended it: the peer may not know yet
+	// late is how many bytes of DATA may still come: the rest of the stream's window when this side reset it.
 	late int32
 }
 
@@ -139,7 +139,7 @@ func (e *Endpoint) newConn(conn net.Conn, early []byte) *Conn {
 	return c
 }
 
-// source reads from the connection. Before it waits, it has what must be written written.
+// source reads from the connection. Before it waits, it starts the writing of pending frames.
 type source struct {
 	c     *Conn
 	early []byte
@@ -180,7 +180,7 @@ func (c *Conn) Serve() (lingers bool) {
 	return lingers
 }
 
-// introduce sends our preface, before anything else (RFC 9113 3.4).
+// introduce sends this side's preface, before anything else (RFC 9113 3.4).
 func (c *Conn) introduce() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -216,7 +216,7 @@ func (c *Conn) greet() error {
 	return nil
 }
 
-// finish tells the peer, and all who wait, why the connection ends.
+// finish tells the peer and all that wait why the connection ends.
 func (c *Conn) finish(err error) (lingers bool) {
 	c.mu.Lock()
 	c.start()
@@ -242,13 +242,13 @@ func (c *Conn) finish(err error) (lingers bool) {
 	}
 	if lingers {
 		c.conn.SetReadDeadline(time.Time{})
-		c.conn.SetWriteDeadline(time.Now().Add(c.lastWriteTime)) // For a write that has begun.
+		c.conn.SetWriteDeadline(time.Now().Add(c.lastWriteTime)) // The deadline is for a write that has begun.
 		c.writeLast()
 	}
 	writes := c.writing
 	c.unlock()
 	if lingers && writes {
-		// A peer may be busy sending, and begin to read only once that is through.
+		// A peer may be busy sending, and read only after that.
 		io.Copy(io.Discard, io.LimitReader(c.conn, MaxDiscardBytes))
 	}
 	c.mu.Lock()
@@ -272,7 +272,7 @@ func (c *Conn) Abort() {
 	c.abort(ErrAborted)
 }
 
-// abort ends everything at once. c.mu is held.
+// abort ends everything at once. The caller holds c.mu.
 func (c *Conn) abort(err error) {
 	if c.err == nil {
 		c.err = err
@@ -292,7 +292,7 @@ func (c *Conn) breakStreams(err error) {
 	}
 }
 
-// Drain lets the streams that are open finish and takes no more. It may be called again and again.
+// Drain lets the open streams finish and takes no new ones. It may be called repeatedly.
 func (c *Conn) Drain() {
 	c.mu.Lock()
 	defer c.unlock()
@@ -304,7 +304,7 @@ func (c *Conn) Drain() {
 		c.endIfIdle()
 		return
 	}
-	// Two steps, so that a request that is on its way is not lost (RFC 9113 6.8).
+	// There are two steps, so that a request on its way is not lost (RFC 9113 6.8).
 	c.appendGoAway(maxStreamID, wire.ErrCodeNo, "")
 	c.appendPing(false, drainPing)
 	c.writeSoon()

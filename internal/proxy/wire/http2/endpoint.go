@@ -1,16 +1,16 @@
 // Package http2 speaks HTTP/2 on both sides of the proxy: to clients as a server, to targets as a client. It knows
-// frames, streams, flow control and header blocks (RFC 9113, RFC 7541), and how peers abuse them. Where a request goes and
-// what its headers mean is the business of downstream/http2 and upstream, which call it.
+// frames, streams, flow control and header blocks (RFC 9113, RFC 7541), and how peers abuse them. Its callers,
+// downstream/http2 and upstream, decide where a request goes and what its headers mean.
 //
 // A connection has one goroutine that reads frames. The methods of a stream block, as those of a socket do. Frames to be sent
-// are collected in one buffer. Whoever adds to it writes it out, unless somebody is doing so already; so streams that respond
-// at the same time share a system call.
+// are collected in one buffer. A goroutine that adds to it writes it out, unless another one is doing so already. So streams
+// that respond at the same time share a system call.
 //
 // Heads are handed over as HTTP/1.1 would write them, so that one parser decides for all versions what is well formed.
 //
 // Invariant: a peer may send no more than a window ahead of what the other side of the proxy has taken, so that nothing
 // here holds more than a window per stream, and keptBytes of a request that may have to be sent again. Targets' windows are
-// small at first; what they grow by is taken from the client's Allowance, and given back.
+// small at first. Their growth is taken from the client's Allowance, and given back.
 package http2
 
 import (
@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Config bounds what peers may do. All fields must be set, those about clients only of an endpoint that serves.
+// Config bounds what peers may do. All fields must be set; those about clients only for an endpoint that serves.
 type Config struct {
 	// Now returns a time in milliseconds that never goes back. It need not be exact.
 	Now func() int64
@@ -41,7 +41,7 @@ type Config struct {
 	StallTimeout time.Duration
 }
 
-// Endpoint is what all connections share.
+// Endpoint has what all connections share.
 type Endpoint struct {
 	cfg     Config
 	chunks  sync.Pool // of *chunk

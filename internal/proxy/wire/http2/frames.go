@@ -60,8 +60,8 @@ func (c *Conn) spendControl() error {
 	return c.budget.control(c.endpoint.cfg.Now())
 }
 
-// spendLate counts a frame for a stream that we have ended, which may have been on its way. Of a target many are, since its
-// connection is shared by clients that cancel requests.
+// spendLate counts a frame for a stream that this side has ended: it may have been on its way. From a target many are, since
+// clients that cancel requests share its connection.
 func (c *Conn) spendLate(now int64) error {
 	if c.client {
 		return nil
@@ -107,7 +107,7 @@ func (c *Conn) process(frame wire.Frame) error {
 	case *wire.RSTStreamFrame:
 		return c.processReset(f, now)
 	case *wire.PushPromiseFrame:
-		return protocolError("PUSH_PROMISE") // Our SETTINGS forbid it to servers, and the RFC to clients.
+		return protocolError("PUSH_PROMISE") // This side's SETTINGS forbid it to servers, and the RFC to clients.
 	}
 	if err := c.budget.control(now); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (c *Conn) process(frame wire.Frame) error {
 	return nil
 }
 
-// isIdle reports whether nobody has opened the stream yet.
+// isIdle reports whether the stream has not been opened yet.
 func (c *Conn) isIdle(id uint32) bool {
 	if (id%2 == 1) == c.client {
 		return id > c.lastOwnID
@@ -162,7 +162,8 @@ func (c *Conn) processData(f *wire.DataFrame, now int64) error {
 		c.credit(size)
 		switch closed := c.closedHow(id); {
 		case closed != nil && closed.reset && size > 0 && size <= int(closed.late):
-			// It was on its way when we reset the stream. A busy client may have sent a whole window in pieces of a byte.
+			// It was on its way when this side reset the stream. A busy client may have sent a whole window in pieces of a
+			// byte.
 			closed.late -= int32(size)
 			return nil
 		case closed != nil && closed.reset, c.settled && id > c.lastTaken:
@@ -264,7 +265,7 @@ func (c *Conn) processReset(f *wire.RSTStreamFrame, now int64) error {
 	if f.ErrCode == wire.ErrCodeRefusedStream && c.client {
 		err = &UnprocessedError{err}
 	}
-	if !s.answered { // Otherwise the peer has waited for our response, and so cannot do this fast.
+	if !s.answered { // Otherwise the peer has waited for a response, and so cannot do this fast.
 		if excess := c.spendReset(now); excess != nil {
 			return excess
 		}
@@ -436,7 +437,7 @@ func (c *Conn) takeRequest(b *block) error {
 		s.remaining = b.length
 	}
 	c.handlers++
-	// What has come with the head is read first: it may be the whole body.
+	// First read what has come with the head: it may be the whole body.
 	c.starting = append(c.starting, s)
 	if b.malformed != "" || b.ended {
 		c.start()

@@ -6,7 +6,7 @@ import wire "golang.org/x/net/http2"
 // which would have to grow again each time if each stream had a goroutine: that was 8 % of the CPU time of a small gRPC call.
 type handler chan *Stream
 
-// start has the new streams handled. c.mu is held.
+// start gives the new streams to handlers. The caller holds c.mu.
 func (c *Conn) start() {
 	for i, s := range c.starting {
 		c.starting[i] = nil
@@ -47,13 +47,13 @@ func (c *Conn) handleStream(s *Stream) {
 	c.handle(s)
 }
 
-// dismissUnused ends the handlers that have been idle since its last call. c.mu is held.
+// dismissUnused ends the handlers that have been idle since its last call. The caller holds c.mu.
 func (c *Conn) dismissUnused() {
 	c.dismiss(min(c.unused, len(c.idle)))
 	c.unused = len(c.idle)
 }
 
-// dismiss ends the n handlers that have been idle for longest. c.mu is held.
+// dismiss ends the n handlers that have been idle for longest. The caller holds c.mu.
 func (c *Conn) dismiss(n int) {
 	for _, h := range c.idle[:n] {
 		close(h)

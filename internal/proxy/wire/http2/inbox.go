@@ -56,7 +56,8 @@ func (b *inbox) read(e *Endpoint, p []byte) (n int) {
 	return n
 }
 
-// take moves whole chunks into the part, as many as it has room for. What is kept is copied, up to limit bytes of it.
+// take moves whole chunks into the part, as many as it has room for. If the bytes must be kept, it copies up to limit bytes
+// instead.
 func (b *inbox) take(e *Endpoint, part *Part, limit int) {
 	if !b.keeps {
 		n := min(len(b.chunks), partChunks)
@@ -88,10 +89,10 @@ func (b *inbox) remove(n int) {
 	b.chunks = b.chunks[:rest]
 }
 
-// keep has what is taken from now on kept. Nothing must have been taken.
+// keep keeps all that is taken from now on. Nothing must have been taken before.
 func (b *inbox) keep() { b.keeps = true }
 
-// forget ends that, and drops what has been kept.
+// forget ends keeping, and drops what was kept.
 func (b *inbox) forget(e *Endpoint) {
 	if b.next < len(b.chunks) && b.chunks[b.next].start == b.chunks[b.next].end {
 		b.next++
@@ -111,7 +112,7 @@ func (b *inbox) rewind() (n int) {
 	return n
 }
 
-// drop forgets everything. It returns how much there was to be taken.
+// drop forgets everything. It returns how much had not been taken.
 func (b *inbox) drop(e *Endpoint) int {
 	length := b.length
 	b.free(e, len(b.chunks))

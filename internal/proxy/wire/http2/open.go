@@ -8,14 +8,14 @@ import (
 // ErrFull says that a connection has no room for another stream.
 var ErrFull = errors.New("the connection has no room for another stream")
 
-// Request says what follows a request's header block.
+// Request says what follows the header block of a request.
 type Request struct {
 	// Ended says that there is no body, and More that Send will be called at once.
 	Ended bool
 	More  bool
 	// ToHead says that the response has no body: the method is HEAD.
 	ToHead bool
-	// Allowance is the client's. Without one the window of the response does not grow.
+	// Allowance is the client's Allowance. Without one the window of the response does not grow.
 	Allowance *Allowance
 }
 

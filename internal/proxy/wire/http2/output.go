@@ -10,7 +10,7 @@ import (
 
 const (
 	outputBytes = 4 << 10
-	// maxOutputBytes is how much waits to be written before bodies have to wait.
+	// maxOutputBytes is how much may wait to be written until bodies must wait.
 	maxOutputBytes  = 64 << 10
 	frameHeadBytes  = 9
 	maxPooledOutput = 2 * maxOutputBytes
@@ -29,7 +29,7 @@ func (e *Endpoint) release(o *output) {
 	}
 }
 
-// buffer returns where frames are appended. c.mu is held here and in all of what follows.
+// buffer returns the buffer to which frames are appended. The caller of this and of the functions below holds c.mu.
 func (c *Conn) buffer() *output {
 	if c.out == nil {
 		c.out = c.endpoint.outputs.Get().(*output)
@@ -37,7 +37,7 @@ func (c *Conn) buffer() *output {
 	return c.out
 }
 
-// write writes what there is, unless somebody else is writing, who will write this too. It unlocks c.mu meanwhile.
+// write writes all pending frames, unless another goroutine is writing, which will write these too. It unlocks c.mu meanwhile.
 func (c *Conn) write() {
 	if c.writing || c.out == nil {
 		return
@@ -50,7 +50,7 @@ func (c *Conn) write() {
 	c.writeAll()
 }
 
-// writeSoon has a goroutine write what there is. The goroutine that reads must not wait for the peer to read.
+// writeSoon writes the pending frames on another goroutine. The goroutine that reads must not wait for the peer to read.
 func (c *Conn) writeSoon() {
 	if c.err == nil {
 		c.writeLast()
@@ -62,7 +62,7 @@ func (c *Conn) writeLast() {
 	if c.writing || c.out == nil {
 		return
 	}
-	c.writing, c.writingSince = true, c.endpoint.cfg.Now() // Before Sweep can see it.
+	c.writing, c.writingSince = true, c.endpoint.cfg.Now() // This must be set before Sweep can see the connection.
 	c.running.Go(func() {
 		c.mu.Lock()
 		defer c.unlock()
@@ -90,7 +90,7 @@ func (c *Conn) writeAll() {
 	c.written.Broadcast()
 }
 
-// appended returns how many bytes have been given to be written in all.
+// appended returns how many bytes have been appended in all.
 func (c *Conn) appended() uint64 {
 	if c.out == nil {
 		return c.queued
@@ -98,11 +98,11 @@ func (c *Conn) appended() uint64 {
 	return c.queued + uint64(len(c.out.frames))
 }
 
-// finalReadTime is for how long a target is read from to which nothing can be written: it may have sent a GOAWAY before.
+// finalReadTime bounds how long a target is read from after writing to it has failed: it may have sent a GOAWAY before.
 const finalReadTime = time.Second
 
-// writeFailed ends a connection to which nothing can be written. A target may have said which requests it has looked at, in
-// what has not been read yet.
+// writeFailed ends a connection to which nothing can be written. In the bytes that are still unread, a target may have said
+// which requests it has looked at.
 func (c *Conn) writeFailed(err error) {
 	if !c.client || c.err != nil {
 		c.abort(err)

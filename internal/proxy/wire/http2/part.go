@@ -4,13 +4,13 @@ package http2
 const partChunks = 8
 
 // Part is a part of a body on its way from one stream to another. It stays in the memory into which it was read, so that it
-// takes no other while it cannot be sent.
+// needs no other memory while it waits.
 type Part struct {
 	endpoint *Endpoint
 	chunks   [partChunks]*chunk
 	first    int // the first of chunks that has not been released
 	count    int
-	flat     []byte // more, in memory that is not ours
+	flat     []byte // more bytes, in memory that the caller keeps
 	length   int
 }
 

@@ -15,37 +15,37 @@ const maxInterim = 10
 type Stream struct {
 	conn      *Conn
 	id        uint32
-	noBody    bool       // a response that has none, whatever its head says
+	noBody    bool       // a response without a body, whatever its head says
 	allowance *Allowance // pays for the growth of window; nil if it does not grow
-	opened    int64      // when we have opened it
+	opened    int64      // when this side opened it
 	reused    bool       // a target had answered on the connection before
 
-	readable sync.Cond // that there is something to read, or nothing to wait for
+	readable sync.Cond // signals that there is something to read, or nothing to wait for
 	writable sync.Cond // the same for sending
 
 	// conn.mu guards the fields below.
-	heads       [][]byte // that have come and have not been taken
-	final       bool     // the head has come that is followed by the body
+	heads       [][]byte // heads that have come and have not been taken
+	final       bool     // the head before the body has come
 	inbox       inbox
 	trailers    []byte
-	remaining   int64 // what Content-Length says is yet to come, or -1
+	remaining   int64 // how much is yet to come by content-length, or -1
 	remoteEnded bool
 	localEnded  bool
 	readErr     error // why nothing more can be read
 	sendErr     error // why nothing more can be sent
-	stopped     error // why nobody should wait for more to read
+	stopped     error // why reads must not wait any more
 	recvWindow  int32
 	sendWindow  int32
-	owed        int   // what the peer may send beyond recvWindow, but has not been told of
+	owed        int   // credit beyond recvWindow that has not been announced to the peer
 	window      int   // how much the peer may send ahead: recvWindow, owed, and what has come and has not been credited
 	came        int   // how much of the body has come
-	resized     int64 // when it was decided how large window is
+	resized     int64 // when the size of window was last decided
 	taken       int   // what has been read, but not credited
 	repaid      int   // how much of inbox has been credited, before it was put back
 	onBroken    func()
 	isWaiting   bool
 	answered    bool   // a head has been sent
-	writtenAt   uint64 // where in all that the connection writes the stream begins, if we have opened it
+	writtenAt   uint64 // the position of the stream's first byte in all that the connection writes, if this side opened it
 	gone        bool   // it is not in conn.streams any more
 	closed      bool
 }
@@ -57,7 +57,7 @@ func (c *Conn) newStream(id uint32) *Stream {
 	return s
 }
 
-// OnBroken has f called when the stream is reset or its connection ends, at once if that has happened already.
+// OnBroken calls f when the stream is reset or its connection ends, at once if that has happened already.
 func (s *Stream) OnBroken(f func()) {
 	c := s.conn
 	c.mu.Lock()
@@ -116,7 +116,7 @@ func (s *Stream) Take(part *Part) error {
 	return nil
 }
 
-// awaitBody waits for something to read. It returns how much may be taken at once: no more than can still be kept.
+// awaitBody waits for something to read. It returns how much may be taken at once, at most as much as can still be kept.
 func (s *Stream) awaitBody() (limit int, err error) {
 	for s.inbox.length == 0 {
 		if err := s.ended(); err != nil {
@@ -151,7 +151,7 @@ func (s *Stream) ended() error {
 }
 
 // keptBytes is how much of a body is kept: as much as fits into the window that a target's stream has at first (RFC 9113
-// 6.9.2). A target that has sent nothing yet cannot have been sent more.
+// 6.9.2). A target that has sent nothing yet cannot have received more.
 const keptBytes = 64 << 10
 
 // Keep keeps what is read from now on, until more than keptBytes have been. It must be called before Read.
@@ -168,8 +168,8 @@ func (s *Stream) Forget() {
 	s.inbox.forget(s.conn.endpoint)
 }
 
-// Rewind has the body read again from its beginning, even after StopReading, if all of it is still there. n is how much had
-// been read. It must not be called during a Read.
+// Rewind makes the body readable again from its beginning, even after StopReading, if all of it is still there. n is how much
+// had been read. It must not be called during a Read.
 func (s *Stream) Rewind() (n int, ok bool) {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
@@ -271,7 +271,7 @@ func (s *Stream) sendData(data *Part, ended bool) error {
 		s.sendWindow -= int32(n)
 		c.sendWindow -= int64(n)
 		c.budget.earnSent(n)
-		s.leave() // Others come first, if there are any.
+		s.leave() // Let other streams send first, if any are waiting.
 	}
 	return nil
 }
@@ -296,14 +296,14 @@ func (s *Stream) awaitRoom() error {
 		}
 		if !wrote {
 			wrote = true
-			c.write() // This lets go of c.mu, so look again before waiting.
+			c.write() // This unlocks c.mu, so check again before waiting.
 			continue
 		}
 		s.writable.Wait()
 	}
 }
 
-// leave passes the turn on.
+// leave lets the next stream send.
 func (s *Stream) leave() {
 	if !s.isWaiting {
 		return

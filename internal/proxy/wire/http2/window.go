@@ -5,7 +5,7 @@ import "sync/atomic"
 // Allowance is how much memory the responses to one client may hold beyond the little that each of them always may.
 type Allowance struct{ left atomic.Int64 }
 
-// Take takes up to n bytes and returns how many it got, which Give must give back. Nobody gets more than an eighth of what is
+// Take takes up to n bytes and returns how many it got, which Give must give back. One call gets at most an eighth of what is
 // left, so that many streams that do not need it leave some to one that does.
 func (a *Allowance) Take(n int) int {
 	for {
