@@ -14,7 +14,7 @@ type target struct{ OS, Arch string }
 
 func (t target) String() string { return t.OS + "/" + t.Arch }
 
-// allTargets are what releases are built for.
+// allTargets are the targets of releases.
 var allTargets = []target{
 	{"darwin", "amd64"}, {"darwin", "arm64"}, {"linux", "amd64"}, {"linux", "arm64"}, {"windows", "amd64"},
 }
@@ -33,7 +33,7 @@ func (p program) name() string {
 	return "trellis"
 }
 
-// build compiles the program for a target. Nothing of the machine or the folder it is built in gets into it.
+// build compiles the program for a target. The binary does not depend on the machine or the folder in which it is built.
 func build(ctx context.Context, root string, r release, t target, folder string) (program, error) {
 	path, err := filepath.Abs(filepath.Join(folder, "trellis_"+t.OS+"_"+t.Arch))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// release is what is being packed.
+// release is the release that is being packed.
 type release struct {
 	// Version is a tag such as v1.2.3, or v0.0.0-TIME-COMMIT for a commit without one, as Go names such versions. A tree
 	// with changes that are not committed has +dirty at the end.

@@ -27,7 +27,7 @@ var wheelTags = map[target]string{
 //go:embed python/trellis_lattice/*.py
 var pythonFiles embed.FS
 
-// wheelMetadata names what the fixtures need as an extra: who wants the program alone gets nothing else.
+// wheelMetadata names the requirements of the fixtures as an extra, so that an installation of the program alone has none.
 const wheelMetadata = "Metadata-Version: 2.4\nName: trellis-lattice\nVersion: %s\n" +
 	"Summary: Application network that speaks the Amazon VPC Lattice API\nLicense-Expression: Apache-2.0\nRequires-Python: >=3.9\n" +
 	"Provides-Extra: pytest\nRequires-Dist: boto3; extra == 'pytest'\nRequires-Dist: pytest; extra == 'pytest'\n"

@@ -344,7 +344,7 @@ func (s *Signature) Signs(header string) bool {
 	return found
 }
 
-// Validity returns from when until when a request is accepted.
+// Validity returns the beginning and the end of the time in which a request is accepted.
 func (s *Signature) Validity() (from, until time.Time) {
 	life := maxSkew
 	if s.Presigned {
@@ -369,7 +369,7 @@ func parseTime(text string) (time.Time, bool) {
 	pair := func(i int) int { return 10*n[i] + n[i+1] }
 	at := time.Date(100*pair(0)+pair(2), time.Month(pair(4)), pair(6), pair(8), pair(10), pair(12), 0, time.UTC)
 	var stamp [len(TimeFormat)]byte
-	return at, string(appendTime(stamp[:0], at)) == text // Else a month has not so many days, or the like.
+	return at, string(appendTime(stamp[:0], at)) == text // Otherwise the date does not exist, as a month with too few days.
 }
 
 // appendTime appends a time in UTC, of a year with four digits, as TimeFormat has it.
@@ -387,8 +387,8 @@ func appendTime(b []byte, at time.Time) []byte {
 	return append(b, 'Z')
 }
 
-// parameters yields the names and values of a query as they were sent. The names that have a meaning here need no encoding, so
-// signers never encode them.
+// parameters yields the names and values of a query as they were sent. The names that matter here need no encoding, so signers
+// never encode them.
 func parameters(query []byte) func(yield func(name, value []byte) bool) {
 	return func(yield func(name, value []byte) bool) {
 		for len(query) > 0 {
@@ -411,7 +411,7 @@ func unescape(s []byte) string {
 	return string(s)
 }
 
-// shown returns what a client sent in a form that neither fills an error text nor breaks its lines.
+// shown returns a client's text in a form that neither fills an error text nor breaks its lines.
 func shown(s string) string {
 	s = excerpt.Of(s, excerpt.Shown)
 	return strings.Map(func(c rune) rune {

@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// Verifier checks signatures. It remembers the keys that it derives from secrets: for ECDSA, to derive one costs as much as to
-// check a signature; for HMAC, it takes four rounds. The zero value is ready to use, by many goroutines at once.
+// Verifier checks signatures. It remembers the keys that it derives from secrets: for ECDSA, deriving one costs as much as
+// checking a signature; for HMAC, it takes four rounds. The zero value is ready to use, by many goroutines at once.
 type Verifier struct {
 	signingKeys keyCache[*signingKey]
 	publicKeys  keyCache[*ecdsa.PublicKey]
@@ -58,7 +58,7 @@ func (v *Verifier) Verify(r *Request, s *Signature, secret, payload string, form
 	return false
 }
 
-// checker returns what checks a string to sign, or nil if the signature cannot be one.
+// checker returns the function that checks a string to sign, or nil if the signature is malformed.
 func (v *Verifier) checker(m *scratch, s *Signature, secret string) func(toSign []byte) bool {
 	signature, ok := decodeHex(s.Hex)
 	if !ok {
@@ -73,7 +73,7 @@ func (v *Verifier) checker(m *scratch, s *Signature, secret string) func(toSign 
 	}
 	key, remembered := v.signingKey(m, s, secret)
 	return func(toSign []byte) bool {
-		// In constant time, so that nobody can measure how much of a guess was right.
+		// The comparison takes constant time, so that nobody can measure how much of a guess was right.
 		m.sum = key.appendSum(m.sum[:0], toSign)
 		if !hmac.Equal(m.sum, signature) {
 			return false

@@ -66,7 +66,7 @@ type credentials struct {
 	Expiration      expiration
 }
 
-// expiration is a time in the forms that XML and JSON have for it.
+// expiration is a time, written differently in XML and JSON.
 type expiration time.Time
 
 // MarshalText implements encoding.TextMarshaler, for XML.

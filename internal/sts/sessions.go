@@ -198,7 +198,7 @@ func (h *handler) keep(ctx context.Context, session *lattice.Session) error {
 				tx.Delete(key)
 			}
 			if tx.Count(index) >= maxSessions {
-				return api.Throttled(int32(minDuration/time.Second), fmt.Sprintf("The account has %d sessions that have not ended, which is as many as it may.", maxSessions))
+				return api.Throttled(int32(minDuration/time.Second), fmt.Sprintf("The account has %d sessions that have not ended, the most that are allowed.", maxSessions))
 			}
 		}
 		tx.PutExpiring(session)
@@ -226,7 +226,7 @@ func credentialsOf(s *lattice.Session) credentials {
 	return credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretKey, SessionToken: s.Token, Expiration: expiration(s.Expires)}
 }
 
-// record notes in the audit log who has got which credentials.
+// record writes to the audit log who got which credentials.
 func (h *handler) record(caller api.Caller, action string, s *lattice.Session, parameters map[string]any) {
 	if h.cfg.Audit == nil {
 		return
@@ -261,7 +261,7 @@ func (h *handler) authorize(r roleRequest, role *principal.Principal) error {
 		if h.cfg.Authorizer != nil {
 			call := api.Call{Caller: r.caller, Service: "sts", Operation: action, Resource: r.arn, Input: &struct{ Tags map[string]string }{r.tags}}
 			if err := h.cfg.Authorizer.Authorize(call); err != nil {
-				return r.denied("sts:" + action) // As if the role did not exist.
+				return r.denied("sts:" + action) // The error is the same as for a role that does not exist.
 			}
 		}
 		if r.from == nil {

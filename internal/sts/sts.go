@@ -1,6 +1,6 @@
 // Package sts answers the operations of AWS's Security Token Service that clients of Lattice call: GetCallerIdentity, which
 // returns who the caller is, and AssumeRole and GetSessionToken, which return temporary credentials. It is on the port of the
-// API, so that a client needs one endpoint for both, and passes requests on that are not for STS.
+// API, so that a client needs one endpoint for both. It passes other requests on.
 //
 // STS speaks AWS's query protocol: requests are forms, and responses XML, or JSON for clients that accept only that.
 package sts
@@ -26,9 +26,9 @@ import (
 )
 
 const (
-	// version is that of the STS API, which every request names.
+	// version is the version of the STS API, which every request names.
 	version = "2011-06-15"
-	// namespace is that of its responses.
+	// namespace is the XML namespace of its responses.
 	namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 	// maxBodyBytes is larger than any request. The largest has 50 tags with keys and values of full length, all encoded.
 	maxBodyBytes = 128 << 10
@@ -106,7 +106,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, requestID strin
 		}
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
-			return "", nil, malformed("MalformedQueryString", "The body is no form.")
+			return "", nil, malformed("MalformedQueryString", "The body is not a form.")
 		}
 		for name, values := range form {
 			parameters[name] = values
@@ -166,12 +166,12 @@ func write(w http.ResponseWriter, r *http.Request, status int, out any) {
 		body, err = xml.MarshalIndent(out, "", "  ")
 	}
 	if err != nil {
-		// It cannot happen, since a response has only texts.
+		// This cannot fail: a response has only texts.
 		http.Error(w, "", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	// It fails only if the client is gone.
+	// An error means that the client is gone.
 	_, _ = w.Write(append(body, '\n'))
 }

@@ -89,14 +89,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Amzn-Errortype", refused.Code)
 	}
 	body, err := json.Marshal(out)
-	if err != nil { // Texts are all there is in a response.
+	if err != nil { // This cannot fail: a response has only texts.
 		http.Error(w, "", http.StatusInternalServerError)
 		return
 	}
 	api.LeaveBody(w) // A client that is refused need not have sent it.
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.WriteHeader(status)
-	// A client that has gone away does not read it.
+	// An error means that the client is gone.
 	_, _ = w.Write(body)
 	h.cfg.Log.Debug("tagging request", "requestId", requestID, "status", status)
 }
@@ -151,7 +151,7 @@ func (r *refusal) status() int {
 	if r.Code == internalFailure {
 		return http.StatusInternalServerError
 	}
-	return http.StatusBadRequest // AWS JSON 1.1 has no other for what the client can mend.
+	return http.StatusBadRequest // AWS JSON 1.1 has no other status for errors of the client.
 }
 
 func invalid(message string) error {

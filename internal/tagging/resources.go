@@ -166,7 +166,7 @@ func (in *getResourcesInput) matches(r lattice.Resource) bool {
 }
 
 // isOfType reports whether a resource is of the type that a filter names: vpc-lattice alone, or with the word that the
-// kind has in ARNs. What has parents has theirs before it, and can go without.
+// kind has in ARNs. A kind with parents has their words before its own, and filters may leave them out.
 func isOfType(r lattice.Resource, filter string) bool {
 	service, kind, narrow := strings.Cut(filter, ":")
 	if service != "vpc-lattice" || !narrow {

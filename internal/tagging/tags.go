@@ -8,7 +8,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// namesPerPage is how many keys or values one answer has.
+// namesPerPage is how many keys or values one response has.
 const namesPerPage = 1000
 
 type getTagKeysInput struct{ PaginationToken string }

@@ -10,8 +10,8 @@ import (
 // Call says how a call is counted: what was called, and with which error it ended. The code is empty for success.
 type Call struct{ Name, Code string }
 
-// Calls counts calls by what they are and how they end. Whoever counts must see to it that there are not many kinds. A call costs
-// so much more than counting it that a lock does not show. The zero value is ready for use.
+// Calls counts calls by name and by how they end. Its users must keep the number of kinds small. A call costs so much more
+// than counting it that a lock does not matter. The zero value is ready for use.
 type Calls struct {
 	mu    sync.Mutex // mu guards the field below.
 	kinds map[Call]*Durations
@@ -32,7 +32,7 @@ func (c *Calls) Add(call Call, d time.Duration) {
 	durations.Add(d)
 }
 
-// Counted is what is known of calls of a kind.
+// Counted is the count of one kind of calls.
 type Counted struct {
 	Call
 	Durations Distribution

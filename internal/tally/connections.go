@@ -5,11 +5,12 @@ import "sync/atomic"
 // Connections counts connections to the targets of a target group. A connection costs so much more than counting it that all
 // cores count in one place.
 type Connections struct {
-	// HTTP1 and HTTP2 count those that were made, by the version of HTTP; HTTP1 has those too that TLS is passed through on.
+	// HTTP1 and HTTP2 count the connections that were made, by version of HTTP. HTTP1 includes those for TLS that is passed
+	// through.
 	HTTP1, HTTP2 atomic.Int64
-	// Open is how many there are.
+	// Open is how many are open.
 	Open atomic.Int64
-	// Errors counts attempts that failed, those that took too long included, which Timeouts counts.
+	// Errors counts failed attempts. Timeouts counts those among them that took too long.
 	Errors, Timeouts atomic.Int64
 	// Handshakes and HandshakeErrors count those of TLS.
 	Handshakes, HandshakeErrors atomic.Int64

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The buckets of native histograms: each reaches to the next power of 2^(2^-NativeSchema), in seconds. Shorter times than the
-// smallest are as good as none; longer ones than the largest, 17 minutes, are in the bucket behind it.
+// The buckets of native histograms: each reaches to the next power of 2^(2^-NativeSchema), in seconds. Times below the
+// smallest bucket count as zero; times above the largest, 17 minutes, are in the bucket after it.
 const (
 	NativeSchema = 2
 	nativeFrom   = -16 << NativeSchema // 15 microseconds
@@ -23,8 +23,8 @@ var ClassicBounds = [...]float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5
 // bounds are those of both kinds of histograms, in nanoseconds: so an observation is counted in one place for both.
 var bounds = makeBounds()
 
-// buckets is how many there are, with the one behind the last bound. A quarter, a half and a whole second are bounds of both
-// kinds.
+// buckets is the number of buckets, including the one after the last bound. A quarter, a half and a whole second are bounds of
+// both kinds.
 const buckets = nativeTo - nativeFrom + 1 + len(ClassicBounds) - 3 + 1
 
 // firsts has, for the number of bits that a time in nanoseconds has, the first bucket that it can be in.
@@ -101,7 +101,7 @@ func (to *Distribution) add(h *Durations) (count uint64) {
 	return count
 }
 
-// Add adds what another distribution holds.
+// Add adds another distribution.
 func (to *Distribution) Add(other *Distribution) {
 	for i, n := range other.counts {
 		to.counts[i] += n
@@ -187,7 +187,7 @@ func (d *Distribution) Quantile(share float64) float64 {
 			before += n
 			continue
 		}
-		if i == len(bounds) { // Nobody knows how long they are.
+		if i == len(bounds) { // The length of these times is not known.
 			return float64(bounds[i-1]) / 1e9
 		}
 		from := int64(0)

@@ -10,7 +10,7 @@ type Outcome uint8
 
 // The outcomes that are not the first digit of a status.
 const (
-	NoStatus Outcome = 0 // of a request that was not answered
+	NoStatus Outcome = 0 // a request without a response
 	Passed   Outcome = 6 // a connection whose bytes were passed through
 	outcomes         = 7
 )
@@ -50,7 +50,7 @@ type exchanges struct {
 	begun, received, sent atomic.Int64
 	failures              [MaxFailures]atomic.Int64
 	outcomes              [outcomes]atomic.Pointer[Durations]
-	_                     [64]byte // What follows is another core's.
+	_                     [64]byte // The memory after this belongs to another core.
 }
 
 func (e *Exchanges) at(here Shard) *exchanges {
@@ -58,7 +58,7 @@ func (e *Exchanges) at(here Shard) *exchanges {
 	if s := shard.Load(); s != nil {
 		return s
 	}
-	shard.CompareAndSwap(nil, &exchanges{}) // Another goroutine may have been faster.
+	shard.CompareAndSwap(nil, &exchanges{}) // Another goroutine may have made it meanwhile.
 	return shard.Load()
 }
 
@@ -129,7 +129,7 @@ func (e *Exchanges) Read(t *Totals) (any bool) {
 	if !any {
 		return false
 	}
-	// Begun is read after what has ended, on all cores: else there might be fewer than none.
+	// Begun is read last, on all cores: otherwise more might have ended than begun.
 	for i := range e.shards {
 		if s := e.shards[i].Load(); s != nil {
 			t.Active += s.begun.Load()

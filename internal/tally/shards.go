@@ -16,7 +16,7 @@ const maxShards = 16
 
 // Shards tells goroutines where to count, so that cores do not take memory out of each other's caches.
 type Shards struct {
-	// places has one element for each core that has counted, or some: a Pool keeps what it is given for the core that gave it.
+	// places has about one element for each core that has counted: a Pool keeps a value for the core that put it.
 	places sync.Pool
 	all    []Shard
 	next   atomic.Uint32
@@ -35,8 +35,8 @@ func NewShards() *Shards {
 	return s
 }
 
-// Here returns the shard of the core that the goroutine runs on. That it may run on another one a moment later makes counting
-// slower, not wrong.
+// Here returns the shard of the core that the goroutine runs on. The goroutine may run on another core a moment later, which
+// makes counting slower, not wrong.
 func (s *Shards) Here() Shard {
 	shard := s.places.Get().(*Shard)
 	s.places.Put(shard)

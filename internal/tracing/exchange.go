@@ -86,12 +86,12 @@ func routeOf(r *accesslog.Record) string {
 }
 
 // describe adds the attributes of a server's span
-// (https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server-span), and ours. The query is left out, since many
-// have secrets in it.
+// (https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server-span), and Trellis's own. The query is left out,
+// since many have secrets in it.
 func describe(span *tracepb.Span, r *accesslog.Record) {
 	port := int(r.Destination.Port())
 	if r.Service != nil {
-		port = r.Service.Port // The one that is bound may be another.
+		port = r.Service.Port // The bound port may be another one.
 	}
 	if r.Protocol == passedProtocol {
 		text(span, "network.transport", "tcp")
@@ -204,8 +204,7 @@ func isServers(code codes.Code) bool {
 	return false
 }
 
-// codeNames are the codes of gRPC as its protocol calls them, by their numbers
-// (https://grpc.io/docs/guides/status-codes/).
+// codeNames are the names of gRPC's codes, by number (https://grpc.io/docs/guides/status-codes/).
 var codeNames = [...]string{
 	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
 	"RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",

@@ -27,7 +27,7 @@ func newSpan(traceparent, tracestate []byte, kind tracepb.Span_SpanKind, name st
 	span := &tracepb.Span{
 		SpanId: random(8), Kind: kind, Name: clean(name),
 		StartTimeUnixNano: uint64(start.UnixNano()), EndTimeUnixNano: uint64(start.Add(duration).UnixNano()),
-		Flags: uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK) | 1, // It is sampled.
+		Flags: uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK) | 1, // The flag says that the span is sampled.
 	}
 	if p, ok := parseParent(traceparent); ok {
 		span.TraceId, span.ParentSpanId = p.trace[:], p.span[:]

@@ -37,14 +37,14 @@ const (
 	flushTimeout = 3 * time.Second
 )
 
-// Config is what a Tracer is made from.
+// Config has the settings of a Tracer.
 type Config struct {
 	// Endpoint is the URL of the collector; spans go to /v1/traces below it. If it is empty, OpenTelemetry's environment variables
 	// say where. They also say everything else, such as headers and certificates.
 	Endpoint string
 	// Ratio is the share of exchanges without a parent that are sampled.
 	Ratio float64
-	// Version is that of the program.
+	// Version is the version of the program.
 	Version string
 	Log     *slog.Logger
 }
@@ -61,17 +61,17 @@ type Tracer struct {
 	client   otlptrace.Client
 	resource *resourcepb.Resource
 	scope    *commonpb.InstrumentationScope
-	queue    chan []*tracepb.Span // of one exchange or call each
+	queue    chan []*tracepb.Span // each element has the spans of one exchange or call
 	dropped  *summary.Summary
 	failed   *summary.Summary
 	// flush is flushTimeout, except in tests of what arrives: a busy machine needs longer.
 	flush time.Duration
 
 	queued, delivered, lost, failures atomic.Int64
-	untold                            atomic.Int64 // spans that had no room, of which the log does not tell yet
+	untold                            atomic.Int64 // spans that had no room, not logged yet
 }
 
-// Figures are what a Tracer has counted, in spans but for Failures.
+// Figures are the counters of a Tracer. All but Failures count spans.
 type Figures struct {
 	// Queued wait, or are being sent.
 	Queued, Delivered, Lost int64
@@ -96,7 +96,7 @@ func New(ctx context.Context, cfg Config) (*Tracer, error) {
 	if err := t.client.Start(ctx); err != nil {
 		return nil, err
 	}
-	// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES come last: they win.
+	// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES come last, and so take precedence.
 	described, err := resource.Merge(resource.NewSchemaless(
 		attribute.String("service.name", "trellis"), attribute.String("service.version", cfg.Version)), resource.Environment())
 	if err != nil {
@@ -181,7 +181,7 @@ func (t *Tracer) collect(ctx context.Context, batch []*tracepb.Span) []*tracepb.
 	return batch
 }
 
-// send sends a batch. What the collector does not take is lost: when it is back, or keeps up again, newer spans are worth more.
+// send sends a batch. Spans that the collector does not take are lost: when it works again, newer spans are worth more.
 func (t *Tracer) send(ctx context.Context, spans []*tracepb.Span) {
 	n := int64(len(spans))
 	err := t.client.UploadTraces(ctx, []*tracepb.ResourceSpans{{

@@ -14,7 +14,7 @@ import (
 
 const needsRoot = "it takes root: run the command again with sudo"
 
-// find returns the path of a program. Those of administrators are not on everybody's PATH.
+// find returns the path of a program. The programs of administrators are not on every user's PATH.
 func find(program string) (path string, ok bool) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, true
@@ -115,7 +115,7 @@ func (j *java) obstacle() string {
 }
 
 func (j *java) ours(ctx context.Context) []string {
-	printed, _ := output(ctx, j.command("-list")) // A store that cannot be read has nothing of ours.
+	printed, _ := output(ctx, j.command("-list")) // A store that cannot be read has no certificate of Trellis.
 	return names(printed)
 }
 
@@ -176,8 +176,8 @@ func (n *nss) obstacle() string {
 
 func (n *nss) ours(ctx context.Context) []string {
 	if n.certutil == "" {
-		return nil // Nothing was put there without it.
+		return nil // Without certutil, nothing was put into the database.
 	}
-	printed, _ := output(ctx, n.command("-L")) // A database that cannot be read has nothing of ours.
+	printed, _ := output(ctx, n.command("-L")) // A database that cannot be read has no certificate of Trellis.
 	return names(printed)
 }

@@ -18,8 +18,7 @@ func New() string {
 	return string(id[:])
 }
 
-// Put writes the UUID of version 4 that has the given random bits, but for six that are fixed (RFC 9562 5.4). It does not
-// allocate.
+// Put writes the UUID of version 4 with the given random bits, except for six fixed ones (RFC 9562 5.4). It does not allocate.
 func Put(id *[Length]byte, high, low uint64) {
 	high = high&^0xf000 | 0x4000
 	low = low&^(3<<62) | 2<<62

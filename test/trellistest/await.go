@@ -35,7 +35,7 @@ func Receive[T any](t testing.TB, from <-chan T, what string) T {
 	case received := <-from:
 		return received
 	case <-time.After(awaitLimit):
-		t.Fatalf("in %s it has not come to be so: %s", awaitLimit, what)
+		t.Fatalf("after %s this does not hold yet: %s", awaitLimit, what)
 		panic("unreachable")
 	}
 }

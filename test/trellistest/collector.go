@@ -42,7 +42,7 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	var sent collectorpb.ExportTraceServiceRequest
 	if err != nil || r.URL.Path != "/v1/traces" || proto.Unmarshal(body, &sent) != nil {
-		http.Error(w, "this is no export of spans", http.StatusBadRequest)
+		http.Error(w, "the body is not an export of spans", http.StatusBadRequest)
 		return
 	}
 	c.mu.Lock()
@@ -73,7 +73,7 @@ func (c *Collector) Spans() []*tracepb.Span {
 	return slices.Clone(c.spans)
 }
 
-// Resource returns what the spans that came last are about.
+// Resource returns the resource of the latest spans.
 func (c *Collector) Resource() *resourcepb.Resource {
 	c.mu.Lock()
 	defer c.mu.Unlock()

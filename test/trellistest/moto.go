@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// StartMoto starts a moto server, which stands in for AWS, until the test is over, and returns its URL. The credentials of the
-// test, and of the processes that it starts, are such as moto takes; none are read from the user's files.
+// StartMoto starts a moto server, which stands in for AWS, until the test is over, and returns its URL. The test, and the
+// processes that it starts, have credentials that moto accepts; none are read from the user's files.
 func StartMoto(t testing.TB) string {
 	t.Helper()
 	Install(t, "venv.sh", "functions")
@@ -28,7 +28,7 @@ func StartMoto(t testing.TB) string {
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // It has been killed.
+		_ = cmd.Wait() // The server was killed.
 	})
 	Await(t, func() bool {
 		r, err := http.Get(url + "/moto-api/data.json")

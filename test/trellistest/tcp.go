@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// ServeTCP has each connection to an address of the loopback, which it returns, served on a goroutine of its own.
+// ServeTCP listens at an address of the loopback, which it returns, and serves each connection on a goroutine of its own.
 func ServeTCP(t testing.TB, serve func(conn *net.TCPConn)) *net.TCPAddr {
 	t.Helper()
 	listener := listen(t)
@@ -17,7 +17,7 @@ func ServeTCP(t testing.TB, serve func(conn *net.TCPConn)) *net.TCPAddr {
 	return listener.Addr().(*net.TCPAddr)
 }
 
-// Serve has each connection to a listener for TCP served on a goroutine of its own, and then closes it. At the end of the test it
+// Serve serves each connection to a TCP listener on a goroutine of its own, and then closes it. At the end of the test it
 // closes the listener, interrupts the connections and waits for the goroutines.
 func Serve(t testing.TB, listener net.Listener, serve func(conn *net.TCPConn)) {
 	t.Helper()

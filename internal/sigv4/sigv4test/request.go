@@ -1,4 +1,4 @@
-// Package sigv4test helps tests of signatures: it has requests as they go over the wire, and changes their bits.
+// Package sigv4test has requests as they go over the wire, for tests of signatures, and changes their bits.
 package sigv4test
 
 import (
@@ -46,7 +46,7 @@ func (s *Request) with(headers http.Header) *Request {
 	return s
 }
 
-// View returns what a signature sees of the request.
+// View returns the view of the request that signatures use.
 func (s *Request) View() *sigv4.Request {
 	return &sigv4.Request{Method: []byte(s.Method), Path: []byte(s.Path), Query: []byte(s.Query), Host: []byte(s.Host), Headers: s}
 }

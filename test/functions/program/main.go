@@ -1,4 +1,4 @@
-// Command program is a Lambda function in Go, for tests and benchmarks: it returns what its event says, or does what the
+// Command program is a Lambda function in Go, for tests and benchmarks. It returns the content of its event, or does what the
 // path asks for.
 package main
 
