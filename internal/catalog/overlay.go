@@ -229,7 +229,7 @@ func (o *overlay) split(t *tree) {
 	}
 }
 
-// claimed returns an error if a record of the mutation under way holds a claim that another record holds too.
+// claimed returns an error if a record of the mutation under way holds a claim together with another record.
 func (o *overlay) claimed() error {
 	for _, u := range o.undo {
 		e := o.entries[u.key]

@@ -33,7 +33,7 @@ func listedPolicyOf(view catalog.View, p *lattice.AuthPolicy) *listedPolicy {
 	return listed
 }
 
-// inForce returns a cell that says whether a policy is in force.
+// inForce returns a cell that shows if a policy is in force.
 func (p *listedPolicy) inForce() cell {
 	if p.auth == shape.AuthTypeAwsIam {
 		return cell{Text: "In force", Mark: "good"}

@@ -10,7 +10,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// coverage says whether health checks apply to a target group.
+// coverage is whether health checks apply to a target group, and why not.
 type coverage int
 
 const (

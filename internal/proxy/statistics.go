@@ -14,7 +14,7 @@ type handshakes struct {
 	refused           atomic.Int64 // because no service answers to the name
 }
 
-// PortState says whether a port of listeners is bound.
+// PortState reports whether a port of listeners is bound.
 type PortState struct {
 	Port  *routing.Port
 	Bound bool
