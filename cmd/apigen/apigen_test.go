@@ -59,7 +59,7 @@ func smallModelWith(t *testing.T, oldnew ...string) *model {
 	return &m
 }
 
-func TestGeneratorWritesTheSameEveryTime(t *testing.T) {
+func TestGeneratorIsDeterministic(t *testing.T) {
 	root := t.TempDir()
 	first, err := generate(smallModelWith(t), root)
 	if err != nil {

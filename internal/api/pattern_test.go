@@ -7,7 +7,7 @@ import (
 )
 
 // The look-ahead of a name pattern says three things that can be said without it.
-func TestNamesAreThoseThatTheLookAheadPatternsMatch(t *testing.T) {
+func TestIsNameAgreesWithTheLookAheadPatterns(t *testing.T) {
 	characters := regexp.MustCompile(`\A[a-z0-9-]+\z`)
 	matches := func(s, forbidden string) bool {
 		return characters.MatchString(s) && !strings.HasPrefix(s, "-") && !strings.HasSuffix(s, "-") &&

@@ -94,7 +94,7 @@ func TestNothingRecordedIsLostWhenManyRecordAtOnce(t *testing.T) {
 	}
 }
 
-func TestLogIsForItsOwnerAloneAndIsAppendedTo(t *testing.T) {
+func TestOnlyTheOwnerMayReadTheLogAndItIsAppendedTo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	for range 2 {
 		l := open(t, Config{Path: path})
@@ -136,7 +136,7 @@ func TestFullFilesAreRenamedAndTheOldestDropped(t *testing.T) {
 	}
 }
 
-func TestFileThatCannotBeRotatedGrowsOn(t *testing.T) {
+func TestFileThatCannotBeRotatedKeepsGrowing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	// A folder in the way of the renamed file.
 	if err := os.MkdirAll(filepath.Join(path+".1", "x"), 0o700); err != nil {
@@ -194,7 +194,7 @@ func TestCallThatOutlivesTheLogDoesNotHang(t *testing.T) {
 	}
 }
 
-func TestAFileThatWasMovedAwayIsLeftAtReopen(t *testing.T) {
+func TestReopenLeavesAFileThatWasMovedAway(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	l := open(t, Config{Path: path})
 	l.Record(Entry{RequestID: "before"})

@@ -139,7 +139,7 @@ func TestSignedRequestsHaveTheirPrincipal(t *testing.T) {
 	}
 }
 
-func TestEveryOtherBitOfWhatIsSignedIsRefused(t *testing.T) {
+func TestRequestsWithAnyChangedBitAreRefused(t *testing.T) {
 	v := newVerifier()
 	for name, form := range forms {
 		t.Run(name, func(t *testing.T) {

@@ -54,10 +54,10 @@ func dump(c *Catalog) (list []string) {
 	return list
 }
 
-// killedDirectory names the data directory of the process that TestWhatWasAcknowledgedSurvivesAKill kills.
+// killedDirectory names the data directory of the process that TestAcknowledgedWritesSurviveAKill kills.
 const killedDirectory = "TRELLIS_TEST_KILLED_DIRECTORY"
 
-func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
+func TestAcknowledgedWritesSurviveAKill(t *testing.T) {
 	if dir := os.Getenv(killedDirectory); dir != "" {
 		writeUntilKilled(t, dir)
 		return

@@ -113,7 +113,7 @@ func (w world) root() lattice.Key {
 	return key
 }
 
-func TestAnOverlayIsWhatIsStoredWithWhatIsWritten(t *testing.T) {
+func TestAnOverlayShowsStoredRecordsWithTheWrites(t *testing.T) {
 	for seed := range uint64(100) {
 		w := world{rand.New(rand.NewPCG(seed, 1))}
 		base := newTable(0)

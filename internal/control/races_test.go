@@ -401,7 +401,7 @@ func TestRulesReorderedConcurrentlyKeepDistinctPriorities(t *testing.T) {
 }
 
 // With deletions that take time, an association that is being deleted still refers to what it joined.
-func TestWhatAnAssociationBeingDeletedJoinsCannotBeDeleted(t *testing.T) {
+func TestServiceAndNetworkOutliveTheDeletionOfTheirAssociation(t *testing.T) {
 	c := newClient(t)
 	now := testEpoch
 	c.c.Now = func() time.Time { return now }

@@ -103,7 +103,7 @@ func TestDeletedResourceConfigurationIsInNoNetwork(t *testing.T) {
 
 // Whatever the order in which a group, its children and its service networks come and go, each child is where its
 // group is.
-func TestChildrenAreWhereTheirGroupIs(t *testing.T) {
+func TestChildrenStayInTheNetworksOfTheirGroup(t *testing.T) {
 	c := newClient(t)
 	gateway := c.resourceGateway("gateway")
 	for i := range rounds {

@@ -16,19 +16,19 @@ import (
 // TestTranscriptsShowEveryErrorOfEveryOperation makes sure that all other errors are shown.
 var neverAnswered = map[string]map[string]string{
 	"CreateResourceGateway": {
-		"ResourceNotFoundException": "whether the VPC, the subnets and the security groups exist is EC2's matter, which is not here (A-237)",
+		"ResourceNotFoundException": "only EC2 knows whether the VPC, the subnets and the security groups exist (A-237)",
 	},
 	"CreateService": {
-		"ResourceNotFoundException": "it names a certificate only, and one that is not known is served with one of the local authority (A-301)",
+		"ResourceNotFoundException": "it names only a certificate, and the local authority's is served for an unknown one (A-301)",
 	},
 	"CreateServiceNetwork": {
 		"ResourceNotFoundException": "it names no other resource",
 	},
 	"CreateTargetGroup": {
-		"ResourceNotFoundException": "it names a VPC only, and whether that exists is EC2's matter, which is not here (A-020)",
+		"ResourceNotFoundException": "it names only a VPC, and only EC2 knows whether that exists (A-020)",
 	},
 	"DeleteListener": {
-		"ConflictException": "a listener has no status and nothing refers to it but its rules, which go with it, whatever the state of its service (A-053)",
+		"ConflictException": "a listener has no status, and only its rules refer to it, which are deleted with it, whatever the state of its service (A-053)",
 	},
 	"DeleteRule": {
 		"ConflictException": "a rule has no status and nothing refers to it, whatever the state of its service (A-053)",
@@ -43,7 +43,7 @@ var neverAnswered = map[string]map[string]string{
 		"ServiceQuotaExceededException": "nothing that it changes is counted by a quota",
 	},
 	"UpdateServiceNetwork": {
-		"ConflictException": "a service network has no status, and what it changes has to be unique nowhere",
+		"ConflictException": "a service network has no status, and nothing that it changes must be unique",
 	},
 	"UpdateTargetGroup": {
 		"ServiceQuotaExceededException": "nothing that it changes is counted by a quota",
@@ -66,9 +66,9 @@ func TestTranscriptsShowEveryErrorOfEveryOperation(t *testing.T) {
 			reason, isNever := neverAnswered[op.Name][answer]
 			switch isShown := shown[op.Name][answer]; {
 			case isShown && isNever:
-				t.Errorf("%s answers with %s, which is said to be impossible because %s", op.Name, answer, reason)
+				t.Errorf("%s returned %s, which neverAnswered excludes: %s", op.Name, answer, reason)
 			case !isShown && !isNever:
-				t.Errorf("no transcript shows %s answering with %s, and neverAnswered has no reason", op.Name, answer)
+				t.Errorf("no transcript shows that %s returns %s, and neverAnswered has no reason", op.Name, answer)
 			}
 		}
 		// Access can be denied to whatever there is, and so can be another call.
@@ -76,7 +76,7 @@ func TestTranscriptsShowEveryErrorOfEveryOperation(t *testing.T) {
 		known = append(known, alsoAnswered[op.Name]...)
 		for _, answer := range slices.Sorted(maps.Keys(shown[op.Name])) {
 			if !slices.Contains(known, answer) {
-				t.Errorf("%s answers with %s, which the model does not list for it", op.Name, answer)
+				t.Errorf("%s returned %s, which the model does not list for it", op.Name, answer)
 			}
 		}
 	}

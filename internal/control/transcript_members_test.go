@@ -14,7 +14,7 @@ import (
 // by the structure that has them. Every other one is shown, which TestTranscriptsShowEveryMemberOfEveryResponse makes
 // sure of.
 var neverShown = map[string]string{
-	"CreateResourceConfigurationResponse.failureReason": "a creation that fails is answered as if it went on, and is seen to have failed later",
+	"CreateResourceConfigurationResponse.failureReason": "the response to a creation that fails says that it goes on; the failure shows later",
 	"GetResourceGatewayResponse.managedBy":              "no resource gateway is managed by a service of AWS here",
 }
 
@@ -37,7 +37,7 @@ func TestTranscriptsShowEveryMemberOfEveryResponse(t *testing.T) {
 			reason, isNever := neverShown[member]
 			switch {
 			case shown[member] && isNever:
-				t.Errorf("%s is shown, which is said to be impossible because %s", member, reason)
+				t.Errorf("%s is shown, which neverShown excludes: %s", member, reason)
 			case !shown[member] && !isNever:
 				t.Errorf("no transcript of %s shows %s, and neverShown has no reason", method.Name, member)
 			}

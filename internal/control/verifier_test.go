@@ -146,7 +146,7 @@ func (c *clock) advance(d time.Duration) {
 	c.passed += d
 }
 
-func TestRecordsAreLookedForEverMoreRarelyUntilTheTimeout(t *testing.T) {
+func TestLookUpsOfARecordBecomeRarerUntilTheTimeout(t *testing.T) {
 	c, caller := newTestControl(Config{})
 	var now clock
 	c.Now = now.now

@@ -62,7 +62,7 @@ func read(t *testing.T, stream []byte) []byte {
 	return lines
 }
 
-func TestEntriesComeOutOfAStreamAsTheyWentIn(t *testing.T) {
+func TestStreamKeepsEntriesUnchanged(t *testing.T) {
 	lines := entries(1000)
 	stream := Compress(lines)
 	if !bytes.Equal(read(t, stream), lines) {
