@@ -25,22 +25,31 @@ var errBusy = errors.New("too many queries wait for other servers")
 type forwarder struct {
 	servers []netip.AddrPort
 	places  chan struct{}
+	shares  *shares
 }
 
 func newForwarder(servers []netip.AddrPort) forwarder {
-	return forwarder{servers: servers, places: make(chan struct{}, maxForwarded)}
+	return forwarder{servers: servers, places: make(chan struct{}, maxForwarded), shares: newShares()}
 }
 
-func (f *forwarder) take() bool {
+// take takes a place for a query of a client, if there is one and its source has not got its share. give gives it back.
+func (f *forwarder) take(client netip.Addr) bool {
+	if !f.shares.enter(client) {
+		return false
+	}
 	select {
 	case f.places <- struct{}{}:
 		return true
 	default:
+		f.shares.leave(client)
 		return false
 	}
 }
 
-func (f *forwarder) give() { <-f.places }
+func (f *forwarder) give(client netip.Addr) {
+	f.shares.leave(client)
+	<-f.places
+}
 
 // wait returns once nothing is being forwarded.
 func (f *forwarder) wait() {
@@ -49,13 +58,13 @@ func (f *forwarder) wait() {
 	}
 }
 
-// start calls f on a goroutine, unless too many queries are being forwarded.
-func (f *forwarder) start(forward func()) bool {
-	if !f.take() {
+// start calls forward on a goroutine, unless too many queries are being forwarded, in all or for the client.
+func (f *forwarder) start(client netip.Addr, forward func()) bool {
+	if !f.take(client) {
 		return false
 	}
 	go func() { // Server.Serve waits for it.
-		defer f.give()
+		defer f.give(client)
 		forward()
 	}()
 	return true

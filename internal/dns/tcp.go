@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ const (
 func (s *Server) serveConnections(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
-	places := make(chan struct{}, maxConnections)
+	places, shares := make(chan struct{}, maxConnections), newShares()
 	for {
 		select {
 		case places <- struct{}{}:
@@ -44,8 +45,16 @@ func (s *Server) serveConnections(ctx context.Context) error {
 			pause(ctx)
 			continue
 		}
+		client := addressOf(conn.RemoteAddr())
+		if !shares.enter(client) {
+			conn.Close()
+			<-places
+			s.dropped.Add(1)
+			continue
+		}
 		running.Go(func() {
 			defer func() { <-places }()
+			defer shares.leave(client)
 			defer conn.Close()
 			stop := context.AfterFunc(ctx, func() { conn.Close() })
 			defer stop()
@@ -56,8 +65,7 @@ func (s *Server) serveConnections(ctx context.Context) error {
 
 // serveConnection answers queries of a connection one after another until its client ends it or is idle for too long.
 func (s *Server) serveConnection(ctx context.Context, conn net.Conn) {
-	client := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
-	local := conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	client, local := addressOf(conn.RemoteAddr()), addressOf(conn.LocalAddr())
 	for {
 		conn.SetDeadline(time.Now().Add(idleTimeout))
 		bytes, err := readMessage(conn)
@@ -79,9 +87,9 @@ func (s *Server) serveConnection(ctx context.Context, conn net.Conn) {
 			continue
 		}
 		var forwarded []byte
-		if s.ask.take() {
+		if s.ask.take(client) {
 			forwarded, err = s.ask.forward(ctx, "tcp", bytes)
-			s.ask.give()
+			s.ask.give(client)
 		} else {
 			err = errBusy
 		}
@@ -98,6 +106,8 @@ func (s *Server) serveConnection(ctx context.Context, conn net.Conn) {
 		}
 	}
 }
+
+func addressOf(end net.Addr) netip.Addr { return end.(*net.TCPAddr).AddrPort().Addr().Unmap() }
 
 func (s *Server) sendMessage(conn net.Conn, response *dns.Msg) bool {
 	bytes, err := pack(response, maxTCPBytes-1)

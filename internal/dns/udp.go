@@ -83,7 +83,7 @@ func (s *Server) denyPacket(ctx context.Context, port *packetPort, waited pendin
 		s.sendPacket(port, p, response, udpLimit(q.Msg))
 		return
 	}
-	if !s.ask.start(func() { s.sendForwarded(ctx, port, p, q) }) {
+	if !s.ask.start(q.client, func() { s.sendForwarded(ctx, port, p, q) }) {
 		s.sendPacket(port, p, failed(q.Msg, dns.RcodeServerFailure), minUDPBytes)
 	}
 }

@@ -2,13 +2,14 @@ package dns
 
 import (
 	"net/netip"
+	"sync"
 
 	"codeberg.org/miekg/dns"
 )
 
 const (
 	// maxWaiting is how many queries wait at most, and maxOfSource how many of one source: a client asks for a few names at
-	// a time.
+	// a time. So many are also forwarded, and so many connections served, of one source at most.
 	maxWaiting  = 1024
 	maxOfSource = 32
 )
@@ -60,6 +61,36 @@ func (w *waiting) next() pending {
 	}
 	w.count--
 	return q
+}
+
+// shares counts what is under way for each source. None may have more than maxOfSource, so that it leaves others a place.
+type shares struct {
+	mu sync.Mutex
+	of map[netip.Prefix]int
+}
+
+func newShares() *shares { return &shares{of: make(map[netip.Prefix]int)} }
+
+// enter counts one more for a client, unless its source has its share already.
+func (s *shares) enter(client netip.Addr) bool {
+	source := sourceOf(client)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of[source] >= maxOfSource {
+		return false
+	}
+	s.of[source]++
+	return true
+}
+
+// leave takes one of a client out of the count.
+func (s *shares) leave(client netip.Addr) {
+	source := sourceOf(client)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of[source]--; s.of[source] == 0 {
+		delete(s.of, source)
+	}
 }
 
 // sourceOf returns the source as which a client counts: an IPv4 address, or the /64 of an IPv6 address, since one host may use all

@@ -149,3 +149,61 @@ func TestStormOfASourceLeavesOtherSourcesTheirAnswers(t *testing.T) {
 		t.Errorf("%d queries of the source that floods were dropped", s.Dropped())
 	}
 }
+
+// A query has its place for as long as a server that does not answer is waited for.
+func TestForwardedStormOfASourceLeavesOtherSourcesTheirPlaces(t *testing.T) {
+	f := newForwarder(nil)
+	end := make(chan struct{})
+	forwards := func(client string) bool { return f.start(netip.MustParseAddr(client), func() { <-end }) }
+	for range maxOfSource {
+		if !forwards("192.0.2.1") {
+			t.Fatalf("a source has fewer than %d places", maxOfSource)
+		}
+	}
+	if forwards("192.0.2.1") {
+		t.Errorf("a source has more than %d places", maxOfSource)
+	}
+	if !forwards("192.0.2.2") {
+		t.Error("another source has no place")
+	}
+	close(end)
+	f.wait()
+	if len(f.shares.of) != 0 {
+		t.Errorf("%d sources are still counted", len(f.shares.of))
+	}
+}
+
+func TestConnectionsOfASourceLeaveOtherSourcesTheirs(t *testing.T) {
+	s := start(t, nil)
+	dial := func(from string) net.Conn {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		conn, err := dialer.DialContext(t.Context(), "tcp", s.Addr().String())
+		if err != nil {
+			t.Skip(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(30 * time.Second))
+		return conn
+	}
+	// answered asks for the service, and reports whether there is an answer and not the end of the connection.
+	answered := func(conn net.Conn) bool {
+		m := dns.NewMsg(serviceName+".", dns.TypeA)
+		if err := m.Pack(); err != nil {
+			t.Fatal(err)
+		}
+		_ = writeMessage(conn, m.Data)
+		_, err := readMessage(conn)
+		return err == nil
+	}
+	for range maxOfSource {
+		if !answered(dial("127.0.0.1")) {
+			t.Fatalf("a source has fewer than %d connections", maxOfSource)
+		}
+	}
+	if answered(dial("127.0.0.1")) {
+		t.Errorf("a source has more than %d connections", maxOfSource)
+	}
+	if !answered(dial("127.0.0.2")) {
+		t.Error("another source has no connection")
+	}
+}
