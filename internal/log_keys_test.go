@@ -66,7 +66,7 @@ func logKeys(call *ast.CallExpr) (keys []*ast.BasicLit) {
 	case "Log":
 		first = 3 // after the context, the level and the message
 	case "Happened": // of a Summary
-		first, of = 1, "log" // after how many times
+		first, of = 1, "log" // the arguments after the count
 	case "String", "Int", "Int64", "Uint64", "Bool", "Duration", "Time", "Any", "Group":
 		if of != "slog" || len(call.Args) == 0 {
 			return nil
@@ -84,7 +84,7 @@ func logKeys(call *ast.CallExpr) (keys []*ast.BasicLit) {
 	for i := first; i < len(call.Args); i++ {
 		if key, ok := call.Args[i].(*ast.BasicLit); ok && key.Kind == token.STRING {
 			keys = append(keys, key)
-			i++ // its value
+			i++ // the value after the key
 		}
 	}
 	return keys

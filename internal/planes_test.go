@@ -36,7 +36,7 @@ var mayReach = map[string][]string{
 	"control plane": {"shared"},
 	"data plane":    {"shared"},
 	"shared":        {},
-	// They ask a running node on its admin port, as any program may.
+	// These commands ask a running node on its admin port, as any program may.
 	"operator's commands": {"shared"},
 	"root":                {"control plane", "data plane", "shared", "operator's commands"},
 }
@@ -81,7 +81,7 @@ func TestNoImportCrossesThePlanes(t *testing.T) {
 	}
 }
 
-// crossings returns the ways on which a package reaches a plane that it must not know, directly or through others.
+// crossings returns the ways by which a package reaches a plane that it must not know, directly or through others.
 func crossings(imports map[string][]string) []string {
 	var found []string
 	for _, folder := range slices.Sorted(maps.Keys(imports)) {

@@ -22,7 +22,7 @@ func (anybody) Authenticate(*http.Request, func() ([]byte, error)) (api.Caller, 
 	return api.Caller{Account: "123456789012", Region: "us-west-2", Principal: "arn:aws:iam::123456789012:root"}, nil
 }
 
-// reached answers as no check of the input does, so that a test sees that the operation was called.
+// reached returns an error that no check of the input returns, so that a test sees that the operation was called.
 func reached(_ context.Context, operation string, _ api.Caller, _ any) error {
 	return api.Conflict("", "", operation)
 }

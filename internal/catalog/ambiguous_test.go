@@ -17,7 +17,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// increment adds one to a counter that a target group's tag is.
+// increment adds one to a counter in a tag of a target group.
 func increment(c *Catalog, key lattice.Key) error {
 	return c.Commit(context.Background(), func(tx *Tx) error {
 		g, ok := Get[*lattice.TargetGroup](tx, key)
@@ -36,7 +36,7 @@ func count(g *lattice.TargetGroup) int {
 	return n
 }
 
-// fault is what can happen to a request whose sender gets an error.
+// fault is what happens to a request whose sender gets an error.
 type fault int
 
 const (
@@ -47,7 +47,7 @@ const (
 	faults
 )
 
-// faultyNetwork makes errors of the requests of a node.
+// faultyNetwork turns requests of a node into errors.
 type faultyNetwork struct {
 	next     func() fault
 	inFlight sync.WaitGroup

@@ -12,7 +12,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// follower is a data plane that keeps what Apply says, and finds errors in it.
+// follower is a data plane that keeps the changes that Apply gets, and finds errors in them.
 type follower struct {
 	t testing.TB
 

@@ -14,7 +14,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// naive is what an overlay should amount to: all records with their places, in plain maps.
+// naive is the state that an overlay should show: all records with their places, in plain maps.
 type naive struct {
 	records map[lattice.Key]lattice.Record
 	places  map[lattice.Key]Cursor

@@ -22,8 +22,8 @@ import (
 	"trellis/internal/shape"
 )
 
-// everything is the handler over the real operations and its own catalog, for requests that go through all operations. Each
-// test that needs a clean start takes another account.
+// everything is a handler over the real operations with a catalog of its own, for requests to all operations. Each test that
+// needs a clean start takes another account.
 type everything struct {
 	handler http.Handler
 	account atomic.Int64
@@ -73,7 +73,7 @@ func (e *everything) send(tb testing.TB, request apitest.Request) *httptest.Resp
 	return w
 }
 
-// silent is the world outside, which tells nothing.
+// silent stands for the outside world, and knows nothing.
 type silent struct{}
 
 func (silent) Status(*lattice.Target) (shape.TargetStatus, string) {

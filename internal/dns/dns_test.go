@@ -16,7 +16,7 @@ import (
 	"codeberg.org/miekg/dns"
 )
 
-// table is names by themselves.
+// table has names for the server, without routing.
 type table struct {
 	mu      sync.Mutex
 	entries map[string]Entry
@@ -70,7 +70,7 @@ func start(t testing.TB, change func(*Config)) *Server {
 	return s
 }
 
-// serve has a server answer queries until the end of the test.
+// serve runs a server until the end of the test.
 func serve(t testing.TB, s *Server) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

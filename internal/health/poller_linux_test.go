@@ -169,7 +169,8 @@ func serveQuietly(t *testing.T) netip.AddrPort {
 	return listener.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// TestTargetsHaveNoGoroutinesOfTheirOwn counts while some targets are being checked, which refuse, and the others wait.
+// TestTargetsHaveNoGoroutinesOfTheirOwn counts goroutines while some targets, which refuse connections, are being checked, and
+// the others wait.
 func TestTargetsHaveNoGoroutinesOfTheirOwn(t *testing.T) {
 	c := NewChecker(Config{Log: slog.New(slog.DiscardHandler)})
 	defer c.Close()
@@ -231,7 +232,7 @@ func TestTargetsThatRefuseAreUnhealthyAndSayWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	refused := client.LocalAddr().(*net.TCPAddr).AddrPort() // Nobody can listen there.
+	refused := client.LocalAddr().(*net.TCPAddr).AddrPort() // No program can listen at this address.
 	c := NewChecker(Config{Log: slog.New(slog.DiscardHandler)})
 	defer c.Close()
 	g := groupWith("tg-1", withThresholds(2, 1))

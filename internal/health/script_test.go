@@ -18,7 +18,7 @@ import (
 
 var scope = lattice.Scope{Account: "111122223333", Region: "us-west-2"}
 
-// script is a Prober whose targets answer as a test says: 200 unless told otherwise.
+// script is a Prober whose targets answer as the test says, by default with 200.
 type script struct {
 	began time.Time
 

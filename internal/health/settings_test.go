@@ -12,7 +12,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// becomes has a target answer in one way, and checks that so many answers in a row give it the wanted status.
+// becomes makes a target answer in one way, and checks that the given number of answers in a row leads to the wanted status.
 func becomes(t *testing.T, c *Checker, s *script, target *lattice.Target, answer func(context.Context) (Answer, error), want shape.TargetStatus, after int) {
 	t.Helper()
 	s.answer(target, answer)
@@ -37,7 +37,7 @@ func TestThresholdsAtTheirBounds(t *testing.T) {
 			g, targets := groupWith("tg-1", withInterval(5), withThresholds(test.healthy, test.unhealthy)), targetsOf("tg-1", 1)
 			c.Apply(inUse(g, targets...))
 			synctest.Wait()
-			wantHealthy(t, c, targets[0]) // A target that is new needs one success only.
+			wantHealthy(t, c, targets[0]) // A new target needs only one success.
 			for range 3 {
 				becomes(t, c, s, targets[0], refuse, shape.TargetStatusUnhealthy, int(test.unhealthy))
 				becomes(t, c, s, targets[0], status(200), shape.TargetStatusHealthy, int(test.healthy))

@@ -51,7 +51,7 @@ func TestLargestUsableHeadPassesTheCheck(t *testing.T) {
 	})
 }
 
-// A target of HTTP/2 that repeats its Content-Length gets no answer through to a client.
+// A client gets no response from a target of HTTP/2 that repeats content-length.
 func TestTargetWhoseHTTP2AnswersNoRequestCanUseFailsItsCheck(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -66,7 +66,7 @@ func TestClientGetsTheReasonBeforeItIsToldToWait(t *testing.T) {
 		if code := attempt(t, first, "192.0.2.1:6", "AKID"); code != "ThrottlingException" || service.asked != asked {
 			t.Errorf("the next one is answered %q, and its signature was looked at: %t", code, service.asked != asked)
 		}
-		// Others have had no failure.
+		// The others have not failed.
 		for _, other := range [][2]string{{"192.0.2.2:5", "AKID"}, {"192.0.2.1:5", "AKIE"}} {
 			if code := attempt(t, first, other[0], other[1]); code != codeMismatch {
 				t.Errorf("%s at %s is answered %q", other[1], other[0], code)

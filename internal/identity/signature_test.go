@@ -59,7 +59,7 @@ type signedRequest struct {
 	region      string
 	at          time.Time
 	header      http.Header
-	// payloadHash is the body's, unless it is set.
+	// payloadHash is the hash of the body, unless the test sets another.
 	payloadHash string
 }
 
@@ -99,7 +99,7 @@ func (s signedRequest) build(t testing.TB) (*http.Request, []byte) {
 	if err := v4.NewSigner().SignHTTP(context.Background(), s.credentials, r, s.payloadHash, s.service, s.region, s.at); err != nil {
 		t.Fatal(err)
 	}
-	// as it arrives at a server
+	// the request as a server receives it
 	r.Host = r.URL.Host
 	return r, []byte(s.body)
 }
@@ -352,7 +352,7 @@ func FuzzSignature(f *testing.F) {
 	})
 }
 
-// given returns a body that has been read.
+// given returns a function that returns a body.
 func given(body []byte) func() ([]byte, error) {
 	return func() ([]byte, error) { return body, nil }
 }

@@ -16,7 +16,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// answers is what a source says, and how often it was asked.
+// answers is a source's answer, and counts how often the source was asked.
 type answers struct {
 	mu    sync.Mutex // mu guards the fields below.
 	facts *Facts

@@ -26,7 +26,7 @@ func wrongFields(problems []FieldProblem) []string {
 	return names
 }
 
-// fullConfig has every member that is not of the health check.
+// fullConfig has every member except the health check.
 func fullConfig() *shape.TargetGroupConfig {
 	return &shape.TargetGroupConfig{
 		HealthCheck:                 &shape.HealthCheckConfig{},

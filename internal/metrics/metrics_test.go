@@ -87,7 +87,7 @@ func groups(n int) []*routing.TargetGroup {
 	return made
 }
 
-// gatherGroups returns what gathers the metrics of target groups.
+// gatherGroups returns a function that gathers the metrics of target groups.
 func gatherGroups(groups []*routing.TargetGroup) func(*gathering) {
 	return func(g *gathering) {
 		var totals tally.Totals
@@ -216,7 +216,7 @@ func BenchmarkRequestsDuringScrapes(b *testing.B) {
 	b.ReportMetric(float64(scrapes[len(scrapes)/2].Milliseconds()), "ms/scrape")
 }
 
-// discarding is a response that nobody reads.
+// discarding is a response writer that drops the response.
 type discarding struct{ header http.Header }
 
 func (d *discarding) Header() http.Header         { return d.header }

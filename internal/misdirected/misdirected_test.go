@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// answer sends a request and returns the response. Who would have got it says so with its status.
+// answer sends a request and returns the response, whose status tells which handler got the request.
 func answer(r *http.Request) *http.Response {
 	status := func(code int) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })

@@ -61,7 +61,7 @@ func (unused) Status(*lattice.Target) (shape.TargetStatus, string) {
 	return shape.TargetStatusUnused, "TargetGroupNotInUse"
 }
 
-// call calls an operation and returns the id in its answer.
+// call calls an operation and returns the id in its response.
 func (w *world) call(method, target, body string) string {
 	w.t.Helper()
 	answer := httptest.NewRecorder()
@@ -160,7 +160,7 @@ func TestExportAndImportBringBackEveryRecordOfANetworkWithOneOfEverything(t *tes
 	first.furnish()
 	want, kinds := first.records(isExported)
 	for _, kind := range lattice.Kinds() {
-		passing := kind == lattice.KindToken || kind == lattice.KindSession // They end by themselves, and stay where they are.
+		passing := kind == lattice.KindToken || kind == lattice.KindSession // These records expire by themselves, and are not exported.
 		switch {
 		case isExported(kind) == passing:
 			t.Errorf("that a %s is exported is %t", kind, isExported(kind))
@@ -187,7 +187,7 @@ func TestExportAndImportBringBackEveryRecordOfANetworkWithOneOfEverything(t *tes
 	if diff := cmp.Diff(string(text), string(again)); diff != "" {
 		t.Errorf("what is exported again differs:\n%s", diff)
 	}
-	// What is there already is replaced by itself.
+	// Records that are stored already are replaced by themselves.
 	if _, _, err := second.Import(t.Context(), text, lattice.Scope{}, nothing); err != nil {
 		t.Error(err)
 	}
@@ -283,7 +283,7 @@ func TestResetDeletesOneAccountAlone(t *testing.T) {
 	}
 }
 
-// small is a network as somebody would write it.
+// small is a network as a person would write it.
 const small = `trellis: 1
 account: "123456789012"
 region: us-west-2
@@ -332,7 +332,7 @@ func TestADocumentWrittenByHandNeedsOnlyWhatHasNoDefault(t *testing.T) {
 	})
 }
 
-// orphan is a child of what is no group.
+// orphan is a child whose group is not a group.
 const orphan = `trellis: 1
 account: "123456789012"
 region: us-west-2

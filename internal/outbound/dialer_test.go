@@ -110,7 +110,7 @@ func TestNodeDoesNotConnectTargetsToItsStore(t *testing.T) {
 		"192.0.2.1:2391":          true,
 		"[::ffff:192.0.2.1]:2391": true,
 		"[2001:db8::1]:2392":      true,
-		"127.0.0.1:2393":          true, // Nobody knows where the store is.
+		"127.0.0.1:2393":          true, // The store's address is not known.
 		"127.0.0.1:2378":          false,
 		"127.0.0.1:2391":          false,
 	} {

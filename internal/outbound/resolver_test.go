@@ -127,7 +127,7 @@ func TestAnswersAboutNamesAreKeptForTheirTTL(t *testing.T) {
 	}
 
 	short := NewResolver(server.address)
-	server.set(0, 0, "10.0.0.1") // The alias holds for no time at all.
+	server.set(0, 0, "10.0.0.1") // The alias has a TTL of 0.
 	lookedUp(t, short, "ip4")
 	server.set(1, 0, "10.0.0.9")
 	if got, err := lookedUp(t, short, "ip4"); got != "10.0.0.9" {

@@ -20,7 +20,7 @@ const tenStatements = `{"Version":"2012-10-17","Statement":[
  {"Sid":"10","Effect":"Allow","Principal":"*","Action":"vpc-lattice-svcs:Invoke","Resource":"arn:aws:vpc-lattice:us-west-2:111122223333:service/svc-0123456789abcdef0/public/*","Condition":{"StringLike":{"vpc-lattice-svcs:RequestPath":"/public/*"},"StringEquals":{"vpc-lattice-svcs:SourceVpc":"vpc-0123456789abcdef0"}}}
 ]}`
 
-// benchHeaders are the lines of a request as a data plane has them.
+// benchHeaders are the lines of a request in the data plane's form.
 type benchHeaders []struct{ name, value []byte }
 
 func (h benchHeaders) Header(name string, from int) ([]byte, int) {

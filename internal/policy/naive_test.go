@@ -70,7 +70,7 @@ const (
 
 func (n *naive) applies(statement map[string]any, variables bool) bool {
 	deny := statement["Effect"] == "Deny"
-	needed := yes // How true the elements have to be.
+	needed := yes // The least truth that the elements must have.
 	if deny {
 		needed = maybe
 	}

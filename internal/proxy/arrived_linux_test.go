@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// arrived reports whether all that was written to a connection, its end included, has come to the other side's system.
+// arrived reports whether all that was written to a connection, and its end, has reached the other side's system.
 func arrived(conn *net.TCPConn) (all bool) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -34,8 +34,8 @@ func arrived(conn *net.TCPConn) (all bool) {
 	return all || err != nil
 }
 
-// awaitArrival waits until the other side's system has what was written to a connection, its end included. Targets call
-// it too, from goroutines of their own.
+// awaitArrival waits until all that was written to a connection, and its end, has reached the other side's system. Targets
+// call it too, from goroutines of their own.
 func awaitArrival(t testing.TB, conn net.Conn) {
 	t.Helper()
 	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {

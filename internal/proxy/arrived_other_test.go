@@ -7,5 +7,5 @@ import (
 	"testing"
 )
 
-// awaitArrival does nothing here: it cannot be seen what the other side's system has.
+// awaitArrival does nothing here: the system does not show what the other side has received.
 func awaitArrival(testing.TB, net.Conn) {}

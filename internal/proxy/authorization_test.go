@@ -43,7 +43,7 @@ func (k known) Principal(accessKeyID string) (*principal.Principal, bool) {
 	return p, ok
 }
 
-// identityPolicy lets callers send what is not for /forbidden, and keeps them from /private.
+// identityPolicy lets callers send requests except for /forbidden, and denies /private.
 const identityPolicy = `{"Version":"2012-10-17","Statement":[
  {"Effect":"Allow","Action":"vpc-lattice-svcs:*","NotResource":"*/forbidden"},
  {"Sid":"keep-out","Effect":"Deny","Action":"*","Resource":"*/private"}]}`
@@ -96,7 +96,7 @@ func statement(effect, members string) string {
 	return s + "}"
 }
 
-// sign signs a request with one of the keys that are known; nobody's key leaves it as it is.
+// sign signs a request with one of the known keys; the key nobody leaves it unsigned.
 func sign(t testing.TB, request *http.Request, key string) {
 	t.Helper()
 	if key == "" {
@@ -151,7 +151,7 @@ func (w *world) http1Client() *http.Client {
 	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
-// refusalOf is AWS's text for who has signed with a key, and asks for a path.
+// refusalOf returns AWS's text for the refusal of a key's holder who asks for a path.
 func refusalOf(key, path, why string) string {
 	who := map[string]string{userKey: userARN, sessionKey: sessionARN, "": "anonymous"}[key]
 	return "AccessDeniedException: User: " + who + " is not authorized to perform: vpc-lattice-svcs:Invoke on resource: " + serviceARN + path + " " + why

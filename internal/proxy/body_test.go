@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// noise returns bytes that no mistake reproduces.
+// noise returns random bytes, which no mistake would reproduce.
 func noise(n int) []byte {
 	b := make([]byte, n)
 	source := rand.New(rand.NewPCG(1, uint64(n)))
@@ -326,8 +326,8 @@ func heldUp() int {
 // largeBody is more than any buffers hold.
 const largeBody = 64 << 20
 
-// pour writes largeBody bytes, and returns how many of them were taken when nothing moved any more. Its own side's
-// buffer is small.
+// pour writes largeBody bytes, and returns how many of them were taken when the writes came to a halt. The buffer on its own
+// side is small.
 func pour(t *testing.T, conn *net.TCPConn) (taken int) {
 	t.Helper()
 	if err := conn.SetWriteBuffer(64 << 10); err != nil {

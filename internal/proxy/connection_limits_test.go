@@ -146,7 +146,7 @@ func TestOneConnectionMakesRoomForOne(t *testing.T) {
 	w.storefront(answering(t, okAnswer))
 	for round := range int64(20) {
 		var clients []*client
-		for range 2 { // The second one when the first is idle.
+		for range 2 { // The second one connects when the first is idle.
 			c := w.dial()
 			c.get("/")
 			w.awaitIdle(0)
@@ -236,7 +236,7 @@ func TestExchangesAreNotBrokenOffForRoom(t *testing.T) {
 			io.WriteString(conn, okAnswer)
 		}
 	}))
-	// One more than the limit is accepted, for which room is made; then the others wait.
+	// One more than the limit is accepted, and room is made for it; the others wait.
 	clients := make([]*client, 4)
 	for i := range clients {
 		clients[i] = w.dial()
@@ -255,7 +255,7 @@ func TestExchangesAreNotBrokenOffForRoom(t *testing.T) {
 	}
 }
 
-// waiting are principals of whom nobody is told before release is closed.
+// waiting are principals whose look-up waits until release is closed.
 type waiting struct{ asked, release chan struct{} }
 
 func (p waiting) Principal(string) (*principal.Principal, bool) {
@@ -295,7 +295,7 @@ func TestConnectionWhoseRequestHasJustBeenReadIsClosedOnlyWithTheResponse(t *tes
 	}
 }
 
-// isToMakeRoom reports whether a connection, by the order of their coming, is to make room.
+// isToMakeRoom reports whether the connection with a number in order of arrival must make room.
 func (w *world) isToMakeRoom(number uint64) bool {
 	w.proxy.mu.Lock()
 	defer w.proxy.mu.Unlock()
@@ -464,7 +464,7 @@ func TestTunnelsAndStreamsAreCountedAndNotBrokenOffForRoom(t *testing.T) {
 	}()
 	<-arrived
 
-	for range 2 { // The only ones that are idle.
+	for range 2 { // These are the only idle ones.
 		w.silent().atEnd()
 	}
 	tunnel.send("still here")

@@ -10,12 +10,12 @@ import (
 	"trellis/internal/shape"
 )
 
-// novel is a connector of a kind that the proxy does not know.
+// novel is a connector of an unknown kind.
 type novel struct{}
 
 func (novel) Close() {}
 
-// connectBy has targets connected to by something else from now on.
+// connectBy replaces the connectors of targets from now on.
 func (w *world) connectBy(connect func(*routing.Target) routing.Connector) {
 	w.router = routing.NewRouter(routing.Config{Connect: connect})
 	for _, record := range w.records {

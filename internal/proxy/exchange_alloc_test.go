@@ -97,7 +97,7 @@ func TestExchangeDoesNotAlloc(t *testing.T) {
 	}
 }
 
-// answerEnd returns the last bytes of a response as the client gets it.
+// answerEnd returns the last bytes of a response that the client gets.
 func answerEnd(response string) []byte {
 	switch {
 	case response == "":

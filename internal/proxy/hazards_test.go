@@ -232,7 +232,7 @@ func TestFreshConnectionThatBreaksIsNotRetried(t *testing.T) {
 	}
 }
 
-// Half of a response is a response: what follows it on another connection would be another one.
+// Half of a response counts as a response: another attempt would bring another one.
 func TestBrokenHeadIsNotRetried(t *testing.T) {
 	w := newWorld(t)
 	var count atomic.Int32
@@ -252,8 +252,7 @@ func TestBrokenHeadIsNotRetried(t *testing.T) {
 	}
 }
 
-// What a target says unasked must not become the response to somebody's request, neither when it comes later nor when it
-// comes with a response.
+// Bytes that a target sends unasked must not become the response to a request, whether they come later or with a response.
 func TestUnaskedResponseIsNotTakenForTheNext(t *testing.T) {
 	const answer, poison = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 	for _, protocol := range []shape.TargetGroupProtocol{shape.TargetGroupProtocolHttp, shape.TargetGroupProtocolHttps} {
@@ -294,7 +293,7 @@ func TestUnaskedResponseIsNotTakenForTheNext(t *testing.T) {
 	}
 }
 
-// overTLS makes a backend one of TLS, with a certificate that nobody trusts.
+// overTLS makes a backend speak TLS, with a certificate that no client trusts.
 func overTLS(t testing.TB, serve func(net.Conn, *bufio.Reader)) func(net.Conn, *bufio.Reader) {
 	server := httptest.NewUnstartedServer(nil)
 	server.StartTLS()

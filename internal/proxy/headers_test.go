@@ -198,7 +198,8 @@ func TestResponsesThatTheProxyMakes(t *testing.T) {
 	}
 }
 
-// What the proxy answers itself it answers at once, body or not; then it cannot know where the next request starts.
+// The proxy sends its own responses at once, without waiting for the body. Then it does not know where the next request
+// starts.
 func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
 	w := newWorld(t)
 	w.service("svc-1", 80, respondWith(404))

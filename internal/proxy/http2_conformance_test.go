@@ -12,7 +12,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// h2spec returns what the conformance suite says when it fails.
+// h2spec returns the output of the conformance suite if it fails.
 func h2spec(t *testing.T, arguments ...string) {
 	t.Helper()
 	// The timeout is for a response that does not come.

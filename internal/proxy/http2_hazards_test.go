@@ -591,7 +591,7 @@ func TestRequestThatATargetHasResetIsNotRepeated(t *testing.T) {
 	}
 }
 
-// accepting makes a connection to a target one of HTTP/2: it reads the preface and sends the target's settings.
+// accepting begins HTTP/2 on a target's side of a connection: it reads the preface and sends the target's settings.
 func accepting(conn net.Conn, r *bufio.Reader, settings ...wire.Setting) *wire.Framer {
 	io.ReadFull(r, make([]byte, len(wire.ClientPreface)))
 	framer := wire.NewFramer(conn, r)
@@ -599,7 +599,7 @@ func accepting(conn net.Conn, r *bufio.Reader, settings ...wire.Setting) *wire.F
 	return framer
 }
 
-// reluctant is a target of HTTP/2 that has answer write what it says to each request.
+// reluctant is a target of HTTP/2 that calls answer for each request.
 func reluctant(t testing.TB, answer func(framer *wire.Framer, stream uint32, attempt int)) string {
 	requests := make(chan struct{}, 100)
 	return backend(t, func(conn net.Conn, r *bufio.Reader) {

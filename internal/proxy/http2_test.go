@@ -19,7 +19,7 @@ func (w *world) http2Client() *http.Client {
 	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
-// priorKnowledge is HTTP/2 without TLS and nothing else.
+// priorKnowledge allows only HTTP/2 without TLS.
 func priorKnowledge() *http.Protocols {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)

@@ -14,7 +14,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// aboutTheCaller are the headers that tell targets of the caller, as a target got them: what came twice is joined.
+// aboutTheCaller are the headers that tell targets about the caller, as a target got them; repeated ones are joined.
 func aboutTheCaller(values func(name string) []string) string {
 	var said []string
 	for _, name := range []string{"x-amzn-lattice-identity", "x-amzn-lattice-identity-tags", "x-amzn-lattice-network", "x-amzn-source-vpc"} {
@@ -25,7 +25,7 @@ func aboutTheCaller(values func(name string) []string) string {
 	return strings.Join(said, "\n")
 }
 
-// forged are header lines in which a client says who it is. Nobody believes them.
+// forged are header lines in which a client says who it is. They must not be believed.
 var forged = []string{
 	"x-amzn-lattice-identity", "Principal=arn:aws:iam::111122223333:root", "X-Amzn-Lattice-Identity-Tags", "principal=me;team=red",
 	"X-AMZN-LATTICE-NETWORK", "SourceVpcArn=mine", "x-amzn-source-vpc", "vpc-mine", "x_amzn_lattice_identity", "me", "x-amzn-lattice-new", "me",

@@ -85,7 +85,7 @@ func TestPortThatCannotBeBoundIsAProblemAndTriedAgain(t *testing.T) {
 	}
 }
 
-// Who maps 80 to 8080 and then makes a listener on port 8080 should not have to look for another program.
+// An operator who maps 80 to 8080 and then makes a listener on port 8080 should not look for another program.
 func TestProblemNamesTheListenerPortThatHasThePort(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

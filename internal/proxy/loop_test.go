@@ -98,7 +98,7 @@ func TestOneServiceMayCallAnotherThroughItsListener(t *testing.T) {
 	)
 	w.put(w.targets("tg-1", backend(t, func(conn net.Conn, r *bufio.Reader) {
 		for request := readRequest(r); request != nil; request = readRequest(r) {
-			// What calls the other service passes the headers on, as programs do that trace requests.
+			// The caller of the other service passes the headers on, as programs that trace requests do.
 			c := w.dialPort(81)
 			c.send("GET / HTTP/1.1\r\nHost: other.lattice.test\r\nCDN-Loop: %s\r\n\r\n", strings.Join(request.Header.Values("CDN-Loop"), ", "))
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"+c.receive("GET").body)

@@ -65,7 +65,7 @@ func TestSlowWatchersMissLinesAndLearnHowMany(t *testing.T) {
 	}
 }
 
-// held returns how much memory records have, used or not.
+// held returns how much memory records have, whether used or not.
 func (r *records) held() int {
 	return cap(r.room.Text) + cap(r.entries)*int(unsafe.Sizeof(entry{})) + cap(r.room.Callers)*int(unsafe.Sizeof(accesslog.Caller{}))
 }

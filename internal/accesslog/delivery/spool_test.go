@@ -26,7 +26,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// taker is a sink that keeps what it takes. Destinations that are down take nothing.
+// taker is a sink that keeps the lines that it takes. Destinations that are down take none.
 type taker struct {
 	size int
 	age  time.Duration
@@ -94,7 +94,7 @@ func (s *Spool) appendLine(to *lattice.AccessLogSubscription, line []byte) {
 	s.Append([]entry{{logs: []*lattice.AccessLogSubscription{to}, text: line}})
 }
 
-// kill leaves a spool as a process does that is killed: its locks are gone, and nothing else is done.
+// kill leaves a spool as a killed process does: it only releases the locks.
 func (s *Spool) kill() {
 	s.close()
 	s.endDelivering()
