@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// helpful is a program that says what the real one says when it is asked for help, in short.
+// helpful is a program that prints a short form of the real one's help.
 const helpful = `#!/bin/sh
 case "$2 $3" in
 "dev ") printf 'Usage: trellis dev [flags]\n\nFlags:\n  -h, --help          Show help.\n      --api-addr="a"  Where.\n      --[no-]demo     Also --api-addr.\n' ;;

@@ -109,7 +109,7 @@ func (p prometheus) query(t *testing.T, query string) (values []string) {
 
 var trellisMetric = regexp.MustCompile(`\btrellis_\w+`)
 
-// checkNames reports metrics in a query that there are not.
+// checkNames reports metrics in a query that do not exist.
 func checkNames(t *testing.T, query string) {
 	t.Helper()
 	known := map[string]bool{}

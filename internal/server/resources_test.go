@@ -20,7 +20,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// greeter is a database that greets whoever connects.
+// greeter is a database that greets each client that connects.
 func greeter(t *testing.T) (port int) {
 	t.Helper()
 	return trellistest.ServeTCP(t, func(conn *net.TCPConn) { io.WriteString(conn, "hello") }).Port

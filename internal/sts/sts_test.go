@@ -128,7 +128,7 @@ func (w *world) call(t *testing.T, key, values string) (status int, result stsRe
 	return recorder.Code, result
 }
 
-// stsResult is what is in the responses of all actions.
+// stsResult has the members of the responses to all actions.
 type stsResult struct {
 	Role struct {
 		Credentials   keys

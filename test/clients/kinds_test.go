@@ -28,7 +28,7 @@ type kind struct {
 	parents func(w *world) map[string]string
 	// create returns the nth creation, get what reading it must show.
 	create, get func(w *world, n int) any
-	// update is what is changed in the first resource, nil if nothing can be, and updated what reading must show after it.
+	// update is a change of the first resource, or nil if it cannot be changed; updated is what reading must show after it.
 	update, updated any
 	list            func(c *vpclattice.Client, w *world) lister
 	// invalid is a member, and a value of it that must be refused.

@@ -56,7 +56,7 @@ func run(t *testing.T, as *syscall.Credential, program string, args ...string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGINT) // Of PostgreSQL, the fast end.
+		cmd.Process.Signal(syscall.SIGINT) // PostgreSQL's fast shutdown.
 		_ = cmd.Wait()
 	})
 }

@@ -212,7 +212,7 @@ func TestFunctionsGetTheirEventsInEveryLanguage(t *testing.T) {
 	trellistest.Install(t, "venv.sh", "functions")
 	trellistest.Install(t, "node_modules.sh", "functions")
 	languages := []string{"go", "python", "node"}
-	// Of C++, which takes long to build: make aws-lambda-ric.
+	// It is in C++, which takes long to build: make aws-lambda-ric.
 	ric := absolute(t, "ric/node_modules/aws-lambda-ric/index.mjs")
 	if _, err := os.Stat(filepath.Join(filepath.Dir(ric), "rapid-client.node")); err == nil {
 		languages = append(languages, "ric")

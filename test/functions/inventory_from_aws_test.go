@@ -23,7 +23,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// anyCredentials gives AWS's tools keys, and keeps them from those of whoever runs the test.
+// anyCredentials gives AWS's tools keys, and hides the keys of the user who runs the test.
 func anyCredentials(t *testing.T) {
 	t.Helper()
 	for name, value := range map[string]string{

@@ -187,7 +187,7 @@ type wanted struct {
 	status       int
 }
 
-// kindOfRequest is a kind of exchange: so many of 250 end like this.
+// kindOfRequest is a kind of exchange, with how many of 250 end like this.
 type kindOfRequest struct {
 	name   string
 	share  int

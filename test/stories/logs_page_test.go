@@ -41,7 +41,7 @@ func alike(text string) string {
 	return text
 }
 
-// shown returns what a page shows behind a command, in the block of it: lines until the next command.
+// shown returns the lines that a page shows after a command, up to the next command in its block.
 func shown(t *testing.T, page, command string) string {
 	t.Helper()
 	content := string(must(os.ReadFile("../../" + page))(t))

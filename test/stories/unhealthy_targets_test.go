@@ -156,7 +156,7 @@ func (w *ward) await(state string, all ...*frail) {
 	}, "%d targets are %s", len(all), state)
 }
 
-// awaitRequests waits until targets have so many more requests.
+// awaitRequests waits until targets have got the given number of further requests.
 func (w *ward) awaitRequests(more int64, all ...*frail) {
 	w.t.Helper()
 	for _, f := range all {

@@ -25,7 +25,7 @@ func recorded(t testing.TB, cfg *tls.Config) []byte {
 	return conn.written.Bytes()
 }
 
-// oneWay is a connection that says what it is given to say, and keeps what is written.
+// oneWay is a connection whose reads return the given bytes, and that keeps what is written.
 type oneWay struct {
 	read    bytes.Reader
 	written bytes.Buffer

@@ -189,7 +189,7 @@ func TestAllowanceBoundsTheWindowsOfAClientsResponses(t *testing.T) {
 		for _, s := range streams {
 			total += s.window
 		}
-		// Nobody gets all that is left.
+		// No stream gets all that is left.
 		if left := int(allowance.left.Load()); left == 0 || left > 20<<10 || total+left != 8*16<<10+200<<10 {
 			t.Errorf("the windows are %d bytes, and %d are left", total, left)
 		}
@@ -217,7 +217,7 @@ func TestAllowanceBoundsTheWindowsOfAClientsResponses(t *testing.T) {
 	})
 }
 
-// Of a target that has large responses, the next ones have a large window from their beginning.
+// After large responses of a target, its next ones have a large window from the beginning.
 func TestWindowOfResponsesFollowsWhatTheTargetHasSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newTargetPipe(t)
