@@ -193,6 +193,8 @@ const tunnel = "Tunnel"
 
 func (b *builder) buildVPCEndpoints(f *file) {
 	seen := map[string]bool{}
+	type claim struct{ vpc, configuration string }
+	private := map[claim]string{} // the endpoint that has the private names
 	for i, e := range f.VPCEndpoints {
 		element(b, "vpcEndpoints", i, "id", e.ID, endpointID, "vpce-0123456789abcdef0", seen)
 		seen[e.ID] = true
@@ -212,6 +214,12 @@ func (b *builder) buildVPCEndpoints(f *file) {
 			endpoint.to = b.reference("resourceConfiguration", e.ResourceConfiguration, lattice.KindResourceConfiguration)
 			if e.ServiceNetwork != "" {
 				b.wrong("serviceNetwork is for endpoints of the type ServiceNetwork")
+			}
+			names := claim{e.VPC, endpoint.to.id}
+			if first := private[names]; first != "" && endpoint.PrivateDNS != nil {
+				b.wrong("privateDnsEnabled: clients in %s find the private names of %s by %s already; only one endpoint of a VPC can have them", e.VPC, endpoint.to.id, first)
+			} else if endpoint.PrivateDNS != nil {
+				private[names] = e.ID
 			}
 			b.snapshot.resourceEndpoints[endpoint.to.id] = append(b.snapshot.resourceEndpoints[endpoint.to.id], endpoint)
 		case "ServiceNetwork":

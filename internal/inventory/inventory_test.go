@@ -432,3 +432,30 @@ func TestElementsCanBeWrittenOnceAndMerged(t *testing.T) {
 		t.Errorf("it is refused: %v", err)
 	}
 }
+
+func TestOneEndpointOfAVPCHasThePrivateNamesOfAResource(t *testing.T) {
+	parse := func(endpoints string) error {
+		_, err := Parse([]byte(`
+vpcs:
+  - {id: vpc-11111111, cidrs: [10.1.0.0/16]}
+  - {id: vpc-22222222, cidrs: [10.2.0.0/16]}
+vpcEndpoints:
+`+endpoints), "/", nil)
+		return err
+	}
+	const first = "  - {id: vpce-00000000000000001, vpc: vpc-11111111, type: Resource, resourceConfiguration: rcfg-0123456789abcdef0, privateDnsEnabled: true}\n"
+	for name, second := range map[string]string{
+		"in another VPC":            "  - {id: vpce-00000000000000002, vpc: vpc-22222222, type: Resource, resourceConfiguration: rcfg-0123456789abcdef0, privateDnsEnabled: true}\n",
+		"to another resource":       "  - {id: vpce-00000000000000002, vpc: vpc-11111111, type: Resource, resourceConfiguration: rcfg-0123456789abcdef1, privateDnsEnabled: true}\n",
+		"without the private names": "  - {id: vpce-00000000000000002, vpc: vpc-11111111, type: Resource, resourceConfiguration: rcfg-0123456789abcdef0}\n",
+	} {
+		if err := parse(first + second); err != nil {
+			t.Errorf("another endpoint %s: %v", name, err)
+		}
+	}
+	err := parse(first + "  - {id: vpce-00000000000000002, vpc: vpc-11111111, type: Resource, resourceConfiguration: rcfg-0123456789abcdef0, privateDnsEnabled: true}\n")
+	const want = "vpcEndpoints[1] (vpce-00000000000000002): privateDnsEnabled: clients in vpc-11111111 find the private names of rcfg-0123456789abcdef0 by vpce-00000000000000001 already; only one endpoint of a VPC can have them"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
