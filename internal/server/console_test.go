@@ -531,6 +531,42 @@ func TestPagesOfFunctionsResourcesCertificatesAndPolicies(t *testing.T) {
 	r.wants(home+"functions/hello", "No process runs", "It is a target of no target group.")
 }
 
+func TestExplanationsOfTLSPassthroughAreAboutConnections(t *testing.T) {
+	node := start(t, "dev", "--port-map", "443=0")
+	client, ctx := node.client(anybody()), t.Context()
+	group, err := client.CreateTargetGroup(ctx, &vpclattice.CreateTargetGroupInput{Name: new("vault"), Type: types.TargetGroupTypeIp,
+		Config: &types.TargetGroupConfig{Protocol: types.TargetGroupProtocolTcp, Port: new(int32(trellistest.FreePort(t))), VpcIdentifier: new("vpc-0123456789abcdef0")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.RegisterTargets(ctx, &vpclattice.RegisterTargetsInput{TargetGroupIdentifier: group.Id, Targets: []types.Target{{Id: new("127.0.0.1")}}}); err != nil {
+		t.Fatal(err)
+	}
+	network, err := client.CreateServiceNetwork(ctx, &vpclattice.CreateServiceNetworkInput{Name: new("home")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := client.CreateService(ctx, &vpclattice.CreateServiceInput{Name: new("vault"), CustomDomainName: new("vault.example.com")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CreateServiceNetworkServiceAssociation(ctx, &vpclattice.CreateServiceNetworkServiceAssociationInput{ServiceIdentifier: service.Id, ServiceNetworkIdentifier: network.Id}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = client.CreateListener(ctx, &vpclattice.CreateListenerInput{ServiceIdentifier: service.Id, Name: new("tls"), Protocol: types.ListenerProtocolTlsPassthrough, Port: new(int32(443)),
+		DefaultAction: &types.RuleActionMemberForward{Value: types.ForwardAction{TargetGroups: []types.WeightedTargetGroup{{TargetGroupIdentifier: group.Id}}}}}); err != nil {
+		t.Fatal(err)
+	}
+	r := node.reader(t)
+	asked := url.Values{"host": {"vault.example.com"}, "port": {"443"}, "method": {"POST"}, "path": {"/secret"}}
+	r.wants(home+"explain?"+asked.Encode(), "The connection is passed on to a target of vault, whatever it carries.", "TLS_PASSTHROUGH:443", "the default rule")
+	if page, _ := r.read(home + "explain?" + asked.Encode()); strings.Contains(page, "curl -i") {
+		t.Errorf("a line of curl is for a listener that sees no requests:\n%s", page)
+	}
+	asked.Set("host", *service.DnsEntry.DomainName)
+	r.wants(home+"explain?"+asked.Encode(), "answers to the custom domain name only", "mark bad")
+}
+
 func TestPolicyDocumentsAreShownToThoseWhoMayReadThem(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "credentials")
 	if err := os.WriteFile(file, []byte(consoleCredentials), 0o600); err != nil {
