@@ -498,7 +498,7 @@ func TestPagesOfFunctionsResourcesCertificatesAndPolicies(t *testing.T) {
 		DefaultAction: &types.RuleActionMemberFixedResponse{Value: types.FixedResponseAction{StatusCode: new(int32(404))}}}); err != nil {
 		t.Fatal(err)
 	}
-	r.wants(home+"policies", ">home</a>", "In force", "Nothing has failed")
+	r.wants(home+"policies", ">home</a>", "In force", "remembers no failed exchange")
 	host := *service.DnsEntry.DomainName
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+node.server.boundAddress(80)+"/denied", nil)
 	if err != nil {
