@@ -124,11 +124,11 @@ func TestGeneratorStopsAtUnknownElementsOfTheModel(t *testing.T) {
 		{"look-ahead", []string{`"[a-z]+"`, `"(?!x)[a-z]+"`}, "shape Name: package regexp cannot match its pattern"},
 		{"type", []string{`"type": "boolean"`, `"type": "double"`}, `shape Flag has the type "double"`},
 		{"type in an input", []string{`"type": "boolean"`, `"type": "timestamp"`}, `type "timestamp" has no decoder`},
-		{"list of enums", []string{`"member": {"shape": "Part"}`, `"member": {"shape": "Color"}`}, "a list of Color"},
+		{"list of enums", []string{`"member": {"shape": "Part"}`, `"member": {"shape": "Color"}`}, "does not know lists of Color"},
 		{"location", []string{`"location": "querystring"`, `"location": "header"`}, `member limit is in "header"`},
 		{"label that is not in the path", []string{`/owners/{owner}/things", "responseCode": 200`, `/things", "responseCode": 200`}, "member owner is in the path"},
 		{"same route twice", []string{`"GET"`, `"POST"`}, "operations CreateThing and ListThings have the same method and path"},
-		{"word beside a label", []string{`/owners/{owner}/things", "responseCode": 200`, `/owners/all/{owner}", "responseCode": 200`}, "both a label and a word"},
+		{"word beside a label", []string{`/owners/{owner}/things", "responseCode": 200`, `/owners/all/{owner}", "responseCode": 200`}, `a label and a word are both possible in place of "all"`},
 		{"too many labels", []string{`/owners/{owner}/things", "responseCode": 200`, `/{a}/{b}/{c}/{owner}", "responseCode": 200`}, "has 4 labels"},
 	}
 	for _, test := range tests {

@@ -121,7 +121,7 @@ func TestBrokenAuthorityIsNotReplaced(t *testing.T) {
 			return os.Rename(filepath.Join(dir, "ca-key.pem"), filepath.Join(dir, "ca.pem"))
 		}, "does not; put the key back"},
 		"truncated key":        {func(dir string) error { return os.Truncate(filepath.Join(dir, "ca-key.pem"), 40) }, "no PEM block with a private key"},
-		"certificate with key": {func(dir string) error { return join(dir, "ca.pem", "ca-key.pem") }, "certificates only"},
+		"certificate with key": {func(dir string) error { return join(dir, "ca.pem", "ca-key.pem") }, "only certificates may be in it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -113,7 +113,7 @@ func TestProgramsTrustTheLocalAuthorityUntilItIsUninstalled(t *testing.T) {
 	if out, err := m.run("curl", "-sS", page); err == nil {
 		t.Errorf("curl trusts the authority afterwards: %s", out)
 	}
-	if out, err = m.run(program, "trust", "uninstall", "--yes"); err != nil || !strings.Contains(out, "no authority of Trellis") {
+	if out, err = m.run(program, "trust", "uninstall", "--yes"); err != nil || !strings.Contains(out, "No store has an authority of Trellis") {
 		t.Errorf("uninstall once more: %v\n%s", err, out)
 	}
 }
