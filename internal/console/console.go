@@ -179,7 +179,7 @@ func pages() []page {
 		{path: "services", menu: "Services", template: "list.html", load: (*visit).services},
 		{path: "services/{id}", template: "service.html", load: (*visit).service},
 		{path: "services/{id}/listeners/{listener}", template: "listener.html", load: (*visit).listener},
-		{path: "services/{id}/listeners/{listener}/rules/{rule}", template: "object.html", load: (*visit).ruleOf},
+		{path: "services/{id}/listeners/{listener}/rules/{rule}", template: "object.html", load: (*visit).rule},
 		{path: "target-groups", menu: "Target groups", template: "list.html", load: (*visit).targetGroups},
 		{path: "target-groups/{id}", template: "target_group.html", load: (*visit).targetGroup},
 		{path: "functions", menu: "Functions", template: "list.html", load: (*visit).functions},

@@ -53,7 +53,7 @@ func (v *visit) find() (found *loadedListener, err error) {
 }
 
 // portName is what a listener is called besides its name.
-func (l *loadedListener) portName() string { return fmt.Sprintf("%s:%d", l.Protocol, l.Port) }
+func portName(l *lattice.Listener) string { return fmt.Sprintf("%s:%d", l.Protocol, l.Port) }
 
 func (v *visit) serviceFact(s *lattice.Service) fact {
 	return fact{"Service", cell{Text: s.Name, Link: v.to("services", s.ID), Sub: s.ID}}
@@ -66,7 +66,7 @@ func (v *visit) listener() (*content, error) {
 		return nil, err
 	}
 	p := &servicePage{object: v.object(l, "Listener"), Host: cmp.Or(l.service.CustomDomainName, l.service.DomainName)}
-	p.Facts = append(p.Facts, v.serviceFact(l.service), fact{"Port", text(l.portName())}, fact{"Rules", number(len(l.rules))})
+	p.Facts = append(p.Facts, v.serviceFact(l.service), fact{"Port", text(portName(l.Listener))}, fact{"Rules", number(len(l.rules))})
 	p.Charts = v.charts(l.ID)
 	part := v.listenerPart(l)
 	p.Listeners, p.Commands = []listenerPart{part}, part.Commands
@@ -78,8 +78,8 @@ func (v *visit) listener() (*content, error) {
 	return &content{Title: p.Name, Data: p}, nil
 }
 
-// ruleOf is the page of a rule.
-func (v *visit) ruleOf() (*content, error) {
+// rule is the page of a rule.
+func (v *visit) rule() (*content, error) {
 	l, err := v.find()
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func (v *visit) ruleOf() (*content, error) {
 	part := v.rulePart(l, r)
 	o := v.object(r, "Rule")
 	o.Facts = append(o.Facts, v.serviceFact(l.service),
-		fact{"Listener", cell{Text: l.portName(), Link: v.to("services", l.service.ID, "listeners", l.ID), Sub: l.ID}},
+		fact{"Listener", cell{Text: portName(l.Listener), Link: v.to("services", l.service.ID, "listeners", l.ID), Sub: l.ID}},
 		fact{"Priority", text(part.Priority)}, fact{"Matches", text(strings.Join(part.Match, " and "))})
 	if part.Fixed != 0 {
 		o.Facts = append(o.Facts, fact{"Fixed response", number(part.Fixed)})
@@ -133,7 +133,7 @@ type listenerPart struct {
 type rulePart struct {
 	ID, Name, Priority, Link string
 	Match                    []string
-	// Traffic is what the rule matches.
+	// Traffic is what the rule has matched lately.
 	Traffic string
 	// Fixed is the status of a fixed response, or 0.
 	Fixed    int32

@@ -108,7 +108,7 @@ func listenersCell(listeners []*lattice.Listener) cell {
 	}
 	var all []string
 	for _, l := range listeners {
-		all = append(all, fmt.Sprintf("%s:%d", l.Protocol, l.Port))
+		all = append(all, portName(l))
 	}
 	return text(strings.Join(all, ", "))
 }

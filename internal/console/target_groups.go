@@ -158,7 +158,7 @@ func (v *visit) targetGroup() (*content, error) {
 				u.service = s.Name
 			}
 			if l, ok := catalog.Get[*lattice.Listener](view, lattice.ListenerKey(v.scope, r.ServiceID, r.ListenerID)); ok {
-				u.listener = fmt.Sprintf("%s:%d", l.Protocol, l.Port)
+				u.listener = portName(l)
 			}
 			uses = append(uses, u)
 		}

@@ -215,11 +215,13 @@ func (b *builder) buildVPCEndpoints(f *file) {
 			if e.ServiceNetwork != "" {
 				b.wrong("serviceNetwork is for endpoints of the type ServiceNetwork")
 			}
-			names := claim{e.VPC, endpoint.to.id}
-			if first := private[names]; first != "" && endpoint.PrivateDNS != nil {
-				b.wrong("privateDnsEnabled: clients in %s find the private names of %s by %s already; only one endpoint of a VPC can have them", e.VPC, endpoint.to.id, first)
-			} else if endpoint.PrivateDNS != nil {
-				private[names] = e.ID
+			if endpoint.PrivateDNS != nil {
+				names := claim{e.VPC, endpoint.to.id}
+				if first, taken := private[names]; taken {
+					b.wrong("privateDnsEnabled: clients in %s find the private names of %s by %s already; only one endpoint of a VPC can have them", e.VPC, endpoint.to.id, first)
+				} else {
+					private[names] = e.ID
+				}
 			}
 			b.snapshot.resourceEndpoints[endpoint.to.id] = append(b.snapshot.resourceEndpoints[endpoint.to.id], endpoint)
 		case "ServiceNetwork":

@@ -115,8 +115,8 @@ func NewConn(env *Environment, accepted *net.TCPConn, port *routing.Port, unwant
 	return c
 }
 
-// NewResourceConn returns a connection to a resource, for which a target is looked for at once. It may live as long as it is used (UG quotas), and for grace once the
-// resource is gone.
+// NewResourceConn returns a connection to a resource, for which a target is looked for at once. It may live as long as it is used
+// (UG quotas), and for grace once the resource is gone.
 func NewResourceConn(env *Environment, accepted socket.Accepted, origin routing.Origin, gone <-chan struct{}, idle, grace time.Duration) *Conn {
 	c := newConn(env, accepted, gone)
 	c.endsAt = math.MaxInt64

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bare is a TCP connection that the runtime's poller does not watch. Who uses it has an Epoll that does. It is for one goroutine.
+// Bare is a TCP connection that the runtime's poller does not watch. Its user waits for it with an Epoll. One
+// goroutine may use it at a time.
 type Bare struct{ fd int }
 
 // FD returns its descriptor, or -1 once it is closed.

@@ -83,7 +83,7 @@ func join(b []byte) (message []byte, n int, err error) {
 	}
 }
 
-// checkRecord checks a record's header, as far as it has come.
+// checkRecord checks as much of a record's header as has arrived.
 func checkRecord(b []byte) error {
 	if len(b) > 0 && b[0] != typeHandshake {
 		return NoHandshake
