@@ -90,7 +90,7 @@ func carryOut(ctx context.Context, t Terminal, name string, plan *trust.Plan, ye
 			return exitFailed
 		}
 		if err == nil {
-			err = plan.Run(ctx)
+			err = plan.Run(ctx, t.Out)
 		}
 		if err != nil {
 			return t.Fail(name, err)

@@ -32,14 +32,16 @@ type system struct {
 	program      string
 	afterRemoval []string // arguments of the program
 	bundle       string   // the file with all authorities
+	lock         string   // see Step
+	complaint    string   // see Step
 }
 
 // systemStore returns the store of this system.
 func systemStore() (s system, ok bool) {
 	for _, s := range []system{
-		{"the system's store (Debian's ca-certificates)", "/usr/local/share/ca-certificates", ".crt", "update-ca-certificates", []string{"--fresh"}, "/etc/ssl/certs/ca-certificates.crt"},
-		{"the system's store (Fedora's ca-certificates)", "/etc/pki/ca-trust/source/anchors", ".pem", "update-ca-trust", nil, "/etc/pki/tls/certs/ca-bundle.crt"},
-		{"the system's store (Arch's ca-certificates)", "/etc/ca-certificates/trust-source/anchors", ".crt", "update-ca-trust", nil, "/etc/ssl/certs/ca-certificates.crt"},
+		{"the system's store (Debian's ca-certificates)", "/usr/local/share/ca-certificates", ".crt", "update-ca-certificates", []string{"--fresh"}, "/etc/ssl/certs/ca-certificates.crt", "/var/lib/dpkg/lock-frontend", "E: "},
+		{"the system's store (Fedora's ca-certificates)", "/etc/pki/ca-trust/source/anchors", ".pem", "update-ca-trust", nil, "/etc/pki/tls/certs/ca-bundle.crt", "", ""},
+		{"the system's store (Arch's ca-certificates)", "/etc/ca-certificates/trust-source/anchors", ".crt", "update-ca-trust", nil, "/etc/ssl/certs/ca-certificates.crt", "", ""},
 	} {
 		program, found := find(s.program)
 		if info, err := os.Stat(s.directory); found && err == nil && info.IsDir() {
@@ -51,6 +53,15 @@ func systemStore() (s system, ok bool) {
 }
 
 func (s *system) file(name string) string { return filepath.Join(s.directory, name+s.extension) }
+
+// step returns a step whose command makes the system take up what its directory has.
+func (s *system) step(args ...string) Step {
+	step := Step{Store: s.name, Command: append([]string{s.program}, args...), Obstacle: s.obstacle(), complaint: s.complaint}
+	if _, err := os.Stat(s.lock); s.lock != "" && err == nil {
+		step.lock = s.lock
+	}
+	return step
+}
 
 func (s *system) obstacle() string {
 	if os.Geteuid() != 0 {

@@ -46,6 +46,12 @@ type Step struct {
 	Command  []string
 	// Obstacle says why the step cannot be done. It is left out then.
 	Obstacle string
+
+	// lock is the lock file of dpkg's frontends, or "". Debian's Java takes up the system's store by a trigger of dpkg, which
+	// does not run while another process installs packages.
+	lock string
+	// complaint begins a line with which Command says that a part of it failed, although it ends with 0.
+	complaint string
 }
 
 // Show tells what the plan does.
@@ -77,21 +83,30 @@ func (p *Plan) Possible() (count int) {
 	return count
 }
 
-// Run does all steps that can be done. After a failure it goes on with the others.
-func (p *Plan) Run(ctx context.Context) error {
+// Run does all steps that can be done, and tells out what it waits for. After a failure it goes on with the others.
+func (p *Plan) Run(ctx context.Context, out io.Writer) error {
 	var problems []error
 	for _, s := range p.Steps {
 		if s.Obstacle != "" {
 			continue
 		}
-		if err := s.run(ctx); err != nil {
+		if err := s.run(ctx, out); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", s.Store, err))
 		}
 	}
 	return errors.Join(problems...)
 }
 
-func (s *Step) run(ctx context.Context) error {
+func (s *Step) run(ctx context.Context, out io.Writer) error {
+	var environment []string
+	if s.lock != "" {
+		unlock, err := lock(ctx, s.lock, out)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		environment = []string{"DPKG_FRONTEND_LOCKED=true"} // dpkg(1): its caller has the lock.
+	}
 	if s.Write != "" {
 		if err := os.WriteFile(s.Write, s.Contents, 0o644); err != nil {
 			return err
@@ -105,15 +120,25 @@ func (s *Step) run(ctx context.Context) error {
 	if len(s.Command) == 0 {
 		return nil
 	}
-	_, err := output(ctx, s.Command)
-	return err
+	printed, err := output(ctx, s.Command, environment...)
+	if err != nil || s.complaint == "" {
+		return err
+	}
+	for line := range strings.Lines(printed) {
+		if strings.HasPrefix(line, s.complaint) {
+			return fmt.Errorf("%s: %s", strings.Join(s.Command, " "), strings.TrimSpace(printed))
+		}
+	}
+	return nil
 }
 
-// output runs a program and returns what it prints.
-func output(ctx context.Context, command []string) (string, error) {
+// output runs a program with additional variables, and returns what it prints.
+func output(ctx context.Context, command []string, environment ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Env = append(cmd.Environ(), environment...)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, bytes.TrimSpace(out))
 	}
@@ -153,7 +178,8 @@ func Install(ctx context.Context, text []byte, file string) (*Plan, error) {
 	p := &Plan{}
 	bundle := ""
 	if s, ok := systemStore(); ok {
-		step := Step{Store: s.name, Write: s.file(c.name), Contents: c.pem, Command: []string{s.program}, Obstacle: s.obstacle()}
+		step := s.step()
+		step.Write, step.Contents = s.file(c.name), c.pem
 		p.Steps = append(p.Steps, step)
 		if bundle = s.bundle; step.Obstacle == "" {
 			file = step.Write
@@ -189,7 +215,9 @@ func Uninstall(ctx context.Context) *Plan {
 	p := &Plan{}
 	if s, ok := systemStore(); ok {
 		if files := s.ours(); len(files) > 0 {
-			p.Steps = append(p.Steps, Step{Store: s.name, Remove: files, Command: append([]string{s.program}, s.afterRemoval...), Obstacle: s.obstacle()})
+			step := s.step(s.afterRemoval...)
+			step.Remove = files
+			p.Steps = append(p.Steps, step)
 		}
 	} else if runtime.GOOS == "darwin" {
 		p.Notes = append(p.Notes, "macOS: sudo security delete-certificate -t -c NAME /Library/Keychains/System.keychain, with the NAME that security find-certificate -a -c 'Trellis local authority' shows")

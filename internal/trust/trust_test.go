@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,10 +51,13 @@ func TestFailedStepDoesNotStopTheOthers(t *testing.T) {
 	p := Plan{Steps: []Step{
 		{Store: "first", Command: []string{"false"}},
 		{Store: "second", Write: file, Contents: []byte("x")},
+		{Store: "fourth", Command: []string{"echo", "done.\nE: a hook exited with code 2."}, complaint: "E: "},
+		{Store: "fifth", Command: []string{"echo", "FINE: done."}, complaint: "E: "},
 		{Store: "third", Write: file + "-not", Obstacle: "it cannot be"},
 	}}
-	err := p.Run(context.Background())
-	if err == nil || !strings.HasPrefix(err.Error(), "first: false: exit status 1") || strings.Contains(err.Error(), "second") {
+	err := p.Run(context.Background(), io.Discard)
+	if err == nil || !strings.HasPrefix(err.Error(), "first: false: exit status 1") || !strings.Contains(err.Error(), "fourth: echo") || !strings.Contains(err.Error(), "E: a hook exited with code 2.") ||
+		strings.Contains(err.Error(), "second") || strings.Contains(err.Error(), "fifth") {
 		t.Errorf("error %v", err)
 	}
 	if _, err := os.Stat(file); err != nil {
@@ -63,7 +67,7 @@ func TestFailedStepDoesNotStopTheOthers(t *testing.T) {
 		t.Error("a step with an obstacle was done")
 	}
 	var shown strings.Builder
-	if p.Show(&shown); p.Possible() != 2 || !strings.Contains(shown.String(), "third:\n  write "+file+"-not\n  not done: it cannot be\n") {
+	if p.Show(&shown); p.Possible() != 4 || !strings.Contains(shown.String(), "third:\n  write "+file+"-not\n  not done: it cannot be\n") {
 		t.Errorf("%s", shown.String())
 	}
 }

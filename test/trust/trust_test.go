@@ -2,12 +2,15 @@
 package trust
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"trellis/test/trellistest"
 )
@@ -42,12 +45,17 @@ func (m *machine) must(cmd *exec.Cmd) {
 	}
 }
 
-// run runs a program on the machine and returns what it prints.
-func (m *machine) run(program string, args ...string) (string, error) {
+// command returns a command that runs a program on the machine.
+func (m *machine) command(program string, args ...string) *exec.Cmd {
 	script := `mount --bind "$0" /etc/ssl/certs && mount --bind "$1" /usr/local/share/ca-certificates && shift && exec "$@"`
 	cmd := exec.Command("unshare", append([]string{"-m", "sh", "-c", script, m.etc, m.local, program}, args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+m.home, "XDG_CACHE_HOME="+m.home+"/cache", "JAVA_HOME="+m.javaAt, "SUDO_UID=")
-	out, err := cmd.CombinedOutput()
+	return cmd
+}
+
+// run runs a program on the machine and returns what it prints.
+func (m *machine) run(program string, args ...string) (string, error) {
+	out, err := m.command(program, args...).CombinedOutput()
 	return string(out), err
 }
 
@@ -115,6 +123,47 @@ func TestProgramsTrustTheLocalAuthorityUntilItIsUninstalled(t *testing.T) {
 	}
 	if out, err = m.run(program, "trust", "uninstall", "--yes"); err != nil || !strings.Contains(out, "No store has an authority of Trellis") {
 		t.Errorf("uninstall once more: %v\n%s", err, out)
+	}
+}
+
+// Debian's Java takes up the system's store by a trigger of dpkg, which fails, and is not made up for, while apt is at work.
+func TestInstallWaitsForAPackageManager(t *testing.T) {
+	m := newMachine(t)
+	program := trellistest.BuildFast(t)
+	node := trellistest.Start(t, program, "dev", "--ca-dir", t.TempDir(), "--port-map", "80=0,443=0", "--dns-addr", "none")
+	apt, err := os.OpenFile("/var/lib/dpkg/lock-frontend", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("needs dpkg: ", err)
+	}
+	defer apt.Close()
+	if err := unix.FcntlFlock(apt.Fd(), unix.F_SETLKW, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+		t.Fatal(err)
+	}
+	install := m.command(program, "trust", "install", "--yes", "--admin", node.Admin)
+	printed, err := install.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var problems strings.Builder
+	install.Stderr = &problems
+	if err := install.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for lines := bufio.NewScanner(printed); lines.Scan(); {
+		fmt.Fprintln(&out, lines.Text())
+		if strings.HasPrefix(lines.Text(), fmt.Sprintf("waiting for process %d, which is installing packages", os.Getpid())) {
+			if got := m.stores(); !strings.HasPrefix(got, "0 ") {
+				t.Errorf("the stores of %s have the authority while packages are installed", got)
+			}
+			apt.Close()
+		}
+	}
+	if err := install.Wait(); err != nil || !strings.Contains(out.String(), "waiting for process") {
+		t.Errorf("%v: %s%s", err, problems.String(), out.String())
+	}
+	if got := m.stores(); !strings.HasPrefix(got, "4 ") {
+		t.Errorf("the stores of %s have the authority\n%s", got, out.String())
 	}
 }
 
