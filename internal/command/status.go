@@ -73,7 +73,7 @@ func (c Status) Run(ctx context.Context, t Terminal) int {
 	}
 	row("store", "%s", status.Store)
 	for _, p := range status.Ports {
-		row(fmt.Sprint("port ", p.Port), "%s, %d listeners", p.Address, len(p.Listeners))
+		row(fmt.Sprint("port ", p.Port), "%s, listeners: %d", p.Address, len(p.Listeners))
 	}
 	row("stored", "%s", counts(status.Records))
 	row("targets", "%s", counts(status.Targets))
@@ -85,7 +85,7 @@ func (c Status) Run(ctx context.Context, t Terminal) int {
 func counts(of map[string]int) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(of)) {
-		parts = append(parts, fmt.Sprint(of[name], " ", name))
+		parts = append(parts, fmt.Sprint(name, ": ", of[name]))
 	}
 	if len(parts) == 0 {
 		return "none"

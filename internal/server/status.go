@@ -104,7 +104,7 @@ func (s *Server) state() status {
 		}
 		if unhealthy > 0 && told < shownGroups {
 			told++
-			noteOf(lattice.TargetGroupKey(group.Scope, group.TargetGroupID), "target group %s (%s): %d of %d targets are unhealthy (%s)",
+			noteOf(lattice.TargetGroupKey(group.Scope, group.TargetGroupID), "target group %s (%s): %d of %d targets unhealthy (%s)",
 				names[group.TargetGroupID], group.TargetGroupID, unhealthy, len(group.Members), strings.Join(slices.Sorted(maps.Keys(why)), ", "))
 		}
 	}

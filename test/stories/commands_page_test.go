@@ -39,7 +39,7 @@ func TestCommandsOfThePageWorkAsPrinted(t *testing.T) {
 	demo := node("--demo")
 	trellistest.Await(t, func() bool {
 		out, _, _ := trellis(t, program, []string{"TRELLIS_ADMIN=" + demo.Admin}, "status")
-		return strings.Contains(out, "3 HEALTHY")
+		return strings.Contains(out, "HEALTHY: 3")
 	}, "the targets are healthy")
 	_, name, _ := strings.Cut(run(demo, nil, "trellis export"), "domainName: ")
 	name, _, _ = strings.Cut(name, "\n")

@@ -49,7 +49,7 @@ func TestANetworkIsExportedChangedAndImportedIntoAnotherNode(t *testing.T) {
 	here := []string{"TRELLIS_ADMIN=" + first.Admin}
 	trellistest.Await(t, func() bool {
 		out, _, _ := trellis(t, program, here, "status")
-		return strings.Contains(out, "3 HEALTHY")
+		return strings.Contains(out, "HEALTHY: 3")
 	}, "the targets are healthy")
 	want(t, program, here, 0, "port 443", "status")
 	network := want(t, program, here, 0, "trellis: 1", "export")
