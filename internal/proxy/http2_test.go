@@ -34,13 +34,16 @@ func anyVersion() *http.Protocols {
 }
 
 // http2Backend is a target that speaks HTTP/2 by prior knowledge.
-func http2Backend(t testing.TB, handler http.Handler) string {
+func http2Backend(t testing.TB, handler http.Handler, change ...func(*http.Server)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: orNotFound(handler), Protocols: anyVersion()}
+	for _, change := range change {
+		change(server)
+	}
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
 	return listener.Addr().String()

@@ -175,7 +175,7 @@ func TestRequestsSurviveATargetThatEndsConnectionsByGOAWAY(t *testing.T) {
 			w := newWorld(t, func(cfg *Config) { cfg.Upstream.DialTimeout = time.Minute })
 			var taken atomic.Int64
 			w.http2Storefront(shape.TargetGroupProtocolVersionHttp2, leaving(t, 7, &taken))
-			const clients, requests = 50, 20
+			const clients, requests = 50, 10
 			client := w.http2Client()
 			var running sync.WaitGroup
 			for range clients {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -67,9 +68,11 @@ func TestAllPortsOfAResourceAreOpen(t *testing.T) {
 func TestThousandResourcesWithAllPortsTakeOneSocket(t *testing.T) {
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	w := newWorld(t, steered(t))
+	records := []lattice.Record{w.resourceGateway()}
 	for number := range uint32(1000) {
-		w.resource("db"+string(rune('a'+number%26))+string(rune('a'+number/26)), number+1, atAddress("127.0.0.1"), "1-65535")
+		records = append(records, w.resourceRecords(fmt.Sprintf("db%d", number), number+1, atAddress("127.0.0.1"), "1-65535")...)
 	}
+	w.put(records...)
 	if sockets := w.proxy.ResourceListeners(); len(sockets) != 1 {
 		t.Errorf("there are %d sockets", len(sockets))
 	}
