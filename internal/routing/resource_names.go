@@ -32,7 +32,7 @@ func (n *resourceNames) add(resource *Resource, route *ResourceRoute) {
 func (n *resourceNames) put(name string, named namedResource) {
 	before, _ := n.names.drafted(name)
 	list := slices.Clone(before)
-	// As with services: the association that was created first, and endpoints in the order of their ids.
+	// As with services: the association that was created first, and endpoints in the order of their ids.
 	at, _ := slices.BinarySearchFunc(list, named, func(a, b namedResource) int {
 		return cmp.Or(cmp.Compare(a.route.EndpointID, b.route.EndpointID), older(&a.route.created, &b.route.created))
 	})

@@ -305,3 +305,47 @@ func TestPrivateNameIsNotSeenWhereItHidesTheResourceItself(t *testing.T) {
 		}
 	}
 }
+
+// As in a VPC with a private hosted zone, which no other zone of that name can join (A-840).
+func TestPrivateNameLeadsToOneResourceByOneWay(t *testing.T) {
+	const (
+		inventory = `
+vpcs:
+  - {id: vpc-0123456789abcdef0, cidrs: [10.1.0.0/16]}
+vpcEndpoints:
+  - {id: vpce-0123456789abcdef0, vpc: vpc-0123456789abcdef0, type: ServiceNetwork, serviceNetwork: sn-0123456789abcdef3, privateDnsEnabled: true, privateDnsPreference: ALL_DOMAINS}
+  - {id: vpce-0123456789abcdef1, vpc: vpc-0123456789abcdef0, type: Resource, resourceConfiguration: rcfg-0123456789abcdef0, privateDnsEnabled: true, privateDnsPreference: ALL_DOMAINS}
+`
+		association, networkEndpoint, resourceEndpoint, ofAnother = "127.91.0.1", "127.91.0.2", "127.91.0.3", "127.91.0.4"
+	)
+	w := newResourceWorld(t)
+	w.useInventory(parseInventory(t, inventory))
+	enabled := true
+	vpc := w.vpcAssociation(networkID, "vpc-0123456789abcdef0")
+	vpc.PrivateDNSEnabled, vpc.DNSOptions = &enabled, &shape.DnsOptions{PrivateDnsPreference: shape.PrivateDnsPreferenceAllDomains}
+	first := w.resourceAssociation()
+	endpoint := &lattice.ResourceEndpointAssociation{Base: w.base("rea-1"), ResourceConfigurationID: databaseID, VpcEndpointID: "vpce-0123456789abcdef1", AddressNumber: 3}
+	another := w.configuration(ipResource("10.9.1.8"), "5432")
+	another.ID = "rcfg-0123456789abcdef1"
+	second := w.resourceAssociation()
+	second.ID, second.ResourceConfigurationID, second.AddressNumber = "snra-2", another.ID, 4
+	second.DomainName, second.EndpointAddressNumbers = "snra-2."+another.ID+".lattice.test", nil
+	w.put(w.network(networkID), w.gateway(), w.configuration(ipResource("10.9.1.7"), "5432"), another)
+	expect := func(when, want string) {
+		t.Helper()
+		addresses, _ := w.ResourceName("db.example.com", netip.MustParseAddr("10.1.0.1"))
+		if len(addresses) != 2 || addresses[0].String() != want { // one of IPv4 and one of IPv6
+			t.Errorf("%s, the private name leads to %v, want %s", when, addresses, want)
+		}
+	}
+	w.put(endpoint)
+	expect("with an endpoint of the resource", resourceEndpoint)
+	w.put(first)
+	expect("with an endpoint of the service network, whose id comes first", networkEndpoint)
+	w.put(vpc)
+	expect("with an association of the VPC", association)
+	w.put(second)
+	expect("with another resource that has the name", association)
+	w.delete(first)
+	expect("when the first resource has left the service network", ofAnother)
+}
