@@ -2,5 +2,5 @@
 
 package dns
 
-// hasMore always returns false: queries are answered in the order in which they are read.
+// hasMore always returns false: what has been read is answered before more is read.
 func (p *packetPort) hasMore() bool { return false }

@@ -24,5 +24,5 @@ func (s *Server) Responses() map[string]int64 {
 	return counted
 }
 
-// Dropped returns how many queries for other names were dropped because too many waited.
+// Dropped returns how many queries over UDP and connections over TCP were dropped because there were too many.
 func (s *Server) Dropped() int64 { return s.dropped.Load() }

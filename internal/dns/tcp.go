@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -67,6 +68,7 @@ func (s *Server) serveConnections(ctx context.Context) error {
 func (s *Server) serveConnection(ctx context.Context, conn net.Conn) {
 	client, local := addressOf(conn.RemoteAddr()), addressOf(conn.LocalAddr())
 	for {
+		runtime.Gosched() // Connections take turns, and other parts of the node too: with many queries waiting, no read would block.
 		conn.SetDeadline(time.Now().Add(idleTimeout))
 		bytes, err := readMessage(conn)
 		if err != nil {

@@ -13,20 +13,20 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// deniedAtOnce is how many queries for unknown names are answered before the server looks for others that have come.
-const deniedAtOnce = 4
+// answeredAtOnce is how many queries are answered before the server looks for others that have come.
+const answeredAtOnce = 4
 
 // servePackets answers queries over UDP on this goroutine: an answer takes some microseconds. Only what is forwarded has a
 // goroutine.
 //
-// Queries for names that exist are answered as soon as they are read. The others wait until nothing is left to read, or enough
-// have been read. Reading takes a fraction of the time of an answer, so a storm of unknown names hardly delays other queries,
-// and does not push them out of the kernel's buffer.
+// Queries wait until nothing is left to read, or enough have been read. Then those for names that exist come first, and in both
+// lines sources take turns. Reading takes a fraction of the time of an answer, so a storm hardly delays the queries of other
+// sources, and does not push them out of the kernel's buffer.
 func (s *Server) servePackets(ctx context.Context, port *packetPort) error {
-	later := newWaiting()
+	known, unknown := newWaiting(), newWaiting()
 	for {
-		if later.count == 0 || port.hasMore() {
-			err := port.read(func(p packet) { s.take(port, p, later) })
+		if known.count+unknown.count == 0 || port.hasMore() {
+			err := port.read(func(p packet) { s.take(p, known, unknown) })
 			switch {
 			case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 				return err
@@ -35,56 +35,49 @@ func (s *Server) servePackets(ctx context.Context, port *packetPort) error {
 				pause(ctx)
 			}
 		}
-		for range min(later.count, deniedAtOnce) {
-			s.denyPacket(ctx, port, later.next())
+		for range answeredAtOnce {
+			switch {
+			case known.count > 0:
+				s.answerPacket(ctx, port, known.next())
+			case unknown.count > 0:
+				s.answerPacket(ctx, port, unknown.next())
+			}
 		}
 	}
 }
 
-// take answers a query for a name that exists. Other queries wait, if there is room.
-func (s *Server) take(port *packetPort, p packet, later *waiting) {
-	client := p.client.Addr().Unmap()
-	known := false
+// take lets a query wait among those for names that exist, or the others, if there is room.
+func (s *Server) take(p packet, known, unknown *waiting) {
+	client, line := p.from(), unknown
 	if name, ok := nameIn(p.bytes); ok {
-		_, known = s.cfg.Names.Find(name, client)
+		if _, exists := s.cfg.Names.Find(name, client); exists {
+			line = known
+		}
 	}
-	if !known && !later.hasRoom(client) { // Reading the whole message would take longer than everything else.
+	if !line.hasRoom(client) {
 		s.dropped.Add(1)
 		return
 	}
 	p.bytes = bytes.Clone(p.bytes) // The buffer is used again for the next query.
-	m, ok := read(p.bytes)
-	if m == nil {
-		return
-	}
-	waits := pending{query: query{Msg: m, client: client, local: p.local}, packet: p}
-	if !ok {
-		waits.response = m
-	} else if name, entry, known := s.lookup(waits.query); known {
-		s.sendPacket(port, p, s.found(waits.query, name, entry), udpLimit(m))
-		return
-	}
-	if !later.hasRoom(client) {
-		s.dropped.Add(1)
-		return
-	}
-	later.add(waits)
+	line.add(p)
 }
 
-// denyPacket answers a query for a name that does not exist.
-func (s *Server) denyPacket(ctx context.Context, port *packetPort, waited pending) {
-	q, p := waited.query, waited.packet
-	if waited.response != nil {
-		s.sendPacket(port, p, waited.response, minUDPBytes)
+func (s *Server) answerPacket(ctx context.Context, port *packetPort, p packet) {
+	m, ok := read(p.bytes)
+	if !ok {
+		if m != nil {
+			s.sendPacket(port, p, m, minUDPBytes)
+		}
 		return
 	}
-	response, forward := s.deny(q)
+	q := query{Msg: m, client: p.from(), local: p.local}
+	response, forward := s.answer(q)
 	if !forward {
-		s.sendPacket(port, p, response, udpLimit(q.Msg))
+		s.sendPacket(port, p, response, udpLimit(m))
 		return
 	}
 	if !s.ask.start(q.client, func() { s.sendForwarded(ctx, port, p, q) }) {
-		s.sendPacket(port, p, failed(q.Msg, dns.RcodeServerFailure), minUDPBytes)
+		s.sendPacket(port, p, failed(m, dns.RcodeServerFailure), minUDPBytes)
 	}
 }
 
@@ -116,6 +109,9 @@ type packet struct {
 	local  netip.Addr // at which it has arrived
 	index  int        // the index of the interface, for addresses that need one
 }
+
+// from returns the address of the client.
+func (p packet) from() netip.Addr { return p.client.Addr().Unmap() }
 
 // packetPort reads packets with the address at which they have arrived, and sends responses from that address: clients accept no
 // other.

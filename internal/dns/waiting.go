@@ -3,56 +3,47 @@ package dns
 import (
 	"net/netip"
 	"sync"
-
-	"codeberg.org/miekg/dns"
 )
 
 const (
-	// maxWaiting is how many queries wait at most, and maxOfSource how many of one source: a client asks for a few names at
-	// a time. So many are also forwarded, and so many connections served, of one source at most.
-	maxWaiting  = 1024
+	// maxWaiting is how many queries wait at most, of those for names that exist and of the others.
+	maxWaiting = 1024
+	// maxOfSource is how many queries of one source are forwarded at most, and how many of its connections are served.
 	maxOfSource = 32
 )
 
-// waiting holds the queries for names that do not exist. Sources take turns, so that one that floods the server keeps only
-// itself waiting.
+// waiting holds queries. Sources take turns, so that one that floods the server keeps only itself waiting.
 type waiting struct {
 	turns []netip.Prefix // the sources with waiting queries, the next one first
-	of    map[netip.Prefix][]pending
+	of    map[netip.Prefix][]packet
 	count int
 }
 
-// pending is a query that has been read.
-type pending struct {
-	query
-	packet   packet
-	response *dns.Msg // set if its name is known already
-}
+func newWaiting() *waiting { return &waiting{of: make(map[netip.Prefix][]packet)} }
 
-func newWaiting() *waiting { return &waiting{of: make(map[netip.Prefix][]pending)} }
-
-// hasRoom reports whether one more query of a client may wait. If not, its client asks again.
+// hasRoom reports whether one more query of a client may wait. If not, its client asks again. A source may take half of the
+// room that others leave, so there is always some for another source.
 func (w *waiting) hasRoom(client netip.Addr) bool {
-	return w.count < maxWaiting && len(w.of[sourceOf(client)]) < maxOfSource
+	return len(w.of[sourceOf(client)]) < maxWaiting-w.count
 }
 
 // add lets a query wait. There must be room.
-func (w *waiting) add(q pending) {
-	source := sourceOf(q.client)
+func (w *waiting) add(p packet) {
+	source := sourceOf(p.from())
 	line := w.of[source]
 	if len(line) == 0 {
 		w.turns = append(w.turns, source)
 	}
-	w.of[source] = append(line, q)
+	w.of[source] = append(line, p)
 	w.count++
 }
 
 // next returns the query whose turn it is. There must be one.
-func (w *waiting) next() pending {
+func (w *waiting) next() packet {
 	source := w.turns[0]
 	w.turns = w.turns[1:]
 	line := w.of[source]
-	q := line[0]
+	p := line[0]
 	if len(line) == 1 {
 		delete(w.of, source)
 	} else {
@@ -60,7 +51,7 @@ func (w *waiting) next() pending {
 		w.turns = append(w.turns, source)
 	}
 	w.count--
-	return q
+	return p
 }
 
 // shares counts what is under way for each source. None may have more than maxOfSource, so that it leaves others a place.

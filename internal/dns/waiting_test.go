@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,54 +14,69 @@ import (
 
 func TestSourcesTakeTurns(t *testing.T) {
 	w := newWaiting()
-	from := func(client string, id uint16) bool {
-		address := netip.MustParseAddr(client)
-		if !w.hasRoom(address) {
+	add := func(client string, id int) bool {
+		p := packet{client: netip.AddrPortFrom(netip.MustParseAddr(client), 53), index: id}
+		if !w.hasRoom(p.from()) {
 			return false
 		}
-		w.add(pending{query: query{Msg: &dns.Msg{MsgHeader: dns.MsgHeader{ID: id}}, client: address}})
+		w.add(p)
 		return true
 	}
-	for i := range maxOfSource {
-		if !from("10.0.0.1", uint16(i)) {
+	const flood = maxWaiting / 2
+	for i := range flood {
+		if !add("10.0.0.1", i) {
 			t.Fatalf("query %d of a source does not wait", i)
 		}
 	}
-	if from("10.0.0.1", 999) {
-		t.Error("a source has more queries waiting than it may have")
+	if add("10.0.0.1", flood) {
+		t.Error("a source leaves others no room")
 	}
-	from("10.0.0.2", 100)
-	from("fd00::1", 200)
-	from("fd00::2", 201) // of the same /64
-	var order []uint16
+	add("10.0.0.2", 10_000)
+	add("fd00::1", 20_000)
+	add("fd00::2", 20_001) // of the same /64
+	var order []int
 	for w.count > 0 {
-		order = append(order, w.next().ID)
+		order = append(order, w.next().index)
 	}
-	if got, want := fmt.Sprint(order[:6]), "[0 100 200 1 201 2]"; got != want {
+	if got, want := fmt.Sprint(order[:6]), "[0 10000 20000 1 20001 2]"; got != want {
 		t.Errorf("the first turns are %s, want %s", got, want)
 	}
-	if len(order) != maxOfSource+3 || len(w.of) != 0 || len(w.turns) != 0 {
+	if len(order) != flood+3 || len(w.of) != 0 || len(w.turns) != 0 {
 		t.Errorf("%d queries had a turn; %d sources are left", len(order), len(w.of))
 	}
 	for i := range maxWaiting + 10 {
-		from(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).String(), 0)
+		add(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).String(), 0)
 	}
 	if w.count != maxWaiting {
 		t.Errorf("%d queries of as many sources wait", w.count)
 	}
 }
 
-// arrivedBefore returns a server at which queries have arrived before it reads any.
-func arrivedBefore(t *testing.T, send func(s *Server)) *Server {
+func TestSourcesThatFloodLeaveRoomForAnother(t *testing.T) {
+	w := newWaiting()
+	for range 2 * maxWaiting {
+		for flooding := range byte(10) {
+			p := packet{client: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, flooding}), 53)}
+			if w.hasRoom(p.from()) {
+				w.add(p)
+			}
+		}
+	}
+	if !w.hasRoom(netip.MustParseAddr("10.0.0.99")) {
+		t.Errorf("%d queries of ten sources wait, and no other source has room", w.count)
+	}
+}
+
+// arrivedBefore runs a server at which queries have arrived before it reads any.
+func arrivedBefore(t *testing.T, names Names, send func(s *Server)) {
 	t.Helper()
 	s, err := Listen(t.Context(), Config{
-		Address: netip.MustParseAddrPort("127.0.0.1:0"), Domain: "localhost", Names: names(), Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}})
+		Address: netip.MustParseAddrPort("127.0.0.1:0"), Domain: "localhost", Names: names, Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	send(s)
 	serve(t, s)
-	return s
 }
 
 // client is a socket that sends queries from an address.
@@ -111,7 +128,7 @@ const storm = 200
 func TestKnownNameIsAnsweredBeforeAStormOfUnknownOnesThatCameFirst(t *testing.T) {
 	for _, unknown := range []string{"no-%d.7d67968.vpc-lattice-svcs.us-west-2.localhost", "www-%d.example.com"} {
 		var c client
-		arrivedBefore(t, func(s *Server) {
+		arrivedBefore(t, names(), func(s *Server) {
 			c = newClient(t, "127.0.0.1", s)
 			for i := range storm {
 				c.send(fmt.Sprintf(unknown, i), uint16(i))
@@ -122,31 +139,48 @@ func TestKnownNameIsAnsweredBeforeAStormOfUnknownOnesThatCameFirst(t *testing.T)
 		for c.receive().ID != storm {
 			before++
 		}
-		if most := (storm/packetsAtOnce + 1) * deniedAtOnce; before > most {
+		if most := (storm/packetsAtOnce + 1) * answeredAtOnce; before > most {
 			t.Errorf(unknown+": %d of %d were answered before the known name, want at most %d", 0, before, storm, most)
 		}
 	}
 }
 
+// lookups notes whose names are looked up: once when a query is read, and again when it is answered.
+type lookups struct {
+	Names
+	mu      sync.Mutex
+	clients []netip.Addr
+}
+
+func (l *lookups) Find(name string, client netip.Addr) (Entry, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.clients = append(l.clients, client)
+	return l.Names.Find(name, client)
+}
+
 func TestStormOfASourceLeavesOtherSourcesTheirAnswers(t *testing.T) {
-	var flooding, other client
-	s := arrivedBefore(t, func(s *Server) {
-		flooding, other = newClient(t, "127.0.0.1", s), newClient(t, "127.0.0.2", s)
-		for i := range storm {
-			flooding.send("www.example.com", uint16(i))
-		}
-		other.send("www.example.com", 7)
-		other.send("no-such.7d67968.vpc-lattice-svcs.us-west-2.localhost", 8)
-	})
-	for range 2 {
-		switch m := other.receive(); {
-		case m.ID == 7 && m.Rcode == dns.RcodeRefused, m.ID == 8 && m.Rcode == dns.RcodeNameError:
-		default:
+	for _, name := range []string{serviceName, "www.example.com"} {
+		seen := &lookups{Names: names()}
+		var other client
+		arrivedBefore(t, seen, func(s *Server) {
+			flooding := newClient(t, "127.0.0.1", s)
+			other = newClient(t, "127.0.0.2", s)
+			for i := range storm {
+				flooding.send(name, uint16(i))
+			}
+			other.send(name, storm)
+		})
+		if m := other.receive(); m.ID != storm {
 			t.Errorf("the other source gets %s for query %d", text(m), m.ID)
 		}
-	}
-	if s.Dropped() < storm-maxOfSource-(storm/packetsAtOnce+1)*deniedAtOnce {
-		t.Errorf("%d queries of the source that floods were dropped", s.Dropped())
+		seen.mu.Lock()
+		answered := slices.Index(seen.clients, netip.MustParseAddr("127.0.0.2"))
+		answered += 1 + slices.Index(seen.clients[answered+1:], netip.MustParseAddr("127.0.0.2"))
+		seen.mu.Unlock()
+		if before, most := answered-storm-1, (storm/packetsAtOnce+1)*answeredAtOnce; before > most {
+			t.Errorf("%s: %d of %d queries of the source that floods were answered before that of another, want at most %d", name, before, storm, most)
+		}
 	}
 }
 

@@ -42,7 +42,7 @@ var (
 	functionProcesses   = &Definition{"trellis_function_processes", "Processes of a function, by state.", gauge, []string{"function", "state"}}
 	functionWaiting     = &Definition{"trellis_function_waiting_events", "Events that wait for a process of a function.", gauge, []string{"function"}}
 
-	dnsDropped   = &Definition{"trellis_dns_dropped_total", "Queries over UDP for names that this node does not have, dropped because too many waited.", counter, nil}
+	dnsDropped   = &Definition{"trellis_dns_dropped_total", "Queries over UDP, and connections over TCP, dropped because there were too many.", counter, nil}
 	dnsResponses = &Definition{"trellis_dns_responses_total", "Responses to DNS queries, by their code.", counter, []string{"rcode"}}
 )
 
