@@ -62,8 +62,10 @@ type ResourceRoute struct {
 	// private says that the association publishes the private name, and verified that the owner has verified its domain.
 	private, verified bool
 	isARN             bool
-	created           lattice.Base
-	logs              []*lattice.AccessLogSubscription
+	// domain is that of the private hosted zone that AWS would make: the domain of the group, or the private name.
+	domain  string
+	created lattice.Base
+	logs    []*lattice.AccessLogSubscription
 }
 
 // AccessLogs returns the subscriptions to connections in this way: those of the resource configuration and, where clients come
@@ -462,6 +464,10 @@ func (r *Router) resourceRoute(configuration *lattice.ResourceConfiguration, gat
 		verified: configuration.AmazonManaged || r.model.resources.verified[ref{configuration.Scope, configuration.DomainVerificationID}],
 		isARN:    configuration.Type == shape.ResourceConfigurationTypeArn || configuration.AmazonManaged,
 	}
+	route.domain = route.PrivateName
+	if group := r.model.resources.configurations[ref{configuration.Scope, configuration.GroupID}]; group != nil && group.GroupDomain != "" {
+		route.domain = lattice.CanonicalDomainName(group.GroupDomain)
+	}
 	// Without servers in the inventory, the name is resolved as for a gateway that uses public servers.
 	if gateway.DNSResolution == shape.ResourceConfigDnsResolutionInVpc {
 		if vpc, ok := snapshot.VPC(gateway.VpcID); ok {
@@ -519,9 +525,9 @@ func (r *ResourceRoute) finds(o Origin) bool {
 	if o.vantage.vpc != r.gatewayVPC {
 		return true
 	}
-	// The client may find the resource itself under that name (UG resource-configuration).
+	// The client may find the resource itself under that name, which the zone would hide (UG resource-configuration).
 	name := r.Target.Name
-	leads := name != "" && len(r.Target.Servers) > 0 && (name == r.PrivateName || lattice.IsSubdomain(name, r.PrivateName))
+	leads := name != "" && len(r.Target.Servers) > 0 && (name == r.domain || lattice.IsSubdomain(name, r.domain))
 	return !r.isARN && !leads
 }
 

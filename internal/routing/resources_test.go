@@ -304,6 +304,17 @@ func TestPrivateNameIsNotSeenWhereItHidesTheResourceItself(t *testing.T) {
 			t.Errorf("a resource at %s: the private name is seen: %t", target, got)
 		}
 	}
+	// AWS's zone of a group has the domain of the group, and so hides more.
+	group := w.configuration(nil, "80")
+	group.ID, group.Type, group.CustomDomainName, group.GroupDomain = "rcfg-0123456789abcdef2", shape.ResourceConfigurationTypeGroup, "", "Example.com"
+	for target, want := range map[string]bool{"primary.example.com": false, "primary.example.org": true} {
+		child := w.configuration(&shape.ResourceConfigurationDefinition{DnsResource: &shape.DnsResource{DomainName: &target}}, "80")
+		child.Type, child.GroupID = shape.ResourceConfigurationTypeChild, group.ID
+		w.put(group, child)
+		if _, got := w.ResourceName("db.example.com", netip.MustParseAddr("10.9.0.1")); got != want {
+			t.Errorf("a child at %s: the private name is seen: %t", target, got)
+		}
+	}
 }
 
 // As in a VPC with a private hosted zone, which no other zone of that name can join.
