@@ -85,3 +85,17 @@ func TestTakenPortOfDNSIsBoundLater(t *testing.T) {
 	first.server.names.server.Load().Close()
 	trellistest.Await(t, func() bool { return strings.Contains(second.log.String(), "names are answered") }, "the second node answers")
 }
+
+func TestOtherNamesAreForwardedWhereTheFlagSays(t *testing.T) {
+	other := start(t, "dev")
+	if _, err := other.client(anybody()).CreateService(t.Context(), &vpclattice.CreateServiceInput{Name: aws.String("orders"), CustomDomainName: aws.String("orders.example.com")}); err != nil {
+		t.Fatal(err)
+	}
+	node := start(t, "dev", "--dns-forward", other.server.names.server.Load().Addr().String())
+	if got, err := node.lookUp(t, "orders.example.com"); err != nil || !slices.Equal(got, []string{"127.0.0.1"}) {
+		t.Errorf("a name of the other node is %v, %v", got, err)
+	}
+	if got, err := start(t, "dev").lookUp(t, "orders.example.com"); err == nil {
+		t.Errorf("without the flag it is %v", got)
+	}
+}

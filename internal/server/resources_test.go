@@ -56,15 +56,22 @@ func (r *running) explainAddress(t *testing.T, query string) (e console.Resource
 // name at which it is reached.
 func resourceInNetwork(t *testing.T, api *vpclattice.Client, vpc string, port int) (name, association string) {
 	t.Helper()
+	return resourceDefinedIn(t, api, vpc, port, types.ResourceConfigDnsResolutionPublic,
+		&types.ResourceConfigurationDefinitionMemberIpResource{Value: types.IpResource{IpAddress: aws.String("127.0.0.1")}})
+}
+
+func resourceDefinedIn(t *testing.T, api *vpclattice.Client, vpc string, port int, resolution types.ResourceConfigDnsResolution, definition types.ResourceConfigurationDefinition) (name, association string) {
+	t.Helper()
 	ctx := t.Context()
 	gateway, err := api.CreateResourceGateway(ctx, &vpclattice.CreateResourceGatewayInput{
-		Name: aws.String("gate"), VpcIdentifier: aws.String("vpc-0123456789abcdef9"), SubnetIds: []string{"subnet-0123456789abcdef0"}})
+		Name: aws.String("gate"), VpcIdentifier: aws.String("vpc-0123456789abcdef9"), SubnetIds: []string{"subnet-0123456789abcdef0"},
+		ResourceConfigDnsResolution: resolution})
 	if err != nil {
 		t.Fatal(err)
 	}
 	configuration, err := api.CreateResourceConfiguration(ctx, &vpclattice.CreateResourceConfigurationInput{
 		Name: aws.String("orders"), Type: types.ResourceConfigurationTypeSingle, ResourceGatewayIdentifier: gateway.Id, PortRanges: []string{fmt.Sprint(port)},
-		ResourceConfigurationDefinition: &types.ResourceConfigurationDefinitionMemberIpResource{Value: types.IpResource{IpAddress: aws.String("127.0.0.1")}},
+		ResourceConfigurationDefinition: definition,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -133,6 +140,44 @@ func TestResourceIsReachedByItsNameFromItsVPCAlone(t *testing.T) {
 	}
 	if _, err := node.lookUp(t, name); err == nil {
 		t.Error("after its association the name is found")
+	}
+}
+
+func TestNameOfAResourceIsResolvedWhereItsGatewaySays(t *testing.T) {
+	port := greeter(t)
+	// A node whose data plane is at 127.0.0.1 has the name.
+	names := start(t, "dev")
+	if _, err := names.client(anybody()).CreateService(t.Context(), &vpclattice.CreateServiceInput{Name: aws.String("orders"), CustomDomainName: aws.String("db.internal.example")}); err != nil {
+		t.Fatal(err)
+	}
+	server := names.server.names.server.Load().Addr().String()
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	for _, test := range []struct {
+		resolution    types.ResourceConfigDnsResolution
+		public, ofVPC string
+	}{
+		{types.ResourceConfigDnsResolutionPublic, server, silent.LocalAddr().String()},
+		{types.ResourceConfigDnsResolutionInVpc, silent.LocalAddr().String(), server},
+	} {
+		file := filepath.Join(t.TempDir(), "inventory.yaml")
+		vpcs := fmt.Sprintf("vpcs:\n  - {id: vpc-0123456789abcdef1, cidrs: [127.0.0.0/24]}\n  - {id: vpc-0123456789abcdef9, cidrs: [10.9.0.0/16], dnsServers: [%q]}\n", test.ofVPC)
+		if err := os.WriteFile(file, []byte(vpcs), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		node := start(t, "dev", "--inventory", file, "--resource-range", trellistest.ResourceRange().String(), "--dns-resolver", test.public)
+		name, _ := resourceDefinedIn(t, node.client(anybody()), "vpc-0123456789abcdef1", port, test.resolution,
+			&types.ResourceConfigurationDefinitionMemberDnsResource{Value: types.DnsResource{DomainName: aws.String("db.internal.example"), IpAddressType: types.ResourceConfigurationIpAddressTypeIpv4}})
+		found, err := node.lookUp(t, name)
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s is %v, %v", name, found, err)
+		}
+		if got, err := greetFrom("127.0.0.1", found[0], port); got != "hello" {
+			t.Errorf("%s: %q, %v", test.resolution, got, err)
+		}
 	}
 }
 
