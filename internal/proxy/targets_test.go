@@ -131,7 +131,10 @@ func TestConnectionsToATargetAreReused(t *testing.T) {
 }
 
 func TestConnectionsToATargetAreBounded(t *testing.T) {
-	w := newWorld(t, func(cfg *Config) { cfg.Upstream.MaxConnections = 3 })
+	w := newWorld(t, func(cfg *Config) {
+		// On a busy machine a request may wait for its turn for longer than 5 seconds, after which it would be refused.
+		cfg.Upstream = upstream.Config{MaxConnections: 3, DialTimeout: time.Minute}
+	})
 	var open, most atomic.Int32
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
 		now := open.Add(1)
