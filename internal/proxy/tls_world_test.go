@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -31,9 +32,19 @@ type secureWorld struct {
 
 const customARN = "arn:aws:acm:us-west-2:111122223333:certificate/1"
 
+// openAuthority opens the authority of all worlds. Its files were a quarter of what a test with TLS cost.
+var openAuthority = sync.OnceValues(func() (*certificate.Authority, error) {
+	dir, err := os.MkdirTemp("", "authority")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) // Once it is open, it does not need them.
+	return certificate.OpenAuthority(dir)
+})
+
 func newSecureWorld(t testing.TB, change ...func(*Config)) *secureWorld {
 	t.Helper()
-	authority, err := certificate.OpenAuthority(t.TempDir())
+	authority, err := openAuthority()
 	if err != nil {
 		t.Fatal(err)
 	}
