@@ -35,12 +35,14 @@ func (s *Server) servePackets(ctx context.Context, port *packetPort) error {
 				pause(ctx)
 			}
 		}
-		for range answeredAtOnce {
-			switch {
-			case known.count > 0:
-				s.answerPacket(ctx, port, known.next())
-			case unknown.count > 0:
-				s.answerPacket(ctx, port, unknown.next())
+		for i := range answeredAtOnce {
+			line := known
+			// The last is one of the other line even in a storm of known names, which would shut it out.
+			if last := i == answeredAtOnce-1; known.count == 0 || last && unknown.count > 0 {
+				line = unknown
+			}
+			if line.count > 0 {
+				s.answerPacket(ctx, port, line.next())
 			}
 		}
 	}

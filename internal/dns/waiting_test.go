@@ -160,26 +160,27 @@ func (l *lookups) Find(name string, client netip.Addr) (Entry, bool) {
 }
 
 func TestStormOfASourceLeavesOtherSourcesTheirAnswers(t *testing.T) {
-	for _, name := range []string{serviceName, "www.example.com"} {
+	const unknown = "www.example.com"
+	for _, c := range []struct{ flood, name string }{{serviceName, serviceName}, {serviceName, unknown}, {unknown, serviceName}, {unknown, unknown}} {
 		seen := &lookups{Names: names()}
 		var other client
 		arrivedBefore(t, seen, func(s *Server) {
 			flooding := newClient(t, "127.0.0.1", s)
 			other = newClient(t, "127.0.0.2", s)
 			for i := range storm {
-				flooding.send(name, uint16(i))
+				flooding.send(c.flood, uint16(i))
 			}
-			other.send(name, storm)
+			other.send(c.name, storm)
 		})
 		if m := other.receive(); m.ID != storm {
-			t.Errorf("the other source gets %s for query %d", text(m), m.ID)
+			t.Errorf("%+v: the other source gets %s for query %d", c, text(m), m.ID)
 		}
 		seen.mu.Lock()
 		answered := slices.Index(seen.clients, netip.MustParseAddr("127.0.0.2"))
 		answered += 1 + slices.Index(seen.clients[answered+1:], netip.MustParseAddr("127.0.0.2"))
 		seen.mu.Unlock()
 		if before, most := answered-storm-1, (storm/packetsAtOnce+1)*answeredAtOnce; before > most {
-			t.Errorf("%s: %d of %d queries of the source that floods were answered before that of another, want at most %d", name, before, storm, most)
+			t.Errorf("%+v: %d of %d queries of the source that floods were answered before that of another, want at most %d", c, before, storm, most)
 		}
 	}
 }
