@@ -32,8 +32,11 @@ type system struct {
 	program      string
 	afterRemoval []string // arguments of the program
 	bundle       string   // the file with all authorities
-	lock         string   // see Step
-	complaint    string   // see Step
+	// lock is the lock file of dpkg's frontends. Debian's Java takes up the system's store by a trigger of dpkg, which does not
+	// run while another process installs packages.
+	lock string
+	// complaint begins a line with which the program says that a part of it failed, although it ends with 0.
+	complaint string
 }
 
 // systemStore returns the store of this system.
@@ -56,11 +59,7 @@ func (s *system) file(name string) string { return filepath.Join(s.directory, na
 
 // step returns a step whose command makes the system take up what its directory has.
 func (s *system) step(args ...string) Step {
-	step := Step{Store: s.name, Command: append([]string{s.program}, args...), Obstacle: s.obstacle(), complaint: s.complaint}
-	if _, err := os.Stat(s.lock); s.lock != "" && err == nil {
-		step.lock = s.lock
-	}
-	return step
+	return Step{Store: s.name, Command: append([]string{s.program}, args...), Obstacle: s.obstacle(), system: *s}
 }
 
 func (s *system) obstacle() string {

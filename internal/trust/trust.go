@@ -47,11 +47,7 @@ type Step struct {
 	// Obstacle says why the step cannot be done. It is left out then.
 	Obstacle string
 
-	// lock is the lock file of dpkg's frontends, or "". Debian's Java takes up the system's store by a trigger of dpkg, which
-	// does not run while another process installs packages.
-	lock string
-	// complaint begins a line with which Command says that a part of it failed, although it ends with 0.
-	complaint string
+	system system // whose store it is; the zero value for other stores
 }
 
 // Show tells what the plan does.
@@ -99,8 +95,8 @@ func (p *Plan) Run(ctx context.Context, out io.Writer) error {
 
 func (s *Step) run(ctx context.Context, out io.Writer) error {
 	var environment []string
-	if s.lock != "" {
-		unlock, err := lock(ctx, s.lock, out)
+	if _, err := os.Stat(s.system.lock); err == nil { // Other systems than Debian's have its program, too, and no dpkg.
+		unlock, err := lock(ctx, s.system.lock, out)
 		if err != nil {
 			return err
 		}
@@ -121,11 +117,11 @@ func (s *Step) run(ctx context.Context, out io.Writer) error {
 		return nil
 	}
 	printed, err := output(ctx, s.Command, environment...)
-	if err != nil || s.complaint == "" {
+	if err != nil || s.system.complaint == "" {
 		return err
 	}
 	for line := range strings.Lines(printed) {
-		if strings.HasPrefix(line, s.complaint) {
+		if strings.HasPrefix(line, s.system.complaint) {
 			return fmt.Errorf("%s: %s", strings.Join(s.Command, " "), strings.TrimSpace(printed))
 		}
 	}

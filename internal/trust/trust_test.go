@@ -51,8 +51,8 @@ func TestFailedStepDoesNotStopTheOthers(t *testing.T) {
 	p := Plan{Steps: []Step{
 		{Store: "first", Command: []string{"false"}},
 		{Store: "second", Write: file, Contents: []byte("x")},
-		{Store: "fourth", Command: []string{"echo", "done.\nE: a hook exited with code 2."}, complaint: "E: "},
-		{Store: "fifth", Command: []string{"echo", "FINE: done."}, complaint: "E: "},
+		{Store: "fourth", Command: []string{"echo", "done.\nE: a hook exited with code 2."}, system: system{complaint: "E: "}},
+		{Store: "fifth", Command: []string{"echo", "FINE: done."}, system: system{complaint: "E: "}},
 		{Store: "third", Write: file + "-not", Obstacle: "it cannot be"},
 	}}
 	err := p.Run(context.Background(), io.Discard)
