@@ -483,7 +483,7 @@ func TestIdleConnectionsToResourcesAreManyAndLeaveNothing(t *testing.T) {
 		conn.Close()
 	}
 	trellistest.Await(t, func() bool { return w.proxy.Usage().Open == 0 }, "all connections have ended")
-	trellistest.Await(t, func() bool { return runtime.NumGoroutine() < before+maxIdleWorkers+50 }, "their goroutines have ended, or wait for a connection")
+	trellistest.Await(t, func() bool { return runtime.NumGoroutine() < before+int(w.proxy.workers.idle.Load())+50 }, "their goroutines have ended, or wait for a connection")
 }
 
 // connections returns what is known of connections to resources, once there are so many and all have ended.
