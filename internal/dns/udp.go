@@ -37,7 +37,7 @@ func (s *Server) servePackets(ctx context.Context, port *packetPort) error {
 		}
 		for i := range answeredAtOnce {
 			line := known
-			// The last is one of the other line even in a storm of known names, which would shut it out.
+			// The last is one of the other line even in a storm of known names, which would shut it out.
 			if last := i == answeredAtOnce-1; known.count == 0 || last && unknown.count > 0 {
 				line = unknown
 			}

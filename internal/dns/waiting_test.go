@@ -67,6 +67,18 @@ func TestSourcesThatFloodLeaveRoomForAnother(t *testing.T) {
 	}
 }
 
+func TestQueriesWithoutRoomAreDroppedAndCounted(t *testing.T) {
+	s := &Server{cfg: Config{Names: names()}}
+	known, unknown := newWaiting(), newWaiting()
+	const flood = maxWaiting/2 + 10
+	for range flood {
+		s.take(packet{client: netip.MustParseAddrPort("10.0.0.1:53")}, known, unknown)
+	}
+	if s.Dropped() != 10 || unknown.count != flood-10 || known.count != 0 {
+		t.Errorf("of %d queries %d wait and %d are dropped", flood, unknown.count, s.Dropped())
+	}
+}
+
 // arrivedBefore runs a server at which queries have arrived before it reads any.
 func arrivedBefore(t *testing.T, names Names, send func(s *Server)) {
 	t.Helper()
@@ -160,8 +172,14 @@ func (l *lookups) Find(name string, client netip.Addr) (Entry, bool) {
 }
 
 func TestStormOfASourceLeavesOtherSourcesTheirAnswers(t *testing.T) {
-	const unknown = "www.example.com"
-	for _, c := range []struct{ flood, name string }{{serviceName, serviceName}, {serviceName, unknown}, {unknown, serviceName}, {unknown, unknown}} {
+	const unknown, missing = "www.example.com", "no-such.7d67968.vpc-lattice-svcs.us-west-2.localhost"
+	for _, c := range []struct {
+		flood, name string
+		rcode       uint16
+	}{
+		{serviceName, serviceName, dns.RcodeSuccess}, {serviceName, unknown, dns.RcodeRefused}, {unknown, serviceName, dns.RcodeSuccess},
+		{unknown, unknown, dns.RcodeRefused}, {unknown, missing, dns.RcodeNameError},
+	} {
 		seen := &lookups{Names: names()}
 		var other client
 		arrivedBefore(t, seen, func(s *Server) {
@@ -172,7 +190,7 @@ func TestStormOfASourceLeavesOtherSourcesTheirAnswers(t *testing.T) {
 			}
 			other.send(c.name, storm)
 		})
-		if m := other.receive(); m.ID != storm {
+		if m := other.receive(); m.ID != storm || m.Rcode != c.rcode {
 			t.Errorf("%+v: the other source gets %s for query %d", c, text(m), m.ID)
 		}
 		seen.mu.Lock()
