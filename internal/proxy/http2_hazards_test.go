@@ -415,31 +415,60 @@ func TestIdleConnectionOfHTTP2IsEnded(t *testing.T) {
 }
 
 func TestConnectionOfHTTP2EndsWithItsDuration(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 5 * time.Second })
-	release := make(chan struct{})
-	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
-		readRequest(r)
-		<-release
-	}))
-	defer close(release)
-	c := w.dialFrames()
-	c.request(1, true, "GET", "/")
+	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 40 * time.Second })
+	c := w.requestThatIsHeld()
+	w.sweepIn(39 * time.Second)
+	frame, err := c.next()
+	if f, ok := frame.(*wire.GoAwayFrame); !ok || f.ErrCode != wire.ErrCodeNo {
+		t.Fatalf("in the last twentieth of its life: %v, %v", frame, err)
+	}
+	w.sweepIn(40 * time.Second)
+	w.endsInOrder(c)
+}
+
+// The sweeper of a machine that is busy, or has slept, finds connections whose life is long over. They end in order too.
+func TestConnectionOfHTTP2EndsInOrderAlthoughTheSweeperIsLate(t *testing.T) {
+	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 40 * time.Second })
+	c := w.requestThatIsHeld()
+	w.sweepIn(50 * time.Second)
 	frame, err := c.next()
 	if f, ok := frame.(*wire.GoAwayFrame); !ok || f.ErrCode != wire.ErrCodeNo {
 		t.Fatalf("%v, %v", frame, err)
 	}
-	for status := ""; status == ""; {
+	w.endsInOrder(c)
+}
+
+// requestThatIsHeld returns a client of HTTP/2 whose request is with a target that does not respond.
+func (w *world) requestThatIsHeld() *framesClient {
+	target, arrived, release := holding(w.t)
+	w.t.Cleanup(func() { close(release) })
+	w.storefront(target)
+	c := w.dialFrames()
+	c.request(1, true, "GET", "/slow")
+	<-arrived
+	return c
+}
+
+// endsInOrder checks that the request of a connection that has lived too long gets a response before the end.
+func (w *world) endsInOrder(c *framesClient) {
+	t := w.t
+	t.Helper()
+	status := ""
+	for {
 		frame, err := c.next()
+		if err == io.EOF {
+			break
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		if f, ok := frame.(*wire.HeadersFrame); ok {
 			fields, _ := c.decoder.DecodeFull(f.HeaderBlockFragment())
-			if status = fields[0].Value; status != "500" {
-				t.Errorf("status %s", status)
-			}
+			status = fields[0].Value
 		}
+	}
+	if status != "500" {
+		t.Errorf("the connection ended after a response with status %q, want 500", status)
 	}
 	if record := w.accessLog(1)[0]; record.Failure != accesslog.ConnectionDurationExceeded {
 		t.Errorf("record %+v", record)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -299,19 +298,9 @@ func TestConnectionToAResourceEndsAfter350SecondsWithoutBytes(t *testing.T) {
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)
 	echoLine(t, conn, "hello\n")
-	sweepIn := func(after time.Duration) {
-		w.proxy.sweeping.Lock()
-		defer w.proxy.sweeping.Unlock()
-		w.proxy.mu.Lock()
-		connections := slices.Collect(maps.Keys(w.proxy.connections))
-		w.proxy.mu.Unlock()
-		for _, c := range connections {
-			c.Sweep(w.proxy.env.Clock.Now()+after.Milliseconds(), false)
-		}
-	}
-	sweepIn(349 * time.Second)
+	w.sweepIn(349 * time.Second)
 	echoLine(t, conn, "before the timeout\n")
-	sweepIn(351 * time.Second)
+	w.sweepIn(351 * time.Second)
 	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("after it: %d bytes, error %v", n, err)
 	}

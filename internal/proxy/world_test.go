@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -414,4 +415,17 @@ func recording(t testing.TB) (address string, requests <-chan *seen) {
 func next(t testing.TB, requests <-chan *seen) *seen {
 	t.Helper()
 	return trellistest.Receive(t, requests, "the target has got a request")
+}
+
+// sweepIn sweeps all connections once as if it were later.
+func (w *world) sweepIn(after time.Duration) {
+	p := w.proxy
+	p.sweeping.Lock()
+	defer p.sweeping.Unlock()
+	p.mu.Lock()
+	connections := slices.Collect(maps.Keys(p.connections))
+	p.mu.Unlock()
+	for _, c := range connections {
+		c.Sweep(p.env.Clock.Now()+after.Milliseconds(), false)
+	}
 }

@@ -79,6 +79,9 @@ type Conn struct {
 	secured   *secured // nil without TLS
 	unwanted  <-chan struct{}
 	endsAt    int64 // when the connection will have lived for ConnectionDuration
+	// breaksAt is when the last responses of a connection that has lived too long must have been sent. It belongs to the
+	// sweeper, which sets it when it sees that the life is over: the sweeper may be late, and the responses need their time.
+	breaksAt int64
 	// grace is how many milliseconds bytes may still pass both ways after the connection has become unwanted; 0 means no limit.
 	// lapsed is when the grace ends. It belongs to the sweeper, which sets it when it sees that the grace has begun.
 	grace, lapsed int64
@@ -141,17 +144,29 @@ func newConn(env *Environment, accepted socket.Accepted, unwanted <-chan struct{
 
 // IsOld reports whether the connection is in the last twentieth of its life, at most half a minute. It ends with the next
 // response then, so that no exchange has to be broken off.
-func (c *Conn) IsOld() bool {
+func (c *Conn) IsOld(now int64) bool {
 	last := min(c.Env.ConnectionDuration/20, 30*time.Second)
-	return c.Env.Clock.Now() >= c.endsAt-last.Milliseconds()
+	return now >= c.endsAt-last.Milliseconds()
 }
 
-// IsOverdueBy reports whether the connection has lived longer than ConnectionDuration by the given milliseconds.
-func (c *Conn) IsOverdueBy(millis int64) bool { return c.Env.Clock.Now() >= c.endsAt+millis }
+// IsOverdue reports whether the connection has lived longer than ConnectionDuration.
+func (c *Conn) IsOverdue() bool { return c.Env.Clock.Now() >= c.endsAt }
+
+// Outlives reports whether the connection has lived longer than ConnectionDuration, so that its exchanges end, and whether
+// their last responses have had the time to be sent. Only the sweeper may ask.
+func (c *Conn) Outlives(now int64) (over, breaks bool) {
+	if now < c.endsAt {
+		return false, false
+	}
+	if c.breaksAt == 0 {
+		c.breaksAt = now + LingerMillis
+	}
+	return true, now >= c.breaksAt
+}
 
 // Lasts reports whether the connection may be used again.
 func (c *Conn) Lasts() bool {
-	return !c.IsOld() && !c.Env.Draining.Load() && !c.IsUnwanted() && !c.evicted.Load()
+	return !c.IsOld(c.Env.Clock.Now()) && !c.Env.Draining.Load() && !c.IsUnwanted() && !c.evicted.Load()
 }
 
 // IsUnwanted reports whether the port on which the connection was accepted is closed.

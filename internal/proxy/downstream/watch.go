@@ -36,6 +36,9 @@ const (
 	Closing
 )
 
+// sends reports whether the client may be receiving the last bytes for it. They have more time than ConnectionDuration.
+func (s State) sends() bool { return s == Writing || s == Discarding || s == Closing }
+
 // Cause is why a wait was ended.
 type Cause uint64
 
@@ -194,9 +197,10 @@ func (c *Conn) Sweep(now int64, draining bool) {
 		return
 	}
 	uploading := c.Upload.state.Load() != uploadNone
+	over, breaks := c.Outlives(now)
 	switch s := wordState(word); {
 	case s == Dialing:
-	case now >= c.endsAt || s == Relaying && c.hasLapsed(now):
+	case breaks || over && !s.sends() || s == Relaying && c.hasLapsed(now):
 		c.end(word, CauseLifetime)
 	case now >= wordDeadline(word) && !(uploading && now < c.Upload.deadline.Load()):
 		c.end(word, CauseTimeout)

@@ -212,7 +212,7 @@ func (c *conn) breakResponse(failure accesslog.Failure, problem error) bool {
 // clientBroke breaks a response off because the client reads no more, or because the sweeper has ended the wait for it.
 func (c *conn) clientBroke() bool {
 	c.x.Record.Failure = accesslog.ClientConnectionClosed
-	if c.IsOverdueBy(0) {
+	if c.IsOverdue() {
 		c.x.Record.Failure = accesslog.ConnectionDurationExceeded
 	}
 	c.DropTarget()

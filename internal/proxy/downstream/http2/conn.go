@@ -64,13 +64,13 @@ func (s *Server) Serve(client *downstream.Conn, early []byte) {
 
 // Sweep ends what has lasted too long or has become pointless.
 func (c *conn) Sweep(now int64, draining bool) {
-	switch {
-	case c.IsOverdueBy(downstream.LingerMillis):
+	switch over, breaks := c.Outlives(now); {
+	case breaks:
 		c.frames.Abort()
-	case c.IsOverdueBy(0):
+	case over:
 		c.frames.Drain() // GOAWAY is sent before the responses that follow.
 		c.interrupt(downstream.CauseLifetime, func(*stream) bool { return true })
-	case draining || c.IsUnwanted() || c.IsOld() || c.frames.Idle() >= c.idle.Load():
+	case draining || c.IsUnwanted() || c.IsOld(now) || c.frames.Idle() >= c.idle.Load():
 		c.frames.Drain()
 	}
 	c.interrupt(downstream.CauseTimeout, func(st *stream) bool { return now >= st.deadline.Load() })
