@@ -17,25 +17,26 @@ const (
 
 // benchLogs compares what requests cost while each of them is logged: by Trellis in a subscription to files, by nginx as JSON,
 // by HAProxy as httplog, into files too. All of them write what they know of a request; Trellis also compresses it.
+//
+// Trellis with and without a log is one process, whose subscription comes and goes: the CPU per request of two processes of one
+// program differs by up to a tenth, and stays so for as long as they live.
 func benchLogs(ctx context.Context, o options, dir string) error {
 	s, backend, err := startBackendFor(ctx, o, filepath.Join(dir, "logs"))
 	if err != nil {
 		return err
 	}
 	defer backend.stop()
-	off, err := startTrellisProxy(ctx, "off", o.trellis, s)
-	if err != nil {
-		return err
-	}
-	defer off.process.stop()
-	s.Logs = true
-	on, err := startTrellisProxy(ctx, "trellis", o.trellis, s)
+	on, b, err := startTrellisAndBuild(ctx, "trellis", o.trellis, s)
 	if err != nil {
 		return err
 	}
 	defer on.process.stop()
-	s.Host = on.host
-	proxies := []*proxy{on, off}
+	defer b.api.close()
+	off := *on
+	off.name = "off"
+	prepare := map[string]func(context.Context) error{on.name: b.log, off.name: b.logNothing}
+	s.Host, s.Logs = on.host, true
+	proxies := []*proxy{on, &off}
 	for _, name := range both {
 		if !slices.Contains(o.proxies, name) {
 			continue
@@ -53,7 +54,7 @@ func benchLogs(ctx context.Context, o options, dir string) error {
 		if err := checkResponse(ctx, p, p.host, r); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		contestants = append(contestants, contestant{name: p.name, proxy: p, send: r.sendTo(dir, p, p.host, nil)})
+		contestants = append(contestants, contestant{name: p.name, proxy: p, send: r.sendTo(dir, p, p.host, nil), prepare: prepare[p.name]})
 	}
 	rounds, failures := takeTurns(ctx, o, "logs", contestants)
 	if err := errors.Join(failures...); err != nil {
@@ -74,11 +75,24 @@ func benchLogs(ctx context.Context, o options, dir string) error {
 	return nil
 }
 
-// subscribe has Trellis write entries of all traffic in the network to files.
-func (b *builder) subscribe(ctx context.Context) error {
+// log has Trellis write entries of all traffic in the network to files, if it does not yet.
+func (b *builder) log(ctx context.Context) error {
+	if b.logs.ID != "" {
+		return nil
+	}
 	return b.api.call(ctx, http.MethodPost, "/accesslogsubscriptions", object{
 		"resourceIdentifier": b.network.ID, "destinationArn": "arn:aws:s3:::bench-access-logs",
-	}, nil)
+	}, &b.logs)
+}
+
+// logNothing ends what log has begun.
+func (b *builder) logNothing(ctx context.Context) error {
+	if b.logs.ID == "" {
+		return nil
+	}
+	id := b.logs.ID
+	b.logs = resource{}
+	return b.api.call(ctx, http.MethodDelete, "/accesslogsubscriptions/"+id, nil, nil)
 }
 
 // nginxLogFormat has the members of a VPC Lattice entry that nginx knows.

@@ -62,39 +62,45 @@ const (
 
 // startTrellisProxy starts a Trellis on one core that forwards to the backends.
 func startTrellisProxy(ctx context.Context, name, program string, s setting) (*proxy, error) {
+	p, b, err := startTrellisAndBuild(ctx, name, program, s)
+	if err == nil {
+		b.api.close()
+	}
+	return p, err
+}
+
+// startTrellisAndBuild is startTrellisProxy for those who change the network afterwards. They must close the builder's API.
+func startTrellisAndBuild(ctx context.Context, name, program string, s setting) (*proxy, *builder, error) {
 	s, err := s.forProxy(name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// Two of them run beside each other, with a range each.
 	addresses := map[bool]string{true: "127.98", false: "127.99"}[name == otherTrellis]
 	p, api, err := startTrellisOnCore(ctx, program, s, "--resource-range", addresses+".0.0/16")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer api.close()
 	out := &proxy{
 		tcpAddress: net.JoinHostPort(addresses+".0.1", strconv.Itoa(s.HTTPBackends[0])),
 		name:       name, version: versionOfTrellis(ctx, program), process: p, missing: make(map[listener]error),
 		ports: map[listener]int{plain: s.Plain, tlsListener: s.TLS, passthrough: s.Passthrough},
 	}
-	b := builder{api: api, setting: s}
+	b := &builder{api: api, setting: s}
 	out.host, err = b.buildHTTP(ctx)
-	if err == nil && s.Logs {
-		err = b.subscribe(ctx)
-	}
 	if err == nil {
 		err = p.awaitPort(ctx, s.Plain)
 	}
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, p.output)
+		api.close()
 		p.stop()
-		return nil, err
+		return nil, nil, err
 	}
 	out.missing[tlsListener] = b.buildTLS(ctx)
 	out.missing[passthrough] = b.buildPassthrough(ctx)
 	_, out.missing[tcp] = b.buildResource(ctx)
-	return out, nil
+	return out, b, nil
 }
 
 // startTrellisOnCore starts a Trellis as the proxies run: on one core.
@@ -128,6 +134,7 @@ type builder struct {
 	setting setting
 
 	network, service, group resource
+	logs                    resource // the subscription to access logs
 }
 
 // create creates something and waits until it is ACTIVE, if it has a status.

@@ -23,6 +23,8 @@ type contestant struct {
 	proxy *proxy
 	send  func(context.Context, time.Duration) (load, error)
 	once  bool // measured in the first round only
+	// prepare is called before each measurement, and is not part of it. It may be nil.
+	prepare func(context.Context) error
 }
 
 // takeTurns measures every contestant once in each round. The speed of a machine can change by half within seconds, so only
@@ -35,7 +37,9 @@ func takeTurns(ctx context.Context, o options, title string, contestants []conte
 	for i, c := range contestants {
 		// Connections to the backend are made, and memory is grown, before the clock runs.
 		progress("%s: warming up %s", title, c.name)
-		_, failures[i] = c.send(ctx, time.Second)
+		if failures[i] = c.ready(ctx); failures[i] == nil {
+			_, failures[i] = c.send(ctx, time.Second)
+		}
 	}
 	for round := range o.rounds {
 		progress("%s: round %d of %d", title, round+1, o.rounds)
@@ -52,8 +56,18 @@ func takeTurns(ctx context.Context, o options, title string, contestants []conte
 	return rounds, failures
 }
 
+func (c contestant) ready(ctx context.Context) error {
+	if c.prepare == nil {
+		return nil
+	}
+	return c.prepare(ctx)
+}
+
 // measure is one measurement of a contestant.
 func (c contestant) measure(ctx context.Context, duration time.Duration) (measurement, error) {
+	if err := c.ready(ctx); err != nil {
+		return measurement{}, err
+	}
 	before, err := c.proxy.process.cpu()
 	if err != nil {
 		return measurement{}, err
