@@ -25,7 +25,7 @@ func lock(ctx context.Context, path string, out io.Writer) (unlock func(), err e
 	}
 	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
-	for told := false; ; told = true {
+	for told := false; ; {
 		err := unix.FcntlFlock(file.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
 		if err == nil {
 			return func() { file.Close() }, nil
@@ -34,7 +34,10 @@ func lock(ctx context.Context, path string, out io.Writer) (unlock func(), err e
 			file.Close()
 			return nil, fmt.Errorf("locking %s: %w", path, err)
 		}
-		if holder := (unix.Flock_t{Type: unix.F_WRLCK}); !told && unix.FcntlFlock(file.Fd(), unix.F_GETLK, &holder) == nil {
+		holder := unix.Flock_t{Type: unix.F_WRLCK}
+		// F_GETLK says F_UNLCK if the lock has just been given back.
+		if !told && unix.FcntlFlock(file.Fd(), unix.F_GETLK, &holder) == nil && holder.Type != unix.F_UNLCK {
+			told = true
 			fmt.Fprintf(out, "waiting for process %d, which is installing packages (it has %s)\n", holder.Pid, path)
 		}
 		select {
