@@ -31,6 +31,7 @@ var (
 	logFailures  = &Definition{"trellis_access_log_delivery_failures_total", "Attempts to deliver a batch of access logs that failed.", counter, nil}
 	logBatches   = &Definition{"trellis_access_log_spool_batches", "Batches of access logs on the disk.", gauge, nil}
 	logBytes     = &Definition{"trellis_access_log_spool_bytes", "Bytes of access logs that wait on the disk.", gauge, nil}
+	logWatchers  = &Definition{"trellis_access_log_watchers", "Clients that watch exchanges as they end, as `trellis logs` does.", gauge, nil}
 
 	spansQueued    = &Definition{"trellis_trace_queue_spans", "Spans that wait for the collector, or are being sent.", gauge, nil}
 	spansDelivered = &Definition{"trellis_trace_delivered_spans_total", "Spans that the collector has taken.", counter, nil}
@@ -57,7 +58,7 @@ func Definitions() []*Definition {
 		portBound, targetOpen, targetIdle, targetOpenLimit,
 		certificateExpires, apiRequests, apiDuration,
 		catalogRevision, catalogBehind, catalogLag, catalogCommits, catalogConflicts, catalogWritable,
-		logQueued, logDropped, logDelivered, logLost, logFailures, logBatches, logBytes,
+		logQueued, logDropped, logDelivered, logLost, logFailures, logBatches, logBytes, logWatchers,
 		spansQueued, spansDelivered, spansLost, spansFailures,
 		functionInvocations, functionDuration, functionProcesses, functionWaiting,
 		dnsResponses, dnsDropped, buildInfo,
@@ -107,6 +108,7 @@ func (g *gathering) accessLogs(f delivery.Figures) {
 	g.counter(logFailures, float64(f.Failures))
 	g.gauge(logBatches, float64(f.SpooledBatches))
 	g.gauge(logBytes, float64(f.SpooledBytes))
+	g.gauge(logWatchers, float64(f.Watchers))
 }
 
 func (g *gathering) traces(f tracing.Figures) {

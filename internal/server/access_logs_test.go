@@ -101,6 +101,8 @@ func TestLogsCommandShowsWhatAFunctionWritesAndTheExchangesWithIt(t *testing.T) 
 		c.Admin = node.admin()
 		go func() { ended <- c.Run(ctx, out, io.Discard) }()
 	}
+	// A function that cannot start is not started again, so what it writes comes once.
+	trellistest.Await(t, func() bool { return node.server.accessLogs.Figures().Watchers == 3 }, "all three commands watch")
 	const output, exchange = " orders:  no module named app\n", "  GET /  orders-api -> orders-code orders  LambdaInitError: "
 	trellistest.Await(t, func() bool {
 		node.ask(t, hosts["orders"], "/")

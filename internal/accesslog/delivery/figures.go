@@ -9,6 +9,7 @@ type Figures struct {
 	Delivered, Lost, Failures int64
 	// SpooledBatches and SpooledBytes are on the disk, those that still take entries included.
 	SpooledBatches, SpooledBytes int64
+	Watchers                     int64 // those who watch now
 }
 
 // Figures returns the figures as they are.
@@ -20,7 +21,7 @@ func (q *Queue) Figures() (f Figures) {
 		b.mu.Unlock()
 	}
 	f.Queued += q.extras.Load()
-	f.Dropped = q.dropped.Load()
+	f.Dropped, f.Watchers = q.dropped.Load(), int64(q.watchers.count.Load())
 	if s := q.cfg.Spool; s != nil {
 		f.Delivered, f.Lost, f.Failures = s.delivered.Load(), s.lost.Load(), s.failures.Load()
 		s.mu.Lock()
