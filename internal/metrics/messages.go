@@ -19,6 +19,7 @@ type messages struct {
 	histograms []dto.Histogram
 	buckets    []dto.Bucket
 	pairs      []dto.LabelPair
+	values     []string
 	numbers    []float64
 	counts     []uint64
 }
@@ -62,27 +63,27 @@ func (g *messages) series(d *Definition, values []string) *dto.Metric {
 	}
 	for i := range values {
 		pair := blank(&g.pairs)
-		pair.Name, pair.Value = &d.Labels[i], &values[i]
+		pair.Name, pair.Value = &d.Labels[i], next(&g.values, values[i])
 		m.Label[i] = pair
 	}
 	family.Metric = append(family.Metric, m)
 	return m
 }
 
-func (g *messages) counter(d *Definition, value float64, labels ...string) {
+func (g *messages) counter(d *Definition, value float64, labels []string) {
 	m := g.series(d, labels)
 	m.Counter = blank(&g.counters)
 	m.Counter.Value = next(&g.numbers, value)
 }
 
-func (g *messages) gauge(d *Definition, value float64, labels ...string) {
+func (g *messages) gauge(d *Definition, value float64, labels []string) {
 	m := g.series(d, labels)
 	m.Gauge = blank(&g.gauges)
 	m.Gauge.Value = next(&g.numbers, value)
 }
 
 // histogram adds a histogram with classic buckets and native ones.
-func (g *messages) histogram(d *Definition, values *tally.Distribution, labels ...string) {
+func (g *messages) histogram(d *Definition, values *tally.Distribution, labels []string) {
 	m := g.series(d, labels)
 	h := blank(&g.histograms)
 	m.Histogram = h

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,6 +66,7 @@ type handler struct {
 	runtimes *prometheus.Registry // the metrics of Go and of the process
 	gather   func(*gathering)
 	messages http.Handler
+	room     sync.Pool     // of the texts of scrapes
 	scrapes  chan struct{} // has an element for each scrape under way
 }
 
@@ -100,15 +102,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return // The scraper is gone.
 		}
 	}
-	out := newText()
-	h.gather(&gathering{out})
+	out := newText(&h.room)
+	h.gather(&gathering{out: out})
 	_, _ = out.WriteTo(w) // An error means that the scraper has gone.
 }
 
 // families returns all metrics as messages.
 func (h *handler) families() ([]*dto.MetricFamily, error) {
 	out := newMessages()
-	h.gather(&gathering{out})
+	h.gather(&gathering{out: out})
 	families, err := h.runtimes.Gather()
 	families = append(families, out.order...)
 	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,7 +100,7 @@ func gatherGroups(groups []*routing.TargetGroup) func(*gathering) {
 
 func TestBothKindsOfHistogramsHaveAllObservations(t *testing.T) {
 	out := newMessages()
-	gatherGroups(groups(2))(&gathering{out})
+	gatherGroups(groups(2))(&gathering{out: out})
 	for _, family := range out.order {
 		for _, m := range family.Metric {
 			h := m.Histogram
@@ -133,10 +134,11 @@ func TestBothKindsOfHistogramsHaveAllObservations(t *testing.T) {
 func BenchmarkScrapeOf10000TargetGroups(b *testing.B) {
 	all := groups(10_000)
 	var size int
+	var room sync.Pool
 	b.ReportAllocs()
 	for b.Loop() {
-		out := newText()
-		gatherGroups(all)(&gathering{out})
+		out := newText(&room)
+		gatherGroups(all)(&gathering{out: out})
 		n, err := out.WriteTo(io.Discard)
 		if err != nil {
 			b.Fatal(err)
@@ -237,9 +239,9 @@ func TestTextAndMessagesSayTheSame(t *testing.T) {
 		var none tally.Distribution
 		g.histogram(&Definition{"trellis_test_seconds", "None.", histogram, nil}, &none)
 	}
-	messages, texts := newMessages(), newText()
-	gather(&gathering{messages})
-	gather(&gathering{texts})
+	messages, texts := newMessages(), newText(new(sync.Pool))
+	gather(&gathering{out: messages})
+	gather(&gathering{out: texts})
 	var want, written bytes.Buffer
 	encoder := expfmt.NewEncoder(&want, expfmt.NewFormat(expfmt.TypeTextPlain))
 	for _, family := range messages.order {

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 
 	"trellis/internal/tally"
 )
@@ -13,6 +14,7 @@ import (
 // scrapers ask for. It makes no messages for series, of which there may be 100,000: their garbage, and turning them into text by
 // the library, would cost several times as much.
 type text struct {
+	room     *sync.Pool // of *[pieceBytes]byte
 	families map[*Definition]*textFamily
 	order    []*textFamily
 	labels   []byte // the labels of the series that is being written
@@ -46,14 +48,33 @@ func makeBucketEnds() (ends [len(tally.ClassicBounds) + 1]string) {
 	return ends
 }
 
-func newText() *text { return &text{families: map[*Definition]*textFamily{}} }
+// newText returns an empty output. Scrapes share room: each would leave some 30 MB of garbage, and requests would wait for its
+// collection.
+func newText(room *sync.Pool) *text {
+	return &text{room: room, families: map[*Definition]*textFamily{}}
+}
+
+// newPiece returns a piece without text.
+func (t *text) newPiece() []byte {
+	if piece, ok := t.room.Get().(*[pieceBytes]byte); ok {
+		return piece[:0]
+	}
+	return make([]byte, 0, pieceBytes)
+}
+
+// release gives a piece back. One that has grown beyond the usual size is left to the garbage collector.
+func (t *text) release(piece []byte) {
+	if cap(piece) == pieceBytes {
+		t.room.Put((*[pieceBytes]byte)(piece[:pieceBytes]))
+	}
+}
 
 // series returns the family of a metric, and makes the text of a series' labels.
 func (t *text) series(d *Definition, values []string) *textFamily {
 	family := t.families[d]
 	if family == nil {
 		head := "# HELP " + d.Name + " " + helpEscaper.Replace(d.Help) + "\n# TYPE " + d.Name + " " + strings.ToLower(d.Type.String()) + "\n"
-		family = &textFamily{definition: d, pieces: [][]byte{append(make([]byte, 0, pieceBytes), head...)}}
+		family = &textFamily{definition: d, pieces: [][]byte{append(t.newPiece(), head...)}}
 		t.families[d] = family
 		t.order = append(t.order, family)
 	}
@@ -68,11 +89,11 @@ func (t *text) series(d *Definition, values []string) *textFamily {
 	return family
 }
 
-// line begins a line in the last piece, or in a new one, with all up to the labels.
-func (f *textFamily) line(suffix string) *[]byte {
+// line begins a line of a family, in its last piece or in a new one, with all up to the labels.
+func (t *text) line(f *textFamily, suffix string) *[]byte {
 	last := &f.pieces[len(f.pieces)-1]
 	if cap(*last)-len(*last) < lineRoom {
-		f.pieces = append(f.pieces, make([]byte, 0, pieceBytes))
+		f.pieces = append(f.pieces, t.newPiece())
 		last = &f.pieces[len(f.pieces)-1]
 	}
 	*last = append(append(*last, f.definition.Name...), suffix...)
@@ -81,7 +102,7 @@ func (f *textFamily) line(suffix string) *[]byte {
 
 // value writes a line with a value.
 func (t *text) value(f *textFamily, suffix string, value float64) {
-	line := f.line(suffix)
+	line := t.line(f, suffix)
 	if len(t.labels) > 0 {
 		*line = append(append(append(*line, '{'), t.labels...), '}')
 	}
@@ -96,16 +117,16 @@ func appendValue(b []byte, value float64) []byte {
 	return strconv.AppendFloat(b, value, 'g', -1, 64)
 }
 
-func (t *text) counter(d *Definition, value float64, labels ...string) {
+func (t *text) counter(d *Definition, value float64, labels []string) {
 	t.value(t.series(d, labels), "", value)
 }
 
-func (t *text) gauge(d *Definition, value float64, labels ...string) {
+func (t *text) gauge(d *Definition, value float64, labels []string) {
 	t.value(t.series(d, labels), "", value)
 }
 
 // histogram adds a histogram with classic buckets: there is no text for native ones.
-func (t *text) histogram(d *Definition, values *tally.Distribution, labels ...string) {
+func (t *text) histogram(d *Definition, values *tally.Distribution, labels []string) {
 	runtime.Gosched() // Each service and target group has one: between two of them, others may run.
 	f := t.series(d, labels)
 	cumulative, count := values.Classic(), values.Count()
@@ -114,7 +135,7 @@ func (t *text) histogram(d *Definition, values *tally.Distribution, labels ...st
 		if i < len(cumulative) {
 			n = cumulative[i]
 		}
-		line := f.line("_bucket{")
+		line := t.line(f, "_bucket{")
 		if len(t.labels) > 0 {
 			*line = append(append(*line, t.labels...), ',')
 		}
@@ -124,15 +145,18 @@ func (t *text) histogram(d *Definition, values *tally.Distribution, labels ...st
 	t.value(f, "_count", float64(count))
 }
 
-// WriteTo implements io.WriterTo.
+// WriteTo implements io.WriterTo. It empties the output.
 func (t *text) WriteTo(w io.Writer) (n int64, err error) {
 	for _, family := range t.order {
 		for _, piece := range family.pieces {
-			written, err := w.Write(piece)
-			if n += int64(written); err != nil {
-				return n, err
+			if err == nil {
+				var written int
+				written, err = w.Write(piece)
+				n += int64(written)
 			}
+			t.release(piece)
 		}
 	}
-	return n, nil
+	t.order, t.families = nil, nil
+	return n, err
 }
