@@ -403,7 +403,7 @@ func TestPresignedRequestsAreSigned(t *testing.T) {
 	}
 }
 
-func TestPoliciesDecideAboutCallsOfGRPC(t *testing.T) {
+func TestPoliciesDecideAboutGRPCCalls(t *testing.T) {
 	w := newGuardedWorld(t)
 	w.http2Storefront(shape.TargetGroupProtocolVersionGrpc, (&grpcService{unary: func(_ context.Context, in []byte) ([]byte, error) { return in, nil }}).serve(t))
 	w.guard("svc-1", statement("Allow", `"Resource":"`+serviceARN+`/test.Echo/Unary","Condition":{"StringEquals":{"vpc-lattice-svcs:RequestMethod":"POST"}}`))

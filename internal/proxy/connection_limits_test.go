@@ -58,7 +58,7 @@ func (p *Proxy) accepted() uint64 {
 	return p.crowd.accepted
 }
 
-// busy connects and has carried a request.
+// busy connects and sends a first request.
 func (w *world) busy() *client {
 	w.t.Helper()
 	c := w.dial()
@@ -140,7 +140,7 @@ func TestLongestIdleConnectionMakesRoom(t *testing.T) {
 	w.serves(first, third)
 }
 
-// The sweeper looks for room also while a connection is being closed that makes it.
+// The sweeper keeps looking for room while a connection that makes it is being closed.
 func TestOneConnectionMakesRoomForOne(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.Limits.Clients = 2 })
 	w.storefront(answering(t, okAnswer))
@@ -171,7 +171,7 @@ func TestOneConnectionMakesRoomForOne(t *testing.T) {
 			}
 		}
 		if closed := w.proxy.Usage().Closed; closed != round+1 {
-			t.Fatalf("%d connections have made room for %d", closed, round+1)
+			t.Fatalf("%d connections have made room, want %d", closed, round+1)
 		}
 		for _, c := range clients {
 			c.Close()
@@ -201,7 +201,7 @@ func TestUnfinishedHeadMakesRoom(t *testing.T) {
 	w.serves(kept, third)
 }
 
-func TestIdleConnectionOfHTTP2MakesRoomByGOAWAY(t *testing.T) {
+func TestIdleHTTP2ConnectionMakesRoomByGOAWAY(t *testing.T) {
 	w := crowded(t, Limits{Clients: 1})
 	c := w.dialFrames()
 	c.request(1, true, "GET", "/")
@@ -386,18 +386,18 @@ func TestConnectionsAreAcceptedAgainOnceThereAreFiles(t *testing.T) {
 	}
 }
 
-func TestNetworkOfIPv6IsOneSource(t *testing.T) {
+func TestIPv6NetworkIsOneSource(t *testing.T) {
 	of := func(address string) netip.Prefix {
 		return sourceOf(&downstream.Conn{Client: exchange.Client{Source: netip.AddrPortFrom(netip.MustParseAddr(address), 1)}})
 	}
 	if of("2001:db8::1") != of("2001:db8::ffff:0:0:2%eth0") {
-		t.Error("two addresses of one /64 are two sources")
+		t.Error("two addresses of one /64 count as two sources")
 	}
 	if of("2001:db8::1") == of("2001:db8:0:1::1") {
-		t.Error("two /64 are one source")
+		t.Error("two /64 networks count as one source")
 	}
 	if of("192.0.2.1") != of("::ffff:192.0.2.1") || of("192.0.2.1") == of("::ffff:192.0.2.2") {
-		t.Error("addresses of IPv4 are not told apart as such")
+		t.Error("IPv4 addresses are not told apart, or differ from their forms in IPv6")
 	}
 }
 
@@ -411,12 +411,12 @@ func TestIdleConnectionsToTargetsMakeRoomForOthers(t *testing.T) {
 	byHTTP2 := w.http2Client()
 	for range 3 {
 		if got := fetch(t, byHTTP2, "GET", "/", nil); got.body != "ok" {
-			t.Errorf("by HTTP/2: got %d %q", got.StatusCode, got.body)
+			t.Errorf("over HTTP/2: got %d %q", got.StatusCode, got.body)
 		}
 		c := w.dialPort(81)
 		c.send("GET / HTTP/1.1\r\nHost: svc-2.lattice.test\r\n\r\n")
 		if got := c.receive("GET"); got.body != "ok" {
-			t.Errorf("by HTTP/1.1: got %d %q", got.StatusCode, got.body)
+			t.Errorf("over HTTP/1.1: got %d %q", got.StatusCode, got.body)
 		}
 	}
 }

@@ -327,7 +327,7 @@ func TestRequestWithMalformedBodyIsRecordedForItsService(t *testing.T) {
 		r := w.accessLog(1)[0]
 		if r.Service == nil || r.Service.ID != "svc-1" || string(r.Path) != "/upload" || string(r.Host) != host || r.Status != 400 || r.Failure != accesslog.ClientProtocolError ||
 			r.Problem == nil {
-			t.Errorf("of %q the record is %+v", pieces, r)
+			t.Errorf("the record of %q is %+v", pieces, r)
 		}
 	}
 }

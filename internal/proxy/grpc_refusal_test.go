@@ -15,7 +15,7 @@ import (
 	"trellis/internal/shape"
 )
 
-func TestClientOfGRPCIsRefusedInGRPC(t *testing.T) {
+func TestGRPCClientIsRefusedInGRPC(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		setUp func(w *world)
@@ -85,7 +85,7 @@ func TestClientOfGRPCIsRefusedInGRPC(t *testing.T) {
 	}
 }
 
-func TestClientsThatAreNotOfGRPCAreRefusedInHTTP(t *testing.T) {
+func TestOtherClientsAreRefusedInHTTP(t *testing.T) {
 	w := newWorld(t)
 	w.http2Storefront(shape.TargetGroupProtocolVersionGrpc)
 	for _, contentType := range []string{"application/json", "application/grpc-web", "application/grpcx", ""} {
@@ -101,7 +101,7 @@ func TestClientsThatAreNotOfGRPCAreRefusedInHTTP(t *testing.T) {
 	}
 }
 
-func TestFixedResponseReachesClientsOfGRPCAsItIs(t *testing.T) {
+func TestFixedResponseReachesGRPCClientsAsItIs(t *testing.T) {
 	w := newWorld(t)
 	w.service("svc-1", 80, respondWith(404))
 	request, _ := newRequest("POST", "application/grpc")

@@ -425,7 +425,7 @@ func TestSlowGRPCReaderHoldsTheTargetBackAndNobodyElse(t *testing.T) {
 	}
 }
 
-func TestProtocolMatrix(t *testing.T) {
+func TestTargetGroupGetsOnlyWhatItsVersionCarries(t *testing.T) {
 	w := newWorld(t)
 	address := http2Backend(t, nil)
 	for _, test := range []struct {

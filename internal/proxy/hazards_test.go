@@ -20,7 +20,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// The tests of this file bear the names of ways in which proxies have gone wrong.
+// The tests of this file are about ways in which proxies have gone wrong.
 
 func TestTruncatedUpstreamBodyBreaksTheResponse(t *testing.T) {
 	for _, test := range []struct{ name, response string }{

@@ -111,7 +111,7 @@ func (c *framesClient) goneAway() wire.ErrCode {
 	for {
 		frame, err := c.ReadFrame()
 		if err != nil {
-			c.t.Fatalf("without GOAWAY: %v", err)
+			c.t.Fatalf("the connection ends without a GOAWAY that has an error: %v", err)
 		}
 		if f, ok := frame.(*wire.GoAwayFrame); ok && f.ErrCode != wire.ErrCodeNo {
 			return f.ErrCode
@@ -119,7 +119,7 @@ func (c *framesClient) goneAway() wire.ErrCode {
 	}
 }
 
-func TestTruncatedUpstreamBodyBreaksTheResponseOfHTTP2(t *testing.T) {
+func TestTruncatedUpstreamBodyBreaksTheHTTP2Response(t *testing.T) {
 	for _, test := range []struct{ name, text string }{
 		{"by length", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"},
 		{"by chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"},
@@ -163,7 +163,7 @@ func TestTruncatedUpstreamBodyBreaksTheResponseOfHTTP2(t *testing.T) {
 	})
 }
 
-func TestEarlyResponseIsForwardedByHTTP2(t *testing.T) {
+func TestEarlyResponseIsForwardedOverHTTP2(t *testing.T) {
 	early := func(out http.ResponseWriter, in *http.Request) {
 		http.NewResponseController(out).EnableFullDuplex()
 		out.WriteHeader(413)
@@ -239,7 +239,7 @@ func TestClientResetCancelsUpstream(t *testing.T) {
 	}
 }
 
-func TestClientOfHTTP2CannotSetLatticeHeaders(t *testing.T) {
+func TestHTTP2ClientCannotSetLatticeHeaders(t *testing.T) {
 	w := newWorld(t)
 	address, requests := recording(t)
 	w.storefront(address)
@@ -253,7 +253,7 @@ func TestClientOfHTTP2CannotSetLatticeHeaders(t *testing.T) {
 	}
 }
 
-func TestMalformedRequestByHTTP2IsReset(t *testing.T) {
+func TestMalformedHTTP2RequestIsReset(t *testing.T) {
 	head := []string{":method", "GET", ":scheme", "http", ":authority", host, ":path", "/"}
 	for _, test := range []struct {
 		name   string
@@ -306,7 +306,7 @@ func TestMalformedRequestByHTTP2IsReset(t *testing.T) {
 	}
 }
 
-func TestRequestByHTTP2ThatBreaksTheRulesOfHTTPIsAnswered(t *testing.T) {
+func TestHTTP2RequestThatBreaksTheRulesOfHTTPIsAnswered(t *testing.T) {
 	many := func(n int, size int) (fields []string) {
 		for i := range n {
 			fields = append(fields, fmt.Sprintf("x-%d", i), strings.Repeat("y", size))
@@ -387,7 +387,7 @@ func TestZeroWindowStallTimesOut(t *testing.T) {
 	}
 }
 
-func TestTargetThatHangsIsGivenUpByHTTP2(t *testing.T) {
+func TestTargetThatHangsIsGivenUpOverHTTP2(t *testing.T) {
 	w := newWorld(t)
 	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }))
 	w.setIdleTimeout(1)
@@ -398,13 +398,13 @@ func TestTargetThatHangsIsGivenUpByHTTP2(t *testing.T) {
 	}
 }
 
-func TestIdleConnectionOfHTTP2IsEnded(t *testing.T) {
+func TestIdleHTTP2ConnectionIsEnded(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.IdleTimeout = time.Second })
 	w.storefront(answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 	c := w.dialFrames()
 	frame, err := c.next()
 	if f, ok := frame.(*wire.GoAwayFrame); !ok || f.ErrCode != wire.ErrCodeNo {
-		t.Fatalf("%v, %v", frame, err)
+		t.Fatalf("got %v, %v; want a GOAWAY without an error", frame, err)
 	}
 	for err == nil {
 		_, err = c.next()
@@ -414,7 +414,7 @@ func TestIdleConnectionOfHTTP2IsEnded(t *testing.T) {
 	}
 }
 
-func TestConnectionOfHTTP2EndsWithItsDuration(t *testing.T) {
+func TestHTTP2ConnectionEndsAfterItsDuration(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 40 * time.Second })
 	c := w.requestThatIsHeld()
 	w.sweepIn(39 * time.Second)
@@ -427,13 +427,13 @@ func TestConnectionOfHTTP2EndsWithItsDuration(t *testing.T) {
 }
 
 // The sweeper of a machine that is busy, or has slept, finds connections whose life is long over. They end in order too.
-func TestConnectionOfHTTP2EndsInOrderAlthoughTheSweeperIsLate(t *testing.T) {
+func TestHTTP2ConnectionEndsInOrderAlthoughTheSweeperIsLate(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 40 * time.Second })
 	c := w.requestThatIsHeld()
 	w.sweepIn(50 * time.Second)
 	frame, err := c.next()
 	if f, ok := frame.(*wire.GoAwayFrame); !ok || f.ErrCode != wire.ErrCodeNo {
-		t.Fatalf("%v, %v", frame, err)
+		t.Fatalf("got %v, %v; want a GOAWAY without an error", frame, err)
 	}
 	w.endsInOrder(c)
 }
@@ -550,7 +550,7 @@ func TestTooManyStreamsAreRefused(t *testing.T) {
 	}
 	frame, err := c.next()
 	if f, ok := frame.(*wire.RSTStreamFrame); !ok || f.ErrCode != wire.ErrCodeRefusedStream || f.StreamID != 501 {
-		t.Errorf("%v, %v", frame, err)
+		t.Errorf("got %v, %v; want REFUSED_STREAM on stream 501", frame, err)
 	}
 }
 
@@ -651,7 +651,7 @@ func reluctant(t testing.TB, answer func(framer *wire.Framer, stream uint32, att
 	})
 }
 
-func TestInterimResponsesPassByHTTP2(t *testing.T) {
+func TestInterimResponsesPassOverHTTP2(t *testing.T) {
 	w := newWorld(t)
 	w.storefront(answering(t, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 	c := w.dialFrames()
@@ -684,7 +684,7 @@ func TestTrailersPassBetweenTheVersions(t *testing.T) {
 	}
 }
 
-func TestResponseToHEADHasNoBodyByHTTP2(t *testing.T) {
+func TestResponseToHEADHasNoBodyOverHTTP2(t *testing.T) {
 	w := newWorld(t)
 	w.storefront(answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"))
 	c := w.dialFrames()

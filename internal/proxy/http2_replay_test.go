@@ -26,7 +26,7 @@ var refusals = []struct {
 }
 
 // refusingAfter is a target of HTTP/2 that refuses the first request once it has got so many bytes of its body, and answers
-// to any other with the digest of its body. Its streams have the window.
+// any other with the digest of its body. window is the initial one of its streams.
 func refusingAfter(t testing.TB, window uint32, after int, refuse func(f *wire.Framer, stream uint32)) (address string, refused <-chan struct{}) {
 	done := make(chan struct{}, 100)
 	requests := make(chan struct{}, 100)
@@ -85,7 +85,7 @@ func TestBodyThatComesLaterIsSentAgainWhenATargetRefusesTheStream(t *testing.T) 
 				t.Fatalf("answer %v", got)
 			}
 			if frame, err := c.next(); err != nil || string(frame.(*wire.DataFrame).Data()) != digest([]byte("hello world")) {
-				t.Errorf("%v, %v", frame, err)
+				t.Errorf("got %v, %v; want the digest of the whole body", frame, err)
 			}
 			if record := w.accessLog(1)[0]; record.Failure != "" || record.Status != 200 {
 				t.Errorf("record %+v", record)
@@ -94,8 +94,8 @@ func TestBodyThatComesLaterIsSentAgainWhenATargetRefusesTheStream(t *testing.T) 
 	}
 }
 
-// As much as a target takes without having said anything fits into what is kept.
-func TestLargeBodyIsSentAgainAsLongAsATargetHasGotItsFirstWindowOnly(t *testing.T) {
+// What a target takes before it says anything fits into what is kept.
+func TestLargeBodyIsSentAgainWhileATargetHasOnlyItsFirstWindow(t *testing.T) {
 	body := noise(1 << 20)
 	for _, refusal := range refusals {
 		for _, after := range []int{1, 65535} {
@@ -103,7 +103,7 @@ func TestLargeBodyIsSentAgainAsLongAsATargetHasGotItsFirstWindowOnly(t *testing.
 			address, _ := refusingAfter(t, 65535, after, refusal.refuse)
 			w.http2Storefront(shape.TargetGroupProtocolVersionHttp2, address)
 			client := w.http2Client()
-			for range 2 { // Whether the windows are still right shows in the second.
+			for range 2 { // The second request shows whether the windows are still right.
 				got := fetch(t, client, "POST", "/", bytes.NewReader(body))
 				if got.StatusCode != 200 || got.body != digest(body) {
 					t.Fatalf("%s after %d bytes: answer %v", refusal.name, after, got.Response)
@@ -116,17 +116,17 @@ func TestLargeBodyIsSentAgainAsLongAsATargetHasGotItsFirstWindowOnly(t *testing.
 	}
 }
 
-func TestBodyOfWhichMoreHasBeenSentThanIsKeptIsNotSentAgain(t *testing.T) {
+func TestBodyIsNotSentAgainOnceMoreWasSentThanIsKept(t *testing.T) {
 	for _, refusal := range refusals {
 		w := newWorld(t)
 		address, _ := refusingAfter(t, 1<<20, 200_000, refusal.refuse)
 		w.http2Storefront(shape.TargetGroupProtocolVersionHttp2, address)
 		client := w.http2Client()
 		if got := fetch(t, client, "POST", "/", bytes.NewReader(noise(300_000))); got.StatusCode != 502 {
-			t.Errorf("%s: answer %v", refusal.name, got.Response)
+			t.Errorf("%s: answer %v, want 502", refusal.name, got.Response)
 		}
 		if got := fetch(t, client, "POST", "/", bytes.NewReader(noise(300_000))); got.StatusCode != 200 {
-			t.Errorf("%s: next answer %v", refusal.name, got.Response)
+			t.Errorf("%s: next answer %v, want 200", refusal.name, got.Response)
 		}
 	}
 }
@@ -154,7 +154,7 @@ func TestTargetThatRefusesAgainAndAgainIsLeftForAnother(t *testing.T) {
 
 // The same as for HTTP/2 without the guarantee: a target that closes a connection that was idle has most likely not
 // seen the request, and this one may be repeated.
-func TestBodyThatComesLaterIsSentAgainWhenAConnectionToHTTP1WasClosed(t *testing.T) {
+func TestBodyThatComesLaterIsSentAgainWhenAnHTTP1ConnectionWasClosed(t *testing.T) {
 	for _, test := range []struct {
 		method string
 		want   string

@@ -13,7 +13,7 @@ import (
 
 // A machine that is gone without a word answers nothing and closes nothing: its connection would swallow one request
 // after the other.
-func TestConnectionToATargetOnWhichNothingComesGetsNoMoreRequests(t *testing.T) {
+func TestSilentConnectionToATargetGetsNoMoreRequests(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
 	address := backend(t, func(conn net.Conn, r *bufio.Reader) {
@@ -42,6 +42,6 @@ func TestConnectionToATargetOnWhichNothingComesGetsNoMoreRequests(t *testing.T) 
 		}
 	}
 	if n := connections.Load(); n != 2 {
-		t.Errorf("%d connections", n)
+		t.Errorf("%d connections were made, want 2", n)
 	}
 }

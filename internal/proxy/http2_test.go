@@ -26,7 +26,7 @@ func priorKnowledge() *http.Protocols {
 	return protocols
 }
 
-// anyVersion is what most servers speak: HTTP/1.1, and HTTP/2 to those who know.
+// anyVersion is what most servers speak: HTTP/1.1, and HTTP/2 to clients with prior knowledge.
 func anyVersion() *http.Protocols {
 	protocols := priorKnowledge()
 	protocols.SetHTTP1(true)
@@ -126,7 +126,7 @@ func TestHTTP2RequestReachesATargetOfHTTP2(t *testing.T) {
 	}
 }
 
-func TestLargeBodiesPassBothWaysByHTTP2(t *testing.T) {
+func TestLargeBodiesPassBothWaysOverHTTP2(t *testing.T) {
 	const size = 512 << 10
 	echo := http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) { io.Copy(out, in.Body) })
 	for _, test := range []struct {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestHTTP2IsSpokenWithCipherSuitesOnlyThatItAllows(t *testing.T) {
+func TestHTTP2IsSpokenOnlyWithCipherSuitesThatItAllows(t *testing.T) {
 	const (
 		ecdsaCBC = tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA
 		ecdsaGCM = tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
@@ -24,7 +24,7 @@ func TestHTTP2IsSpokenWithCipherSuitesOnlyThatItAllows(t *testing.T) {
 	w.mu.Unlock()
 	both := []string{"h2", "http/1.1"}
 	for _, test := range []struct {
-		name   string // what the certificate is for: that of host has a key for ECDSA, that of customHost one for RSA
+		name   string // what the certificate is for: that of host has an ECDSA key, that of customHost an RSA key
 		suites []uint16
 		offers []string
 		want   string // "" when there is no handshake
@@ -90,7 +90,7 @@ func TestSessionWithACipherSuiteThatHTTP2ProhibitsIsNotResumedForHTTP2(t *testin
 	}
 }
 
-// rsaCertificate returns a certificate that nobody else has signed.
+// rsaCertificate returns a self-signed certificate with an RSA key.
 func rsaCertificate(t *testing.T, name string) *tls.Certificate {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

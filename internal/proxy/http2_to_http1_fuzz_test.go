@@ -111,8 +111,8 @@ func newAgreed(r *http.Request) (*agreed, error) {
 	return c, nil
 }
 
-// withoutEmptyCookies leaves out what tells a target nothing, and what differs therefore: fields without text, and the
-// separators beside them.
+// withoutEmptyCookies leaves out what means nothing to a target and so may differ: empty cookies, and the separators beside
+// them.
 func withoutEmptyCookies(values []string) (kept []string) {
 	for _, value := range values {
 		var pieces []string

@@ -14,8 +14,8 @@ import (
 	"trellis/test/trellistest"
 )
 
-// A client opens as many streams as it may and stops taking their responses, which have no end. What the target could send of
-// them and what is on the heap tell what we hold; both count some of the client's and the target's own memory.
+// A client opens as many streams as it may and stops reading their responses, which have no end. What the target could send of
+// them, and the heap, show how much the proxy holds; both include some of the client's and the target's own memory.
 func TestResponsesThatNobodyReadsTakeLittleMemory(t *testing.T) {
 	const streams = 250
 	for _, test := range []struct {
@@ -87,10 +87,10 @@ func TestResponsesThatNobodyReadsTakeLittleMemory(t *testing.T) {
 			unread, heap := sent.Load()-read.Load(), heapInUse()-before
 			t.Logf("%d connections, %.1f MB sent and not read, %.1f MB on the heap", connections.Load(), float64(unread)/(1<<20), float64(heap)/(1<<20))
 			if test.sent > 0 && unread > test.sent*connections.Load() {
-				t.Errorf("the target could send %d bytes that nobody has read", unread)
+				t.Errorf("the target could send %d bytes that nobody has read, want at most %d", unread, test.sent*connections.Load())
 			}
 			if heap > test.heap*connections.Load() {
-				t.Errorf("%d bytes are on the heap", heap)
+				t.Errorf("%d bytes are on the heap, want at most %d", heap, test.heap*connections.Load())
 			}
 		})
 	}

@@ -72,7 +72,7 @@ func TestPassthroughSpeaksTheTargetsTLS(t *testing.T) {
 	}
 }
 
-func TestPassthroughHalfClose(t *testing.T) {
+func TestPassthroughCarriesHalfCloses(t *testing.T) {
 	hello := recordHello(t, &tls.Config{ServerName: customHost})
 	t.Run("by the client", func(t *testing.T) {
 		w := newSecureWorld(t)

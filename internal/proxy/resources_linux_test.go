@@ -16,8 +16,8 @@ import (
 	"trellis/test/trellistest"
 )
 
-// A read stops at the mark of urgent data, although there is more. Clients of Oracle's database interrupt a query like that.
-func TestUrgentDataDoNotHoldUpWhatComesAfterThem(t *testing.T) {
+// A read stops at the mark of urgent data, although there is more. Clients of Oracle's database interrupt a query that way.
+func TestUrgentDataDoesNotHoldUpWhatFollows(t *testing.T) {
 	w := newWorld(t)
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)

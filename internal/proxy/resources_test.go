@@ -26,10 +26,10 @@ import (
 	"trellis/test/trellistest"
 )
 
-// resourceRange is that of the tests of this package alone, since others run beside them.
+// resourceRange belongs to the tests of this package alone, since those of other packages run at the same time.
 var resourceRange = lattice.ResourceRange{IPv4: trellistest.ResourceRange()}
 
-// peer is what resources are in the tests: it serves each connection with a function.
+// peer plays a resource: it serves each connection with a function.
 type peer struct {
 	listener net.Listener
 	port     uint16
@@ -138,7 +138,7 @@ func TestEndOfOneSideOfAResourceLeavesTheOtherOpen(t *testing.T) {
 	}
 }
 
-func TestMuchIsMovedToAndFromAResource(t *testing.T) {
+func TestLargeTransfersToAndFromAResourceArriveWhole(t *testing.T) {
 	w := newWorld(t)
 	target := newPeer(t, "127.0.0.1:0", sendBack)
 	conn := reach(t, w.resource("db", 1, atAddress("127.0.0.1"), target.ports()), target.port)
@@ -152,7 +152,7 @@ func TestMuchIsMovedToAndFromAResource(t *testing.T) {
 	got, err := io.ReadAll(conn)
 	sending.Wait()
 	if err != nil || sha256.Sum256(got) != sha256.Sum256(sent) {
-		t.Errorf("%d of %d bytes came back, or others; error %v", len(got), len(sent), err)
+		t.Errorf("%d bytes came back, error %v; want the %d bytes that were sent", len(got), err, len(sent))
 	}
 }
 
@@ -226,10 +226,10 @@ func TestDefinitionOfAResourceChangesForNewConnections(t *testing.T) {
 	}
 	w.resource("db", 1, atAddress("127.0.0.2"), first.ports(), "1")
 	if got := ask(reach(t, address, first.port)); got != "2" {
-		t.Errorf("a new connection goes to %q", got)
+		t.Errorf("a new connection goes to %q, want 2", got)
 	}
 	if got := ask(old); got != "1" {
-		t.Errorf("the old connection goes to %q", got)
+		t.Errorf("the old connection goes to %q, want 1", got)
 	}
 }
 
@@ -263,7 +263,7 @@ func TestWidePortRangesAreBoundAtWellKnownPorts(t *testing.T) {
 		}
 	}
 	if !strings.Contains(state.Closed, "--resource-ports are open: not here") {
-		t.Errorf("why others are closed: %q", state.Closed)
+		t.Errorf("the reason why others are closed is %q, want one with --resource-ports", state.Closed)
 	}
 }
 
@@ -277,7 +277,7 @@ func TestResourceSocketsAreBounded(t *testing.T) {
 		open += r.To - r.From + 1
 	}
 	if open != 3 || len(state.Problems) != 7 {
-		t.Errorf("%d ports are open, %d are a problem", open, len(state.Problems))
+		t.Errorf("%d ports are open, %d are a problem; want 3 and 7", open, len(state.Problems))
 	}
 }
 
@@ -302,7 +302,7 @@ func TestConnectionToAResourceEndsAfter350SecondsWithoutBytes(t *testing.T) {
 	echoLine(t, conn, "before the timeout\n")
 	w.sweepIn(351 * time.Second)
 	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("after it: %d bytes, error %v", n, err)
+		t.Errorf("after 351 seconds: %d bytes, error %v; want the end", n, err)
 	}
 }
 
@@ -512,7 +512,7 @@ func TestConnectionsToAResourceAreRecordedAndCounted(t *testing.T) {
 		t.Errorf("the record is %+v", r)
 	}
 	if totals.Received != int64(len("question")) || totals.Sent != int64(len("answer")) || totals.Failures != [tally.MaxFailures]int64{} {
-		t.Errorf("counted are %+v", totals)
+		t.Errorf("the counters are %+v", totals)
 	}
 
 	// The record of a connection that lasts is there at once.

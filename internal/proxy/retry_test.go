@@ -50,7 +50,7 @@ func breakingHTTP2(t testing.TB, resets bool) string {
 	})
 }
 
-// ways are the ways on which requests come to targets, with a good target each.
+// ways are the combinations of versions by which requests reach targets.
 var ways = []struct {
 	name    string
 	http2   bool // the client speaks HTTP/2
@@ -119,8 +119,8 @@ func TestRequestWhoseResponseHasBegunIsNotRepeated(t *testing.T) {
 	}
 }
 
-// leaving is a target that takes so many requests on a connection, says then that it takes no more, and closes the
-// connection once it has answered those that it took.
+// leaving is a target that takes a number of requests on a connection, then says that it takes no more, and closes the
+// connection once it has answered those.
 func leaving(t testing.TB, after int, taken *atomic.Int64) string {
 	return backend(t, func(conn net.Conn, r *bufio.Reader) {
 		framer := accepting(conn, r)
@@ -189,7 +189,7 @@ func TestRequestsSurviveATargetThatEndsConnectionsByGOAWAY(t *testing.T) {
 			}
 			running.Wait()
 			if got := taken.Load(); got != clients*requests {
-				t.Errorf("the target has taken %d requests, want each of %d once", got, clients*requests)
+				t.Errorf("the target has taken %d requests, want each of the %d once", got, clients*requests)
 			}
 		})
 	}
@@ -208,6 +208,6 @@ func TestRequestThatNoTargetTakesEndsWithTheDialTimeout(t *testing.T) {
 		t.Errorf("status %d", got.StatusCode)
 	}
 	if n := attempts.Load(); n < 3 || n > 100 {
-		t.Errorf("%d attempts", n)
+		t.Errorf("%d attempts were made, want 3 to 100", n)
 	}
 }

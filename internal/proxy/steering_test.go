@@ -74,7 +74,7 @@ func TestThousandResourcesWithAllPortsTakeOneSocket(t *testing.T) {
 	}
 	w.put(records...)
 	if sockets := w.proxy.ResourceListeners(); len(sockets) != 1 {
-		t.Errorf("there are %d sockets", len(sockets))
+		t.Errorf("there are %d sockets, want one", len(sockets))
 	}
 	for _, number := range []uint32{1, 500, 1000} {
 		echoLine(t, reach(t, resourceRange.Addresses(number)[0], target.port), "hello\n")

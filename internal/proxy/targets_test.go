@@ -53,7 +53,7 @@ func TestTwoConnectFailuresAreTheEnd(t *testing.T) {
 		}
 	}
 	if failed == 0 || failed == 20 {
-		t.Errorf("%d of 20 failed", failed)
+		t.Errorf("%d of 20 requests failed, want some and not all", failed)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestHTTPSTargetsAreNotVerified(t *testing.T) {
 		}
 	}
 	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections", n)
+		t.Errorf("%d connections were made, want one", n)
 	}
 	server.CloseClientConnections()
 	if got := c.get("/"); got.StatusCode != 200 {
@@ -126,7 +126,7 @@ func TestConnectionsToATargetAreReused(t *testing.T) {
 		w.dial().get("/")
 	}
 	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections", n)
+		t.Errorf("%d connections were made, want one", n)
 	}
 }
 
@@ -163,7 +163,7 @@ func TestConnectionsToATargetAreBounded(t *testing.T) {
 	}
 	clients.Wait()
 	if n := most.Load(); n > 3 {
-		t.Errorf("%d connections at once", n)
+		t.Errorf("%d connections were open at once, want at most 3", n)
 	}
 }
 
@@ -241,7 +241,7 @@ func TestWeightsHoldUnderLoad(t *testing.T) {
 	}
 }
 
-// Requests of all kinds from many clients at once, with -race and mangled buffers.
+// Requests of all kinds come from many clients at once. With the tag invariants, a use of a buffer after its release shows.
 func TestManyClientsAtOnceGetTheirOwnResponses(t *testing.T) {
 	w := newWorld(t)
 	w.storefront(echo(t), echo(t), echo(t))

@@ -76,7 +76,7 @@ func TestHTTP2IsPreferred(t *testing.T) {
 	}
 }
 
-func TestHTTP2PassesByTLS(t *testing.T) {
+func TestHTTP2PassesOverTLS(t *testing.T) {
 	w := newSecureWorld(t)
 	address, requests := recording(t)
 	w.https(address)
@@ -357,7 +357,7 @@ func TestGarbageInsteadOfAHelloIsRefused(t *testing.T) {
 	}
 }
 
-func TestBodiesOfAllKindsPassByTLS(t *testing.T) {
+func TestBodiesOfAllKindsPassOverTLS(t *testing.T) {
 	w := newSecureWorld(t)
 	w.https(backend(t, func(conn net.Conn, r *bufio.Reader) {
 		for {
@@ -478,7 +478,7 @@ func TestClientThatClosesItsTLSConnectionIsLetGo(t *testing.T) {
 	c.atEnd()
 }
 
-func TestClientThatLeavesByTLSCancelsUpstream(t *testing.T) {
+func TestClientThatLeavesOverTLSCancelsUpstream(t *testing.T) {
 	for name, leave := range map[string]func(c *tlsClient){
 		"in the order of TLS": func(c *tlsClient) { c.Conn.Close() },
 		"at once":             func(c *tlsClient) { c.tcp.Close() },
@@ -508,7 +508,7 @@ func TestClientThatLeavesByTLSCancelsUpstream(t *testing.T) {
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
-func TestUpgradedConnectionPassesByTLS(t *testing.T) {
+func TestUpgradedConnectionPassesOverTLS(t *testing.T) {
 	w := newSecureWorld(t)
 	w.https(backend(t, func(conn net.Conn, r *bufio.Reader) {
 		readRequest(r)
@@ -529,7 +529,7 @@ func TestUpgradedConnectionPassesByTLS(t *testing.T) {
 	}
 }
 
-func TestWithoutCertificatesNobodyIsServedByHTTPS(t *testing.T) {
+func TestWithoutCertificatesNobodyIsServedOverHTTPS(t *testing.T) {
 	w := newSecureWorld(t, func(cfg *Config) { cfg.Certificate = nil })
 	w.https()
 	if _, err := w.tls(w.client(host)); err == nil || !strings.Contains(err.Error(), "internal error") {

@@ -93,7 +93,7 @@ func (w *secureWorld) client(serverName string) *tls.Config {
 	return &tls.Config{ServerName: serverName, RootCAs: w.roots}
 }
 
-// tls connects to port 443 and makes the handshake. Below the client's connection is what below makes of it.
+// tls connects to port 443 and makes the handshake. below wraps the connection that TLS runs over.
 func (w *secureWorld) tls(cfg *tls.Config, below ...func(net.Conn) net.Conn) (*tlsClient, error) {
 	w.t.Helper()
 	conn := w.dialPort(443).Conn
@@ -107,7 +107,7 @@ func (w *secureWorld) tls(cfg *tls.Config, below ...func(net.Conn) net.Conn) (*t
 	return &tlsClient{client: &client{w.t, secured, bufio.NewReader(secured)}, tls: secured, tcp: conn}, nil
 }
 
-// tlsClient is a connection to the proxy by TLS.
+// tlsClient is a connection to the proxy over TLS.
 type tlsClient struct {
 	*client
 	tls *tls.Conn

@@ -217,7 +217,7 @@ func respondWith(status int32) *shape.RuleAction {
 	return &shape.RuleAction{FixedResponse: &shape.FixedResponseAction{StatusCode: new(status)}}
 }
 
-// records returns what the access log got once it has n entries.
+// accessLog returns what the access log got once it has n entries.
 func (w *world) accessLog(n int) []accesslog.Record {
 	w.t.Helper()
 	var got []accesslog.Record

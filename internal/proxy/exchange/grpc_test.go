@@ -2,7 +2,7 @@ package exchange
 
 import "testing"
 
-func TestClientOfGRPCIsNotToldToTryALoopAgain(t *testing.T) {
+func TestGRPCClientIsNotToldToRetryALoop(t *testing.T) {
 	if code := Loop.GRPC(); code != grpcInternal {
 		t.Errorf("the status of gRPC is %d, want INTERNAL", code)
 	}

@@ -29,6 +29,6 @@ func TestBothPiecesArriveInOrderHoweverMuchFits(t *testing.T) {
 	}
 	got := make([]byte, len(sent))
 	if _, err := io.ReadFull(far, got); err != nil || !bytes.Equal(got, sent) {
-		t.Errorf("%d bytes came, or others, %v", len(sent), err)
+		t.Errorf("other bytes than the %d that were sent came, error %v", len(sent), err)
 	}
 }

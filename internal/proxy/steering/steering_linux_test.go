@@ -2,7 +2,6 @@ package steering
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -80,7 +79,7 @@ func TestConnectionsToTheRangesOfAnAddressAreSteered(t *testing.T) {
 		t.Helper()
 		for place, want := range want {
 			if got := reaches(t, sockets[0], place); got != want {
-				t.Errorf("%s is reached: %v", place, got)
+				t.Errorf("%s is reached: %v, want %v", place, got, want)
 			}
 		}
 	}
@@ -124,7 +123,7 @@ func TestAddressIsSteeredThoughSomebodyListensOnAllAddresses(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := reaches(t, sockets[0], place); got != test.want {
-			t.Errorf("with %v %s is reached: %v", test.ranges, place, got)
+			t.Errorf("with the ranges %v, %s is reached: %v, want %v", test.ranges, place, got, test.want)
 		}
 	}
 	table.Remove(address)
@@ -135,7 +134,7 @@ func TestAddressIsSteeredThoughSomebodyListensOnAllAddresses(t *testing.T) {
 	conn.Close()
 }
 
-func TestConnectionsOfIPv6AreSteered(t *testing.T) {
+func TestIPv6ConnectionsAreSteered(t *testing.T) {
 	// The last network that holds ::1, whose number is 1.
 	both := lattice.ResourceRange{IPv4: addresses.IPv4, IPv6: netip.MustParsePrefix("::/126")}
 	if _, err := net.Listen("tcp", "[::1]:0"); err != nil {
@@ -147,10 +146,10 @@ func TestConnectionsOfIPv6AreSteered(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !reaches(t, sockets[1], netip.AddrPortFrom(address, 8)) || reaches(t, sockets[1], netip.AddrPortFrom(address, 10)) {
-		t.Error("other ports than those of the range are steered")
+		t.Error("the steered ports are not those of the range")
 	}
 	if !reaches(t, sockets[0], netip.AddrPortFrom(first, 7)) {
-		t.Error("the address of IPv4 with the same number is not steered")
+		t.Error("the IPv4 address with the same number is not steered")
 	}
 }
 
@@ -161,13 +160,13 @@ func TestSteeringEndsWithItsTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !reaches(t, sockets[0], place) {
-		t.Error("it does not begin")
+		t.Error("connections are not steered before the table is closed")
 	}
 	if err := table.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if reaches(t, sockets[0], place) {
-		t.Error("it goes on")
+		t.Error("connections are still steered after the table is closed")
 	}
 }
 
@@ -201,14 +200,14 @@ func TestPortRangesOfAnAddressAreBounded(t *testing.T) {
 		odd = append(odd, lattice.PortRange{From: port, To: port})
 	}
 	if err := table.Set(place.Addr(), odd); !errors.Is(err, errTooMany) {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v, want %v", err, errTooMany)
 	}
 	if reaches(t, sockets[0], place) {
 		t.Error("the port is steered")
 	}
 }
 
-func TestTableForgetsNothingAndKeepsNothing(t *testing.T) {
+func TestRemovedAddressesLeaveNothingInTheTable(t *testing.T) {
 	table, _ := steered(t, addresses)
 	entries := func() (count int) {
 		var k key
@@ -228,7 +227,7 @@ func TestTableForgetsNothingAndKeepsNothing(t *testing.T) {
 		}
 	}
 	if got := entries(); got < 400 {
-		t.Error(fmt.Sprint(got, " entries"))
+		t.Errorf("the table has %d entries, want at least 400", got)
 	}
 	for number := range uint32(200) {
 		table.Remove(addresses.Addresses(number + 1)[0])

@@ -201,14 +201,14 @@ func TestWaitingEnds(t *testing.T) {
 	pool := pools.newHTTP1(way{address: address})
 	only := dial(t, pool)
 	defer only.Discard()
-	pools.cfg.DialTimeout = 50 * time.Millisecond // That is not enough for everybody to connect in.
+	pools.cfg.DialTimeout = 50 * time.Millisecond // Only from here on: the first connection might need longer.
 	if _, err := pool.Dial(context.Background()); !errors.Is(err, errBusy) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, errBusy)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := pool.Dial(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 	if len(pool.waiting) != 0 {
 		t.Error("somebody still waits")

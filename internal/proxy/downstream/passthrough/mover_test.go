@@ -98,7 +98,7 @@ func TestBytesArriveAsTheyWereSent(t *testing.T) {
 				t.Fatal(err)
 			}
 			if sha256.Sum256(got) != sum {
-				t.Fatal("other bytes came out")
+				t.Fatal("the bytes that came out are not those that went in")
 			}
 			if moved := l.moved.Load(); moved != int64(total) {
 				t.Fatalf("%d bytes were reported, want %d", moved, total)
@@ -209,7 +209,7 @@ func TestBytesComeOutBeforeMoreGoesIn(t *testing.T) {
 			sent := bytes.Repeat([]byte{byte(size)}, size)
 			go l.sender.Write(sent)
 			if got := l.receive(t, size); !bytes.Equal(got, sent) {
-				t.Fatal("other bytes came out")
+				t.Fatal("the bytes that came out are not those that went in")
 			}
 		}
 	}

@@ -237,9 +237,8 @@ func reference(b []byte) (name string, ok bool) {
 	return name, ok
 }
 
-// FuzzParse compares with crypto/tls. What it refuses in extensions that we do not read, we may let pass: then the
-// handshake fails behind us. With those extensions taken out, it must accept all that we accept, and must always find
-// the same name.
+// FuzzParse compares with crypto/tls. We may let pass what that refuses in extensions that we do not read: the handshake
+// fails later. With those extensions taken out, crypto/tls must accept all that we accept, and always find the same name.
 func FuzzParse(f *testing.F) {
 	for _, cfg := range []*tls.Config{
 		{ServerName: "svc-1.lattice.test"},

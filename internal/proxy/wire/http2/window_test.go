@@ -80,8 +80,8 @@ func (p *targetPipe) send(s *Stream, n int) {
 	synctest.Wait()
 }
 
-// take takes what has come of a response, which the client does within the time. It returns how much the target may send
-// beyond what it could before.
+// take takes what has come of a response; the client needs the time for each piece. It returns how much more the target may
+// send than before.
 func (p *targetPipe) take(s *Stream, within time.Duration) (more int) {
 	p.t.Helper()
 	for n, _ := s.Ready(); n > 0; n, _ = s.Ready() {
