@@ -73,7 +73,7 @@ func must[T any](value T, err error) func(*testing.T) T {
 	}
 }
 
-// It has two functions, of which neither becomes ready: what they write is why. A request invokes one of them.
+// The node has two functions, neither of which becomes ready; what they write says why. Each request invokes one of them.
 func TestLogsCommandShowsWhatAFunctionWritesAndTheExchangesWithIt(t *testing.T) {
 	node := start(t, "dev", "--port-map", "80=0", "--function", "orders=sh -c 'echo \"no module\tnamed app\"; exit 3'",
 		"--function", "rates=sh -c 'echo no rates; exit 4'")

@@ -279,7 +279,7 @@ func TestFormsOfDevChangeThingsByOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 	if to := got.DefaultAction.(*types.RuleActionMemberForward).Value.TargetGroups; *to[0].Weight != 1 || *to[1].Weight != 9 {
-		t.Errorf("the weights are %d and %d", *to[0].Weight, *to[1].Weight)
+		t.Errorf("the weights are %d and %d, want 1 and 9", *to[0].Weight, *to[1].Weight)
 	}
 
 	// A refusal of an operation is shown in its words, and a form that is not ours is refused.
@@ -363,10 +363,10 @@ func TestInServePeopleSignInAndDoWhatTheirPoliciesAllow(t *testing.T) {
 	r := node.reader(t)
 	r.wants(page, ">shop</h1>", "Sign in")
 	if text, _ := r.read(page); strings.Contains(text, "Add tag") {
-		t.Errorf("who has not signed in gets a form:\n%s", text)
+		t.Errorf("somebody who has not signed in gets a form:\n%s", text)
 	}
 	if text, status := r.send(page, home+"tag", tag); status != http.StatusForbidden || !strings.Contains(text, "sign in with an access key") {
-		t.Errorf("who has not signed in is answered %d:\n%s", status, text)
+		t.Errorf("a form of somebody who has not signed in is answered %d:\n%s", status, text)
 	}
 	for _, wrong := range [][2]string{{"AKIAREADER", "secret-of-admin"}, {"AKIANOBODY", "secret-of-reader"}, {"", ""}} {
 		if text, status := signIn(r, wrong[0], wrong[1]); status != http.StatusForbidden || strings.Contains(text, "Sign out") {
@@ -424,7 +424,7 @@ func TestCookieOfASessionIsOutOfReachOfScriptsAndOtherPages(t *testing.T) {
 			t.Errorf("the cookies are %v", cookies)
 		}
 		if to := response.Header.Get("Location"); to != want {
-			t.Errorf("who came from %s is sent to %s, not %s", back, to, want)
+			t.Errorf("somebody who came from %s is sent to %s, want %s", back, to, want)
 		}
 	}
 }
@@ -561,7 +561,7 @@ func TestExplanationsOfTLSPassthroughAreAboutConnections(t *testing.T) {
 	asked := url.Values{"host": {"vault.example.com"}, "port": {"443"}, "method": {"POST"}, "path": {"/secret"}}
 	r.wants(home+"explain?"+asked.Encode(), "The connection is passed on to a target of vault, whatever it carries.", "TLS_PASSTHROUGH:443", "the default rule")
 	if page, _ := r.read(home + "explain?" + asked.Encode()); strings.Contains(page, "curl -i") {
-		t.Errorf("a line of curl is for a listener that sees no requests:\n%s", page)
+		t.Errorf("a curl command is shown for a listener that sees no requests:\n%s", page)
 	}
 	asked.Set("host", *service.DnsEntry.DomainName)
 	r.wants(home+"explain?"+asked.Encode(), "answers to the custom domain name only", "mark bad")
@@ -679,7 +679,7 @@ func TestStreamsTellOfChangesAreBoundedAndEndWithTheNode(t *testing.T) {
 	}
 }
 
-func TestSessionsBegunByHTTPSAreSentByHTTPSAlone(t *testing.T) {
+func TestSessionsBegunOverHTTPSAreSentOverHTTPSAlone(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "credentials")
 	if err := os.WriteFile(file, []byte(consoleCredentials), 0o600); err != nil {
 		t.Fatal(err)

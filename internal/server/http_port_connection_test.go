@@ -52,7 +52,7 @@ func trusting(t *testing.T, roots *x509.CertPool) *http.Client {
 	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
-// tellsTLS responds with the version of HTTP by which a request came, and whether it came over TLS.
+// tellsTLS responds with the version of HTTP that a request came in, and whether it came over TLS.
 func tellsTLS(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, r.Proto, " ", r.TLS != nil)
 }
@@ -62,10 +62,10 @@ func TestPortSpeaksHTTPSToClientsThatBeginWithAHandshake(t *testing.T) {
 	client := trusting(t, roots)
 	for range 2 { // On one connection each.
 		if got := <-ask(t, client, plain); got != "HTTP/1.1 false" {
-			t.Errorf("by HTTP, it answers %q", got)
+			t.Errorf("over HTTP, the port answers %q, want HTTP/1.1 false", got)
 		}
 		if got := <-ask(t, client, strings.Replace(plain, "http:", "https:", 1)); got != "HTTP/1.1 true" {
-			t.Errorf("by HTTPS, it answers %q", got)
+			t.Errorf("over HTTPS, the port answers %q, want HTTP/1.1 true", got)
 		}
 	}
 	if got := d.usage(); got.Open != 2 {
@@ -106,7 +106,7 @@ func TestUnfinishedHandshakesMakeRoom(t *testing.T) {
 	checkMakeRoom(t, d, url, "\x16\x03\x01\x02\x00\x01")
 }
 
-// TestHandshakeHasTheTimeOfTheFirstHead ends that time under way: the HTTP server sets it before it reads.
+// TestHandshakeHasTheTimeOfTheFirstHead ends that time during the handshake. The HTTP server sets the deadline before it reads.
 func TestHandshakeHasTheTimeOfTheFirstHead(t *testing.T) {
 	ours, _ := ownTLS(t)
 	for name, sent := range map[string][]byte{"silence": nil, "a part": {handshakeRecord, 3, 1, 2, 0, 1}} {
@@ -136,7 +136,7 @@ func TestHandshakeHasTheTimeOfTheFirstHead(t *testing.T) {
 				t.Error(err)
 			}
 			if _, err := client.Read(make([]byte, 1)); err != io.EOF {
-				t.Errorf("the client reads %v", err)
+				t.Errorf("the client reads %v, want the end", err)
 			}
 		})
 	}
@@ -209,7 +209,7 @@ trellis_policy = {"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Con
 			o.BaseEndpoint, o.HTTPClient = &url, trusting(t, roots)
 		})
 		if (err == nil) != allowed {
-			t.Errorf("by %s: %v", scheme, err)
+			t.Errorf("over %s: %v, want it allowed: %t", scheme, err, allowed)
 		}
 	}
 }

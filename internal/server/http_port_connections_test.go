@@ -31,7 +31,7 @@ func isClosed(conn net.Conn) bool {
 	return err == io.EOF
 }
 
-// awaitVisitors waits until a number of connections have been idle for so long that they make room, and others are not.
+// awaitVisitors waits until idle connections have been idle for so long that they make room, and active others are not idle.
 func awaitVisitors(t *testing.T, d *httpPort, idle, active int) {
 	t.Helper()
 	trellistest.Await(t, func() bool {
@@ -118,7 +118,7 @@ func TestConnectionsBeyondTheLimitWaitWhileAllAreInUse(t *testing.T) {
 		awaitVisitors(t, d, 0, min(i+1, 4))
 	}
 	if n := under.Load(); n > 4 {
-		t.Errorf("%d requests are under way", n)
+		t.Errorf("%d requests are under way, want at most 4", n)
 	}
 	close(release)
 	for _, answer := range answers {

@@ -47,7 +47,7 @@ func says(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) }
 }
 
-// ask sends a request and returns the response as soon as it is there.
+// ask sends a request and returns a channel that gets the response.
 func ask(t *testing.T, client *http.Client, url string) <-chan string {
 	answer := make(chan string, 1)
 	go func() {

@@ -24,9 +24,9 @@ import (
 	"trellis/test/trellistest"
 )
 
-// TestClientThatTrustsTheAuthorityReachesAServiceByHTTPS does what a user does: it fetches ca.pem, creates an HTTPS
+// TestClientThatTrustsTheAuthorityReachesAServiceOverHTTPS does what a user does: it fetches ca.pem, creates an HTTPS
 // listener, and sends a request.
-func TestClientThatTrustsTheAuthorityReachesAServiceByHTTPS(t *testing.T) {
+func TestClientThatTrustsTheAuthorityReachesAServiceOverHTTPS(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Header.Get("x-forwarded-proto")+" "+r.Host)
 	}))

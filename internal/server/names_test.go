@@ -75,7 +75,7 @@ func TestNamesOfAServiceAreFoundByDNSFromItsCreationToItsEnd(t *testing.T) {
 	}
 }
 
-func TestTakenPortOfDNSIsBoundLater(t *testing.T) {
+func TestTakenDNSPortIsBoundLater(t *testing.T) {
 	first := start(t, "dev")
 	addr := first.server.names.server.Load().Addr().String()
 	second := start(t, "dev", "--dns-addr", addr)
@@ -93,9 +93,9 @@ func TestOtherNamesAreForwardedWhereTheFlagSays(t *testing.T) {
 	}
 	node := start(t, "dev", "--dns-forward", other.server.names.server.Load().Addr().String())
 	if got, err := node.lookUp(t, "orders.example.com"); err != nil || !slices.Equal(got, []string{"127.0.0.1"}) {
-		t.Errorf("a name of the other node is %v, %v", got, err)
+		t.Errorf("a name of the other node is %v, %v; want 127.0.0.1", got, err)
 	}
 	if got, err := start(t, "dev").lookUp(t, "orders.example.com"); err == nil {
-		t.Errorf("without the flag it is %v", got)
+		t.Errorf("without the flag it is %v, want an error", got)
 	}
 }

@@ -35,7 +35,7 @@ func TestEveryPartGetsEnoughOfTheOpenFiles(t *testing.T) {
 func TestMaxConnectionsMustFitIntoTheOpenFiles(t *testing.T) {
 	f, err := share(t, 20000, func(cfg *Config) { cfg.MaxConnections, cfg.MaxConnectionsPerSource = 9000, 7 })
 	if err != nil || f.data.Clients != 9000 || f.data.PerSource != 7 || f.data.Targets < 4000 {
-		t.Errorf("%+v, %v", f, err)
+		t.Errorf("the shares are %+v, %v; want 9000 clients, 7 of a source", f, err)
 	}
 	_, err = share(t, 20000, func(cfg *Config) { cfg.MaxConnections = 19000 })
 	if err == nil || !strings.Contains(err.Error(), "--max-connections 19000: the process may have 20000 files open") {
@@ -49,6 +49,6 @@ func TestMaxConnectionsMustFitIntoTheOpenFiles(t *testing.T) {
 func TestMoreAPICallsAtOnceMayHaveMoreConnections(t *testing.T) {
 	f, _ := share(t, 1<<20, func(cfg *Config) { cfg.APIConcurrency = 2000 })
 	if f.api != 4000 {
-		t.Errorf("%+v", f)
+		t.Errorf("the shares are %+v, want 4000 connections to the API", f)
 	}
 }

@@ -114,13 +114,13 @@ func TestResourceIsReachedByItsNameFromItsVPCAlone(t *testing.T) {
 	}
 	address := found[0]
 	if !addresses.Contains(netip.MustParseAddr(address)) {
-		t.Errorf("the address is %s", address)
+		t.Errorf("the address is %s, want one in %v", address, addresses)
 	}
 	if got, err := greetFrom("127.0.0.1", address, port); got != "hello" {
-		t.Errorf("from its VPC: %q, %v", got, err)
+		t.Errorf("from its VPC: %q, %v; want hello", got, err)
 	}
 	if got, err := greetFrom("127.0.2.1", address, port); err == nil {
-		t.Errorf("from another VPC: %q", got)
+		t.Errorf("from another VPC: %q, want an error", got)
 	}
 	query := fmt.Sprintf("address=%s&port=%d&source=", address, port)
 	if e := node.explainAddress(t, query+"127.0.0.1"); e.Problem != "" || len(e.Targets) != 1 || e.DomainName != name {
@@ -136,10 +136,10 @@ func TestResourceIsReachedByItsNameFromItsVPCAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := greetFrom("127.0.0.1", address, port); err == nil {
-		t.Errorf("after its association: %q", got)
+		t.Errorf("after its association was deleted: %q, want an error", got)
 	}
 	if _, err := node.lookUp(t, name); err == nil {
-		t.Error("after its association the name is found")
+		t.Error("after its association was deleted the name is found")
 	}
 }
 
@@ -186,7 +186,7 @@ func TestTargetInTheRangeOfResourcesIsRefused(t *testing.T) {
 	s.cfg.ResourceRange.IPv4 = netip.MustParsePrefix("127.92.0.0/24")
 	s.addresses.Local = true
 	if err := s.permitTarget(netip.MustParseAddr("127.92.0.9")); err == nil || !strings.Contains(err.Error(), "--resource-range") {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v, want one that names --resource-range", err)
 	}
 	if err := s.permitTarget(netip.MustParseAddr("127.93.0.9")); err != nil {
 		t.Error(err)

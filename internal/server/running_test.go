@@ -18,7 +18,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// TestMain also is what a node with functions starts this program for.
+// TestMain runs the tests, unless a node with functions has started this program as its keeper.
 func TestMain(m *testing.M) {
 	if !function.Keep() {
 		os.Exit(m.Run())
@@ -34,7 +34,7 @@ type running struct {
 	server *Server
 }
 
-// freePorts adds flags for ports that are free to a command line, unless it has a port of DNS.
+// freePorts adds flags for free ports to a command line, for DNS unless it has that flag.
 func freePorts(args []string) []string {
 	args = append(args, "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
 	if !slices.Contains(args, "--dns-addr") {

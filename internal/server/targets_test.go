@@ -139,7 +139,7 @@ func TestServeDoesNotReachItselfThroughTargets(t *testing.T) {
 		node.explained(t, host, problem)
 	}
 	if !strings.Contains(node.log.String(), "port of this node, which cannot be a target") {
-		t.Error("the log does not tell")
+		t.Error("the log does not say that a port of this node cannot be a target")
 	}
 }
 
@@ -185,7 +185,7 @@ func TestServeSendsNothingToAnInstanceOnTheLoopback(t *testing.T) {
 	const problem = "::1 is a loopback address, which targets must not have unless trellis serve is started with --allow-targets"
 	node.explained(t, host, `"problem": "`+problem)
 	if !strings.Contains(node.log.String(), problem) {
-		t.Error("the log does not tell")
+		t.Errorf("the log does not say %q", problem)
 	}
 }
 
