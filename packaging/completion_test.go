@@ -63,7 +63,7 @@ func TestShellsCompleteCommandsAndFlags(t *testing.T) {
 				}
 				got, want := strings.Join(words, " "), tc.want
 				if err != nil || got != want {
-					t.Errorf("%s completes %q by %q, want %q: %v", shell, tc.words, got, want, err)
+					t.Errorf("%s completes %q to %q, want %q: %v", shell, tc.words, got, want, err)
 				}
 			}
 		})

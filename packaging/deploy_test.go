@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// composed loads the compose file by the library of docker compose, which checks it against the specification's schema.
+// composed loads the compose file with the library of docker compose, which checks it against the specification's schema.
 func composed(t *testing.T) *types.Project {
 	t.Helper()
 	project, err := loader.LoadWithContext(t.Context(), types.ConfigDetails{
@@ -54,7 +54,7 @@ func applied(t *testing.T) (m manifests) {
 		}
 		object := into[head.Kind]
 		if object == nil {
-			t.Fatalf("there is an object of the kind %q, or a second one", head.Kind)
+			t.Fatalf("there is an object of the unknown kind %q, or a second one of it", head.Kind)
 		}
 		delete(into, head.Kind)
 		if err := yaml.UnmarshalStrict([]byte(document), object); err != nil {

@@ -30,7 +30,7 @@ import (
 // noResolver is an address without a DNS server, so that no test looks domains up outside.
 const noResolver = "127.0.0.1:9"
 
-// The limits keep a hanging program from hanging the tests: for a program that a test runs, and for something that a test
+// These limits keep a program that hangs from hanging the tests: one for a program that a test runs, one for what a test
 // waits for.
 const (
 	programLimit = 5 * time.Minute
@@ -319,7 +319,7 @@ func tryRun(ctx context.Context, env []string, program string, args ...string) (
 	cmd.Env = append(os.Environ(), append([]string{
 		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_DEFAULT_REGION=us-west-2", "AWS_EC2_METADATA_DISABLED=true",
 		"PYTHONDONTWRITEBYTECODE=1", "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1",
-		"BOTO_DISABLE_CRT=true", // Users who have not installed it are the many.
+		"BOTO_DISABLE_CRT=true", // Most users have not installed it.
 	}, env...)...)
 	var out, message bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &message

@@ -118,11 +118,11 @@ func detachEndpoint(t *testing.T, c *vpclattice.Client, r reachable) {
 	first := ofResource[0][0]
 	key := &vpclattice.DeleteResourceEndpointAssociationInput{ResourceEndpointAssociationIdentifier: &first}
 	if detached := must(c.DeleteResourceEndpointAssociation(ctx, key))(t); *detached.Arn != first || !strings.HasPrefix(*detached.VpcEndpointId, "vpce-") {
-		t.Errorf("detached was %s from %s", *detached.VpcEndpointId, *detached.Arn)
+		t.Errorf("%s was detached from %s, want an endpoint from %s", *detached.VpcEndpointId, *detached.Arn, first)
 	}
 	left := must(c.ListResourceEndpointAssociations(ctx, &vpclattice.ListResourceEndpointAssociationsInput{ResourceConfigurationIdentifier: &r.configuration}))(t)
 	if len(left.Items) != 4 {
-		t.Errorf("%d endpoints are left of 5", len(left.Items))
+		t.Errorf("%d of 5 endpoints are left, want 4", len(left.Items))
 	}
 	_, err = c.DeleteResourceEndpointAssociation(ctx, key)
 	refusal[*types.ResourceNotFoundException](t, err, http.StatusNotFound)

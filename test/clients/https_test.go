@@ -13,7 +13,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// https gives each client the authority's certificate as its users would, and the API's address by HTTPS: the port is the same.
+// https gives each client the authority's certificate as its users would, and the API's address with https: on the same port.
 // One kind of resource goes through its life.
 func (e environment) https(t *testing.T) {
 	t.Parallel()

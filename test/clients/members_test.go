@@ -71,7 +71,7 @@ func targets(w *world) {
 		t.Errorf("others were registered (-want +got):\n%s", diff)
 	}
 	if len(registered.Unsuccessful) != 1 || *registered.Unsuccessful[0].Id != *wrong.Id {
-		t.Errorf("not registered were %v", registered.Unsuccessful)
+		t.Errorf("the targets that were not registered are %v, want the wrong one", registered.Unsuccessful)
 	}
 
 	var listed []types.Target
@@ -98,10 +98,10 @@ func targets(w *world) {
 	refusal[*types.ConflictException](t, err, http.StatusConflict)
 	deregistered := must(c.DeregisterTargets(ctx, &vpclattice.DeregisterTargetsInput{TargetGroupIdentifier: group, Targets: members}))(t)
 	if len(deregistered.Successful) != len(members) || len(deregistered.Unsuccessful) > 0 {
-		t.Errorf("not deregistered were %v", deregistered.Unsuccessful)
+		t.Errorf("the targets that were not deregistered are %v, want none", deregistered.Unsuccessful)
 	}
 	if left := must(c.ListTargets(ctx, &vpclattice.ListTargetsInput{TargetGroupIdentifier: group}))(t); len(left.Items) > 0 {
-		t.Errorf("left are %v", left.Items)
+		t.Errorf("the targets that are left are %v, want none", left.Items)
 	}
 }
 
@@ -117,9 +117,9 @@ func ruleUpdates(w *world) {
 		},
 	}))(w.t)
 	if len(out.Successful) != 2 || *out.Successful[0].Priority != 12 || *out.Successful[1].Priority != 11 {
-		w.t.Errorf("updated were %v", out.Successful)
+		w.t.Errorf("the updated rules are %v, want both with swapped priorities", out.Successful)
 	}
 	if len(out.Unsuccessful) != 1 || *out.Unsuccessful[0].RuleIdentifier != "rule-0123456789abcdef0" {
-		w.t.Errorf("not updated were %v", out.Unsuccessful)
+		w.t.Errorf("the rules that were not updated are %v, want the unknown one", out.Unsuccessful)
 	}
 }

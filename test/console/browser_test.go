@@ -120,7 +120,7 @@ func (b *browser) forgive(text string) {
 	}, "the browser complains of %q", text)
 }
 
-// do does things one after another. They may wait for what they are done to.
+// do carries out actions one after another. An action may wait for its element.
 func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b, awaitLimit)
@@ -130,7 +130,7 @@ func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// command gives the browser a command of its protocol.
+// command sends the browser a command of its protocol.
 func command[P, R any](b *browser, command cdp.Command[P, R], parameters P) R {
 	b.t.Helper()
 	result, err := chromedp.Call(b, command, parameters)
@@ -140,7 +140,7 @@ func command[P, R any](b *browser, command cdp.Command[P, R], parameters P) R {
 	return result
 }
 
-// look lets the browser have a width and a scheme of colors.
+// look sets the browser's width and color scheme.
 func (b *browser) look(width int64, scheme string) {
 	b.t.Helper()
 	command(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1, Mobile: width < 600})
@@ -153,7 +153,7 @@ func (b *browser) open(address string) {
 	b.do(chromedp.Navigate(address), chromedp.WaitReady("main"))
 }
 
-// eval returns what an expression of JavaScript is.
+// eval returns the value of a JavaScript expression.
 func eval[T any](b *browser, expression string) T {
 	b.t.Helper()
 	value, err := chromedp.Run(b, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
@@ -203,7 +203,7 @@ func (b *browser) picture(name string) {
 	}
 }
 
-// axe is what checks pages for what keeps people from using them.
+// axe returns the script of axe-core, which checks pages for what keeps people from using them.
 func axe(t *testing.T) string {
 	t.Helper()
 	trellistest.Install(t, "node_modules.sh", "console")

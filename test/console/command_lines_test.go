@@ -17,8 +17,8 @@ import (
 
 var shownLine = regexp.MustCompile(`<pre tabindex="0">(aws vpc-lattice [^<]+)</pre>`)
 
-// TestCommandLinesAreThoseOfTheAWSCommandLine runs all lines that pages show by the real command line in another account, where
-// nothing may be wrong but that what they are about is missing; and in a third one those that need nothing else.
+// TestCommandLinesAreThoseOfTheAWSCommandLine runs all lines that pages show with the real AWS CLI in another account, where the
+// only errors may be about missing resources. In a third account it runs the lines that need no others, which must succeed.
 func TestCommandLinesAreThoseOfTheAWSCommandLine(t *testing.T) {
 	trellistest.Install(t, "venv.sh")
 	n := newNetwork(t)
@@ -35,7 +35,7 @@ func TestCommandLinesAreThoseOfTheAWSCommandLine(t *testing.T) {
 			lines = append(lines, html.UnescapeString(match[1]))
 		}
 	}
-	// What stands for something to be filled in is filled in.
+	// The placeholders are filled in.
 	for i, line := range lines {
 		for placeholder, value := range map[string]string{
 			"NAME": "another", "VPC": "vpc-0123456789abcdef0", "SUBNET": "subnet-0123456789abcdef0", "GATEWAY": *n.gateway, "NETWORK": *n.sn,
@@ -48,7 +48,7 @@ func TestCommandLinesAreThoseOfTheAWSCommandLine(t *testing.T) {
 	}
 	n.commandLine(lines, "333333333333", "elsewhere")
 
-	// The lines of one account make the same in another one.
+	// The lines of one account create the same resources in another one.
 	alone := regexp.MustCompile(`create-(service|service-network|target-group|resource-gateway) .*--name (orders|home|orders-v1|entrance) `)
 	made := slices.DeleteFunc(lines, func(line string) bool { return !alone.MatchString(line) })
 	if len(made) != 4 {
@@ -75,6 +75,6 @@ func (n *network) commandLine(lines []string, accessKeyID string, args ...string
 	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+accessKeyID, "AWS_SECRET_ACCESS_KEY=any", "AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE="+os.DevNull, "AWS_PAGER=")
 	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n"))
 	if out, err := cmd.CombinedOutput(); err != nil {
-		n.t.Errorf("the command line says %v:\n%s", err, out)
+		n.t.Errorf("the AWS CLI ends with %v:\n%s", err, out)
 	}
 }

@@ -147,8 +147,8 @@ func TestChartsShowTheTrafficOfEachObject(t *testing.T) {
 	}
 }
 
-// TestPagesInABrowser opens every page in two widths and two schemes of colors, and has axe-core check it in each.
-func TestPagesInABrowser(t *testing.T) {
+// TestPagesWorkInABrowser opens every page in two widths and two color schemes, and has axe-core check it in each.
+func TestPagesWorkInABrowser(t *testing.T) {
 	b := newBrowser(t)
 	defer b.close()
 	script := axe(t)
@@ -219,8 +219,8 @@ func TestPagesInABrowser(t *testing.T) {
 	b.check(script, "no such service")
 }
 
-// TestFormsInABrowser does by mouse and keyboard what the forms are for.
-func TestFormsInABrowser(t *testing.T) {
+// TestFormsWorkInABrowser uses the forms with mouse and keyboard.
+func TestFormsWorkInABrowser(t *testing.T) {
 	b := newBrowser(t)
 	defer b.close()
 	n := newNetwork(t)
@@ -309,8 +309,8 @@ func TestEverythingIsReachedByTheKeyboard(t *testing.T) {
 	}
 }
 
-// TestLiveUpdatesInABrowser changes things while somebody looks.
-func TestLiveUpdatesInABrowser(t *testing.T) {
+// TestLiveUpdatesReachABrowser changes things while a page is open.
+func TestLiveUpdatesReachABrowser(t *testing.T) {
 	b := newBrowser(t)
 	defer b.close()
 	n := newNetwork(t)
@@ -326,7 +326,7 @@ func TestLiveUpdatesInABrowser(t *testing.T) {
 	must[*vpclattice.CreateServiceOutput](t)(n.client.CreateService(t.Context(), &vpclattice.CreateServiceInput{Name: new("a-third")}))
 	b.await(fmt.Sprintf("Number(document.documentElement.dataset.updates) > %d", updates+1))
 	if !eval[bool](b, "document.activeElement === focused && focused.isConnected && focused.getBoundingClientRect().top === before") {
-		t.Error("what has the focus was moved")
+		t.Error("the row with the focus was moved")
 	}
 	b.run("focused.blur()")
 	b.await(`[...document.querySelectorAll("tbody a")].some((a) => a.textContent === "a-third")`)
@@ -367,8 +367,8 @@ aws_secret_access_key = secret-of-admin
 trellis_policy = {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}
 `
 
-// TestSigningInInABrowser signs in to a node that stores things.
-func TestSigningInInABrowser(t *testing.T) {
+// TestSigningInWorksInABrowser signs in to a node that stores things.
+func TestSigningInWorksInABrowser(t *testing.T) {
 	b := newBrowser(t)
 	defer b.close()
 	script := axe(t)

@@ -1,4 +1,4 @@
-// Package databases reaches a real PostgreSQL and a real Redis behind resource configurations, by psql and redis-cli and by the
+// Package databases reaches a real PostgreSQL and a real Redis behind resource configurations, with psql and redis-cli and by the
 // names that the API shows.
 package databases
 
@@ -294,7 +294,7 @@ databases:
 		w.expectRedis("CHILD, by IPv6", w.lookUp("127.0.0.1", children["store-redis"])[1], redis)
 	}
 	if len(found) != want {
-		t.Errorf("%s has the addresses %v", single["orders"], found)
+		t.Errorf("%s has the addresses %v, want %d", single["orders"], found, want)
 	}
 
 	for _, name := range []string{single["orders"], private, children["store-redis"], writer} {
@@ -324,7 +324,7 @@ func (w *world) lookUp(source, name string) []string {
 	return list
 }
 
-// connectFrom connects from an address and says something that a database would answer.
+// connectFrom connects from an address and sends something that a database would answer.
 func (w *world) connectFrom(source string, to netip.Addr, port int) error {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}, Timeout: 20 * time.Second}
 	conn, err := dialer.Dial("tcp", netip.AddrPortFrom(to, uint16(port)).String())

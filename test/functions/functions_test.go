@@ -149,7 +149,7 @@ func (n *node) function(name string, version types.LambdaEventStructureVersion, 
 	}, types.Target{Id: &arn})
 }
 
-// client returns a client of HTTP/1.1, or of HTTP/2 by TLS.
+// client returns a client of HTTP/1.1, or of HTTP/2 over TLS.
 func (s *service) client(http2 bool) *http.Client {
 	port := s.n.port
 	if http2 {

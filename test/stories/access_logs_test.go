@@ -36,8 +36,8 @@ import (
 	"trellis/test/trellistest"
 )
 
-// relay stands before the server of the sinks, and can be down. A request that it has passed on is answered all the same: what
-// happens to one whose answer is lost is said in docs/logs.md, and cannot be exact.
+// relay stands before the server of the sinks, and can be down. A request that it has passed on is answered even then: docs/logs.md
+// says what happens when the response is lost, which no test can expect exactly.
 type relay struct {
 	mu    sync.RWMutex // mu guards the field below. Requests hold it until they are answered.
 	down  bool
@@ -205,7 +205,7 @@ var kindsOfRequests = []kindOfRequest{
 	{"denied", 12, "ClientAccessDenied", 403, ask("kept", "guarded", "/echo")},
 	{"of a function", 13, "-", 200, ask("kept", "order", "/fast")},
 	{"of a function that fails", 8, "LambdaUnhandled", 502, ask("kept", "order", "/error")},
-	{"of a function whose answer is none", 5, "LambdaInvalidResponse", 502, ask("HTTP/2", "order", "/no-status")},
+	{"of a function that returns no status", 5, "LambdaInvalidResponse", 502, ask("HTTP/2", "order", "/no-status")},
 	{"no target", 5, "TargetConnectionError", 503, ask("kept", "web", "/none")},
 	{"a target that refuses", 5, "TargetConnectionError", 500, ask("HTTP/2", "web", "/refused")},
 	{"a target that talks nonsense", 5, "TargetProtocolError", 502, ask("kept", "web", "/nonsense")},

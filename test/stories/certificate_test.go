@@ -37,10 +37,10 @@ func newInventory(t *testing.T, host string) *inventory {
 	return n
 }
 
-// file is the inventory file.
+// file returns the path of the inventory file.
 func (n *inventory) file() string { return filepath.Join(n.dir, "inventory.yaml") }
 
-// pair are the files of a certificate and of its key.
+// pair returns the paths of a certificate and of its key.
 func (n *inventory) pair(number int) (certificate, key string) {
 	name := fmt.Sprintf("%d-%d", number, n.versions[number])
 	return filepath.Join(n.dir, "certificate-"+name+".pem"), filepath.Join(n.dir, "key-"+name+".pem")

@@ -94,7 +94,7 @@ func TestLosingTheLeaderOfTheClusterLosesNothingAcknowledged(t *testing.T) {
 	p := trellistest.Start(t, trellistest.Build(t), "serve", "--etcd-endpoints", strings.Join(endpoints, ","), "--data-dir", dir)
 	c := client(t, p.API, filepath.Join(dir, "credentials"))
 
-	var mu sync.Mutex // mu guards the fields below.
+	var mu sync.Mutex // mu guards the variables below.
 	acknowledged := map[string]bool{}
 	var lastGap time.Duration
 	previous := time.Now()

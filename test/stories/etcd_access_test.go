@@ -117,7 +117,7 @@ func TestTwoInstallationsShareAnEtcdAndDoNotSeeEachOther(t *testing.T) {
 	a := newTestAuthority(t)
 	a.issue(t, "server", time.Hour)
 	a.issue(t, "client", time.Hour)
-	// tokens that expire soon, as they do for a node that runs for long; on a busy machine, bcrypt at its usual cost takes longer than they live
+	// Tokens expire soon, as they do for a node that runs for long. On a busy machine, bcrypt at its usual cost takes longer than that.
 	endpoint := startSecureEtcd(t, a, "server", "--auth-token-ttl", "3", "--bcrypt-cost", "4")
 	root := administrator(t, a, endpoint, "", "")
 	must(root.Get(t.Context(), "/"))(t) // It answers.
@@ -146,7 +146,7 @@ func TestTwoInstallationsShareAnEtcdAndDoNotSeeEachOther(t *testing.T) {
 		i.client = client(t, p.API, filepath.Join(i.dir, "credentials"))
 		installations[name] = i
 	}
-	// longer than a token lives
+	// For longer than a token lives.
 	for number, began := 0, time.Now(); time.Since(began) < 7*time.Second; number++ {
 		for name, i := range installations {
 			if err := createGroup(t, i.client, fmt.Sprintf("%s-%d", name, number)); err != nil {

@@ -16,8 +16,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// grpcShape is the shape of a method, which is named after it. What it gets it sends back: in one message, or, if the
-// server streams, message by message, and a single one several times.
+// grpcShape is the shape of a method that is named after it. The method sends back what it gets: in one message, or, if
+// the server streams, message by message; a single message it then sends several times.
 type grpcShape struct {
 	name        string
 	there, back bool // client and server stream
@@ -28,7 +28,7 @@ var grpcShapes = [...]grpcShape{{"Unary", false, false}, {"Client", true, false}
 // grpcMessages is how many messages a stream has.
 const grpcMessages = 8
 
-// startGRPCBackend starts a backend that is a server of gRPC.
+// startGRPCBackend starts a backend that is a gRPC server.
 func startGRPCBackend(t *testing.T) *backend {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -87,7 +87,7 @@ func (b *backend) serveGRPC(shape grpcShape, stream grpc.ServerStream) error {
 	}
 }
 
-// grpcClient calls by gRPC.
+// grpcClient makes gRPC calls.
 type grpcClient struct{ conn *grpc.ClientConn }
 
 func newGRPCClient(t *testing.T, address, host string) *grpcClient {

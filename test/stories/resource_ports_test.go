@@ -22,7 +22,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// steers returns why the kernel steers no connections for this process, if so.
+// steers returns an error that says why, if the kernel steers no connections for this process.
 func steers(t *testing.T) error {
 	t.Helper()
 	table, err := steering.New(lattice.ResourceRange{IPv4: trellistest.ResourceRange()})
@@ -43,7 +43,7 @@ func needSteering(t *testing.T) {
 	}
 }
 
-// wrapped returns a program that runs another one by way of words before it.
+// wrapped returns a program that runs another one with words in front of it, such as setpriv.
 func wrapped(t *testing.T, program string, words ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "wrapped")
@@ -53,7 +53,7 @@ func wrapped(t *testing.T, program string, words ...string) string {
 	return file
 }
 
-// withoutCapabilities returns a program that runs another one as somebody for whom the kernel steers nothing.
+// withoutCapabilities returns a program that runs another one without the capabilities that steering needs.
 func withoutCapabilities(t *testing.T, program string) string {
 	t.Helper()
 	if steers(t) != nil {
@@ -79,7 +79,7 @@ func explained(t *testing.T, p *trellistest.Process, query string) (e struct {
 	return e
 }
 
-// reachesEcho reports whether what sends bytes back is reached at an address.
+// reachesEcho reports whether an echo server is reached at an address.
 func reachesEcho(t *testing.T, address string) bool {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -127,7 +127,7 @@ func TestAllPortsTakeTwoCapabilitiesAndNoMore(t *testing.T) {
 			resourceBehind(t, devAPI(p), "1-65535")
 			address := firstOf(addresses, port)
 			if got := reachesEcho(t, address); got != test.all {
-				t.Errorf("%s is reached: %v", address, got)
+				t.Errorf("%s is reached: %v, want %v", address, got, test.all)
 			}
 			e := explained(t, p, fmt.Sprintf("address=%s&port=%d", addresses.Addr().Next(), port))
 			if (e.Problem == "") != test.all || (e.Closed == "") != test.all {
@@ -181,7 +181,7 @@ func TestNoSteeringOutlivesAKilledProcess(t *testing.T) {
 		}
 		p.Kill()
 		if reachesEcho(t, address) {
-			t.Error("the resource is reached after the process")
+			t.Error("the resource is still reached after the process was killed")
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// resourceBehind makes a resource of what listens on ports of the loopback.
+// resourceBehind makes a resource that leads to ports of the loopback.
 func resourceBehind(t *testing.T, api *vpclattice.Client, ports ...string) {
 	t.Helper()
 	ctx := t.Context()
@@ -119,10 +119,10 @@ func upgradeUnderConnections(t *testing.T, program string, port int, ports strin
 		}
 	})
 	used := make(chan struct{})
-	time.AfterFunc(3*time.Second, func() { // The old process has it up to then.
+	time.AfterFunc(3*time.Second, func() { // The old process keeps the connection until then.
 		defer close(used)
 		if err := says(old); err != nil {
-			t.Errorf("the connection of before: %v", err)
+			t.Errorf("the connection from before the upgrade: %v", err)
 		}
 		old.Close()
 	})
@@ -136,7 +136,7 @@ func upgradeUnderConnections(t *testing.T, program string, port int, ports strin
 	}
 	defer again.Close()
 	if err := says(again); err != nil {
-		t.Errorf("a connection of afterwards: %v", err)
+		t.Errorf("a connection after the upgrade: %v", err)
 	}
-	t.Logf("%d connections were made meanwhile", count)
+	t.Logf("%d connections were made during the upgrade", count)
 }

@@ -160,11 +160,11 @@ func TestKilledDevLeavesLittleBehindAndTheNextOneRemovesIt(t *testing.T) {
 		}
 	}
 	if size /= 2; size > 20<<20 {
-		t.Errorf("each process needs %d MB", size>>20)
+		t.Errorf("each process needs %d MB, want at most 20", size>>20)
 	}
 	next := start()
 	if got := directories(); len(got) != 2 {
-		t.Errorf("there are the directories %q of two processes", got)
+		t.Errorf("the directories are %q, want one for each of two processes", got)
 	}
 	if err := createGroup(t, client(t, living.API, anyCredentials(t)), "group"); err != nil {
 		t.Errorf("the process that lives: %v", err)
@@ -172,7 +172,7 @@ func TestKilledDevLeavesLittleBehindAndTheNextOneRemovesIt(t *testing.T) {
 	next.Stop()
 	living.Stop()
 	if got := directories(); len(got) != 0 {
-		t.Errorf("%q are left", got)
+		t.Errorf("the directories %q are left, want none", got)
 	}
 }
 

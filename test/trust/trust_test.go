@@ -92,7 +92,7 @@ func TestProgramsTrustTheLocalAuthorityUntilItIsUninstalled(t *testing.T) {
 	if err == nil || !strings.Contains(out, "nobody answers") || !strings.HasPrefix(m.stores(), "0 ") {
 		t.Fatalf("without an answer: %v, %s\n%s", err, m.stores(), out)
 	}
-	for range 2 { // Twice is as good as once.
+	for range 2 { // The second time changes nothing.
 		out, err = m.run(program, "trust", "install", "--yes", "--admin", node.Admin)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
@@ -106,7 +106,7 @@ func TestProgramsTrustTheLocalAuthorityUntilItIsUninstalled(t *testing.T) {
 			}
 		}
 		if got := m.stores(); !strings.HasPrefix(got, "4 ") {
-			t.Errorf("the stores of %s have the authority\n%s", got, out)
+			t.Errorf("the stores with the authority are %s, want 4\n%s", got, out)
 		}
 	}
 	if out, err := m.run("curl", "-sS", page); err != nil || !strings.Contains(out, "items") {
@@ -116,7 +116,7 @@ func TestProgramsTrustTheLocalAuthorityUntilItIsUninstalled(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if got := m.stores(); !strings.HasPrefix(got, "0 ") {
-		t.Errorf("after uninstall the stores of %s have the authority\n%s", got, out)
+		t.Errorf("after uninstall the stores with the authority are %s, want none\n%s", got, out)
 	}
 	if out, err := m.run("curl", "-sS", page); err == nil {
 		t.Errorf("curl trusts the authority afterwards: %s", out)
@@ -126,7 +126,7 @@ func TestProgramsTrustTheLocalAuthorityUntilItIsUninstalled(t *testing.T) {
 	}
 }
 
-// Debian's Java takes up the system's store by a trigger of dpkg, which fails, and is not made up for, while apt is at work.
+// Debian's Java takes over the system's store in a trigger of dpkg. While apt is at work that fails, and nothing makes up for it.
 func TestInstallWaitsForAPackageManager(t *testing.T) {
 	m := newMachine(t)
 	program := trellistest.BuildFast(t)
@@ -154,7 +154,7 @@ func TestInstallWaitsForAPackageManager(t *testing.T) {
 		fmt.Fprintln(&out, lines.Text())
 		if strings.HasPrefix(lines.Text(), fmt.Sprintf("waiting for process %d, which is installing packages", os.Getpid())) {
 			if got := m.stores(); !strings.HasPrefix(got, "0 ") {
-				t.Errorf("the stores of %s have the authority while packages are installed", got)
+				t.Errorf("while packages are installed, the stores with the authority are %s, want none", got)
 			}
 			apt.Close()
 		}
@@ -163,7 +163,7 @@ func TestInstallWaitsForAPackageManager(t *testing.T) {
 		t.Errorf("%v: %s%s", err, problems.String(), out.String())
 	}
 	if got := m.stores(); !strings.HasPrefix(got, "4 ") {
-		t.Errorf("the stores of %s have the authority\n%s", got, out.String())
+		t.Errorf("the stores with the authority are %s, want 4\n%s", got, out.String())
 	}
 }
 
@@ -178,6 +178,6 @@ func TestStepsThatNeedRootAreListedAndNotDone(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if got := m.stores(); got != "1 [Firefox]" {
-		t.Errorf("the stores of %s have the authority\n%s", got, out)
+		t.Errorf("the stores with the authority are %s, want Firefox alone\n%s", got, out)
 	}
 }
