@@ -43,8 +43,8 @@ func TestProgramIsWellTypedOnEveryPlatform(t *testing.T) {
 	}
 }
 
-// parseOwnBodies returns a parser that leaves out what functions of other modules do: nobody here can mend it, and most of the
-// time would go there.
+// parseOwnBodies returns a parser that leaves out the bodies of other modules' functions: they are not ours to mend, and would
+// take most of the time.
 func parseOwnBodies(t *testing.T) func(*token.FileSet, string, []byte) (*ast.File, error) {
 	root, err := os.Getwd()
 	if err != nil {

@@ -49,7 +49,7 @@ const smallModel = `{
   }
 }`
 
-// model returns the small model after some of its text has been replaced.
+// smallModelWith returns the small model with some of its text replaced.
 func smallModelWith(t *testing.T, oldnew ...string) *model {
 	t.Helper()
 	var m model
@@ -151,7 +151,7 @@ func TestCheckNamesTheFilesThatAreOutOfDate(t *testing.T) {
 	}
 	err := compare(files, root)
 	if err == nil || !strings.HasSuffix(err.Error(), ": missing.go, stale.go") {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v, want one that ends with missing.go, stale.go", err)
 	}
 	if err := compare(map[string][]byte{"fresh.go": []byte("a")}, root); err != nil {
 		t.Errorf("of fresh files: %v", err)
@@ -195,6 +195,6 @@ func TestNewestModelIsRead(t *testing.T) {
 	}
 	m, err := readModel(data)
 	if err != nil || m.Metadata.APIVersion != "2022-11-30" {
-		t.Errorf("version %q, error %v", m.Metadata.APIVersion, err)
+		t.Errorf("version %q, error %v; want 2022-11-30", m.Metadata.APIVersion, err)
 	}
 }

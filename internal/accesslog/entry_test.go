@@ -29,7 +29,7 @@ func record() *Record {
 	}
 }
 
-// kinds are the kinds of exchanges.
+// kinds are kinds of exchanges, each as a change to the record of a forwarded one.
 var kinds = []struct {
 	name   string
 	change func(*Record)
@@ -82,7 +82,7 @@ var kinds = []struct {
 }
 
 // The golden file has an entry for each kind of exchange.
-func TestEntriesAreAsAtAWS(t *testing.T) {
+func TestEntriesAreWrittenAsAWSWritesThem(t *testing.T) {
 	want, err := os.ReadFile("testdata/entries.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestLineOfAnEntryIsTheSameAfterAnyOther(t *testing.T) {
 				at, shift = c.End, c.Shift
 			}
 			if i == j && kinds[i].name != "signed" && len(changes) > 0 { // Tags are written again.
-				t.Errorf("%s changes to itself by %v", kinds[i].name, changes)
+				t.Errorf("%s after itself has the changes %v, want none", kinds[i].name, changes)
 			}
 		}
 	}

@@ -21,7 +21,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// creates implements one operation that answers with something.
+// creates implements CreateService alone.
 type creates struct{ apitest.Operations }
 
 func (creates) CreateService(context.Context, api.Caller, *shape.CreateServiceRequest) (*shape.CreateServiceResponse, error) {

@@ -14,7 +14,7 @@ import (
 	"trellis/internal/api/apitest"
 )
 
-// slowBody is a body: a part of it comes at once, and the rest only when the test is over.
+// slowBody is a body of which a part comes at once, and the rest never.
 type slowBody struct {
 	now     *strings.Reader
 	waiting func()
@@ -32,8 +32,8 @@ func (b *slowBody) Read(p []byte) (int, error) {
 
 func (b *slowBody) Close() error { return nil }
 
-// slowly sends n requests, of whose bodies a part comes, and returns when all of them have been answered or wait for the
-// rest. It returns how many were answered 429. end ends them.
+// slowly sends n requests with bodies of which only a part comes. It returns once each has been answered or waits for the
+// rest, with how many were answered 429. end breaks the bodies off.
 func slowly(t *testing.T, h http.Handler, n, declared, sent int) (throttled int, end func()) {
 	t.Helper()
 	over := make(chan struct{})
@@ -78,7 +78,7 @@ func TestDeclaredBodiesHoldNoMemoryBeforeTheyArrive(t *testing.T) {
 	_, end := slowly(t, answering(nil), requests, 1<<20, 1)
 	defer end()
 	if held := int64(heap()-before) / requests; held > 32<<10 {
-		t.Errorf("each head holds %d bytes", held)
+		t.Errorf("each request holds %d bytes, want at most 32 KB", held)
 	}
 }
 
@@ -99,7 +99,7 @@ func TestLargeBodiesAreBoundedInTotal(t *testing.T) {
 		t.Errorf("%d of 100 are throttled", throttled)
 	}
 	if held := int64(heap() - before); held > 12<<20 {
-		t.Errorf("they hold %d bytes", held)
+		t.Errorf("the requests hold %d bytes, want at most 12 MB", held)
 	}
 	if got := post(900 << 10); got != http.StatusTooManyRequests {
 		t.Errorf("another large one is answered %d", got)

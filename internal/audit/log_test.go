@@ -182,7 +182,7 @@ func TestFullDiskIsLoggedOnceAndDoesNotStopCalls(t *testing.T) {
 	l.Record(Entry{})
 	shut(t, l)
 	if n := strings.Count(log.String(), "cannot be written"); n > 1 {
-		t.Errorf("told %d times", n)
+		t.Errorf("the full disk is logged %d times, want once at most", n)
 	}
 }
 

@@ -257,7 +257,7 @@ func TestCallerWhoseKeyWasRemovedMayDoNothing(t *testing.T) {
 	a := New(Config{Principals: nobody{}, Resources: stored{}})
 	err := a.Authorize(api.Call{Operation: "GetService", Resource: prefix + "service/" + service, Input: &shape.GetServiceRequest{}})
 	if err == nil {
-		t.Error("it is allowed")
+		t.Error("a caller whose key was removed is allowed to call")
 	}
 }
 

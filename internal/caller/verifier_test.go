@@ -281,7 +281,7 @@ func TestExplainedRefusalSaysWhatShouldHaveBeenSigned(t *testing.T) {
 	_, err := v.Identify(sign(t, signing{secret: "other"}, "GET", "http://shop.example.com:8080/a b").View(), "us-west-2")
 	refusal, ok := errors.AsType[*Refusal](err)
 	if !ok || !strings.HasPrefix(refusal.CanonicalRequest, "GET\n/a%2520b\n\nhost:shop.example.com:8080\n") || !strings.HasPrefix(refusal.StringToSign, "AWS4-HMAC-SHA256\n20260102T150405Z\n20260102/us-west-2/vpc-lattice-svcs/aws4_request\n") {
-		t.Errorf("%+v", refusal)
+		t.Errorf("the refusal does not show what should have been signed: %+v", refusal)
 	}
 }
 
@@ -327,7 +327,7 @@ func TestExplainedRefusalSaysWhichPartDiffers(t *testing.T) {
 			t.Errorf("%s: the client is told %q", name, refusal.Answer())
 		}
 		if _, err := newVerifier().Identify(r.View(), "us-west-2"); err == nil || err.Error() != refusal.Answer() {
-			t.Errorf("%s: where nothing is explained: %v", name, err)
+			t.Errorf("%s: where nothing is explained: %v, want %q", name, err, refusal.Answer())
 		}
 	}
 }
@@ -350,7 +350,7 @@ func TestUnknownKeysAreAcceptedWhereAnyKeyIs(t *testing.T) {
 		"a known session's one": {id: "ASIDEXAMPLE", token: "any"},
 	} {
 		if who, err := v.Identify(sign(t, s, "GET", target).View(), "us-west-2"); err == nil {
-			t.Errorf("%s: %v", name, who)
+			t.Errorf("%s: accepted as %v, want an error", name, who)
 		}
 	}
 }
@@ -361,7 +361,7 @@ func TestRegionSetsMayHaveStars(t *testing.T) {
 		"": false, "us-west": false, "us-*-1": false, "us-west-2*x": false, "eu-*": false, "*us-west-22": false, "us-west-2-*": false,
 	} {
 		if got := inRegionSet(set, "us-west-2"); got != want {
-			t.Errorf("%q: %t", set, got)
+			t.Errorf("us-west-2 is in %q: %t, want %t", set, got, want)
 		}
 	}
 }
@@ -371,7 +371,7 @@ func TestAnonymousRequestsCostNoMemory(t *testing.T) {
 	view := (&sigv4test.Request{Method: "GET", Path: "/", Query: "a=b", Host: "h"}).View()
 	view.Headers = noHeaders{}
 	if n := testing.AllocsPerRun(100, func() { _, _ = v.Identify(view, "us-west-2") }); n > 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("an anonymous request takes %v allocations, want none", n)
 	}
 }
 

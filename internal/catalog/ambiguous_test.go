@@ -194,7 +194,7 @@ func TestAFullStoreIsReportedUnlessItStoredTheTransaction(t *testing.T) {
 	put(t, c, group("b"))
 	err := c.Commit(t.Context(), func(tx *Tx) error { tx.Put(group("c")); return nil })
 	if !errors.Is(err, rpctypes.ErrNoSpace) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, rpctypes.ErrNoSpace)
 	}
 	full = false
 	put(t, c, group("d"))

@@ -253,7 +253,7 @@ func TestAMutationThatWritesNothingNeedsNoTransaction(t *testing.T) {
 	before := c.Revision()
 	commit(t, c, func(tx *Tx) {
 		if got := names(tx); len(got) != 1 {
-			t.Errorf("it sees %q", got)
+			t.Errorf("the mutation sees %q, want one target group", got)
 		}
 		g := group("b")
 		tx.Put(g)
@@ -270,7 +270,7 @@ func TestAPanicIsTheCallersOwn(t *testing.T) {
 	func() {
 		defer func() {
 			if got := recover(); got != "oh" {
-				t.Errorf("recovered %v", got)
+				t.Errorf("recovered %v, want the mutation's own panic", got)
 			}
 		}()
 		c.Commit(t.Context(), func(tx *Tx) error {
@@ -348,11 +348,11 @@ func TestMutationsBeyondTheLimitsAreRefusedByType(t *testing.T) {
 	}
 	err := many(11)
 	if tooLarge, ok := errors.AsType[*TooLargeError](err); !ok || tooLarge.Operations != 11 || tooLarge.MaxOperations != 10 {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a TooLargeError of 11 operations, of at most 10", err)
 	}
 	err = c.Commit(t.Context(), func(tx *Tx) error { tx.Put(group(strings.Repeat("x", 5000))); return nil })
 	if _, ok := errors.AsType[*TooLargeError](err); !ok {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a TooLargeError", err)
 	}
 }
 
@@ -415,7 +415,7 @@ func TestAClosedCatalogSaysSo(t *testing.T) {
 	for _, err := range []error{
 		c.Err(),
 		c.Writable(),
-		c.Commit(t.Context(), func(*Tx) error { t.Error("evaluated"); return nil }),
+		c.Commit(t.Context(), func(*Tx) error { t.Error("a closed catalog evaluates a mutation"); return nil }),
 	} {
 		if !errors.Is(err, ErrClosed) {
 			t.Error(err)
@@ -429,7 +429,7 @@ func TestADataDirectoryHasOneUser(t *testing.T) {
 	first := start(t, Config{DataDir: dir})
 	_, err := Open(t.Context(), Config{DataDir: dir, Log: testLog(t)})
 	if err == nil || !strings.Contains(err.Error(), "in use by another process") {
-		t.Fatalf("got %v", err)
+		t.Fatalf("got %v, want an error that names the other process", err)
 	}
 	first.Close()
 	start(t, Config{DataDir: dir})
@@ -437,9 +437,9 @@ func TestADataDirectoryHasOneUser(t *testing.T) {
 
 func TestAConfigurationWithoutAStoreIsRefused(t *testing.T) {
 	if _, err := Open(t.Context(), Config{}); err == nil {
-		t.Error("opened nothing")
+		t.Error("a catalog without a store was opened")
 	}
 	if _, err := Open(t.Context(), Config{Ephemeral: true, MaxOperations: 2}); err == nil {
-		t.Error("opened with room for no operation")
+		t.Error("a catalog with room for no operation was opened")
 	}
 }

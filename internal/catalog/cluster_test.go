@@ -61,7 +61,7 @@ func TestOneOfTwoWritersGetsTheName(t *testing.T) {
 		}
 		wg.Wait()
 		if len(winners) != 1 || len(losers) != 5 {
-			t.Fatalf("%d have got the name, %d not", len(winners), len(losers))
+			t.Fatalf("%d writers got the name and %d did not, want 1 and 5", len(winners), len(losers))
 		}
 		for _, holder := range losers {
 			if holder != winners[0] {
@@ -96,7 +96,7 @@ func TestOneMutationCanSwapClaims(t *testing.T) {
 		return nil
 	})
 	if claimed, ok := errors.AsType[*ClaimedError](err); !ok || claimed.Holder != b.Key() {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a ClaimedError that names %s", err, b.Key())
 	}
 	commit(t, c, func(tx *Tx) { tx.Delete(b.Key()) })
 	put(t, c, group("a"))
@@ -197,6 +197,6 @@ func TestEndpointsThatDoNotAnswerAreNamed(t *testing.T) {
 	const nobody = "http://127.0.0.1:1"
 	_, err := Open(ctx, Config{Endpoints: []string{nobody}, Log: testLog(t)})
 	if err == nil || !strings.Contains(err.Error(), nobody) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an error that names %s", err, nobody)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// smallDisk mounts a file system of a size, and returns its directory.
+// smallDisk mounts a file system with options such as its size, and returns its directory.
 func smallDisk(t *testing.T, options string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -65,7 +65,7 @@ func TestAFullDiskRefusesChangesUntilThereIsRoom(t *testing.T) {
 	err := c.Commit(t.Context(), func(tx *Tx) error { tx.Put(group("refused")); return nil })
 	refused, ok := errors.AsType[*UnavailableError](err)
 	if !ok || refused.Unknown || !errors.As(err, new(*NoRoomError)) {
-		t.Fatalf("got %v", err)
+		t.Fatalf("got %v, want a NoRoomError, and that nothing was stored", err)
 	}
 	if got, want := namesOf(c), []string{"before"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
@@ -131,6 +131,6 @@ func TestADiskThatIsTooSmallIsReportedAtTheStart(t *testing.T) {
 	_, err := Open(t.Context(), Config{DataDir: filepath.Join(dir, "data"), Log: testLog(t)})
 	missing, ok := errors.AsType[*NoRoomError](err)
 	if !ok || missing.Need != newStoreBytes || missing.Free < 19<<20 || missing.Free > 20<<20 {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an error that tells what the store needs and what is free", err)
 	}
 }

@@ -69,7 +69,7 @@ func TestAnExpiringRecordThatIsPutAgainStays(t *testing.T) {
 	put(t, c, record)
 	resp, err := s.kv.Get(t.Context(), prefix+record.Key().String())
 	if err != nil || len(resp.Kvs) != 1 || resp.Kvs[0].Lease != 0 {
-		t.Errorf("got %v, %v", resp, err)
+		t.Errorf("got %v, %v; want a record without a lease", resp, err)
 	}
 }
 

@@ -230,6 +230,6 @@ func TestAStoreThatWentBackIsNoticed(t *testing.T) {
 	r.seen.advance(1 << 40)
 	err := r.relist(t.Context(), s.kv)
 	if wentBack, ok := errors.AsType[*wentBackError](err); !ok || wentBack.from != 1<<40 {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a wentBackError from revision %d", err, int64(1<<40))
 	}
 }

@@ -29,7 +29,7 @@ func TestClientsThatTrustTheAuthorityTrustItsCertificates(t *testing.T) {
 			t.Errorf("the certificate for %s is good for other.test too", name)
 		}
 		if err := verify(t, certificate, name, openAuthority(t, t.TempDir()).PEM()); err == nil {
-			t.Errorf("who trusts another authority trusts the certificate for %s", name)
+			t.Errorf("a client that trusts another authority trusts the certificate for %s", name)
 		}
 	}
 }
@@ -168,7 +168,7 @@ func TestAuthorityIsRenewedUnderItsOldKey(t *testing.T) {
 		}
 		for when, trusted := range map[string]*Authority{"before": old, "after": renewed} {
 			if err := verify(t, certificate, "svc-1.lattice.test", trusted.PEM()); err != nil {
-				t.Errorf("who trusts the certificate from %s the renewal: %v", when, err)
+				t.Errorf("a client that trusts the authority from %s the renewal: %v", when, err)
 			}
 		}
 	})

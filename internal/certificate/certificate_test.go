@@ -59,7 +59,7 @@ func TestCertificatesAreRenewedInTime(t *testing.T) {
 			time.Sleep(24 * time.Hour)
 		}
 		if made < 3 || made > 4 {
-			t.Fatalf("%d certificates in 200 days", made)
+			t.Fatalf("%d certificates were made in 200 days, want 3 or 4", made)
 		}
 	})
 }
@@ -73,7 +73,7 @@ func TestFailureToIssueIsNotRemembered(t *testing.T) {
 		return openAuthority(t, t.TempDir()).issue("a.test")
 	})
 	if _, err := c.get("a.test"); err == nil {
-		t.Fatal("no error")
+		t.Fatal("the failure to issue is not returned")
 	}
 	fail = false
 	if _, err := c.get("a.test"); err != nil {
@@ -142,10 +142,10 @@ func (i *inventory) certificate(arn string) *tls.Certificate {
 
 func TestCertificateOfTheInventoryIsServed(t *testing.T) {
 	i := newInventory(t)
-	for range 2 { // And when another takes its place, that one.
+	for range 2 { // The second certificate replaces the first.
 		i.known = site(t, "shop.test")
 		if i.certificate(siteARN) != i.known {
-			t.Fatal("another certificate is served")
+			t.Fatal("the certificate of the inventory is not served")
 		}
 	}
 	if i.certificate("") == i.known {
@@ -178,7 +178,7 @@ func TestLocalAuthorityStandsInForACertificateWithoutAPrivateKey(t *testing.T) {
 			}
 		}
 		if got := strings.Count(i.log.String(), "clients will refuse the certificate"); got != test.warning {
-			t.Errorf("%v: %d warnings", test.names, got)
+			t.Errorf("%v: %d warnings, want %d", test.names, got, test.warning)
 		}
 	}
 }

@@ -92,7 +92,7 @@ func signed(t *testing.T, template, parent *x509.Certificate, parentKey *ecdsa.P
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), parsed, signer
 }
 
-// site is a certificate for a name that has signed itself.
+// site returns a self-signed certificate for a name.
 func site(t *testing.T, name string) *tls.Certificate {
 	t.Helper()
 	certificate, key, _, _ := signed(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},

@@ -27,11 +27,11 @@ func TestSameSeedBringsTheSameTroubleToEachOperation(t *testing.T) {
 	want := troubles(first, "CreateService", 100)
 	second := New(cfg)
 	for i := range want {
-		// What else is called makes no difference.
+		// Calls of other operations make no difference.
 		second.Next("ListServices")
 		second.FailCreation("service")
 		if got := second.Next("CreateService").trouble; got != want[i] {
-			t.Fatalf("call %d meets trouble %d, the first time it met %d", i, got, want[i])
+			t.Fatalf("call %d meets trouble %d, want %d as the first time", i, got, want[i])
 		}
 	}
 	if slices.Equal(want, troubles(New(Config{Throttle: 0.3, Error: 0.3, Seed: 8}), "CreateService", 100)) {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-func TestDefaultsOfTheCommands(t *testing.T) {
+func TestCommandsHaveTheirDefaults(t *testing.T) {
 	dev, err := Parse([]string{"dev"}, &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +20,7 @@ func TestDefaultsOfTheCommands(t *testing.T) {
 	c := dev.Configuration
 	if !c.Dev || c.Demo || c.APIAddr != "127.0.0.1:7600" || c.PortMap[80] != 8080 || c.PortMap[443] != 8443 || c.DeregistrationDelay != time.Minute || c.ConnectionDuration != 10*time.Minute || c.DataDir != "" ||
 		c.AuditLog != "none" || c.APIRate != 0 || c.APIConcurrency != 256 || c.Chaos != (Chaos{}) {
-		t.Errorf("dev: %+v", c)
+		t.Errorf("dev has other defaults than the documented ones: %+v", c)
 	}
 	serve, err := Parse([]string{"serve", "--data-dir", "d"}, &bytes.Buffer{})
 	if err != nil {
@@ -28,11 +28,11 @@ func TestDefaultsOfTheCommands(t *testing.T) {
 	}
 	if c := serve.Configuration; c.Dev || len(c.PortMap) != 0 || c.DataDir != "d" || c.Credentials != filepath.Join("d", "credentials") ||
 		c.AuditLog != filepath.Join("d", "audit.log") || c.CADir != "d" || c.APIRate != 10000 {
-		t.Errorf("serve: %+v", c)
+		t.Errorf("serve has other defaults than the documented ones: %+v", c)
 	}
 }
 
-func TestFlagsOverrideEnvironmentOverridesFile(t *testing.T) {
+func TestFlagsOverrideTheEnvironmentWhichOverridesTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trellis.yaml")
 	text := "region: eu-west-1\naccount: \"111122223333\"\napi-addr: 127.0.0.1:1\nport-map:\n  80: 81\netcd-endpoints: [http://a:1, http://b:2]\nquotas:\n  targetGroupsPerRegion: 7\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -47,7 +47,7 @@ func TestFlagsOverrideEnvironmentOverridesFile(t *testing.T) {
 	c := command.Configuration
 	if c.APIAddr != "127.0.0.1:3" || c.Region != "eu-west-2" || c.Account != "111122223333" || len(c.PortMap) != 1 || c.PortMap[80] != 81 ||
 		len(c.Etcd.Endpoints) != 2 || c.Quotas["targetGroupsPerRegion"] != 7 {
-		t.Errorf("%+v", c)
+		t.Errorf("the precedence of flags, environment and file is not kept: %+v", c)
 	}
 }
 
@@ -250,7 +250,7 @@ func TestUnknownVariablesAreWarnedAbout(t *testing.T) {
 func TestAnyFreePortCanBeBound(t *testing.T) {
 	command, err := Parse([]string{"dev", "--port-map", "80=0,443=0"}, &bytes.Buffer{})
 	if port, ok := command.Configuration.PortMap[80]; err != nil || !ok || port != 0 {
-		t.Errorf("80 is mapped to %d (%t), %v", port, ok, err)
+		t.Errorf("80 is mapped to %d (%t), %v; want 0", port, ok, err)
 	}
 }
 

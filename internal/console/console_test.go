@@ -90,7 +90,7 @@ func texts(t *table) (found []string) {
 func TestListsAreSortedFilteredAndCutOnTheServer(t *testing.T) {
 	first := numbers(120).show(visitTo("/console/x?other=kept"))
 	if len(first.Rows) != perPage || first.Rows[0].Cells[0].Text != "0" || first.To != perPage || first.Previous != "" {
-		t.Errorf("the first page has %d rows from %v to %d", len(first.Rows), texts(first)[0], first.To)
+		t.Errorf("the first page has %d rows from %v to %d, want %d from 0", len(first.Rows), texts(first)[0], first.To, perPage)
 	}
 	second := numbers(120).show(visitTo(first.Next))
 	if second.From != perPage+1 || second.Previous == "" || !strings.Contains(second.Next, "other=kept") {
@@ -98,15 +98,15 @@ func TestListsAreSortedFilteredAndCutOnTheServer(t *testing.T) {
 	}
 	beyond := numbers(120).show(visitTo("/console/x?page=99"))
 	if beyond.From != 101 || beyond.Next != "" {
-		t.Errorf("a page behind the last one begins at %d", beyond.From)
+		t.Errorf("a page beyond the last one begins at %d, want 101 as the last one", beyond.From)
 	}
-	// The largest of a number come first; asked again, the smallest.
+	// Sorting by a number shows the largest first; sorting again, the smallest.
 	largest := numbers(120).show(visitTo(first.Headings[0].Link))
 	if got := texts(largest)[0]; got != "119" || largest.Headings[0].Sorted != "descending" {
 		t.Errorf("sorted by %s, %s is first (%s)", first.Headings[0].Link, got, largest.Headings[0].Sorted)
 	}
 	if smallest := numbers(120).show(visitTo(largest.Headings[0].Link)); texts(smallest)[0] != "0" || smallest.Headings[0].Sorted != "ascending" {
-		t.Errorf("sorted again, %s is first", texts(smallest)[0])
+		t.Errorf("sorted again, %s is first, want 0", texts(smallest)[0])
 	}
 	sevens := numbers(120).show(visitTo("/console/x?q=7&page=2"))
 	if sevens.Matching != 12 || sevens.Total != 120 || len(sevens.Rows) != 12 {

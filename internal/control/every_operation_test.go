@@ -135,8 +135,8 @@ func TestEveryOperationExistsAndAcceptsWhatTheModelAllows(t *testing.T) {
 // creation is a request that creates something.
 type creation struct{ operation, target, body string }
 
-// create sends requests side by side, so that the catalog stores what they create in one transaction. It returns the ids, and
-// random learns of all of them in the order in which they are given.
+// create sends requests at once, so that the catalog stores what they create in one transaction. It returns the ids in the
+// order of creations, in which random learns them too.
 func (e *everything) create(tb testing.TB, random *apitest.Random, creations ...creation) []string {
 	tb.Helper()
 	requests := make([]apitest.Request, len(creations))
@@ -160,7 +160,7 @@ func (e *everything) create(tb testing.TB, random *apitest.Random, creations ...
 	return ids
 }
 
-// furnish creates a resource of each kind, for random requests to find something.
+// furnish creates a resource of each kind, so that random requests find something.
 func (e *everything) furnish(tb testing.TB, random *apitest.Random) {
 	tb.Helper()
 	ids := e.create(tb, random,
@@ -188,8 +188,7 @@ func (e *everything) furnish(tb testing.TB, random *apitest.Random) {
 	)
 }
 
-// play sends random requests in its own account, and counts those that succeed by operation. It returns the maker of the
-// requests.
+// play sends random requests in its own account, and counts those that succeed by operation. It returns what made them.
 func (e *everything) play(tb testing.TB, seed uint64, requests int, succeeded map[string]int) *apitest.Random {
 	tb.Helper()
 	e.account.Add(1)
@@ -213,8 +212,8 @@ func (e *everything) play(tb testing.TB, seed uint64, requests int, succeeded ma
 	return random
 }
 
-// The fuzz target is worth something only if its requests get beyond the checks of the input. Some operations have
-// success with one request in hundreds.
+// The fuzz target is worth something only if its requests get beyond the checks of the input. Some operations succeed
+// for one request in hundreds.
 func TestRandomRequestsReachTheOperations(t *testing.T) {
 	e := openEverything(t)
 	succeeded := map[string]int{}
@@ -235,10 +234,10 @@ func TestRandomRequestsReachTheOperations(t *testing.T) {
 	t.Errorf("these operations never succeed: %v", missing)
 }
 
-// FuzzEveryOperation sends random requests, and damaged ones, and wants neither a 500 nor a panic. The fuzzer chooses
-// numbers only: a body of its own it would make smaller for minutes, as what the store does in the background makes
-// every run look new to it. For the same reason scripts/fuzz.sh does not have it look. Most faults need few requests: many
-// short executions find more than few long ones.
+// FuzzEveryOperation sends random requests, and damaged ones, and wants neither a 500 nor a panic. The fuzzer chooses only
+// numbers: it would spend minutes on minimizing a body, because the store's background work makes every run look new to
+// it. For the same reason scripts/fuzz.sh runs it without coverage. Most faults need few requests: many short executions
+// find more than few long ones.
 func FuzzEveryOperation(f *testing.F) {
 	operations := bounds.Operations()
 	for i := range operations {

@@ -8,7 +8,7 @@ import (
 	"trellis/internal/lattice"
 )
 
-// A token that a client made up or changed must be refused, and must not crash anything.
+// A token that a client made up or changed is refused, and crashes nothing.
 func FuzzPageToken(f *testing.F) {
 	q := query{Operation: "ListTargetGroups", Index: lattice.All(lattice.KindTargetGroup, lattice.Scope{Account: "123456789012", Region: "us-west-2"})}
 	given := q.token(catalog.Cursor{Revision: 300, Key: "targetgroup/123456789012/us-west-2/tg-1"})

@@ -22,6 +22,6 @@ func TestAuthPolicyMayHaveTenKilobytes(t *testing.T) {
 	}
 	_, err := c.c.PutAuthPolicy(t.Context(), c.caller, &shape.PutAuthPolicyRequest{ResourceIdentifier: service, Policy: ptr(fitting + " ")})
 	if invalid, ok := errors.AsType[*shape.ValidationException](err); !ok || *invalid.FieldList[0].Name != "policy" {
-		t.Errorf("a byte more: %v", err)
+		t.Errorf("a byte more: %v, want a ValidationException about policy", err)
 	}
 }

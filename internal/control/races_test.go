@@ -179,7 +179,7 @@ func (c client) checkReferences() {
 	})
 }
 
-// checkRulesOf checks what the listeners and rules of a service refer to, also when the service is gone.
+// checkRulesOf checks what the listeners and rules of a service refer to, even if the service is gone.
 func (c client) checkRulesOf(service *string) {
 	c.t.Helper()
 	scope := c.caller.Scope()

@@ -51,7 +51,7 @@ import (
 //	404 ResourceNotFoundException
 //	...
 //
-// A step is a method and path, a body (on any number of lines), variables to be taken out of the response, and behind
+// A step is a method and path, a body (on any number of lines), variables to be taken out of the response, and after
 // the dashes the response; an empty line ends it. A step that begins with a + is preparation: it must succeed, and its
 // answer is not shown. A new transcript is written without dashes and answers, which
 // `go test ./internal/control -run Transcripts/targets -update` adds; what it wrote must be read before it is believed.
@@ -72,8 +72,8 @@ import (
 //	@txt $name.example.com $value           a TXT record that is published
 //	@endpoint vpce-01 ... Resource $rcfg    a VPC endpoint in the inventory, of the type Resource or ServiceNetwork, and
 //	                                        its VPC vpc-01234567 with the default security group sg-0def0def; an
-//	                                        account behind it is its owner, and a time behind that when it was
-//	                                        created; - for the type takes it out again
+//	                                        account after that is its owner, and a time after the account when it
+//	                                        was created; - for the type takes it out again
 //	@repeat 50 POST /targetgroups {...}     the same request many times, with %d counting from 1; each must succeed
 //	@policy {...}                           the identity policy of who calls; at the start it allows everything
 //	@creations-fail Code Why it is so.      what is created from now on fails; - for the code ends that

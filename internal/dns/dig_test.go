@@ -11,7 +11,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// dig asks the server by BIND's dig, and returns what that prints.
+// dig asks the server with BIND's dig, and returns what that prints.
 func dig(t *testing.T, program string, s *Server, args ...string) string {
 	t.Helper()
 	always := []string{"@" + s.Addr().Addr().String(), "-p", fmt.Sprint(s.Addr().Port()), "+noall", "+comments", "+answer", "+authority", "+norecurse", "+time=20"}

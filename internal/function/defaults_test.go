@@ -10,6 +10,6 @@ func TestIdleProcessesMayStayForFiveMinutes(t *testing.T) {
 	f := New(Config{Log: slog.New(slog.DiscardHandler)})
 	defer f.Close()
 	if f.cfg.IdleTimeout != 5*time.Minute {
-		t.Errorf("they may stay for %s", f.cfg.IdleTimeout)
+		t.Errorf("idle processes may stay for %s, want 5m", f.cfg.IdleTimeout)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"trellis/internal/routing"
 )
 
-// BenchmarkProbe is one probe over the loopback, the answering server included.
+// BenchmarkProbe measures one probe over the loopback, the answering server included.
 func BenchmarkProbe(b *testing.B) {
 	for _, https := range []bool{false, true} {
 		b.Run(fmt.Sprintf("https=%v", https), func(b *testing.B) {

@@ -112,7 +112,7 @@ func TestUnhealthyTargetIsHealthyAfterSuccessesInARow(t *testing.T) {
 	})
 }
 
-func TestStatusOfTargetsThatAreNotChecked(t *testing.T) {
+func TestTargetsThatAreNotCheckedSayWhy(t *testing.T) {
 	typed := func(kind shape.TargetGroupType) *lattice.TargetGroup {
 		return &lattice.TargetGroup{Base: lattice.Base{ID: "tg-1", Scope: scope}, Type: kind}
 	}
@@ -162,7 +162,7 @@ func TestStatusOfTargetsThatAreNotChecked(t *testing.T) {
 	})
 }
 
-func TestTargetThatTheBoardDoesNotHaveYet(t *testing.T) {
+func TestTargetThatTheBoardDoesNotHaveYetHasAStatus(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 		g, targets := groupWith("tg-1"), targetsOf("tg-1", 2)
 		c.Apply(inUse(g, targets[0]))
@@ -283,7 +283,7 @@ func TestResultsOfAnEndedSeriesDoNotCount(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
-				// The answer comes although the prober was told to stop, as one under way could.
+				// The answer comes although the prober was told to stop, as one in flight could.
 				stubborn := make(chan struct{})
 				s.answer(targets[0], func(ctx context.Context) (Answer, error) {
 					<-stubborn
@@ -433,7 +433,7 @@ func TestTargetWithoutAKnownAddressIsUnhealthyAtOnce(t *testing.T) {
 					wantUnhealthy(t, c, target)
 					report := c.Report(test.group.Key())[0]
 					if report.Problem != "the inventory does not know it" || report.Address.IsValid() || report.Last != nil || !report.NextAt.IsZero() || !report.Since.Equal(time.Now()) {
-						t.Errorf("%+v", report)
+						t.Errorf("the report of a target that the inventory has lost: %+v", report)
 					}
 				}
 				s.answers[netip.MustParseAddrPort("10.1.2.3:80")] = slowly(status(200))
@@ -448,7 +448,7 @@ func TestTargetWithoutAKnownAddressIsUnhealthyAtOnce(t *testing.T) {
 					inventory.move(c, "10.1.2.3:80")
 					wantStatus(t, c, target, test.found, test.wantReason)
 					if report := c.Report(test.group.Key())[0]; report.Problem != "" || report.Address != *inventory.at.Load() {
-						t.Errorf("%+v", report)
+						t.Errorf("the report of a target that the inventory has found: %+v", report)
 					}
 					pass(time.Second)
 					if test.found == shape.TargetStatusInitial {
@@ -489,7 +489,7 @@ func TestTargetThatMovesIsCheckedThereAtOnceAndKeepsItsHealth(t *testing.T) {
 		inventory.move(c, "10.1.2.2:80")
 		pass(4 * time.Second) // The answer that was under way is about another place.
 		if report := c.Report(g.Key())[0]; report.Status != shape.TargetStatusHealthy || report.Failures > 0 || report.Successes != 2 {
-			t.Errorf("%+v", report)
+			t.Errorf("the report counts a result from another address: %+v", report)
 		}
 	})
 }

@@ -23,7 +23,7 @@ import (
 // within is more time than any response takes.
 const within = 30 * time.Second
 
-// serveRaw has connections served, and returns where.
+// serveRaw serves connections with a function, and returns the address.
 func serveRaw(t *testing.T, serve func(net.Conn)) netip.AddrPort {
 	t.Helper()
 	return trellistest.ServeTCP(t, func(conn *net.TCPConn) { serve(conn) }).AddrPort()
@@ -73,7 +73,7 @@ func ask(t *testing.T, probe Probe) (Answer, error) {
 // asker asks a target once.
 type asker func(*testing.T, Probe) (Answer, error)
 
-// inEachWay runs a test with checks that have goroutines, and with checks that have none, where the system has them.
+// inEachWay runs a test with checks on goroutines, and with polled checks where the system has them.
 func inEachWay(t *testing.T, test func(t *testing.T, ask asker)) {
 	t.Run("on a goroutine", func(t *testing.T) { test(t, ask) })
 	t.Run("polled", func(t *testing.T) { test(t, askPolled) })
@@ -244,7 +244,7 @@ func TestProbeFailsWithoutAnAnswer(t *testing.T) {
 				}
 				answer, err := ask(t, test.probe)
 				if err == nil {
-					t.Fatalf("answer %+v", answer)
+					t.Fatalf("answer %+v, want an error with %q", answer, test.want)
 				}
 				if !strings.Contains(err.Error(), test.want) {
 					t.Errorf("error %q does not say %q", err, test.want)
@@ -277,7 +277,7 @@ func TestProbeEndsAtItsTimeout(t *testing.T) {
 			})
 			_, err := newHTTPProber(outbound.New(outbound.Config{})).Probe(ctx, Probe{Address: address, HTTP2: test.http2, Path: "/"})
 			if err == nil || !strings.HasSuffix(err.Error(), ": out of time") {
-				t.Errorf("error %v", err)
+				t.Errorf("error %v, want one that ends with out of time", err)
 			}
 		})
 	}

@@ -43,7 +43,7 @@ func newPolled(t *testing.T) *polled {
 	return p
 }
 
-// askPolled asks by a poller, if the system has one.
+// askPolled asks a target with a poller, if the probe is of a kind that a poller carries out.
 func askPolled(t *testing.T, probe Probe) (Answer, error) {
 	t.Helper()
 	q := &question{https: probe.HTTPS, http2: probe.HTTP2, path: probe.Path}

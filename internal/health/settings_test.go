@@ -12,7 +12,7 @@ import (
 	"trellis/internal/shape"
 )
 
-// becomes makes a target answer in one way, and checks that the given number of answers in a row leads to the wanted status.
+// becomes makes a target answer in one way, and checks that exactly so many answers in a row lead to the wanted status.
 func becomes(t *testing.T, c *Checker, s *script, target *lattice.Target, answer func(context.Context) (Answer, error), want shape.TargetStatus, after int) {
 	t.Helper()
 	s.answer(target, answer)
@@ -31,7 +31,7 @@ func becomes(t *testing.T, c *Checker, s *script, target *lattice.Target, answer
 	}
 }
 
-func TestThresholdsAtTheirBounds(t *testing.T) {
+func TestThresholdsHoldAtTheirBounds(t *testing.T) {
 	for _, test := range []struct{ healthy, unhealthy int32 }{{2, 2}, {2, 10}, {10, 2}, {10, 10}} {
 		inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 			g, targets := groupWith("tg-1", withInterval(5), withThresholds(test.healthy, test.unhealthy)), targetsOf("tg-1", 1)
@@ -46,7 +46,7 @@ func TestThresholdsAtTheirBounds(t *testing.T) {
 	}
 }
 
-func TestIntervalAtItsBounds(t *testing.T) {
+func TestIntervalHoldsAtItsBounds(t *testing.T) {
 	for _, seconds := range []int32{5, 300} {
 		inBubble(t, Config{}, func(t *testing.T, c *Checker, s *script) {
 			g, targets := groupWith("tg-1", withInterval(seconds)), targetsOf("tg-1", 1)
@@ -57,7 +57,7 @@ func TestIntervalAtItsBounds(t *testing.T) {
 	}
 }
 
-func TestTimeoutAtItsBounds(t *testing.T) {
+func TestTimeoutHoldsAtItsBounds(t *testing.T) {
 	for _, seconds := range []int32{1, 120} {
 		timeout := time.Duration(seconds) * time.Second
 		for _, test := range []struct {
@@ -88,7 +88,7 @@ func TestTimeoutAtItsBounds(t *testing.T) {
 	}
 }
 
-func TestQuestionAtItsBounds(t *testing.T) {
+func TestProbeUsesThePortAndPathAtTheirBounds(t *testing.T) {
 	long := "/" + strings.Repeat("a", 2047)
 	for _, test := range []struct {
 		name string
@@ -112,7 +112,7 @@ func TestQuestionAtItsBounds(t *testing.T) {
 	}
 }
 
-func TestMatcherAtItsBounds(t *testing.T) {
+func TestMatcherHoldsAtItsBounds(t *testing.T) {
 	for _, test := range []struct {
 		codes         string
 		passes, fails []int

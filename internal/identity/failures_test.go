@@ -77,7 +77,7 @@ func TestClientGetsTheReasonBeforeItIsToldToWait(t *testing.T) {
 			t.Errorf("a second later the client is answered %q", code)
 		}
 		if code := attempt(t, first, "192.0.2.1:5", "AKID"); code != "ThrottlingException" {
-			t.Errorf("and once more: %q", code)
+			t.Errorf("at once after that the client is answered %q, want ThrottlingException", code)
 		}
 	})
 }
@@ -139,7 +139,7 @@ func TestManyKeysFromOneSourceAreSlowedDownAndProvenOnesAreNot(t *testing.T) {
 			}
 			service.err = nil
 			if code := attempt(t, a, source(2), "PROVEN"); code != "" {
-				t.Errorf("%s: the key that has signed rightly before is answered %q", name, code)
+				t.Errorf("%s: a key that has signed correctly before is answered %q", name, code)
 			}
 			if code := attempt(t, a, "198.51.100.1:1", "ANOTHER"); code != "" {
 				t.Errorf("%s: another source is answered %q", name, code)
@@ -256,7 +256,7 @@ func TestTablesOfFailuresAreBounded(t *testing.T) {
 			attempt(t, a, fmt.Sprintf("10.%d.%d.1:5", n>>8, n&255), fmt.Sprintf("AKID%d", n))
 		}
 		if f.byClient.Len() > maxAttackers || f.bySource.Len() > maxSources || len(f.seen) > maxReports || len(f.proven) > maxAttackers {
-			t.Errorf("%d clients, %d sources, %d reports, %d proven clients", f.byClient.Len(), f.bySource.Len(), len(f.seen), len(f.proven))
+			t.Errorf("a table is too large: %d clients, %d sources, %d reports, %d proven clients", f.byClient.Len(), f.bySource.Len(), len(f.seen), len(f.proven))
 		}
 		if n := len(lines(t, &logged)); n > maxReports {
 			t.Errorf("%d lines were logged at once", n)

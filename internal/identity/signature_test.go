@@ -99,7 +99,7 @@ func (s signedRequest) build(t testing.TB) (*http.Request, []byte) {
 	if err := v4.NewSigner().SignHTTP(context.Background(), s.credentials, r, s.payloadHash, s.service, s.region, s.at); err != nil {
 		t.Fatal(err)
 	}
-	// the request as a server receives it
+	// The request as a server receives it.
 	r.Host = r.URL.Host
 	return r, []byte(s.body)
 }

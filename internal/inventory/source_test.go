@@ -16,7 +16,7 @@ import (
 	"trellis/test/trellistest"
 )
 
-// answers is a source's answer, and counts how often the source was asked.
+// answers holds what a source answers, and when it was asked.
 type answers struct {
 	mu    sync.Mutex // mu guards the fields below.
 	facts *Facts
@@ -67,7 +67,7 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func TestTheFileIsRightWhereASourceSaysSomethingElse(t *testing.T) {
+func TestTheFileOverridesWhatASourceSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log trellistest.Text
 		first := &answers{facts: &Facts{
@@ -105,10 +105,10 @@ func TestTheFileIsRightWhereASourceSaysSomethingElse(t *testing.T) {
 			t.Errorf("the function is %+v, %t", f, ok)
 		}
 		if n := strings.Count(log.String(), "10.0.0.0/16 of vpc-22222222 overlaps with 10.0.0.0/16 of vpc-11111111"); n != 1 {
-			t.Errorf("the log tells %d times of networks that overlap", n)
+			t.Errorf("the log tells of the overlapping networks %d times, want once", n)
 		}
 		if !s.listsInstances || !s.listsLoadBalancers {
-			t.Error("machines that nobody knows could be registered")
+			t.Error("the sources list instances and load balancers, but unknown ones could be registered")
 		}
 	})
 }
@@ -145,17 +145,17 @@ func TestSourcesAreAskedGentlyAndWhatTheyKnewStaysInForce(t *testing.T) {
 			t.Errorf("while EC2 fails the instance is at %s, %d changes", got, changes)
 		}
 		if n := len(ec2.asked) - before; n < 90 || n > 110 {
-			t.Errorf("asked %d times in a day of failures", n)
+			t.Errorf("asked %d times in a day of failures, want about 100", n)
 		}
 		if longest := ec2.asked[len(ec2.asked)-1].Sub(ec2.asked[len(ec2.asked)-2]); longest != maxRefreshInterval {
-			t.Errorf("between two readings that failed there are %v", longest)
+			t.Errorf("the last two failed readings are %v apart, want %v", longest, maxRefreshInterval)
 		}
 		report := i.Sources()[0]
 		if report.Service != "ec2" || report.Region != "us-west-2" || report.Problem != "RequestLimitExceeded: too many" || report.ReadAt.After(began) || report.AgeSeconds < 24*60*60 {
-			t.Errorf("%+v", report)
+			t.Errorf("the report of a source that fails: %+v", report)
 		}
 		if n := strings.Count(log.String(), "too many"); n != 1 {
-			t.Errorf("the log tells %d times what is wrong", n)
+			t.Errorf("the log tells what is wrong %d times, want once", n)
 		}
 
 		ec2.say(instancesAt("10.0.0.3"), nil)
@@ -180,7 +180,7 @@ func TestASourceThatFailsOrHangsDoesNotKeepTheNodeFromStarting(t *testing.T) {
 		i := openWith(t, "", &log, (&answers{err: errors.New("no credentials")}).source("ec2"), hanging)
 		defer i.Close()
 		if took := time.Since(began); took != firstReadTimeout {
-			t.Errorf("the start took %v", took)
+			t.Errorf("the start took %v, want %v", took, firstReadTimeout)
 		}
 		if i.Current().listsInstances {
 			t.Error("a source that has said nothing lists instances")
@@ -188,7 +188,7 @@ func TestASourceThatFailsOrHangsDoesNotKeepTheNodeFromStarting(t *testing.T) {
 		pass(readTimeout)
 		for _, report := range i.Sources() {
 			if report.Problem == "" || !report.ReadAt.IsZero() {
-				t.Errorf("%+v", report)
+				t.Errorf("the report of a source that was never read: %+v", report)
 			}
 		}
 	})

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestOnlyNamesOfHostsAreCustomDomainNames(t *testing.T) {
+func TestOnlyHostNamesAreCustomDomainNames(t *testing.T) {
 	label63 := strings.Repeat("a", 63)
 	for _, name := range []string{
 		"orders.example.com", "Orders.EXAMPLE.com", "orders", "1.example", "xn--bcher-kva.example", "a-b.c", label63 + ".com",
@@ -21,7 +21,7 @@ func TestOnlyNamesOfHostsAreCustomDomainNames(t *testing.T) {
 		"a-0.7d67968.vpc-lattice-svcs.us-west-2.localhost", "VPC-Lattice-Svcs.us-west-2.on.aws",
 	} {
 		if DomainNameProblem(name) == "" {
-			t.Errorf("%q is taken for the name of a host", name)
+			t.Errorf("%q is accepted as a host name", name)
 		}
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestDomainsOfAName(t *testing.T) {
+func TestNameLiesInItsDomains(t *testing.T) {
 	for name, want := range map[string][]string{
 		"shop.example.com": {"shop.example.com", "example.com", "com"},
 		"localhost":        {"localhost"},

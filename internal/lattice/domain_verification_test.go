@@ -16,11 +16,11 @@ func TestVerificationCoversItsDomainAndWhatIsWithin(t *testing.T) {
 		"notexample.com": false, "com": false, "example.com.org": false, "": false,
 	} {
 		if got := d.Covers(name); got != want {
-			t.Errorf("%q is covered: %t", name, got)
+			t.Errorf("%q is covered: %t, want %t", name, got, want)
 		}
 	}
 	if IsSubdomain("example.com", "example.com") {
-		t.Error("a domain is no subdomain of itself")
+		t.Error("a domain is taken for a subdomain of itself")
 	}
 }
 

@@ -55,12 +55,12 @@ func TestOverlappingPortRangesAreNamed(t *testing.T) {
 			got = append(got, p.Field)
 		}
 		if len(got) != len(test.want) {
-			t.Errorf("%v: wrong are %v, want %v", test.list, got, test.want)
+			t.Errorf("%v: the wrong ranges are %v, want %v", test.list, got, test.want)
 			continue
 		}
 		for i := range got {
 			if got[i] != test.want[i] {
-				t.Errorf("%v: wrong are %v, want %v", test.list, got, test.want)
+				t.Errorf("%v: the wrong ranges are %v, want %v", test.list, got, test.want)
 			}
 		}
 	}

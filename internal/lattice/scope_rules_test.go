@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestRegionsHaveTheFormOfAWSs(t *testing.T) {
+func TestRegionsHaveAWSsForm(t *testing.T) {
 	for _, region := range []string{
 		"us-west-2", "ap-southeast-4", "mx-central-1", "il-central-1", "cn-northwest-1", "us-gov-east-1",
 		"us-iso-west-1", "us-isob-east-1", "us-isof-south-1", "eu-isoe-west-1", "eusc-de-east-1",
@@ -29,7 +29,7 @@ func TestAccountsAreTwelveDigits(t *testing.T) {
 		"000000000000": true, "": false, "12345678901": false, "1234567890123": false, "12345678901a": false, "١٢٣٤٥٦": false,
 	} {
 		if got := ValidAccount(account); got != want {
-			t.Errorf("%q: %t", account, got)
+			t.Errorf("%q is an account: %t, want %t", account, got, want)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func TestDecodedTargetsKnowTheirTargetGroup(t *testing.T) {
 
 func TestATargetThatIsNullIsRefused(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"members":[{"id":"10.0.0.1"},null]}`), &Targets{}); err == nil {
-		t.Error("the record was taken")
+		t.Error("a record with a target that is null was read")
 	}
 }
 

@@ -149,7 +149,7 @@ func BenchmarkScrapeOf10000TargetGroups(b *testing.B) {
 }
 
 // BenchmarkRequestsDuringScrapes has a client and a server exchange messages over the loopback while 10,000 target groups are
-// scraped, and while they are not, in turn, so that whatever else the machine does concerns both alike.
+// scraped, and while they are not, in turn, so that whatever else the machine does affects both alike.
 func BenchmarkRequestsDuringScrapes(b *testing.B) {
 	handler := newHandler(gatherGroups(groups(10_000)))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

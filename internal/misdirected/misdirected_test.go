@@ -87,12 +87,12 @@ func TestWhatAClientSentDoesNotFillTheResponse(t *testing.T) {
 	res := answer(request("GET", "/", strings.Repeat("a", 5000)))
 	body, err := io.ReadAll(res.Body)
 	if err != nil || len(body) > 1000 {
-		t.Errorf("%d bytes, %v", len(body), err)
+		t.Errorf("the response has %d bytes, %v; want at most 1000", len(body), err)
 	}
 }
 
 func TestResponseToHeadHasNoBody(t *testing.T) {
 	if body, err := io.ReadAll(answer(request("HEAD", "/bucket", "s3")).Body); err != nil || len(body) > 0 {
-		t.Errorf("%q, %v", body, err)
+		t.Errorf("the response to HEAD has the body %q, %v; want none", body, err)
 	}
 }

@@ -193,7 +193,7 @@ func TestExportAndImportBringBackEveryRecordOfANetworkWithOneOfEverything(t *tes
 	}
 }
 
-func TestBackupAndRestoreBringBackAllInItsOrder(t *testing.T) {
+func TestBackupAndRestoreBringBackEverythingInOrder(t *testing.T) {
 	first, second := open(t), open(t)
 	first.furnish()
 	want, kinds := first.records(anyKind)

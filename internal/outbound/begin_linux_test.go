@@ -63,7 +63,7 @@ func TestOnlyNamesOfStoresAndZonesMakeAConnectionWait(t *testing.T) {
 		"10.0.0.2:2379": true, "10.0.0.2:2380": false, "10.0.0.2:80": false, "[fe80::1%eth0]:80": true, "[fd00::1]:80": false,
 	} {
 		if got := d.Waits(netip.MustParseAddrPort(address)); got != want {
-			t.Errorf("%s waits: %t", address, got)
+			t.Errorf("%s waits: %t, want %t", address, got, want)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func interfaceAddress(t *testing.T) netip.Addr {
 	return netip.Addr{}
 }
 
-// isRefused reports whether the dialer refuses an address. It does not connect to the address.
+// isRefused reports whether the dialer refuses an address, rather than try to connect.
 func isRefused(t *testing.T, d *Dialer, address netip.AddrPort) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -41,7 +41,7 @@ func isRefused(t *testing.T, d *Dialer, address netip.AddrPort) bool {
 	return refused
 }
 
-// listenAt listens at an address and returns the port.
+// listenAt listens at an address and returns it, with the port that it got.
 func listenAt(t *testing.T, address string) net.Addr {
 	t.Helper()
 	listener, err := net.Listen("tcp", address)

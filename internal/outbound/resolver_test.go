@@ -147,7 +147,7 @@ func TestServersAreAskedInTurnUntilOneAnswers(t *testing.T) {
 	}
 	_, err := lookedUp(t, r, "ip4", broken.address)
 	if err == nil || !strings.Contains(err.Error(), broken.address.String()) || !strings.Contains(err.Error(), "SERVFAIL") {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v, want one with SERVFAIL and the server's address", err)
 	}
 }
 

@@ -37,7 +37,7 @@ func TestErrorsNameWhatIsWrongWithAPolicy(t *testing.T) {
 	}
 }
 
-func TestRequirementsOfAuthPolicies(t *testing.T) {
+func TestAuthPoliciesMustMeetTheirRequirements(t *testing.T) {
 	auth := Requirements{Principal: true, ActionPrefixes: []string{"vpc-lattice-svcs:"}, ResourcePrefix: "arn:aws:vpc-lattice:", Resource: true}
 	statement := func(rest string) string {
 		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` + rest + `}]}`

@@ -205,7 +205,7 @@ func FuzzEvaluateAgainstNaive(f *testing.F) {
 	})
 }
 
-// compareWithNaive makes a policy and a request of bytes and asks both evaluators.
+// compareWithNaive makes a policy and a request from bytes and asks both evaluators.
 func compareWithNaive(t *testing.T, data []byte) (outcome Outcome) {
 	t.Helper()
 	g := &generator{data}
@@ -282,7 +282,7 @@ func FuzzParse(f *testing.F) {
 		d, err := Parse(text)
 		if err != nil {
 			if d != nil {
-				t.Error("a document beside an error")
+				t.Error("Parse returns a document together with an error")
 			}
 			return
 		}

@@ -14,8 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// naive is a second evaluator. It is written from IAM's documentation with nothing of the first: it works on JSON as
-// decoded, replaces variables before it compares, turns patterns into regular expressions, and collects all values first.
+// naive is a second evaluator, written from IAM's documentation. It shares nothing with the first: it works on decoded JSON,
+// replaces variables before it compares, turns patterns into regular expressions, and collects all values first.
 type naive struct {
 	caller Caller
 	action string

@@ -148,7 +148,7 @@ func TestOpenDirectoryFollowsTheFileAndAdmitsEverybodyElse(t *testing.T) {
 	}
 }
 
-func TestRolesInACredentialsFile(t *testing.T) {
+func TestMalformedRolesInACredentialsFileAreRefused(t *testing.T) {
 	const trust = "trellis_trust_policy = " + `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}]}` + "\n"
 	for name, tc := range map[string]struct{ text, want string }{
 		"keys":                {"[a]\n" + trust + "aws_access_key_id = A\naws_secret_access_key = s\n", "a section with a trust policy is a role, which has no keys"},

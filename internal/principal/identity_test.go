@@ -23,7 +23,7 @@ func TestTargetsAreToldWhoHasSigned(t *testing.T) {
 		{session, "Principal=arn:aws:sts::111122223333:assumed-role/web/i-1; PrincipalOrgID=o-a1b2c3d4e5; PrincipalOrgPaths=o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/; SessionName=i-1",
 			`principal=arn:aws:sts::111122223333:assumed-role/web/i-1;principalorgid=o-a1b2c3d4e5;principalorgpath=o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/;Cost Centre=;list=a\;b;team=blue`},
 	} {
-		for range 2 { // As it is made by hand, and as it is when what follows has been derived.
+		for range 2 { // First as made by hand, then with the members that derive fills in.
 			if got := string(test.p.LatticeIdentity(false)); got != test.identity {
 				t.Errorf("without a policy the identity is %q, want %q", got, test.identity)
 			}

@@ -72,7 +72,7 @@ func TestPrincipalWithoutPolicyMayDoNothing(t *testing.T) {
 	}
 	p, _ := c.Principal("AKIDREADER")
 	if got := outcomeFor(p, "vpc-lattice:GetService"); got != policy.ImplicitDeny {
-		t.Errorf("outcome %d", got)
+		t.Errorf("outcome %d, want an implicit deny", got)
 	}
 }
 
@@ -148,7 +148,7 @@ func TestPolicyFileIsReadAgainAfterAChange(t *testing.T) {
 		t.Errorf("with a broken file the outcome is %d, the problem %v, the log %s", got, c.Problem(), log.String())
 	}
 	if outcome(); strings.Count(log.String(), "cannot be read") != 1 {
-		t.Errorf("a problem is told more than once: %s", log.String())
+		t.Errorf("the problem is logged more than once: %s", log.String())
 	}
 	write("policy.json", denySecrets, now.Add(2*time.Second))
 	if got := outcome(); got != policy.ExplicitDeny || c.Problem() != nil {

@@ -29,7 +29,7 @@ func TestAdviceDependsOnWhatTheSystemFinds(t *testing.T) {
 	}
 }
 
-func TestServersOfResolvConf(t *testing.T) {
+func TestNameserversAreReadFromResolvConf(t *testing.T) {
 	text := "# nameserver 9.9.9.9\nnameserver 10.0.0.1\nsearch x\nnameserver fe80::1%eth0\nnameserver bad\nnameserver 10.0.0.2\nnameserver 10.0.0.3\n"
 	got := nameservers(strings.NewReader(text))
 	want := []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr("10.0.0.2")}

@@ -57,7 +57,7 @@ func TestMarksThatDoNotMatchAreAnError(t *testing.T) {
 		beginMark + "a\n" + beginMark + "b\n" + endMark + "\n",
 	} {
 		if _, err := parseHosts([]byte(text)); err == nil {
-			t.Errorf("%q is taken", text)
+			t.Errorf("%q is read, want an error", text)
 		}
 	}
 }
@@ -76,7 +76,7 @@ func TestNamesThatCouldDamageTheFileAreLeftOut(t *testing.T) {
 		t.Errorf("the lines are %q, want %q", lines, want)
 	}
 	if len(left) != 4 {
-		t.Errorf("left out: %v", left)
+		t.Errorf("the names left out are %v, want four", left)
 	}
 }
 

@@ -97,7 +97,7 @@ func TestAnAuthPolicyMayComeBeforeWhatItIsAttachedTo(t *testing.T) {
 		w.defaultRule("svc-1", "listener-1", &shape.RuleAction{FixedResponse: &shape.FixedResponseAction{StatusCode: new(int32(404))}}))
 	verdict := w.Ports()[0].Lookup([]byte("svc-1.lattice.test")).Authorize(getArrival("/"))
 	if verdict.Outcome != policy.ExplicitDeny || verdict.Layer != policy.Network {
-		t.Errorf("%+v", verdict)
+		t.Errorf("the verdict is %+v, want an explicit deny by the network", verdict)
 	}
 }
 
@@ -146,7 +146,7 @@ func TestPoliciesSeeTheWholeRequest(t *testing.T) {
 			w, _, _ := guardedWorld(t, shape.AuthTypeAwsIam, shape.AuthTypeNone, shape.ListenerProtocolHttp)
 			w.put(w.authPolicy("svc-1", "Allow", `,"Condition":{"StringEquals":{"`+key+`":"`+test.value+`"}}`))
 			if verdict := asked(w).Authorize(arrival()); verdict.Allowed() != test.allowed {
-				t.Errorf("%s %q: %+v", key, test.value, verdict)
+				t.Errorf("%s %q: the verdict is %+v, want it allowed: %t", key, test.value, verdict, test.allowed)
 			}
 		}
 	}
@@ -164,6 +164,6 @@ func TestPoliciesSeeAPassedThroughConnectionAsConnect(t *testing.T) {
 	}
 	w.put(w.authPolicy("svc-1", "Allow", `,"Condition":{"NumericEquals":{"vpc-lattice-svcs:Port":"443"},"Null":{"vpc-lattice-svcs:RequestPath":"true"}}`))
 	if verdict := asked(w).Authorize(arrival); !verdict.Allowed() {
-		t.Errorf("%+v", verdict)
+		t.Errorf("the verdict is %+v, want it allowed", verdict)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"trellis/internal/shape"
 )
 
-func TestHostNames(t *testing.T) {
+func TestHostLeadsToTheServiceThatHasTheName(t *testing.T) {
 	w := newWorld(t)
 	w.storefront("tg-1")
 	long := w.service("svc-2")

@@ -301,7 +301,7 @@ func TestPrivateNameIsNotSeenWhereItHidesTheResourceItself(t *testing.T) {
 	for target, want := range map[string]bool{"db.example.com": false, "primary.db.example.com": false, "db.example.org": true} {
 		w.put(w.configuration(&shape.ResourceConfigurationDefinition{DnsResource: &shape.DnsResource{DomainName: &target}}, "80"))
 		if _, got := w.ResourceName("db.example.com", netip.MustParseAddr("10.9.0.1")); got != want {
-			t.Errorf("a resource at %s: the private name is seen: %t", target, got)
+			t.Errorf("a resource at %s: the private name is seen: %t, want %t", target, got, want)
 		}
 	}
 	// AWS's zone of a group has the domain of the group, and so hides more.
@@ -312,7 +312,7 @@ func TestPrivateNameIsNotSeenWhereItHidesTheResourceItself(t *testing.T) {
 		child.Type, child.GroupID = shape.ResourceConfigurationTypeChild, group.ID
 		w.put(group, child)
 		if _, got := w.ResourceName("db.example.com", netip.MustParseAddr("10.9.0.1")); got != want {
-			t.Errorf("a child at %s: the private name is seen: %t", target, got)
+			t.Errorf("a child at %s: the private name is seen: %t, want %t", target, got, want)
 		}
 	}
 }

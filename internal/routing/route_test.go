@@ -7,7 +7,7 @@ import (
 	"trellis/internal/shape"
 )
 
-func TestRuleConditions(t *testing.T) {
+func TestRulesMatchByTheirConditions(t *testing.T) {
 	sensitive := func(m *shape.HttpMatch) *shape.HttpMatch { m.PathMatch.CaseSensitive = new(true); return m }
 	insensitive := func(m *shape.HttpMatch) *shape.HttpMatch { m.PathMatch.CaseSensitive = new(false); return m }
 	headers := func(matches ...shape.HeaderMatch) *shape.HttpMatch { return &shape.HttpMatch{HeaderMatches: matches} }

@@ -38,7 +38,7 @@ func (l headerLines) Header(name string, from int) ([]byte, int) {
 	return nil, -1
 }
 
-// BenchmarkRequest is all that routing does for a request.
+// BenchmarkRequest measures all that routing does for a request.
 func BenchmarkRequest(b *testing.B) {
 	w, request := tenRules(b)
 	port := w.Ports()[0]

@@ -38,8 +38,8 @@ type outcome struct {
 	Table Table               `json:"table"`
 }
 
-// TestTables compiles each testdata/NAME.in.json and compares with NAME.table.json. The folder is the table of cases.
-func TestTables(t *testing.T) {
+// TestStoriesCompileToTheirTables compiles each testdata/NAME.in.json and compares the outcome with NAME.table.json.
+func TestStoriesCompileToTheirTables(t *testing.T) {
 	inputs, err := filepath.Glob("testdata/*.in.json")
 	if err != nil || len(inputs) == 0 {
 		t.Fatalf("no cases: %v", err)

@@ -41,8 +41,8 @@ type vector struct {
 	OmitSessionToken bool
 }
 
-// readVector returns the request that a text of the suite is, and its body. Lines that go on are joined, as a receiver may do it
-// that takes them at all (RFC 9112 5.2); the data plane does not.
+// readVector parses a text of the suite into a request and its body. It joins folded lines, as a receiver that takes them at all
+// may do (RFC 9112 5.2); the data plane does not take them.
 func readVector(text string) (r *Request, body string) {
 	head, body, _ := strings.Cut(text, "\n\n")
 	first, rest, _ := strings.Cut(head, "\n")
@@ -62,8 +62,8 @@ func readVector(text string) (r *Request, body string) {
 
 const vectorSecret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
-// The whole suite, in the form in which each request was signed. Services never see its like: they take signatures for
-// vpc-lattice-svcs alone, of requests with unsigned payloads, and of this century's third decade.
+// The whole suite, each request in the form in which it was signed. Services accept no such signatures: they take recent ones,
+// for vpc-lattice-svcs alone, over unsigned payloads.
 func TestPublishedVectorsVerify(t *testing.T) {
 	text, err := os.ReadFile("testdata/signing-test-suite.json")
 	if err != nil {
@@ -101,7 +101,7 @@ func TestPublishedVectorsVerify(t *testing.T) {
 				t.Errorf("%s: the signature is %+v", tc.Name, s)
 			}
 			var v Verifier
-			// Twice: with a key that is derived, and with the same that is remembered.
+			// Twice: with a derived key, then with the same one as it is remembered.
 			for range 2 {
 				if !v.Verify(r, s, vectorSecret, hashOf(body), form) {
 					canonical := s.AppendCanonicalRequest(nil, r, hashOf(body), form)
@@ -115,7 +115,7 @@ func TestPublishedVectorsVerify(t *testing.T) {
 	}
 	// 41 requests of SigV4 are signed in headers and 38 in the query, and of SigV4A 38 in both.
 	if count[HMAC] != 79 || count[ECDSA] != 76 {
-		t.Errorf("%v signatures were verified", count)
+		t.Errorf("%v signatures were verified, want 79 of SigV4 and 76 of SigV4A", count)
 	}
 }
 
@@ -194,7 +194,7 @@ func TestFormOfASignatureIsCheckedByName(t *testing.T) {
 	}
 }
 
-func TestPlaceOfASignature(t *testing.T) {
+func TestSignatureIsFoundInTheHeaderBeforeTheQuery(t *testing.T) {
 	for _, tc := range []struct {
 		authorization, query string
 		want                 Place
@@ -256,7 +256,7 @@ func TestSignatureHasOneForm(t *testing.T) {
 	}
 	for name, changed := range map[string]string{
 		"capitals":    strings.ToUpper(s.Hex),
-		"a rest":      s.Hex + "00",
+		"more bytes":  s.Hex + "00",
 		"no digits":   "zz" + s.Hex[2:],
 		"odd":         s.Hex[1:],
 		"none at all": "",
@@ -268,9 +268,9 @@ func TestSignatureHasOneForm(t *testing.T) {
 	}
 }
 
-func TestCookiesThatHTTP2SplitsAreOne(t *testing.T) {
+func TestCookiesThatHTTP2SplitsAreJoined(t *testing.T) {
 	r := request("GET", "/", lines{{"Cookie", "a=1"}, {"Cookie", "b=2"}})
 	if got := appendHeader(nil, r, "cookie"); !bytes.Equal(got, []byte("a=1; b=2")) {
-		t.Errorf("the value is %q", got)
+		t.Errorf("the value is %q, want a=1; b=2", got)
 	}
 }

@@ -69,7 +69,7 @@ type world struct {
 	audit      *audit.Log
 }
 
-// as is an Authenticator that believes the request whose key it is signed with.
+// as is an Authenticator that takes the access key id in the header X-Key for the caller's.
 type as struct{ principals *principal.Directory }
 
 func (a as) Authenticate(r *http.Request, _ func() ([]byte, error)) (api.Caller, error) {
@@ -157,11 +157,11 @@ func TestRoleIsAssumedWithTagsByThoseItTrusts(t *testing.T) {
 		t.Fatalf("answered %d %+v", status, out)
 	}
 	if life := got.Credentials.Expiration.Sub(before); life < 898*time.Second || life > 960*time.Second {
-		t.Errorf("the credentials live for %s", life)
+		t.Errorf("the credentials live for %s, want 900 s", life)
 	}
 	p, ok := w.principals.Principal(got.Credentials.AccessKeyID)
 	if ok && p.Expires.Sub(p.Issued) != 900*time.Second {
-		t.Errorf("the credentials were given %s, and end %s", p.Issued, p.Expires)
+		t.Errorf("the credentials were issued at %s and end at %s, want 900 s between", p.Issued, p.Expires)
 	}
 	if !ok || p.SecretKey != got.Credentials.SecretAccessKey || p.SessionToken != got.Credentials.SessionToken || !p.Expires.Equal(got.Credentials.Expiration) ||
 		p.RoleARN != "arn:aws:iam::444455556666:role/teams/shop" || p.Account != "444455556666" || len(p.Policies) != 1 {

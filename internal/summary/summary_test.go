@@ -40,7 +40,7 @@ func TestFirstEventIsLoggedAtOnceAndTheRestTogether(t *testing.T) {
 		s.Happened(1)
 		told()
 		if got := s.Total(); got != 8 {
-			t.Errorf("the total is %d", got)
+			t.Errorf("the total is %d, want 8", got)
 		}
 	})
 }

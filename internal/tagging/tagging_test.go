@@ -124,7 +124,7 @@ func TestTokenAnswersItsOwnQuestionOnly(t *testing.T) {
 	}
 	status, refused := ask[refusal](t, h, "GetResources", fmt.Sprintf(`{"PaginationToken": %q, "TagFilters": [{"Key": "a"}]}`, first.PaginationToken))
 	if status != 400 || refused.Code != "InvalidParameterException" {
-		t.Errorf("%d %v", status, refused)
+		t.Errorf("the token with another question is answered %d %v, want 400 InvalidParameterException", status, refused)
 	}
 }
 
@@ -164,6 +164,6 @@ func TestTagsPerPageBoundsAPage(t *testing.T) {
 		}
 	}
 	if !slices.Equal(sizes, []int{2, 2, 1}) {
-		t.Errorf("the pages have %v resources", sizes)
+		t.Errorf("the pages have %v resources, want 2, 2 and 1", sizes)
 	}
 }

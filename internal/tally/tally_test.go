@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Each time is in the bucket of either kind whose bounds hold it.
+// Each time is in that bucket of each kind whose bounds hold it.
 func TestEachTimeIsInItsBuckets(t *testing.T) {
 	for _, d := range []time.Duration{
 		-1, 0, 1, 15258, 15259, 16 * time.Microsecond, 80 * time.Microsecond, 4999999, 5 * time.Millisecond, 5000001, 10 * time.Millisecond,
@@ -37,10 +37,10 @@ func TestEachTimeIsInItsBuckets(t *testing.T) {
 			}
 		})
 		if (zero == 1) != (seconds <= ZeroThreshold()) || int(zero)+buckets != 1 {
-			t.Errorf("%v is in %d native buckets and %d times as good as none", d, buckets, zero)
+			t.Errorf("%v is in %d native buckets and %d times in the zero bucket, want one in all", d, buckets, zero)
 		}
 		if got.Count() != 1 || math.Abs(got.Sum()-seconds) > 1e-9 {
-			t.Errorf("%v makes %d times with a sum of %v", d, got.Count(), got.Sum())
+			t.Errorf("%v is counted %d times with a sum of %v s, want once", d, got.Count(), got.Sum())
 		}
 	}
 }
@@ -92,7 +92,7 @@ func TestActiveExchangesAreThoseThatHaveNotEnded(t *testing.T) {
 	shards, e := NewShards(), &Exchanges{}
 	var totals Totals
 	if e.Read(&totals) {
-		t.Error("there is something before anything was counted")
+		t.Error("there are figures before anything was counted")
 	}
 	e.Begin(shards.Here())
 	e.Begin(shards.Here())

@@ -39,7 +39,7 @@ func record() *accesslog.Record {
 	}
 }
 
-// written writes spans for people: those below the first one after it.
+// written writes spans for people, with times from the start of the first one.
 func written(spans []*tracepb.Span) string {
 	var b strings.Builder
 	first := spans[0]
@@ -73,7 +73,7 @@ func written(spans []*tracepb.Span) string {
 	return b.String()
 }
 
-// The golden file has the spans of each kind of exchange, and of connection to a resource.
+// The golden file has the spans of each kind of exchange, and of each kind of connection to a resource.
 func TestSpansFollowTheConventions(t *testing.T) {
 	want, err := os.ReadFile("testdata/spans.txt")
 	if err != nil {
@@ -192,7 +192,7 @@ func TestCollectorGetsAllSpansBeforeTheEnd(t *testing.T) {
 	stop()
 	spans := collector.Spans()
 	if f := tracer.Figures(); len(spans) != 2000 || f != (Figures{Delivered: 2000}) {
-		t.Errorf("the collector has %d spans, counted are %+v", len(spans), f)
+		t.Errorf("the collector has %d spans and the figures are %+v, want 2000 delivered", len(spans), f)
 	}
 	if path := trellistest.SpanText(spans[0], "url.path"); len(path) > 2*maxText || !strings.HasPrefix(path, "/\ufffdxxx") {
 		t.Errorf("the path is %q", path)
@@ -234,7 +234,7 @@ func TestDeadCollectorCostsSpansAlone(t *testing.T) {
 	}
 	stop()
 	if f := tracer.Figures(); f.Lost != 2*sent || f.Queued != 0 || f.Delivered != 0 || f.Failures == 0 {
-		t.Errorf("of %d spans counted are %+v", 2*sent, f)
+		t.Errorf("the figures are %+v, want all %d spans lost", f, 2*sent)
 	}
 	lines := strings.Count(log.String(), "\n")
 	if !strings.Contains(log.String(), "spans cannot be sent to the collector") || !strings.Contains(log.String(), "connection refused") || lines > 6 {
@@ -268,16 +268,16 @@ func TestSilentCollectorDelaysNobody(t *testing.T) {
 		}
 		synctest.Wait()
 		if f := tracer.Figures(); f.Queued > maxQueued || f.Queued+f.Lost != 10*maxQueued {
-			t.Errorf("of %d spans counted are %+v", 10*maxQueued, f)
+			t.Errorf("the figures are %+v, want %d spans queued or lost, at most %d of them queued", f, 10*maxQueued, maxQueued)
 		}
 		began := time.Now()
 		cancel()
 		<-ended
 		if took := time.Since(began); took > flushTimeout {
-			t.Errorf("the end took %v", took)
+			t.Errorf("the end took %v, want at most %v", took, flushTimeout)
 		}
 		if f := tracer.Figures(); f.Queued != 0 || f.Lost != 10*maxQueued {
-			t.Errorf("at the end counted are %+v", f)
+			t.Errorf("at the end the figures are %+v, want all spans lost", f)
 		}
 		if n := strings.Count(log.String(), "spans are lost: they come faster than the collector takes them"); n != 1 {
 			t.Errorf("the log tells of it %d times:\n%s", n, log.String())
@@ -296,7 +296,7 @@ func TestSpansAreDeliveredAgainOnceTheCollectorIsBack(t *testing.T) {
 	tracer.Trace(record())
 	trellistest.Await(t, func() bool { return len(collector.Spans()) == 2 }, "the collector has the later spans")
 	if f := tracer.Figures(); f.Lost != 2 {
-		t.Errorf("counted are %+v", f)
+		t.Errorf("the figures are %+v, want 2 spans lost", f)
 	}
 }
 

@@ -20,7 +20,7 @@ func TestOnlyRootsAreInstalled(t *testing.T) {
 	}
 	c, err := readCertificate(authority.PEM())
 	if err != nil || !bytes.Equal(c.pem, authority.PEM()) || len(names(c.name)) != 1 {
-		t.Errorf("%+v, %v", c, err)
+		t.Errorf("the authority is read as %+v, %v; want its PEM and a name of ours", c, err)
 	}
 	for _, text := range []string{"", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
 		if c, err := readCertificate([]byte(text)); err == nil {
@@ -32,7 +32,7 @@ func TestOnlyRootsAreInstalled(t *testing.T) {
 func TestNamesOfOthersAreLeftAlone(t *testing.T) {
 	printed := "Certificate Nickname\n\ntrellis-0123456789abcdef   C,,\ntrellis-mine   C,,\nDigiCert trellis-0123456789abcdef  C,,\ntrellis-00000000000000ff, Nov 28, 2026, trustedCertEntry,\ndebian:trellis-00000000000000fe.pem, Nov 28, 2026, trustedCertEntry,\n"
 	if got, want := names(printed), []string{"trellis-0123456789abcdef", "trellis-00000000000000ff", "debian:trellis-00000000000000fe.pem"}; !slices.Equal(got, want) {
-		t.Errorf("%q", got)
+		t.Errorf("the names are %q, want %q", got, want)
 	}
 	directory := t.TempDir()
 	for _, name := range []string{"trellis-0123456789abcdef.crt", "trellis-mine.crt", "other.crt"} {
@@ -42,7 +42,7 @@ func TestNamesOfOthersAreLeftAlone(t *testing.T) {
 	}
 	s := system{directory: directory, extension: ".crt"}
 	if got := s.ours(); len(got) != 1 || filepath.Base(got[0]) != "trellis-0123456789abcdef.crt" {
-		t.Errorf("%q", got)
+		t.Errorf("our files are %q, want trellis-0123456789abcdef.crt", got)
 	}
 }
 
@@ -58,7 +58,7 @@ func TestFailedStepDoesNotStopTheOthers(t *testing.T) {
 	err := p.Run(context.Background(), io.Discard)
 	if err == nil || !strings.HasPrefix(err.Error(), "first: false: exit status 1") || !strings.Contains(err.Error(), "fourth: echo") || !strings.Contains(err.Error(), "E: a hook exited with code 2.") ||
 		strings.Contains(err.Error(), "second") || strings.Contains(err.Error(), "fifth") {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v, want the first and the fourth step alone to fail", err)
 	}
 	if _, err := os.Stat(file); err != nil {
 		t.Error(err)
@@ -68,6 +68,6 @@ func TestFailedStepDoesNotStopTheOthers(t *testing.T) {
 	}
 	var shown strings.Builder
 	if p.Show(&shown); p.Possible() != 4 || !strings.Contains(shown.String(), "third:\n  write "+file+"-not\n  not done: it cannot be\n") {
-		t.Errorf("%s", shown.String())
+		t.Errorf("the plan is shown as\n%s\nwith %d steps that are possible, want 4, and why the third is not done", shown.String(), p.Possible())
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"trellis/internal/routing"
 )
 
-// exchanges returns entries of exchanges as they come to a service: what differs is what differs in traffic.
+// exchanges returns entries of the exchanges of one service, which differ in what differs in real traffic.
 func exchanges(n int) (list []accesslog.Entry) {
 	random := rand.New(rand.NewPCG(1, 2))
 	service := &routing.Service{Name: "orders", ARN: "arn:aws:vpc-lattice:us-west-2:111122223333:service/svc-0123456789abcdef0",
@@ -48,7 +48,7 @@ func entries(n int) (lines []byte) {
 	return lines
 }
 
-// read reads a complete stream as others read it.
+// read decompresses a complete stream as other programs do.
 func read(t *testing.T, stream []byte) []byte {
 	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(stream))
@@ -66,10 +66,10 @@ func TestStreamKeepsEntriesUnchanged(t *testing.T) {
 	lines := entries(1000)
 	stream := Compress(lines)
 	if !bytes.Equal(read(t, stream), lines) {
-		t.Error("other lines come out")
+		t.Error("the decompressed lines are not those that went in")
 	}
 	if len(stream) > len(lines)/8 {
-		t.Errorf("%d bytes are compressed to %d only", len(lines), len(stream))
+		t.Errorf("%d bytes are compressed to %d, want an eighth at most", len(lines), len(stream))
 	}
 }
 
@@ -81,14 +81,14 @@ func TestEntriesAreCompressedAsTheirLinesAre(t *testing.T) {
 	c.flush()
 	lines := entries(1000)
 	if !bytes.Equal(read(t, append(c.out, c.sum.end()...)), lines) {
-		t.Error("other lines come out")
+		t.Error("the decompressed lines are not those that went in")
 	}
 	if stream := Compress(lines); len(c.out) > len(stream) {
-		t.Errorf("they take %d bytes, and their lines %d", len(c.out), len(stream))
+		t.Errorf("the entries take %d bytes, and their lines %d; want no more than the lines", len(c.out), len(stream))
 	}
 }
 
-// FuzzEntries has other programs read what entries are compressed to, of which each byte changes something.
+// FuzzEntries decompresses entries as other programs do. Each byte of changes changes something in the next entry.
 func FuzzEntries(f *testing.F) {
 	f.Add([]byte("aaaabcdefghijklmnopqrstuvwxyz"), "/orders/1", []byte("\xff\n\"x"))
 	f.Add([]byte{0, 0, 1, 0, 5, 0, 23, 9, 0, 19, 0}, strings.Repeat("/long", 7000), []byte(nil))
@@ -167,7 +167,7 @@ func FuzzEntries(f *testing.F) {
 		}
 		c.flush()
 		if len(changes) > 0 && !bytes.Equal(read(t, append(c.out, c.sum.end()...)), want) {
-			t.Fatal("other lines come out")
+			t.Fatal("the decompressed lines are not those that went in")
 		}
 	})
 }
@@ -199,7 +199,7 @@ func TestStreamCanBeReadAsFarAsItWasFlushed(t *testing.T) {
 	}
 }
 
-// FuzzCompress has other programs read what any lines are compressed to.
+// FuzzCompress decompresses any lines as other programs do.
 func FuzzCompress(f *testing.F) {
 	f.Add([]byte(`{"a":1,"b":"x"}`), []byte(`{"a":22,"c":"y"}`), 3, uint8(2))
 	f.Add([]byte(`,"`), []byte(`,"`), 1, uint8(0))
@@ -236,7 +236,7 @@ func TestLongLinesAreCompressed(t *testing.T) {
 		line := `{"path":"` + strings.Repeat("x", length) + `"}` + "\n"
 		lines := []byte(line + line + `{"path":"` + strings.Repeat("y", length) + `"}` + "\n" + line)
 		if !bytes.Equal(read(t, Compress(lines)), lines) {
-			t.Errorf("lines of %d bytes come out otherwise", length)
+			t.Errorf("the decompressed lines of %d bytes are not those that went in", length)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func TestWatchersSeeExchangesWithinASecond(t *testing.T) {
 		q.Write(&accesslog.Record{Start: began, Method: []byte("GET"), Path: []byte("/x"), Status: 502, Problem: fmt.Errorf("refused")})
 		line := <-watch.Lines
 		if took := time.Since(began); took > time.Second {
-			t.Errorf("the line came after %v", took)
+			t.Errorf("the line came after %v, want within a second", took)
 		}
 		var fields struct {
 			RequestPath, Problem string
@@ -65,7 +65,7 @@ func TestSlowWatchersMissLinesAndLearnHowMany(t *testing.T) {
 	}
 }
 
-// held returns how much memory records have, whether used or not.
+// held returns how much memory records hold, used or not.
 func (r *records) held() int {
 	return cap(r.room.Text) + cap(r.entries)*int(unsafe.Sizeof(entry{})) + cap(r.room.Callers)*int(unsafe.Sizeof(accesslog.Caller{}))
 }
@@ -135,7 +135,7 @@ func TestDestinationLearnsOfDroppedEntries(t *testing.T) {
 	}
 }
 
-func TestWriteOfARecordAllocatesNothing(t *testing.T) {
+func TestWritingARecordAllocatesNothing(t *testing.T) {
 	q := NewQueue(Config{})
 	r := &accesslog.Record{Start: time.Now(), Method: []byte("GET"), Path: []byte("/"), Status: 200}
 	for range 200 {
@@ -147,7 +147,7 @@ func TestWriteOfARecordAllocatesNothing(t *testing.T) {
 	}
 	q.deliver()
 	if n := testing.AllocsPerRun(50, func() { q.Write(r) }); n != 0 {
-		t.Errorf("a record takes %v allocations", n)
+		t.Errorf("a record takes %v allocations, want none", n)
 	}
 }
 
@@ -162,7 +162,7 @@ func TestLastFailuresOfEachServiceAreRemembered(t *testing.T) {
 		}
 		all := func(*Failure) bool { return true }
 		fail(service(1), accesslog.TargetConnectionError, "/first")
-		// Many denials of a second, of which a few are remembered, drive out no failures of targets.
+		// Of many denials in one second a few are remembered; they displace no failure of a target.
 		for range 10 * rememberedFailures {
 			fail(service(1), accesslog.ClientAccessDenied, strings.Repeat("/long", 1000))
 		}
@@ -175,7 +175,7 @@ func TestLastFailuresOfEachServiceAreRemembered(t *testing.T) {
 		}
 		last := q.LastFailures(1000, func(f *Failure) bool { return f.Reason == accesslog.TargetConnectionError })
 		if len(last) != 1 || last[0].Path != "/first" || last[0].Problem != "why" || last[0].ServiceName != "the-1" {
-			t.Errorf("of the target's failure is remembered %+v", last)
+			t.Errorf("the target's failure is remembered as %+v", last)
 		}
 		time.Sleep(2 * time.Second)
 		fail(service(1), accesslog.ClientAccessDenied, "/later")
@@ -187,7 +187,7 @@ func TestLastFailuresOfEachServiceAreRemembered(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		if len(q.rings) != rememberedServices {
-			t.Errorf("failures of %d services are remembered", len(q.rings))
+			t.Errorf("failures of %d services are remembered, want %d", len(q.rings), rememberedServices)
 		}
 		if got := q.LastFailures(1000, func(f *Failure) bool { return f.Path == "/first" }); len(got) != 0 {
 			t.Errorf("the oldest has not made room: %+v", got)

@@ -236,7 +236,7 @@ func TestProcessThatEndsLeavesWhatItCannotDeliver(t *testing.T) {
 	trellistest.Await(t, func() bool { return sink.taken("als-1") == "{\"n\":1}\n" }, "the next process delivers it")
 }
 
-func TestOldestBatchesGoBeyondTheBoundAndARecordTakesTheirPlace(t *testing.T) {
+func TestOldestBatchesMakeRoomAtTheBoundAndARecordTakesTheirPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := newTaker(200, time.Hour)
 		sink.setDown("als-1", true)
@@ -253,7 +253,7 @@ func TestOldestBatchesGoBeyondTheBoundAndARecordTakesTheirPlace(t *testing.T) {
 		}
 		lost := s.lost.Load()
 		if lost == 0 {
-			t.Fatal("nothing is lost, and the spool has no more than 1000 bytes")
+			t.Fatal("no entry is lost, although 100 do not fit into 1000 bytes")
 		}
 		sink.setDown("als-1", false)
 		time.Sleep(time.Minute)
@@ -307,13 +307,13 @@ func TestMemoryIsBoundedWhileDestinationsAreDown(t *testing.T) {
 			for i := range q.buffers {
 				held += q.buffers[i].records.held() + q.buffers[i].emptied.held()
 			}
-			// A batch of less than a record's length is a record of lost entries, of which each destination has few.
+			// A batch shorter than one entry only tells of lost ones; each destination has few of those.
 			if held > 1<<20 || s.bytes > maxBytes+100*maxHoleBytes || batches > maxBytes/1000+100 {
 				t.Fatalf("in round %d %d bytes are in memory, and %d bytes in %d batches on the disk", round, held, s.bytes, batches)
 			}
 		}
 		if s.lost.Load() == 0 {
-			t.Error("nothing was lost, so that nothing was bounded")
+			t.Error("no entry was lost, so the bounds were never reached")
 		}
 		s.Close()
 	})
@@ -338,11 +338,11 @@ func TestDestinationThatIsDownDelaysNoOther(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		if got := strings.Count(sink.taken("als-up"), "\n"); got < 57 {
-			t.Errorf("after 60 seconds the destination that is up has %d entries", got)
+			t.Errorf("after 60 seconds the destination that is up has %d entries, want 57 or more", got)
 		}
 		// Half a second, a second, and so on: with half of each at random.
 		if n := sink.attempted("als-down-0"); n < 5 || n > 12 {
-			t.Errorf("%d attempts were made in a minute at a destination that is down", n)
+			t.Errorf("%d attempts were made in a minute at a destination that is down, want 5 to 12", n)
 		}
 		s.Close()
 	})
@@ -420,7 +420,7 @@ func TestFileWhoseEndCouldNotBeWrittenIsDeliveredWhole(t *testing.T) {
 	s.Close()
 	delivered := files(t, dir, ObjectSuffix)
 	if len(delivered) != 1 {
-		t.Fatalf("delivered are %v", delivered)
+		t.Fatalf("the delivered files are %v, want one", delivered)
 	}
 	if got := linesOf(t, filepath.Join(dir, delivered[0])); !slices.Equal(got, []string{`{"n":1}`}) {
 		t.Errorf("the file has %v", got)

@@ -114,7 +114,7 @@ func TestContentTypeDecidesWhetherABodyIsTextOrBase64(t *testing.T) {
 
 func TestHeaderBytesThatAreNotUTF8AreLatin1(t *testing.T) {
 	if got := text("caf\xe9"); got != "café" {
-		t.Errorf("it is %q", got)
+		t.Errorf("the text is %q, want café", got)
 	}
 }
 
@@ -162,12 +162,12 @@ func TestErrorNamesWhatIsWrongWithAResponse(t *testing.T) {
 	} {
 		_, err := ReadResponse([]byte(payload), "")
 		if invalid, ok := errors.AsType[*InvalidResponseError](err); !ok || invalid.Problem != want {
-			t.Errorf("%s: %v", payload, err)
+			t.Errorf("%s: %v, want %s", payload, err, want)
 		}
 	}
 	_, err := ReadResponse([]byte(`{"statusCode":200,"isBase64Encoded":true,"body":"not base64"}`), "")
 	if _, ok := errors.AsType[*InvalidBodyError](err); !ok {
-		t.Errorf("the error is %v", err)
+		t.Errorf("the error is %v, want an InvalidBodyError", err)
 	}
 }
 

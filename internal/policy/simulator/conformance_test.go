@@ -6,7 +6,7 @@ import (
 
 const conformance = "../testdata/conformance"
 
-func TestConformanceTable(t *testing.T) {
+func TestPoliciesDecideAsTheConformanceTableSays(t *testing.T) {
 	cases, err := readCases(conformance)
 	if err != nil {
 		t.Fatal(err)

@@ -90,7 +90,7 @@ func TestEachServiceOfAWSMayHaveAnEndpointOfItsOwn(t *testing.T) {
 		t.Setenv("AWS_ENDPOINT_URL_"+service, server.URL)
 	}
 	sink := against(t, func(_ http.ResponseWriter, r *http.Request) {
-		t.Errorf("a request comes to the endpoint of all services: %s", r.URL)
+		t.Errorf("a request comes to the endpoint for all services, want each at its own: %s", r.URL)
 	})
 	for destination, arn := range map[lattice.LogDestination]string{
 		lattice.DestinationBucket:         "arn:aws:s3:::bucket",
@@ -108,7 +108,7 @@ func TestEachServiceOfAWSMayHaveAnEndpointOfItsOwn(t *testing.T) {
 	}
 	slices.Sort(services)
 	if !slices.Equal(services, []string{"CLOUDWATCH_LOGS", "FIREHOSE", "S3"}) {
-		t.Errorf("asked are the endpoints of %v", services)
+		t.Errorf("requests came to the endpoints of %v, want all three", services)
 	}
 }
 
@@ -120,7 +120,7 @@ func TestErrorsSayWhatHelps(t *testing.T) {
 	})
 	_, _, err := sink.Deliver(t.Context(), batchTo(t, lattice.DestinationBucket, "arn:aws:s3:::bucket", "one"))
 	if err == nil || !strings.Contains(err.Error(), "create the bucket") {
-		t.Errorf("the error is %v", err)
+		t.Errorf("the error is %v, want one that says to create the bucket", err)
 	}
 }
 
@@ -130,16 +130,16 @@ func TestEventsAreInOrderOfTimeAndWithinADay(t *testing.T) {
 		[]byte(`{"lostEntries":7,"from":"2026-01-03T11:00:00Z","to":"2026-01-03T12:00:00Z","problem":"the spool was full"}`),
 		[]byte(`{"userAgent":"\"startTime\":\"2020-01-01T00:00:00Z\"","startTime":"2026-01-02T00:00:03Z"}`)}, time.Now())
 	if len(requests) != 2 || len(requests[0]) != 3 || len(requests[1]) != 1 {
-		t.Fatalf("the requests are %v", requests)
+		t.Fatalf("the requests are %v, want one of three events and one of one", requests)
 	}
 	for i := 1; i < 3; i++ {
 		if *requests[0][i].Timestamp < *requests[0][i-1].Timestamp {
-			t.Errorf("event %d is before the one before it", i)
+			t.Errorf("event %d is earlier than the one before it", i)
 		}
 	}
 }
 
-// Events that are two days apart take two requests.
+// Two events two days apart take two requests, of which the second one fails.
 func TestEventsThatCloudWatchLogsHasTakenAreNotLeft(t *testing.T) {
 	requests := 0
 	sink := against(t, func(w http.ResponseWriter, r *http.Request) {
@@ -154,7 +154,7 @@ func TestEventsThatCloudWatchLogsHasTakenAreNotLeft(t *testing.T) {
 	const taken, left = `{"startTime":"2026-01-02T00:00:00Z"}`, `{"startTime":"2026-01-04T00:00:00Z"}`
 	rest, refused, err := sink.Deliver(t.Context(), batchTo(t, lattice.DestinationLogGroup, "arn:aws:logs:us-west-2:111122223333:log-group:orders:*", left, taken))
 	if string(rest) != left+"\n" || refused != 1 || err == nil {
-		t.Errorf("%q is left, %d are refused, and the error is %v", rest, refused, err)
+		t.Errorf("%q is left, %d are refused, and the error is %v; want the later entry, 1 and an error", rest, refused, err)
 	}
 }
 
