@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"trellis/internal/lattice"
+	"trellis/test/trellistest"
 )
 
 // interfaceAddress returns an address of this machine other than the loopback's.
@@ -44,9 +45,14 @@ func isRefused(t *testing.T, d *Dialer, address netip.AddrPort) bool {
 // listenAt listens at an address and returns it, with the port that it got.
 func listenAt(t *testing.T, address string) net.Addr {
 	t.Helper()
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trellistest.NeedAddress(t, host)
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
 	return listener.Addr()

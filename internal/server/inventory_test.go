@@ -186,11 +186,7 @@ func TestPortsOfOneAddressAreSeparateTargets(t *testing.T) {
 }
 
 func TestTargetsHaveTheAddressTypeOfTheirGroup(t *testing.T) {
-	if listener, err := net.Listen("tcp", "[::1]:0"); err != nil {
-		t.Skip("this machine has no IPv6")
-	} else {
-		listener.Close()
-	}
+	trellistest.NeedAddress(t, "::1")
 	for _, test := range []struct {
 		addressType  types.IpAddressType
 		right, wrong string
