@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"trellis/test/trellistest"
 )
 
 func open(t *testing.T, cfg Config) *Log {
@@ -155,8 +157,9 @@ func TestFileThatCannotBeRotatedKeepsGrowing(t *testing.T) {
 
 // broken fails to write while it is broken.
 type broken struct {
-	mu     sync.Mutex
-	broken bool
+	mu       sync.Mutex
+	broken   bool
+	failures int
 	bytes.Buffer
 }
 
@@ -164,6 +167,7 @@ func (b *broken) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.broken {
+		b.failures++
 		return 0, errors.New("no space left")
 	}
 	return b.Buffer.Write(p)
@@ -173,7 +177,16 @@ func TestFullDiskIsLoggedOnceAndDoesNotStopCalls(t *testing.T) {
 	out := &broken{broken: true}
 	var log bytes.Buffer
 	l := open(t, Config{Out: out, Log: slog.New(slog.NewTextHandler(&log, nil))})
-	for range 3000 {
+	const failing, more = 3, 3 * queueLength
+	for n := range failing { // Each is a batch of its own.
+		l.Record(Entry{})
+		trellistest.Await(t, func() bool {
+			out.mu.Lock()
+			defer out.mu.Unlock()
+			return out.failures > n
+		}, "write %d has failed", n)
+	}
+	for range more { // More than may wait to be written.
 		l.Record(Entry{})
 	}
 	out.mu.Lock()
@@ -181,8 +194,12 @@ func TestFullDiskIsLoggedOnceAndDoesNotStopCalls(t *testing.T) {
 	out.mu.Unlock()
 	l.Record(Entry{})
 	shut(t, l)
-	if n := strings.Count(log.String(), "cannot be written"); n > 1 {
-		t.Errorf("the full disk is logged %d times, want once at most", n)
+	if n := strings.Count(log.String(), "cannot be written"); n != 1 {
+		t.Errorf("the full disk is logged %d times, want once", n)
+	}
+	lost := failing + more + 1 - strings.Count(out.String(), "\n")
+	if end := fmt.Sprintf("can be written again\" lost=%d\n", lost); strings.Count(log.String(), end) != 1 {
+		t.Errorf("the log says %s; want once that %d entries are lost", log.String(), lost)
 	}
 }
 
