@@ -318,9 +318,14 @@ func TestStatusCodeCountsOnceTheBodyHasStarted(t *testing.T) {
 
 func TestLackOfFileDescriptorsIsNotTheTargetsFault(t *testing.T) {
 	for _, err := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
-		failed := failure(t.Context(), "connecting", &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", err)})
-		if _, isUnmade := errors.AsType[*UnmadeError](failed); !isUnmade {
-			t.Errorf("%v counts against the target", failed)
+		dialling := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", err)}
+		for way, got := range map[string]error{
+			"on a goroutine": failure(t.Context(), connecting, dialling),
+			"polled":         failed(connecting, dialling).err,
+		} {
+			if _, isUnmade := errors.AsType[*UnmadeError](got); !isUnmade {
+				t.Errorf("%s: %v counts against the target", way, got)
+			}
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package health
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -43,6 +42,12 @@ func newPolled(t *testing.T) *polled {
 	return p
 }
 
+// polledError is the error of an outcome, with the text that a report shows.
+type polledError struct{ *outcome }
+
+func (e *polledError) Error() string { return e.failure() }
+func (e *polledError) Unwrap() error { return e.err }
+
 // askPolled asks a target with a poller, if the probe is of a kind that a poller carries out.
 func askPolled(t *testing.T, probe Probe) (Answer, error) {
 	t.Helper()
@@ -62,7 +67,7 @@ func askPolled(t *testing.T, probe Probe) (Answer, error) {
 		p.set(end)
 	}
 	if p.outcome.err != nil {
-		return Answer{}, errors.New(p.outcome.failure())
+		return Answer{}, &polledError{p.outcome}
 	}
 	return Answer{StatusCode: p.outcome.status, Body: p.body}, nil
 }
