@@ -314,6 +314,17 @@ func (c *client) atEnd() {
 	}
 }
 
+// expectEnd checks that the other side ends a connection, in order or by a reset, and sends nothing before. It fails the test if
+// the connection lasts until the test's own deadline.
+func expectEnd(t testing.TB, conn io.Reader) {
+	t.Helper()
+	n, err := conn.Read(make([]byte, 1))
+	// To crypto/tls an end without close_notify is unexpected.
+	if n != 0 || err != io.EOF && err != io.ErrUnexpectedEOF && !isReset(err) {
+		t.Fatalf("%d bytes came, error %v; want the end of the connection", n, err)
+	}
+}
+
 // backend is a target that the test scripts: serve is called for each connection.
 func backend(t testing.TB, serve func(conn net.Conn, r *bufio.Reader)) string {
 	t.Helper()
