@@ -52,8 +52,8 @@ type Record struct {
 	// Start is when the head of the request was complete, and Duration the time from then until the response was sent.
 	Start    time.Time
 	Duration time.Duration
-	// ToTarget is the time from Start until the request was on its way to the target, FromTarget the time from then until
-	// the head of the response had come.
+	// ToTarget is the time from Start until the request was on its way to the target, or 0 if an idle connection took it at
+	// once. FromTarget is the time from then until the head of the response had come.
 	ToTarget   time.Duration
 	FromTarget time.Duration
 

@@ -211,3 +211,27 @@ func TestRequestThatNoTargetTakesEndsWithTheDialTimeout(t *testing.T) {
 		t.Errorf("%d attempts were made, want 3 to 100", n)
 	}
 }
+
+func TestTimeUntilTheTargetHasTheRequestIsMeasuredIfItHadToWait(t *testing.T) {
+	w := newWorld(t)
+	w.storefront(backend(t, func(conn net.Conn, r *bufio.Reader) {
+		for range 2 {
+			if readRequest(r) == nil {
+				return
+			}
+			io.WriteString(conn, okAnswer)
+		}
+	}))
+	c := w.dial()
+	for range 3 {
+		if got := c.get("/"); got.StatusCode != 200 {
+			t.Fatalf("got %d, want 200", got.StatusCode)
+		}
+	}
+	records := w.accessLog(3)
+	for i, waits := range []bool{true, false, true} { // The target ends its connection after two requests.
+		if took := records[i].ToTarget; took > 0 != waits {
+			t.Errorf("request %d: %v until the target had it; a connection had to be made: %v", i+1, took, waits)
+		}
+	}
+}

@@ -48,6 +48,7 @@ type Exchange struct {
 	recorded bool            // the access log or the tracer wants the record, as the next two fields say
 	logged   bool
 	traced   bool
+	atOnce   bool          // an idle connection takes the request, for which nothing has been waited
 	began    time.Duration // since shared.epoch
 	attempts upstream.Attempts
 	caller   accesslog.Caller // the memory of Record.Caller
@@ -58,7 +59,7 @@ type Exchange struct {
 func (x *Exchange) start(client *Client, version routing.Version, to plan, head *http1.Request) {
 	x.plan = to
 	x.client, x.version = client, version
-	x.attempts = upstream.Attempts{}
+	x.attempts, x.atOnce = upstream.Attempts{}, false
 	x.Record = accesslog.Record{}
 	x.began = time.Since(x.shared.epoch)
 	log, tracer := x.shared.AccessLog, x.shared.Tracer
@@ -82,9 +83,10 @@ func (x *Exchange) BeginConnection(shared *Shared, client *Client, service *rout
 	return x.follow(nil, nil)
 }
 
-// Sent notes that the request is on its way to the target.
+// Sent notes that the request is on its way to the target. A look at the clock takes as long as half of what an access log copies
+// of the record, so there is none if the request has waited for nothing.
 func (x *Exchange) Sent() {
-	if x.recorded {
+	if x.recorded && !x.atOnce {
 		x.Record.ToTarget = x.elapsed()
 	}
 }

@@ -40,10 +40,13 @@ func (x *HTTP) Retry(a upstream.Attempt) (again bool, pause time.Duration) {
 // Idle returns an idle connection to the target, or nil if there is none. After a failed attempt at the target it returns nil
 // too, since other idle connections may be broken as well.
 func (x *Exchange) Idle(target upstream.Connections) *upstream.Conn {
+	x.atOnce = false
 	if x.attempts.Again() {
 		return nil
 	}
-	return target.Idle()
+	c := target.Idle()
+	x.atOnce = c != nil && x.attempts.IsFirst()
+	return c
 }
 
 // isIdempotent reports whether a method may be repeated (RFC 9110 9.2.2).

@@ -39,6 +39,9 @@ type Attempts struct {
 // Again reports whether the target has been asked before. Then idle connections to it may be broken as well.
 func (t *Attempts) Again() bool { return t.same || t.untouched > 0 }
 
+// IsFirst reports whether no attempt has failed.
+func (t *Attempts) IsFirst() bool { return !t.same && !t.other && t.untouched == 0 }
+
 // Decide returns what follows a failed attempt, and after what pause. It is the same for all versions of HTTP.
 //
 //   - No connection could be made: another target, once. Nothing was sent.
