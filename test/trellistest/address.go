@@ -13,7 +13,7 @@ func NeedAddress(t testing.TB, address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
-		t.Skip("this machine lacks an address: ", err)
+		t.Skip("this machine lacks an address:", err)
 	}
 	if err != nil {
 		t.Fatal(err)
