@@ -188,10 +188,9 @@ func TestResetsPassThroughToAndFromAResource(t *testing.T) {
 
 func TestClientOfAResourceWithoutTargetIsReset(t *testing.T) {
 	w := newWorld(t)
-	target := newPeer(t, "127.0.0.1:0", sendBack)
-	address := w.resource("db", 1, atAddress("127.0.0.1"), target.ports())
-	target.listener.Close()
-	if err := refusal(address, target.port); !errors.Is(err, syscall.ECONNRESET) {
+	port := trellistest.RefusingAddress(t).AddrPort().Port()
+	address := w.resource("db", 1, atAddress("127.0.0.1"), strconv.Itoa(int(port)))
+	if err := refusal(address, port); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the client sees %v", err)
 	}
 	resource, _ := w.router.Resource(address)
