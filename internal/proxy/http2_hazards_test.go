@@ -402,10 +402,8 @@ func TestIdleHTTP2ConnectionIsEnded(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.IdleTimeout = time.Second })
 	w.storefront(answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 	c := w.dialFrames()
-	frame, err := c.next()
-	if f, ok := frame.(*wire.GoAwayFrame); !ok || f.ErrCode != wire.ErrCodeNo {
-		t.Fatalf("got %v, %v; want a GOAWAY without an error", frame, err)
-	}
+	c.expectGoAway()
+	var err error
 	for err == nil {
 		_, err = c.next()
 	}
@@ -418,10 +416,7 @@ func TestHTTP2ConnectionEndsAfterItsDuration(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 40 * time.Second })
 	c := w.requestThatIsHeld()
 	w.sweepIn(39 * time.Second)
-	frame, err := c.next()
-	if f, ok := frame.(*wire.GoAwayFrame); !ok || f.ErrCode != wire.ErrCodeNo {
-		t.Fatalf("in the last twentieth of its life: %v, %v", frame, err)
-	}
+	c.expectGoAway()
 	w.sweepIn(40 * time.Second)
 	w.endsInOrder(c)
 }
@@ -431,11 +426,17 @@ func TestHTTP2ConnectionEndsInOrderAlthoughTheSweeperIsLate(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.ConnectionDuration = 40 * time.Second })
 	c := w.requestThatIsHeld()
 	w.sweepIn(50 * time.Second)
+	c.expectGoAway()
+	w.endsInOrder(c)
+}
+
+// expectGoAway checks that the next frame is a GOAWAY without an error.
+func (c *framesClient) expectGoAway() {
+	c.t.Helper()
 	frame, err := c.next()
 	if f, ok := frame.(*wire.GoAwayFrame); !ok || f.ErrCode != wire.ErrCodeNo {
-		t.Fatalf("got %v, %v; want a GOAWAY without an error", frame, err)
+		c.t.Fatalf("got %v, %v; want a GOAWAY without an error", frame, err)
 	}
-	w.endsInOrder(c)
 }
 
 // requestThatIsHeld returns a client of HTTP/2 whose request is with a target that does not respond.
