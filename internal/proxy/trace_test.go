@@ -154,7 +154,7 @@ func TestConnectionsToResourcesAreTraced(t *testing.T) {
 		}
 		conn.Close()
 		w.connections(1, resource)
-		target.listener.Close()
+		w.resource("db", 1, atAddress(deadAddress), target.ports())
 		refusal(address, target.port)
 		w.connections(2, resource)
 		if !sampled {
