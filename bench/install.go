@@ -11,7 +11,7 @@ import (
 
 // packages are the Debian packages of the programs that the data plane's measurements need.
 var packages = map[string]string{
-	"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "taskset": "util-linux", "chrt": "util-linux", "h2load": "nghttp2-client", "caddy": "caddy",
+	"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "taskset": "util-linux", "h2load": "nghttp2-client", "caddy": "caddy",
 }
 
 // ensureInstalled installs the missing programs if it runs as root on Debian or a derivative, and otherwise names them.

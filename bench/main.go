@@ -157,20 +157,12 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	printMachine()
-	awake, err := keepAwake(ctx)
-	if err != nil {
-		return err
-	}
-	defer awake.stop()
 	if err := benchRows(ctx, o, dir); err != nil {
 		return err
 	}
 	for _, b := range benchmarks() {
 		if !o.wants(b.part, b.name) {
 			continue
-		}
-		if b.part == "control" {
-			awake.stop() // Servers and clients share all cores.
 		}
 		if err := b.run(ctx, o, dir); err != nil {
 			return fmt.Errorf("%s: %w", b.name, err)
