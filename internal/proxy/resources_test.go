@@ -317,18 +317,6 @@ func TestClientSeesThatATargetHasDiedInTheMiddle(t *testing.T) {
 	}
 }
 
-// openFiles returns how many files this process has open.
-func openFiles(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if runtime.GOOS != "linux" {
-		t.Skip("the system does not list the open files of a process there")
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
-}
-
 func TestNoWayToEndAConnectionToAResourceLeavesAnythingBehind(t *testing.T) {
 	w := newWorld(t)
 	target := newPeer(t, "127.0.0.1:0", func(conn *net.TCPConn) {
@@ -369,12 +357,14 @@ func TestNoWayToEndAConnectionToAResourceLeavesAnythingBehind(t *testing.T) {
 		trellistest.Await(t, func() bool { return w.proxy.Usage().Open == 0 }, "all connections have ended")
 	}
 	round()
-	files, goroutines := openFiles(t), runtime.NumGoroutine()
+	files, goroutines := trellistest.OpenFiles(t, os.Getpid()), runtime.NumGoroutine()
 	for range 20 {
 		round()
 	}
 	// Pipes of splice are kept for later, a few of them.
-	trellistest.Await(t, func() bool { return openFiles(t) <= files+8 && runtime.NumGoroutine() <= goroutines+4 }, "nothing is left of 140 connections")
+	trellistest.Await(t, func() bool {
+		return trellistest.OpenFiles(t, os.Getpid()) <= files+8 && runtime.NumGoroutine() <= goroutines+4
+	}, "nothing is left of 140 connections")
 }
 
 func TestDeletedResourceEndsConnectionsAfterTheDrainTimeout(t *testing.T) {

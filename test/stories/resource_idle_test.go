@@ -3,9 +3,7 @@ package stories_test
 import (
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"trellis/test/trellistest"
@@ -15,15 +13,7 @@ func TestFiveThousandIdleConnectionsToAResourceLeaveNothing(t *testing.T) {
 	const count = 5000
 	dir, addresses := t.TempDir(), trellistest.ResourceRange()
 	p := trellistest.Start(t, trellistest.BuildFast(t), "serve", "--data-dir", dir, "--resource-range", addresses.String())
-	files := func() int {
-		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.PID()))
-		if runtime.GOOS != "linux" {
-			t.Skip("the system does not list the open files of a process there")
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		return len(entries)
-	}
+	files := func() int { return trellistest.OpenFiles(t, p.PID()) }
 	port := echoServer(t)
 	resourceBehind(t, client(t, p.API, filepath.Join(dir, "credentials")), fmt.Sprint(port))
 	before := files()

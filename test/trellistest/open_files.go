@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -16,4 +17,17 @@ func LimitFiles(t testing.TB, program string, files int) string {
 		t.Fatal(err)
 	}
 	return limited
+}
+
+// OpenFiles returns how many files a process has open. It skips the test on systems that do not list them.
+func OpenFiles(t testing.TB, pid int) int {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("this system does not list the open files of a process")
+	}
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
 }

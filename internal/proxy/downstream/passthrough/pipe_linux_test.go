@@ -7,16 +7,6 @@ import (
 	"trellis/test/trellistest"
 )
 
-// openFiles returns how many file descriptors the process has.
-func openFiles(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
-}
-
 func (p *pipes) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -31,9 +21,9 @@ func TestConnectionThatIsSilentHoldsNoPipe(t *testing.T) {
 }
 
 func TestPipeWithLeftoversIsNotUsedAgain(t *testing.T) {
-	before := openFiles(t)
+	before := trellistest.OpenFiles(t, os.Getpid())
 	l := newLine(t)
-	connections := openFiles(t) - before
+	connections := trellistest.OpenFiles(t, os.Getpid()) - before
 	go func() {
 		for {
 			if _, err := l.sender.Write(make([]byte, 1<<20)); err != nil {
@@ -51,13 +41,13 @@ func TestPipeWithLeftoversIsNotUsedAgain(t *testing.T) {
 		t.Fatalf("%d pipes are kept, which have bytes of another connection in them", kept)
 	}
 	l.sender.Close()
-	if now := openFiles(t) - before; now >= connections {
+	if now := trellistest.OpenFiles(t, os.Getpid()) - before; now >= connections {
 		t.Fatalf("%d files are open, of %d for the connections; two connections have been closed", now, connections)
 	}
 }
 
 func TestKeptPipesAreBoundedAndClosed(t *testing.T) {
-	before := openFiles(t)
+	before := trellistest.OpenFiles(t, os.Getpid())
 	var p pipes
 	var taken []*pipe
 	for range maxKept + 10 {
@@ -66,12 +56,12 @@ func TestKeptPipesAreBoundedAndClosed(t *testing.T) {
 	for _, pipe := range taken {
 		p.put(pipe, true)
 	}
-	if got := openFiles(t) - before; p.count() != maxKept || got != 2*maxKept {
+	if got := trellistest.OpenFiles(t, os.Getpid()) - before; p.count() != maxKept || got != 2*maxKept {
 		t.Fatalf("%d pipes are kept, %d files are open", p.count(), got)
 	}
 	p.close()
 	p.put(p.take(), true)
-	if got := openFiles(t) - before; got != 0 {
+	if got := trellistest.OpenFiles(t, os.Getpid()) - before; got != 0 {
 		t.Fatalf("%d files are open after close", got)
 	}
 }
