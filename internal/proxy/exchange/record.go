@@ -14,7 +14,7 @@ func (x *HTTP) Finish() {
 		r := &x.Record
 		r.Protocol = protocol(x.version, &x.Request)
 		r.Method, r.Path, r.Query, r.Host = x.Request.Method, x.Request.Path, x.Request.Query, x.Request.Host
-		r.UserAgent, _ = x.Request.Header("user-agent", 0)
+		r.UserAgent = x.Request.First(http1.UserAgent)
 		r.RequestID = x.requestID
 		if x.traced {
 			r.TraceParent, r.TraceState = traceParent(&x.Request), traceState(&x.Request)

@@ -88,6 +88,5 @@ func (x *HTTP) Upgrades() bool {
 	if !r.Upgrade || r.UpgradesHTTP || r.Minor == 0 || x.RequestBody.Framing != http1.NoBody {
 		return false
 	}
-	value, _ := r.Header("upgrade", 0)
-	return len(value) > 0
+	return len(r.First(http1.Upgrade)) > 0
 }

@@ -55,12 +55,13 @@ func NewShared(cfg Config) *Shared {
 // moment is a time.
 type moment struct {
 	time time.Time
-	date string // the same time as the value of a Date header
+	date string        // the same time as the value of a Date header
+	at   time.Duration // since the epoch
 }
 
 // SetTime sets the time for the Date header of refusals, and for records. It must be called once a second.
 func (s *Shared) SetTime(now time.Time) {
-	s.moment.Store(&moment{now, now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")})
+	s.moment.Store(&moment{now, now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"), now.Sub(s.epoch)})
 }
 
 // Date returns the value of the Date header.
@@ -70,5 +71,5 @@ func (s *Shared) Date() string { return s.moment.Load().date }
 // since the epoch.
 func (s *Shared) timeOf(sinceEpoch time.Duration) time.Time {
 	m := s.moment.Load()
-	return m.time.Add(sinceEpoch - m.time.Sub(s.epoch))
+	return m.time.Add(sinceEpoch - m.at)
 }

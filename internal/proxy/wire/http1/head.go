@@ -81,6 +81,16 @@ func (h *Head) Header(name string, from int) (value []byte, next int) {
 	return nil, -1
 }
 
+// First returns the value of the first line of a name, or nil if there is none.
+func (h *Head) First(name Name) []byte {
+	for i := range h.Fields {
+		if f := &h.Fields[i]; f.Name == name {
+			return h.Value(f)
+		}
+	}
+	return nil
+}
+
 // Value returns the value of a field.
 func (h *Head) Value(f *Field) []byte { return h.Bytes[f.ValueStart:f.ValueEnd] }
 

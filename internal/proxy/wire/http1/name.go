@@ -17,6 +17,7 @@ const (
 	Trailer
 	TransferEncoding
 	Upgrade
+	UserAgent
 	XAmznLattice // see isOurs
 	XAmznRequestID
 	XForwardedFor
@@ -61,6 +62,8 @@ func nameOf(name []byte) Name {
 			return Connection
 		case EqualFold(name, "keep-alive"):
 			return KeepAlive
+		case EqualFold(name, "user-agent"):
+			return UserAgent
 		}
 	case 14:
 		if EqualFold(name, "content-length") {
