@@ -18,8 +18,8 @@ func AppendDetails(dst []byte, r *Record) []byte {
 	if r.Forward != nil {
 		o.text(`,"targetGroup":"`, r.Forward.TargetGroup.Name)
 	}
-	if r.Target.Function != "" {
-		o.known(`,"function":"`, r.Target.FunctionName())
+	if at := r.Place(); at.Function != "" {
+		o.known(`,"function":"`, at.FunctionName())
 	}
 	o.bytes(`,"query":"`, r.Query)
 	o.number(`,"microseconds":`, r.Duration.Microseconds())

@@ -3,29 +3,31 @@ package accesslog
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"time"
 
+	"trellis/internal/lattice"
 	"trellis/internal/routing"
 )
 
 // Entry is what the access log says about an exchange. It keeps the values of a Record in little memory until they are written
-// as text.
+// as text: what it costs to bring it to another place is most of the cost of taking it.
 type Entry struct {
-	text                           []byte // method, path, user agent, host and id of the request, one after another
-	ends                           [numTexts]int32
+	text                           []byte              // method, path, user agent, host and id of the request, one after another
+	ends                           [numTexts - 1]int32 // where each ends; the last one ends with the text
 	status, grpcStatus             int32
 	isGRPC                         bool
 	start                          int64 // seconds since 1970
 	duration, toTarget, fromTarget int64 // milliseconds
 	received, sent                 int64
+	connection                     *Connection
 	service                        *routing.Service
 	vpc                            *routing.Source
 	group                          *routing.TargetGroup
-	tls                            *TLS
+	target                         *routing.Place
 	caller                         *Caller
 	failure                        Failure
 	protocol                       string
-	source, target                 netip.AddrPort
 }
 
 // The texts of an entry, in the order in which they stand.
@@ -50,41 +52,60 @@ func (room *Room) Reset() {
 	room.Text, room.Callers = room.Text[:0], room.Callers[:0]
 }
 
+// keep copies a caller.
+//
+//go:noinline
+func (room *Room) keep(caller *Caller) *Caller {
+	room.Callers = append(room.Callers, *caller)
+	return &room.Callers[len(room.Callers)-1]
+}
+
+// grow makes room for n more bytes of text.
+//
+//go:noinline
+func (room *Room) grow(n int) { room.Text = slices.Grow(room.Text, n) }
+
 // Take makes e the entry of an exchange.
 func (e *Entry) Take(r *Record, room *Room) {
-	*e = Entry{
-		status: int32(r.Status), grpcStatus: int32(r.GRPCStatus), isGRPC: r.HasGRPCStatus,
-		start: r.Start.Unix(), duration: r.Duration.Milliseconds(), toTarget: r.ToTarget.Milliseconds(), fromTarget: r.FromTarget.Milliseconds(),
-		received: r.Received, sent: r.Sent,
-		service: r.Service, vpc: r.SourceVpc, tls: r.TLS,
-		failure: r.Failure, protocol: r.Protocol, source: r.Source, target: r.Target.Address,
-	}
+	e.status, e.grpcStatus, e.isGRPC = int32(r.Status), int32(r.GRPCStatus), r.HasGRPCStatus
+	e.start, e.duration, e.toTarget, e.fromTarget = r.Start.Unix(), r.Duration.Milliseconds(), r.ToTarget.Milliseconds(), r.FromTarget.Milliseconds()
+	e.received, e.sent = r.Received, r.Sent
+	e.connection, e.service, e.vpc, e.target = r.Connection, r.Service, r.SourceVpc, r.Target
+	e.failure, e.protocol = r.Failure, r.Protocol
+	e.group, e.caller = nil, nil
 	if r.Forward != nil {
 		e.group = r.Forward.TargetGroup
 	}
 	if r.Caller != nil {
-		room.Callers = append(room.Callers, *r.Caller)
-		e.caller = &room.Callers[len(room.Callers)-1]
+		e.caller = room.keep(r.Caller)
 	}
-	from, text := len(room.Text), room.Text
-	text = append(text, r.Method...)
-	e.ends[textMethod] = int32(len(text) - from)
-	text = append(text, r.Path...)
-	e.ends[textPath] = int32(len(text) - from)
-	text = append(text, r.UserAgent...)
-	e.ends[textAgent] = int32(len(text) - from)
-	text = append(text, r.Host...)
-	e.ends[textHost] = int32(len(text) - from)
-	text = append(text, r.RequestID...)
-	e.ends[textRequestID] = int32(len(text) - from)
-	room.Text, e.text = text, text[from:]
+	from, n := len(room.Text), len(r.Method)+len(r.Path)+len(r.UserAgent)+len(r.Host)+len(r.RequestID)
+	if cap(room.Text)-from < n {
+		room.grow(n)
+	}
+	room.Text = room.Text[:from+n]
+	e.text, n = room.Text[from:], 0
+	for i, text := range [...][]byte{textMethod: r.Method, textPath: r.Path, textAgent: r.UserAgent, textHost: r.Host} {
+		n += copy(e.text[n:], text)
+		e.ends[i] = int32(n)
+	}
+	copy(e.text[n:], r.RequestID)
+}
+
+// AccessLogs returns the subscriptions to the exchanges of the service. The slice must not be changed.
+func (e *Entry) AccessLogs() []*lattice.AccessLogSubscription {
+	return member(e.service, (*routing.Service).AccessLogs)
 }
 
 func (e *Entry) textOf(which int) []byte {
-	if which == 0 {
-		return e.text[:e.ends[0]]
+	from, end := int32(0), int32(len(e.text))
+	if which > 0 {
+		from = e.ends[which-1]
 	}
-	return e.text[e.ends[which-1]:e.ends[which]]
+	if which < len(e.ends) {
+		end = e.ends[which]
+	}
+	return e.text[from:end]
 }
 
 // The parts of an entry, in their order: members that change together.
@@ -123,17 +144,27 @@ const (
 
 // differs returns the parts that are not those of another entry, as bits.
 func (e *Entry) differs(o *Entry) uint32 {
-	service, vpc, group, caller, tls := e.service != o.service, e.vpc != o.vpc, e.group != o.group, !e.caller.equal(o.caller), !e.tls.equal(o.tls)
-	return bit(service, partNetwork) | bit(caller, partUser) | bit(group, partGroup) | bit(vpc, partSourceVpc) | bit(group, partDestinationVpc) |
-		bit(e.source.Addr() != o.source.Addr(), partSource) | bit(e.source != o.source, partSourcePort) |
-		bit(e.target.Addr() != o.target.Addr(), partTarget) | bit(e.target != o.target, partTargetPort) | bit(e.failure != o.failure, partFailure) |
-		bit(service, partService) | bit(vpc, partSourceVpcID) | bit(e.start != o.start, partStart) |
-		bit(e.differsIn(o, textMethod), partMethod) | bit(e.differsIn(o, textPath), partPath) | bit(e.protocol != o.protocol, partProtocol) |
-		bit(e.status != o.status, partStatus) | bit(e.isGRPC != o.isGRPC || e.grpcStatus != o.grpcStatus, partGRPCStatus) |
-		bit(e.received != o.received, partReceived) | bit(e.sent != o.sent, partSent) | bit(e.duration != o.duration, partDuration) |
-		bit(e.differsIn(o, textAgent), partAgent) | bit(e.differsIn(o, textHost), partHost) | bit(tls, partServerName) |
-		bit(e.toTarget != o.toTarget, partToTarget) | bit(e.fromTarget != o.fromTarget, partFromTarget) | bit(tls, partTLS) |
-		bit(e.differsIn(o, textRequestID), partRequestID) | bit(caller, partCaller)
+	service, vpc, group, caller := e.service != o.service, e.vpc != o.vpc, e.group != o.group, !e.caller.equal(o.caller)
+	parts := bit(service, partNetwork) | bit(caller, partUser) | bit(group, partGroup) | bit(vpc, partSourceVpc) | bit(group, partDestinationVpc) |
+		bit(e.failure != o.failure, partFailure) | bit(service, partService) | bit(vpc, partSourceVpcID) | bit(e.start != o.start, partStart) |
+		bit(e.protocol != o.protocol, partProtocol) | bit(e.status != o.status, partStatus) |
+		bit(e.isGRPC != o.isGRPC || e.grpcStatus != o.grpcStatus, partGRPCStatus) | bit(e.received != o.received, partReceived) |
+		bit(e.sent != o.sent, partSent) | bit(e.duration != o.duration, partDuration) | bit(e.toTarget != o.toTarget, partToTarget) |
+		bit(e.fromTarget != o.fromTarget, partFromTarget) | bit(caller, partCaller)
+	if e.connection != o.connection {
+		source, other, tls := e.source(), o.source(), !e.tls().equal(o.tls())
+		parts |= bit(source.Addr() != other.Addr(), partSource) | bit(source != other, partSourcePort) | bit(tls, partServerName) | bit(tls, partTLS)
+	}
+	if e.target != o.target {
+		target, other := e.address(), o.address()
+		parts |= bit(target.Addr() != other.Addr(), partTarget) | bit(target != other, partTargetPort)
+	}
+	// Clients ask for the same again and again; only the id of a request, which comes last, is always another.
+	if shared := e.ends[textHost]; e.ends != o.ends || !bytes.Equal(e.text[:shared], o.text[:shared]) {
+		parts |= bit(e.differsIn(o, textMethod), partMethod) | bit(e.differsIn(o, textPath), partPath) |
+			bit(e.differsIn(o, textAgent), partAgent) | bit(e.differsIn(o, textHost), partHost)
+	}
+	return parts | bit(e.differsIn(o, textRequestID), partRequestID)
 }
 
 func (e *Entry) differsIn(o *Entry, which int) bool {
@@ -145,6 +176,20 @@ func bit(is bool, n uint) uint32 {
 		return 1 << n
 	}
 	return 0
+}
+
+// source returns the client's end of its connection, and address the target's, or the zero value if it is not known.
+func (e *Entry) source() netip.AddrPort {
+	return member(e.connection, func(c *Connection) netip.AddrPort { return c.Source })
+}
+
+func (e *Entry) address() netip.AddrPort {
+	return member(e.target, func(at *routing.Place) netip.AddrPort { return at.Address })
+}
+
+// tls returns what is known about the client's TLS, or nil.
+func (e *Entry) tls() *TLS {
+	return member(e.connection, func(c *Connection) *TLS { return c.TLS })
 }
 
 // equal reports whether callers are the same. Callers with tags never are: comparing tags takes longer than writing them.
@@ -188,13 +233,13 @@ func (e *Entry) appendPart(dst []byte, part int) []byte {
 	case partDestinationVpc:
 		o.known(`,"destinationVpcId":"`, member(e.group, func(g *routing.TargetGroup) string { return g.VpcID }))
 	case partSource:
-		o.host(`,"sourceIpPort":"`, e.source)
+		o.host(`,"sourceIpPort":"`, e.source())
 	case partSourcePort:
-		o.port(e.source)
+		o.port(e.source())
 	case partTarget:
-		o.host(`,"listenerId":"-","targetIpPort":"`, e.target)
+		o.host(`,"listenerId":"-","targetIpPort":"`, e.address())
 	case partTargetPort:
-		o.port(e.target)
+		o.port(e.address())
 	case partFailure:
 		o.known(`,"failureReason":"`, string(e.failure))
 	case partService:
@@ -224,14 +269,14 @@ func (e *Entry) appendPart(dst []byte, part int) []byte {
 	case partHost:
 		o.bytes(`,"hostHeader":"`, e.textOf(textHost))
 	case partServerName:
-		o.text(`,"serverNameIndication":"`, member(e.tls, func(t *TLS) string { return t.ServerName }))
+		o.text(`,"serverNameIndication":"`, member(e.tls(), func(t *TLS) string { return t.ServerName }))
 	case partToTarget:
 		o.number(`,"requestToTargetDuration":`, e.toTarget)
 	case partFromTarget:
 		o.number(`,"responseFromTargetDuration":`, e.fromTarget)
 	case partTLS:
-		o.known(`,"sslCipher":"`, member(e.tls, func(t *TLS) string { return t.Cipher }))
-		o.known(`,"tlsVersion":"`, member(e.tls, func(t *TLS) string { return t.Version }))
+		o.known(`,"sslCipher":"`, member(e.tls(), func(t *TLS) string { return t.Cipher }))
+		o.known(`,"tlsVersion":"`, member(e.tls(), func(t *TLS) string { return t.Version }))
 	case partRequestID:
 		o.bytes(`,"requestId":"`, e.textOf(textRequestID))
 	case partCaller:
@@ -248,10 +293,10 @@ func (e *Entry) appendPart(dst []byte, part int) []byte {
 	return o.b
 }
 
-// member returns a member of what an entry refers to, or "" if the entry does not refer to it.
-func member[T any](of *T, get func(*T) string) string {
+// member returns a member of what an entry refers to, or the zero value if the entry does not refer to it.
+func member[T, V any](of *T, get func(*T) V) (value V) {
 	if of == nil {
-		return ""
+		return value
 	}
 	return get(of)
 }

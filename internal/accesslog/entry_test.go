@@ -15,7 +15,7 @@ import (
 func record() *Record {
 	return &Record{
 		Start: time.Date(2026, 5, 1, 10, 0, 0, 123e6, time.UTC), Duration: 7900 * time.Microsecond, ToTarget: 1200 * time.Microsecond, FromTarget: 5 * time.Millisecond,
-		Source: netip.MustParseAddrPort("10.0.1.15:43210"), Target: routing.Place{Address: netip.MustParseAddrPort("10.0.2.9:8080")},
+		Connection: &Connection{Source: netip.MustParseAddrPort("10.0.1.15:43210")}, Target: &routing.Place{Address: netip.MustParseAddrPort("10.0.2.9:8080")},
 		Service: &routing.Service{
 			ARN: "arn:aws:vpc-lattice:us-west-2:111122223333:service/svc-0123456789abcdef0", ID: "svc-0123456789abcdef0", Name: "rates",
 			NetworkARN: "arn:aws:vpc-lattice:us-west-2:111122223333:servicenetwork/sn-0123456789abcdef0", ListenerID: "listener-0123456789abcdef0",
@@ -36,18 +36,19 @@ var kinds = []struct {
 }{
 	{"forwarded", func(r *Record) {}},
 	{"over TLS by HTTP/2", func(r *Record) {
-		r.Protocol, r.TLS = "HTTP/2", &TLS{ServerName: "rates.example.com", Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256"}
+		r.Protocol = "HTTP/2"
+		r.TLS = &TLS{ServerName: "rates.example.com", Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256"}
 	}},
 	{"gRPC", func(r *Record) { r.Protocol, r.HasGRPCStatus, r.GRPCStatus = "HTTP/2", true, 14 }},
 	{"answered by a rule", func(r *Record) {
-		r.Status, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, routing.Place{}, 0, 0
+		r.Status, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, nil, 0, 0
 	}},
 	{"answered with failure by the target", func(r *Record) { r.Status = 403 }},
 	{"by a function", func(r *Record) {
-		r.Status, r.Failure, r.Target = 502, LambdaUnhandled, routing.Place{Function: "arn:aws:lambda:us-west-2:111122223333:function:rates:live"}
+		r.Status, r.Failure, r.Target = 502, LambdaUnhandled, &routing.Place{Function: "arn:aws:lambda:us-west-2:111122223333:function:rates:live"}
 	}},
 	{"not found by the client's VPC", func(r *Record) {
-		r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, ClientAccessDenied, nil, routing.Place{}, 0, 0
+		r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, ClientAccessDenied, nil, nil, 0, 0
 	}},
 	{"from a VPC", func(r *Record) {
 		r.SourceVpc = &routing.Source{VpcID: "vpc-0fedcba9876543210", VpcARN: "arn:aws:ec2:us-west-2:111122223333:vpc/vpc-0fedcba9876543210"}
@@ -56,7 +57,7 @@ var kinds = []struct {
 		r.Status, r.Failure, r.Problem = 500, TargetConnectionError, errors.New("connection refused")
 	}},
 	{"denied", func(r *Record) {
-		r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, routing.Place{}, 0, 0
+		r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, nil, 0, 0
 		r.Caller = &Caller{ResolvedUser: "Anonymous", Denied: DeniedByService}
 	}},
 	{"signed", func(r *Record) {
@@ -64,20 +65,21 @@ var kinds = []struct {
 		r.Caller = &Caller{ResolvedUser: user, Principal: user, PrincipalTags: map[string]string{"team": "a", "stage": `"x"`}}
 	}},
 	{"signed, and denied by the network's policy", func(r *Record) {
-		r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, routing.Place{}, 0, 0
+		r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, nil, 0, 0
 		r.Caller = &Caller{ResolvedUser: "arn:aws:sts::111122223333:assumed-role/web/one", Denied: DeniedByNetwork}
 	}},
 	{"signed with a key that nobody has", func(r *Record) {
-		r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, routing.Place{}, 0, 0
+		r.Status, r.Failure, r.Forward, r.Target, r.ToTarget, r.FromTarget = 403, ClientAccessDenied, nil, nil, 0, 0
 		r.Caller = &Caller{ResolvedUser: "Unknown"}
 	}},
 	{"unknown host", func(r *Record) {
-		r.Status, r.Service, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, nil, routing.Place{}, 0, 0
+		r.Status, r.Service, r.Forward, r.Target, r.ToTarget, r.FromTarget = 404, nil, nil, nil, 0, 0
 		r.Host, r.UserAgent = []byte("nobody\x01\"\xff.example"), nil
 	}},
 	{"passed through", func(r *Record) {
-		*r = Record{Start: r.Start, Duration: r.Duration, Source: r.Source, Target: r.Target, Service: r.Service, Forward: r.Forward,
-			Protocol: "TLS", TLS: &TLS{ServerName: "rates.example.com"}, Received: 5000, Sent: 90000}
+		*r = Record{Start: r.Start, Duration: r.Duration, Connection: r.Connection, Target: r.Target, Service: r.Service, Forward: r.Forward,
+			Protocol: "TLS", Received: 5000, Sent: 90000}
+		r.TLS = &TLS{ServerName: "rates.example.com"}
 	}},
 }
 
@@ -151,7 +153,7 @@ func TestLineOfAnEntryIsTheSameAfterAnyOther(t *testing.T) {
 			line.Become(&list[i], nil)
 			before := string(line.Text())
 			changes := line.Become(&list[j], nil)
-			want := string(list[j].Append(nil))
+			want := string(list[j].Append(nil)) + LineEnd
 			if string(line.Text()) != want {
 				t.Errorf("after %s, %s is\n%s\nwant\n%s", kinds[i].name, kinds[j].name, line.Text(), want)
 			}

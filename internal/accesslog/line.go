@@ -6,23 +6,26 @@ import (
 	"slices"
 )
 
+// LineEnd follows each line.
+const LineEnd = "\n"
+
 // Line is the last line of an access log. That of an entry becomes the next one by its parts: most values of an entry are those
 // of the entry before.
 type Line struct {
-	text    []byte
-	ends    [numParts]int // where each part ends in the text
-	isEntry bool
-	entry   Entry // the entry from which the text was made
-	caller  Caller
-	part    []byte // room for a part
+	text   []byte
+	ends   [numParts]int // where each part ends in the text
+	from   *Entry        // the entry from which the text was made; nil if it was not made from one
+	kept   Entry         // that entry, once it has been kept
+	caller Caller
+	part   []byte // room for a part
 }
 
-// Text returns the line, without a line end. It is valid until the line changes.
+// Text returns the line with its line end. It is valid until the line changes.
 func (l *Line) Text() []byte { return l.text }
 
-// Set makes l any line.
+// Set makes l any line, which is given without its line end.
 func (l *Line) Set(text []byte) {
-	*l = Line{text: append(l.text[:0], text...), entry: Entry{text: l.entry.text[:0]}, part: l.part}
+	*l = Line{text: append(append(l.text[:0], text...), LineEnd...), kept: Entry{text: l.kept.text[:0]}, part: l.part}
 }
 
 // Change is a piece of the text of a line that is not in the line before.
@@ -32,14 +35,15 @@ type Change struct {
 	Start, End, Shift int
 }
 
-// Become makes l the line of an entry. It appends what has changed to changes.
+// Become makes l the line of an entry, which must stay as it is until the next call, or until that of Keep. It appends what has
+// changed to changes.
 func (l *Line) Become(e *Entry, changes []Change) []Change {
-	if !l.isEntry {
+	if l.from == nil {
 		l.become(e)
 		return append(changes, Change{Start: 0, End: len(l.text)})
 	}
 	shift := 0
-	for differing := e.differs(&l.entry); differing != 0; differing &= differing - 1 {
+	for differing := e.differs(l.from); differing != 0; differing &= differing - 1 {
 		part := bits.TrailingZeros32(differing)
 		start, end := 0, l.ends[part]
 		if part > 0 {
@@ -59,7 +63,7 @@ func (l *Line) Become(e *Entry, changes []Change) []Change {
 		}
 		changes = append(changes, Change{start + same, l.ends[part], shift})
 	}
-	l.keep(e)
+	l.from = e
 	return changes
 }
 
@@ -70,17 +74,23 @@ func (l *Line) become(e *Entry) {
 		l.text = e.appendPart(l.text, part)
 		l.ends[part] = len(l.text)
 	}
-	l.keep(e)
+	l.text = append(l.text, LineEnd...)
+	l.from = e
 }
 
-// keep remembers the entry from which the text was made. It copies what e refers to, which lasts no longer than its Room.
-func (l *Line) keep(e *Entry) {
-	text := append(l.entry.text[:0], e.text...)
-	l.entry, l.isEntry = *e, true
-	l.entry.text = text
+// Keep copies the entry that l is the line of, and what it refers to, which lasts no longer than its Room. Many entries come one
+// after the other; only the last one has to be copied.
+func (l *Line) Keep() {
+	e := l.from
+	if e == nil || e == &l.kept {
+		return
+	}
+	text := append(l.kept.text[:0], e.text...)
+	l.kept, l.from = *e, &l.kept
+	l.kept.text = text
 	if e.caller != nil {
 		l.caller = *e.caller
-		l.entry.caller = &l.caller
+		l.kept.caller = &l.caller
 	}
 }
 

@@ -148,19 +148,28 @@ func decodeRune[T string | []byte](s T) (rune, int) {
 
 // plain returns how many bytes at the start of a text need no escaping. It looks at eight of them at a time.
 func plain[T string | []byte](s T) (n int) {
-	const each, high = 0x0101010101010101, 0x8080808080808080
-	for ; n+8 <= len(s); n += 8 {
-		b := s[n : n+8]
-		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
-		quote, backslash := w^each*'"', w^each*'\\'
-		// The high bit of a byte is set in what follows if the byte is less than a space, more than a tilde, or one of the
-		// two. It may also be set in bytes that follow such a byte.
-		if (w|(w-each*' ')|(w+each)|(quote-each)&^quote|(backslash-each)&^backslash)&high != 0 {
-			break
+	for n+8 <= len(s) && arePlain(word(s[n:])) {
+		if n += 8; n < len(s) && n+8 > len(s) && arePlain(word(s[len(s)-8:])) { // Fewer than eight are left.
+			return len(s)
 		}
 	}
 	for n < len(s) && s[n] >= ' ' && s[n] < 0x7f && s[n] != '"' && s[n] != '\\' {
 		n++
 	}
 	return n
+}
+
+// word returns the first eight bytes of a text.
+func word[T string | []byte](s T) uint64 {
+	b := s[:8]
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+}
+
+// arePlain reports whether none of eight bytes needs escaping.
+func arePlain(word uint64) bool {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	quote, backslash := word^each*'"', word^each*'\\'
+	// The high bit of a byte is set in what follows if the byte is less than a space, more than a tilde, or one of the two. It may
+	// also be set in bytes that follow such a byte.
+	return (word|(word-each*' ')|(word+each)|(quote-each)&^quote|(backslash-each)&^backslash)&high == 0
 }

@@ -57,12 +57,11 @@ type Record struct {
 	ToTarget   time.Duration
 	FromTarget time.Duration
 
-	// Source is the client's end of its connection, Destination ours.
-	Source      netip.AddrPort
-	Destination netip.AddrPort
-	// Target is where the target is. It is the zero value when none was chosen. Gateway is our end of the connection to the
-	// target; only passed-through connections have it.
-	Target  routing.Place
+	// Connection is the client's.
+	*Connection
+	// Target is where the target is. It is nil when none was chosen. Gateway is our end of the connection to the target; only
+	// passed-through connections have it.
+	Target  *routing.Place
 	Gateway netip.AddrPort
 
 	// Service is nil if no service has the host's name. Rule and Forward are nil when the exchange ended before one was
@@ -101,10 +100,16 @@ type Record struct {
 	Failure Failure
 	Problem error
 
-	// TLS is nil when the client did not use TLS.
-	TLS *TLS
 	// Caller is what authorization found out about the caller. It is nil where no auth policy applied.
 	Caller *Caller
+}
+
+// Place returns where the target is, or the zero value if none was chosen.
+func (r *Record) Place() routing.Place {
+	if r.Target == nil {
+		return routing.Place{}
+	}
+	return *r.Target
 }
 
 // Retry is an attempt to get a response from a target that failed and was followed by another one.
@@ -144,6 +149,14 @@ type ResourceRecord struct {
 
 	// Problem is what was wrong, if the connection could not be made.
 	Problem error
+}
+
+// Connection is what is known about a client's connection. It does not change once an exchange has begun on it.
+type Connection struct {
+	// Source is the client's end, Destination ours.
+	Source, Destination netip.AddrPort
+	// TLS is nil when the client does not use TLS.
+	TLS *TLS
 }
 
 // TLS describes a client's TLS connection, in the words of the access log.

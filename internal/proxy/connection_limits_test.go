@@ -17,6 +17,7 @@ import (
 
 	wire "golang.org/x/net/http2"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/caller"
 	"trellis/internal/principal"
 	"trellis/internal/proxy/downstream"
@@ -400,7 +401,7 @@ func TestConnectionsAreAcceptedAgainOnceThereAreFiles(t *testing.T) {
 
 func TestIPv6NetworkIsOneSource(t *testing.T) {
 	of := func(address string) netip.Prefix {
-		return sourceOf(&downstream.Conn{Client: exchange.Client{Source: netip.AddrPortFrom(netip.MustParseAddr(address), 1)}})
+		return sourceOf(&downstream.Conn{Client: exchange.Client{Connection: &accesslog.Connection{Source: netip.AddrPortFrom(netip.MustParseAddr(address), 1)}}})
 	}
 	if of("2001:db8::1") != of("2001:db8::ffff:0:0:2%eth0") {
 		t.Error("two addresses of one /64 count as two sources")

@@ -42,9 +42,9 @@ func spansOf(r *accesslog.Record) []*tracepb.Span {
 		span.Events = append(span.Events, &tracepb.Span_Event{
 			TimeUnixNano: span.StartTimeUnixNano + uint64(retry.Ended), Name: "retry", Attributes: event.Attributes})
 	}
-	if r.Target.IsKnown() {
+	if target := r.Place(); target.IsKnown() {
 		attempt := below(span, client, spanName(r, r.Forward.TargetGroup.Name), min(from, r.Duration), r.Duration)
-		describeAttempt(attempt, r, r.Target, len(r.Retries))
+		describeAttempt(attempt, r, target, len(r.Retries))
 		responded := r.FromTarget > 0
 		if responded {
 			number(attempt, "http.response.status_code", int64(r.Status))
@@ -159,7 +159,7 @@ func describeRoute(span *tracepb.Span, r *accesslog.Record) {
 		text(span, "trellis.target_group.name", r.Forward.TargetGroup.Name)
 		text(span, "trellis.target_group.arn", r.Forward.TargetGroup.ARN)
 	}
-	text(span, "trellis.target", r.Target.String())
+	text(span, "trellis.target", r.Place().String())
 	text(span, "trellis.failure_reason", string(r.Failure))
 	text(span, "trellis.problem", problemText(r.Problem))
 	if r.Caller != nil {

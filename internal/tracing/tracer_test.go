@@ -26,8 +26,10 @@ func record() *accesslog.Record {
 	const arn = "arn:aws:vpc-lattice:us-west-2:111122223333:"
 	return &accesslog.Record{
 		Start: time.Date(2026, 5, 1, 10, 0, 0, 123e6, time.UTC), Duration: 8 * time.Millisecond, ToTarget: time.Millisecond, FromTarget: 5 * time.Millisecond,
-		Source: netip.MustParseAddrPort("[::ffff:10.0.1.15]:43210"), Destination: netip.MustParseAddrPort("127.0.0.1:8080"),
-		Target: routing.Place{Address: netip.MustParseAddrPort("10.0.2.9:8000")},
+		Connection: &accesslog.Connection{
+			Source: netip.MustParseAddrPort("[::ffff:10.0.1.15]:43210"), Destination: netip.MustParseAddrPort("127.0.0.1:8080"),
+		},
+		Target: &routing.Place{Address: netip.MustParseAddrPort("10.0.2.9:8000")},
 		Service: &routing.Service{
 			ARN: arn + "service/svc-0123456789abcdef0", ID: "svc-0123456789abcdef0", Name: "rates", Port: 80,
 			NetworkARN: arn + "servicenetwork/sn-0123456789abcdef0", ListenerARN: arn + "service/svc-0123456789abcdef0/listener/listener-0123456789abcdef0",
@@ -80,7 +82,7 @@ func TestSpansFollowTheConventions(t *testing.T) {
 		t.Error(err)
 	}
 	refused := func(r *accesslog.Record) {
-		r.Forward, r.Target, r.ToTarget, r.FromTarget = nil, routing.Place{}, 0, 0
+		r.Forward, r.Target, r.ToTarget, r.FromTarget = nil, nil, 0, 0
 	}
 	var got strings.Builder
 	for _, c := range []struct {
@@ -91,7 +93,8 @@ func TestSpansFollowTheConventions(t *testing.T) {
 			r.TraceParent, r.TraceState = []byte("00-"+traceID+"-"+spanID+"-01"), []byte("vendor=1")
 		}},
 		{"over TLS by HTTP/2, by a default rule", func(r *accesslog.Record) {
-			r.Protocol, r.TLS = "HTTP/2", &accesslog.TLS{ServerName: "rates.example.com"}
+			r.Protocol = "HTTP/2"
+			r.TLS = &accesslog.TLS{ServerName: "rates.example.com"}
 			r.Rule = &routing.Rule{ID: "rule-0123456789abcdef1", ARN: "arn:of:the:default", IsDefault: true}
 		}},
 		{"gRPC that fails", func(r *accesslog.Record) {
@@ -117,12 +120,13 @@ func TestSpansFollowTheConventions(t *testing.T) {
 		}},
 		{"a client that goes", func(r *accesslog.Record) { r.Status, r.FromTarget, r.Failure = 0, 0, accesslog.ClientConnectionClosed }},
 		{"by a function that fails", func(r *accesslog.Record) {
-			r.Status, r.Failure, r.Target = 502, accesslog.LambdaUnhandled, routing.Place{Function: "arn:aws:lambda:us-west-2:111122223333:function:rates:live"}
+			r.Status, r.Failure, r.Target = 502, accesslog.LambdaUnhandled, &routing.Place{Function: "arn:aws:lambda:us-west-2:111122223333:function:rates:live"}
 		}},
 		{"passed through", func(r *accesslog.Record) {
-			*r = accesslog.Record{Start: r.Start, Duration: r.Duration, Source: r.Source, Destination: r.Destination, Target: r.Target, Service: r.Service,
+			*r = accesslog.Record{Start: r.Start, Duration: r.Duration, Connection: r.Connection, Target: r.Target, Service: r.Service,
 				Rule: &routing.Rule{IsDefault: true, ARN: "arn:of:the:default"}, Forward: r.Forward,
-				Protocol: "TLS", TLS: &accesslog.TLS{ServerName: "rates.example.com"}, Received: 5000, Sent: 90000}
+				Protocol: "TLS", Received: 5000, Sent: 90000}
+			r.TLS = &accesslog.TLS{ServerName: "rates.example.com"}
 		}},
 	} {
 		r := record()

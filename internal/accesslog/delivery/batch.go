@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
 	"trellis/internal/shape"
 )
@@ -77,7 +78,7 @@ func (h *hole) line() []byte {
 
 // readHole returns the hole of a batch that consists of nothing else, or nil.
 func readHole(lines []byte) *hole {
-	if len(lines) > maxHoleBytes || !bytes.HasPrefix(lines, []byte(holePrefix)) || bytes.Count(lines, []byte(lineEnd)) > 1 {
+	if len(lines) > maxHoleBytes || !bytes.HasPrefix(lines, []byte(holePrefix)) || bytes.Count(lines, []byte(accesslog.LineEnd)) > 1 {
 		return nil
 	}
 	var h hole

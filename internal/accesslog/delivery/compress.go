@@ -26,6 +26,9 @@ type compressor struct {
 	inBlock bool            // a block of fixed Huffman codes is open
 	last    *accesslog.Line // the last line; nil if no line can be referred to
 	sum     checksum
+	// distance is that of the last match, and back its code: most lines have one length.
+	distance int
+	back     code
 }
 
 // checksum is the checksum and the length of the lines in a stream. The end of the stream holds both.
@@ -39,16 +42,13 @@ func checksumOf(lines []byte) checksum {
 	return checksum{crc: crc32.ChecksumIEEE(lines), size: uint32(len(lines))}
 }
 
-// addLine adds a line, and its line end: one byte more, for which another call would take as long as for 500.
-func (s *checksum) addLine(line []byte) {
-	crc := ^crc32.Update(s.crc, crc32.IEEETable, line)
-	s.crc = ^(crc32.IEEETable[byte(crc)^lineEnd[0]] ^ crc>>8)
-	s.size += uint32(len(line) + len(lineEnd))
+// add adds a line, with its line end.
+func (s *checksum) add(line []byte) {
+	s.crc = crc32.Update(s.crc, crc32.IEEETable, line)
+	s.size += uint32(len(line))
 }
 
 const (
-	// lineEnd follows each line.
-	lineEnd = "\n"
 	// streamHead begins a stream: deflate, no flags, no time, compressed in the fastest way, an unknown system.
 	streamHead = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 	// emptyBlock is the rest of a stored block of no bytes, after its three bits of a header.
@@ -64,10 +64,10 @@ const (
 	endOfBlock = 256
 )
 
-// entry adds the line of an entry, and its line end.
+// entry adds the line of an entry, and its line end. The entry must stay as it is until the next call of a method, or of keep.
 func (c *compressor) entry(e *accesslog.Entry) {
 	c.begin()
-	back, at, shift := len(c.last.Text())+len(lineEnd), 0, 0
+	back, at, shift := len(c.last.Text()), 0, 0
 	var room [8]accesslog.Change
 	changes := c.last.Become(e, room[:0])
 	text := c.last.Text()
@@ -80,15 +80,22 @@ func (c *compressor) entry(e *accesslog.Entry) {
 	c.end()
 }
 
+// keep copies the last entry.
+func (c *compressor) keep() {
+	if c.last != nil {
+		c.last.Keep()
+	}
+}
+
 // line adds any line, and its line end.
 func (c *compressor) line(line []byte) {
 	c.begin()
-	from, at := line, c.last.Text()
+	from, at := line, bytes.TrimSuffix(c.last.Text(), []byte(accesslog.LineEnd))
 	for len(from) > 0 {
 		if n := accesslog.CommonPrefix(from, at); n >= minMatch {
 			// The distance covers this line as far as it has come, and the line before it from that place on, with its line
 			// end.
-			c.repeat(from[:n], len(line)-len(from)+len(lineEnd)+len(at))
+			c.repeat(from[:n], len(line)-len(from)+len(accesslog.LineEnd)+len(at))
 			from, at = from[n:], at[n:]
 			continue
 		}
@@ -100,6 +107,7 @@ func (c *compressor) line(line []byte) {
 		c.literals(from[:n])
 		from, at = from[n:], at[skipped:]
 	}
+	c.literals([]byte(accesslog.LineEnd))
 	c.last.Set(line)
 	c.end()
 }
@@ -120,8 +128,7 @@ func (c *compressor) begin() {
 
 // end ends the last line.
 func (c *compressor) end() {
-	c.literals([]byte(lineEnd))
-	c.sum.addLine(c.last.Text())
+	c.sum.add(c.last.Text())
 	if len(c.last.Text()) > maxKept {
 		c.last = nil
 	}
@@ -152,22 +159,41 @@ func (c *compressor) spill() {
 	c.held %= 8
 }
 
-// literals appends bytes as literals (RFC 1951 3.2.6), seven at a time.
+// literals appends bytes as literals (RFC 1951 3.2.6), eight at a time.
 func (c *compressor) literals(text []byte) {
-	const each = 0x0101010101010101
-	for len(text) > 0 {
-		n := min(len(text), 7)
-		word := firstBytes(text, n)
-		if word&(0x80*each) == 0 {
-			codes := bits.ReverseBytes64(bits.Reverse64(word + 0b00110000*each)) // Each is reversed.
-			c.put(codes&(1<<(8*n)-1), uint(8*n))
-		} else {
-			for _, b := range text[:n] {
-				c.put(literalCode(b))
-			}
+	for ; len(text) >= 8; text = text[8:] {
+		codes, ok := shortCodes(binary.LittleEndian.Uint64(text))
+		if !ok {
+			c.eachLiteral(text[:8])
+			continue
 		}
-		text = text[n:]
+		if c.held >= 8 {
+			c.spill()
+		}
+		c.out = binary.LittleEndian.AppendUint64(c.out, c.hold|codes<<c.held)
+		c.hold = codes >> (64 - c.held)
 	}
+	if len(text) == 0 {
+		return
+	}
+	if codes, ok := shortCodes(firstBytes(text)); ok {
+		n := uint(8 * len(text))
+		c.put(codes&(1<<n-1), n)
+		return
+	}
+	c.eachLiteral(text)
+}
+
+func (c *compressor) eachLiteral(text []byte) {
+	for _, b := range text {
+		c.put(literalCode(b))
+	}
+}
+
+// shortCodes returns the codes of eight bytes, if each has one of eight bits, as all of ASCII do.
+func shortCodes(text uint64) (codes uint64, ok bool) {
+	const each = 0x0101010101010101
+	return bits.ReverseBytes64(bits.Reverse64(text + 0b00110000*each)), text&(0x80*each) == 0 // Each is reversed.
 }
 
 // literalCode returns the code of a byte, and how many bits it has.
@@ -178,11 +204,9 @@ func literalCode(b byte) (code uint64, width uint) {
 	return uint64(bits.Reverse8(0b11001000+(b-144)/2)) | uint64(b&1)<<8, 9
 }
 
-// firstBytes returns the first n bytes of a text, seven at most. The rest is 0.
-func firstBytes(text []byte, n int) uint64 {
-	switch {
-	case len(text) >= 8:
-		return binary.LittleEndian.Uint64(text) & (1<<(8*7) - 1)
+// firstBytes returns a text of one to seven bytes. The rest is 0.
+func firstBytes(text []byte) uint64 {
+	switch n := len(text); {
 	case n >= 4:
 		return uint64(binary.LittleEndian.Uint32(text)) | uint64(binary.LittleEndian.Uint32(text[n-4:]))<<(8*(n-4))
 	case n >= 2:
@@ -198,17 +222,32 @@ func (c *compressor) repeat(text []byte, distance int) {
 		c.literals(text)
 		return
 	}
-	back, width := distanceCode(distance)
+	if distance != c.distance {
+		c.distance, c.back = distance, codeOf(distanceCode(distance))
+	}
 	for n := len(text); n > 0; {
 		length := min(n, maxMatch)
 		if rest := n - length; rest > 0 && rest < minMatch {
 			length -= minMatch
 		}
-		code, wide := lengthCode(length)
-		c.put(code|back<<wide, wide+width)
+		match := lengthCodes[length]
+		c.put(uint64(match.bits)|uint64(c.back.bits)<<match.width, uint(match.width+c.back.width))
 		n -= length
 	}
 }
+
+// code is the code of a length or of a distance.
+type code struct{ bits, width uint32 }
+
+func codeOf(bits uint64, width uint) code { return code{uint32(bits), uint32(width)} }
+
+// lengthCodes are the codes of all lengths: to make one again takes as long as the rest of a match.
+var lengthCodes = func() (codes [maxMatch + 1]code) {
+	for length := minMatch; length <= maxMatch; length++ {
+		codes[length] = codeOf(lengthCode(length))
+	}
+	return codes
+}()
 
 // lengthCode returns the code of the length of a match, and how many bits it has (RFC 1951 3.2.5).
 func lengthCode(length int) (code uint64, width uint) {
@@ -273,7 +312,7 @@ func (s checksum) end() []byte {
 func compress(lines []byte) ([]byte, checksum) {
 	var c compressor
 	for line := range bytes.Lines(lines) {
-		c.line(bytes.TrimSuffix(line, []byte(lineEnd)))
+		c.line(bytes.TrimSuffix(line, []byte(accesslog.LineEnd)))
 	}
 	c.flush()
 	return c.out, c.sum

@@ -108,7 +108,7 @@ func (r *ring) latest() time.Time {
 // failureOf copies from a record what is remembered.
 func failureOf(r *accesslog.Record, now time.Time) Failure {
 	f := Failure{
-		At: now, Duration: r.Duration, Target: r.Target.String(), Source: r.Source.String(),
+		At: now, Duration: r.Duration, Target: r.Place().String(), Source: r.Source.String(),
 		Method: excerpt.Of(string(r.Method), shownFailureBytes), Host: excerpt.Of(string(r.Host), shownFailureBytes), Path: excerpt.Of(string(r.Path), shownFailureBytes),
 		Status: r.Status, Reason: r.Failure, RequestID: excerpt.Of(string(r.RequestID), shownFailureBytes),
 	}

@@ -29,6 +29,7 @@ type lane struct {
 	open     *batch     // the batch that takes entries; nil while there are none
 	stream   compressor // the stream of open; its bytes are not in the file yet
 	pending  int64      // how many entries it holds
+	taking   bool       // it has got entries in the current call of Append
 	waiting  []*batch   // complete ones, oldest first
 	sending  bool       // a goroutine delivers what waits
 	destined time.Time  // when it was written down where the batches go

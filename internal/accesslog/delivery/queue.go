@@ -11,7 +11,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"math/rand/v2"
+	"math/bits"
 	"runtime"
 	"slices"
 	"sync"
@@ -31,8 +31,10 @@ const (
 	// fullBufferBytes is how much a buffer holds before it is emptied early: so little that it stays in the processor's caches
 	// on its way to the disk.
 	fullBufferBytes = 64 << 10
-	// maxBufferBytes bounds what waits for delivery in one buffer: some 3,000 entries.
+	// maxBufferBytes bounds what waits for delivery in one buffer: some 14,000 entries.
 	maxBufferBytes = 4 << 20
+	// spread times a number has the last digits of the number in its first ones. It is 2^64 by the golden ratio.
+	spread = 0x9e3779b97f4a7c15
 	// maxExtras bounds the entries that have a buffer of their own.
 	maxExtras = 1000
 )
@@ -79,20 +81,37 @@ type buffer struct {
 type records struct {
 	room    accesslog.Room
 	entries []entry
+	extras  []extra
 }
 
 // entry is one of records.
 type entry struct {
-	logs []*lattice.AccessLogSubscription
-	// exchange is the entry if text is nil. The entry of a connection to a resource is text already.
 	exchange accesslog.Entry
-	text     []byte
-	details  []byte // for those who watch; nil if nobody does
+	extra    *extra // what most entries lack, or nil
 }
+
+// extra is what an entry has if it is that of a connection to a resource, or if somebody watches.
+type extra struct {
+	// text is the entry of a connection to a resource, and logs are the subscriptions to it.
+	text    []byte
+	logs    []*lattice.AccessLogSubscription
+	details []byte // for those who watch
+}
+
+// logs returns the subscriptions that get the entry.
+func (e *entry) logs() []*lattice.AccessLogSubscription {
+	if e.isExchange() {
+		return e.exchange.AccessLogs()
+	}
+	return e.extra.logs
+}
+
+func (e *entry) isExchange() bool { return e.extra == nil || e.extra.text == nil }
 
 // size returns how many bytes the records take.
 func (r *records) size() int {
-	return len(r.room.Text) + len(r.entries)*int(unsafe.Sizeof(entry{})) + len(r.room.Callers)*int(unsafe.Sizeof(accesslog.Caller{}))
+	return len(r.room.Text) + len(r.entries)*int(unsafe.Sizeof(entry{})) + len(r.extras)*int(unsafe.Sizeof(extra{})) +
+		len(r.room.Callers)*int(unsafe.Sizeof(accesslog.Caller{}))
 }
 
 // add appends text to the room, and returns it as it is there.
@@ -102,22 +121,34 @@ func (r *records) add(appendText func([]byte) []byte) []byte {
 	return r.room.Text[from:]
 }
 
-// next adds an entry for subscriptions.
-func (r *records) next(logs []*lattice.AccessLogSubscription) *entry {
+// next adds an entry.
+func (r *records) next() *entry {
 	n := len(r.entries)
 	if n == cap(r.entries) {
-		r.entries = slices.Grow(r.entries, 1)
+		r.grow()
 	}
 	r.entries = r.entries[:n+1] // reset has left it empty.
-	e := &r.entries[n]
-	e.logs = logs
-	return e
+	return &r.entries[n]
+}
+
+func (r *records) grow() { r.entries = slices.Grow(r.entries, 1) }
+
+// extend adds what most entries lack.
+func (r *records) extend(e *entry, more extra) {
+	r.extras = append(r.extras, more)
+	e.extra = &r.extras[len(r.extras)-1]
+}
+
+// addDetails adds to the entry of an exchange what those who watch want.
+func (r *records) addDetails(e *entry, of *accesslog.Record) {
+	r.extend(e, extra{details: r.add(func(to []byte) []byte { return accesslog.AppendDetails(to, of) })})
 }
 
 // reset makes room again.
 func (r *records) reset() {
 	clear(r.entries) // The entries refer to services that may be gone by now.
-	r.entries = r.entries[:0]
+	clear(r.extras)
+	r.entries, r.extras = r.entries[:0], r.extras[:0]
 	r.room.Reset()
 }
 
@@ -140,22 +171,26 @@ func (q *Queue) Wants(service *routing.Service) bool {
 
 // Write implements accesslog.Log.
 func (q *Queue) Write(r *accesslog.Record) {
-	var logs []*lattice.AccessLogSubscription
-	if r.Service != nil {
-		logs = r.Service.AccessLogs()
-	}
-	b := q.lock()
+	b, before := q.lock(r.Duration)
 	if b == nil {
-		q.drop(logs)
+		q.dropExchange(r)
 		return
 	}
-	before := b.records.size()
-	e := b.records.next(logs)
+	e := b.records.next()
 	e.exchange.Take(r, &b.records.room)
 	if q.watched() {
-		e.details = b.records.add(func(to []byte) []byte { return accesslog.AppendDetails(to, r) })
+		b.records.addDetails(e, r)
 	}
 	q.unlock(b, before)
+}
+
+// dropExchange is drop for the subscriptions to the exchanges of a service.
+func (q *Queue) dropExchange(r *accesslog.Record) {
+	if r.Service == nil {
+		q.drop(nil)
+		return
+	}
+	q.drop(r.Service.AccessLogs())
 }
 
 // WantsResource implements accesslog.ResourceLog.
@@ -165,31 +200,44 @@ func (q *Queue) WantsResource(logs []*lattice.AccessLogSubscription) bool {
 
 // WriteResource implements accesslog.ResourceLog.
 func (q *Queue) WriteResource(r *accesslog.ResourceRecord, logs []*lattice.AccessLogSubscription) {
-	b := q.lock()
+	b, before := q.lock(time.Duration(r.Start.Nanosecond()))
 	if b == nil {
 		q.drop(logs)
 		return
 	}
-	before := b.records.size()
-	e := b.records.next(logs)
-	e.text = b.records.add(func(to []byte) []byte { return accesslog.AppendResourceEntry(to, r) })
+	more := extra{logs: logs, text: b.records.add(func(to []byte) []byte { return accesslog.AppendResourceEntry(to, r) })}
 	if q.watched() {
-		e.details = b.records.add(func(to []byte) []byte { return accesslog.AppendResourceDetails(to, r) })
+		more.details = b.records.add(func(to []byte) []byte { return accesslog.AppendResourceDetails(to, r) })
 	}
+	b.records.extend(b.records.next(), more)
 	q.unlock(b, before)
 }
 
-// lock returns a buffer that has room, or nil.
-func (q *Queue) lock() *buffer {
-	first, busy := rand.IntN(len(q.buffers)), false
+// lock returns a buffer that has room, or nil, and how much it holds. Measured is a time by the clock, whose last digits choose the
+// buffer to try first: they are as good as random, and cost nothing.
+func (q *Queue) lock(measured time.Duration) (b *buffer, size int) {
+	first, _ := bits.Mul64(uint64(measured)*spread, uint64(len(q.buffers)))
+	b = &q.buffers[first]
+	if b.mu.TryLock() {
+		if size := b.records.size(); size < maxBufferBytes {
+			return b, size
+		}
+		b.mu.Unlock()
+	}
+	return q.lockAny()
+}
+
+// lockAny is lock for when the first buffer to be tried was in use, or full.
+func (q *Queue) lockAny() (b *buffer, size int) {
+	busy := false
 	for i := range q.buffers {
-		b := &q.buffers[(first+i)%len(q.buffers)]
+		b := &q.buffers[i]
 		if !b.mu.TryLock() {
 			busy = true
 			continue
 		}
-		if b.records.size() < maxBufferBytes {
-			return b
+		if size := b.records.size(); size < maxBufferBytes {
+			return b, size
 		}
 		b.mu.Unlock()
 	}
@@ -197,11 +245,11 @@ func (q *Queue) lock() *buffer {
 	if busy && q.extras.Add(1) <= maxExtras {
 		b := &buffer{isExtra: true}
 		b.mu.Lock()
-		return b
+		return b, 0
 	} else if busy {
 		q.extras.Add(-1)
 	}
-	return nil
+	return nil, 0
 }
 
 // unlock unlocks a buffer to which an entry was added, and signals what Run waits for. before is the buffer's size without
@@ -209,6 +257,13 @@ func (q *Queue) lock() *buffer {
 func (q *Queue) unlock(b *buffer, before int) {
 	wasEmpty, isFull := len(b.records.entries) == 1, before < fullBufferBytes && b.records.size() >= fullBufferBytes
 	b.mu.Unlock()
+	if wasEmpty || isFull {
+		q.tell(b, wasEmpty, isFull)
+	}
+}
+
+// tell signals that a buffer was empty before its last entry, or holds enough with it.
+func (q *Queue) tell(b *buffer, wasEmpty, isFull bool) {
 	if isFull {
 		signal(q.full)
 	}
@@ -333,17 +388,20 @@ func (q *Queue) hand(full *records) {
 	if q.cfg.Spool != nil {
 		q.cfg.Spool.Append(full.entries)
 	}
+	if len(full.extras) == 0 {
+		return
+	}
 	for i := range full.entries {
-		if e := &full.entries[i]; e.details != nil {
-			q.show(bytes.TrimSuffix(e.append(nil), []byte("}")), e.details)
+		if e := &full.entries[i]; e.extra != nil && e.extra.details != nil {
+			q.show(bytes.TrimSuffix(e.append(nil), []byte("}")), e.extra.details)
 		}
 	}
 }
 
 // append appends the entry as text.
 func (e *entry) append(to []byte) []byte {
-	if e.text != nil {
-		return append(to, e.text...)
+	if e.isExchange() {
+		return e.exchange.Append(to)
 	}
-	return e.exchange.Append(to)
+	return append(to, e.extra.text...)
 }

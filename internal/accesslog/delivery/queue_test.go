@@ -67,7 +67,7 @@ func TestSlowWatchersMissLinesAndLearnHowMany(t *testing.T) {
 
 // held returns how much memory records hold, used or not.
 func (r *records) held() int {
-	return cap(r.room.Text) + cap(r.entries)*int(unsafe.Sizeof(entry{})) + cap(r.room.Callers)*int(unsafe.Sizeof(accesslog.Caller{}))
+	return cap(r.room.Text) + cap(r.entries)*int(unsafe.Sizeof(entry{})) + cap(r.extras)*int(unsafe.Sizeof(extra{})) + cap(r.room.Callers)*int(unsafe.Sizeof(accesslog.Caller{}))
 }
 
 func TestEntriesThatNobodyTakesInTimeAreDroppedAndCounted(t *testing.T) {
@@ -158,7 +158,7 @@ func TestLastFailuresOfEachServiceAreRemembered(t *testing.T) {
 			return &routing.Service{ARN: fmt.Sprint("arn:", n), Name: fmt.Sprint("the-", n)}
 		}
 		fail := func(service *routing.Service, failure accesslog.Failure, path string) {
-			q.Failed(&accesslog.Record{Service: service, Failure: failure, Path: []byte(path), Status: 502, Problem: errors.New("why")})
+			q.Failed(&accesslog.Record{Connection: new(accesslog.Connection), Service: service, Failure: failure, Path: []byte(path), Status: 502, Problem: errors.New("why")})
 		}
 		all := func(*Failure) bool { return true }
 		fail(service(1), accesslog.TargetConnectionError, "/first")

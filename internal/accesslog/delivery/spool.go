@@ -89,7 +89,8 @@ type Spool struct {
 	batches int64
 	number  int // the number of the next batch
 	looked  time.Time
-	spare   []byte // a buffer for the next lane whose stream holds something
+	spare   []byte  // a buffer for the next lane whose stream holds something
+	taking  []*lane // Append's: the lanes that have taken entries
 }
 
 // NewSpool opens a spool, and begins to deliver the batches that ended processes have left in it.
@@ -126,31 +127,43 @@ func (s *Spool) Append(entries []entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var (
-		last *lattice.AccessLogSubscription
-		l    *lane
+		last  *lattice.AccessLogSubscription
+		l     *lane
+		limit int
 	)
 	for i := range entries {
 		e := &entries[i]
-		for _, to := range e.logs {
+		for _, to := range e.logs() {
 			if to != last {
 				l, last = s.lane(to), to
+				limit, _ = s.cfg.Sink.Complete(to)
+				if !l.taking {
+					l.taking = true
+					s.taking = append(s.taking, l)
+				}
 			}
 			if l.stream.out == nil {
 				l.stream.out, s.spare = s.spare, nil
 			}
 			l.tell()
-			if e.text != nil {
-				l.stream.line(e.text)
-			} else {
+			if e.isExchange() {
 				l.stream.entry(&e.exchange)
+			} else {
+				l.stream.line(e.extra.text)
 			}
 			l.pending++
-			if limit, _ := s.cfg.Sink.Complete(to); int64(l.stream.sum.size) >= int64(limit) {
+			if int64(l.stream.sum.size) >= int64(limit) {
 				s.write(l, time.Now())
 				s.cut(l)
 			}
 		}
 	}
+	for _, l := range s.taking {
+		l.stream.keep()
+		l.taking = false
+	}
+	clear(s.taking)
+	s.taking = s.taking[:0]
 }
 
 func (s *Spool) lane(to *lattice.AccessLogSubscription) *lane {

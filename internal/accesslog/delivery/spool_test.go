@@ -91,7 +91,7 @@ func openSpool(t *testing.T, dir string, maxBytes int64, sink Sink) *Spool {
 
 // appendLine appends a line as if it were an entry.
 func (s *Spool) appendLine(to *lattice.AccessLogSubscription, line []byte) {
-	s.Append([]entry{{logs: []*lattice.AccessLogSubscription{to}, text: line}})
+	s.Append([]entry{{extra: &extra{logs: []*lattice.AccessLogSubscription{to}, text: line}}})
 }
 
 // kill leaves a spool as a killed process does: it only releases the locks.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/proxy/exchange"
 	"trellis/internal/proxy/socket"
 	"trellis/internal/proxy/upstream"
@@ -138,7 +139,7 @@ func newConn(env *Environment, accepted socket.Accepted, unwanted <-chan struct{
 		c.transport = c.raw
 	}
 	c.IdleMillis = env.IdleTimeout.Milliseconds()
-	c.Client = exchange.Client{Source: accepted.Source, Destination: accepted.Destination}
+	c.Client = exchange.Client{Connection: &accesslog.Connection{Source: accepted.Source, Destination: accepted.Destination}}
 	return c
 }
 

@@ -9,7 +9,6 @@
 package exchange
 
 import (
-	"net/netip"
 	"time"
 
 	"trellis/internal/accesslog"
@@ -24,14 +23,10 @@ type Client struct {
 	Port *routing.Port
 	// Origin is where the client is.
 	Origin routing.Origin
-	// Source is the client's end of the connection, and Destination the proxy's.
-	Source      netip.AddrPort
-	Destination netip.AddrPort
+	*accesslog.Connection
 	// ServerName is the name that the client asked for by TLS. It selects the service of every request. It is nil
 	// without TLS.
 	ServerName []byte
-	// TLS is nil without TLS.
-	TLS *accesslog.TLS
 	// Forwarded holds the x-forwarded-* lines that targets get.
 	Forwarded []byte
 }

@@ -42,7 +42,7 @@ func (s *Shared) logFailure(r *accesslog.Record) {
 		targetGroup = r.Forward.TargetGroup.ID
 	}
 	s.Log.Log(context.Background(), level, "exchange failed", "failure", r.Failure, "problem", r.Problem, "status", r.Status, "grpcStatus", r.GRPCStatus,
-		"method", string(r.Method), "path", string(r.Path), "service", service, "targetGroup", targetGroup, "target", r.Target.String(),
+		"method", string(r.Method), "path", string(r.Path), "service", service, "targetGroup", targetGroup, "target", r.Place().String(),
 		"source", r.Source.String(), "requestId", string(r.RequestID))
 }
 

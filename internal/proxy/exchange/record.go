@@ -37,11 +37,11 @@ func (x *Exchange) finish(outcome tally.Outcome) {
 	duration := x.elapsed()
 	x.count(outcome, duration)
 	if r, failed := &x.Record, x.hasFailed(); x.recorded || failed {
-		r.Source, r.Destination, r.TLS = x.client.Source, x.client.Destination, x.client.TLS
+		r.Connection = x.client.Connection
 		r.Service, r.SourceVpc, r.Rule, r.Forward = x.Service, x.SourceVpc, x.Rule, x.Forward
-		r.Target = routing.Place{}
+		r.Target = nil
 		if x.Target != nil {
-			r.Target = x.Target.Place
+			r.Target = &x.Target.Place
 		}
 		r.Start, r.Duration = x.shared.timeOf(x.began), duration
 		if r.Failure != "" {
