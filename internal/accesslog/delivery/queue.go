@@ -28,9 +28,10 @@ import (
 const (
 	// interval is how long entries are collected before they go on.
 	interval = 100 * time.Millisecond
-	// fullBufferBytes is how much a buffer holds before it is emptied early: so little that it stays in the processor's caches
-	// on its way to the disk.
-	fullBufferBytes = 64 << 10
+	// fullBufferBytes is how much a buffer holds before it is emptied early. What empties it takes the processor's caches from the
+	// data path, which should not happen often; but a large buffer does not stay in these caches itself. With 64 KB or 1 MB, a
+	// request takes 2 % longer.
+	fullBufferBytes = 256 << 10
 	// maxBufferBytes bounds what waits for delivery in one buffer: some 14,000 entries.
 	maxBufferBytes = 4 << 20
 	// spread times a number has the last digits of the number in its first ones. It is 2^64 by the golden ratio.
