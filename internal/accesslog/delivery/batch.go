@@ -1,10 +1,16 @@
 package delivery
 
 import (
+	"bufio"
 	"bytes"
+	"compress/flate"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,10 +57,91 @@ type content struct {
 	sum     checksum
 }
 
-// writeWhole replaces the content of a batch's file by lines. It returns the size of the file without the end of its stream.
-func writeWhole(path string, lines []byte) (int64, content, error) {
-	stream, sum := compress(lines)
-	return int64(len(stream)), content{countEntries(lines), sum}, replaceFile(path, append(stream, sum.end()...))
+// add adds a line, with its line end.
+func (c *content) add(line []byte) {
+	c.sum.add(line)
+	if !bytes.HasPrefix(line, []byte(holePrefix)) {
+		c.entries++
+	}
+}
+
+// pieceBytes is how much of a batch is in memory while its file is written again.
+const pieceBytes = 64 << 10
+
+// writeWhole replaces the content of a batch's file by lines, each with its line end. It returns the size of the file without the
+// end of its stream.
+func writeWhole(path string, lines iter.Seq[[]byte]) (size int64, in content, err error) {
+	err = replaceFile(path, func(file io.Writer) error {
+		var c compressor
+		for line := range lines {
+			in.add(line)
+			c.line(bytes.TrimSuffix(line, []byte(accesslog.LineEnd)))
+			if len(c.out) >= pieceBytes {
+				size += int64(len(c.out))
+				if _, err := file.Write(c.out); err != nil {
+					return err
+				}
+				c.out = c.out[:0]
+			}
+		}
+		c.flush()
+		size += int64(len(c.out))
+		in.sum = c.sum
+		_, err := file.Write(append(c.out, c.sum.end()...))
+		return err
+	})
+	return size, in, err
+}
+
+// tail reads a file, and keeps how it ends.
+type tail struct {
+	from io.Reader
+	size int64
+	last []byte // as many bytes as the end of a stream has, at most
+}
+
+func (t *tail) Read(p []byte) (int, error) {
+	n, err := t.from.Read(p)
+	t.size += int64(n)
+	t.last = slices.Concat(t.last, p[:n])
+	t.last = t.last[max(0, len(t.last)-endBytes):]
+	return n, err
+}
+
+// readLines calls yield with each line that can be read from the file of a batch, with its line end, and returns how the file ends.
+// The process may have ended as it wrote the file, which then ends too early, or with something else.
+func readLines(path string, yield func(line []byte) bool) (*tail, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	all := &tail{from: file}
+	stream := bufio.NewReaderSize(all, pieceBytes)
+	head, err := stream.Peek(len(streamHead))
+	if string(head) != streamHead {
+		return all, withoutTorn(err)
+	}
+	_, _ = stream.Discard(len(streamHead)) // It is there.
+	for lines := bufio.NewReader(flate.NewReader(stream)); ; {
+		line, err := lines.ReadBytes('\n')
+		if err = withoutTorn(err); err != nil {
+			return all, err
+		}
+		if !bytes.HasSuffix(line, []byte(accesslog.LineEnd)) || !yield(line) {
+			_, err := io.Copy(io.Discard, stream)
+			return all, err
+		}
+	}
+}
+
+// withoutTorn returns an error, or nil if it only says where a stream ends.
+func withoutTorn(err error) error {
+	var corrupt flate.CorruptInputError
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &corrupt) {
+		return nil
+	}
+	return err
 }
 
 // hole is a record in the place of entries that are missing from the stream.

@@ -37,11 +37,6 @@ type checksum struct {
 	size uint32 // modulo 2^32
 }
 
-// checksumOf returns the checksum of lines, each with its line end.
-func checksumOf(lines []byte) checksum {
-	return checksum{crc: crc32.ChecksumIEEE(lines), size: uint32(len(lines))}
-}
-
 // add adds a line, with its line end.
 func (s *checksum) add(line []byte) {
 	s.crc = crc32.Update(s.crc, crc32.IEEETable, line)
@@ -53,6 +48,8 @@ const (
 	streamHead = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 	// emptyBlock is the rest of a stored block of no bytes, after its three bits of a header.
 	emptyBlock = "\x00\x00\xff\xff"
+	// endBytes is the length of the end of a stream: its last block, the checksum and the length.
+	endBytes = 1 + len(emptyBlock) + 4 + 4
 	// minMatch is the shortest match that is worth its fixed codes.
 	minMatch = 4
 	// maxMatch and maxDistance bound a match.

@@ -42,8 +42,8 @@ func NewDirectory(dir string, maxBytes int64, log *slog.Logger) *Directory {
 }
 
 // Complete implements Sink.
-func (d *Directory) Complete(*lattice.AccessLogSubscription) (int, time.Duration) {
-	return ObjectBytes, ObjectAge
+func (d *Directory) Complete(*lattice.AccessLogSubscription) Limits {
+	return Limits{FileBytes: ObjectBytes, Age: ObjectAge}
 }
 
 // Deliver implements Sink.

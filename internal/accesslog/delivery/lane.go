@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -58,6 +59,18 @@ func (l *lane) wait(b *batch) {
 		at--
 	}
 	l.waiting = slices.Insert(l.waiting, at, b)
+}
+
+// isComplete reports whether the open batch, with what the stream holds, has one of the sizes that make it complete.
+func (l *lane) isComplete(limits Limits) bool {
+	if limits.LineBytes > 0 {
+		return int64(l.stream.sum.size) >= int64(limits.LineBytes)
+	}
+	size := int64(len(l.stream.out))
+	if l.open != nil {
+		size += l.open.bytes
+	}
+	return size >= int64(limits.FileBytes)
 }
 
 // lack adds to the entries that are missing.
@@ -174,15 +187,15 @@ func (s *Spool) attempt(l *lane, b *batch) (pause time.Duration) {
 
 // shorten removes the beginning of a batch, which has been delivered.
 func (s *Spool) shorten(b *batch, rest []byte) {
-	bytes, content, err := writeWhole(s.path(b.name), rest)
+	size, content, err := writeWhole(s.path(b.name), bytes.Lines(rest))
 	if err != nil {
 		s.cfg.Log.Error("a batch of access logs was delivered in part, and will be delivered again as a whole", "file", s.path(b.name), "error", err)
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bytes += bytes - b.bytes
-	b.bytes, b.content = bytes, content
+	s.bytes += size - b.bytes
+	b.bytes, b.content = size, content
 }
 
 // attempted notes the result of an attempt. It returns how long to wait before the next one.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -20,6 +21,7 @@ import (
 
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 
+	"trellis/internal/accesslog"
 	"trellis/internal/lattice"
 	"trellis/internal/summary"
 )
@@ -47,11 +49,18 @@ const (
 
 // Sink delivers batches. Its methods may be called from many goroutines.
 type Sink interface {
-	// Complete returns at which size and age a batch for a subscription is complete.
-	Complete(to *lattice.AccessLogSubscription) (bytes int, age time.Duration)
+	// Complete returns when a batch for a subscription is complete.
+	Complete(to *lattice.AccessLogSubscription) Limits
 	// Deliver delivers a batch. Rest is what must be delivered again after an error; nil means everything. Refused counts the
 	// entries that the destination will never take.
 	Deliver(ctx context.Context, b Batch) (rest []byte, refused int64, err error)
+}
+
+// Limits say when a batch is complete: at a size, of which one is given, or at an age.
+type Limits struct {
+	FileBytes int // the size of the file, as gzip
+	LineBytes int // the size of the entries
+	Age       time.Duration
 }
 
 // SpoolConfig is what a Spool is built from.
@@ -127,16 +136,16 @@ func (s *Spool) Append(entries []entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var (
-		last  *lattice.AccessLogSubscription
-		l     *lane
-		limit int
+		last   *lattice.AccessLogSubscription
+		l      *lane
+		limits Limits
 	)
 	for i := range entries {
 		e := &entries[i]
 		for _, to := range e.logs() {
 			if to != last {
 				l, last = s.lane(to), to
-				limit, _ = s.cfg.Sink.Complete(to)
+				limits = s.cfg.Sink.Complete(to)
 				if !l.taking {
 					l.taking = true
 					s.taking = append(s.taking, l)
@@ -152,7 +161,7 @@ func (s *Spool) Append(entries []entry) {
 				l.stream.line(e.extra.text)
 			}
 			l.pending++
-			if int64(l.stream.sum.size) >= int64(limit) {
+			if l.isComplete(limits) {
 				s.write(l, time.Now())
 				s.cut(l)
 			}
@@ -183,7 +192,7 @@ func (s *Spool) Flush(now time.Time) {
 	for _, l := range s.lanes {
 		s.write(l, now)
 		// While others wait, a batch grows, so that a destination that is down does not get a file for each interval.
-		if _, age := s.cfg.Sink.Complete(l.to); l.open != nil && len(l.waiting) == 0 && now.Sub(l.open.since) >= age {
+		if l.open != nil && len(l.waiting) == 0 && now.Sub(l.open.since) >= s.cfg.Sink.Complete(l.to).Age {
 			s.cut(l)
 		}
 	}
@@ -263,7 +272,10 @@ func (s *Spool) writeDestination(l *lane) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(s.cfg.Dir, l.id+destinationSuffix), to)
+	return replaceFile(filepath.Join(s.cfg.Dir, l.id+destinationSuffix), func(file io.Writer) error {
+		_, err := file.Write(to)
+		return err
+	})
 }
 
 // appendFile keeps the first bytes of a file, and writes data after them.
@@ -278,14 +290,13 @@ func appendFile(path string, size int64, content []byte) error {
 	return file.Close()
 }
 
-// replaceFile replaces the content of a file at once: readers see the old content or the new.
-func replaceFile(path string, content []byte) error {
+// replaceFile replaces the content of a file at once, by what write writes: readers see the old content or the new.
+func replaceFile(path string, write func(io.Writer) error) error {
 	file, err := os.CreateTemp(filepath.Dir(path), ".*.new") // Another process may write the same.
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Close())
+	err = errors.Join(write(file), file.Close())
 	if err == nil {
 		err = os.Chmod(file.Name(), 0o640)
 	}
@@ -381,7 +392,7 @@ func (s *Spool) giveUp(l *lane, at int) {
 	} else {
 		place.hole = &hole{LostEntries: n, From: b.since.UTC(), To: b.until.UTC(), Problem: "the spool was full"}
 	}
-	bytes, content, err := writeWhole(s.path(place.name), place.hole.line())
+	size, content, err := writeWhole(s.path(place.name), bytes.Lines(append(place.hole.line(), accesslog.LineEnd...)))
 	if err != nil {
 		s.cfg.Log.Error("the record of lost access log entries cannot be written", "file", s.path(place.name), "error", err)
 	}
@@ -389,8 +400,8 @@ func (s *Spool) giveUp(l *lane, at int) {
 		l.waiting = slices.Delete(l.waiting, at, at+1)
 		s.remove(b)
 	}
-	s.bytes += bytes - place.bytes
-	place.bytes, place.content = bytes, content
+	s.bytes += size - place.bytes
+	place.bytes, place.content = size, content
 }
 
 // hold makes this process the one that delivers the batches of a process that has ended, or its own.
@@ -489,30 +500,34 @@ func (s *Spool) readBatch(name string) (*batch, *lattice.AccessLogSubscription, 
 	if err := json.Unmarshal(destination, &to); err != nil {
 		return nil, nil, fmt.Errorf("%s%s: %w", id, destinationSuffix, err)
 	}
-	info, err := os.Stat(s.path(name))
-	if err != nil {
-		return nil, nil, err
-	}
-	stream, err := os.ReadFile(s.path(name))
+	path := s.path(name)
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	b := &batch{name: name, since: info.ModTime(), until: info.ModTime()} // The name has the minute, which is not enough for the order.
-	// The process may have ended as it wrote: whole lines that can be read count.
-	lines, _ := decompress(stream)
-	lines = lines[:bytes.LastIndexByte(lines, '\n')+1]
-	sum := checksumOf(lines)
-	switch end := sum.end(); {
-	case len(lines) == 0:
-	case bytes.HasSuffix(stream, end): // It is whole.
-		b.bytes, b.content = int64(len(stream)-len(end)), content{countEntries(lines), sum}
-	default:
-		if b.bytes, b.content, err = writeWhole(s.path(name), lines); err != nil {
-			return nil, nil, err
+	var first []byte
+	count := 0
+	file, err := readLines(path, func(line []byte) bool {
+		if count++; count == 1 {
+			first = line
 		}
+		b.add(line)
+		return true
+	})
+	if err != nil || count == 0 {
+		return b, &to, err
 	}
-	b.hole = readHole(lines)
-	return b, &to, nil
+	if count == 1 {
+		b.hole = readHole(first)
+	}
+	if end := b.sum.end(); bytes.Equal(file.last, end) {
+		b.bytes = file.size - int64(len(end))
+		return b, &to, nil
+	}
+	var failed error
+	b.bytes, b.content, err = writeWhole(path, func(yield func([]byte) bool) { _, failed = readLines(path, yield) })
+	return b, &to, errors.Join(err, failed)
 }
 
 // Close delivers what it can within closeTimeout. The rest stays for the next process.

@@ -1,7 +1,9 @@
 package delivery
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -35,6 +37,11 @@ func TestBatchesOfAnotherProcessHoldUpNothing(t *testing.T) {
 	stream, _ := compress([]byte("{\"n\":1}\n")) // Without its end: the process was killed as it wrote.
 	pipe, err := os.OpenFile(slow, os.O_WRONLY, 0)
 	if err != nil {
+		t.Fatal(err)
+	}
+	// From here on, a file is in the place of the pipe, which can be read once only.
+	file := filepath.Join(t.TempDir(), "batch")
+	if err := errors.Join(os.WriteFile(file, stream, 0o600), os.Rename(file, slow)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := pipe.Write(stream); err != nil {

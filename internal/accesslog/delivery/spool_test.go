@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -41,7 +43,9 @@ func newTaker(size int, age time.Duration) *taker {
 	return &taker{size: size, age: age, down: map[string]bool{}, lines: map[string]string{}, attempts: map[string]int{}}
 }
 
-func (k *taker) Complete(*lattice.AccessLogSubscription) (int, time.Duration) { return k.size, k.age }
+func (k *taker) Complete(*lattice.AccessLogSubscription) Limits {
+	return Limits{LineBytes: k.size, Age: k.age}
+}
 
 func (k *taker) Deliver(_ context.Context, b Batch) ([]byte, int64, error) {
 	k.mu.Lock()
@@ -445,5 +449,57 @@ func TestOldestFilesGoWhenThereAreTooMany(t *testing.T) {
 	}
 	if list := files(t, dir, ""); !slices.Equal(list, []string{"3.json.gz", "4.json.gz"}) {
 		t.Errorf("what is left is %v, want the two newest", list)
+	}
+}
+
+func TestFileIsCompleteAtFiveMegabytes(t *testing.T) {
+	dir := t.TempDir()
+	s := openSpool(t, dir, 1<<30, NewDirectory(dir, 1<<30, slog.New(slog.DiscardHandler)))
+	defer s.Close()
+	random := rand.NewChaCha8([32]byte{})
+	text := make([]byte, 2<<10)
+	for range ObjectBytes / (4 << 10) {
+		_, _ = random.Read(text) // It never fails.
+		for range 4 {            // A quarter of what is written, and a little, is left when it is compressed.
+			s.appendLine(subscription("als-1", "svc-1"), hex.AppendEncode(nil, text))
+		}
+	}
+	trellistest.Await(t, func() bool { return len(files(t, dir, ObjectSuffix)) > 0 }, "a file is complete")
+	info, err := os.Stat(filepath.Join(dir, files(t, dir, ObjectSuffix)[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size := info.Size(); size < ObjectBytes || size > ObjectBytes+64<<10 {
+		t.Errorf("the file has %d bytes, want little more than %d", size, ObjectBytes)
+	}
+}
+
+func TestLinesOfAFileAreReadAsFarAsItIsWhole(t *testing.T) {
+	stream, _ := compress([]byte("{\"n\":1}\n{\"n\":2}\n"))
+	whole := Compress([]byte("{\"n\":1}\n{\"n\":2}\n"))
+	for _, c := range []struct {
+		name, content, want string
+	}{
+		{"an empty file", "", ""},
+		{"a file that ends in its head", streamHead[:4], ""},
+		{"a file of something else", "no gzip at all", ""},
+		{"a whole file", string(whole), "{\"n\":1}\n{\"n\":2}\n"},
+		{"a file without its end", string(stream), "{\"n\":1}\n{\"n\":2}\n"},
+		{"a file that ends in a line", string(stream[:len(stream)-len(emptyBlock)-4]), "{\"n\":1}\n"},
+		{"a file with something else at its end", string(stream) + "\xff\xff\xff\xff", "{\"n\":1}\n{\"n\":2}\n"},
+		{"a whole file with something else at its end", string(whole) + "more", "{\"n\":1}\n{\"n\":2}\n"},
+	} {
+		path := filepath.Join(t.TempDir(), "batch")
+		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var got []byte
+		file, err := readLines(path, func(line []byte) bool {
+			got = append(got, line...)
+			return true
+		})
+		if err != nil || string(got) != c.want || file.size != int64(len(c.content)) || !strings.HasSuffix(c.content, string(file.last)) {
+			t.Errorf("of %s %q is read; it has %d bytes and ends with %q (%v)", c.name, got, file.size, file.last, err)
+		}
 	}
 }

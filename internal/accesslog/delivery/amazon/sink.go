@@ -43,11 +43,12 @@ func New(ctx context.Context) (*Sink, error) {
 }
 
 // Complete implements delivery.Sink.
-func (s *Sink) Complete(to *lattice.AccessLogSubscription) (int, time.Duration) {
+func (s *Sink) Complete(to *lattice.AccessLogSubscription) delivery.Limits {
 	if to.DestinationType == lattice.DestinationBucket {
-		return delivery.ObjectBytes, delivery.ObjectAge
+		// An object of so many bytes might take too long to send: the time for that is bounded.
+		return delivery.Limits{LineBytes: delivery.ObjectBytes, Age: delivery.ObjectAge}
 	}
-	return streamBytes, streamAge
+	return delivery.Limits{LineBytes: streamBytes, Age: streamAge}
 }
 
 // Deliver implements delivery.Sink.
