@@ -223,19 +223,25 @@ func (c *Conn) ReadInside(p []byte) (n int, wait bool, err error) {
 // Read waits for bytes of the client.
 func (c *Conn) Read(p []byte) (int, error) { return c.conn.Read(p) }
 
+// WriteAtOnce sends what can be sent without a wait, and returns the rest.
+func (c *Conn) WriteAtOnce(b []byte) (rest []byte, err error) {
+	if !c.inside || c.secured != nil {
+		return b, nil
+	}
+	n, _, err := socket.Write(c.fd, b)
+	return b[n:], err
+}
+
 // Write sends bytes to the client. It waits only if the socket does not take them at once, which is rare.
 func (c *Conn) Write(b []byte) error {
-	if c.inside && c.secured == nil {
-		n, wait, err := socket.Write(c.fd, b)
-		if !wait || err != nil {
-			return err
-		}
-		b = b[n:]
+	b, err := c.WriteAtOnce(b)
+	if err != nil || len(b) == 0 {
+		return err
 	}
 	if why := c.Enter(Writing, c.IdleMillis); why != CauseNone && why != CauseTimeout {
 		return os.ErrDeadlineExceeded
 	}
-	_, err := c.conn.Write(b)
+	_, err = c.conn.Write(b)
 	return err
 }
 

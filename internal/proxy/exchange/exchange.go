@@ -44,6 +44,7 @@ type Exchange struct {
 	logged   bool
 	traced   bool
 	atOnce   bool          // an idle connection takes the request, for which nothing has been waited
+	untimed  bool          // the head of the final response has come, and Record.FromTarget is still to be set
 	began    time.Duration // since shared.epoch
 	attempts upstream.Attempts
 	caller   accesslog.Caller // the memory of Record.Caller
@@ -54,7 +55,7 @@ type Exchange struct {
 func (x *Exchange) start(client *Client, version routing.Version, to plan, head *http1.Request) {
 	x.plan = to
 	x.client, x.version = client, version
-	x.attempts, x.atOnce = upstream.Attempts{}, false
+	x.attempts, x.atOnce, x.untimed = upstream.Attempts{}, false, false
 	x.Record = accesslog.Record{}
 	x.began = time.Since(x.shared.epoch)
 	log, tracer := x.shared.AccessLog, x.shared.Tracer
@@ -84,4 +85,18 @@ func (x *Exchange) Sent() {
 	if x.recorded && !x.atOnce {
 		x.Record.ToTarget = x.elapsed()
 	}
+}
+
+// TimeHead notes that the head of the final response has come by now. It must be called after TakeHead before the exchange waits for
+// anything. If it waits for nothing more, as when all of a small response has come, Finish notes the time, by the look at the clock
+// that it takes anyway.
+func (x *Exchange) TimeHead() {
+	if x.untimed {
+		x.setFromTarget(x.elapsed())
+	}
+}
+
+// setFromTarget sets Record.FromTarget by how long the exchange had taken when the head came.
+func (x *Exchange) setFromTarget(elapsed time.Duration) {
+	x.Record.FromTarget, x.untimed = elapsed-x.Record.ToTarget, false
 }

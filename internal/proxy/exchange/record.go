@@ -36,6 +36,9 @@ func (x *Exchange) finish(outcome tally.Outcome) {
 	}
 	duration := x.elapsed()
 	x.count(outcome, duration)
+	if x.untimed {
+		x.setFromTarget(duration)
+	}
 	if r, failed := &x.Record, x.hasFailed(); x.recorded || failed {
 		r.Connection = x.client.Connection
 		r.Service, r.SourceVpc, r.Rule, r.Forward = x.Service, x.SourceVpc, x.Rule, x.Forward

@@ -50,9 +50,11 @@ func (x *HTTP) HasInterim() bool { return x.interims > 0 }
 func (x *HTTP) begun() {
 	x.Record.Status = x.Response.Status
 	if x.recorded {
-		x.Record.FromTarget = x.elapsed() - x.Record.ToTarget
-		if status, _ := x.Response.Header("grpc-status", 0); len(status) > 0 && x.SpeaksGRPC() {
-			x.takeGRPCStatus(status) // A response without a body may have the status of gRPC in its head.
+		x.untimed = true
+		if x.SpeaksGRPC() {
+			if status, _ := x.Response.Header("grpc-status", 0); len(status) > 0 {
+				x.takeGRPCStatus(status) // A response without a body may have the status of gRPC in its head.
+			}
 		}
 	}
 	x.explain()

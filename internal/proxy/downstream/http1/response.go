@@ -34,6 +34,7 @@ func (c *conn) respond(n int) bool {
 		end -= head
 	}
 	if x.Response.Status == 101 {
+		x.TimeHead()
 		return c.tunnel(exchange.HeadRoom+head, end)
 	}
 	return c.respondFinal(exchange.HeadRoom+head, end)
@@ -58,6 +59,9 @@ func (c *conn) respondFinal(from, end int) bool {
 	x := c.x
 	body := &x.ResponseBody
 	x.StartBody()
+	if x.Uploads {
+		x.TimeHead()
+	}
 	x.keepAlive = x.keepAlive && c.Lasts()
 	unframed := body.Framing == http1.ByChunks || body.Framing == http1.UntilClose
 	if unframed && x.Request.Minor == 0 {
@@ -80,6 +84,8 @@ func (c *conn) respondFinal(from, end int) bool {
 	}
 	if body.Done() {
 		c.finishTarget(x.Reusable() && from+taken == end)
+	} else {
+		x.TimeHead()
 	}
 	// Put the head right before the body, over the head that the target sent, so that one write sends both.
 	first := x.FromTarget[from : from+kept]
@@ -229,7 +235,12 @@ func (c *conn) clientFailed() bool {
 // write sends bytes to the client.
 func (c *conn) write(b []byte) error {
 	c.x.Record.Sent += int64(len(b))
-	return c.Write(b)
+	rest, err := c.WriteAtOnce(b)
+	if err != nil || len(rest) == 0 {
+		return err
+	}
+	c.x.TimeHead()
+	return c.Write(rest)
 }
 
 // writeBoth sends two pieces as one. Either may be empty, except that the first may not be within onReadable.

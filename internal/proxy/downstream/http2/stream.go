@@ -169,6 +169,7 @@ func (st *stream) forward() {
 func (st *stream) takeHead() (interim bool, err error) {
 	step, err := st.x.TakeHead()
 	if err != nil || step == exchange.Final {
+		st.x.TimeHead()
 		return false, err
 	}
 	if step == exchange.PassOn && st.send(st.appendResponseBlock(nil), nil, false) != nil {
