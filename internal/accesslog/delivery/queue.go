@@ -34,7 +34,7 @@ const (
 	fullBufferBytes = 256 << 10
 	// maxBufferBytes bounds what waits for delivery in one buffer: some 14,000 entries.
 	maxBufferBytes = 4 << 20
-	// spread times a number has the last digits of the number in its first ones. It is 2^64 by the golden ratio.
+	// spread times a number has the last digits of the number in its first ones. It is 2^64 divided by the golden ratio.
 	spread = 0x9e3779b97f4a7c15
 	// maxExtras bounds the entries that have a buffer of their own.
 	maxExtras = 1000
