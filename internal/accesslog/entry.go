@@ -94,7 +94,7 @@ func (e *Entry) Take(r *Record, room *Room) {
 
 // AccessLogs returns the subscriptions to the exchanges of the service. The slice must not be changed.
 func (e *Entry) AccessLogs() []*lattice.AccessLogSubscription {
-	return member(e.service, (*routing.Service).AccessLogs)
+	return e.service.AccessLogs()
 }
 
 func (e *Entry) textOf(which int) []byte {

@@ -20,7 +20,7 @@ func TestTimeUntilAResponseComesHasNoWaitForItsClient(t *testing.T) {
 	trellistest.Await(t, func() bool {
 		stacks := make([]byte, 1<<20)
 		for goroutine := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
-			if strings.Contains(goroutine, "[IO wait") && strings.Contains(goroutine, "downstream.(*Conn).Write(") {
+			if strings.Contains(goroutine, "[IO wait") && strings.Contains(goroutine, "downstream.(*Conn).WriteRest(") {
 				return true
 			}
 		}

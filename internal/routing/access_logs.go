@@ -8,8 +8,13 @@ import (
 )
 
 // AccessLogs returns the subscriptions to the access logs of the service: its own, and those of the service network through
-// which requests come. The slice must not be changed.
-func (s *Service) AccessLogs() []*lattice.AccessLogSubscription { return s.logs }
+// which requests come. The slice must not be changed. No service, nil, has none.
+func (s *Service) AccessLogs() []*lattice.AccessLogSubscription {
+	if s == nil {
+		return nil
+	}
+	return s.logs
+}
 
 func (m *model) addAccessLog(record *lattice.AccessLogSubscription) {
 	at := ref{record.Scope, record.ResourceID}

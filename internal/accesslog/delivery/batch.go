@@ -10,7 +10,6 @@ import (
 	"io"
 	"iter"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -60,7 +59,7 @@ type content struct {
 // add adds a line, with its line end.
 func (c *content) add(line []byte) {
 	c.sum.add(line)
-	if !bytes.HasPrefix(line, []byte(holePrefix)) {
+	if !isHole(line) {
 		c.entries++
 	}
 }
@@ -74,7 +73,9 @@ func writeWhole(path string, lines iter.Seq[[]byte]) (size int64, in content, er
 	err = replaceFile(path, func(file io.Writer) error {
 		var c compressor
 		for line := range lines {
-			in.add(line)
+			if !isHole(line) {
+				in.entries++
+			}
 			c.line(bytes.TrimSuffix(line, []byte(accesslog.LineEnd)))
 			if len(c.out) >= pieceBytes {
 				size += int64(len(c.out))
@@ -103,7 +104,7 @@ type tail struct {
 func (t *tail) Read(p []byte) (int, error) {
 	n, err := t.from.Read(p)
 	t.size += int64(n)
-	t.last = slices.Concat(t.last, p[:n])
+	t.last = append(t.last, p[max(0, n-endBytes):n]...)
 	t.last = t.last[max(0, len(t.last)-endBytes):]
 	return n, err
 }
@@ -155,6 +156,9 @@ type hole struct {
 // holePrefix begins every record of lost entries, and no entry.
 const holePrefix = `{"lostEntries":`
 
+// isHole reports whether a line is a record of lost entries.
+func isHole(line []byte) bool { return bytes.HasPrefix(line, []byte(holePrefix)) }
+
 // maxHoleBytes is more than the size of a record of lost entries.
 const maxHoleBytes = 512
 
@@ -165,7 +169,7 @@ func (h *hole) line() []byte {
 
 // readHole returns the hole of a batch that consists of nothing else, or nil.
 func readHole(lines []byte) *hole {
-	if len(lines) > maxHoleBytes || !bytes.HasPrefix(lines, []byte(holePrefix)) || bytes.Count(lines, []byte(accesslog.LineEnd)) > 1 {
+	if len(lines) > maxHoleBytes || !isHole(lines) || bytes.Count(lines, []byte(accesslog.LineEnd)) > 1 {
 		return nil
 	}
 	var h hole
@@ -178,7 +182,7 @@ func readHole(lines []byte) *hole {
 // countEntries counts the entries in lines, without records of lost ones.
 func countEntries(lines []byte) (n int64) {
 	for line := range bytes.Lines(lines) {
-		if !bytes.HasPrefix(line, []byte(holePrefix)) {
+		if !isHole(line) {
 			n++
 		}
 	}

@@ -167,14 +167,14 @@ func NewQueue(cfg Config) *Queue {
 
 // Wants implements accesslog.Log.
 func (q *Queue) Wants(service *routing.Service) bool {
-	return q.watched() || q.cfg.Spool != nil && service != nil && len(service.AccessLogs()) > 0
+	return q.watched() || q.cfg.Spool != nil && len(service.AccessLogs()) > 0
 }
 
 // Write implements accesslog.Log.
 func (q *Queue) Write(r *accesslog.Record) {
 	b, before := q.lock(r.Duration)
 	if b == nil {
-		q.dropExchange(r)
+		q.drop(r.Service.AccessLogs())
 		return
 	}
 	e := b.records.next()
@@ -183,15 +183,6 @@ func (q *Queue) Write(r *accesslog.Record) {
 		b.records.addDetails(e, r)
 	}
 	q.unlock(b, before)
-}
-
-// dropExchange is drop for the subscriptions to the exchanges of a service.
-func (q *Queue) dropExchange(r *accesslog.Record) {
-	if r.Service == nil {
-		q.drop(nil)
-		return
-	}
-	q.drop(r.Service.AccessLogs())
 }
 
 // WantsResource implements accesslog.ResourceLog.
@@ -225,14 +216,14 @@ func (q *Queue) lock(measured time.Duration) (b *buffer, size int) {
 		}
 		b.mu.Unlock()
 	}
-	return q.lockAny()
+	return q.lockAny(int(first))
 }
 
 // lockAny is lock for when the first buffer to be tried was in use, or full.
-func (q *Queue) lockAny() (b *buffer, size int) {
+func (q *Queue) lockAny(first int) (b *buffer, size int) {
 	busy := false
 	for i := range q.buffers {
-		b := &q.buffers[i]
+		b := &q.buffers[(first+i)%len(q.buffers)]
 		if !b.mu.TryLock() {
 			busy = true
 			continue

@@ -234,14 +234,19 @@ func (c *Conn) WriteAtOnce(b []byte) (rest []byte, err error) {
 
 // Write sends bytes to the client. It waits only if the socket does not take them at once, which is rare.
 func (c *Conn) Write(b []byte) error {
-	b, err := c.WriteAtOnce(b)
-	if err != nil || len(b) == 0 {
+	rest, err := c.WriteAtOnce(b)
+	if err != nil || len(rest) == 0 {
 		return err
 	}
+	return c.WriteRest(rest)
+}
+
+// WriteRest sends what WriteAtOnce has left, and waits for the client to take it.
+func (c *Conn) WriteRest(b []byte) error {
 	if why := c.Enter(Writing, c.IdleMillis); why != CauseNone && why != CauseTimeout {
 		return os.ErrDeadlineExceeded
 	}
-	_, err = c.conn.Write(b)
+	_, err := c.conn.Write(b)
 	return err
 }
 
@@ -252,12 +257,12 @@ func (c *Conn) WriteBoth(first, second []byte) error {
 		return err
 	}
 	if n < len(first) {
-		if err := c.Write(first[n:]); err != nil {
+		if err := c.WriteRest(first[n:]); err != nil {
 			return err
 		}
 		return c.Write(second)
 	}
-	return c.Write(second[n-len(first):])
+	return c.WriteRest(second[n-len(first):])
 }
 
 // DropTarget closes the connection to the target, if there is one, and returns why the wait for it was ended.

@@ -240,7 +240,7 @@ func (c *conn) write(b []byte) error {
 		return err
 	}
 	c.x.TimeHead()
-	return c.Write(rest)
+	return c.WriteRest(rest)
 }
 
 // writeBoth sends two pieces as one. Either may be empty, except that the first may not be within onReadable.
